@@ -1,0 +1,54 @@
+"""What a result depends on besides the code: processor, cores, threads and versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+
+def describe_machine() -> dict[str, str | int]:
+    """Return processor model, cores this process may use, BLAS threads, operating system and Python version."""
+    return {
+        "cpu": cpu_model(),
+        "cores": available_cores(),
+        "threads": thread_count(),
+        "blas": blas_name(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def cpu_model() -> str:
+    """Return the processor's name."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def available_cores() -> int:
+    """Return the number of cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def thread_count() -> int:
+    """Return the number of threads of NumPy's BLAS, or of cores where threadpoolctl is not installed to ask."""
+    return max((pool["num_threads"] for pool in _blas_pools()), default=available_cores())
+
+
+def blas_name() -> str:
+    """Return name and version of the BLAS libraries in use, or why they are not known."""
+    pools = _blas_pools()
+    return ", ".join(sorted({f"{p['internal_api']} {p['version']}" for p in pools})) or "unknown (no threadpoolctl)"
+
+
+def _blas_pools() -> list[dict]:
+    """Return threadpoolctl's description of the loaded BLAS libraries."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return []
+    return [pool for pool in threadpool_info() if pool["user_api"] == "blas"]

@@ -1,0 +1,83 @@
+r"""Dual numbers: a primal and a tangent, :math:`x + \dot x\,\varepsilon` with :math:`\varepsilon^2 = 0`.
+
+``f(Dual(x, v))`` is ``Dual(f(x), Df(x) v)`` for any f written in NumPy. The tangent may carry leading batch axes. The sweeps
+keep the primal half of their duals on the tape and carry only tangents; this class is the number itself, used where a
+rule has to be differentiated on the spot and wherever it is looked at.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hessian.core.array_protocol import ArrayProtocol, leaves_tape
+from hessian.core.steps import linearize
+from hessian.errors import ShapeMismatchError, message
+from hessian.rules.spec import Operation
+
+
+class Dual(ArrayProtocol):
+    r"""A dual number :math:`x + \dot x\,\varepsilon`.
+
+    Parameters
+    ----------
+    primal : array_like, shape S
+    tangent : array_like, shape B + S, or None
+        ``None`` is an exact zero. B are batch axes: several directions at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.core.dual import Dual
+    >>> y = np.sin(Dual(0.0, 1.0)) ** 2 + 3 * Dual(0.0, 1.0)
+    >>> float(y.primal), float(y.tangent)
+    (0.0, 3.0)
+    """
+
+    __slots__ = ("tangent", "value")
+    trace_level = float("inf")
+
+    def __init__(self, primal: Any, tangent: Any = None) -> None:
+        self.value = primal if isinstance(primal, ArrayProtocol) else np.asarray(primal)
+        self.tangent = tangent if tangent is None or isinstance(tangent, ArrayProtocol) else np.asarray(tangent)
+        if self.tangent is not None:
+            shape = self.tangent.shape
+            if shape[len(shape) - self.value.ndim :] != self.value.shape or len(shape) < self.value.ndim:
+                what = f"the tangent has shape {shape}, the primal {self.value.shape}"
+                raise ShapeMismatchError(message("Dual", what, fix="Trailing axes of the tangent must be the primal's"))
+
+    @property
+    def primal(self) -> Any:
+        """The value."""
+        return self.value
+
+    def __repr__(self) -> str:
+        return f"Dual({self.value!r}, {self.tangent!r})"
+
+    def trace_apply(self, operation: Operation, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Evaluate on primals and push tangents through the linearised operation."""
+        primals = tuple(x.value if isinstance(x, Dual) else x for x in operands)
+        y = operation(*primals, **params)
+        states = operation.states
+        positions = tuple(
+            p
+            for p, x in enumerate(operands)
+            if isinstance(x, Dual) and x.tangent is not None and (states is None or states[p] is None)
+        )
+        if not operation.differentiable or not positions:
+            return y if not operation.differentiable else Dual(y)
+        step = linearize(operation, primals, positions, y, params)
+        dots = [operands[p].tangent for p in positions]
+        batch = max(t.ndim - operands[p].ndim for t, p in zip(dots, positions, strict=True))
+        return Dual(y, step.push(dots, batch))
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        if self.ndim == 0 and dtype is None:
+            holder = np.empty((), dtype=object)
+            holder[()] = self
+            return holder
+        return leaves_tape("conversion of a dual number to a plain array", "Use .primal or .tangent")
+
+    def __bool__(self) -> bool:
+        return bool(self.value)

@@ -1,0 +1,364 @@
+"""One operation linearised at a point: its tangent map, its transpose, and how the transpose turns with the point.
+
+For an operation y = f(x_1, ..., x_n) and a fixed cotangent y_bar, a step gives three linear maps:
+
+=====================  ==========================================================================================
+``push``               x_dot -> y_dot = sum_i D_i f x_dot_i
+``pull``               y_bar -> x_bar_i = (D_i f)^T y_bar
+``bend`` then ``turn``  (x_dot, y_bar_dot) -> x_bar_dot_i = (D_i f)^T y_bar_dot + D_x[(D_i f)^T y_bar] x_dot
+=====================  ==========================================================================================
+
+Everything that depends on the point alone is computed once, in the constructor and in ``bend``; ``push``, ``pull`` and
+``turn`` are what a sweep repeats. All of it is written in operations that dispatch, so a step may itself be recorded.
+Tangents and cotangents carry ``batch`` leading axes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hessian.core.array_protocol import ArrayProtocol, primal_array
+from hessian.errors import MissingRuleError, message
+from hessian.rules.broadcast import open_gap, sum_to
+from hessian.rules.spec import Bilinear, Elementwise, General, Linear, Operation
+
+Pieces = list[Any]
+LiveMask = Callable[[], "np.ndarray | None"]
+
+
+def scaled(d: Any, t: Any) -> Any:
+    """Return ``d * t``, sparing the product for the constants 1 and -1."""
+    if type(d) is int:
+        if d == 1:
+            return t
+        if d == -1:
+            return -t
+    return d * t
+
+
+def added(total: Any, term: Any) -> Any:
+    """Return ``total + term`` where ``None`` is an exact zero."""
+    if total is None:
+        return term
+    return total if term is None else total + term
+
+
+def _in_place(total: Any, term: Any) -> Any:
+    """Add ``term`` to ``total``, which the caller has just computed and nobody else holds."""
+    if type(total) is np.ndarray and type(term) is np.ndarray and total.shape == term.shape and total.dtype == term.dtype:
+        return np.add(total, term, out=total)
+    return total + term
+
+
+def suspicious(d: Any) -> bool:
+    """Tell whether an array may hold an inf or a NaN: whether its sum is one. Cheap, and never misses."""
+    if isinstance(d, int | float):
+        return not math.isfinite(d)
+    if isinstance(d, ArrayProtocol):
+        d = primal_array(d)
+    if d.dtype.kind == "b":
+        return False
+    return not math.isfinite(np.add.reduce(d, axis=None))
+
+
+class Step:
+    """A linearised operation; ``positions`` are its operands that carry derivatives."""
+
+    __slots__ = ("gaps", "operands", "operation", "params", "positions", "shape", "shapes", "y")
+
+    def __init__(
+        self, operation: Operation, operands: tuple[Any, ...], positions: tuple[int, ...], y: Any, params: dict[str, Any]
+    ) -> None:
+        self.operation: Any = operation
+        self.operands = operands
+        self.positions = positions
+        self.params = params
+        self.y = y
+        self.shape = y.shape
+        self.shapes = [operands[p].shape for p in positions]
+        self.gaps = [0] * len(positions)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Compute what depends on the point alone."""
+
+    def push(self, dots: Pieces, batch: int) -> Any:
+        """Map tangents of the operands (``None`` is zero) to the tangent of the result."""
+        raise NotImplementedError
+
+    def pull(self, g: Any, batch: int) -> Pieces:
+        """Map a cotangent of the result to cotangents of the operands."""
+        raise NotImplementedError
+
+    def bend(self, g: Any, live: LiveMask) -> Any:
+        """Return what ``turn`` needs for the fixed cotangent ``g``, or ``None`` if the pullback does not turn."""
+        return None
+
+    def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
+        """Map tangents and the tangent ``g_dot`` of the cotangent given to ``bend`` to tangents of the pullback."""
+        raise NotImplementedError
+
+    def live_operands(self, live: np.ndarray | None) -> list[np.ndarray | None]:
+        """Map the mask of result elements that matter to masks for the operands; ``None`` means all of them."""
+        return [None] * len(self.positions)
+
+    def restrict(self, live: np.ndarray) -> None:
+        """Make the derivative exactly zero at result elements that do not matter."""
+
+    def _opened(self, dots: Pieces) -> Pieces:
+        """Align tangents with the loop axes that the primals broadcast over."""
+        return [
+            t if t is None or not gap else open_gap(t, len(shape), gap)
+            for t, gap, shape in zip(dots, self.gaps, self.shapes, strict=True)
+        ]
+
+    def _loop_gaps(self, core: tuple[int, ...]) -> None:
+        loops = [np.ndim(x) - c for x, c in zip(self.operands, core, strict=False)]
+        longest = max(loops)
+        self.gaps = [longest - loops[p] for p in self.positions]
+
+    def _summed(self, piece: Any, i: int) -> Any:
+        """Undo the broadcast of operand ``i`` over loop axes."""
+        shape = self.shapes[i]
+        return None if piece is None else sum_to(piece, shape, len(shape) + self.gaps[i])
+
+
+class ElementwiseStep(Step):
+    """First partials are arrays; second partials are folded into the fixed cotangent by ``bend``."""
+
+    __slots__ = ("partials",)
+
+    def prepare(self) -> None:
+        d1, y, xs, params = self.operation.d1, self.y, self.operands, self.params
+        self.partials = [d1[p](y, *xs, **params) if callable(d1[p]) else d1[p] for p in self.positions]
+        ndim = len(self.shape)
+        self.gaps = [ndim - len(shape) for shape in self.shapes]
+
+    def needs_mask(self) -> bool:
+        """Tell whether some partial is not finite, so that a zero cotangent would not stay zero."""
+        return any(type(d) is not int and suspicious(d) for d in self.partials)
+
+    def push(self, dots: Pieces, batch: int) -> Any:
+        total = None
+        for t, d in zip(self._opened(dots) if batch else dots, self.partials, strict=True):
+            if t is not None:
+                total = added(total, scaled(d, t))
+        if total is not None and total.shape[batch:] != self.shape:
+            if not batch or total.ndim == len(self.shape) + batch:
+                return np.broadcast_to(total, total.shape[:batch] + self.shape)
+        return total
+
+    def pull(self, g: Any, batch: int) -> Pieces:
+        ndim = len(self.shape)
+        return [
+            sum_to(scaled(d, g), shape, ndim) for d, shape in zip(self.partials, self.shapes, strict=True)
+        ]
+
+    def bend(self, g: Any, live: LiveMask) -> Any:
+        bent = []
+        for i, j, entry in self._second_partials():
+            coefficient = scaled(entry, g)
+            if suspicious(coefficient):
+                mask = live()
+                coefficient = coefficient if mask is None else np.where(mask, coefficient, np.zeros((), self.y.dtype))
+            bent.append((i, j, coefficient))
+        return bent or None
+
+    def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
+        opened = self._opened(dots) if batch else dots
+        ndim = len(self.shape)
+        pieces: Pieces = [None] * len(dots)
+        fresh = [False] * len(dots)
+        if g_dot is not None:
+            pieces = [scaled(d, g_dot) for d in self.partials]
+            fresh = [type(d) is not int for d in self.partials]
+        for i, j, coefficient in bent:
+            if opened[j] is not None:
+                term = coefficient * opened[j]
+                if pieces[i] is None:
+                    pieces[i] = term
+                else:
+                    pieces[i] = _in_place(pieces[i], term) if fresh[i] else pieces[i] + term
+                fresh[i] = True
+        return [
+            None if piece is None else sum_to(piece, shape, ndim)
+            for piece, shape in zip(pieces, self.shapes, strict=True)
+        ]
+
+    def _second_partials(self) -> list[tuple[int, int, Any]]:
+        if self.operation.d2 is None:
+            return self._second_partials_by_duals()
+        d2, y, xs, params = self.operation.d2, self.y, self.operands, self.params
+        found = []
+        for i, p in enumerate(self.positions):
+            for j, q in enumerate(self.positions):
+                entry = d2.get((p, q))
+                if entry is not None:
+                    found.append((i, j, entry(y, *xs, **params) if callable(entry) else entry))
+        return found
+
+    def _second_partials_by_duals(self) -> list[tuple[int, int, Any]]:
+        """Obtain unknown second partials by running ``d1`` on duals in each argument."""
+        from hessian.core.dual import Dual  # duals apply steps, and this step runs duals
+
+        found = []
+        for j, q in enumerate(self.positions):
+            one = np.ones(self.shape, self.y.dtype)
+            xs = list(self.operands)
+            xs[q] = Dual(np.broadcast_to(xs[q], self.shape), one)
+            y = Dual(self.y, scaled(self.partials[j], one))
+            for i, p in enumerate(self.positions):
+                entry = self.operation.d1[p]
+                slope = entry(y, *xs, **self.params) if callable(entry) else None
+                if isinstance(slope, Dual) and slope.tangent is not None:
+                    found.append((i, j, slope.tangent))
+        return found
+
+    def live_operands(self, live: np.ndarray | None) -> list[np.ndarray | None]:
+        masks: list[np.ndarray | None] = []
+        for d, shape in zip(self.partials, self.shapes, strict=True):
+            mask = live
+            if self.operation.selects:
+                taken = np.broadcast_to(primal_array(d) != 0, self.shape)
+                mask = taken if live is None else live & taken
+            masks.append(None if mask is None else sum_to(mask.astype(float), shape, len(self.shape)) != 0)
+        return masks
+
+    def restrict(self, live: np.ndarray) -> None:
+        self.partials = [
+            np.where(live, d, np.zeros((), self.y.dtype)) if type(d) is not int and suspicious(d) else d
+            for d in self.partials
+        ]
+
+
+class LinearStep(Step):
+    """Push is the map itself, pull its transpose; nothing turns."""
+
+    __slots__ = ()
+
+    def push(self, dots: Pieces, batch: int) -> Any:
+        if not self.operation.variadic:
+            return None if dots[0] is None else self.operation(dots[0], **self.params)
+        given = dict(zip(self.positions, dots, strict=True))
+        some = next((t for t in dots if t is not None), None)
+        if some is None:
+            return None
+        lead = some.shape[:batch]
+        full = [
+            given[i] if given.get(i) is not None else np.zeros(lead + np.shape(x), self.y.dtype)
+            for i, x in enumerate(self.operands)
+        ]
+        return self.operation(*full, **self.params)
+
+    def pull(self, g: Any, batch: int) -> Pieces:
+        if not self.operation.variadic:
+            return [self.operation.transpose(g, self.shapes[0], **self.params)]
+        shapes = [np.shape(x) for x in self.operands]
+        return [self.operation.transpose(g, p, shapes, **self.params) for p in self.positions]
+
+    def live_operands(self, live: np.ndarray | None) -> list[np.ndarray | None]:
+        if not self.operation.moves:
+            return super().live_operands(live)
+        # The transpose of a map of zeros and ones reaches exactly the operand elements that matter.
+        weight = np.ones(self.shape) if live is None else live.astype(float)
+        return [mask != 0 for mask in self.pull(weight, 0)]
+
+
+class BilinearStep(Step):
+    """Product rule; the pullback in one argument turns with the other."""
+
+    __slots__ = ()
+
+    def prepare(self) -> None:
+        self._loop_gaps(self.operation.core[:2])
+
+    def push(self, dots: Pieces, batch: int) -> Any:
+        total = None
+        for t, p in zip(self._opened(dots) if batch else dots, self.positions, strict=True):
+            if t is not None:
+                a, b = (t, self.operands[1]) if p == 0 else (self.operands[0], t)
+                total = added(total, self.operation(a, b, **self.params))
+        return total
+
+    def pull(self, g: Any, batch: int) -> Pieces:
+        transposes, operands = self.operation.transposes, self.operands
+        return [
+            self._summed(transposes[p](g, operands[1 - p], **self.params), i)
+            for i, p in enumerate(self.positions)
+        ]
+
+    def bend(self, g: Any, live: LiveMask) -> Any:
+        return g if len(self.positions) == 2 else None
+
+    def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
+        opened = self._opened(dots) if batch else dots
+        pieces = [None, None] if g_dot is None else self.pull(g_dot, batch)
+        for i in (0, 1):
+            if opened[1 - i] is not None:
+                term = self._summed(self.operation.transposes[i](bent, opened[1 - i], **self.params), i)
+                pieces[i] = term if pieces[i] is None else _in_place(term, pieces[i])
+        return pieces
+
+
+class GeneralStep(Step):
+    """Pushforward and pullback as given; the pullback is recorded once to see how it turns."""
+
+    __slots__ = ()
+
+    def prepare(self) -> None:
+        if self.operation.core is not None:
+            self._loop_gaps(self.operation.core)
+
+    def push(self, dots: Pieces, batch: int) -> Any:
+        if all(t is None for t in dots):
+            return None
+        full: Pieces = [None] * len(self.operands)
+        for p, t in zip(self.positions, self._opened(dots) if batch else dots, strict=True):
+            full[p] = t
+        return self.operation.pushforward(self.y, self.operands, full, **self.params)
+
+    def pull(self, g: Any, batch: int) -> Pieces:
+        return self._pullback(self.y, self.operands, g)
+
+    def _pullback(self, y: Any, operands: Any, g: Any) -> Pieces:
+        wanted = [p in self.positions for p in range(len(operands))]
+        pieces = self.operation.pullback(y, operands, g, wanted, **self.params)
+        return [self._summed(pieces[p], i) for i, p in enumerate(self.positions)]
+
+    def bend(self, g: Any, live: LiveMask) -> Any:
+        from hessian.core.sweeps import record_function  # sweeps are made of steps, and this step runs one
+
+        operands = list(self.operands)
+
+        def pullback(y: Any, *xs: Any) -> Pieces:
+            for p, x in zip(self.positions, xs, strict=True):
+                operands[p] = x
+            return self._pullback(y, operands, g)
+
+        return record_function(pullback, [self.y, *(self.operands[p] for p in self.positions)])
+
+    def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
+        pieces = bent.push([y_dot, *dots], batch)
+        return pieces if g_dot is None else [added(a, b) for a, b in zip(pieces, self.pull(g_dot, batch), strict=True)]
+
+
+_KINDS: dict[type, type[Step]] = {
+    Elementwise: ElementwiseStep,
+    Linear: LinearStep,
+    Bilinear: BilinearStep,
+    General: GeneralStep,
+}
+
+
+def linearize(
+    operation: Operation, operands: tuple[Any, ...], positions: tuple[int, ...], y: Any, params: dict[str, Any]
+) -> Step:
+    """Linearise one operation at its operands."""
+    kind = _KINDS.get(type(operation))
+    if kind is None:
+        raise MissingRuleError(message(operation.name, f"operations of kind {type(operation).__name__} have no derivative"))
+    return kind(operation, operands, positions, y, params)

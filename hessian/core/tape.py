@@ -1,0 +1,110 @@
+"""The tape: what was computed, in order, with the values seen.
+
+A slot holds one value; inputs come first, then one slot per instruction. The number of a tape is its creation order, and
+orders nested recordings: an operation belongs to the innermost tape among its operands, for which every value of an outer
+tape is a constant. There is no global trace state, so nothing is left behind when user code raises.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from hessian.errors import StaleVariableError, message
+from hessian.rules.spec import Operation
+
+_SERIAL = itertools.count()
+
+
+class Instruction:
+    """One recorded operation: operand values, the slots they came from (-1 for constants) and parameters."""
+
+    __slots__ = ("operands", "operation", "params", "sources")
+
+    def __init__(
+        self, operation: Operation, operands: tuple[Any, ...], sources: tuple[int, ...], params: dict[str, Any]
+    ) -> None:
+        self.operation = operation
+        self.operands = operands
+        self.sources = sources
+        self.params = params
+
+
+class Tape:
+    """A list of instructions and the values of their slots.
+
+    Attributes
+    ----------
+    values : list
+        One value per slot; plain arrays, or values of an outer tape.
+    active : list of bool
+        Whether a slot depends differentiably on an input.
+    instructions : list
+        One per slot; ``None`` for inputs.
+    guards : list of (slot, value)
+        Values that left the tape to steer Python (branches, indices): what a replay must see again.
+    """
+
+    __slots__ = ("_snapshots", "active", "closed", "guards", "instructions", "serial", "values")
+
+    def __init__(self) -> None:
+        self.serial = next(_SERIAL)
+        self.values: list[Any] = []
+        self.active: list[bool] = []
+        self.instructions: list[Instruction | None] = []
+        self.guards: list[tuple[int, Any]] = []
+        self.closed = False
+        self._snapshots: dict[int, tuple[Any, np.ndarray]] = {}
+
+    def __repr__(self) -> str:
+        count = sum(1 for instruction in self.instructions if instruction is not None)
+        return f"<Tape {self.serial}: {len(self.values) - count} inputs, {count} instructions>"
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def add_input(self, value: Any) -> int:
+        """Open a slot for an independent variable."""
+        return self._append(None, value, True)
+
+    def append(self, instruction: Instruction, value: Any, active: bool) -> int:
+        """Record an instruction with its result and return the slot."""
+        if self.closed:
+            raise StaleVariableError(
+                message(
+                    instruction.operation.name,
+                    "a traced value is used after the function that was being differentiated has returned",
+                    "it no longer takes part in any derivative",
+                    "Return it from the function instead of storing it; plain numbers can come back with has_aux=True",
+                )
+            )
+        return self._append(instruction, value, active)
+
+    def _append(self, instruction: Instruction | None, value: Any, active: bool) -> int:
+        self.instructions.append(instruction)
+        self.values.append(value)
+        self.active.append(active)
+        return len(self.values) - 1
+
+    def close(self) -> None:
+        """End the recording: nothing can be added any more."""
+        self.closed = True
+        self._snapshots.clear()
+
+    def snapshot(self, x: np.ndarray) -> np.ndarray:
+        """Return the array as it is now, safe from later changes by its owner.
+
+        A user may refill a work array between two operations, or change data after an operator was built; a sweep that
+        read the array then would be silently wrong. A copy is shared between uses as long as the contents agree.
+        Arrays that nobody can write to are kept as they are.
+        """
+        if not x.flags.writeable and (x.base is None or not getattr(x.base, "flags", x.flags).writeable):
+            return x
+        known = self._snapshots.get(id(x))
+        if known is not None and known[0] is x and np.array_equal(known[1], x):
+            return known[1]
+        copy = x.copy(order="K")
+        self._snapshots[id(x)] = (x, copy)
+        return copy

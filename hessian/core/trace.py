@@ -1,0 +1,252 @@
+"""Recording a user's function: from arguments to a tape, with checks at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hessian.core.array_protocol import stack_objects
+from hessian.core.sweeps import Linearization, output_slot
+from hessian.core.tape import Tape
+from hessian.core.trees import Structure, flatten
+from hessian.core.variable import Variable
+from hessian.errors import DtypeError, HessianError, NotScalarError, OptionError, ShapeMismatchError, message
+from hessian.rules.spec import Traced
+
+
+def as_primal(leaf: Any, where: str, name: str = "x") -> Any:
+    """Return a leaf as a float array of its own (or a traced value), or raise."""
+    if isinstance(leaf, Traced):
+        value: Any = leaf
+    elif isinstance(leaf, np.ndarray) and leaf.dtype.hasobject:
+        value = stack_objects(leaf)
+    else:
+        value = np.array(leaf)
+    kind = value.dtype.kind
+    if kind in "iub":
+        raise DtypeError(
+            message(
+                where,
+                f"argument {name} has dtype {value.dtype}",
+                "integers are not differentiable",
+                f"Pass floats: {name}.astype(float), or 3.0 instead of 3",
+            )
+        )
+    if kind != "f" or value.dtype == np.float16:
+        why = "only real float32 and float64 numbers are differentiated"
+        if kind == "c":
+            why = "complex numbers are not differentiated"
+        raise DtypeError(message(where, f"argument {name} has dtype {value.dtype}", why, "Pass float64 arrays"))
+    return value
+
+
+class Primal:
+    """The point of differentiation: leaves as arrays, and the structure they came in.
+
+    Parameters
+    ----------
+    x : array or container of arrays
+    where, name : str
+        For error messages.
+    """
+
+    def __init__(self, x: Any, where: str, name: str = "x") -> None:
+        leaves, self.structure = flatten(x)
+        self.leaves = [as_primal(leaf, where, name) for leaf in leaves]
+        self.shapes: list[tuple[int, ...]] = [leaf.shape for leaf in self.leaves]
+        self.where = where
+
+    @property
+    def size(self) -> int:
+        """Total number of entries."""
+        return sum(int(np.prod(shape, dtype=int)) for shape in self.shapes)
+
+    def build(self, leaves: Sequence[Any]) -> Any:
+        """Put leaves into the structure of x."""
+        return self.structure.build(leaves)
+
+    def tangent_leaves(self, v: Any, name: str = "v") -> tuple[list[Any], tuple[int, ...]]:
+        """Return the leaves of a tangent and its common batch shape, or raise."""
+        leaves = [x if isinstance(x, Traced) else np.asarray(x) for x in self.structure.leaves_of(v, self.where, name)]
+        batches = set()
+        for leaf, x in zip(leaves, self.leaves, strict=True):
+            batch = leaf.shape[: max(leaf.ndim - x.ndim, 0)]
+            if leaf.shape[len(batch) :] != x.shape or leaf.ndim < x.ndim:
+                raise ShapeMismatchError(
+                    message(
+                        self.where,
+                        f"tangent {name} has shape {leaf.shape}, primal has shape {x.shape}",
+                        "A tangent lives in the space of its primal",
+                        f"Pass {name} with shape {x.shape}, or with leading batch axes before it",
+                    )
+                )
+            if leaf.dtype.kind not in "fiub":
+                raise DtypeError(message(self.where, f"tangent {name} has dtype {leaf.dtype}", fix="Pass real numbers"))
+            batches.add(batch)
+        if len(batches) > 1:
+            what = f"leaves of {name} have different batch shapes {sorted(batches)}"
+            raise ShapeMismatchError(message(self.where, what, fix="Give every leaf the same leading axes"))
+        leaves = [
+            leaf if leaf.dtype == x.dtype else leaf.astype(x.dtype) for leaf, x in zip(leaves, self.leaves, strict=True)
+        ]
+        return leaves, next(iter(batches), ())
+
+
+class Recording:
+    """A function recorded at a point.
+
+    Attributes
+    ----------
+    tape : Tape
+    inputs : list of int
+        Slots of the leaves of the differentiated argument.
+    primal : Primal
+    output_structure : Structure
+    values : list
+        Leaves of the result: plain arrays, or values of outer tapes.
+    slots : list of int or None
+        Their slots; ``None`` for a leaf that depends on no input.
+    aux : Any
+        The second result when ``has_aux``.
+    """
+
+    def __init__(
+        self,
+        primal: Primal,
+        call: Callable[[Any], Any],
+        *,
+        where: str,
+        has_aux: bool = False,
+    ) -> None:
+        self.where = where
+        self.primal = primal
+        self.tape = Tape()
+        variables = [Variable(self.tape, self.tape.add_input(x), x) for x in primal.leaves]
+        # In-place assignment may move a variable away from its input slot.
+        self.inputs = [v.slot for v in variables]
+        try:
+            result = call(primal.build(variables))
+        except (TypeError, ValueError) as error:
+            if not isinstance(error, HessianError) and "Variable" in str(error):
+                error.add_note(
+                    f"{where}: NumPy met a traced value where it cannot dispatch. Use the np. function instead of a method "
+                    "of a plain array (A @ x for A.dot(x)), np.stack for arrays of traced values."
+                )
+            raise
+        finally:
+            self.tape.close()
+        self.aux: Any = None
+        if has_aux:
+            if not (isinstance(result, tuple) and len(result) == 2):
+                what = f"with has_aux=True the function must return (value, aux), it returned {type(result).__name__}"
+                raise OptionError(message(where, what))
+            result, aux = result
+            self.aux = self._plain_tree(aux)
+        leaves, self.output_structure = flatten(result)
+        leaves = [self._as_result(leaf) for leaf in leaves]
+        self.slots = [output_slot(self.tape, leaf) for leaf in leaves]
+        self.values = [self._plain(leaf) for leaf in leaves]
+
+    def _as_result(self, leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray) and leaf.dtype.hasobject:
+            leaf = stack_objects(leaf)
+        if isinstance(leaf, Traced):
+            return leaf
+        array = np.asarray(leaf)
+        if array.dtype.kind not in "fiub":
+            what = f"the function returned {leaf!r}" if array.dtype.hasobject else f"the function returned {array.dtype}"
+            why = "a derivative needs real numbers"
+            raise DtypeError(message(self.where, what, why, "Return the result from the function"))
+        return array
+
+    def _plain(self, leaf: Any) -> Any:
+        """Strip this tape's layer from a value."""
+        return leaf.value if isinstance(leaf, Variable) and leaf.tape is self.tape else leaf
+
+    def _plain_tree(self, tree: Any) -> Any:
+        leaves, structure = flatten(tree)
+        return structure.build([owned(self._plain(x)) if isinstance(x, Traced) else x for x in leaves])
+
+    def scalar(self) -> Any:
+        """Return the value of a function that must return one real number, or raise."""
+        if len(self.values) != 1 or self.output_structure.kind is not None:
+            what = f"the function returned {self.output_structure.describe()}"
+            raise NotScalarError(
+                message(self.where, what, "a gradient needs one number", "Return a scalar, or use hs.jacobian")
+            )
+        value = self.values[0]
+        if value.size != 1 or value.ndim:
+            raise NotScalarError(
+                message(
+                    self.where,
+                    f"the function returned an array of shape {value.shape}",
+                    "a gradient needs one number",
+                    "Return a scalar (np.sum, x[0]), or use hs.jacobian",
+                )
+            )
+        if value.dtype.kind != "f":
+            what = f"the function returned a value of dtype {value.dtype}"
+            raise DtypeError(message(self.where, what, "its derivative is not defined", "Return a float"))
+        return value
+
+    def linearize(self) -> Linearization:
+        """Linearise at the recorded point."""
+        return Linearization(self.tape, self.inputs, self.slots)
+
+    def gradient_leaves(self, leaves: Sequence[Any], batch: tuple[int, ...] = ()) -> list[Any]:
+        """Turn cotangents of the inputs into results: own memory, right dtype, zeros where nothing depends."""
+        return [
+            np.zeros(batch + x.shape, x.dtype) if leaf is None else owned(leaf, x.dtype)
+            for leaf, x in zip(leaves, self.primal.leaves, strict=True)
+        ]
+
+
+def owned(value: Any, dtype: np.dtype | None = None) -> Any:
+    """Return a plain array that shares memory with nothing (numbers as NumPy scalars); traced values pass."""
+    if isinstance(value, Traced):
+        return value if dtype is None or value.dtype == dtype else value.astype(dtype)
+    return np.array(value, dtype=dtype)[()]
+
+
+def record(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any] | None = None,
+    *,
+    argnums: int | tuple[int, ...] = 0,
+    has_aux: bool = False,
+    where: str,
+) -> Recording:
+    """Record ``f(*args, **kwargs)`` as a function of the arguments numbered ``argnums``."""
+    if not callable(f):
+        raise OptionError(message(where, f"the first argument is {type(f).__name__}, not a function"))
+    numbers = check_argnums(argnums, len(args), where)
+    chosen = args[numbers[0]] if isinstance(argnums, int) else tuple(args[i] for i in numbers)
+    name = "x" if numbers == (0,) else f"number {', '.join(map(str, numbers))}"
+    primal = Primal(chosen, where, name)
+
+    def call(x: Any) -> Any:
+        filled = list(args)
+        for i, part in zip(numbers, (x,) if isinstance(argnums, int) else x, strict=True):
+            filled[i] = part
+        return f(*filled, **(kwargs or {}))
+
+    return Recording(primal, call, where=where, has_aux=has_aux)
+
+
+def check_argnums(argnums: Any, count: int, where: str) -> tuple[int, ...]:
+    """Return argument numbers as a tuple of valid positions, or raise."""
+    numbers = (argnums,) if isinstance(argnums, int) and not isinstance(argnums, bool) else argnums
+    if not isinstance(numbers, tuple | list) or not numbers or not all(isinstance(i, int) for i in numbers):
+        raise OptionError(message(where, f"argnums is {argnums!r}", fix="Pass an integer or a tuple of integers"))
+    if any(not -count <= i < count for i in numbers):
+        what = f"argnums={argnums!r}, but the function was called with {count} positional argument(s)"
+        raise OptionError(message(where, what, fix="Pass differentiated arguments by position"))
+    positions = tuple(i % count for i in numbers)
+    if len(set(positions)) != len(positions):
+        raise OptionError(message(where, f"argnums={argnums!r} names an argument twice"))
+    return positions
+
+

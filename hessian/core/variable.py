@@ -1,0 +1,240 @@
+"""Variables: values that look like arrays and write every operation on their tape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hessian.core.array_protocol import (
+    ArrayProtocol,
+    concrete_index,
+    leaves_tape,
+    primal_array,
+    stack_objects,
+    user_line,
+)
+from hessian.core.passthrough import passing_through
+from hessian.core.tape import Instruction, Tape
+from hessian.errors import DtypeError, MissingRuleError, StaleVariableError, message
+from hessian.rules import indexing
+from hessian.rules.spec import MISSING, Nondifferentiable, Operation, register
+
+_VIEWS = frozenset({"slice", "reshape", "permute", "broadcast_to"})
+
+register(Nondifferentiable("cast", lambda x, *, dtype: x.astype(dtype)))
+
+
+class Variable(ArrayProtocol):
+    """A value on a tape.
+
+    Attributes
+    ----------
+    value : ndarray, numpy scalar or traced value of an outer tape
+        The primal.
+    tape, slot
+        Where it is recorded. In-place assignment moves the variable to a new slot.
+    """
+
+    __slots__ = ("_key", "_root", "_seen", "_version", "slot", "tape", "value")
+
+    def __init__(self, tape: Tape, slot: int, value: Any) -> None:
+        self.tape = tape
+        self.slot = slot
+        self.value = value
+        self._version = 0
+        self._root: Variable | None = None
+        self._seen = 0
+        self._key: Any = None
+
+    @property
+    def trace_level(self) -> float:  # type: ignore[override]
+        """Creation number of the tape: the innermost tape has the highest."""
+        return self.tape.serial
+
+    @property
+    def active(self) -> bool:
+        """Whether the value depends differentiably on an input of its tape."""
+        return self.tape.active[self.slot]
+
+    def __repr__(self) -> str:
+        return f"Variable({primal_array(self)!r}, tape={self.tape.serial}, slot={self.slot})"
+
+    def trace_apply(self, operation: Operation, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Evaluate ``operation`` on the primals and record it on this variable's tape."""
+        tape = self.tape
+        values: list[Any] = []
+        sources: list[int] = []
+        active = False
+        for x in operands:
+            if type(x) is Variable and x.tape is tape:
+                if x._root is not None and x._root._version != x._seen:
+                    _stale_view()
+                values.append(x.value)
+                sources.append(x.slot)
+                active = active or tape.active[x.slot]
+            else:
+                if type(x) is np.ndarray:
+                    x = stack_objects(x) if x.dtype.hasobject else x
+                    if operation.retains and type(x) is np.ndarray:
+                        x = tape.snapshot(x)
+                values.append(x)
+                sources.append(-1)
+        if active and (operation.states is not None or not operation.differentiable):
+            active = _reaches_rule(operation, sources, tape)
+        value = operation(*values, **params)
+        if value.dtype.kind == "c":
+            _complex_result(operation)
+        out = Variable(tape, tape.append(Instruction(operation, tuple(values), tuple(sources), params), value, active), value)
+        if operation.name in _VIEWS and value.ndim:
+            base = next(x for x in operands if type(x) is Variable and x.tape is tape)
+            out._root = base if base._root is None else base._root
+            out._seen = out._root._version
+            # Writing through is possible for a slice taken straight from the array that owns the memory.
+            out._key = params["index"] if operation.name == "slice" and base._root is None else None
+        return out
+
+    # In-place assignment re-binds the handle to a new slot.
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        index = concrete_index(index)
+        if isinstance(value, list | tuple):
+            value = np.array(value)
+        value = stack_objects(value) if type(value) is np.ndarray and value.dtype.hasobject else value
+        self._rebind(indexing.setitem(self, index, value))
+
+    def _rebind(self, new: Any) -> Variable:
+        """Become ``new``; a view writes through to the array it was taken from."""
+        new = new if new.dtype == self.dtype else new.astype(self.dtype)
+        if self._root is not None:
+            if self._key is None:
+                raise StaleVariableError(
+                    message(
+                        "in-place assignment",
+                        f"the target is a view of another traced array, at {user_line()}",
+                        "NumPy would change the other array as well",
+                        "Assign to the array itself, or take a copy first",
+                    )
+                )
+            root = self._root
+            root[self._key] = new
+            self._seen = root._version
+        self.tape, self.slot, self.value = new.tape, new.slot, new.value
+        self._version += 1
+        return self
+
+    def __iadd__(self, other: Any) -> Variable:
+        return self._in_place(self + other)
+
+    def __isub__(self, other: Any) -> Variable:
+        return self._in_place(self - other)
+
+    def __imul__(self, other: Any) -> Variable:
+        return self._in_place(self * other)
+
+    def __itruediv__(self, other: Any) -> Variable:
+        return self._in_place(self / other)
+
+    def __ipow__(self, other: Any) -> Variable:
+        return self._in_place(self**other)
+
+    def __imatmul__(self, other: Any) -> Variable:
+        return self._in_place(self @ other)
+
+    def _in_place(self, new: Any) -> Variable:
+        # A 0-d value stands for a NumPy scalar, which is immutable: the name is bound to the new value.
+        if not self.ndim:
+            return new
+        if new.shape != self.shape:
+            raise ValueError(f"in-place operation: the result has shape {new.shape}, the target {self.shape}")
+        return self._rebind(new)
+
+    # Where a value would leave the tape.
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        if not self.active:
+            return self._guarded(dtype)
+        carrier = passing_through(self)
+        if carrier is not None:
+            return carrier
+        if self.ndim == 0 and dtype is None:
+            holder = np.empty((), dtype=object)
+            holder[()] = self
+            return holder
+        return leaves_tape(
+            "conversion to a plain array",
+            "Use A @ x rather than A.dot(x), np.sum(x) or np functions directly on x, no np.asarray(x), and the twin in "
+            "hessian.special (logsumexp, softmax, log_softmax) for a function of scipy.special that converts its argument",
+        )
+
+    def _guarded(self, dtype: Any = None) -> np.ndarray:
+        """Let a value without derivative leave, and note what was seen."""
+        value = primal_array(self)
+        seen = np.array(value, dtype=dtype or value.dtype)
+        self.tape.guards.append((self.slot, seen))
+        if isinstance(self.value, Variable):
+            self.value._guarded()
+        return seen
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError("The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()")
+        return bool(np.not_equal(self, 0)._guarded())
+
+    def __int__(self) -> int:
+        if self.active:
+            return leaves_tape("int(x)", "Use np.floor(x), which stays on the tape, or an integer that is not traced")
+        return int(self._guarded())
+
+    def __index__(self) -> int:
+        if self.active or self.dtype.kind not in "iub":
+            raise TypeError("only integer traced values can be used as an index")
+        return int(self._guarded())
+
+    def __float__(self) -> float:
+        return super().__float__() if self.active else float(self._guarded())
+
+    def item(self, *args: Any) -> Any:
+        """Return a Python number if the value carries no derivative; refuse otherwise."""
+        return super().item(*args) if self.active else self._guarded().item(*args)
+
+    def tolist(self) -> Any:
+        """Return Python numbers if the value carries no derivative; refuse otherwise."""
+        return super().tolist() if self.active else self._guarded().tolist()
+
+
+def _reaches_rule(operation: Operation, sources: list[int], tape: Tape) -> bool:
+    """Tell whether some active operand stands where the operation has a derivative."""
+    if not operation.differentiable:
+        return False
+    states = operation.states or ()
+    active = False
+    for source, state in zip(sources, states, strict=True):
+        if source >= 0 and tape.active[source]:
+            if state is MISSING:
+                where = f"{operation.name} at {user_line()}"
+                raise MissingRuleError(message(where, "the derivative in this argument has no rule"))
+            active = active or state is None
+    return active
+
+
+def _stale_view() -> None:
+    raise StaleVariableError(
+        message(
+            "view",
+            f"a view of a traced array is used after the array was changed in place, at {user_line()}",
+            "NumPy's view would show the new values, this one holds the old",
+            "Take the view again after the assignment, or take a copy before it",
+        )
+    )
+
+
+def _complex_result(operation: Operation) -> None:
+    raise DtypeError(
+        message(
+            operation.name,
+            f"the result is complex, at {user_line()}",
+            "only real functions of real numbers are differentiated",
+            "Work with real and imaginary parts",
+        )
+    )

@@ -1,0 +1,68 @@
+"""Exception classes of the library and the one formatter of their messages.
+
+Every class derives from :class:`HessianError` and from the builtin a NumPy user would have caught, so ``except ValueError``
+keeps working. A message says what is wrong (observed and expected), where, why it matters and what to do.
+"""
+
+from __future__ import annotations
+
+
+class HessianError(Exception):
+    """Base of every error the library raises on purpose."""
+
+
+class ShapeMismatchError(HessianError, ValueError):
+    """Arrays that must agree in shape or structure do not."""
+
+
+class DtypeError(HessianError, TypeError):
+    """An argument has a dtype that cannot be differentiated."""
+
+
+class NotScalarError(HessianError, ValueError):
+    """A function that must return one number returned something else."""
+
+
+class MissingRuleError(HessianError, TypeError):
+    """An operation was applied to a traced value and has no derivative rule."""
+
+
+class LeavesTapeError(HessianError, TypeError):
+    """A traced value was about to be turned into plain numbers, losing its derivative."""
+
+
+class StaleVariableError(HessianError, RuntimeError):
+    """A traced value was used after its recording ended, or as a view whose base has changed."""
+
+
+class NonFiniteError(HessianError, ValueError):
+    """A value that must be finite is NaN or infinite."""
+
+
+class OptionError(HessianError, ValueError):
+    """An option has a value outside what is accepted."""
+
+
+class DerivativeCheckError(HessianError, AssertionError):
+    """Derivatives disagree with an independent check."""
+
+
+class ConvergenceError(HessianError, RuntimeError):
+    """A solver stopped before reaching what was asked of it."""
+
+
+class MissingDependencyError(HessianError, ImportError):
+    """An optional package that this call needs is not installed."""
+
+
+def message(where: str, what: str, why: str = "", fix: str = "") -> str:
+    """Format ``where: what. why. fix.`` with each sentence closed once."""
+    sentences = [part.strip().rstrip(".") + "." for part in (what, why, fix) if part.strip()]
+    return f"{where}: {' '.join(sentences)}"
+
+
+def missing_dependency(where: str, package: str, extra: str) -> MissingDependencyError:
+    """Build the error for an absent optional package, naming the extra that brings it."""
+    return MissingDependencyError(
+        message(where, f"the package {package!r} is not installed", fix=f'Run: pip install "hessian[{extra}]"')
+    )

@@ -1,0 +1,84 @@
+"""Activation functions, by name, in plain NumPy.
+
+All act entry by entry except ``softmax``, which acts on the last axis. Conventions at kinks are those of the NumPy
+functions used (``relu`` is ``maximum(x, 0)``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.special import erf, expit
+
+from hessian import special
+from hessian.nn.choices import choose
+
+Activation = Callable[[Any], Any]
+
+
+def _identity(x: Any) -> Any:
+    """x."""
+    return x
+
+
+def _relu(x: Any) -> Any:
+    """max(x, 0)."""
+    return np.maximum(x, 0)
+
+
+def _softplus(x: Any) -> Any:
+    """log(1 + exp(x)), without overflow."""
+    return np.logaddexp(x, 0)
+
+
+def _elu(x: Any) -> Any:
+    """x where x > 0, exp(x) - 1 elsewhere; the exponential never sees a positive argument."""
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+
+def _silu(x: Any) -> Any:
+    """x times the logistic sigmoid of x."""
+    return x * expit(x)
+
+
+def _gelu(x: Any) -> Any:
+    """x times the normal distribution function of x (the exact one, not the tanh fit)."""
+    return 0.5 * x * (1.0 + erf(x * math.sqrt(0.5)))
+
+
+def _softmax(x: Any) -> Any:
+    """Probabilities along the last axis."""
+    return special.softmax(x, axis=-1)
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "tanh": np.tanh,
+    "sigmoid": expit,
+    "relu": _relu,
+    "softplus": _softplus,
+    "elu": _elu,
+    "silu": _silu,
+    "gelu": _gelu,
+    "sin": np.sin,
+    "softmax": _softmax,
+    "identity": _identity,
+}
+
+
+def get_activation(activation: str | Activation) -> Activation:
+    """Return the activation of a name; a function is returned as it is.
+
+    Raises
+    ------
+    OptionError
+        If the name is unknown; the message names the nearest known one.
+
+    Examples
+    --------
+    >>> float(get_activation("softplus")(0.0)) == float(np.log(2.0))
+    True
+    """
+    return choose("activation", activation, ACTIVATIONS)

@@ -1,0 +1,87 @@
+"""Starting weights of a layer, by name.
+
+A weight matrix has shape ``(n_in, n_out)``. Every scheme draws independent entries of mean zero whose variance is
+``gain / fan``:
+
+============== ====== =====================
+name           gain   fan
+============== ====== =====================
+``glorot_*``   1      (n_in + n_out) / 2
+``he_*``       2      n_in
+``lecun_*``    1      n_in
+============== ====== =====================
+
+each as ``*_uniform`` (on ``[-a, a]`` with ``a = sqrt(3 gain / fan)``) and ``*_normal``. ``xavier_*`` is another name
+for ``glorot_*``.
+
+References
+----------
+Glorot and Bengio (2010), eq. 12 and 16; He, Zhang, Ren and Sun (2015), eq. 10; LeCun, Bottou, Orr and Müller (1998),
+eq. 16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hessian.nn.choices import choose
+
+Initializer = Callable[[np.random.Generator, int, int], np.ndarray]
+
+_SCHEMES: dict[str, Callable[[int, int], float]] = {
+    "glorot": lambda n_in, n_out: 2.0 / (n_in + n_out),
+    "xavier": lambda n_in, n_out: 2.0 / (n_in + n_out),
+    "he": lambda n_in, n_out: 2.0 / n_in,
+    "lecun": lambda n_in, n_out: 1.0 / n_in,
+}
+
+
+def _uniform(variance: Callable[[int, int], float]) -> Initializer:
+    """Uniform entries of the given variance."""
+
+    def draw(rng: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
+        bound = np.sqrt(3.0 * variance(n_in, n_out))
+        return rng.uniform(-bound, bound, (n_in, n_out))
+
+    return draw
+
+
+def _normal(variance: Callable[[int, int], float]) -> Initializer:
+    """Gaussian entries of the given variance."""
+
+    def draw(rng: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
+        return np.sqrt(variance(n_in, n_out)) * rng.standard_normal((n_in, n_out))
+
+    return draw
+
+
+def _zeros(rng: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
+    """All-zero weights: the natural start of a linear model, a symmetric trap for one with hidden layers."""
+    return np.zeros((n_in, n_out))
+
+
+INITIALIZERS: dict[str, Initializer] = (
+    {f"{name}_uniform": _uniform(variance) for name, variance in _SCHEMES.items()}
+    | {f"{name}_normal": _normal(variance) for name, variance in _SCHEMES.items()}
+    | {"zeros": _zeros}
+)
+
+
+def get_initializer(initializer: str | Initializer) -> Initializer:
+    """Return the initialiser of a name; a callable ``(rng, n_in, n_out) -> array`` is returned as it is.
+
+    Raises
+    ------
+    OptionError
+        If the name is unknown; the message names the nearest known one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = get_initializer("glorot_uniform")(np.random.default_rng(0), 3, 5)
+    >>> W.shape, bool(np.all(np.abs(W) <= np.sqrt(6 / 8)))
+    ((3, 5), True)
+    """
+    return choose("initializer", initializer, INITIALIZERS)

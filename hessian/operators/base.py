@@ -1,0 +1,181 @@
+"""What the curvature operators share: raveled vectors, dense forms, and linear algebra from SciPy."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from scipy.sparse.linalg import LinearOperator, eigsh, minres
+
+from hessian.core.trace import Primal
+from hessian.core.trees import join_vector, split_vector
+from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.transforms.seeds import sweep_rows, unit_blocks
+
+# Up to this order a dense factorisation is cheaper than the products an iterative solver would spend.
+_DENSE_ORDER = 600
+
+
+class SymmetricOperator(LinearOperator):
+    """A symmetric linear operator on the raveled space of ``x``, given by batched products.
+
+    A subclass fills in ``_products(dots, batch)``: leaves of directions to leaves of products.
+    """
+
+    def __init__(self, primal: Primal) -> None:
+        self.primal = primal
+        n = primal.size
+        super().__init__(np.result_type(*(leaf.dtype for leaf in primal.leaves)), (n, n))
+
+    def _products(self, dots: list[Any], batch: tuple[int, ...]) -> list[Any]:
+        raise NotImplementedError
+
+    def _matvec(self, v: Any) -> np.ndarray:
+        dots = split_vector(_direction(v, self).reshape(-1), self.primal.shapes)
+        return np.asarray(join_vector(self._products(dots, ())))
+
+    def _matmat(self, V: Any) -> np.ndarray:  # noqa: N803
+        rows = np.ascontiguousarray(_direction(V, self).T)
+        dots = split_vector(rows, self.primal.shapes, batch=1)
+        return np.asarray(join_vector(self._products(dots, (len(rows),)), batch=1)).T
+
+    def _adjoint(self) -> SymmetricOperator:
+        return self
+
+    def _transpose(self) -> SymmetricOperator:
+        return self
+
+    def _block_length(self) -> int:
+        """Return how many directions to send through one sweep."""
+        raise NotImplementedError
+
+    def to_dense(self) -> np.ndarray:
+        """Return the matrix, shape (n, n), by n products in blocks."""
+        shapes = self.primal.shapes
+        return np.asarray(
+            sweep_rows(lambda dots: self._products(dots, (len(dots[0]),)), shapes, self._block_length(), self.dtype)
+        )
+
+    def diagonal(self) -> np.ndarray:
+        """Return the exact diagonal, shape (n,).
+
+        Notes
+        -----
+        Cost: n products in blocks, as for the dense matrix, without storing it.
+        """
+        diagonal, start = np.empty(self.shape[0], self.dtype), 0
+        for block in unit_blocks(self.shape[0], self._block_length(), self.dtype):
+            k = len(block)
+            rows = join_vector(self._products(split_vector(block, self.primal.shapes, batch=1), (k,)), batch=1)
+            diagonal[start : start + k] = rows[np.arange(k), np.arange(start, start + k)]
+            start += k
+        return diagonal
+
+    def solve(self, b: Any, damping: float = 0.0, *, rtol: float = 1e-8, maxiter: int | None = None) -> np.ndarray:
+        r"""Solve :math:`(A + \lambda I) z = b`.
+
+        Parameters
+        ----------
+        b : array_like, shape (n,) or (n, k)
+        damping : float
+            :math:`\lambda \ge 0`.
+        rtol : float
+            Residual asked of the iterative solver, relative to b (n > 600).
+        maxiter : int or None
+            Its iterations; ``None`` means 5 n.
+
+        Returns
+        -------
+        ndarray, shape of b
+
+        Raises
+        ------
+        ConvergenceError
+            The matrix is singular to working precision, or the iteration did not reach ``rtol``.
+
+        Notes
+        -----
+        Cost: n products and a symmetric indefinite factorisation (LAPACK sysv) up to n = 600, MINRES beyond.
+        """
+        rhs = np.asarray(b, dtype=self.dtype)
+        if rhs.ndim not in (1, 2) or rhs.shape[0] != self.shape[0]:
+            what = f"b has shape {rhs.shape}, the operator {self.shape}"
+            raise ShapeMismatchError(message("solve", what, fix=f"Pass b with {self.shape[0]} rows"))
+        if not damping >= 0:
+            raise OptionError(message("solve", f"damping is {damping}", fix="Pass a number >= 0"))
+        if not np.isfinite(rhs).all():
+            raise NonFiniteError(message("solve", "b holds NaN or inf"))
+        if self.shape[0] <= _DENSE_ORDER:
+            return self._solve_dense(rhs, damping)
+        columns = rhs.reshape(len(rhs), -1).T
+        return np.stack([self._solve_column(c, damping, rtol, maxiter) for c in columns], axis=-1).reshape(rhs.shape)
+
+    def _solve_dense(self, rhs: np.ndarray, damping: float) -> np.ndarray:
+        matrix = self.to_dense()
+        matrix[np.diag_indices_from(matrix)] += damping
+        try:
+            with warnings.catch_warnings():
+                # An ill-conditioned system is an answer without digits: SciPy warns, we refuse.
+                warnings.simplefilter("error", scipy.linalg.LinAlgWarning)
+                return scipy.linalg.solve(0.5 * (matrix + matrix.T), rhs, assume_a="sym")
+        except (np.linalg.LinAlgError, scipy.linalg.LinAlgWarning) as error:
+            fix = "Pass damping > 0"
+            raise ConvergenceError(message("solve", "the matrix is singular to working precision", fix=fix)) from error
+
+    def _solve_column(self, b: np.ndarray, damping: float, rtol: float, maxiter: int | None) -> np.ndarray:
+        z, _ = minres(self, b, shift=-damping, rtol=rtol, maxiter=maxiter)
+        residual = np.linalg.norm(self @ z + damping * z - b)
+        # MINRES stops on an estimate; the answer is judged by its true residual.
+        if not residual <= 10 * rtol * np.linalg.norm(b):
+            what = f"MINRES stopped at a residual of {residual:.2e} against {np.linalg.norm(b):.2e}"
+            raise ConvergenceError(message("solve", what, fix="Raise maxiter, loosen rtol, or pass damping > 0"))
+        return z
+
+    def eigsh(self, k: int = 6, which: str = "LA", **keywords: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Compute ``k`` eigenvalues and eigenvectors: :func:`scipy.sparse.linalg.eigsh` on this operator.
+
+        Parameters
+        ----------
+        k : int
+        which : str
+            ``"LA"`` largest, ``"SA"`` smallest, ``"LM"`` largest in magnitude, ``"BE"`` both ends.
+        **keywords
+            Passed on (``tol``, ``maxiter``, ``v0``, ...). The starting vector is seeded unless given.
+
+        Returns
+        -------
+        values : ndarray, shape (k,), ascending
+        vectors : ndarray, shape (n, k)
+        """
+        n = self.shape[0]
+        if not 0 < k <= n:
+            raise OptionError(message("eigsh", f"k is {k} for an operator of order {n}", fix=f"Pass 1 <= k <= {n}"))
+        # ARPACK needs k < n; tiny operators are cheaper dense anyway.
+        if n <= 2 * k + 20:
+            return _dense_eigenpairs(self.to_dense(), k, which)
+        keywords.setdefault("v0", np.random.default_rng(0).standard_normal(n).astype(self.dtype))
+        values, vectors = eigsh(self, k=k, which=which, **keywords)
+        order = np.argsort(values)
+        return values[order], vectors[:, order]
+
+
+def _direction(v: Any, operator: LinearOperator) -> np.ndarray:
+    v = np.asarray(v)
+    return v if v.dtype == operator.dtype else v.astype(operator.dtype)
+
+
+def _dense_eigenpairs(matrix: np.ndarray, k: int, which: str) -> tuple[np.ndarray, np.ndarray]:
+    values, vectors = scipy.linalg.eigh(0.5 * (matrix + matrix.T))
+    n = len(values)
+    picks = {
+        "LA": np.arange(n - k, n),
+        "SA": np.arange(k),
+        "LM": np.sort(np.argsort(np.abs(values))[n - k :]),
+        "SM": np.sort(np.argsort(np.abs(values))[:k]),
+        "BE": np.concatenate([np.arange(k // 2), np.arange(n - (k - k // 2), n)]),
+    }
+    if which not in picks:
+        raise OptionError(message("eigsh", f"which is {which!r}", fix=f"Pass one of {', '.join(picks)}"))
+    return values[picks[which]], vectors[:, picks[which]]

@@ -1,0 +1,253 @@
+"""Krylov methods on Hessian-vector products: the Steihaug-Toint path of a trust-region model, and Lanczos for its smallest eigenvalue.
+
+The model is ``m(s) = g.s + 1/2 s.B s``. Nothing here spends a product on what is known: the value of the model follows from the conjugate
+gradient recurrences, and a smaller radius from the path that is already there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+Product = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step a model proposes: ``predicted`` is ``-m(s)``, ``on_boundary`` tells that a larger radius would have given a longer one."""
+
+    vector: np.ndarray
+    norm: float
+    predicted: float
+    on_boundary: bool
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The piece ``start + t direction``, ``0 <= t <= length``, of a path, with the model along it.
+
+    ``m(start + t direction) = value + t slope + t^2 curvature / 2``.
+    """
+
+    start: np.ndarray
+    direction: np.ndarray
+    start_norm: float
+    end_norm: float
+    length: float
+    value: float
+    slope: float
+    curvature: float
+
+    def cut(self, radius: float) -> tuple[np.ndarray, float, bool]:
+        """Point of the segment farthest along it within the radius, the model there, and whether the radius cut it short."""
+        t, is_cut = self.length, False
+        if self.end_norm > radius:
+            t, is_cut = min(self.length, boundary_root(self.start, self.direction, radius)), True
+        # t (slope + t curvature / 2) rather than t slope + t^2 curvature / 2: no overflow of t^2 on a nearly flat segment.
+        return self.start + t * self.direction, self.value + t * (self.slope + 0.5 * t * self.curvature), is_cut
+
+
+def boundary_root(start: np.ndarray, direction: np.ndarray, radius: float) -> float:
+    """Solve ``|start + t direction| = radius`` for the root ``t >= 0``, from a start within the radius.
+
+    The larger root of ``a t^2 + 2 b t - c = 0`` in whichever of its two forms does not cancel.
+    """
+    scale = float(scipy.linalg.norm(direction, check_finite=False))
+    b = float(start @ direction) / scale
+    c = max(radius * radius - float(start @ start), 0.0)
+    root = math.hypot(b, math.sqrt(c))
+    return (c / (b + root) if b > 0 else root - b) / scale
+
+
+class Path:
+    """The curve of CG iterates from the origin, as far as it was computed, to be cut at any radius up to the one it was computed for.
+
+    The norms of the iterates increase (Steihaug 1983, theorem 2.1), and the iterates do not depend on the radius: only the place where the
+    curve is left does. A rejected step is therefore shortened without a product. To keep that cheap in memory, only those segments are
+    stored in which the norm passes a power of two, and the last: two vectors per octave. The radius rule shrinks to powers of two for this
+    reason, and cutting there is exact. At another radius the path is left at the end of a stored segment, somewhat early.
+
+    Attributes
+    ----------
+    products : int
+        Hessian-vector products spent.
+    status : str
+        How the path ended: ``converged``, ``boundary``, ``negative-curvature``, ``cg-limit`` or ``not-finite``.
+    """
+
+    def __init__(self, segments: list[Segment], status: str, products: int) -> None:
+        self._segments = segments
+        self.status = status
+        self.products = products
+
+    @property
+    def end_norm(self) -> float:
+        """Norm of the last iterate; infinite when the path leaves along negative curvature."""
+        return self._segments[-1].end_norm
+
+    def step(self, radius: float) -> Step:
+        """Leave the path at the radius."""
+        segment = next(piece for piece in reversed(self._segments) if piece.start_norm < radius or piece.start_norm == 0.0)
+        vector, value, is_cut = segment.cut(radius)
+        is_last = segment is self._segments[-1]
+        is_whole = is_last and not is_cut
+        falls = is_last and segment.curvature <= 0.0 and self.status != "not-finite"
+        status = self.status if is_whole or falls else "boundary"
+        return Step(vector, float(scipy.linalg.norm(vector, check_finite=False)), -value, not is_whole, status)
+
+
+def steihaug_toint(product: Product, gradient: np.ndarray, radius: float, tolerance: float, max_products: int) -> Path:
+    """Run conjugate gradients on ``B s = -g`` until the residual is small, the radius is crossed or the curvature is not positive.
+
+    Parameters
+    ----------
+    product : callable
+        ``v -> B v``.
+    gradient : ndarray, shape (n,)
+        g, not zero.
+    radius : float
+        Trust-region radius; ``inf`` for none.
+    tolerance : float
+        Bound on the residual ``|g + B s|`` at which to stop.
+    max_products : int
+        Bound on the number of products, at least 1.
+
+    Returns
+    -------
+    Path
+        The path, to be cut at ``radius`` or at any smaller power of two.
+
+    Notes
+    -----
+    Cost: one product and four vector operations per iteration. With the residual ``r = g + B s`` at hand the model is known from scalars,
+    ``m(s + a d) = m(s) - a r.r + a^2/2 d.Bd`` (r.d = -r.r): every segment decreases it, so the sum does not cancel. A product that is not
+    finite ends the path where it is; at the very first one, the gradient alone is followed (a linear model).
+
+    References
+    ----------
+    T. Steihaug, SIAM J. Numer. Anal. 20 (1983) 626-637. Ph. L. Toint, in: Sparse Matrices and Their Uses (1981) 57-88.
+    A. R. Conn, N. I. M. Gould and Ph. L. Toint, Trust-Region Methods (2000), algorithm 7.5.1.
+    """
+    s = np.zeros_like(gradient)
+    s_norm, value = 0.0, 0.0
+    r, d = gradient, -gradient
+    rr = float(r @ r)
+    segments: list[Segment] = []
+    segment, status, products = None, "cg-limit", 0
+    while products < max_products:
+        bd = product(d)
+        products += 1
+        slope, curvature = -rr, float(d @ bd)
+        if not math.isfinite(curvature):
+            status = "not-finite"
+            segment = segment or Segment(s, d, s_norm, math.inf, math.inf, value, slope, 0.0)
+            break
+        if curvature <= 0.0:
+            status = "negative-curvature"
+            segment = Segment(s, d, s_norm, math.inf, math.inf, value, slope, curvature)
+            break
+        length = rr / curvature
+        end = s + length * d
+        end_norm = float(scipy.linalg.norm(end, check_finite=False))
+        segment = Segment(s, d, s_norm, end_norm, length, value, slope, curvature)
+        if end_norm >= radius:
+            status = "boundary"
+            break
+        if _octave(end_norm) > _octave(s_norm):
+            segments.append(segment)
+        s, s_norm, value = end, end_norm, value + 0.5 * length * slope
+        r = r + length * bd
+        rr, rr_before = float(r @ r), rr
+        if rr <= tolerance**2:
+            status = "converged"
+            break
+        d = (rr / rr_before) * d - r
+    if segment is not None and (not segments or segments[-1] is not segment):
+        segments.append(segment)
+    return Path(segments, status, products)
+
+
+def ray(direction: np.ndarray, gradient: np.ndarray, curvature: float) -> Path:
+    """Path along a unit direction of negative curvature, with the sign in which the gradient does not rise."""
+    slope = float(gradient @ direction)
+    if slope > 0.0:
+        direction, slope = -direction, -slope
+    segment = Segment(np.zeros_like(direction), direction, 0.0, math.inf, math.inf, 0.0, slope, curvature)
+    return Path([segment], "escape", 0)
+
+
+def _octave(length: float) -> float:
+    """Exponent of the power of two at or below a length."""
+    return math.frexp(length)[1] if length > 0.0 else -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class LowestEigenpair:
+    """Approximate smallest eigenvalue and its vector, the largest magnitude of an eigenvalue seen, and whether the sign is settled."""
+
+    value: float
+    vector: np.ndarray
+    scale: float
+    is_certain: bool
+
+
+def lanczos_lowest(product: Product, start: np.ndarray, max_products: int) -> LowestEigenpair:
+    """Estimate the smallest eigenvalue of B by the Lanczos process.
+
+    Parameters
+    ----------
+    product : callable
+        ``v -> B v``.
+    start : ndarray, shape (n,)
+        Start vector, random: every eigenvector should take part in it.
+    max_products : int
+        Bound on the number of products and of vectors kept, at least 1.
+
+    Returns
+    -------
+    LowestEigenpair
+        ``value`` is a Rayleigh quotient, so it bounds the smallest eigenvalue from above: a negative one *proves* negative curvature.
+
+    Notes
+    -----
+    Stops early when the value is negative to one digit, or when it is positive with a residual below ``0.01 value / sqrt(n)``. The latter
+    leaves little room for a missed eigenvalue <= 0: the Ritz vector y meets its eigenvector u in ``|u.y| <= residual / value``, the start
+    in about ``1 / sqrt(n)`` if it is random, and the Lanczos polynomial grows towards u. ``is_certain`` records that (or that the Krylov
+    space is exhausted).
+
+    Cost: one product per step, and k^2 n flops for k steps to keep the basis orthogonal (twice is enough: classical Gram-Schmidt is run
+    twice per vector), which is what makes the residual estimate ``beta |last component|`` hold in floating point.
+
+    References
+    ----------
+    B. N. Parlett, The Symmetric Eigenvalue Problem (1998), chapter 13.
+    """
+    eps = float(np.finfo(start.dtype).eps)
+    basis = np.empty((min(max_products, start.size), start.size), start.dtype)
+    alphas: list[float] = []
+    betas: list[float] = []
+    q = start / scipy.linalg.norm(start, check_finite=False)
+    for k in range(len(basis)):
+        basis[k] = q
+        w = product(q)
+        alphas.append(float(q @ w))
+        for _ in range(2):
+            w = w - (basis[: k + 1] @ w) @ basis[: k + 1]
+        beta = float(scipy.linalg.norm(w, check_finite=False))
+        if not math.isfinite(beta + alphas[-1]):
+            return LowestEigenpair(math.nan, q, math.nan, False)
+        values, vectors = scipy.linalg.eigh_tridiagonal(alphas, betas)
+        lowest, scale = float(values[0]), float(max(abs(values[0]), abs(values[-1])))
+        residual = beta * abs(float(vectors[-1, 0]))
+        is_exhausted = k + 1 == start.size or beta <= 10.0 * eps * scale
+        is_certain = is_exhausted or residual < abs(lowest) * (0.1 if lowest < 0.0 else 0.01 / math.sqrt(start.size))
+        if is_certain:
+            break
+        betas.append(beta)
+        q = w / beta
+    return LowestEigenpair(lowest, vectors[:, 0].astype(start.dtype) @ basis[: len(alphas)], scale, is_certain)

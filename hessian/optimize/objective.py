@@ -1,0 +1,159 @@
+"""The objective as solvers see it: a flat vector in, a point out, every evaluation counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from hessian.core.trees import ravel
+from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
+from hessian.operators.hessian_operator import HessianOperator
+
+
+@dataclass(slots=True)
+class Counters:
+    """Evaluations so far, each kind on its own: a product, a Hessian and a factorisation cost too differently to be added."""
+
+    n_value: int = 0
+    n_grad: int = 0
+    n_hvp: int = 0
+    n_hess: int = 0
+    n_factor: int = 0
+
+
+COUNTER_NAMES = tuple(field.name for field in fields(Counters))
+
+
+class Point:
+    """The objective recorded at one point: the value is there, the gradient and products come when asked for and are counted."""
+
+    __slots__ = ("_gradient", "_operator", "counters", "value", "x")
+
+    def __init__(self, operator: HessianOperator, x: np.ndarray, counters: Counters) -> None:
+        self._operator = operator
+        self._gradient: np.ndarray | None = None
+        self.x = x
+        self.counters = counters
+        self.value = float(operator.value)
+        counters.n_value += 1
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """Gradient as a vector; one reverse sweep the first time."""
+        if self._gradient is None:
+            self._gradient = np.asarray(self._operator.gradient)
+            self.counters.n_grad += 1
+        return self._gradient
+
+    @property
+    def gradient_norm(self) -> float:
+        """2-norm of the gradient; NaN or infinite when an entry is."""
+        return norm(self.gradient)
+
+    def product(self, v: np.ndarray) -> np.ndarray:
+        """Hessian-vector product; one tangent sweep."""
+        self.counters.n_hvp += 1
+        return np.asarray(self._operator @ v)
+
+    def dense(self) -> np.ndarray:
+        """Hessian as a matrix."""
+        self.counters.n_hess += 1
+        return np.asarray(self._operator.to_dense())
+
+
+class Objective:
+    """``fun(x, *args)`` with the structure of x0 taken off: solvers see vectors, ``fun`` sees what the caller wrote.
+
+    Only the points a solver holds stay in memory: a :class:`Point` owns its recording, and nothing here remembers the previous one.
+    """
+
+    def __init__(self, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...]) -> None:
+        self._fun = fun
+        self._args = args
+        vector, self._unravel = ravel(as_floating(x0))
+        if vector.size == 0:
+            raise ShapeMismatchError(message("minimize", "x0 has no elements", "There is nothing to vary", "Pass at least one number"))
+        # A copy: ravel may hand back a view of the caller's array, and a result must not share memory with x0.
+        self._start = np.array(vector)
+        self.counters = Counters()
+
+    @property
+    def size(self) -> int:
+        """Number of variables."""
+        return self._start.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Precision the objective is evaluated in."""
+        return self._start.dtype
+
+    def structured(self, vector: np.ndarray) -> Any:
+        """Give a vector the structure of x0, in memory of its own."""
+        return self._unravel(np.array(vector))
+
+    def start(self) -> Point:
+        """Evaluate at x0, where everything has to be finite."""
+        if not np.all(np.isfinite(self._start)):
+            raise NonFiniteError(message("minimize", "x0 contains NaN or infinity", "No step leads away from there", "Pass a finite x0"))
+        point = self._at(self._start)
+        why = "The start decides the first model, so it has to lie in the domain"
+        if not math.isfinite(point.value):
+            raise NonFiniteError(message("minimize", f"fun(x0) is {point.value}", why, "Choose an x0 at which fun is finite"))
+        bad = np.flatnonzero(~np.isfinite(point.gradient))
+        if bad.size:
+            what = f"the gradient at x0 is not finite in {bad.size} of {self.size} entries, first in entry {bad[0]} of the raveled x0"
+            raise NonFiniteError(message("minimize", what, why, "Move x0 off the singular place, e.g. by a small random shift"))
+        return point
+
+    def trial(self, vector: np.ndarray) -> Point:
+        """Evaluate where a model led; NaN and infinity are allowed, and cost no warning because the solver acts on them."""
+        with _quiet():
+            return self._at(vector)
+
+    def trial_gradient(self, point: Point) -> np.ndarray:
+        """Gradient at a trial point, under the same silence."""
+        with _quiet():
+            return point.gradient
+
+    def _at(self, vector: np.ndarray) -> Point:
+        """Record the objective at a vector."""
+        return Point(HessianOperator(self._fun, self._unravel(vector), *self._args), vector, self.counters)
+
+
+def _quiet() -> np.errstate:
+    """Silence NumPy's floating-point warnings, leaving alone what the user set to raise, call or log."""
+    return np.errstate(**{kind: "ignore" for kind, action in np.geterr().items() if action == "warn"})  # type: ignore[arg-type]
+
+
+def norm(vector: np.ndarray) -> float:
+    """2-norm; BLAS scales it, so that large entries do not overflow as the root of a dot product would."""
+    return float(scipy.linalg.norm(vector, check_finite=False))
+
+
+def as_floating(x0: Any) -> Any:
+    """Convert integer arrays to float64 and lists of numbers to arrays, as SciPy does; containers of arrays keep their structure."""
+    if isinstance(x0, Mapping):
+        return {key: as_floating(part) for key, part in x0.items()}
+    if isinstance(x0, (list, tuple)) and not _is_numbers(x0):
+        parts = [as_floating(part) for part in x0]
+        return tuple(parts) if isinstance(x0, tuple) else parts
+    array = np.asarray(x0)
+    if array.dtype.kind in "biu":
+        return array.astype(np.float64)
+    if array.dtype.kind != "f":
+        why = "Derivatives are taken with respect to real numbers"
+        fix = "Pass real and imaginary parts as two arrays" if array.dtype.kind == "c" else "Pass floats, e.g. np.asarray(x0, dtype=float)"
+        raise DtypeError(message("minimize", f"x0 has dtype {array.dtype}", why, fix))
+    return array
+
+
+def _is_numbers(items: Any) -> bool:
+    """Whether nested lists hold plain numbers only: such a list is one array, as everywhere in NumPy."""
+    if isinstance(items, (list, tuple)):
+        return len(items) == 0 or all(_is_numbers(item) for item in items)
+    return np.ndim(items) == 0 and not isinstance(items, (np.ndarray, Mapping))

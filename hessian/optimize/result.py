@@ -1,0 +1,265 @@
+"""What a solver hands back: a status that is advice, one record per iteration, SciPy's result with both in it."""
+
+from __future__ import annotations
+
+import csv
+import enum
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+
+from hessian.errors import ConvergenceError, message
+
+
+class Status(enum.IntEnum):
+    """Why a solver stopped; ``advice`` says what that means and what to try, ``success`` whether what was asked for was reached.
+
+    The first four are the honest grades of a small gradient. Only ``CONVERGED`` says "strict local minimum"; the others say exactly how
+    much of the second-order condition is known.
+    """
+
+    success: bool
+    advice: str
+
+    def __new__(cls, value: int, success: bool, advice: str) -> Status:
+        """Attach the text and the verdict to the integer SciPy's users compare."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.success = success
+        member.advice = advice
+        return member
+
+    CONVERGED = (
+        0,
+        True,
+        "The gradient is at most gtol and the Hessian is positive definite: a strict local minimum.",
+    )
+    CONVERGED_SEMIDEFINITE = (
+        1,
+        True,
+        "The gradient is at most gtol and the smallest eigenvalue of the Hessian is zero to rounding: there is no direction of negative "
+        "curvature, but second derivatives alone cannot tell a minimum from a flat direction. If the objective has redundant parameters, "
+        "fix some of them or add a small quadratic penalty.",
+    )
+    CONVERGED_UNDECIDED = (
+        2,
+        True,
+        "The gradient is at most gtol and no negative curvature was found, but a few Lanczos steps cannot rule it out. "
+        'To decide, look at HessianOperator(fun, res.x, *args).eigsh(1, which="SA"), or use method="newton" if n allows.',
+    )
+    CONVERGED_UNCHECKED = (
+        3,
+        True,
+        "The gradient is at most gtol; the curvature was not looked at (check_curvature=False), so this may be a saddle point.",
+    )
+    MAX_ITERATIONS = (
+        4,
+        False,
+        "The iteration limit was reached. If the history still decreases, raise maxiter or start again from res.x; "
+        "if it crawls, rescale the variables so that a unit step means about the same in each.",
+    )
+    MAX_PRODUCTS = (
+        5,
+        False,
+        "The budget of Hessian-vector products was spent. Raise max_hvp or start again from res.x; "
+        "many CG iterations per step mean an ill-conditioned Hessian: rescale the variables or regularise.",
+    )
+    PRECISION = (
+        6,
+        False,
+        "Floating point is the limit: the decrease still predicted is below the rounding error of the objective, and the gradient does "
+        "not shrink further either. res.x is as good as this precision gives; ask for a larger gtol, subtract large constants from the "
+        "objective, or use float64.",
+    )
+    STALLED = (
+        7,
+        False,
+        "No step down to rounding length is accepted although the model predicts a decrease: the objective is not smooth there (a kink, "
+        "a jump, the edge of its domain) or a derivative is wrong. Run hessian.check_derivatives(fun, res.x, *args).",
+    )
+    UNBOUNDED = (
+        8,
+        False,
+        "The objective seems unbounded below: it keeps falling as x grows. Check its sign, or add a term that bounds it.",
+    )
+    CALLBACK = (9, False, "The callback asked to stop, by returning True or raising StopIteration.")
+
+
+@dataclass(frozen=True, slots=True)
+class IterationRecord:
+    """One row of ``res.history``; row 0 describes the start.
+
+    ``value`` and ``gradient_norm`` belong to the point kept at the end of the iteration, ``radius`` is the one the step was computed with,
+    ``ratio`` the actual over the predicted reduction (``nan`` where there is none). ``cg_iterations`` counts the products spent on this
+    step: 0 when a rejected step was shortened along the path already computed. The ``n_*`` counters and ``seconds`` accumulate.
+    """
+
+    iteration: int
+    value: float
+    gradient_norm: float
+    radius: float
+    step_norm: float
+    ratio: float
+    cg_iterations: int
+    cg_status: str
+    accepted: bool
+    n_value: int
+    n_grad: int
+    n_hvp: int
+    n_hess: int
+    n_factor: int
+    seconds: float
+
+
+_COLUMNS = (
+    ("iter", "iteration", "5d"),
+    ("value", "value", "17.9e"),
+    ("|grad|", "gradient_norm", "10.3e"),
+    ("radius", "radius", "9.2e"),
+    ("|step|", "step_norm", "9.2e"),
+    ("ratio", "ratio", "8.3f"),
+    ("cg", "cg_iterations", "5d"),
+    ("step", "cg_status", "<18s"),
+    ("ok", "accepted", "3s"),
+    ("n_value", "n_value", "7d"),
+    ("n_grad", "n_grad", "6d"),
+    ("n_hvp", "n_hvp", "6d"),
+    ("n_hess", "n_hess", "6d"),
+    ("n_factor", "n_factor", "8d"),
+    ("seconds", "seconds", "8.2f"),
+)
+
+
+def format_history(history: Sequence[IterationRecord]) -> str:
+    """Lay out a history as a text table, one line per iteration.
+
+    Parameters
+    ----------
+    history : sequence of IterationRecord
+        ``res.history``.
+
+    Returns
+    -------
+    str
+        The table, headings first, without a trailing newline.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.optimize import format_history, minimize
+    >>> res = minimize(lambda x: np.sum((x - 1.0) ** 2), np.zeros(2))
+    >>> print(format_history(res.history).splitlines()[1][:23])
+        0   2.000000000e+00
+    """
+    lines = [_heading()]
+    for record in history:
+        cells = []
+        for _, name, spec in _COLUMNS:
+            cell = getattr(record, name)
+            cells.append(format(("yes" if cell else "no") if name == "accepted" else cell, spec))
+        lines.append(" ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _heading() -> str:
+    """Column titles, aligned as their columns are."""
+    cells = []
+    for title, _, spec in _COLUMNS:
+        width = int("".join(ch for ch in spec.split(".")[0] if ch.isdigit()))
+        cells.append(title.ljust(width) if spec.endswith("s") else title.rjust(width))
+    return " ".join(cells).rstrip()
+
+
+def write_history(history: Sequence[IterationRecord], path: str | os.PathLike[str]) -> None:
+    """Write a history as comma-separated values, one column per field of :class:`IterationRecord`.
+
+    Parameters
+    ----------
+    history : sequence of IterationRecord
+        ``res.history``.
+    path : path-like
+        File to write; floats keep every digit.
+    """
+    with open(path, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(field.name for field in fields(IterationRecord))
+        writer.writerows(astuple(record) for record in history)
+
+
+class OptimizeResult(scipy.optimize.OptimizeResult):
+    """Result of :func:`hessian.optimize.minimize`: SciPy's ``OptimizeResult`` with a :class:`Status` and a history.
+
+    Attributes
+    ----------
+    x : array or container of arrays
+        The point kept, with the structure of ``x0``.
+    fun : float
+        The objective there.
+    jac : like x
+        The gradient there.
+    gradient_norm : float
+        Its 2-norm.
+    success : bool
+        Whether what was asked for was reached.
+    status : Status
+        Why the solver stopped; an integer, 0 for a verified minimum.
+    message : str
+        The advice of the status, with the numbers that led to it.
+    smallest_eigenvalue : float
+        Smallest eigenvalue of the Hessian at x as far as it was looked at, ``nan`` otherwise.
+    nit, nfev, njev, nhev : int
+        Iterations, and evaluations of the objective, gradient and (dense) Hessian, as SciPy names them.
+    n_value, n_grad, n_hvp, n_hess, n_factor : int
+        Evaluations of the objective and gradient, Hessian-vector products, dense Hessians, factorisations. Never added together.
+    history : list of IterationRecord
+        One record per iteration, the start first.
+    method : str
+        The method that ran.
+    """
+
+    def raise_if_failed(self) -> OptimizeResult:
+        """Raise :class:`~hessian.errors.ConvergenceError` with the advice of the status unless ``success``; return the result otherwise."""
+        if not self.success:
+            what = f"stopped after {self.nit} iterations with status {self.status.name}, gradient 2-norm {self.gradient_norm:.3g}"
+            raise ConvergenceError(message("minimize", what, self.message))
+        return self
+
+    def __repr__(self) -> str:
+        """Show the verdict first, then the numbers; the history by its length only."""
+        if "status" not in self:
+            return super().__repr__()
+        rows = [(key, _show(self[key])) for key in _order(self)]
+        width = max(len(key) for key, _ in rows)
+        lines = [f"{type(self).__name__}: {self.status.name}", *(f"  {key.rjust(width)}: {text}" for key, text in rows)]
+        return "\n".join(lines)
+
+
+_FIRST = ("message", "success", "method", "fun", "gradient_norm", "smallest_eigenvalue", "x", "jac", "nit")
+
+
+def _order(result: OptimizeResult) -> list[str]:
+    """Keys in reading order: the verdict, the point, the counters, whatever else there is."""
+    first = [key for key in _FIRST if key in result]
+    return first + [key for key in result if key not in first and key != "status"]
+
+
+def _show(item: Any) -> str:
+    """One-line text of a field: arrays are abridged, lists of records counted."""
+    if isinstance(item, list) and item and isinstance(item[0], IterationRecord):
+        return f"{len(item)} records"
+    if isinstance(item, np.ndarray):
+        text = np.array2string(item, threshold=8, edgeitems=3, precision=6, separator=", ").replace("\n", "")
+        return text if item.size <= 8 else f"{' '.join(text.split())} shape {item.shape}"
+    if isinstance(item, dict):
+        return "{" + ", ".join(f"{key!r}: {_show(part)}" for key, part in item.items()) + "}"
+    if isinstance(item, (list, tuple)):
+        opening, closing = "[]" if isinstance(item, list) else "()"
+        return opening + ", ".join(_show(part) for part in item) + closing
+    if isinstance(item, float):
+        return "nan" if math.isnan(item) else f"{item:.12g}"
+    return str(item)

@@ -1,0 +1,132 @@
+"""Pictures of a solver's run. matplotlib is imported when a picture is drawn, never before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from hessian.errors import OptionError, message, missing_dependency
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_AXES = {
+    "n_hvp": "Hessian-vector products",
+    "iteration": "iteration",
+    "seconds": "seconds",
+}
+
+
+class Record(Protocol):
+    """What a row of a solver's history needs to be drawn."""
+
+    @property
+    def iteration(self) -> int: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def gradient_norm(self) -> float: ...
+    @property
+    def accepted(self) -> bool: ...
+
+
+def plot_convergence(
+    history: Sequence[Record], *, against: str = "n_hvp", gtol: float | None = None, path: str | Path | None = None
+) -> Figure:
+    """Draw a solver's history: objective above its lowest value on the left, gradient norm on the right, both on log
+    axes.
+
+    Parameters
+    ----------
+    history : sequence of records
+        ``result.history`` of `hessian.optimize.minimize`.
+    against : {"n_hvp", "iteration", "seconds"}
+        The horizontal axis; the default counts the work, so that an iteration of fifty products is as wide as fifty of
+        one.
+    gtol : float, optional
+        The tolerance that was asked for, drawn as a dashed line.
+    path : str or Path, optional
+        Where to save the picture; its suffix chooses the format.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    OptionError
+        If the history is empty or `against` is unknown.
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    Notes
+    -----
+    The lowest value itself is at zero, which a log axis cannot show: the left curve ends before it. Crosses are
+    rejected steps.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> def row(k):
+    ...     return SimpleNamespace(iteration=k, n_hvp=3 * k, value=4.0**-k, gradient_norm=2.0**-k, accepted=True)
+    >>> left, right = plot_convergence([row(k) for k in range(5)], gtol=0.1).axes
+    >>> right.get_xlabel(), right.get_yscale()
+    ('Hessian-vector products', 'log')
+    """
+    if against not in _AXES:
+        raise OptionError(
+            message("plot_convergence", f"against is {against!r}", fix=f"Pass one of: {', '.join(_AXES)}")
+        )
+    if not history:
+        raise OptionError(
+            message("plot_convergence", "the history is empty", "there is nothing to draw", "Pass result.history")
+        )
+    figure = _new_figure()
+    left, right = figure.subplots(1, 2)
+    x = np.array([getattr(record, against) for record in history], dtype=float)
+    values = np.array([record.value for record in history], dtype=float)
+    norms = np.array([record.gradient_norm for record in history], dtype=float)
+    accepted = np.array([record.accepted for record in history], dtype=bool)
+    lowest = np.nanmin(values)
+    _draw(left, x, values - lowest, accepted, f"objective - {lowest:.6g}")
+    _draw(right, x, norms, accepted, "gradient norm")
+    if gtol is not None:
+        right.axhline(gtol, color="0.4", linestyle="--", linewidth=1, label=f"gtol = {gtol:g}")
+    for axes in (left, right):
+        axes.set_xlabel(_AXES[against])
+    right.legend(frameon=False)
+    if path is not None:
+        figure.savefig(path, dpi=120)
+    return figure
+
+
+def require_matplotlib(where: str) -> None:
+    """Raise the error that names the extra where matplotlib is missing; to be called before long work that ends in a
+    picture."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise missing_dependency(where, "matplotlib", "plot") from error
+
+
+def _new_figure() -> Figure:
+    """Make a figure without pyplot, so that no window system and no global state is touched."""
+    require_matplotlib("plot_convergence")
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(9.0, 3.6), layout="constrained")
+
+
+def _draw(axes: Axes, x: np.ndarray, y: np.ndarray, accepted: np.ndarray, label: str) -> None:
+    """Draw one positive curve on a log axis and mark its rejected steps."""
+    shown = np.where(y > 0, y, np.nan)
+    options: dict[str, Any] = {"marker": "o", "markersize": 3, "linewidth": 1.2}
+    axes.semilogy(x[accepted], shown[accepted], label="accepted", **options)
+    if not accepted.all():
+        axes.semilogy(x[~accepted], shown[~accepted], "x", color="tab:red", label="rejected")
+    axes.set_ylabel(label)
+    axes.grid(True, which="major", alpha=0.3)

@@ -1,0 +1,51 @@
+"""Shapes: axes counted from the end, gaps before core axes, and sums that undo broadcasting."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from hessian.errors import OptionError, message
+
+
+def normalize_axis(axis: Any, ndim: int, where: str) -> int:
+    """Return ``axis`` counted from the end, so that leading batch axes do not disturb it."""
+    index = operator.index(axis)
+    if not -ndim <= index < ndim:
+        raise np.exceptions.AxisError(f"{where}: axis {index} is out of bounds for an array of dimension {ndim}")
+    return index - ndim if index >= 0 else index
+
+
+def normalize_axes(axis: Any, ndim: int, where: str) -> tuple[int, ...]:
+    """Return the axes of a reduction counted from the end; ``None`` means all of them."""
+    if axis is None:
+        return tuple(range(-ndim, 0))
+    axes = tuple(normalize_axis(a, ndim, where) for a in (axis if isinstance(axis, tuple | list) else (axis,)))
+    if len(set(axes)) != len(axes):
+        raise OptionError(message(where, f"axis {axis!r} names an axis twice"))
+    return axes
+
+
+def open_gap(t: Any, own_ndim: int, gap: int) -> Any:
+    """Insert ``gap`` axes of length one between the batch axes of ``t`` and its own ``own_ndim`` axes."""
+    batch = t.ndim - own_ndim
+    return t.reshape(t.shape[:batch] + (1,) * gap + t.shape[batch:])
+
+
+def sum_to(g: Any, shape: tuple[int, ...], ndim: int) -> Any:
+    """Sum ``g``, whose trailing ``ndim`` axes a broadcast has produced from ``shape``, back to ``shape``.
+
+    Leading batch axes are kept. Written in NumPy calls that dispatch, so it works on traced values.
+    """
+    batch = g.ndim - ndim
+    if g.shape[batch:] == shape:
+        return g
+    lead = ndim - len(shape)
+    stretched = tuple(i - len(shape) for i, n in enumerate(shape) if n == 1 and g.shape[batch + lead + i] != 1)
+    if stretched:
+        g = np.sum(g, axis=stretched, keepdims=True)
+    if lead:
+        g = np.sum(g, axis=tuple(range(-ndim, -len(shape)) if shape else range(-ndim, 0)))
+    return g

@@ -1,0 +1,77 @@
+"""Operations whose result carries no derivative: comparisons, rounding, searches, and arrays made from a shape.
+
+They are recorded all the same, so that a recording knows what its masks depend on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hessian.rules.spec import OPERATIONS, Nondifferentiable, expose, register
+
+
+def _nondifferentiable(target: Any) -> None:
+    """Declare one function whose derivative is exactly zero where it exists."""
+    operation = register(Nondifferentiable(target.__name__, target))
+    expose(target, operation)
+
+
+for _target in (
+    np.greater,
+    np.greater_equal,
+    np.less,
+    np.less_equal,
+    np.equal,
+    np.not_equal,
+    np.logical_and,
+    np.logical_or,
+    np.logical_not,
+    np.logical_xor,
+    np.bitwise_and,
+    np.bitwise_or,
+    np.bitwise_xor,
+    np.invert,
+    np.isnan,
+    np.isinf,
+    np.isfinite,
+    np.signbit,
+    np.sign,
+    np.floor,
+    np.ceil,
+    np.trunc,
+    np.rint,
+    np.floor_divide,
+    np.heaviside,
+    np.round,
+    np.fix,
+    np.argmax,
+    np.argmin,
+    np.argsort,
+    np.any,
+    np.all,
+    np.count_nonzero,
+    np.isclose,
+    np.searchsorted,
+    np.digitize,
+    np.zeros_like,
+    np.ones_like,
+    np.full_like,
+    np.empty_like,
+    np.imag,
+):
+    _nondifferentiable(_target)
+
+expose(np.around, OPERATIONS["round"])
+expose(np.shape, lambda a: a.shape)
+expose(np.ndim, lambda a: a.ndim)
+expose(np.size, lambda a, axis=None: a.size if axis is None else a.shape[axis])
+expose(np.iscomplexobj, lambda x: False)
+expose(np.isrealobj, lambda x: True)
+expose(np.allclose, lambda a, b, **kw: bool(np.all(np.isclose(a, b, **kw))))
+expose(np.array_equal, lambda a, b: a.shape == np.shape(b) and bool(np.all(np.equal(a, b))))
+expose(np.nonzero, lambda a: a.nonzero())
+expose(np.flatnonzero, lambda a: np.ravel(a).nonzero()[0])
+expose(np.result_type, lambda *xs: np.result_type(*[getattr(x, "dtype", x) for x in xs]))
+expose(np.min_scalar_type, lambda a: a.dtype)

@@ -1,0 +1,275 @@
+"""Rows that pick and place elements: slices, gathers and their transposes, and assignment.
+
+Two pairs of adjoint primitives carry all of it: ``slice`` / ``embed`` for basic indices (views, no copies) and ``gather`` /
+``scatter_add`` for everything else, driven by an array of positions. A NumPy function that only moves elements needs one
+line: it is run once on the array of positions (:func:`moves_elements`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hessian.errors import OptionError, message
+from hessian.rules.broadcast import normalize_axis, sum_to
+from hessian.rules.spec import A, Linear, case, composite, expose, register
+
+_HOLE = -1
+
+
+class Positions:
+    """Where each output element of a gather comes from: flat positions in the input, or a hole that stays zero."""
+
+    def __init__(self, flat: np.ndarray, shape: tuple[int, ...]) -> None:
+        self.flat = np.asarray(flat, dtype=np.intp)
+        self.shape = shape
+        self.size = math.prod(shape)
+
+    @cached_property
+    def holes(self) -> np.ndarray | None:
+        """Mask of outputs that come from nowhere, or ``None`` if there is none."""
+        mask = self.flat == _HOLE
+        return mask if mask.any() else None
+
+    @cached_property
+    def distinct(self) -> bool:
+        """Whether no input element is picked twice."""
+        return self.size > 0 and int(np.bincount(self.flat.ravel() + 1, minlength=2)[1:].max(initial=0)) <= 1
+
+
+def _lead(x: Any, ndim: int) -> tuple[int, ...]:
+    return x.shape[: x.ndim - ndim]
+
+
+def _slice(x: Any, *, index: tuple[Any, ...], ndim: int) -> Any:
+    return x[(slice(None),) * (x.ndim - ndim) + index]
+
+
+def _embed(g: Any, *, index: tuple[Any, ...], shape: tuple[int, ...]) -> np.ndarray:
+    batch = g.shape[: g.ndim - _indexed_ndim(index)]
+    out = np.zeros(batch + shape, g.dtype)
+    out[(slice(None),) * len(batch) + index] = g
+    return out
+
+
+def _indexed_ndim(index: tuple[Any, ...]) -> int:
+    """Return the number of axes that a full basic index leaves."""
+    return sum(1 for part in index if part is None or isinstance(part, slice))
+
+
+def _add_at_slice(into: np.ndarray, g: np.ndarray, *, index: tuple[Any, ...], ndim: int) -> None:
+    into[(slice(None),) * (into.ndim - ndim) + index] += g
+
+
+slice_op = register(
+    Linear(
+        "slice",
+        _slice,
+        transpose=lambda g, own, *, index, ndim: embed_op(g, index=index, shape=own[len(own) - ndim :]),
+        add_transpose=_add_at_slice,
+        moves=True,
+    )
+)
+embed_op = register(
+    Linear(
+        "embed",
+        _embed,
+        transpose=lambda g, own, *, index, shape: slice_op(g, index=index, ndim=len(shape)),
+        moves=True,
+    )
+)
+
+
+def _gather(x: Any, *, positions: Positions) -> np.ndarray:
+    flat = x.reshape((*_lead(x, len(positions.shape)), positions.size))
+    if positions.holes is None:
+        return np.take(flat, positions.flat, axis=-1)
+    if positions.size == 0:
+        return np.zeros(flat.shape[:-1] + positions.flat.shape, x.dtype)
+    return np.where(positions.holes, np.zeros((), x.dtype), np.take(flat, np.maximum(positions.flat, 0), axis=-1))
+
+
+def _scatter_add(g: Any, *, positions: Positions) -> np.ndarray:
+    batch = _lead(g, positions.flat.ndim)
+    # One spare element at the end collects the holes: position -1.
+    out = np.zeros((*batch, positions.size + 1), g.dtype)
+    if positions.distinct:
+        out[..., positions.flat] = g
+    elif batch:
+        np.add.at(out, (Ellipsis, positions.flat), g)
+    else:
+        np.add.at(out, positions.flat, g)
+    return out[..., : positions.size].reshape(batch + positions.shape)
+
+
+gather_op = register(
+    Linear(
+        "gather",
+        _gather,
+        transpose=lambda g, own, *, positions: scatter_add_op(g, positions=positions),
+        moves=True,
+    )
+)
+scatter_add_op = register(
+    Linear(
+        "scatter_add",
+        _scatter_add,
+        transpose=lambda g, own, *, positions: gather_op(g, positions=positions),
+        moves=True,
+    )
+)
+
+
+def moves_elements(function: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Any:
+    """Apply a function that only moves elements of ``x`` (new elements are zeros) by running it on positions."""
+    # One-based, so that a zero that the function brings in reads as a hole.
+    numbered = np.arange(1, x.size + 1).reshape(x.shape)
+    return gather_op(x, positions=Positions(function(numbered, *args, **kwargs) - 1, x.shape))
+
+
+def _is_basic(part: Any) -> bool:
+    return part is None or part is Ellipsis or isinstance(part, slice | int | np.integer)
+
+
+def expand_index(index: Any, ndim: int) -> tuple[Any, ...] | None:
+    """Return a basic index with one entry per axis (Ellipsis filled in), or ``None`` if it is a fancy one."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(part, bool | np.bool_) or not _is_basic(part) for part in parts):
+        return None
+    used = sum(1 for part in parts if part is not None and part is not Ellipsis)
+    if used > ndim or sum(1 for part in parts if part is Ellipsis) > 1:
+        raise IndexError(message("indexing", f"index {index!r} has too many parts for an array with {ndim} axes"))
+    fill = (slice(None),) * (ndim - used)
+    if not any(part is Ellipsis for part in parts):
+        return (*parts, *fill)
+    at = next(i for i, part in enumerate(parts) if part is Ellipsis)
+    return parts[:at] + fill + parts[at + 1 :]
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """Index ``x`` as NumPy does: a slice for a basic index, a gather for any other."""
+    basic = expand_index(index, x.ndim)
+    if basic is not None:
+        return slice_op(x, index=basic, ndim=x.ndim)
+    positions = np.arange(x.size).reshape(x.shape)[index]
+    return gather_op(x, positions=Positions(positions, x.shape))
+
+
+def _assign(base: Any, value: Any, *, index: Any, shape: tuple[int, ...], target: tuple[int, ...]) -> np.ndarray:
+    batch = base.shape[: base.ndim - len(shape)]
+    out = np.array(np.broadcast_to(base, batch + shape))
+    flat = out.reshape((*batch, math.prod(shape)))
+    gap = (1,) * (len(target) - (value.ndim - len(batch)) if np.ndim(value) else 0)
+    opened = np.reshape(value, batch + gap + np.shape(value)[len(batch) :]) if batch else value
+    flat[..., index.flat] = opened
+    return out
+
+
+def _assign_transpose(
+    g: Any, position: int, shapes: tuple[tuple[int, ...], ...], *, index: Positions, shape: Any, target: Any
+) -> Any:
+    if position == 1:
+        return sum_to(gather_op(g, positions=index), shapes[1], index.flat.ndim)
+    kept = np.ones(index.size, bool)
+    kept[index.flat.ravel()] = False
+    return np.where(kept.reshape(index.shape), g, 0.0)
+
+
+assign_op = register(Linear("assign", _assign, transpose=_assign_transpose, variadic=True, moves=True))
+
+
+def setitem(base: Any, index: Any, value: Any) -> Any:
+    """Return ``base`` with ``value`` assigned at ``index``; later writes win where an index repeats."""
+    positions = Positions(np.arange(base.size).reshape(base.shape)[index], base.shape)
+    if not positions.distinct and positions.flat.size:
+        raise OptionError(
+            message(
+                "assignment",
+                "the index names an element twice, so which value stays depends on their order",
+                "its derivative would be ambiguous",
+                "Assign each element once, or add with a loop",
+            )
+        )
+    if np.ndim(value) > positions.flat.ndim:
+        value = np.reshape(value, np.shape(value)[np.ndim(value) - positions.flat.ndim :])
+    np.broadcast_shapes(np.shape(value), positions.flat.shape)
+    return assign_op(base, value, index=positions, shape=base.shape, target=positions.flat.shape)
+
+
+def _moving(function: Any, *cases: Any) -> None:
+    """Declare a NumPy function that only moves the elements of its first argument."""
+
+    def call(x: Any, *args: Any, **kwargs: Any) -> Any:
+        return moves_elements(function, x, *args, **kwargs)
+
+    expose(function, call, cases=cases)
+
+
+_moving(np.flip, case(A(2, 3)), case(A(2, 3), axis=1))
+_moving(np.fliplr, case(A(2, 3)))
+_moving(np.flipud, case(A(2, 3)))
+_moving(np.roll, case(A(2, 3), 1), case(A(2, 3), (1, 2), axis=(0, 1)))
+_moving(np.rot90, case(A(2, 3)), case(A(2, 3), k=2))
+_moving(np.tile, case(A(2, 3), (2, 1, 2)), case(A(), 3))
+_moving(np.repeat, case(A(2, 3), 2, axis=0), case(A(3), [1, 0, 2]))
+_moving(np.resize, case(A(3), (2, 4)))
+_moving(np.delete, case(A(4), 1), case(A(2, 3), [0, 2], axis=1))
+_moving(np.diag, case(A(3)), case(A(2, 3)), case(A(3), k=1))
+_moving(np.diagflat, case(A(2, 2)))
+_moving(np.diagonal, case(A(3, 4)), case(A(2, 3, 4), 1, 1, 2))
+_moving(np.linalg.diagonal, case(A(2, 3, 3), offset=1))
+_moving(np.tril, case(A(3, 4)), case(A(2, 3, 3), -1))
+_moving(np.triu, case(A(3, 4)), case(A(3, 3), 1))
+_moving(np.rollaxis, case(A(2, 3, 4), 2))
+
+
+@composite(np.take, cases=[case(A(5), [0, 3, 3]), case(A(3, 4), [[1, 0]], axis=1), case(A(4), -1, mode="wrap")])
+def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
+    return moves_elements(np.take, a, np.asarray(indices), axis=axis, mode=mode)
+
+
+@composite(np.take_along_axis, cases=[case(A(2, 3), np.array([[2], [0]]), axis=1), case(A(3), np.array([0, 0]), axis=0)])
+def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
+    return moves_elements(np.take_along_axis, arr, np.asarray(indices), axis)
+
+
+@composite(
+    np.pad,
+    cases=[
+        case(A(3), 2),
+        case(A(2, 3), ((1, 0), (0, 2)), constant_values=1.5),
+        case(A(4), 2, mode="reflect"),
+        case(A(2, 2), 1, mode="edge"),
+        case(A(3), (1, 2), mode="wrap"),
+        case(A(3), 1, mode="symmetric"),
+    ],
+)
+def pad(array: Any, pad_width: Any, mode: str = "constant", **keywords: Any) -> Any:
+    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap") or keywords.get("reflect_type", "even") != "even":
+        raise OptionError(message("pad", f"mode={mode!r} has no derivative rule", fix="Use constant, edge, reflect, wrap"))
+    padded = moves_elements(np.pad, array, pad_width, mode=mode, **({} if mode == "constant" else keywords))
+    if mode == "constant" and keywords:
+        padded = padded + np.pad(np.zeros(array.shape, array.dtype), pad_width, mode=mode, **keywords)
+    return padded
+
+
+@composite(np.sort, cases=[case(A(5)), case(A(2, 3), axis=0), case(A(2, 3), axis=None)])
+def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+    if axis is None:
+        a, axis = np.ravel(a), -1
+    axis = normalize_axis(axis, a.ndim, "sort")
+    return take_along_axis(a, np.asarray(np.argsort(a, axis=axis, kind="stable")), axis)
+
+
+@composite(np.compress, cases=[case([True, False, True], A(3))])
+def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -> Any:
+    return take(a, np.flatnonzero(np.asarray(condition)), axis)
+
+
+@composite(np.extract, cases=[case(np.array([True, False, True]), A(3))])
+def extract(condition: Any, arr: Any) -> Any:
+    return compress(np.ravel(condition), np.ravel(arr))

@@ -1,0 +1,337 @@
+"""Rows of numpy.linalg: solve, inv, det, slogdet, cholesky, eigh, norm.
+
+Matrix calculus follows Giles, "Collected matrix derivative results for forward and reverse mode AD" (2008), with
+gradients symmetrised where NumPy reads one triangle. ``cholesky`` and ``eigh`` read the lower triangle only, as NumPy
+does; their derivatives are those of that function, so the gradient in the upper triangle is zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hessian.errors import MissingRuleError, OptionError, message
+from hessian.rules.broadcast import normalize_axes
+from hessian.rules.spec import A, General, Nondifferentiable, Sample, case, composite, expose, register
+
+# NumPy's named result tuples have no public import path.
+EighResult: Any = type(np.linalg.eigh(np.eye(1)))
+SlogdetResult: Any = type(np.linalg.slogdet(np.eye(1)))
+
+
+def _t(x: Any) -> Any:
+    return x.swapaxes(-1, -2)
+
+
+def _well_conditioned(*shape: int) -> Sample:
+    """Sample a matrix near 2 I."""
+    return A(*shape, make=lambda rng: 2 * np.eye(shape[-1]) + rng.uniform(-0.4, 0.4, shape))
+
+
+def _positive_definite(*shape: int) -> Sample:
+    def make(rng: np.random.Generator) -> np.ndarray:
+        root = rng.uniform(-1, 1, shape)
+        return root @ _t(root) + np.diag(1.0 + np.arange(shape[-1]))
+
+    return A(*shape, make=make)
+
+
+def _cube(shapes: Any, out: Any) -> float:
+    return 2.0 / 3.0 * math.prod(shapes[0]) * shapes[0][-1]
+
+
+inv_op = register(
+    General(
+        "inv",
+        np.linalg.inv,
+        pushforward=lambda y, xs, dots: -(y @ dots[0] @ y),
+        pullback=lambda y, xs, g, wanted: [-(_t(y) @ g @ _t(y))],
+        core=(2, 2),
+        flops=_cube,
+    )
+)
+expose(np.linalg.inv, lambda a: inv_op(a), cases=[case(_well_conditioned(3, 3)), case(_well_conditioned(2, 3, 3))])
+
+
+def _solve_pushforward(y: Any, xs: Any, dots: Any) -> Any:
+    a, (a_dot, b_dot) = xs[0], dots
+    if a_dot is None:
+        return solve_op(a, b_dot)
+    change = -(a_dot @ y)
+    return solve_op(a, change if b_dot is None else b_dot + change)
+
+
+def _solve_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
+    b_bar = solve_op(_t(xs[0]), g)
+    return [-(b_bar @ _t(y)) if wanted[0] else None, b_bar]
+
+
+solve_op = register(
+    General("solve", np.linalg.solve, pushforward=_solve_pushforward, pullback=_solve_pullback, core=(2, 2, 2), flops=_cube)
+)
+
+
+@composite(
+    np.linalg.solve,
+    cases=[
+        case(_well_conditioned(3, 3), A(3)),
+        case(_well_conditioned(3, 3), A(3, 2)),
+        case(_well_conditioned(2, 3, 3), A(3, 1)),
+        case(_well_conditioned(3, 3), A(4, 3, 2)),
+    ],
+)
+def solve(a: Any, b: Any) -> Any:
+    if np.ndim(b) == 1:
+        return np.squeeze(solve_op(a, np.reshape(b, (-1, 1))), axis=-1)
+    return solve_op(a, b)
+
+
+def _matrix_scale(s: Any) -> Any:
+    return s[..., None, None]
+
+
+logabsdet_op = register(
+    General(
+        "logabsdet",
+        lambda a: np.linalg.slogdet(a)[1],
+        pushforward=lambda y, xs, dots: np.sum(_t(inv_op(xs[0])) * dots[0], axis=(-2, -1)),
+        pullback=lambda y, xs, g, wanted: [_matrix_scale(g) * _t(inv_op(xs[0]))],
+        core=(2, 0),
+        flops=_cube,
+    )
+)
+det_op = register(
+    General(
+        "det",
+        np.linalg.det,
+        pushforward=lambda y, xs, dots: y * np.sum(_t(inv_op(xs[0])) * dots[0], axis=(-2, -1)),
+        pullback=lambda y, xs, g, wanted: [_matrix_scale(g * y) * _t(inv_op(xs[0]))],
+        core=(2, 0),
+        kinks="a singular matrix raises LinAlgError",
+        flops=_cube,
+    )
+)
+_det_sign = register(Nondifferentiable("det_sign", lambda a: np.linalg.slogdet(a)[0]))
+expose(np.linalg.det, lambda a: det_op(a), cases=[case(_well_conditioned(3, 3)), case(_well_conditioned(2, 2, 2))])
+
+
+@composite(np.linalg.slogdet, cases=[case(_well_conditioned(3, 3)), case(_well_conditioned(2, 2, 2))])
+def slogdet(a: Any) -> Any:
+    return SlogdetResult(_det_sign(a), logabsdet_op(a))
+
+
+def _half_lower(m: Any) -> Any:
+    """Return the lower triangle with the diagonal halved: Phi in Murray (2016), arXiv:1602.07527."""
+    n = m.shape[-1]
+    return m * (np.tril(np.ones((n, n), m.dtype)) - 0.5 * np.eye(n, dtype=m.dtype))
+
+
+def _symmetric(m: Any) -> Any:
+    return 0.5 * (m + _t(m))
+
+
+def _from_lower(a: Any) -> Any:
+    """Return the symmetric matrix whose lower triangle is that of ``a``: what NumPy reads."""
+    return np.tril(a) + _t(np.tril(a, -1))
+
+
+def _cholesky_pushforward(y: Any, xs: Any, dots: Any) -> Any:
+    inner = solve_op(y, _t(solve_op(y, _t(dots[0]))))
+    return y @ _half_lower(inner)
+
+
+def _cholesky_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
+    inner = _half_lower(_t(y) @ g)
+    return [_symmetric(_t(solve_op(_t(y), _t(solve_op(_t(y), inner)))))]
+
+
+cholesky_op = register(
+    General(
+        "cholesky",
+        np.linalg.cholesky,
+        pushforward=_cholesky_pushforward,
+        pullback=_cholesky_pullback,
+        core=(2, 2),
+        flops=lambda shapes, out: _cube(shapes, out) / 2,
+    )
+)
+
+
+@composite(np.linalg.cholesky, cases=[case(_positive_definite(3, 3)), case(_positive_definite(2, 3, 3))])
+def cholesky(a: Any, /, *, upper: bool = False) -> Any:
+    if upper:
+        return _t(cholesky_op(_from_lower(_t(a))))
+    return cholesky_op(_from_lower(a))
+
+
+def _eigh_packed(a: np.ndarray) -> np.ndarray:
+    """Return eigenvalues as the first row above the eigenvectors, so that one result carries both."""
+    w, v = np.linalg.eigh(a)
+    return np.concatenate([w[..., None, :], v], axis=-2)
+
+
+def _gaps(w: Any) -> Any:
+    """Return 1 / (w_j - w_i) off the diagonal and 0 on it; infinite for a repeated eigenvalue."""
+    n = w.shape[-1]
+    eye = np.eye(n, dtype=w.dtype)
+    return (1 - eye) / (w[..., None, :] - w[..., :, None] + eye)
+
+
+def _eigh_pushforward(y: Any, xs: Any, dots: Any) -> Any:
+    w, v = y[..., 0, :], y[..., 1:, :]
+    inner = _t(v) @ dots[0] @ v
+    w_dot = np.diagonal(inner, axis1=-2, axis2=-1)
+    return np.concatenate([w_dot[..., None, :], v @ (_gaps(w) * inner)], axis=-2)
+
+
+def _eigh_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
+    w, v = y[..., 0, :], y[..., 1:, :]
+    w_bar, v_bar = g[..., 0, :], g[..., 1:, :]
+    inner = _gaps(w) * (_t(v) @ v_bar) + w_bar[..., None, :] * np.eye(w.shape[-1], dtype=w.dtype)
+    return [_symmetric(v @ inner @ _t(v))]
+
+
+eigh_op = register(
+    General(
+        "eigh",
+        _eigh_packed,
+        pushforward=_eigh_pushforward,
+        pullback=_eigh_pullback,
+        core=(2, 2),
+        kinks="a repeated eigenvalue has no derivative: NaN or inf",
+        flops=lambda shapes, out: 9.0 * math.prod(shapes[0]) * shapes[0][-1],
+    )
+)
+
+
+def _eigh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803
+    return eigh_op(_from_lower(a if UPLO.upper() == "L" else _t(a)))
+
+
+@composite(np.linalg.eigh, cases=[case(_positive_definite(3, 3))])
+def eigh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803
+    packed = _eigh(a, UPLO)
+    return EighResult(packed[..., 0, :], packed[..., 1:, :])
+
+
+@composite(np.linalg.eigvalsh, cases=[case(_positive_definite(3, 3))])
+def eigvalsh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803
+    return _eigh(a, UPLO)[..., 0, :]
+
+
+@composite(np.linalg.matrix_power, cases=[case(_well_conditioned(3, 3), 3), case(_well_conditioned(2, 2), -2)])
+def matrix_power(a: Any, n: int) -> Any:
+    if n == 0:
+        return np.zeros_like(a) + np.eye(a.shape[-1], dtype=a.dtype)
+    base = inv_op(a) if n < 0 else a
+    result, n = None, abs(n)
+    while n:
+        if n & 1:
+            result = base if result is None else result @ base
+        n >>= 1
+        if n:
+            base = base @ base
+    return result
+
+
+def _pointing(x: Any, y: Any) -> Any:
+    """Return x / y, the unit vector; at the origin 0 with an infinite slope."""
+    tiny = np.finfo(y.dtype).tiny
+    return x / np.where(np.equal(y, 0), tiny, y)
+
+
+norm_op = register(
+    General(
+        "norm",
+        lambda x, *, axes: np.sqrt(np.sum(x * x, axis=axes, keepdims=True)),
+        pushforward=lambda y, xs, dots, *, axes: np.sum(_pointing(xs[0], y) * dots[0], axis=axes, keepdims=True),
+        pullback=lambda y, xs, g, wanted, *, axes: [_pointing(xs[0], y) * g],
+        kinks="gradient 0 at the origin (the subgradient of least norm); the Hessian there does not exist: not finite",
+        flops=2.0,
+    )
+)
+
+
+def _vector_norm(x: Any, order: Any, axes: tuple[int, ...]) -> Any:
+    """Return the norm of vectors along ``axes``, which stay with length one."""
+    if order == 2:
+        return norm_op(x, axes=axes)
+    size = np.abs(x)
+    if order == math.inf:
+        return np.max(size, axis=axes, keepdims=True)
+    if order == -math.inf:
+        return np.min(size, axis=axes, keepdims=True)
+    if order == 1:
+        return np.sum(size, axis=axes, keepdims=True)
+    if order == 0:
+        return np.sum(np.not_equal(x, 0), axis=axes, keepdims=True, dtype=x.dtype)
+    return np.sum(size**order, axis=axes, keepdims=True) ** (1.0 / order)
+
+
+_COLUMN_AND_ROW: dict[Any, tuple[int, Callable[..., Any]]] = {
+    1: (0, np.max), -1: (0, np.min), math.inf: (1, np.max), -math.inf: (1, np.min)
+}  # fmt: skip
+
+
+def _matrix_norm(x: Any, order: Any, axes: tuple[int, ...]) -> Any:
+    """Return the norm of matrices along a pair of ``axes``, which stay with length one."""
+    if order in ("fro", None):
+        return norm_op(x, axes=axes)
+    if order not in _COLUMN_AND_ROW:
+        raise MissingRuleError(
+            message("norm", f"the matrix norm ord={order!r} has no derivative rule", fix="Use 'fro', 1 or inf")
+        )
+    summed, extreme = _COLUMN_AND_ROW[order]
+    totals = np.sum(np.abs(x), axis=axes[summed], keepdims=True)
+    return extreme(totals, axis=axes[1 - summed], keepdims=True)
+
+
+@composite(
+    np.linalg.norm,
+    cases=[
+        case(A(4)),
+        case(A(2, 3)),
+        case(A(2, 3), axis=1),
+        case(A(3), ord=1),
+        case(A(2, 3), ord="fro", keepdims=True),
+        case(A(4, domain=(0.5, 2.0)), ord=3),
+        case(A(4), ord=np.inf),
+        case(A(3, 2), ord=1),
+        case(A(5, 3, 2), axis=(1, 2)),
+    ],
+    kinks=norm_op.kinks,
+    analytic=lambda x, ord=None, axis=None, keepdims=False: _analytic_norm(x, ord, axis, keepdims),
+)
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    if axis is None and (ord is None or x.ndim == 1):
+        axes = normalize_axes(None, x.ndim, "norm")
+        y = _vector_norm(x, 2 if ord is None else ord, axes)
+    else:
+        axes = normalize_axes(axis, x.ndim, "norm")
+        if len(axes) > 2:
+            raise OptionError(message("norm", f"axis {axis!r} names more than two axes"))
+        y = _vector_norm(x, 2 if ord is None else ord, axes) if len(axes) == 1 else _matrix_norm(x, ord, axes)
+    return y if keepdims else np.squeeze(y, axis=axes)
+
+
+def _analytic_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
+    """Evaluate the norm without moduli, for a complex step."""
+    size = x * np.sign(np.real(x))
+    if order in (None, "fro"):
+        return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+    if order == np.inf:
+        return size.ravel()[np.argmax(np.real(size))]
+    if order == 1 and x.ndim == 2:
+        totals = np.sum(size, axis=0)
+        return totals[np.argmax(np.real(totals))]
+    return np.sum(size**order) ** (1.0 / order)
+
+
+@composite(np.linalg.vector_norm, cases=[case(A(4)), case(A(2, 3), axis=1)], analytic=lambda x, axis=None: _analytic_norm(x, None, axis, False))
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    axes = normalize_axes(axis, x.ndim, "vector_norm")
+    y = _vector_norm(x, ord, axes)
+    return y if keepdims else np.squeeze(y, axis=axes)

@@ -1,0 +1,370 @@
+"""Rows of array products. Five bilinear primitives, closed under transposition; every other product is composed of them.
+
+==========  =====================  ==================================
+primitive   signature              transposes
+==========  =====================  ==================================
+matmul      (n,m),(m,p)->(n,p)     matmul with a transposed factor
+matvec      (n,m),(m)->(n)         outer, vecmat
+vecmat      (m),(m,p)->(p)         matvec, outer
+vecdot      (m),(m)->()            scaling
+outer       (n),(m)->(n,m)         matvec, vecmat
+==========  =====================  ==================================
+
+``einsum`` and ``tensordot`` are lowered to transpose, reshape and matmul, so that BLAS does the work in every sweep.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.rules.elementwise import multiply
+from hessian.rules.shaping import swapaxes
+from hessian.rules.spec import A, Bilinear, Linear, Traced, case, composite, expose, register
+
+
+def _t(x: Any) -> Any:
+    """Transpose the last two axes."""
+    return x.swapaxes(-1, -2)
+
+
+def _matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    # A stack of left factors against one matrix is one large product: BLAS runs it in one call.
+    if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous:
+        rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+        return np.matmul(rows, b).reshape(a.shape[:-1] + b.shape[-1:])
+    return np.matmul(a, b)
+
+
+def _matvec(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.ndim == 2 and b.ndim > 1:
+        return np.matmul(b, a.T)
+    return np.matmul(a, b[..., None])[..., 0]
+
+
+def _matmul_flops(shapes: Any, out: tuple[int, ...]) -> float:
+    return 2.0 * math.prod(out) * shapes[0][-1]
+
+
+matmul_op = register(
+    Bilinear(
+        "matmul",
+        _matmul,
+        transposes=(lambda g, b: matmul_op(g, _t(b)), lambda g, a: matmul_op(_t(a), g)),
+        core=(2, 2, 2),
+        flops=_matmul_flops,
+    )
+)
+matvec_op = register(
+    Bilinear(
+        "matvec",
+        _matvec,
+        transposes=(lambda g, b: outer_op(g, b), lambda g, a: vecmat_op(g, a)),
+        core=(2, 1, 1),
+        flops=_matmul_flops,
+    )
+)
+vecmat_op = register(
+    Bilinear(
+        "vecmat",
+        lambda a, b: np.matmul(a, b) if b.ndim == 2 else np.matmul(a[..., None, :], b)[..., 0, :],
+        transposes=(lambda g, b: matvec_op(b, g), lambda g, a: outer_op(a, g)),
+        core=(1, 2, 1),
+        flops=_matmul_flops,
+    )
+)
+vecdot_op = register(
+    Bilinear(
+        "vecdot",
+        lambda a, b: np.matmul(a, b) if b.ndim == 1 else np.matmul(b, a) if a.ndim == 1 else np.einsum("...i,...i", a, b),
+        transposes=(lambda g, b: g[..., None] * b, lambda g, a: g[..., None] * a),
+        core=(1, 1, 0),
+        flops=_matmul_flops,
+    )
+)
+outer_op = register(
+    Bilinear(
+        "outer",
+        lambda a, b: np.multiply(a[..., :, None], b[..., None, :]),
+        transposes=(lambda g, b: matvec_op(g, b), lambda g, a: vecmat_op(a, g)),
+        core=(1, 1, 2),
+    )
+)
+
+
+def _sparse_matmul(x: np.ndarray, *, matrix: Any, ndim: int) -> np.ndarray:
+    if ndim == 1:
+        return np.asarray((matrix @ x.reshape(-1, x.shape[-1]).T).T).reshape((*x.shape[:-1], matrix.shape[0]))
+    if x.ndim == 2:
+        return np.asarray(matrix @ x)
+    columns = np.moveaxis(x, -2, 0)
+    product = np.asarray(matrix @ columns.reshape(columns.shape[0], -1))
+    return np.moveaxis(product.reshape((matrix.shape[0], *columns.shape[1:])), 0, -2)
+
+
+sparse_matmul_op = register(
+    Linear(
+        "sparse_matmul",
+        _sparse_matmul,
+        transpose=lambda g, own, *, matrix, ndim: sparse_matmul_op(g, matrix=matrix.T, ndim=ndim),
+    )
+)
+
+
+def _numeric(x: Any) -> Any:
+    """Turn lists into arrays, leave arrays and traced values."""
+    return x if isinstance(x, Traced | np.ndarray) else np.asarray(x)
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """Multiply as ``@`` does, sparse operands included."""
+    if scipy.sparse.issparse(a) or scipy.sparse.issparse(b):
+        return _sparse(a, b)
+    a, b = _numeric(a), _numeric(b)
+    if not a.ndim or not b.ndim:
+        raise ShapeMismatchError(message("matmul", "an operand is 0-dimensional", fix="Use * for scalars"))
+    contracted = b.shape[-2] if b.ndim > 1 else b.shape[0]
+    if a.shape[-1] != contracted:
+        what = f"shapes {a.shape} and {b.shape} do not match: {a.shape[-1]} columns against {contracted} rows"
+        raise ShapeMismatchError(message("matmul", what))
+    if a.ndim == 1:
+        return vecdot_op(a, b) if b.ndim == 1 else vecmat_op(a, b)
+    return matvec_op(a, b) if b.ndim == 1 else matmul_op(a, b)
+
+
+def _sparse(a: Any, b: Any) -> Any:
+    if scipy.sparse.issparse(a):
+        if b.shape[0] != a.shape[1]:
+            raise ShapeMismatchError(message("matmul", f"shapes {a.shape} and {b.shape} do not match"))
+        # The matrix is captured: a copy, so that later changes of the user's matrix cannot reach the sweeps.
+        return sparse_matmul_op(b, matrix=a.tocsr(copy=True), ndim=b.ndim)
+    if b.shape[0] != a.shape[-1]:
+        raise ShapeMismatchError(message("matmul", f"shapes {a.shape} and {b.shape} do not match"))
+    product = sparse_matmul_op(a if a.ndim == 1 else _t(a), matrix=b.T.tocsr(copy=True), ndim=a.ndim)
+    return product if a.ndim == 1 else _t(product)
+
+
+expose(
+    np.matmul,
+    matmul,
+    cases=[
+        case(A(2, 3), A(3, 4)),
+        case(A(2, 3), A(3)),
+        case(A(3), A(3, 2)),
+        case(A(3), A(3)),
+        case(A(5, 2, 3), A(3, 4)),
+        case(A(2, 3), A(5, 3, 4)),
+        case(A(5, 2, 3), A(3)),
+        case(A(3), A(5, 3, 2)),
+        case(A(2, 1, 2, 3), A(4, 3, 2)),
+        case(A(0, 3), A(3, 2)),
+    ],
+)
+
+
+@composite(np.dot, cases=[case(A(3), A(3)), case(A(2, 3), A(3)), case(A(2, 3), A(4, 3, 2)), case(A(), A(3))])
+def dot(a: Any, b: Any, out: Any = None) -> Any:
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return multiply(a, b)
+    if np.ndim(a) > 2 or np.ndim(b) > 2:
+        return tensordot(a, b, ((-1,), (-2 if np.ndim(b) > 1 else -1,)))
+    return matmul(a, b)
+
+
+@composite(np.vdot, cases=[case(A(2, 3), A(2, 3))], analytic=lambda a, b: np.sum(a * b))
+def vdot(a: Any, b: Any) -> Any:
+    return vecdot_op(np.ravel(a), np.ravel(b))
+
+
+@composite(np.inner, cases=[case(A(3), A(3)), case(A(2, 3), A(4, 3)), case(A(2, 3), 2.0)])
+def inner(a: Any, b: Any) -> Any:
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return multiply(a, b)
+    return tensordot(a, b, ((-1,), (-1,)))
+
+
+@composite(np.outer, cases=[case(A(3), A(2)), case(A(2, 2), A(3))])
+def outer(a: Any, b: Any, out: Any = None) -> Any:
+    return outer_op(np.ravel(a), np.ravel(b))
+
+
+@composite(np.tensordot, cases=[case(A(2, 3, 4), A(3, 4, 2)), case(A(2, 3), A(4, 2), axes=([0], [1])), case(A(2), A(3), 0)])
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    a, b = _numeric(a), _numeric(b)
+    if np.ndim(axes) == 0 and not isinstance(axes, tuple | list):
+        axes = (range(a.ndim - int(axes), a.ndim), range(int(axes)))
+    left, right = ([k % x.ndim for k in (ax if np.iterable(ax) else (ax,))] for ax, x in zip(axes, (a, b), strict=True))
+    if [a.shape[i] for i in left] != [b.shape[j] for j in right]:
+        raise ShapeMismatchError(message("tensordot", f"axes {axes} of shapes {a.shape} and {b.shape} do not match"))
+    rest_a = [i for i in range(a.ndim) if i not in left]
+    rest_b = [j for j in range(b.ndim) if j not in right]
+    shape_a, shape_b = tuple(a.shape[i] for i in rest_a), tuple(b.shape[j] for j in rest_b)
+    length = math.prod(a.shape[i] for i in left)
+    rows = np.reshape(np.transpose(a, (*rest_a, *left)), (math.prod(shape_a), length))
+    columns = np.reshape(np.transpose(b, (*right, *rest_b)), (length, math.prod(shape_b)))
+    return np.reshape(matmul_op(rows, columns), shape_a + shape_b)
+
+
+@composite(np.kron, cases=[case(A(2, 3), A(3, 2)), case(A(3), A(2)), case(A(2, 2), A(3))])
+def kron(a: Any, b: Any) -> Any:
+    a, b = _numeric(a), _numeric(b)
+    ndim = np.maximum(a.ndim, b.ndim)
+    sa, sb = ((1,) * (int(ndim) - x.ndim) + x.shape for x in (a, b))
+    left = np.reshape(a, tuple(n for length in sa for n in (length, 1)))
+    right = np.reshape(b, tuple(n for length in sb for n in (1, length)))
+    return np.reshape(left * right, tuple(p * q for p, q in zip(sa, sb, strict=True)))
+
+
+@composite(np.cross, cases=[case(A(3), A(3)), case(A(4, 3), A(4, 3))])
+def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise ShapeMismatchError(message("cross", f"vectors have lengths {a.shape[-1]} and {b.shape[-1]}, expected 3"))
+    (a0, a1, a2), (b0, b1, b2) = ([x[..., i] for i in range(3)] for x in (a, b))
+    return np.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=axisc)
+
+
+# Einstein summation.
+
+
+def _parse(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[list[str], str]:
+    """Return operand labels and output labels with every ellipsis replaced by letters."""
+    text = subscripts.replace(" ", "")
+    inputs, arrow, output = text.partition("->")
+    terms = inputs.split(",")
+    if len(terms) != len(shapes):
+        raise ShapeMismatchError(message("einsum", f"{subscripts!r} names {len(terms)} operands, {len(shapes)} are given"))
+    spare = [chr(c) for c in range(ord("a"), ord("z") + 1) if chr(c) not in text]
+    widths = [len(shape) - len(term.replace("...", "")) for term, shape in zip(terms, shapes, strict=True)]
+    widest = max((w for w, term in zip(widths, terms, strict=True) if "..." in term), default=0)
+    if widest > len(spare) or any(w < 0 or (w and "..." not in t) for w, t in zip(widths, terms, strict=True)):
+        raise ShapeMismatchError(message("einsum", f"{subscripts!r} does not fit operands of shapes {shapes}"))
+    dots = "".join(spare[:widest])
+    terms = [t.replace("...", dots[widest - w :]) for t, w in zip(terms, widths, strict=True)]
+    if not arrow:
+        letters = "".join(terms)
+        output = ("..." if "..." in text else "") + "".join(sorted(c for c in set(letters) - set(dots) if letters.count(c) == 1))
+    return terms, output.replace("...", dots)
+
+
+def _collapse(x: Any, labels: str, keep: set[str]) -> tuple[Any, str]:
+    """Take diagonals of repeated labels and sum over those not in ``keep``."""
+    for c in sorted({c for c in labels if labels.count(c) > 1}):
+        while labels.count(c) > 1:
+            i, j = labels.index(c), labels.rindex(c)
+            x = np.diagonal(x, axis1=i, axis2=j)
+            labels = labels[:i] + labels[i + 1 : j] + labels[j + 1 :] + c
+    gone = tuple(i for i, c in enumerate(labels) if c not in keep)
+    return (np.sum(x, axis=gone) if gone else x), "".join(c for c in labels if c in keep)
+
+
+def _arrange(x: Any, labels: str, wanted: str) -> Any:
+    return np.transpose(x, tuple(labels.index(c) for c in wanted)) if labels != wanted else x
+
+
+def _pair(a: Any, la: str, b: Any, lb: str, out: set[str]) -> tuple[Any, str]:
+    """Contract two operands by one stacked matrix product; ``out`` are the labels needed afterwards."""
+    a, la = _collapse(a, la, out | set(lb))
+    b, lb = _collapse(b, lb, out | set(la))
+    shared = [c for c in la if c in lb]
+    loop = "".join(c for c in shared if c in out)
+    summed = "".join(c for c in shared if c not in out)
+    free_a, free_b = ("".join(c for c in labels if c not in shared) for labels in (la, lb))
+    if not summed:
+        left = np.reshape(_arrange(a, la, loop + free_a), _extent(a, la, loop + free_a) + (1,) * len(free_b))
+        right = _arrange(b, lb, loop + free_b)
+        right = np.reshape(right, _extent(b, lb, loop) + (1,) * len(free_a) + _extent(b, lb, free_b))
+        return left * right, loop + free_a + free_b
+    batch = np.broadcast_shapes(_extent(a, la, loop), _extent(b, lb, loop))
+    rows, columns = _extent(a, la, free_a), _extent(b, lb, free_b)
+    left = np.reshape(
+        _arrange(a, la, loop + free_a + summed),
+        (*_extent(a, la, loop), math.prod(rows), math.prod(_extent(a, la, summed))),
+    )
+    right = np.reshape(
+        _arrange(b, lb, loop + summed + free_b),
+        (*_extent(b, lb, loop), math.prod(_extent(b, lb, summed)), math.prod(columns)),
+    )
+    if left.shape[-1] != right.shape[-2]:
+        raise ShapeMismatchError(message("einsum", f"label(s) {summed!r} have different lengths in two operands"))
+    return np.reshape(matmul_op(left, right), batch + rows + columns), loop + free_a + free_b
+
+
+def _extent(x: Any, labels: str, wanted: str) -> tuple[int, ...]:
+    return tuple(x.shape[labels.index(c)] for c in wanted)
+
+
+@composite(
+    np.einsum,
+    cases=[
+        case("ij,jk->ik", A(2, 3), A(3, 4)),
+        case("ij,jk", A(2, 3), A(3, 4)),
+        case("ii->i", A(3, 3)),
+        case("ii", A(3, 3)),
+        case("ij->j", A(2, 3)),
+        case("...ij,...kj->...ik", A(5, 2, 3), A(5, 4, 3)),
+        case("i,j->ji", A(2), A(3)),
+        case("bhqd,bhkd->bhqk", A(2, 2, 3, 2), A(2, 2, 3, 2)),
+        case("ij,jk,kl->il", A(2, 3), A(3, 2), A(2, 2)),
+        case("i,i,i->", A(3), A(3), A(3)),
+        case("iij,j->i", A(2, 2, 3), A(3)),
+    ],
+)
+def einsum(subscripts: str, *operands: Any, out: Any = None, optimize: Any = True, **keywords: Any) -> Any:
+    if not isinstance(subscripts, str) or out is not None or keywords:
+        raise OptionError(message("einsum", "only the form einsum('ij,jk->ik', a, b) is supported on traced values"))
+    arrays = [_numeric(x) for x in operands]
+    terms, output = _parse(subscripts, [x.shape for x in arrays])
+    pairs = list(zip(arrays, terms, strict=True))
+    if len(pairs) == 1:
+        return _arrange(*_collapse(*pairs[0], set(output)), output)
+    if len(pairs) > 2:
+        path = np.einsum_path(subscripts, *(np.broadcast_to(0.0, x.shape) for x in arrays), optimize="greedy")[0][1:]
+    else:
+        path = [(0, 1)]
+    for step in path:
+        taken = [pairs.pop(i) for i in sorted(step, reverse=True)]
+        while len(taken) > 1:
+            (b, lb), (a, la) = taken.pop(), taken.pop()
+            needed = set(output).union(*(labels for _, labels in pairs + taken))
+            taken.append(_pair(a, la, b, lb, needed))
+        pairs.append(taken[0])
+    return _arrange(*_collapse(*pairs[0], set(output)), output)
+
+
+@composite(np.trace, cases=[case(A(3, 4)), case(A(3, 3), offset=1), case(A(2, 3, 3), axis1=1, axis2=2)])
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
+
+
+@composite(np.linalg.multi_dot, cases=[case([A(2, 3), A(3, 4), A(4, 2)])])
+def multi_dot(arrays: Any, *, out: Any = None) -> Any:
+    product = arrays[0]
+    for a in arrays[1:]:
+        product = matmul(product, a)
+    return product
+
+
+expose(np.linalg.matrix_transpose, lambda x, /: swapaxes(x, -1, -2), cases=[case(A(2, 3))])
+expose(np.linalg.trace, lambda x, /, *, offset=0: trace(x, offset, -2, -1), cases=[case(A(2, 3, 3))])
+expose(np.linalg.matmul, lambda a, b, /: matmul(a, b), cases=[case(A(2, 3), A(3, 2))])
+expose(np.linalg.tensordot, lambda a, b, /, *, axes=2: tensordot(a, b, axes), cases=[case(A(2, 3), A(2, 3))])
+expose(np.linalg.outer, lambda a, b, /: outer_op(a, b), cases=[case(A(2), A(3))])
+expose(np.linalg.cross, lambda a, b, /, *, axis=-1: cross(a, b, axis=axis), cases=[case(A(3), A(3))])
+
+
+@composite(np.vecdot, np.linalg.vecdot, cases=[case(A(2, 3), A(2, 3)), case(A(3), A(2, 3))], analytic=lambda a, b: np.sum(a * b, -1))
+def vecdot(a: Any, b: Any, *, axis: int = -1) -> Any:
+    return vecdot_op(np.moveaxis(_numeric(a), axis, -1), np.moveaxis(_numeric(b), axis, -1))
+
+
+# NumPy 2.2 and later.
+if hasattr(np, "matvec"):
+    expose(np.matvec, matvec_op, cases=[case(A(2, 3), A(3)), case(A(5, 2, 3), A(3))])
+    expose(np.vecmat, vecmat_op, cases=[case(A(3), A(3, 2)), case(A(5, 3), A(3, 2))], analytic=np.matmul)

@@ -1,0 +1,238 @@
+"""Rows that reduce along axes: sum, mean, variance, product, extremes, cumulative sums."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from hessian.errors import OptionError, message
+from hessian.rules.broadcast import normalize_axes, normalize_axis
+from hessian.rules.shaping import reshape_op
+from hessian.rules.spec import A, General, Linear, case, composite, register
+
+
+def _sum(x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
+    return np.add.reduce(x, axis=axes, keepdims=keepdims)
+
+
+def _spread(g: Any, own: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> Any:
+    """Give ``g`` the axes that a reduction of an array of shape ``own`` removed, with length one."""
+    if keepdims or not axes:
+        return g
+    kept = tuple(1 if i - len(own) in axes else n for i, n in enumerate(own))
+    return reshape_op(g, shape=kept, ndim=len(own) - len(axes))
+
+
+def _sum_transpose(g: Any, own: tuple[int, ...], *, axes: tuple[int, ...], keepdims: bool) -> Any:
+    batch = g.shape[: g.ndim - len(own) + (0 if keepdims else len(axes))]
+    return np.broadcast_to(_spread(g, own, axes, keepdims), batch + own)
+
+
+sum_op = register(Linear("sum", _sum, transpose=_sum_transpose, moves=True, flops=lambda s, out: math.prod(s[0])))
+
+
+def _plain(where: str, keywords: dict[str, Any]) -> None:
+    """Refuse the reduction keywords that have no meaning on traced values."""
+    given = [name for name, value in keywords.items() if value is not None and value is not np._NoValue]
+    if given:
+        raise OptionError(message(where, f"the keyword {given[0]!r} is not supported on traced values"))
+
+
+@composite(
+    np.sum,
+    cases=[
+        case(A(2, 3)),
+        case(A(2, 3), axis=0),
+        case(A(2, 3, 4), axis=(0, -1)),
+        case(A(2, 3), axis=1, keepdims=True),
+        case(A(0, 3), axis=0),
+        case(A()),
+    ],
+)
+def sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
+    initial, where = keywords.pop("initial", None), keywords.pop("where", None)
+    _plain("sum", {"out": out, **keywords})
+    if where is not None and where is not np._NoValue and where is not True:
+        a = np.where(where, a, 0.0)
+    if dtype is not None and np.dtype(dtype) != a.dtype:
+        a = a.astype(dtype)
+    total = sum_op(a, axes=normalize_axes(axis, a.ndim, "sum"), keepdims=keepdims is True)
+    return total if initial is None or initial is np._NoValue else total + initial
+
+
+def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
+    return math.prod(shape[i] for i in axes)
+
+
+@composite(np.mean, cases=[case(A(2, 3)), case(A(2, 3), axis=0), case(A(2, 3), axis=(0, 1), keepdims=True)])
+def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
+    where = keywords.get("where")
+    if where is not None and where is not np._NoValue and where is not True:
+        count = np.sum(np.broadcast_to(where, a.shape), axis=axis, keepdims=keepdims is True)
+        return sum(a, axis, dtype, out, keepdims, **keywords) / count
+    count = _count(a.shape, normalize_axes(axis, a.ndim, "mean"))
+    return sum(a, axis, dtype, out, keepdims, **keywords) / count
+
+
+@composite(np.average, cases=[case(A(4)), case(A(2, 3), 0, A(2, domain=(0.5, 1.0)))])
+def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
+    if weights is None:
+        return mean(a, axis, keepdims=keepdims)
+    if np.ndim(weights) == 1 and np.ndim(a) > 1:
+        at = normalize_axis(axis, np.ndim(a), "average")
+        weights = np.reshape(weights, (-1,) + (1,) * (-1 - at))
+    weights = np.broadcast_to(weights, np.shape(a))
+    total = np.sum(weights, axis=axis, keepdims=keepdims is True)
+    result = np.sum(a * weights, axis=axis, keepdims=keepdims is True) / total
+    return (result, total) if returned else result
+
+
+def _analytic_var(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+    """Evaluate the variance without moduli, for a complex step."""
+    count = a.size if axis is None else a.shape[axis]
+    return np.sum((a - np.mean(a, axis, keepdims=True)) ** 2, axis, keepdims=keepdims) / (count - ddof)
+
+
+@composite(
+    np.var,
+    cases=[case(A(2, 3)), case(A(2, 3), axis=0, ddof=1), case(A(4, 3), axis=1, keepdims=True)],
+    analytic=_analytic_var,
+)
+def var(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, **keywords: Any
+) -> Any:
+    correction = keywords.pop("correction", None)
+    _plain("var", {"out": out, "dtype": dtype, **keywords})
+    if correction is not None and correction is not np._NoValue:
+        ddof = correction
+    count = _count(a.shape, normalize_axes(axis, a.ndim, "var"))
+    return sum(np.square(a - mean(a, axis, keepdims=True)), axis, keepdims=keepdims) / (count - ddof)
+
+
+@composite(
+    np.std,
+    cases=[case(A(5)), case(A(3, 2), axis=0, ddof=1)],
+    analytic=lambda *a, **k: np.sqrt(_analytic_var(*a, **k)),
+)
+def std(a: Any, *args: Any, **keywords: Any) -> Any:
+    return np.sqrt(var(a, *args, **keywords))
+
+
+def _halved_product(x: Any) -> Any:
+    """Multiply along the last axis by halves: a product tree, exact at every order whatever entries are zero."""
+    length = x.shape[-1]
+    if length == 0:
+        return np.ones_like(x, shape=x.shape[:-1])
+    while length > 1:
+        half = length // 2
+        paired = x[..., :half] * x[..., half : 2 * half]
+        x = np.concatenate([paired, x[..., 2 * half :]], axis=-1) if length % 2 else paired
+        length = x.shape[-1]
+    return x[..., 0]
+
+
+@composite(np.prod, cases=[case(A(5)), case(A(2, 3), axis=0), case(A(2, 3, 2), axis=(0, 2), keepdims=True), case(A(0))])
+def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
+    _plain("prod", {"out": out, "dtype": dtype, **keywords})
+    axes = [i + a.ndim for i in normalize_axes(axis, a.ndim, "prod")]
+    kept = [i for i in range(a.ndim) if i not in axes]
+    lined_up = np.transpose(a, (*kept, *axes)).reshape((*(a.shape[i] for i in kept), _count(a.shape, tuple(axes))))
+    result = _halved_product(lined_up)
+    return np.expand_dims(result, tuple(axes)) if keepdims is True and axes else result
+
+
+def _shares(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """Return the weight of each element in an extreme: one over the number of ties where it is attained."""
+    attained = np.equal(x, y)
+    return attained / np.sum(attained, axis=axes, keepdims=True, dtype=y.dtype)
+
+
+def _extreme(name: str, reduction: Any) -> General:
+    """Declare max or min along axes (axes kept)."""
+    return register(
+        General(
+            name,
+            lambda x, *, axes: reduction(x, axis=axes, keepdims=True),
+            pushforward=lambda y, xs, dots, *, axes: np.sum(
+                _shares(y, xs[0], axes) * dots[0], axis=axes, keepdims=True
+            ),
+            pullback=lambda y, xs, g, wanted, *, axes: [_shares(y, xs[0], axes) * g],
+            kinks="shared equally among ties",
+        )
+    )
+
+
+max_op, min_op = _extreme("max", np.max), _extreme("min", np.min)
+
+
+def _extreme_call(operation: General, where: str) -> Any:
+    def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
+        _plain(where, {"out": out, **keywords})
+        axes = normalize_axes(axis, a.ndim, where)
+        y = operation(a, axes=axes)
+        return y if keepdims is True else np.squeeze(y, axis=axes)
+
+    return call
+
+
+_EXTREME_CASES = [case(A(5)), case(A(2, 3), axis=0), case(A(2, 3), axis=1, keepdims=True), case(A(2, 3, 2), axis=(0, 2))]
+max = composite(np.max, cases=_EXTREME_CASES)(_extreme_call(max_op, "max"))
+min = composite(np.min, cases=_EXTREME_CASES)(_extreme_call(min_op, "min"))
+
+
+@composite(np.ptp, cases=[case(A(5)), case(A(2, 3), axis=0)])
+def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
+    return max(a, axis, out, keepdims) - min(a, axis, out, keepdims)
+
+
+cumsum_op = register(
+    Linear(
+        "cumsum",
+        lambda x, *, axis: np.add.accumulate(x, axis=axis),
+        transpose=lambda g, own, *, axis: np.flip(cumsum_op(np.flip(g, axis), axis=axis), axis),
+        moves=True,
+        flops=1.0,
+    )
+)
+
+
+@composite(np.cumsum, cases=[case(A(4)), case(A(2, 3), axis=0), case(A(2, 3))])
+def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
+    _plain("cumsum", {"out": out, "dtype": dtype})
+    if axis is None:
+        a, axis = np.ravel(a), -1
+    return cumsum_op(a, axis=normalize_axis(axis, a.ndim, "cumsum"))
+
+
+@composite(np.cumprod, cases=[case(A(4)), case(A(2, 3), axis=0)])
+def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
+    _plain("cumprod", {"out": out, "dtype": dtype})
+    if axis is None:
+        a, axis = np.ravel(a), -1
+    x = np.moveaxis(a, axis, -1)
+    length, shift = x.shape[-1], 1
+    # A scan by doubling shifts: log2(n) products, exact whatever entries are zero.
+    while shift < length:
+        x = np.concatenate([x[..., :shift], x[..., shift:] * x[..., :-shift]], axis=-1)
+        shift *= 2
+    return np.moveaxis(x, -1, axis)
+
+
+@composite(np.diff, cases=[case(A(5)), case(A(3, 4), n=2, axis=1)])
+def diff(a: Any, n: int = 1, axis: int = -1, **keywords: Any) -> Any:
+    _plain("diff", keywords)
+    before = (slice(None),) * (a.ndim + normalize_axis(axis, a.ndim, "diff"))
+    for _ in range(n):
+        a = a[(*before, slice(1, None))] - a[(*before, slice(None, -1))]
+    return a
+
+
+@composite(np.trapezoid, cases=[case(A(5)), case(A(2, 4), dx=0.5), case(A(4), A(4))])
+def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
+    before = (slice(None),) * (y.ndim + normalize_axis(axis, y.ndim, "trapezoid"))
+    steps = dx if x is None else np.diff(x, axis=axis if np.ndim(x) > 1 else -1)
+    if np.ndim(steps) == 1:
+        steps = np.reshape(steps, (-1,) + (1,) * (-1 - normalize_axis(axis, y.ndim, "trapezoid")))
+    return np.sum(steps * (y[(*before, slice(1, None))] + y[(*before, slice(None, -1))]) / 2.0, axis=axis)

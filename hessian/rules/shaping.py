@@ -1,0 +1,266 @@
+"""Rows that only rearrange: reshape, permute, broadcast, join, cast.
+
+The two primitives of indexing are in :mod:`hessian.rules.indexing`; everything NumPy offers beyond them is composed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.rules.broadcast import normalize_axes, normalize_axis, sum_to
+from hessian.rules.spec import A, Linear, case, composite, register
+
+
+def _batch(x: Any, ndim: int) -> tuple[int, ...]:
+    """Return the leading batch shape of ``x``, whose own array has ``ndim`` axes."""
+    return x.shape[: x.ndim - ndim]
+
+
+reshape_op = register(
+    Linear(
+        "reshape",
+        lambda x, *, shape, ndim: x.reshape(_batch(x, ndim) + shape),
+        transpose=lambda g, own, *, shape, ndim: reshape_op(g, shape=own[len(own) - ndim :], ndim=len(shape)),
+        moves=True,
+    )
+)
+
+permute_op = register(
+    Linear(
+        "permute",
+        lambda x, *, axes: np.transpose(x, _trailing(axes, x.ndim)),
+        transpose=lambda g, own, *, axes: permute_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
+        moves=True,
+    )
+)
+
+
+def _trailing(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """Extend a permutation of the trailing axes by fixed leading batch axes."""
+    batch = ndim - len(axes)
+    return (*range(batch), *(batch + i for i in axes))
+
+
+def _broadcast(x: Any, *, shape: tuple[int, ...], ndim: int) -> Any:
+    batch = _batch(x, ndim)
+    opened = x.reshape(batch + (1,) * (len(shape) - ndim) + x.shape[len(batch) :])
+    return np.broadcast_to(opened, batch + shape)
+
+
+broadcast_op = register(
+    Linear(
+        "broadcast_to",
+        _broadcast,
+        transpose=lambda g, own, *, shape, ndim: sum_to(g, own[len(own) - ndim :], len(shape)),
+        moves=True,
+    )
+)
+
+astype_op = register(
+    Linear("astype", lambda x, *, dtype, source: x.astype(dtype), moves=True,
+           transpose=lambda g, own, *, dtype, source: astype_op(g, dtype=source, source=dtype))
+)  # fmt: skip
+
+
+def _split_back(g: Any, position: int, shapes: Sequence[tuple[int, ...]], *, axis: int) -> Any:
+    """Return the slice of ``g`` that operand ``position`` of a concatenation occupies."""
+    start = sum(shape[axis] for shape in shapes[:position])
+    return g[(..., slice(start, start + shapes[position][axis]), *[slice(None)] * (-1 - axis))]
+
+
+concatenate_op = register(
+    Linear(
+        "concatenate",
+        lambda *xs, axis: np.concatenate(xs, axis=axis),
+        transpose=_split_back,
+        variadic=True,
+        moves=True,
+    )
+)
+
+
+@composite(np.reshape, cases=[case(A(2, 6), (3, 4)), case(A(4), (2, -1)), case(A(0, 3), (3, 0)), case(A(), (1, 1))])
+def reshape(a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: Any = None) -> Any:
+    shape = newshape if shape is None else shape
+    if order != "C":
+        raise OptionError(message("reshape", f"order={order!r} is not supported on traced values", fix="Transpose first"))
+    shape = tuple(int(n) for n in shape) if isinstance(shape, tuple | list) else (int(shape),)
+    if -1 in shape:
+        known = math.prod(n for n in shape if n != -1)
+        if shape.count(-1) > 1 or known == 0 or a.size % known:
+            raise ShapeMismatchError(message("reshape", f"an array of shape {a.shape} does not fit {shape}"))
+        shape = tuple(a.size // known if n == -1 else n for n in shape)
+    if math.prod(shape) != a.size:
+        raise ShapeMismatchError(message("reshape", f"an array of shape {a.shape} does not fit {shape}"))
+    return reshape_op(a, shape=shape, ndim=a.ndim)
+
+
+@composite(np.ravel, cases=[case(A(2, 3)), case(A())])
+def ravel(a: Any, order: str = "C") -> Any:
+    return reshape(a, (a.size,), order)
+
+
+@composite(np.transpose, cases=[case(A(2, 3)), case(A(2, 3, 4), (1, 2, 0)), case(A(3))])
+def transpose(a: Any, axes: Any = None) -> Any:
+    axes = tuple(reversed(range(a.ndim))) if axes is None else tuple(i % a.ndim for i in axes)
+    if sorted(axes) != list(range(a.ndim)):
+        raise ShapeMismatchError(message("transpose", f"axes {axes} do not permute the {a.ndim} axes of the array"))
+    return permute_op(a, axes=axes)
+
+
+@composite(np.matrix_transpose, cases=[case(A(2, 3, 4))])
+def matrix_transpose(x: Any, /) -> Any:
+    return swapaxes(x, -1, -2)
+
+
+@composite(np.swapaxes, cases=[case(A(2, 3, 4), 0, 2), case(A(2, 3), -1, 0)])
+def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    i, j = (normalize_axis(k, a.ndim, "swapaxes") + a.ndim for k in (axis1, axis2))
+    axes = list(range(a.ndim))
+    axes[i], axes[j] = axes[j], axes[i]
+    return permute_op(a, axes=tuple(axes))
+
+
+@composite(np.moveaxis, cases=[case(A(2, 3, 4), 0, -1), case(A(2, 3, 4), (0, 1), (1, 2))])
+def moveaxis(a: Any, source: Any, destination: Any) -> Any:
+    sources = [i + a.ndim for i in normalize_axes(source, a.ndim, "moveaxis")]
+    targets = [i + a.ndim for i in normalize_axes(destination, a.ndim, "moveaxis")]
+    order = [i for i in range(a.ndim) if i not in sources]
+    for target, origin in sorted(zip(targets, sources, strict=True)):
+        order.insert(target, origin)
+    return permute_op(a, axes=tuple(order))
+
+
+@composite(np.expand_dims, cases=[case(A(2, 3), 1), case(A(3), (0, -1))])
+def expand_dims(a: Any, axis: Any) -> Any:
+    count = len(axis) if isinstance(axis, tuple | list) else 1
+    places = {i + a.ndim + count for i in normalize_axes(axis, a.ndim + count, "expand_dims")}
+    lengths = iter(a.shape)
+    return reshape_op(a, shape=tuple(1 if i in places else next(lengths) for i in range(a.ndim + count)), ndim=a.ndim)
+
+
+@composite(np.squeeze, cases=[case(A(1, 3, 1)), case(A(2, 1), 1)])
+def squeeze(a: Any, axis: Any = None) -> Any:
+    if axis is None:
+        axes = {i for i, n in enumerate(a.shape) if n == 1}
+    else:
+        axes = {i + a.ndim for i in normalize_axes(axis, a.ndim, "squeeze")}
+    if any(a.shape[i] != 1 for i in axes):
+        raise ShapeMismatchError(message("squeeze", f"axis {axis} of an array of shape {a.shape} is not of length 1"))
+    return reshape_op(a, shape=tuple(n for i, n in enumerate(a.shape) if i not in axes), ndim=a.ndim)
+
+
+@composite(np.atleast_1d, cases=[case(A()), case(A(3))])
+def atleast_1d(*arrays: Any) -> Any:
+    out = [reshape_op(a, shape=(1,), ndim=0) if np.ndim(a) == 0 else a for a in arrays]
+    return out[0] if len(out) == 1 else tuple(out)
+
+
+@composite(np.atleast_2d, cases=[case(A()), case(A(3)), case(A(2, 3))])
+def atleast_2d(*arrays: Any) -> Any:
+    out = [a if np.ndim(a) >= 2 else reshape_op(a, shape=(1, np.size(a)), ndim=np.ndim(a)) for a in arrays]
+    return out[0] if len(out) == 1 else tuple(out)
+
+
+@composite(np.broadcast_to, cases=[case(A(3), (2, 3)), case(A(2, 1), (2, 4)), case(A(), (0, 2))])
+def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
+    shape = tuple(int(n) for n in shape) if isinstance(shape, tuple | list) else (int(shape),)
+    return broadcast_op(array, shape=np.broadcast_shapes(array.shape, shape), ndim=array.ndim)
+
+
+@composite(np.broadcast_arrays, cases=[case(A(3), A(2, 1))])
+def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
+    shape = np.broadcast_shapes(*(np.shape(a) for a in args))
+    return tuple(np.broadcast_to(a, shape) for a in args)
+
+
+@composite(np.concatenate, cases=[case([A(2, 3), A(1, 3)]), case([A(2), A(3)], axis=-1), case([A(2, 2), A(3)], axis=None)])
+def concatenate(arrays: Any, axis: int | None = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    if out is not None or dtype is not None:
+        raise OptionError(message("concatenate", "out and dtype are not supported on traced values"))
+    if axis is None:
+        arrays, axis = [np.ravel(a) for a in arrays], 0
+    return concatenate_op(*arrays, axis=normalize_axis(axis, np.ndim(arrays[0]), "concatenate"))
+
+
+@composite(np.stack, cases=[case([A(3), A(3)]), case([A(2, 3), A(2, 3)], axis=-1), case([A(), A()])])
+def stack(arrays: Any, axis: int = 0, out: Any = None, **keywords: Any) -> Any:
+    return concatenate([np.expand_dims(a, axis) for a in arrays], axis=axis, out=out, **keywords)
+
+
+@composite(np.vstack, cases=[case([A(3), A(2, 3)])])
+def vstack(tup: Any, **keywords: Any) -> Any:
+    return concatenate([np.atleast_2d(a) for a in tup], axis=0, **keywords)
+
+
+@composite(np.hstack, cases=[case([A(3), A(2)]), case([A(2, 1), A(2, 3)])])
+def hstack(tup: Any, **keywords: Any) -> Any:
+    arrays = [np.atleast_1d(a) for a in tup]
+    return concatenate(arrays, axis=0 if arrays[0].ndim == 1 else 1, **keywords)
+
+
+@composite(np.dstack, cases=[case([A(3), A(3)]), case([A(2, 3), A(2, 3)])])
+def dstack(tup: Any) -> Any:
+    arrays = [np.atleast_2d(a) for a in tup]
+    return concatenate([np.expand_dims(a, 2) if a.ndim == 2 else a for a in arrays], axis=2)
+
+
+@composite(np.column_stack, cases=[case([A(3), A(3, 2)])])
+def column_stack(tup: Any) -> Any:
+    return concatenate([np.reshape(a, (-1, 1)) if np.ndim(a) == 1 else a for a in tup], axis=1)
+
+
+@composite(np.append, cases=[case(A(3), A(2)), case(A(1, 2), A(2, 2), axis=0)])
+def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    return concatenate([arr, values], axis=axis)
+
+
+@composite(np.split, cases=[case(A(6), 3), case(A(5, 2), [2, 3]), case(A(2, 4), 2, axis=1)])
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    if np.ndim(indices_or_sections) == 0 and ary.shape[axis] % int(indices_or_sections):
+        what = f"axis {axis} of length {ary.shape[axis]} does not divide into {indices_or_sections} equal parts"
+        raise ShapeMismatchError(message("split", what, fix="Use np.array_split"))
+    return array_split(ary, indices_or_sections, axis)
+
+
+@composite(np.array_split, cases=[case(A(5), 3)])
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    axis = normalize_axis(axis, ary.ndim, "split")
+    # NumPy's own splitting of the positions settles uneven parts and out-of-range cuts.
+    parts = np.array_split(np.arange(ary.shape[axis]), indices_or_sections)
+    starts = np.cumsum([0] + [len(part) for part in parts])
+    before = (slice(None),) * (ary.ndim + axis)
+    if np.ndim(indices_or_sections):
+        cuts = [0, *indices_or_sections, ary.shape[axis]]
+        return [ary[(*before, slice(a, b))] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [ary[(*before, slice(int(s), int(s) + len(p)))] for s, p in zip(starts, parts, strict=False)]
+
+
+@composite(np.hsplit, cases=[case(A(2, 4), 2), case(A(4), 2)])
+def hsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    return split(ary, indices_or_sections, axis=0 if ary.ndim == 1 else 1)
+
+
+@composite(np.vsplit, cases=[case(A(4, 2), 2)])
+def vsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    return split(ary, indices_or_sections, axis=0)
+
+
+@composite(np.dsplit, cases=[case(A(2, 3, 4), 2)])
+def dsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    return split(ary, indices_or_sections, axis=2)
+
+
+@composite(np.copy, cases=[case(A(2, 3))])
+def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
+    return +a
+
+
+@composite(np.real, cases=[case(A(3))], analytic=lambda z: z)
+def real(val: Any) -> Any:
+    return val

@@ -1,0 +1,359 @@
+"""What a derivative rule is: four kinds of declaration, the registry and the dispatch table.
+
+A *row* declares one operation and nothing else is ever written for it: the sweeps of :mod:`hessian.core` interpret the
+rows, the test suite walks them. The smallest kind that fits wins.
+
+=================  ==================================================================================================
+kind               the row gives
+=================  ==================================================================================================
+:class:`Elementwise`  first partials ``d1`` and, if known, the complete table ``d2`` of second partials
+:class:`Linear`       the function and its transpose
+:class:`Bilinear`     the function and its transpose in each argument
+:class:`General`      ``pushforward`` and ``pullback``, written in differentiable operations
+=================  ==================================================================================================
+
+Two declarations carry no derivative of their own: :class:`Nondifferentiable` (comparisons, ``floor``, ``argmax``: the
+derivative is exactly zero where it exists) and :func:`composite` (a NumPy function written in terms of others).
+
+*Batches.* Tangents and cotangents may carry leading batch axes. Every function in a row therefore acts on *trailing*
+axes and lets any further leading axes broadcast; parameters are stored as negative axes or with the number of core axes.
+This module knows no tape: values that are being traced subclass :class:`Traced`, and that class is the whole hook.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hessian.errors import OptionError, message
+
+
+class Traced:
+    """Base of values that record or transform the operations applied to them.
+
+    ``trace_level`` orders nested recordings: the operand with the highest level decides how an operation is applied.
+    """
+
+    __slots__ = ()
+    trace_level: float
+
+    def trace_apply(self, operation: Operation, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Apply ``operation`` to ``operands``, of which this one is innermost."""
+        raise NotImplementedError
+
+
+class State:
+    """A named state of one argument of a rule."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+ZERO = State("ZERO")
+"""The derivative in this argument is exactly zero wherever it exists."""
+NONDIFF = State("NONDIFF")
+"""The argument is a flag or an index; differentiating in it has no meaning."""
+MISSING = State("MISSING")
+"""The derivative exists and nobody has written it down; asking for it raises."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An array argument of a test case: its shape and how to draw it."""
+
+    shape: tuple[int, ...]
+    domain: tuple[float, float] | None = None
+    make: Callable[[np.random.Generator], np.ndarray] | None = None
+
+    def draw(self, rng: np.random.Generator, domain: tuple[float, float]) -> np.ndarray:
+        """Draw the array, from ``domain`` unless the sample has its own."""
+        if self.make is not None:
+            return self.make(rng)
+        low, high = self.domain or domain
+        return rng.uniform(low, high, self.shape)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of an operation for the registry walk: arguments (arrays as :class:`Sample`) and keywords."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+def A(*shape: int, domain: tuple[float, float] | None = None, make: Any = None) -> Sample:  # noqa: N802
+    """Abbreviate :class:`Sample` in rows."""
+    return Sample(shape, domain, make)
+
+
+def case(*args: Any, **kwargs: Any) -> Case:
+    """Abbreviate :class:`Case` in rows."""
+    return Case(args, kwargs)
+
+
+class Operation:
+    """One operation: a NumPy-level function that the sweeps know how to differentiate.
+
+    Calling it applies it: to plain arrays directly, to traced values through the innermost one.
+    """
+
+    differentiable = True
+    retains = True
+    """Whether a sweep may read operands again after recording; if not, constants need no snapshot."""
+    states: tuple[Any, ...] | None = None
+    """Per argument ``None`` (a rule), :data:`ZERO`, :data:`NONDIFF` or :data:`MISSING`; ``None`` if all have rules."""
+
+    def __init__(self, name: str, function: Callable[..., Any], *, flops: Callable[..., float] | float = 1.0) -> None:
+        self.name = name
+        self.function = function
+        self.flops = flops
+
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        innermost, level = None, -1.0
+        for x in operands:
+            if isinstance(x, Traced) and x.trace_level > level:
+                innermost, level = x, x.trace_level
+        if innermost is None:
+            return self.function(*operands, **params)
+        return innermost.trace_apply(self, operands, params)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lower()} operation {self.name}>"
+
+    def cost(self, shapes: Sequence[tuple[int, ...]], out_shape: tuple[int, ...], itemsize: int) -> tuple[float, float]:
+        """Return ``(flops, bytes)`` of one evaluation, to leading order."""
+        size = float(np.prod(out_shape, dtype=float))
+        flops = self.flops(shapes, out_shape) if callable(self.flops) else self.flops * size
+        moved = size + sum(float(np.prod(s, dtype=float)) for s in shapes)
+        return flops, moved * itemsize
+
+
+class Elementwise(Operation):
+    """A ufunc with its partial derivatives as data.
+
+    Parameters
+    ----------
+    d1 : sequence
+        One entry per argument: a function ``(y, *xs) -> partial`` that receives the primal output first, a constant, or
+        a state (:data:`ZERO`, :data:`NONDIFF`, :data:`MISSING`).
+    d2 : mapping or None
+        ``{(i, j): function or constant}`` with ``i <= j``. Complete: an unlisted entry is an exact zero. ``None`` means
+        unknown: the sweeps obtain it by running ``d1`` on duals.
+    selects : bool
+        A zero first partial means that the argument was *not taken*, so that nothing upstream of it matters there
+        (``where``, ``maximum``): 0 * inf = 0 in the branch not taken.
+    domain : sequence of (low, high)
+        Where the registry walk draws each argument.
+    kinks : str
+        The convention where the derivative does not exist.
+    analytic : callable
+        Complex-capable twin for the complex-step test, where ``function`` itself does not accept complex numbers.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *,
+        d1: Sequence[Any],
+        d2: Mapping[tuple[int, int], Any] | None,
+        selects: bool = False,
+        domain: Sequence[tuple[float, float]] | None = None,
+        kinks: str = "",
+        analytic: Callable[..., Any] | None = None,
+        flops: float = 1.0,
+    ) -> None:
+        super().__init__(name, function, flops=flops)
+        self.d1 = tuple(d1)
+        self.d2 = None if d2 is None else {**d2, **{(j, i): entry for (i, j), entry in d2.items()}}
+        self.selects = selects
+        self.domain = tuple(domain) if domain is not None else ((-2.0, 2.0),) * len(self.d1)
+        self.kinks = kinks
+        self.analytic = analytic or function
+        # A sum needs none of its operands again; a product needs the others.
+        self.retains = any(callable(entry) for entry in self.d1) or self.d2 is None or bool(self.d2)
+        states = tuple(entry if isinstance(entry, State) else None for entry in self.d1)
+        self.states = states if any(states) else None
+
+
+class Linear(Operation):
+    """A linear map of one or more arrays.
+
+    Parameters
+    ----------
+    transpose : callable
+        ``(g, shape, **params)`` for one operand of the given shape; ``(g, position, shapes, **params)`` if ``variadic``.
+    moves : bool
+        Every output is a plain sum of inputs (reshaping, slicing, summing): zeros of its transpose are structural.
+    add_transpose : callable or None
+        ``(into, g, **params)``: adds the transpose in place to a plain array, for maps that touch few of its entries.
+    """
+
+    retains = False
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *,
+        transpose: Callable[..., Any],
+        variadic: bool = False,
+        moves: bool = False,
+        add_transpose: Callable[..., None] | None = None,
+        flops: Callable[..., float] | float = 0.0,
+    ) -> None:
+        super().__init__(name, function, flops=flops)
+        self.transpose = transpose
+        self.variadic = variadic
+        self.moves = moves
+        self.add_transpose = add_transpose
+
+
+class Bilinear(Operation):
+    """A map that is linear in each of its two arguments.
+
+    Parameters
+    ----------
+    transposes : pair of callables
+        ``(g, b, **params) -> a_bar`` and ``(g, a, **params) -> b_bar``; broadcast loop axes are summed by the sweeps.
+    core : triple of int
+        Numbers of core axes of the two arguments and the result, as in a generalised ufunc's signature.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *,
+        transposes: tuple[Callable[..., Any], Callable[..., Any]],
+        core: tuple[int, int, int],
+        flops: Callable[..., float] | float = 1.0,
+    ) -> None:
+        super().__init__(name, function, flops=flops)
+        self.transposes = transposes
+        self.core = core
+
+
+class General(Operation):
+    """Anything else: a pushforward and a pullback written in differentiable operations.
+
+    Parameters
+    ----------
+    pushforward : callable
+        ``(y, xs, x_dots, **params) -> y_dot``; an entry of ``x_dots`` is ``None`` for an exact zero.
+    pullback : callable
+        ``(y, xs, y_bar, wanted, **params) -> list``; entries for arguments not ``wanted`` may be ``None``.
+    core : tuple of int or None
+        Core axes of each argument (then of the result), when leading axes of the arguments broadcast against each
+        other; ``None`` when every axis is a core axis and the parameters count axes from the end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *,
+        pushforward: Callable[..., Any],
+        pullback: Callable[..., Any],
+        core: tuple[int, ...] | None = None,
+        kinks: str = "",
+        flops: Callable[..., float] | float = 1.0,
+    ) -> None:
+        super().__init__(name, function, flops=flops)
+        self.pushforward = pushforward
+        self.pullback = pullback
+        self.core = core
+        self.kinks = kinks
+
+
+class Nondifferentiable(Operation):
+    """An operation whose result carries no derivative: comparisons, rounding, index searches."""
+
+    differentiable = False
+    retains = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A NumPy or SciPy callable that works on traced values, with its test cases."""
+
+    target: Callable[..., Any]
+    call: Callable[..., Any]
+    cases: tuple[Case, ...]
+    domain: tuple[float, float] = (-2.0, 2.0)
+    analytic: Callable[..., Any] | None = None
+    kinks: str = ""
+
+    @property
+    def name(self) -> str:
+        """Public dotted name, such as ``numpy.linalg.solve``."""
+        return public_name(self.target)
+
+
+OPERATIONS: dict[str, Operation] = {}
+"""Every operation by name, for the walk and for documentation."""
+
+DISPATCH: dict[Any, Entry] = {}
+"""From the callable a user writes to the function that applies it to traced values."""
+
+
+def public_name(target: Any) -> str:
+    """Return the dotted name under which a user knows ``target``."""
+    name = getattr(target, "__name__", str(target))
+    module = getattr(target, "__module__", None) or ("numpy" if getattr(np, name, None) is target else "scipy.special")
+    return f"{module.removesuffix('._ufuncs')}.{name}" if module else name
+
+
+def register(operation: Operation) -> Any:
+    """Enter ``operation`` into the registry under its name, once."""
+    if operation.name in OPERATIONS:
+        raise OptionError(message("rules", f"an operation named {operation.name!r} is already registered"))
+    OPERATIONS[operation.name] = operation
+    return operation
+
+
+def expose(
+    target: Any,
+    call: Callable[..., Any],
+    *,
+    cases: Sequence[Case] = (),
+    domain: tuple[float, float] = (-2.0, 2.0),
+    analytic: Callable[..., Any] | None = None,
+    kinks: str = "",
+) -> None:
+    """Let ``target``, as users write it, reach ``call`` when it meets a traced value."""
+    DISPATCH[target] = Entry(target, call, tuple(cases), domain, analytic, kinks)
+
+
+def elementwise(ufunc: np.ufunc, **row: Any) -> Elementwise:
+    """Declare the row of a ufunc and let the ufunc reach it."""
+    operation = register(Elementwise(ufunc.__name__, ufunc, **row))
+    expose(ufunc, operation, kinks=operation.kinks, analytic=operation.analytic)
+    return operation
+
+
+def composite(*targets: Any, cases: Sequence[Case], **options: Any) -> Callable[[Any], Any]:
+    """Declare a NumPy function by writing it in terms of others; it then needs no derivative of its own."""
+
+    def declare(call: Callable[..., Any]) -> Callable[..., Any]:
+        for target in targets:
+            expose(target, call, cases=cases, **options)
+        return call
+
+    return declare
+
+
+def nearest_supported(name: str) -> str | None:
+    """Return the supported callable whose name is most like ``name``."""
+    names = {entry.name.rsplit(".", 1)[-1]: entry.name for entry in DISPATCH.values()}
+    # A shared prefix or substring says more than edit distance: eigvals -> eigvalsh, nansum -> sum.
+    contained = sorted((n for n in names if len(n) > 2 and (n in name or name in n)), key=lambda n: abs(len(n) - len(name)))
+    close = contained or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return names[close[0]] if close else None

@@ -1,0 +1,21 @@
+"""Derivatives of plain functions."""
+
+from hessian.transforms.checks import DerivativeReport, check_derivatives
+from hessian.transforms.first_order import grad, jacobian, jvp, value_and_grad, vjp
+from hessian.transforms.higher_order import directional, taylor
+from hessian.transforms.second_order import grad_and_hvp, hessian, hvp
+
+__all__ = [
+    "DerivativeReport",
+    "check_derivatives",
+    "directional",
+    "grad",
+    "grad_and_hvp",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "taylor",
+    "value_and_grad",
+    "vjp",
+]

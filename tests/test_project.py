@@ -1,0 +1,186 @@
+"""The shape of the project: layers, light imports, the README's promises, metadata."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "hessian"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+
+# From the bottom up; a module may import from its own layer's package and from layers before it, never from one after
+# it.
+LAYERS = (
+    "errors", "rules", "core", "special", "numpy", "programs", "transforms", "operators", "sparse", "optimize", "nn",
+    "curvature", "plotting", "cli", "__main__",
+)  # fmt: skip
+# Imported where they are used, never by `import hessian`.
+HEAVY = ("matplotlib", "tqdm", "sklearn", "jax", "torch", "autograd", "IPython", "pandas")
+
+
+def _dotted(path: Path) -> str:
+    """Name of the module a file holds."""
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _layer(dotted: str) -> str | None:
+    """Layer of a module; the top package itself is in none."""
+    parts = dotted.split(".")
+    return parts[1] if len(parts) > 1 else None
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    """Whether a node is ``if TYPE_CHECKING:``; what it holds is never imported."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+
+
+def _nodes(tree: ast.AST, *, into_functions: bool) -> list[ast.AST]:
+    """Nodes of a module that run, at import or at all."""
+    found, queue = [], [tree]
+    while queue:
+        node = queue.pop()
+        found.append(node)
+        for child in ast.iter_child_nodes(node):
+            deferred = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            if not _is_type_checking(child) and (into_functions or not deferred):
+                queue.append(child)
+    return found
+
+
+def _imports(path: Path, *, into_functions: bool = True) -> list[tuple[int, str]]:
+    """(line, dotted name) of everything a module imports, relative imports resolved, submodules named as far as they
+    are."""
+    package = _dotted(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
+    found = []
+    for node in _nodes(ast.parse(path.read_text(encoding="utf-8")), into_functions=into_functions):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            prefix = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*prefix, *([node.module] if node.module else [])])
+            found += [(node.lineno, f"{base}.{alias.name}") for alias in node.names]
+    return found
+
+
+def upward_imports(path: Path) -> list[str]:
+    """Describe each import of a module that points to a higher layer."""
+    own = _layer(_dotted(path))
+    wrong = []
+    for line, name in _imports(path):
+        parts = name.split(".")
+        if parts[0] != "hessian" or (own == "cli" and name == "hessian.__version__"):
+            continue
+        target = parts[1] if len(parts) > 1 and parts[1] in LAYERS else None
+        if target is None:
+            wrong.append(f"{path.relative_to(ROOT)}:{line} imports the top package ({name})")
+        elif LAYERS.index(target) > LAYERS.index(own):
+            wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}, above its layer {own}")
+    return wrong
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_dotted)
+def test_imports_point_down(path: Path) -> None:
+    own = _layer(_dotted(path))
+    if own is None:
+        return
+    assert own in LAYERS, f"{own} has no place in the layers of this test and of CONTRIBUTING.md"
+    assert upward_imports(path) == []
+
+
+def test_the_layer_test_sees_an_upward_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    module = tmp_path / "hessian" / "rules" / "bad.py"
+    module.parent.mkdir(parents=True)
+    module.write_text(
+        "def f():\n    from hessian.core import dual\n    from ..optimize import minimize\n    import hessian\n"
+    )
+    assert {text.split(" imports ")[1] for text in upward_imports(module)} == {
+        "hessian.core.dual, above its layer rules",
+        "hessian.optimize.minimize, above its layer rules",
+        "the top package (hessian)",
+    }
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.name == "__init__.py"], ids=_dotted)
+def test_package_files_only_reexport(path: Path) -> None:
+    statements = ast.parse(path.read_text(encoding="utf-8")).body
+    for node in statements:
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        is_name = isinstance(node, ast.Assign) and all(
+            isinstance(target, ast.Name) and target.id in {"__all__", "__version__"} for target in node.targets
+        )
+        assert is_docstring or is_name or isinstance(node, ast.Import | ast.ImportFrom), ast.unparse(node)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_dotted)
+def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
+    assert [name for _, name in _imports(path, into_functions=False) if name.split(".")[0] in HEAVY] == []
+
+
+def test_import_hessian_loads_no_plotting_or_training_library() -> None:
+    code = f"import sys, hessian; print(sorted(set(sys.modules) & set({HEAVY!r})))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout.strip() == "[]"
+
+
+def test_no_module_shadows_the_function_hessian() -> None:
+    assert not (PACKAGE / "hessian.py").exists()
+
+
+def test_the_package_is_typed_and_its_version_is_the_projects() -> None:
+    import hessian
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (PACKAGE / "py.typed").exists()
+    assert hessian.__version__ == project["version"]
+
+
+def test_runtime_dependencies_and_extras() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["dependencies"] == ["numpy>=2.0", "scipy>=1.14"]
+    assert set(project["optional-dependencies"]) == {"train", "plot", "notebooks", "test", "peers", "all"}
+
+
+def _code_blocks(document: Path) -> list[tuple[int, str]]:
+    """(line, text) of each Python block with a prompt in a Markdown file."""
+    text = document.read_text(encoding="utf-8")
+    blocks = re.finditer(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    return [(text[: m.start()].count("\n") + 1, m.group(1)) for m in blocks if ">>>" in m.group(1)]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_examples_in_documents_run(name: str) -> None:
+    names: dict[str, object] = {}
+    for line, block in _code_blocks(ROOT / name):
+        example = doctest.DocTestParser().get_doctest(block, names, name, name, line)
+        runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+        runner.run(example, clear_globs=False)
+        names.update(example.globs)
+        assert runner.failures == 0
+    assert names, f"{name} has no example"
+
+
+def test_readme_gives_the_two_commands_that_ci_runs() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = dict(re.findall(r"<!-- command: (\w+) -->\n+```sh\n([^\n]+)\n```", readme))
+    assert set(commands) == {"train", "test"}
+    assert commands["train"].endswith("python -m hessian train digits")
+    assert commands["test"].endswith("python -m pytest")
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert all(f"readme_command {name}" in script for name in commands)
+
+
+def test_changelog_names_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f"## [{project['version']}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -8,12 +8,13 @@ from pathlib import Path
 
 
 def describe_machine() -> dict[str, str | int]:
-    """Return processor model, cores this process may use, BLAS threads, operating system and Python version."""
+    """Return processor model, cores this process may use, BLAS threads, load, operating system and Python version."""
     return {
         "cpu": cpu_model(),
         "cores": available_cores(),
         "threads": thread_count(),
         "blas": blas_name(),
+        "load": load_average(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
@@ -43,6 +44,11 @@ def blas_name() -> str:
     """Return name and version of the BLAS libraries in use, or why they are not known."""
     pools = _blas_pools()
     return ", ".join(sorted({f"{p['internal_api']} {p['version']}" for p in pools})) or "unknown (no threadpoolctl)"
+
+
+def load_average() -> str:
+    """Return how many processes wanted a core in the last minute: above the number of cores, times are inflated."""
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
 def _blas_pools() -> list[dict]:

@@ -68,7 +68,7 @@ def format_header(machine: dict[str, str | int], versions: dict[str, str]) -> st
     packages = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, BLAS {machine['blas']}, "
-        f"{machine['system']}\nPython {machine['python']}, {packages}"
+        f"{machine['system']}, load average {machine['load']}\nPython {machine['python']}, {packages}"
     )
 
 

@@ -14,18 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy
+import scipy.linalg
 
 from hessian import __version__
 from hessian.errors import MissingDependencyError, OptionError, message, missing_dependency
 from hessian.nn import ACTIVATIONS, INITIALIZERS, TrainingResult, accuracy, mlp, softmax_cross_entropy, train
 from hessian.operators import HessianOperator
 from hessian.optimize import OptimizeResult, format_history, write_history
+from hessian.optimize.minimize import METHODS
 from hessian.plotting import plot_convergence, require_matplotlib
 
 EXIT_CONVERGED, EXIT_STOPPED_EARLY, EXIT_USAGE = 0, 1, 2
-# The exact trace costs one product per parameter; beyond this many it would take longer than the training.
-EXACT_TRACE_LIMIT = 5000
+# Smallest eigenvalue and exact trace cost one product per parameter; beyond this many they would outlast the training,
+# and the matrix passes 200 MB.
+DENSE_LIMIT = 5000
 DEFAULT_GTOL = {"float64": 1e-6, "float32": 1e-3}
 # Without a terminal a bar would fill the log with its own redrawings; a line now and then says the same.
 SECONDS_BETWEEN_LINES = 2.0
@@ -86,7 +88,6 @@ def build_parser() -> argparse.ArgumentParser:
         description="Train a multilayer perceptron on scikit-learn's bundled digits to a tight gradient tolerance, "
         "and measure the curvature where it ends.",
         epilog="Exit codes: 0 converged, 1 stopped early (everything is still written), 2 bad option.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     _add_digits_options(digits)
     digits.set_defaults(run=train_digits)
@@ -96,29 +97,37 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_digits_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``train digits``."""
     network = parser.add_argument_group("network")
-    network.add_argument("--hidden", type=_at_least(int, 1), nargs="*", default=[32], metavar="N", help="hidden widths")
-    network.add_argument("--activation", choices=sorted(ACTIVATIONS), default="tanh", metavar="NAME",
-                         help=f"one of: {', '.join(ACTIVATIONS)}")  # fmt: skip
-    network.add_argument("--initializer", choices=sorted(INITIALIZERS), default="glorot_uniform", metavar="NAME",
-                         help=f"one of: {', '.join(INITIALIZERS)}")  # fmt: skip
-    network.add_argument("--seed", type=_at_least(int, 0), default=0, help="seed of the starting weights")
-    network.add_argument("--dtype", choices=["float64", "float32"], default="float64", help="of the parameters")
-    objective = parser.add_argument_group("objective and data")
-    objective.add_argument("--l2", type=_at_least(float, 0.0), default=1e-3, help="penalty (l2/2) ||parameters||^2")
-    objective.add_argument("--test-size", type=_fraction, default=0.25, help="share of rows kept for the test")
-    objective.add_argument("--split-seed", type=_at_least(int, 0), default=0, help="seed of the stratified split")
+    _add(network, "--hidden", "hidden widths", type=_at_least(int, 1), nargs="*", default=[32], metavar="N")
+    _add(network, "--activation", f"one of: {', '.join(ACTIVATIONS)}", choices=ACTIVATIONS, default="tanh")
+    _add(network, "--initializer", f"one of: {', '.join(INITIALIZERS)}", choices=INITIALIZERS, default="glorot_uniform")
+    _add(network, "--seed", "seed of the starting weights", type=_at_least(int, 0), default=0)
+    _add(network, "--dtype", "of the parameters: float64 or float32", choices=tuple(DEFAULT_GTOL), default="float64")
+    problem = parser.add_argument_group("objective and data")
+    _add(problem, "--l2", "weight of the penalty (l2/2) ||parameters||^2", type=_at_least(float, 0.0), default=1e-3)
+    _add(problem, "--test-size", "share of rows kept for the test", type=_fraction, default=0.25)
+    _add(problem, "--split-seed", "seed of the stratified split", type=_at_least(int, 0), default=0)
     solver = parser.add_argument_group("solver")
-    solver.add_argument("--method", choices=["truncated-newton", "newton"], default="truncated-newton", help="solver")
-    solver.add_argument("--gtol", type=_at_least(float, 0.0), default=None,
-                        help="stop at this gradient 2-norm (default: 1e-06, and 0.001 in float32)")  # fmt: skip
-    solver.add_argument("--maxiter", type=_at_least(int, 0), default=500, help="most iterations")
-    solver.add_argument("--max-hvp", type=_at_least(int, 0), default=20_000, help="most Hessian-vector products")
+    _add(solver, "--method", f"one of: {', '.join(METHODS)}", choices=METHODS, default=METHODS[0])
+    _add(
+        solver, "--gtol", "stop at this gradient 2-norm (default: 1e-06, in float32 0.001)", type=_at_least(float, 0.0)
+    )
+    _add(solver, "--maxiter", "most iterations", type=_at_least(int, 0), default=500)
+    _add(solver, "--max-hvp", "most Hessian-vector products", type=_at_least(int, 0), default=20_000)
     output = parser.add_argument_group("output")
-    output.add_argument("--out", type=Path, default=None, metavar="DIR", help="run folder (default: runs/digits-TIME)")
-    output.add_argument("--overwrite", action="store_true", help="write into a folder that already holds a run")
-    output.add_argument("--no-plot", action="store_true", help="leave the picture out (matplotlib is not needed then)")
-    output.add_argument("--no-spectrum", action="store_true", help="leave eigenvalues and trace out")
-    output.add_argument("--quiet", action="store_true", help="no progress and no table, only the summary")
+    _add(output, "--out", "run folder (default: runs/digits-TIME)", type=Path, metavar="DIR")
+    _add(output, "--overwrite", "write into a folder that already holds a run", action="store_true")
+    _add(output, "--no-plot", "leave the picture out (matplotlib is not needed then)", action="store_true")
+    _add(output, "--no-spectrum", "leave eigenvalues and trace out", action="store_true")
+    _add(output, "--quiet", "no progress and no table, only the summary", action="store_true")
+
+
+def _add(group: Any, flag: str, text: str, **keywords: Any) -> None:
+    """Add one option whose help ends in its default, where it has one that says something."""
+    if "choices" in keywords:
+        keywords |= {"metavar": "NAME", "choices": list(keywords["choices"])}
+    if keywords.get("default") is not None:
+        text += " (default: %(default)s)"
+    group.add_argument(flag, help=text, **keywords)
 
 
 def _at_least(kind: Callable[[str], float], lowest: float) -> Callable[[str], float]:
@@ -185,7 +194,7 @@ def train_digits(args: argparse.Namespace) -> int:
     seconds = time.perf_counter() - started
     show("\n" + format_history(fit.result.history) + "\n")
     summary = summarise(fit, data, seconds)
-    print(format_summary(summary, fit))
+    print(format_summary(summary))
     if not args.no_spectrum:
         summary |= measure_curvature(fit)
         print(format_curvature(summary))
@@ -262,10 +271,11 @@ def summarise(fit: TrainingResult, data: Split, seconds: float) -> dict[str, Any
     }
 
 
-def format_summary(summary: dict[str, Any], fit: TrainingResult) -> str:
-    """Return the summary of the training as aligned lines."""
+def format_summary(summary: dict[str, Any]) -> str:
+    """Return the summary of the training as aligned lines; the solver's advice is cut to its first sentence."""
+    reason = summary["message"].split(". ")[0]
     return "\n".join([
-        f"status              {'converged' if summary['success'] else 'STOPPED EARLY'}: {summary['message']}",
+        f"status              {'converged' if summary['success'] else 'STOPPED EARLY'}: {reason}.",
         f"objective           {summary['objective']:.10f}",
         f"gradient norm       {summary['gradient_norm']:.3e}",
         f"iterations          {summary['nit']} in {summary['seconds']:.1f} s",
@@ -277,24 +287,29 @@ def format_summary(summary: dict[str, Any], fit: TrainingResult) -> str:
 
 
 def measure_curvature(fit: TrainingResult) -> dict[str, Any]:
-    """Compute the five largest eigenvalues of the Hessian where training ended and, where affordable, its exact
+    """Measure the Hessian at the end: its five largest eigenvalues and, where affordable, the smallest and the
     trace."""
     operator = HessianOperator(fit.objective, fit.params)
     n = operator.shape[0]
-    largest = np.sort(operator.eigsh(5, return_eigenvectors=False))[::-1]
-    trace = float(np.sum(operator.diagonal())) if n <= EXACT_TRACE_LIMIT else None
-    return {"largest_eigenvalues": [float(value) for value in largest], "trace": trace, "n_parameters": n}
+    found = {"n_parameters": n, "largest_eigenvalues": operator.eigsh(5)[0][::-1].tolist()}
+    if n > DENSE_LIMIT:
+        return found | {"smallest_eigenvalue": None, "trace": None}
+    matrix = operator.to_dense()
+    smallest = scipy.linalg.eigvalsh(matrix, subset_by_index=[0, 0])[0]
+    return found | {"smallest_eigenvalue": float(smallest), "trace": float(np.trace(matrix))}
 
 
 def format_curvature(summary: dict[str, Any]) -> str:
     """Return the curvature at the end as aligned lines."""
-    values = "  ".join(f"{value:.6f}" for value in summary["largest_eigenvalues"])
-    trace = (
-        f"not computed: one product per parameter, and there are {summary['n_parameters']} (limit {EXACT_TRACE_LIMIT})"
-        if summary["trace"] is None
-        else f"{summary['trace']:.6f}"
+    lines = ["largest eigenvalues " + "  ".join(f"{value:.6f}" for value in summary["largest_eigenvalues"])]
+    if summary["trace"] is None:
+        why = f"they take one product per parameter, and there are {summary['n_parameters']} (limit {DENSE_LIMIT})"
+        return "\n".join([*lines, f"smallest, trace     not computed: {why}"])
+    smallest = summary["smallest_eigenvalue"]
+    kind = "positive definite" if smallest > 0 else "NOT positive definite"
+    return "\n".join(
+        [*lines, f"smallest eigenvalue {smallest:.6e}   ({kind})", f"trace               {summary['trace']:.6f}"]
     )
-    return f"largest eigenvalues {values}\ntrace               {trace}"
 
 
 def save_run(folder: Path, fit: TrainingResult, summary: dict[str, Any], settings: dict[str, Any]) -> None:

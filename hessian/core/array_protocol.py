@@ -15,7 +15,7 @@ import numpy as np
 
 from hessian.errors import LeavesTapeError, MissingRuleError, OptionError, message
 from hessian.rules import elementwise as ew
-from hessian.rules import indexing, products
+from hessian.rules import indexing, products, shaping
 from hessian.rules.shaping import astype_op
 from hessian.rules.spec import DISPATCH, OPERATIONS, Traced, nearest_supported, public_name
 from hessian.rules.special import TWINS
@@ -287,12 +287,12 @@ class ArrayProtocol(Traced):
     # Methods of ndarray.
 
     @property
-    def T(self) -> Any:  # noqa: N802
+    def T(self) -> Any:
         """The array with its axes reversed."""
         return np.transpose(self)
 
     @property
-    def mT(self) -> Any:  # noqa: N802
+    def mT(self) -> Any:
         """The array with its last two axes exchanged."""
         return np.swapaxes(self, -1, -2)
 
@@ -313,7 +313,7 @@ class ArrayProtocol(Traced):
 
     def reshape(self, *shape: Any, order: str = "C") -> Any:
         """Reshape, as ``ndarray.reshape``."""
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
+        return shaping.reshape(self, shape[0] if len(shape) == 1 else shape, order)
 
     def transpose(self, *axes: Any) -> Any:
         """Permute axes, as ``ndarray.transpose``."""
@@ -321,7 +321,7 @@ class ArrayProtocol(Traced):
 
     def flatten(self, order: str = "C") -> Any:
         """Ravel, as ``ndarray.flatten``."""
-        return np.ravel(self, order)
+        return shaping.ravel(self, order)
 
     def astype(self, dtype: Any, **keywords: Any) -> Any:
         """Cast to another dtype; a cast to integers carries no derivative."""
@@ -364,7 +364,8 @@ class ArrayProtocol(Traced):
         if name.startswith("_"):
             raise AttributeError(name)
         raise AttributeError(
-            f"a traced value has no attribute {name!r} (at {user_line()}). Use the NumPy function, np.{name}, if there is one."
+            f"a traced value has no attribute {name!r} (at {user_line()}). "
+            f"Use the NumPy function, np.{name}, if there is one."
         )
 
 
@@ -415,9 +416,10 @@ def _delegate(name: str, function: Any) -> None:
 
 
 for _name in (
-    "sum mean prod max min var std cumsum cumprod ravel squeeze swapaxes repeat take diagonal trace dot clip round "
-    "argmax argmin argsort all any ptp searchsorted compress sort"
-).split():
+    *("sum", "mean", "prod", "max", "min", "var", "std", "ptp", "any", "all", "cumsum", "cumprod"),
+    *("ravel", "squeeze", "swapaxes", "repeat", "take", "diagonal", "trace", "dot", "clip", "round"),
+    *("argmax", "argmin", "argsort", "searchsorted", "compress", "sort"),
+):
     _delegate(_name, getattr(np, _name))
 for _name in ("conj", "conjugate"):
     _delegate(_name, np.conjugate)

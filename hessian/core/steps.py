@@ -49,7 +49,12 @@ def added(total: Any, term: Any) -> Any:
 
 def _in_place(total: Any, term: Any) -> Any:
     """Add ``term`` to ``total``, which the caller has just computed and nobody else holds."""
-    if type(total) is np.ndarray and type(term) is np.ndarray and total.shape == term.shape and total.dtype == term.dtype:
+    if (
+        type(total) is np.ndarray
+        and type(term) is np.ndarray
+        and total.shape == term.shape
+        and total.dtype == term.dtype
+    ):
         return np.add(total, term, out=total)
     return total + term
 
@@ -71,7 +76,12 @@ class Step:
     __slots__ = ("gaps", "operands", "operation", "params", "positions", "shape", "shapes", "y")
 
     def __init__(
-        self, operation: Operation, operands: tuple[Any, ...], positions: tuple[int, ...], y: Any, params: dict[str, Any]
+        self,
+        operation: Operation,
+        operands: tuple[Any, ...],
+        positions: tuple[int, ...],
+        y: Any,
+        params: dict[str, Any],
     ) -> None:
         self.operation: Any = operation
         self.operands = operands
@@ -148,15 +158,12 @@ class ElementwiseStep(Step):
             if t is not None:
                 total = added(total, scaled(d, t))
         if total is not None and total.shape[batch:] != self.shape:
-            if not batch or total.ndim == len(self.shape) + batch:
-                return np.broadcast_to(total, total.shape[:batch] + self.shape)
+            total = np.broadcast_to(total, total.shape[:batch] + self.shape)
         return total
 
     def pull(self, g: Any, batch: int) -> Pieces:
         ndim = len(self.shape)
-        return [
-            sum_to(scaled(d, g), shape, ndim) for d, shape in zip(self.partials, self.shapes, strict=True)
-        ]
+        return [sum_to(scaled(d, g), shape, ndim) for d, shape in zip(self.partials, self.shapes, strict=True)]
 
     def bend(self, g: Any, live: LiveMask) -> Any:
         bent = []
@@ -286,10 +293,7 @@ class BilinearStep(Step):
 
     def pull(self, g: Any, batch: int) -> Pieces:
         transposes, operands = self.operation.transposes, self.operands
-        return [
-            self._summed(transposes[p](g, operands[1 - p], **self.params), i)
-            for i, p in enumerate(self.positions)
-        ]
+        return [self._summed(transposes[p](g, operands[1 - p], **self.params), i) for i, p in enumerate(self.positions)]
 
     def bend(self, g: Any, live: LiveMask) -> Any:
         return g if len(self.positions) == 2 else None
@@ -360,5 +364,7 @@ def linearize(
     """Linearise one operation at its operands."""
     kind = _KINDS.get(type(operation))
     if kind is None:
-        raise MissingRuleError(message(operation.name, f"operations of kind {type(operation).__name__} have no derivative"))
+        raise MissingRuleError(
+            message(operation.name, f"operations of kind {type(operation).__name__} have no derivative")
+        )
     return kind(operation, operands, positions, y, params)

@@ -10,7 +10,7 @@ import numpy as np
 from hessian.core.array_protocol import stack_objects
 from hessian.core.sweeps import Linearization, output_slot
 from hessian.core.tape import Tape
-from hessian.core.trees import Structure, flatten
+from hessian.core.trees import flatten
 from hessian.core.variable import Variable
 from hessian.errors import DtypeError, HessianError, NotScalarError, OptionError, ShapeMismatchError, message
 from hessian.rules.spec import Traced
@@ -126,8 +126,14 @@ class Recording:
         variables = [Variable(self.tape, self.tape.add_input(x), x) for x in primal.leaves]
         # In-place assignment may move a variable away from its input slot.
         self.inputs = [v.slot for v in variables]
+        self.aux: Any = None
         try:
             result = call(primal.build(variables))
+            if has_aux:
+                result = self._take_aux(result)
+            leaves, self.output_structure = flatten(result)
+            # Stacking scalars into one result is still part of the recording.
+            leaves = [self._as_result(leaf) for leaf in leaves]
         except (TypeError, ValueError) as error:
             if not isinstance(error, HessianError) and "Variable" in str(error):
                 error.add_note(
@@ -137,17 +143,16 @@ class Recording:
             raise
         finally:
             self.tape.close()
-        self.aux: Any = None
-        if has_aux:
-            if not (isinstance(result, tuple) and len(result) == 2):
-                what = f"with has_aux=True the function must return (value, aux), it returned {type(result).__name__}"
-                raise OptionError(message(where, what))
-            result, aux = result
-            self.aux = self._plain_tree(aux)
-        leaves, self.output_structure = flatten(result)
-        leaves = [self._as_result(leaf) for leaf in leaves]
         self.slots = [output_slot(self.tape, leaf) for leaf in leaves]
         self.values = [self._plain(leaf) for leaf in leaves]
+
+    def _take_aux(self, result: Any) -> Any:
+        if not (isinstance(result, tuple) and len(result) == 2):
+            what = f"with has_aux=True the function must return (value, aux), it returned {type(result).__name__}"
+            raise OptionError(message(self.where, what))
+        leaves, structure = flatten(result[1])
+        self.aux = structure.build([owned(self._plain(x)) if isinstance(x, Traced) else x for x in leaves])
+        return result[0]
 
     def _as_result(self, leaf: Any) -> Any:
         if isinstance(leaf, np.ndarray) and leaf.dtype.hasobject:
@@ -156,7 +161,9 @@ class Recording:
             return leaf
         array = np.asarray(leaf)
         if array.dtype.kind not in "fiub":
-            what = f"the function returned {leaf!r}" if array.dtype.hasobject else f"the function returned {array.dtype}"
+            what = (
+                f"the function returned {leaf!r}" if array.dtype.hasobject else f"the function returned {array.dtype}"
+            )
             why = "a derivative needs real numbers"
             raise DtypeError(message(self.where, what, why, "Return the result from the function"))
         return array
@@ -164,10 +171,6 @@ class Recording:
     def _plain(self, leaf: Any) -> Any:
         """Strip this tape's layer from a value."""
         return leaf.value if isinstance(leaf, Variable) and leaf.tape is self.tape else leaf
-
-    def _plain_tree(self, tree: Any) -> Any:
-        leaves, structure = flatten(tree)
-        return structure.build([owned(self._plain(x)) if isinstance(x, Traced) else x for x in leaves])
 
     def scalar(self) -> Any:
         """Return the value of a function that must return one real number, or raise."""
@@ -248,5 +251,3 @@ def check_argnums(argnums: Any, count: int, where: str) -> tuple[int, ...]:
     if len(set(positions)) != len(positions):
         raise OptionError(message(where, f"argnums={argnums!r} names an argument twice"))
     return positions
-
-

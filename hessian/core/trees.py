@@ -65,7 +65,11 @@ class Structure:
                     f"Pass {name} with the structure of the primal",
                 )
             )
-        return [leaf for child, part in zip(self.children, parts, strict=True) for leaf in child.leaves_of(part, where, name)]
+        return [
+            leaf
+            for child, part in zip(self.children, parts, strict=True)
+            for leaf in child.leaves_of(part, where, name)
+        ]
 
     def describe(self) -> str:
         """Say in words what container this is."""
@@ -83,7 +87,7 @@ def describe(tree: Any) -> str:
     """Say in words what ``tree`` is."""
     if is_container(tree):
         return flatten(tree)[1].describe()
-    return f"an array of shape {np.shape(tree)}" if isinstance(tree, np.ndarray | Traced | Real) else f"{tree!r}"
+    return f"an array of shape {tree.shape}" if isinstance(tree, np.ndarray) else repr(tree)
 
 
 def _only_numbers(tree: Any) -> bool:
@@ -102,9 +106,11 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
     if not is_container(tree):
         return [tree], LEAF
     if isinstance(tree, Mapping):
-        keys, parts, kind = tuple(tree), list(tree.values()), dict
+        keys, parts = tuple(tree), list(tree.values())
+        kind: type = dict
     else:
-        keys, parts, kind = (), list(tree), type(tree)
+        keys, parts = (), list(tree)
+        kind = type(tree)
         if kind not in (list, tuple) and not hasattr(kind, "_fields"):
             kind = list if isinstance(tree, list) else tuple
     flat = [flatten(part) for part in parts]
@@ -129,8 +135,10 @@ def split_vector(vector: Any, shapes: Sequence[tuple[int, ...]], batch: int = 0)
 
 def join_vector(pieces: Sequence[Any], batch: int = 0) -> Any:
     """Ravel arrays (after ``batch`` leading axes) and join them along the last axis."""
-    flat = [np.reshape(piece, (*np.shape(piece)[:batch], -1)) if np.size(piece) else
-            np.reshape(piece, (*np.shape(piece)[:batch], math.prod(np.shape(piece)[batch:]))) for piece in pieces]  # fmt: skip
+    flat = []
+    for piece in pieces:
+        shape = np.shape(piece)
+        flat.append(np.reshape(piece, (*shape[:batch], math.prod(shape[batch:]))))
     return flat[0] if len(flat) == 1 else np.concatenate(flat, axis=-1)
 
 
@@ -162,4 +170,4 @@ def ravel(tree: Any) -> tuple[np.ndarray, Callable[[Any], Any]]:
             raise ShapeMismatchError(message("unravel", f"the vector has shape {np.shape(v)}, expected ({length},)"))
         return structure.build(split_vector(v, shapes))
 
-    return (+vector if isinstance(vector, Traced) else np.array(vector)), unravel
+    return np.copy(vector), unravel

@@ -37,6 +37,7 @@ class Variable(ArrayProtocol):
     """
 
     __slots__ = ("_key", "_root", "_seen", "_version", "slot", "tape", "value")
+    value: Any
 
     def __init__(self, tape: Tape, slot: int, value: Any) -> None:
         self.tape = tape
@@ -85,7 +86,9 @@ class Variable(ArrayProtocol):
         value = operation(*values, **params)
         if value.dtype.kind == "c":
             _complex_result(operation)
-        out = Variable(tape, tape.append(Instruction(operation, tuple(values), tuple(sources), params), value, active), value)
+        out = Variable(
+            tape, tape.append(Instruction(operation, tuple(values), tuple(sources), params), value, active), value
+        )
         if operation.name in _VIEWS and value.ndim:
             base = next(x for x in operands if type(x) is Variable and x.tape is tape)
             out._root = base if base._root is None else base._root
@@ -169,16 +172,18 @@ class Variable(ArrayProtocol):
 
     def _guarded(self, dtype: Any = None) -> np.ndarray:
         """Let a value without derivative leave, and note what was seen."""
-        value = primal_array(self)
-        seen = np.array(value, dtype=dtype or value.dtype)
+        plain = primal_array(self)
+        seen = np.array(plain, dtype=dtype or plain.dtype)
         self.tape.guards.append((self.slot, seen))
         if isinstance(self.value, Variable):
-            self.value._guarded()
+            self.value._guarded()  # the layers outside see the value leave as well
         return seen
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise ValueError("The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()")
+            raise ValueError(
+                "The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()"
+            )
         return bool(np.not_equal(self, 0)._guarded())
 
     def __int__(self) -> int:

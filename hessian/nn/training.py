@@ -133,6 +133,8 @@ def train(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hessian.nn import mlp, train
     >>> X = np.linspace(0.0, 1.0, 8)[:, None]
     >>> fit = train(mlp((1, 1)), X, 2.0 * X + 1.0, loss="squared_error")
     >>> fit.result.success, float(np.round(fit.params[0]["W"][0, 0], 8)), float(np.round(fit.params[0]["b"][0], 8))

@@ -36,7 +36,7 @@ class SymmetricOperator(LinearOperator):
         dots = split_vector(_direction(v, self).reshape(-1), self.primal.shapes)
         return np.asarray(join_vector(self._products(dots, ())))
 
-    def _matmat(self, V: Any) -> np.ndarray:  # noqa: N803
+    def _matmat(self, V: Any) -> np.ndarray:
         rows = np.ascontiguousarray(_direction(V, self).T)
         dots = split_vector(rows, self.primal.shapes, batch=1)
         return np.asarray(join_vector(self._products(dots, (len(rows),)), batch=1)).T

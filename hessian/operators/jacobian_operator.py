@@ -79,11 +79,11 @@ class JacobianOperator(LinearOperator):
     def _rmatvec(self, u: Any) -> np.ndarray:
         return self._pull(split_vector(np.asarray(u).reshape(-1), self._output_shapes), ())
 
-    def _matmat(self, V: Any) -> np.ndarray:  # noqa: N803
+    def _matmat(self, V: Any) -> np.ndarray:
         rows = np.ascontiguousarray(np.asarray(V).T)
         return self._push(split_vector(rows, self._recording.primal.shapes, batch=1), (len(rows),)).T
 
-    def _rmatmat(self, U: Any) -> np.ndarray:  # noqa: N803
+    def _rmatmat(self, U: Any) -> np.ndarray:
         rows = np.ascontiguousarray(np.asarray(U).T)
         return self._pull(split_vector(rows, self._output_shapes, batch=1), (len(rows),)).T
 

@@ -92,7 +92,9 @@ class Path:
 
     def step(self, radius: float) -> Step:
         """Leave the path at the radius."""
-        segment = next(piece for piece in reversed(self._segments) if piece.start_norm < radius or piece.start_norm == 0.0)
+        segment = next(
+            piece for piece in reversed(self._segments) if piece.start_norm < radius or piece.start_norm == 0.0
+        )
         vector, value, is_cut = segment.cut(radius)
         is_last = segment is self._segments[-1]
         is_whole = is_last and not is_cut

@@ -138,12 +138,16 @@ def _reject(unsupported: Mapping[str, Any]) -> None:
     for name, item in unsupported.items():
         if name in _UNSUPPORTED:
             if item is not None:
-                raise OptionError(message("minimize", f"the argument {name} is not supported", *_UNSUPPORTED[name].split(". ", 1)))
+                raise OptionError(
+                    message("minimize", f"the argument {name} is not supported", *_UNSUPPORTED[name].split(". ", 1))
+                )
         elif name in option_names():
             fix = f"Pass options={{{name!r}: {item!r}}}"
             raise OptionError(message("minimize", f"{name} is an option, not an argument", fix=fix))
         else:
-            raise OptionError(message("minimize", f"there is no argument {name!r}", fix="See help(hessian.optimize.minimize)"))
+            raise OptionError(
+                message("minimize", f"there is no argument {name!r}", fix="See help(hessian.optimize.minimize)")
+            )
 
 
 def _method(name: str | None, size: int, options: Options) -> Method:
@@ -160,13 +164,19 @@ def _method(name: str | None, size: int, options: Options) -> Method:
     if known in ("newton-cg", "trust-ncg", "trust-krylov", "trust-exact", "dogleg"):
         near = "newton" if known in ("trust-exact", "dogleg") else "truncated-newton"
     choices = " or ".join(repr(choice) for choice in METHODS)
-    raise OptionError(message("minimize", f"method {name!r} does not exist here, only {choices}", fix=f"Use method={near!r}"))
+    raise OptionError(
+        message("minimize", f"method {name!r} does not exist here, only {choices}", fix=f"Use method={near!r}")
+    )
 
 
 def _observer(callback: Callable[..., Any] | None, objective: Objective, progress: _Progress) -> Observer:
     """Adapt the user's callback, by SciPy's convention, and the progress bar to the loop."""
     if callback is not None and not callable(callback):
-        raise OptionError(message("minimize", f"callback is {callback!r}, which cannot be called", fix="Pass a function or leave it out"))
+        raise OptionError(
+            message(
+                "minimize", f"callback is {callback!r}, which cannot be called", fix="Pass a function or leave it out"
+            )
+        )
     takes_state = callback is not None and _parameters(callback) == {"intermediate_result"}
 
     def observe(record: IterationRecord, point: Point) -> bool:

@@ -69,7 +69,9 @@ class EigenModel:
             y[int(np.argmin(self._levels))] += math.sqrt(missing)
             return self._finish(y, -self._lowest, "negative-curvature")
         sigma = self._solve(radius, floor)
-        return self._finish(self._at(sigma), sigma - self._lowest, "negative-curvature" if self._lowest < 0.0 else "boundary")
+        return self._finish(
+            self._at(sigma), sigma - self._lowest, "negative-curvature" if self._lowest < 0.0 else "boundary"
+        )
 
     def _at(self, sigma: float) -> np.ndarray:
         """Coordinates of the minimiser for a shift; 0/0 is 0, being a direction in which nothing is wanted."""

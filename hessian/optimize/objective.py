@@ -77,7 +77,9 @@ class Objective:
         self._args = args
         vector, self._unravel = ravel(as_floating(x0))
         if vector.size == 0:
-            raise ShapeMismatchError(message("minimize", "x0 has no elements", "There is nothing to vary", "Pass at least one number"))
+            raise ShapeMismatchError(
+                message("minimize", "x0 has no elements", "There is nothing to vary", "Pass at least one number")
+            )
         # A copy: ravel may hand back a view of the caller's array, and a result must not share memory with x0.
         self._start = np.array(vector)
         self.counters = Counters()
@@ -99,15 +101,21 @@ class Objective:
     def start(self) -> Point:
         """Evaluate at x0, where everything has to be finite."""
         if not np.all(np.isfinite(self._start)):
-            raise NonFiniteError(message("minimize", "x0 contains NaN or infinity", "No step leads away from there", "Pass a finite x0"))
+            raise NonFiniteError(
+                message("minimize", "x0 contains NaN or infinity", "No step leads away from there", "Pass a finite x0")
+            )
         point = self._at(self._start)
         why = "The start decides the first model, so it has to lie in the domain"
         if not math.isfinite(point.value):
-            raise NonFiniteError(message("minimize", f"fun(x0) is {point.value}", why, "Choose an x0 at which fun is finite"))
+            raise NonFiniteError(
+                message("minimize", f"fun(x0) is {point.value}", why, "Choose an x0 at which fun is finite")
+            )
         bad = np.flatnonzero(~np.isfinite(point.gradient))
         if bad.size:
             what = f"the gradient at x0 is not finite in {bad.size} of {self.size} entries, first in entry {bad[0]} of the raveled x0"
-            raise NonFiniteError(message("minimize", what, why, "Move x0 off the singular place, e.g. by a small random shift"))
+            raise NonFiniteError(
+                message("minimize", what, why, "Move x0 off the singular place, e.g. by a small random shift")
+            )
         return point
 
     def trial(self, vector: np.ndarray) -> Point:
@@ -147,7 +155,11 @@ def as_floating(x0: Any) -> Any:
         return array.astype(np.float64)
     if array.dtype.kind != "f":
         why = "Derivatives are taken with respect to real numbers"
-        fix = "Pass real and imaginary parts as two arrays" if array.dtype.kind == "c" else "Pass floats, e.g. np.asarray(x0, dtype=float)"
+        fix = (
+            "Pass real and imaginary parts as two arrays"
+            if array.dtype.kind == "c"
+            else "Pass floats, e.g. np.asarray(x0, dtype=float)"
+        )
         raise DtypeError(message("minimize", f"x0 has dtype {array.dtype}", why, fix))
     return array
 

@@ -59,7 +59,9 @@ def parse_options(options: Mapping[str, Any] | None, tol: float | None, dtype: n
         A name that does not exist (the nearest one is named), or a value out of range.
     """
     if options is not None and not isinstance(options, Mapping):
-        raise OptionError(message("minimize", f"options is {options!r}, not a dict", fix='Pass e.g. options={"gtol": 1e-8}'))
+        raise OptionError(
+            message("minimize", f"options is {options!r}, not a dict", fix='Pass e.g. options={"gtol": 1e-8}')
+        )
     given: dict[str, Any] = {"gtol": DEFAULT_GTOL[dtype.name]} if dtype.name in DEFAULT_GTOL else {}
     if tol is not None:
         given["gtol"] = tol
@@ -89,7 +91,12 @@ def _unknown(key: Any) -> str:
     """Message for an option that does not exist."""
     near = difflib.get_close_matches(str(key), option_names(), n=1, cutoff=0.0)[0]
     everything = ", ".join(option_names())
-    return message("minimize", f"there is no option {key!r}", f"The nearest is {near!r}; all are {everything}", f"Did you mean {near!r}?")
+    return message(
+        "minimize",
+        f"there is no option {key!r}",
+        f"The nearest is {near!r}; all are {everything}",
+        f"Did you mean {near!r}?",
+    )
 
 
 def _is_real(item: Any) -> bool:

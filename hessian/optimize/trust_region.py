@@ -51,7 +51,9 @@ class TrustRegion:
     of the objective. A point with a small gradient and negative curvature gets a model that leads along it, and the run goes on.
     """
 
-    def __init__(self, objective: Objective, start: Point, method: Method, options: Options, observer: Observer) -> None:
+    def __init__(
+        self, objective: Objective, start: Point, method: Method, options: Options, observer: Observer
+    ) -> None:
         self._objective = objective
         self._method = method
         self._options = options

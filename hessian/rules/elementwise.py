@@ -42,17 +42,17 @@ def _power_mixed(y: Any, a: Any, b: Any) -> Any:
     return np.where(p == 0, 0.0, p * (1 + b * np.log(np.where(p == 0, 1.0, a))))
 
 
-_POWER: dict[str, Any] = dict(
-    d1=[lambda y, a, b: _scaled_power(b, a, b - 1), lambda y, a, b: _times_log(y, a)],
-    d2={
+_POWER: dict[str, Any] = {
+    "d1": [lambda y, a, b: _scaled_power(b, a, b - 1), lambda y, a, b: _times_log(y, a)],
+    "d2": {
         (0, 0): lambda y, a, b: _scaled_power(b * (b - 1), a, b - 2),
         (0, 1): _power_mixed,
         (1, 1): lambda y, a, b: _times_log(y, a, 2),
     },
-    domain=[_POSITIVE, (-2.0, 3.0)],
-    kinks="a**b at a = 0: 0 in a for b = 0, 0 in b for b > 0, -inf in b for b = 0 (0**b jumps there)",
-    flops=20.0,
-)
+    "domain": [_POSITIVE, (-2.0, 3.0)],
+    "kinks": "a**b at a = 0: 0 in a for b = 0, 0 in b for b > 0, -inf in b for b = 0 (0**b jumps there)",
+    "flops": 20.0,
+}
 
 # Arithmetic.
 add = elementwise(np.add, d1=[1, 1], d2={})
@@ -218,9 +218,7 @@ arctan2 = elementwise(
 # Hyperbolic.
 sinh = elementwise(np.sinh, d1=[lambda y, x: np.cosh(x)], d2={(0, 0): lambda y, x: y}, flops=12.0)
 cosh = elementwise(np.cosh, d1=[lambda y, x: np.sinh(x)], d2={(0, 0): lambda y, x: y}, flops=12.0)
-tanh = elementwise(
-    np.tanh, d1=[lambda y, x: 1 - y * y], d2={(0, 0): lambda y, x: -2 * y * (1 - y * y)}, flops=12.0
-)
+tanh = elementwise(np.tanh, d1=[lambda y, x: 1 - y * y], d2={(0, 0): lambda y, x: -2 * y * (1 - y * y)}, flops=12.0)
 arcsinh = elementwise(
     np.arcsinh,
     d1=[lambda y, x: 1 / np.sqrt(x * x + 1)],

@@ -65,7 +65,7 @@ def _add_at_slice(into: np.ndarray, g: np.ndarray, *, index: tuple[Any, ...], nd
     into[(slice(None),) * (into.ndim - ndim) + index] += g
 
 
-slice_op = register(
+slice_op: Linear = register(
     Linear(
         "slice",
         _slice,
@@ -74,7 +74,7 @@ slice_op = register(
         moves=True,
     )
 )
-embed_op = register(
+embed_op: Linear = register(
     Linear(
         "embed",
         _embed,
@@ -99,14 +99,13 @@ def _scatter_add(g: Any, *, positions: Positions) -> np.ndarray:
     out = np.zeros((*batch, positions.size + 1), g.dtype)
     if positions.distinct:
         out[..., positions.flat] = g
-    elif batch:
-        np.add.at(out, (Ellipsis, positions.flat), g)
     else:
-        np.add.at(out, positions.flat, g)
+        index: Any = (Ellipsis, positions.flat)
+        np.add.at(out, index, g)
     return out[..., : positions.size].reshape(batch + positions.shape)
 
 
-gather_op = register(
+gather_op: Linear = register(
     Linear(
         "gather",
         _gather,
@@ -114,7 +113,7 @@ gather_op = register(
         moves=True,
     )
 )
-scatter_add_op = register(
+scatter_add_op: Linear = register(
     Linear(
         "scatter_add",
         _scatter_add,
@@ -179,7 +178,7 @@ def _assign_transpose(
     return np.where(kept.reshape(index.shape), g, 0.0)
 
 
-assign_op = register(Linear("assign", _assign, transpose=_assign_transpose, variadic=True, moves=True))
+assign_op: Linear = register(Linear("assign", _assign, transpose=_assign_transpose, variadic=True, moves=True))
 
 
 def setitem(base: Any, index: Any, value: Any) -> Any:
@@ -232,7 +231,9 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
     return moves_elements(np.take, a, np.asarray(indices), axis=axis, mode=mode)
 
 
-@composite(np.take_along_axis, cases=[case(A(2, 3), np.array([[2], [0]]), axis=1), case(A(3), np.array([0, 0]), axis=0)])
+@composite(
+    np.take_along_axis, cases=[case(A(2, 3), np.array([[2], [0]]), axis=1), case(A(3), np.array([0, 0]), axis=0)]
+)
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     return moves_elements(np.take_along_axis, arr, np.asarray(indices), axis)
 
@@ -249,11 +250,17 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     ],
 )
 def pad(array: Any, pad_width: Any, mode: str = "constant", **keywords: Any) -> Any:
-    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap") or keywords.get("reflect_type", "even") != "even":
-        raise OptionError(message("pad", f"mode={mode!r} has no derivative rule", fix="Use constant, edge, reflect, wrap"))
-    padded = moves_elements(np.pad, array, pad_width, mode=mode, **({} if mode == "constant" else keywords))
+    if (
+        mode not in ("constant", "edge", "reflect", "symmetric", "wrap")
+        or keywords.get("reflect_type", "even") != "even"
+    ):
+        raise OptionError(
+            message("pad", f"mode={mode!r} has no derivative rule", fix="Use constant, edge, reflect, wrap")
+        )
+    moving: Any = np.pad
+    padded = moves_elements(moving, array, pad_width, mode=mode, **({} if mode == "constant" else keywords))
     if mode == "constant" and keywords:
-        padded = padded + np.pad(np.zeros(array.shape, array.dtype), pad_width, mode=mode, **keywords)
+        padded = padded + moving(np.zeros(array.shape, array.dtype), pad_width, mode=mode, **keywords)
     return padded
 
 

@@ -43,7 +43,7 @@ def _cube(shapes: Any, out: Any) -> float:
     return 2.0 / 3.0 * math.prod(shapes[0]) * shapes[0][-1]
 
 
-inv_op = register(
+inv_op: General = register(
     General(
         "inv",
         np.linalg.inv,
@@ -69,8 +69,10 @@ def _solve_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
     return [-(b_bar @ _t(y)) if wanted[0] else None, b_bar]
 
 
-solve_op = register(
-    General("solve", np.linalg.solve, pushforward=_solve_pushforward, pullback=_solve_pullback, core=(2, 2, 2), flops=_cube)
+solve_op: General = register(
+    General(
+        "solve", np.linalg.solve, pushforward=_solve_pushforward, pullback=_solve_pullback, core=(2, 2, 2), flops=_cube
+    )
 )
 
 
@@ -93,7 +95,7 @@ def _matrix_scale(s: Any) -> Any:
     return s[..., None, None]
 
 
-logabsdet_op = register(
+logabsdet_op: General = register(
     General(
         "logabsdet",
         lambda a: np.linalg.slogdet(a)[1],
@@ -103,7 +105,7 @@ logabsdet_op = register(
         flops=_cube,
     )
 )
-det_op = register(
+det_op: General = register(
     General(
         "det",
         np.linalg.det,
@@ -118,7 +120,11 @@ _det_sign = register(Nondifferentiable("det_sign", lambda a: np.linalg.slogdet(a
 expose(np.linalg.det, lambda a: det_op(a), cases=[case(_well_conditioned(3, 3)), case(_well_conditioned(2, 2, 2))])
 
 
-@composite(np.linalg.slogdet, cases=[case(_well_conditioned(3, 3)), case(_well_conditioned(2, 2, 2))])
+@composite(
+    np.linalg.slogdet,
+    cases=[case(_well_conditioned(3, 3)), case(_well_conditioned(2, 2, 2))],
+    analytic=lambda a: (np.ones(a.shape[:-2]), np.log(np.linalg.det(a))),
+)
 def slogdet(a: Any) -> Any:
     return SlogdetResult(_det_sign(a), logabsdet_op(a))
 
@@ -148,7 +154,7 @@ def _cholesky_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
     return [_symmetric(_t(solve_op(_t(y), _t(solve_op(_t(y), inner)))))]
 
 
-cholesky_op = register(
+cholesky_op: General = register(
     General(
         "cholesky",
         np.linalg.cholesky,
@@ -194,7 +200,7 @@ def _eigh_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
     return [_symmetric(v @ inner @ _t(v))]
 
 
-eigh_op = register(
+eigh_op: General = register(
     General(
         "eigh",
         _eigh_packed,
@@ -207,18 +213,18 @@ eigh_op = register(
 )
 
 
-def _eigh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803
+def _eigh(a: Any, UPLO: str = "L") -> Any:
     return eigh_op(_from_lower(a if UPLO.upper() == "L" else _t(a)))
 
 
 @composite(np.linalg.eigh, cases=[case(_positive_definite(3, 3))])
-def eigh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803
+def eigh(a: Any, UPLO: str = "L") -> Any:
     packed = _eigh(a, UPLO)
     return EighResult(packed[..., 0, :], packed[..., 1:, :])
 
 
 @composite(np.linalg.eigvalsh, cases=[case(_positive_definite(3, 3))])
-def eigvalsh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803
+def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     return _eigh(a, UPLO)[..., 0, :]
 
 
@@ -243,7 +249,7 @@ def _pointing(x: Any, y: Any) -> Any:
     return x / np.where(np.equal(y, 0), tiny, y)
 
 
-norm_op = register(
+norm_op: General = register(
     General(
         "norm",
         lambda x, *, axes: np.sqrt(np.sum(x * x, axis=axes, keepdims=True)),
@@ -330,7 +336,11 @@ def _analytic_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
     return np.sum(size**order) ** (1.0 / order)
 
 
-@composite(np.linalg.vector_norm, cases=[case(A(4)), case(A(2, 3), axis=1)], analytic=lambda x, axis=None: _analytic_norm(x, None, axis, False))
+@composite(
+    np.linalg.vector_norm,
+    cases=[case(A(4)), case(A(2, 3), axis=1)],
+    analytic=lambda x, axis=None: _analytic_norm(x, None, axis, False),
+)
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     axes = normalize_axes(axis, x.ndim, "vector_norm")
     y = _vector_norm(x, ord, axes)

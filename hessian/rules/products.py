@@ -50,7 +50,7 @@ def _matmul_flops(shapes: Any, out: tuple[int, ...]) -> float:
     return 2.0 * math.prod(out) * shapes[0][-1]
 
 
-matmul_op = register(
+matmul_op: Bilinear = register(
     Bilinear(
         "matmul",
         _matmul,
@@ -59,7 +59,7 @@ matmul_op = register(
         flops=_matmul_flops,
     )
 )
-matvec_op = register(
+matvec_op: Bilinear = register(
     Bilinear(
         "matvec",
         _matvec,
@@ -68,7 +68,7 @@ matvec_op = register(
         flops=_matmul_flops,
     )
 )
-vecmat_op = register(
+vecmat_op: Bilinear = register(
     Bilinear(
         "vecmat",
         lambda a, b: np.matmul(a, b) if b.ndim == 2 else np.matmul(a[..., None, :], b)[..., 0, :],
@@ -77,16 +77,18 @@ vecmat_op = register(
         flops=_matmul_flops,
     )
 )
-vecdot_op = register(
+vecdot_op: Bilinear = register(
     Bilinear(
         "vecdot",
-        lambda a, b: np.matmul(a, b) if b.ndim == 1 else np.matmul(b, a) if a.ndim == 1 else np.einsum("...i,...i", a, b),
+        lambda a, b: (
+            np.matmul(a, b) if b.ndim == 1 else np.matmul(b, a) if a.ndim == 1 else np.einsum("...i,...i", a, b)
+        ),
         transposes=(lambda g, b: g[..., None] * b, lambda g, a: g[..., None] * a),
         core=(1, 1, 0),
         flops=_matmul_flops,
     )
 )
-outer_op = register(
+outer_op: Bilinear = register(
     Bilinear(
         "outer",
         lambda a, b: np.multiply(a[..., :, None], b[..., None, :]),
@@ -106,7 +108,7 @@ def _sparse_matmul(x: np.ndarray, *, matrix: Any, ndim: int) -> np.ndarray:
     return np.moveaxis(product.reshape((matrix.shape[0], *columns.shape[1:])), 0, -2)
 
 
-sparse_matmul_op = register(
+sparse_matmul_op: Linear = register(
     Linear(
         "sparse_matmul",
         _sparse_matmul,
@@ -192,7 +194,9 @@ def outer(a: Any, b: Any, out: Any = None) -> Any:
     return outer_op(np.ravel(a), np.ravel(b))
 
 
-@composite(np.tensordot, cases=[case(A(2, 3, 4), A(3, 4, 2)), case(A(2, 3), A(4, 2), axes=([0], [1])), case(A(2), A(3), 0)])
+@composite(
+    np.tensordot, cases=[case(A(2, 3, 4), A(3, 4, 2)), case(A(2, 3), A(4, 2), axes=([0], [1])), case(A(2), A(3), 0)]
+)
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     a, b = _numeric(a), _numeric(b)
     if np.ndim(axes) == 0 and not isinstance(axes, tuple | list):
@@ -239,7 +243,9 @@ def _parse(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[list[str], s
     inputs, arrow, output = text.partition("->")
     terms = inputs.split(",")
     if len(terms) != len(shapes):
-        raise ShapeMismatchError(message("einsum", f"{subscripts!r} names {len(terms)} operands, {len(shapes)} are given"))
+        raise ShapeMismatchError(
+            message("einsum", f"{subscripts!r} names {len(terms)} operands, {len(shapes)} are given")
+        )
     spare = [chr(c) for c in range(ord("a"), ord("z") + 1) if chr(c) not in text]
     widths = [len(shape) - len(term.replace("...", "")) for term, shape in zip(terms, shapes, strict=True)]
     widest = max((w for w, term in zip(widths, terms, strict=True) if "..." in term), default=0)
@@ -249,7 +255,9 @@ def _parse(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[list[str], s
     terms = [t.replace("...", dots[widest - w :]) for t, w in zip(terms, widths, strict=True)]
     if not arrow:
         letters = "".join(terms)
-        output = ("..." if "..." in text else "") + "".join(sorted(c for c in set(letters) - set(dots) if letters.count(c) == 1))
+        output = ("..." if "..." in text else "") + "".join(
+            sorted(c for c in set(letters) - set(dots) if letters.count(c) == 1)
+        )
     return terms, output.replace("...", dots)
 
 
@@ -359,7 +367,12 @@ expose(np.linalg.outer, lambda a, b, /: outer_op(a, b), cases=[case(A(2), A(3))]
 expose(np.linalg.cross, lambda a, b, /, *, axis=-1: cross(a, b, axis=axis), cases=[case(A(3), A(3))])
 
 
-@composite(np.vecdot, np.linalg.vecdot, cases=[case(A(2, 3), A(2, 3)), case(A(3), A(2, 3))], analytic=lambda a, b: np.sum(a * b, -1))
+@composite(
+    np.vecdot,
+    np.linalg.vecdot,
+    cases=[case(A(2, 3), A(2, 3)), case(A(3), A(2, 3))],
+    analytic=lambda a, b: np.sum(a * b, -1),
+)
 def vecdot(a: Any, b: Any, *, axis: int = -1) -> Any:
     return vecdot_op(np.moveaxis(_numeric(a), axis, -1), np.moveaxis(_numeric(b), axis, -1))
 

@@ -14,7 +14,7 @@ from hessian.rules.spec import A, General, Linear, case, composite, register
 
 
 def _sum(x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
-    return np.add.reduce(x, axis=axes, keepdims=keepdims)
+    return np.add.reduce(x, axis=axes, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 def _spread(g: Any, own: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -30,7 +30,9 @@ def _sum_transpose(g: Any, own: tuple[int, ...], *, axes: tuple[int, ...], keepd
     return np.broadcast_to(_spread(g, own, axes, keepdims), batch + own)
 
 
-sum_op = register(Linear("sum", _sum, transpose=_sum_transpose, moves=True, flops=lambda s, out: math.prod(s[0])))
+sum_op: Linear = register(
+    Linear("sum", _sum, transpose=_sum_transpose, moves=True, flops=lambda s, out: math.prod(s[0]))
+)
 
 
 def _plain(where: str, keywords: dict[str, Any]) -> None:
@@ -177,7 +179,12 @@ def _extreme_call(operation: General, where: str) -> Any:
     return call
 
 
-_EXTREME_CASES = [case(A(5)), case(A(2, 3), axis=0), case(A(2, 3), axis=1, keepdims=True), case(A(2, 3, 2), axis=(0, 2))]
+_EXTREME_CASES = [
+    case(A(5)),
+    case(A(2, 3), axis=0),
+    case(A(2, 3), axis=1, keepdims=True),
+    case(A(2, 3, 2), axis=(0, 2)),
+]
 max = composite(np.max, cases=_EXTREME_CASES)(_extreme_call(max_op, "max"))
 min = composite(np.min, cases=_EXTREME_CASES)(_extreme_call(min_op, "min"))
 
@@ -187,7 +194,7 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any
     return max(a, axis, out, keepdims) - min(a, axis, out, keepdims)
 
 
-cumsum_op = register(
+cumsum_op: Linear = register(
     Linear(
         "cumsum",
         lambda x, *, axis: np.add.accumulate(x, axis=axis),

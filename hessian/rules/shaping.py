@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def _batch(x: Any, ndim: int) -> tuple[int, ...]:
     return x.shape[: x.ndim - ndim]
 
 
-reshape_op = register(
+reshape_op: Linear = register(
     Linear(
         "reshape",
         lambda x, *, shape, ndim: x.reshape(_batch(x, ndim) + shape),
@@ -30,7 +31,7 @@ reshape_op = register(
     )
 )
 
-permute_op = register(
+permute_op: Linear = register(
     Linear(
         "permute",
         lambda x, *, axes: np.transpose(x, _trailing(axes, x.ndim)),
@@ -52,7 +53,7 @@ def _broadcast(x: Any, *, shape: tuple[int, ...], ndim: int) -> Any:
     return np.broadcast_to(opened, batch + shape)
 
 
-broadcast_op = register(
+broadcast_op: Linear = register(
     Linear(
         "broadcast_to",
         _broadcast,
@@ -61,7 +62,7 @@ broadcast_op = register(
     )
 )
 
-astype_op = register(
+astype_op: Linear = register(
     Linear("astype", lambda x, *, dtype, source: x.astype(dtype), moves=True,
            transpose=lambda g, own, *, dtype, source: astype_op(g, dtype=source, source=dtype))
 )  # fmt: skip
@@ -73,7 +74,7 @@ def _split_back(g: Any, position: int, shapes: Sequence[tuple[int, ...]], *, axi
     return g[(..., slice(start, start + shapes[position][axis]), *[slice(None)] * (-1 - axis))]
 
 
-concatenate_op = register(
+concatenate_op: Linear = register(
     Linear(
         "concatenate",
         lambda *xs, axis: np.concatenate(xs, axis=axis),
@@ -88,7 +89,9 @@ concatenate_op = register(
 def reshape(a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: Any = None) -> Any:
     shape = newshape if shape is None else shape
     if order != "C":
-        raise OptionError(message("reshape", f"order={order!r} is not supported on traced values", fix="Transpose first"))
+        raise OptionError(
+            message("reshape", f"order={order!r} is not supported on traced values", fix="Transpose first")
+        )
     shape = tuple(int(n) for n in shape) if isinstance(shape, tuple | list) else (int(shape),)
     if -1 in shape:
         known = math.prod(n for n in shape if n != -1)
@@ -146,9 +149,8 @@ def expand_dims(a: Any, axis: Any) -> Any:
 
 @composite(np.squeeze, cases=[case(A(1, 3, 1)), case(A(2, 1), 1)])
 def squeeze(a: Any, axis: Any = None) -> Any:
-    if axis is None:
-        axes = {i for i, n in enumerate(a.shape) if n == 1}
-    else:
+    axes = {i for i, n in enumerate(a.shape) if n == 1}
+    if axis is not None:
         axes = {i + a.ndim for i in normalize_axes(axis, a.ndim, "squeeze")}
     if any(a.shape[i] != 1 for i in axes):
         raise ShapeMismatchError(message("squeeze", f"axis {axis} of an array of shape {a.shape} is not of length 1"))
@@ -179,8 +181,12 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
     return tuple(np.broadcast_to(a, shape) for a in args)
 
 
-@composite(np.concatenate, cases=[case([A(2, 3), A(1, 3)]), case([A(2), A(3)], axis=-1), case([A(2, 2), A(3)], axis=None)])
-def concatenate(arrays: Any, axis: int | None = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+@composite(
+    np.concatenate, cases=[case([A(2, 3), A(1, 3)]), case([A(2), A(3)], axis=-1), case([A(2, 2), A(3)], axis=None)]
+)
+def concatenate(
+    arrays: Any, axis: int | None = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
+) -> Any:
     if out is not None or dtype is not None:
         raise OptionError(message("concatenate", "out and dtype are not supported on traced values"))
     if axis is None:
@@ -237,7 +243,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     before = (slice(None),) * (ary.ndim + axis)
     if np.ndim(indices_or_sections):
         cuts = [0, *indices_or_sections, ary.shape[axis]]
-        return [ary[(*before, slice(a, b))] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        return [ary[(*before, slice(a, b))] for a, b in pairwise(cuts)]
     return [ary[(*before, slice(int(s), int(s) + len(p)))] for s, p in zip(starts, parts, strict=False)]
 
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,6 +40,11 @@ class Traced:
 
     __slots__ = ()
     trace_level: float
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Traced values have the attributes of arrays."""
 
     def trace_apply(self, operation: Operation, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Apply ``operation`` to ``operands``, of which this one is innermost."""
@@ -88,7 +93,7 @@ class Case:
     kwargs: dict[str, Any] = field(default_factory=dict)
 
 
-def A(*shape: int, domain: tuple[float, float] | None = None, make: Any = None) -> Sample:  # noqa: N802
+def A(*shape: int, domain: tuple[float, float] | None = None, make: Any = None) -> Sample:
     """Abbreviate :class:`Sample` in rows."""
     return Sample(shape, domain, make)
 
@@ -354,6 +359,8 @@ def nearest_supported(name: str) -> str | None:
     """Return the supported callable whose name is most like ``name``."""
     names = {entry.name.rsplit(".", 1)[-1]: entry.name for entry in DISPATCH.values()}
     # A shared prefix or substring says more than edit distance: eigvals -> eigvalsh, nansum -> sum.
-    contained = sorted((n for n in names if len(n) > 2 and (n in name or name in n)), key=lambda n: abs(len(n) - len(name)))
+    contained = sorted(
+        (n for n in names if len(n) > 2 and (n in name or name in n)), key=lambda n: abs(len(n) - len(name))
+    )
     close = contained or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return names[close[0]] if close else None

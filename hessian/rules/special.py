@@ -18,7 +18,7 @@ from hessian.rules.spec import A, Elementwise, General, case, elementwise, expos
 _POSITIVE, _OPEN_UNIT = (0.4, 4.0), (0.1, 0.9)
 _INV_SQRT_2PI, _2_SQRT_PI = 1 / math.sqrt(2 * math.pi), 2 / math.sqrt(math.pi)
 
-polygamma_op = register(
+polygamma_op: Elementwise = register(
     Elementwise(
         "polygamma",
         lambda x, *, n: _polygamma(x, n),
@@ -172,6 +172,7 @@ expose(
     analytic=lambda a, b: sc.loggamma(a) + sc.loggamma(b) - sc.loggamma(a + b),
 )
 
+
 def _logsumexp(a: Any, *, axes: tuple[int, ...]) -> Any:
     shift = np.max(a, axis=axes, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(shift), shift, np.zeros((), a.dtype))
@@ -184,7 +185,7 @@ def _weights(y: Any, a: Any) -> Any:
     return np.exp(a - np.where(np.isfinite(y), y, 0.0))
 
 
-logsumexp_op = register(
+logsumexp_op: General = register(
     General(
         "logsumexp",
         _logsumexp,

@@ -73,7 +73,9 @@ class _Probe:
         return np.asarray(join_vector(curvature.products(split_vector(v, self.primal.shapes))))
 
 
-def check_derivatives(f: Callable[..., Any], x: Any, *args: Any, seed: int = 0, directions: int = 3) -> DerivativeReport:
+def check_derivatives(
+    f: Callable[..., Any], x: Any, *args: Any, seed: int = 0, directions: int = 3
+) -> DerivativeReport:
     r"""Check gradient and Hessian of ``f`` at ``x`` against properties that any correct derivative has.
 
     Along random directions: the Taylor remainders :math:`|f(x+hv) - f - h g^T v|` and
@@ -117,16 +119,22 @@ def check_derivatives(f: Callable[..., Any], x: Any, *args: Any, seed: int = 0, 
     probe = _Probe(f, x, args)
     value = probe.value(probe.x)
     if not np.isfinite(value):
-        raise NonFiniteError(message("check_derivatives", f"f(x) is {value}", fix="Choose a point inside the domain of f"))
+        raise NonFiniteError(
+            message("check_derivatives", f"f(x) is {value}", fix="Choose a point inside the domain of f")
+        )
     rng = np.random.default_rng(seed)
     found = np.array([_along_one_direction(probe, value, rng) for _ in range(directions)])
     slopes, errors = found[:, :2].min(axis=0), found[:, 2:].max(axis=0)
     rounding = float(np.finfo(probe.x.dtype).eps)
     # Central differences with step eps^(1/3) are good to about eps^(2/3); two digits of slack for curved functions.
     passed = bool(
-        slopes[0] > 1.7 and slopes[1] > 2.6 and errors[0] < 1e4 * rounding and max(errors[1:]) < 100 * rounding ** (2 / 3)
+        slopes[0] > 1.7
+        and slopes[1] > 2.6
+        and errors[0] < 1e4 * rounding
+        and max(errors[1:]) < 100 * rounding ** (2 / 3)
     )
-    report = DerivativeReport(*map(float, slopes), *map(float, errors), passed=passed)
+    value_slope, gradient_slope, symmetry, gradient_error, product_error = (float(x) for x in (*slopes, *errors))
+    report = DerivativeReport(value_slope, gradient_slope, symmetry, gradient_error, product_error, passed)
     if not passed:
         raise DerivativeCheckError(message("check_derivatives", f"derivatives of f disagree with f itself\n{report}"))
     return report

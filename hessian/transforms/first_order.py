@@ -15,7 +15,9 @@ from hessian.rules.spec import Traced
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
 
 
-def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def value_and_grad(
+    f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     r"""Return a function that computes ``f`` and its gradient together.
 
     Parameters
@@ -69,10 +71,8 @@ def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: boo
     Examples
     --------
     >>> import numpy as np, hessian as hs
-    >>> hs.grad(lambda x: np.sin(x) * x)(0.5) == np.cos(0.5) * 0.5 + np.sin(0.5)
-    True
-    >>> hs.grad(hs.grad(np.exp))(0.0)
-    np.float64(1.0)
+    >>> float(hs.grad(np.sin)(0.0)), float(hs.grad(hs.grad(np.exp))(0.0))
+    (1.0, 1.0)
     """
 
     @functools.wraps(f)

@@ -203,6 +203,7 @@ newton_path = [start]
 newton = hs.optimize.minimize(
     rosen,
     start,
+    method="truncated-newton",
     options={"gtol": 1e-10},
     callback=lambda intermediate_result: newton_path.append(intermediate_result.x),
 )
@@ -228,8 +229,8 @@ right.grid(alpha=0.3)
 plt.show()
 
 # %% [markdown]
-# The last Newton steps square the error: the gradient norm falls by more orders of magnitude at each of them than
-# gradient descent managed in all its steps.
+# Both follow the valley, one in a few dozen strides and one in thousands of crumbs. Once Newton's method is near, the
+# number of correct digits about doubles with every step, and two or three more are enough.
 #
 # ## 6. A network on handwritten digits
 #
@@ -244,7 +245,7 @@ data = load_digits(test_size=0.25, seed=0)
 network = hs.nn.mlp((64, 32, 10), "tanh")
 fit = hs.nn.train(network, data.X_train, data.y_train, l2=1e-3, seed=0)
 test_accuracy = hs.nn.accuracy(fit.predict(data.X_test), data.y_test)
-print(fit.result.message)
+print("status:", fit.result.status.name)
 print(f"objective {fit.result.fun:.6f}, gradient norm {fit.result.gradient_norm:.1e}")
 print(f"{fit.result.nit} iterations, {fit.result.n_hvp} Hessian-vector products")
 print(f"test accuracy {test_accuracy:.4f}")
@@ -260,8 +261,10 @@ plot_convergence(fit.result.history, gtol=1e-6)
 #
 # ## 7. The curvature where it ended
 #
-# 2 410 products give the whole Hessian. Most of its eigenvalues sit just at the penalty, $10^{-3}$: directions the data
-# say nothing about. A few, about as many as there are classes to tell apart, stand far out.
+# 2 410 products give the whole Hessian. Its spectrum has three parts. About nine eigenvalues, one fewer than there are
+# classes to tell apart, stand out at the top. A long shelf lies at the penalty, $10^{-3}$: directions about which the
+# data say nothing. And a few hundred lie below the shelf: along those the data term alone curves *downwards*, and the
+# penalty only just outweighs it. None is negative, so this is a strict local minimum.
 
 # %%
 operator = hs.HessianOperator(fit.objective, fit.params)
@@ -271,6 +274,8 @@ print("asymmetry:      ", np.max(np.abs(dense - dense.T)) / np.max(np.abs(dense)
 print("largest five:   ", spectrum[:-6:-1].round(4))
 print("smallest:       ", spectrum[0])
 print("trace:          ", np.trace(dense))
+print("on the shelf:   ", np.sum(np.abs(spectrum - 1e-3) < 1e-4), "eigenvalues within 10 % of l2")
+print("below it:       ", np.sum(spectrum < 0.9e-3))
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")

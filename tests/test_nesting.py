@@ -219,10 +219,24 @@ def test_outer_variable_as_point_direction_and_argument() -> None:
     assert_allclose(jacobian, hs.hessian(f)(XS, 0.5), rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize(
+    "escape", [float, np.asarray, lambda z: z.item(), lambda z: z.tolist()], ids=["float", "asarray", "item", "tolist"]
+)
+def test_an_outer_derivative_does_not_escape_through_an_inner_constant(escape: Callable[[Any], Any]) -> None:
+    """For the inner variable floor(y) + t is constant, for the outer one it is not: leaving the tape is an error."""
+
+    def f(t: Any) -> Any:
+        return hs.grad(lambda y: y * escape(np.floor(y) + t))(2.0)
+
+    assert f(3.0) == 5.0
+    with pytest.raises(hs.errors.LeavesTapeError):
+        hs.grad(f)(3.0)
+
+
 def test_three_levels_see_their_own_variables() -> None:
     """d/dx d/dy d/dz of x^2 y^3 z^4 at (2, 3, 1): every level differentiates its own variable only."""
-    inner = lambda x, y: hs.grad(lambda z: x**2 * y**3 * z**4)(1.0)  # noqa: E731
-    middle = lambda x: hs.grad(lambda y: inner(x, y))(3.0)  # noqa: E731
+    inner = lambda x, y: hs.grad(lambda z: x**2 * y**3 * z**4)(1.0)
+    middle = lambda x: hs.grad(lambda y: inner(x, y))(3.0)
     assert_allclose(hs.grad(middle)(2.0), 4.0 * 27.0 * 4.0, rtol=1e-14)
     assert_allclose(hs.hessian(middle)(2.0), 2.0 * 27.0 * 4.0, rtol=1e-14)
 

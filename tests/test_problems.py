@@ -181,6 +181,34 @@ def test_where_hides_the_branch_not_taken_next_to_one_taken() -> None:
 
 
 @pytest.mark.parametrize(
+    "floor",
+    [
+        lambda x: np.maximum(x, 0.0),
+        lambda x: np.fmax(0.0, x),
+        lambda x: np.clip(x, 0.0, None),
+        lambda x: np.where(x > 0, x, 0.0),
+    ],
+    ids=["maximum", "fmax", "clip", "where"],
+)
+@pytest.mark.parametrize(
+    "root", [np.sqrt, lambda y: y**0.5, lambda y: y**1.5, np.cbrt], ids=["sqrt", "0.5", "1.5", "cbrt"]
+)
+def test_an_infinite_slope_stops_at_an_element_not_taken(
+    root: Callable[[Any], Any], floor: Callable[[Any], Any]
+) -> None:
+    """Left of zero root(max(x, 0)) is constant: 0 * inf = 0 in the branch not taken, at first and second order."""
+    x, v = np.array([-1.0, -3.0]), np.array([2.0, 5.0])
+
+    def f(x: Any) -> Any:
+        return np.sum(root(floor(x)))
+
+    assert_array_equal(hs.grad(f)(x), np.zeros(2))
+    assert_array_equal(hs.hessian(f)(x), np.zeros((2, 2)))
+    assert_array_equal(hs.hvp(f, x, v), np.zeros(2))
+    assert hs.jvp(f, x, v)[1] == 0.0
+
+
+@pytest.mark.parametrize(
     "f",
     [
         lambda x: x.sum() * x[0].item(),

@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import linecache
 import os
+import re
 import sys
 from typing import Any, NoReturn
 
 import numpy as np
+import scipy.sparse
 
 from hessian.errors import LeavesTapeError, MissingRuleError, OptionError, message
 from hessian.rules import elementwise as ew
@@ -33,23 +35,62 @@ _REDUCTIONS = {
 }
 
 
-def user_line() -> str:
-    """Return ``file:line: source`` of the innermost frame outside this package, NumPy and SciPy."""
+def _user_frame() -> tuple[Any, set[str]]:
+    """Return the innermost frame outside this package, NumPy and SciPy, and the functions of theirs it called."""
     frame: Any = sys._getframe(1)
+    library_functions: set[str] = set()
     while frame is not None:
         name = frame.f_code.co_filename
         module = frame.f_globals.get("__name__", "").partition(".")[0]
-        if module not in ("numpy", "scipy", "contextlib") and not name.startswith(_PACKAGE):
-            source = linecache.getline(name, frame.f_lineno).strip()
-            return f"{name}:{frame.f_lineno}" + (f": {source}" if source else "")
+        if module not in ("numpy", "scipy", "contextlib", "functools") and not name.startswith(_PACKAGE):
+            break
+        library_functions.add(frame.f_code.co_name)
         frame = frame.f_back
-    return "unknown line"
+    return frame, library_functions
 
 
-def leaves_tape(how: str, fix: str) -> NoReturn:
-    """Raise the error for a traced value that was about to become plain numbers."""
+def _source_line(frame: Any) -> str:
+    return linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() if frame is not None else ""
+
+
+def user_line() -> str:
+    """Return ``file:line: source`` of the line of user code that is running."""
+    frame, _ = _user_frame()
+    if frame is None:
+        return "an unknown line"
+    source = _source_line(frame)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" + (f": {source}" if source else "")
+
+
+# What a line that loses a derivative looks like, and what to write instead.
+_ADVICE = (
+    (re.compile(r"\bmath\.(\w+)\("), r"Use np.\1 rather than math.\1"),
+    (re.compile(r"\.dot\("), "Use A @ x rather than A.dot(x)"),
+    (
+        re.compile(r"\]\s*[-+*/]?=(?!=)"),
+        "Assign into np.zeros_like(x) (x traced) rather than into a plain array, or use np.stack",
+    ),
+    (re.compile(r"\.item\("), "Use x[i] without .item()"),
+    (re.compile(r"\.tolist\("), "Use list(x)"),
+    (re.compile(r"\b(?:as\w*)?array\("), "Use x itself: it already is an array"),
+    (re.compile(r"\b(?:float|complex|int)\("), "Use x itself, without the conversion to a Python number"),
+)
+
+
+def leaves_tape(how: str, fix: str = "") -> NoReturn:
+    """Raise the error for a traced value that was about to become plain numbers, with advice read off the user's line."""
+    frame, library_functions = _user_frame()
+    source = _source_line(frame)
+    twins = sorted(library_functions & TWINS.keys())
+    advice = [f"Use hessian.special.{name}, which takes traced values" for name in twins]
+    advice += [pattern.sub(text, found.group()) for pattern, text in _ADVICE if (found := pattern.search(source))]
     raise LeavesTapeError(
-        message(how, f"a traced value would become plain numbers at {user_line()}", "its derivative would be lost", fix)
+        message(
+            how,
+            f"a traced value would become plain numbers at {user_line()}",
+            "its derivative would be lost",
+            ". ".join(advice) or fix or "Apply np functions to x directly",
+        )
     )
 
 
@@ -342,17 +383,14 @@ class ArrayProtocol(Traced):
 
     def item(self, *args: Any) -> Any:
         """Refuse: a Python number carries no derivative."""
-        return leaves_tape("item()", "Use x[i] without .item()")
+        return leaves_tape("item()")
 
     def tolist(self) -> Any:
         """Refuse: Python numbers carry no derivative."""
-        return leaves_tape("tolist()", "Use list(x)")
+        return leaves_tape("tolist()")
 
     def __float__(self) -> float:
-        return leaves_tape(
-            "float(x)",
-            "Use np.sin(x) rather than math.sin(x), np.zeros_like(x) for an array to be filled, and no float()",
-        )
+        return leaves_tape("float(x)")
 
     def __complex__(self) -> complex:
         return leaves_tape("complex(x)", "Complex numbers are not differentiable here; keep real and imaginary parts")
@@ -378,6 +416,8 @@ def _binary(operation: Any, a: Any, b: Any) -> Any:
             return operation(*(_tidy(np.array(z)) if isinstance(z, list | tuple) else z for z in (a, b)))
         if isinstance(x, str | dict | set) or x is None:
             return NotImplemented
+        if scipy.sparse.issparse(x):
+            missing_rule(operation.function, (a, b))
     return operation(a, b)
 
 

@@ -50,5 +50,11 @@ def passing_through(variable: Any) -> np.ndarray | None:
     return carrier
 
 
+def asked_by_sparse() -> bool:
+    """Tell whether a SciPy sparse array is asking whether its right operand is an array, before multiplying."""
+    module, function = _place(sys._getframe(2))
+    return function == "_matmul_dispatch" and module.startswith("scipy.sparse.")
+
+
 def _place(frame: Any) -> tuple[str, str]:
     return frame.f_globals.get("__name__", ""), frame.f_code.co_name

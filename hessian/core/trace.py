@@ -12,7 +12,15 @@ from hessian.core.sweeps import Linearization, output_slot
 from hessian.core.tape import Tape
 from hessian.core.trees import flatten
 from hessian.core.variable import Variable
-from hessian.errors import DtypeError, HessianError, NotScalarError, OptionError, ShapeMismatchError, message
+from hessian.errors import (
+    DtypeError,
+    HessianError,
+    NotScalarError,
+    OptionError,
+    ShapeMismatchError,
+    StaleVariableError,
+    message,
+)
 from hessian.rules.spec import Traced
 
 
@@ -135,11 +143,7 @@ class Recording:
             # Stacking scalars into one result is still part of the recording.
             leaves = [self._as_result(leaf) for leaf in leaves]
         except (TypeError, ValueError) as error:
-            if not isinstance(error, HessianError) and "Variable" in str(error):
-                error.add_note(
-                    f"{where}: NumPy met a traced value where it cannot dispatch. Use the np. function instead of a method "
-                    "of a plain array (A @ x for A.dot(x)), np.stack for arrays of traced values."
-                )
+            _explain(error, where)
             raise
         finally:
             self.tape.close()
@@ -157,6 +161,10 @@ class Recording:
     def _as_result(self, leaf: Any) -> Any:
         if isinstance(leaf, np.ndarray) and leaf.dtype.hasobject:
             leaf = stack_objects(leaf)
+        if isinstance(leaf, Variable) and leaf.tape.closed:
+            what = "the function returned a traced value of an earlier recording"
+            why = "it does not depend on the arguments of this call"
+            raise StaleVariableError(message(self.where, what, why, "Compute the result from the arguments"))
         if isinstance(leaf, Traced):
             return leaf
         array = np.asarray(leaf)
@@ -176,9 +184,10 @@ class Recording:
         """Return the value of a function that must return one real number, or raise."""
         if len(self.values) != 1 or self.output_structure.kind is not None:
             what = f"the function returned {self.output_structure.describe()}"
-            raise NotScalarError(
-                message(self.where, what, "a gradient needs one number", "Return a scalar, or use hs.jacobian")
-            )
+            fix = "Return a scalar, or use hs.jacobian"
+            if self.output_structure.kind is tuple and len(self.values) == 2:
+                fix = "Pass has_aux=True if the second is an extra result; else return a scalar, or use hs.jacobian"
+            raise NotScalarError(message(self.where, what, "a gradient needs one number", fix))
         value = self.values[0]
         if value.size != 1 or value.ndim:
             raise NotScalarError(
@@ -204,6 +213,19 @@ class Recording:
             np.zeros(batch + x.shape, x.dtype) if leaf is None else owned(leaf, x.dtype)
             for leaf, x in zip(leaves, self.primal.leaves, strict=True)
         ]
+
+
+def _explain(error: Exception, where: str) -> None:
+    """Add to an exception that NumPy raised what it means for a traced value."""
+    if isinstance(error, HessianError):
+        return
+    if isinstance(error.__cause__, HessianError):
+        error.add_note(str(error.__cause__))
+    elif "Variable" in str(error):
+        error.add_note(
+            f"{where}: NumPy met a traced value where it cannot dispatch. Use the np. function instead of a method of a plain "
+            "array (A @ x for A.dot(x)), np.stack for arrays of traced values."
+        )
 
 
 def owned(value: Any, dtype: np.dtype | None = None) -> Any:

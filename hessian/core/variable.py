@@ -14,7 +14,7 @@ from hessian.core.array_protocol import (
     stack_objects,
     user_line,
 )
-from hessian.core.passthrough import passing_through
+from hessian.core.passthrough import asked_by_sparse, passing_through
 from hessian.core.tape import Instruction, Tape
 from hessian.errors import DtypeError, MissingRuleError, StaleVariableError, message
 from hessian.rules import indexing
@@ -160,15 +160,13 @@ class Variable(ArrayProtocol):
         carrier = passing_through(self)
         if carrier is not None:
             return carrier
-        if self.ndim == 0 and dtype is None:
+        if (self.ndim == 0 and dtype is None) or asked_by_sparse():
+            # A 0-d object array is NumPy's way of saying "not an array": lists of scalars keep their derivatives in it,
+            # and a sparse matrix then leaves the product to __rmatmul__.
             holder = np.empty((), dtype=object)
             holder[()] = self
             return holder
-        return leaves_tape(
-            "conversion to a plain array",
-            "Use A @ x rather than A.dot(x), np.sum(x) or np functions directly on x, no np.asarray(x), and the twin in "
-            "hessian.special (logsumexp, softmax, log_softmax) for a function of scipy.special that converts its argument",
-        )
+        return leaves_tape("conversion to a plain array")
 
     def _guarded(self, dtype: Any = None) -> np.ndarray:
         """Let a value without derivative leave, and note what was seen."""
@@ -188,7 +186,7 @@ class Variable(ArrayProtocol):
 
     def __int__(self) -> int:
         if self.active:
-            return leaves_tape("int(x)", "Use np.floor(x), which stays on the tape, or an integer that is not traced")
+            return leaves_tape("int(x)")
         return int(self._guarded())
 
     def __index__(self) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hessian import special
+from hessian.core.trees import flatten
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.choices import choose
 
@@ -163,7 +164,7 @@ def l2_penalty(params: Any, l2: float) -> Any:
         raise OptionError(
             message("l2_penalty", f"l2 is {l2!r}", "a negative penalty is unbounded below", "Pass a number >= 0")
         )
-    return 0.5 * float(l2) * sum(np.sum(leaf * leaf) for leaf in _leaves(params))
+    return 0.5 * float(l2) * sum(np.sum(leaf * leaf) for leaf in flatten(params)[0])
 
 
 def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
@@ -251,12 +252,3 @@ def _reduce(where: str, total: Any, n: int, reduction: str) -> Any:
     if reduction == "sum":
         return total
     raise OptionError(message(where, f"reduction is {reduction!r}", fix="Pass 'mean' or 'sum'"))
-
-
-def _leaves(tree: Any) -> list[Any]:
-    """Arrays of a container, in order."""
-    if isinstance(tree, dict):
-        return [leaf for value in tree.values() for leaf in _leaves(value)]
-    if isinstance(tree, list | tuple):
-        return [leaf for value in tree for leaf in _leaves(value)]
-    return [tree]

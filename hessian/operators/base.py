@@ -12,6 +12,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh, minres
 from hessian.core.trace import Primal
 from hessian.core.trees import join_vector, split_vector
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.rules.spec import Traced
 from hessian.transforms.seeds import sweep_rows, unit_blocks
 
 # Up to this order a dense factorisation is cheaper than the products an iterative solver would spend.
@@ -32,14 +33,21 @@ class SymmetricOperator(LinearOperator):
     def _products(self, dots: list[Any], batch: tuple[int, ...]) -> list[Any]:
         raise NotImplementedError
 
-    def _matvec(self, v: Any) -> np.ndarray:
-        dots = split_vector(_direction(v, self).reshape(-1), self.primal.shapes)
-        return np.asarray(join_vector(self._products(dots, ())))
+    def dot(self, x: Any) -> Any:
+        """Multiply with a vector, the columns of a matrix, a scalar or another operator; what ``@`` calls."""
+        if is_traced(x, self.primal.leaves):
+            # SciPy would convert operands and results to plain arrays.
+            return self._matvec(x) if np.ndim(x) == 1 else self._matmat(x)
+        return super().dot(x)
 
-    def _matmat(self, V: Any) -> np.ndarray:
-        rows = np.ascontiguousarray(_direction(V, self).T)
+    def _matvec(self, v: Any) -> Any:
+        dots = split_vector(as_direction(v, self).reshape(-1), self.primal.shapes)
+        return join_vector(self._products(dots, ()))
+
+    def _matmat(self, V: Any) -> Any:
+        rows = as_rows(as_direction(V, self))
         dots = split_vector(rows, self.primal.shapes, batch=1)
-        return np.asarray(join_vector(self._products(dots, (len(rows),)), batch=1)).T
+        return np.transpose(join_vector(self._products(dots, (len(rows),)), batch=1))
 
     def _adjoint(self) -> SymmetricOperator:
         return self
@@ -54,9 +62,7 @@ class SymmetricOperator(LinearOperator):
     def to_dense(self) -> np.ndarray:
         """Return the matrix, shape (n, n), by n products in blocks."""
         shapes = self.primal.shapes
-        return np.asarray(
-            sweep_rows(lambda dots: self._products(dots, (len(dots[0]),)), shapes, self._block_length(), self.dtype)
-        )
+        return sweep_rows(lambda dots: self._products(dots, (len(dots[0]),)), shapes, self._block_length(), self.dtype)
 
     def diagonal(self) -> np.ndarray:
         """Return the exact diagonal, shape (n,).
@@ -73,7 +79,7 @@ class SymmetricOperator(LinearOperator):
             start += k
         return diagonal
 
-    def solve(self, b: Any, damping: float = 0.0, *, rtol: float = 1e-8, maxiter: int | None = None) -> np.ndarray:
+    def solve(self, b: Any, *, damping: float = 0.0, rtol: float = 1e-8, maxiter: int | None = None) -> np.ndarray:
         r"""Solve :math:`(A + \lambda I) z = b`.
 
         Parameters
@@ -161,8 +167,26 @@ class SymmetricOperator(LinearOperator):
         return values[order], vectors[:, order]
 
 
-def _direction(v: Any, operator: LinearOperator) -> np.ndarray:
-    v = np.asarray(v)
+def is_traced(x: Any, leaves: list[Any]) -> bool:
+    """Tell whether a product involves traced values, in the direction or in the point."""
+    return isinstance(x, Traced) or (not isinstance(x, LinearOperator) and any(isinstance(a, Traced) for a in leaves))
+
+
+def read_only(vector: Any) -> Any:
+    """Protect a vector that an operator keeps and hands out."""
+    if isinstance(vector, np.ndarray):
+        vector.flags.writeable = False
+    return vector
+
+
+def as_rows(V: Any) -> Any:
+    """Return the columns of a matrix as rows: directions lead."""
+    return np.transpose(V) if isinstance(V, Traced) else np.ascontiguousarray(V.T)
+
+
+def as_direction(v: Any, operator: LinearOperator) -> Any:
+    """Return a direction as an array of the operator's dtype."""
+    v = v if isinstance(v, Traced) else np.asarray(v)
     return v if v.dtype == operator.dtype else v.astype(operator.dtype)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from hessian.core.sweeps import Linearization
 from hessian.core.trace import Recording, record
 from hessian.core.trees import join_vector
-from hessian.operators.base import SymmetricOperator
+from hessian.operators.base import SymmetricOperator, read_only
 from hessian.transforms.second_order import Curvature
 from hessian.transforms.seeds import block_length
 
@@ -79,9 +79,7 @@ class GaussNewtonOperator(SymmetricOperator):
     def gradient(self) -> np.ndarray:
         """The gradient of ``loss(model(x))``, raveled, shape (n,)."""
         bars = self._jacobian.pull(self._curvature.gradient)
-        vector = np.array(join_vector(self._model.gradient_leaves(bars)))
-        vector.flags.writeable = False
-        return vector
+        return read_only(join_vector(self._model.gradient_leaves(bars)))
 
     def _products(self, dots: list[Any], batch: tuple[int, ...]) -> list[Any]:
         model = self._model

@@ -10,7 +10,7 @@ import numpy as np
 
 from hessian.core.trace import record
 from hessian.core.trees import join_vector
-from hessian.operators.base import SymmetricOperator
+from hessian.operators.base import SymmetricOperator, read_only
 from hessian.transforms.second_order import Curvature
 from hessian.transforms.seeds import block_length
 
@@ -75,9 +75,7 @@ class HessianOperator(SymmetricOperator):
     @cached_property
     def gradient(self) -> np.ndarray:
         """The gradient at x, raveled, shape (n,)."""
-        vector = join_vector(self._curvature.gradient)
-        vector.flags.writeable = False
-        return vector
+        return read_only(join_vector(self._curvature.gradient))
 
     def _products(self, dots: list[Any], batch: tuple[int, ...]) -> list[Any]:
         return self._curvature.products(dots, batch)

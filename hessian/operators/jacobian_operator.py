@@ -12,6 +12,7 @@ from scipy.sparse.linalg import LinearOperator
 from hessian.core.sweeps import Linearization
 from hessian.core.trace import Recording, owned, record
 from hessian.core.trees import join_vector, split_vector
+from hessian.operators.base import as_direction, as_rows, is_traced
 from hessian.transforms.first_order import jacobian_matrix
 
 
@@ -60,33 +61,40 @@ class JacobianOperator(LinearOperator):
     def _linearization(self) -> Linearization:
         return self._recording.linearize()
 
-    def _push(self, dots: list[Any], batch: tuple[int, ...]) -> np.ndarray:
+    def dot(self, x: Any) -> Any:
+        """Multiply with a vector, the columns of a matrix, a scalar or another operator; what ``@`` calls."""
+        if is_traced(x, self._recording.primal.leaves):
+            # SciPy would convert operands and results to plain arrays.
+            return self._matvec(x) if np.ndim(x) == 1 else self._matmat(x)
+        return super().dot(x)
+
+    def _push(self, dots: list[Any], batch: tuple[int, ...]) -> Any:
         pushed = self._linearization.push(dots, len(batch))
         values = self._recording.values
         leaves = [
             np.zeros(batch + value.shape, self.dtype) if dot is None else dot
             for dot, value in zip(pushed, values, strict=True)
         ]
-        return np.array(join_vector(leaves, batch=len(batch)))
+        return np.copy(join_vector(leaves, batch=len(batch)))
 
-    def _pull(self, bars: list[Any], batch: tuple[int, ...]) -> np.ndarray:
+    def _pull(self, bars: list[Any], batch: tuple[int, ...]) -> Any:
         pulled = self._linearization.pull(bars, len(batch))
-        return np.asarray(join_vector(self._recording.gradient_leaves(pulled, batch), batch=len(batch)))
+        return join_vector(self._recording.gradient_leaves(pulled, batch), batch=len(batch))
 
-    def _matvec(self, v: Any) -> np.ndarray:
-        return self._push(split_vector(np.asarray(v).reshape(-1), self._recording.primal.shapes), ())
+    def _matvec(self, v: Any) -> Any:
+        return self._push(split_vector(as_direction(v, self).reshape(-1), self._recording.primal.shapes), ())
 
-    def _rmatvec(self, u: Any) -> np.ndarray:
-        return self._pull(split_vector(np.asarray(u).reshape(-1), self._output_shapes), ())
+    def _rmatvec(self, u: Any) -> Any:
+        return self._pull(split_vector(as_direction(u, self).reshape(-1), self._output_shapes), ())
 
-    def _matmat(self, V: Any) -> np.ndarray:
-        rows = np.ascontiguousarray(np.asarray(V).T)
+    def _matmat(self, V: Any) -> Any:
+        rows = as_rows(as_direction(V, self))
         return self._push(split_vector(rows, self._recording.primal.shapes, batch=1), (len(rows),)).T
 
-    def _rmatmat(self, U: Any) -> np.ndarray:
-        rows = np.ascontiguousarray(np.asarray(U).T)
+    def _rmatmat(self, U: Any) -> Any:
+        rows = as_rows(as_direction(U, self))
         return self._pull(split_vector(rows, self._output_shapes, batch=1), (len(rows),)).T
 
     def to_dense(self) -> np.ndarray:
         """Return the Jacobian, shape (m, n), by min(m, n) sweeps in blocks."""
-        return np.array(jacobian_matrix(self._recording))
+        return np.copy(jacobian_matrix(self._recording))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 
-from hessian.core.trees import ravel
+from hessian.core.trees import map_leaves, ravel
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 
@@ -144,28 +144,17 @@ def norm(vector: np.ndarray) -> float:
 
 
 def as_floating(x0: Any) -> Any:
-    """Convert integer arrays to float64 and lists of numbers to arrays, as SciPy does; containers of arrays keep their structure."""
-    if isinstance(x0, Mapping):
-        return {key: as_floating(part) for key, part in x0.items()}
-    if isinstance(x0, (list, tuple)) and not _is_numbers(x0):
-        parts = [as_floating(part) for part in x0]
-        return tuple(parts) if isinstance(x0, tuple) else parts
-    array = np.asarray(x0)
+    """Convert integers to float64 and lists of numbers to arrays, as SciPy does; containers of arrays keep their structure."""
+    return map_leaves(_floating_leaf, x0)
+
+
+def _floating_leaf(leaf: Any) -> np.ndarray:
+    """Convert one array, or refuse it."""
+    array = np.asarray(leaf)
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
-    if array.dtype.kind != "f":
-        why = "Derivatives are taken with respect to real numbers"
-        fix = (
-            "Pass real and imaginary parts as two arrays"
-            if array.dtype.kind == "c"
-            else "Pass floats, e.g. np.asarray(x0, dtype=float)"
-        )
+    if array.dtype not in (np.float32, np.float64):
+        fix = "Pass real and imaginary parts as two arrays" if array.dtype.kind == "c" else "Pass np.asarray(x0, dtype=float)"
+        why = "Derivatives are taken in float32 and float64"
         raise DtypeError(message("minimize", f"x0 has dtype {array.dtype}", why, fix))
     return array
-
-
-def _is_numbers(items: Any) -> bool:
-    """Whether nested lists hold plain numbers only: such a list is one array, as everywhere in NumPy."""
-    if isinstance(items, (list, tuple)):
-        return len(items) == 0 or all(_is_numbers(item) for item in items)
-    return np.ndim(items) == 0 and not isinstance(items, (np.ndarray, Mapping))

@@ -23,7 +23,7 @@ class TruncatedNewton:
 
     The linear system is solved no better than it pays (Dembo and Steihaug 1983): up to ``|g + H s| <= eta |g|`` with the forcing term
     ``eta = min(1/2, sqrt(|g| / max |g|))``, the largest gradient met so far below the root. Convergence is superlinear (order 3/2), and
-    unlike SciPy's ``sqrt(|g|)`` the term does not change when the objective is multiplied by a constant. A residual below gtol / 10 is never
+    unlike SciPy's ``sqrt(|g|)`` the term does not change when the objective is multiplied by a constant. A residual below gtol / 2 is never
     asked for: the next gradient would be small enough anyway.
     """
 
@@ -38,7 +38,7 @@ class TruncatedNewton:
         size = point.gradient_norm
         self._largest_norm = max(self._largest_norm, size)
         eta = min(0.5, math.sqrt(size / self._largest_norm))
-        tolerance = max(eta * size, 0.1 * self._options.gtol)
+        tolerance = max(eta * size, 0.5 * self._options.gtol)
         limit = min(self._options.max_cg or 2 * point.x.size + 10, self._left(point))
         return steihaug_toint(point.product, point.gradient, radius, tolerance, limit)
 

@@ -245,8 +245,8 @@ def matrix_power(a: Any, n: int) -> Any:
 
 def _pointing(x: Any, y: Any) -> Any:
     """Return x / y, the unit vector; at the origin 0 with an infinite slope."""
-    tiny = np.finfo(y.dtype).tiny
-    return x / np.where(np.equal(y, 0), tiny, y)
+    least = np.finfo(y.dtype).smallest_subnormal
+    return x / np.where(np.equal(y, 0), least, y)
 
 
 norm_op: General = register(

@@ -126,7 +126,12 @@ def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any, Any]:
     >>> y.tolist(), y_dot.tolist()
     ([6.0, 8.0], [3.0, 4.0])
     """
-    recording = record(f, (x, *args), where="jvp")
+    return push_forward(f, x, v, args, "jvp")
+
+
+def push_forward(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], where: str) -> tuple[Any, Any]:
+    """Compute :func:`jvp` on behalf of the public function ``where``."""
+    recording = record(f, (x, *args), where=where)
     dots, batch = recording.primal.tangent_leaves(v)
     pushed = recording.linearize().push(dots, len(batch))
     y = recording.output_structure.build([owned(value) for value in recording.values])

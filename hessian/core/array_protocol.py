@@ -361,14 +361,14 @@ class ArrayProtocol(Traced):
         return np.transpose(self, (axes[0] if len(axes) == 1 else axes) if axes and axes[0] is not None else None)
 
     def flatten(self, order: str = "C") -> Any:
-        """Ravel, as ``ndarray.flatten``."""
-        return shaping.ravel(self, order)
+        """Ravel into a copy, as ``ndarray.flatten``."""
+        return np.copy(shaping.ravel(self, order))
 
     def astype(self, dtype: Any, **keywords: Any) -> Any:
         """Cast to another dtype; a cast to integers carries no derivative."""
         dtype = np.dtype(dtype)
         if dtype == self.dtype:
-            return self + 0 if dtype.kind == "f" else self
+            return self if keywords.get("copy") is False else np.copy(self)
         if dtype.kind != "f" or self.dtype.kind != "f":
             return OPERATIONS["cast"](self, dtype=dtype)
         return astype_op(self, dtype=dtype, source=self.dtype)
@@ -417,7 +417,8 @@ def _binary(operation: Any, a: Any, b: Any) -> Any:
         if isinstance(x, str | dict | set) or x is None:
             return NotImplemented
         if scipy.sparse.issparse(x):
-            missing_rule(operation.function, (a, b))
+            what = f"a sparse matrix meets a traced value elementwise at {user_line()}"
+            raise MissingRuleError(message(operation.name, what, fix="Use A @ x for the matrix product"))
     return operation(a, b)
 
 
@@ -429,6 +430,8 @@ def concrete_index(index: Any) -> Any:
     if isinstance(index, tuple):
         return tuple(concrete_index(part) for part in index)
     if isinstance(index, slice):
+        if not any(isinstance(part, Traced) for part in (index.start, index.stop, index.step)):
+            return index
         return slice(*(concrete_index(part) for part in (index.start, index.stop, index.step)))
     if isinstance(index, Traced):
         with contextlib.suppress(TypeError):
@@ -458,7 +461,7 @@ def _delegate(name: str, function: Any) -> None:
 for _name in (
     *("sum", "mean", "prod", "max", "min", "var", "std", "ptp", "any", "all", "cumsum", "cumprod"),
     *("ravel", "squeeze", "swapaxes", "repeat", "take", "diagonal", "trace", "dot", "clip", "round"),
-    *("argmax", "argmin", "argsort", "searchsorted", "compress", "sort"),
+    *("argmax", "argmin", "argsort", "searchsorted", "compress"),
 ):
     _delegate(_name, getattr(np, _name))
 for _name in ("conj", "conjugate"):

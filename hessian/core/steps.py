@@ -116,8 +116,9 @@ class Step:
         """Map the mask of result elements that matter to masks for the operands; ``None`` means all of them."""
         return [None] * len(self.positions)
 
-    def restrict(self, live: np.ndarray) -> None:
-        """Make the derivative exactly zero at result elements that do not matter."""
+    def varying_result(self, varying: list[np.ndarray | None]) -> np.ndarray | None:
+        """Map masks of operand elements that vary with some input to one for the result; ``None`` means all of it."""
+        return None
 
     def _opened(self, dots: Pieces) -> Pieces:
         """Align tangents with the loop axes that the primals broadcast over."""
@@ -163,7 +164,10 @@ class ElementwiseStep(Step):
 
     def pull(self, g: Any, batch: int) -> Pieces:
         ndim = len(self.shape)
-        return [sum_to(scaled(d, g), shape, ndim) for d, shape in zip(self.partials, self.shapes, strict=True)]
+        pieces = [scaled(d, g) for d in self.partials]
+        if len(pieces) == 1 and pieces[0].shape == self.shapes[0]:
+            return pieces
+        return [sum_to(piece, shape, ndim) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
     def bend(self, g: Any, live: LiveMask) -> Any:
         bent = []
@@ -235,7 +239,17 @@ class ElementwiseStep(Step):
             masks.append(None if mask is None else sum_to(mask.astype(float), shape, len(self.shape)) != 0)
         return masks
 
+    def varying_result(self, varying: list[np.ndarray | None]) -> np.ndarray | None:
+        total: np.ndarray | None = None
+        for d, mask in zip(self.partials, varying, strict=True):
+            part = np.broadcast_to(True if mask is None else mask, self.shape)
+            if self.operation.selects:
+                part = part & (primal_array(d) != 0)
+            total = part if total is None else total | part
+        return None if total is None or total.all() else total
+
     def restrict(self, live: np.ndarray) -> None:
+        """Make the derivative exactly zero at result elements that do not matter."""
         self.partials = [
             np.where(live, d, np.zeros((), self.y.dtype)) if type(d) is not int and suspicious(d) else d
             for d in self.partials
@@ -274,6 +288,15 @@ class LinearStep(Step):
         weight = np.ones(self.shape) if live is None else live.astype(float)
         return [mask != 0 for mask in self.pull(weight, 0)]
 
+    def varying_result(self, varying: list[np.ndarray | None]) -> np.ndarray | None:
+        if not self.operation.moves or all(mask is None for mask in varying):
+            return None
+        weights = [
+            np.ones(shape) if mask is None else mask.astype(float)
+            for mask, shape in zip(varying, self.shapes, strict=True)
+        ]
+        return self.push(weights, 0) != 0
+
 
 class BilinearStep(Step):
     """Product rule; the pullback in one argument turns with the other."""
@@ -311,11 +334,17 @@ class BilinearStep(Step):
 class GeneralStep(Step):
     """Pushforward and pullback as given; the pullback is recorded once to see how it turns."""
 
-    __slots__ = ()
+    __slots__ = ("kept",)
 
     def prepare(self) -> None:
         if self.operation.core is not None:
             self._loop_gaps(self.operation.core)
+        self.kept = self._keep(self.y, self.operands)
+
+    def _keep(self, y: Any, operands: Any) -> dict[str, Any]:
+        """Return the keywords of pushforward and pullback: parameters, and what depends on the point alone."""
+        prepare = self.operation.prepare
+        return self.params if prepare is None else {**self.params, **prepare(y, operands, **self.params)}
 
     def push(self, dots: Pieces, batch: int) -> Any:
         if all(t is None for t in dots):
@@ -323,17 +352,19 @@ class GeneralStep(Step):
         full: Pieces = [None] * len(self.operands)
         for p, t in zip(self.positions, self._opened(dots) if batch else dots, strict=True):
             full[p] = t
-        return self.operation.pushforward(self.y, self.operands, full, **self.params)
+        return self.operation.pushforward(self.y, self.operands, full, **self.kept)
 
     def pull(self, g: Any, batch: int) -> Pieces:
-        return self._pullback(self.y, self.operands, g)
+        return self._pullback(self.y, self.operands, g, self.kept)
 
-    def _pullback(self, y: Any, operands: Any, g: Any) -> Pieces:
+    def _pullback(self, y: Any, operands: Any, g: Any, kept: dict[str, Any]) -> Pieces:
         wanted = [p in self.positions for p in range(len(operands))]
-        pieces = self.operation.pullback(y, operands, g, wanted, **self.params)
+        pieces = self.operation.pullback(y, operands, g, wanted, **kept)
         return [self._summed(pieces[p], i) for i, p in enumerate(self.positions)]
 
     def bend(self, g: Any, live: LiveMask) -> Any:
+        if not self.operation.curved:
+            return None
         from hessian.core.sweeps import record_function  # sweeps are made of steps, and this step runs one
 
         operands = list(self.operands)
@@ -341,7 +372,7 @@ class GeneralStep(Step):
         def pullback(y: Any, *xs: Any) -> Pieces:
             for p, x in zip(self.positions, xs, strict=True):
                 operands[p] = x
-            return self._pullback(y, operands, g)
+            return self._pullback(y, operands, g, self._keep(y, operands))
 
         return record_function(pullback, [self.y, *(self.operands[p] for p in self.positions)])
 

@@ -42,6 +42,7 @@ class Linearization:
         self.length = len(tape)
         self._bent: list[Any] | None = None
         self._live: dict[int, np.ndarray | None] | None = None
+        self._varying: dict[int, np.ndarray | None] = {}
         with np.errstate(**_QUIET):  # type: ignore[arg-type]
             self.steps = _steps(tape, self.outputs)
             self._mask_dead_branches()
@@ -106,10 +107,10 @@ class Linearization:
     # Branches not taken.
 
     def _mask_dead_branches(self) -> None:
-        """Zero the infinite partials of elements that no output depends on.
+        """Zero the infinite partials of elements that join no input to any output.
 
-        A zero cotangent is only as good as the partial it meets: 0 * inf is NaN. Where an element was not selected by
-        ``where``, a mask or an index, its derivative is zero whatever its partial is.
+        A zero is only as good as the partial it meets: 0 * inf is NaN. Where ``where``, a mask or an index did not select
+        an element, or selected a constant in its place, its derivative is zero whatever its partial is.
         """
         for slot, _, step in self.steps:
             if isinstance(step, ElementwiseStep) and step.needs_mask():
@@ -118,10 +119,14 @@ class Linearization:
                     step.restrict(mask)
 
     def _live_mask(self, slot: int) -> np.ndarray | None:
-        """Return which elements of a slot some output depends on; ``None`` means all."""
+        """Return which elements of a slot lie between some input and some output; ``None`` means all."""
         if self._live is None:
             self._live = self._find_live()
-        return self._live.get(slot)
+            self._varying = self._find_varying()
+        live, varying = self._live.get(slot), self._varying.get(slot)
+        if live is None or varying is None:
+            return varying if live is None else live
+        return live & varying
 
     def _find_live(self) -> dict[int, np.ndarray | None]:
         """Carry masks of the elements that matter from the outputs back through every step."""
@@ -136,6 +141,13 @@ class Linearization:
                     known = live[source]
                     live[source] = None if known is None or mask is None else known | mask
         return live
+
+    def _find_varying(self) -> dict[int, np.ndarray | None]:
+        """Carry masks of the elements that vary from the inputs forward through every step."""
+        varying: dict[int, np.ndarray | None] = {}
+        for slot, sources, step in self.steps:
+            varying[slot] = step.varying_result([varying.get(source) for source in sources])
+        return varying
 
 
 class _Accumulator:
@@ -194,14 +206,14 @@ def _steps(tape: Tape, outputs: Sequence[int | None]) -> list[tuple[int, tuple[i
     for slot in reversed(wanted):
         instruction = instructions[slot]
         assert instruction is not None
-        states = instruction.operation.states
-        positions = tuple(
-            p
-            for p, source in enumerate(instruction.sources)
-            if source >= 0 and active[source] and (states is None or states[p] is None)
-        )
-        step = linearize(instruction.operation, instruction.operands, positions, tape.values[slot], instruction.params)
-        steps.append((slot, tuple(instruction.sources[p] for p in positions), step))
+        operation, sources = instruction.operation, instruction.sources
+        states = operation.states
+        positions = []
+        for p, source in enumerate(sources):
+            if source >= 0 and active[source] and (states is None or states[p] is None):
+                positions.append(p)
+        step = linearize(operation, instruction.operands, tuple(positions), tape.values[slot], instruction.params)
+        steps.append((slot, tuple([sources[p] for p in positions]), step))
     return steps
 
 

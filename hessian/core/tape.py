@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import StaleVariableError, message
-from hessian.rules.spec import Operation
+from hessian.rules.spec import Operation, Traced
 
 _SERIAL = itertools.count()
 
@@ -43,11 +43,13 @@ class Tape:
         Whether a slot depends differentiably on an input.
     instructions : list
         One per slot; ``None`` for inputs.
+    nested : bool
+        Whether some value is itself traced by an outer tape.
     guards : list of (slot, value)
         Values that left the tape to steer Python (branches, indices): what a replay must see again.
     """
 
-    __slots__ = ("_snapshots", "active", "closed", "guards", "instructions", "serial", "values")
+    __slots__ = ("_snapshots", "active", "closed", "guards", "instructions", "nested", "serial", "values")
 
     def __init__(self) -> None:
         self.serial = next(_SERIAL)
@@ -56,6 +58,7 @@ class Tape:
         self.instructions: list[Instruction | None] = []
         self.guards: list[tuple[int, Any]] = []
         self.closed = False
+        self.nested = False
         self._snapshots: dict[int, tuple[Any, np.ndarray]] = {}
 
     def __repr__(self) -> str:
@@ -83,6 +86,8 @@ class Tape:
         return self._append(instruction, value, active)
 
     def _append(self, instruction: Instruction | None, value: Any, active: bool) -> int:
+        if isinstance(value, Traced):
+            self.nested = True
         self.instructions.append(instruction)
         self.values.append(value)
         self.active.append(active)

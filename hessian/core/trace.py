@@ -221,7 +221,7 @@ def _explain(error: Exception, where: str) -> None:
         return
     if isinstance(error.__cause__, HessianError):
         error.add_note(str(error.__cause__))
-    elif "Variable" in str(error):
+    elif "Variable" in str(error) or "dtype('O')" in str(error):
         error.add_note(
             f"{where}: NumPy met a traced value where it cannot dispatch. Use the np. function instead of a method of a plain "
             "array (A @ x for A.dot(x)), np.stack for arrays of traced values."

@@ -18,9 +18,7 @@ from hessian.core.passthrough import asked_by_sparse, passing_through
 from hessian.core.tape import Instruction, Tape
 from hessian.errors import DtypeError, MissingRuleError, StaleVariableError, message
 from hessian.rules import indexing
-from hessian.rules.spec import MISSING, Nondifferentiable, Operation, register
-
-_VIEWS = frozenset({"slice", "reshape", "permute", "broadcast_to"})
+from hessian.rules.spec import MISSING, Nondifferentiable, Operation, Traced, register
 
 register(Nondifferentiable("cast", lambda x, *, dtype: x.astype(dtype)))
 
@@ -36,11 +34,12 @@ class Variable(ArrayProtocol):
         Where it is recorded. In-place assignment moves the variable to a new slot.
     """
 
-    __slots__ = ("_key", "_root", "_seen", "_version", "slot", "tape", "value")
+    __slots__ = ("_key", "_root", "_seen", "_version", "slot", "tape", "trace_level", "value")
     value: Any
 
     def __init__(self, tape: Tape, slot: int, value: Any) -> None:
         self.tape = tape
+        self.trace_level = tape.serial
         self.slot = slot
         self.value = value
         self._version = 0
@@ -49,14 +48,14 @@ class Variable(ArrayProtocol):
         self._key: Any = None
 
     @property
-    def trace_level(self) -> float:  # type: ignore[override]
-        """Creation number of the tape: the innermost tape has the highest."""
-        return self.tape.serial
-
-    @property
     def active(self) -> bool:
         """Whether the value depends differentiably on an input of its tape."""
         return self.tape.active[self.slot]
+
+    @property
+    def carries_derivative(self) -> bool:
+        """Whether turning the value into plain numbers would lose a derivative, on this tape or one around it."""
+        return self.active or (isinstance(self.value, Variable) and self.value.carries_derivative)
 
     def __repr__(self) -> str:
         return f"Variable({primal_array(self)!r}, tape={self.tape.serial}, slot={self.slot})"
@@ -64,38 +63,45 @@ class Variable(ArrayProtocol):
     def trace_apply(self, operation: Operation, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Evaluate ``operation`` on the primals and record it on this variable's tape."""
         tape = self.tape
+        activity = tape.active
         values: list[Any] = []
         sources: list[int] = []
-        active = False
+        active, nested, base = False, tape.nested, self
         for x in operands:
             if type(x) is Variable and x.tape is tape:
                 if x._root is not None and x._root._version != x._seen:
                     _stale_view()
                 values.append(x.value)
                 sources.append(x.slot)
-                active = active or tape.active[x.slot]
-            else:
-                if type(x) is np.ndarray:
-                    x = stack_objects(x) if x.dtype.hasobject else x
-                    if operation.retains and type(x) is np.ndarray:
-                        x = tape.snapshot(x)
-                values.append(x)
-                sources.append(-1)
+                active = active or activity[x.slot]
+                base = x
+                continue
+            if type(x) is np.ndarray:
+                if x.dtype.hasobject:
+                    x = stack_objects(x)
+                if operation.retains and type(x) is np.ndarray:
+                    x = tape.snapshot(x)
+            if isinstance(x, Traced):
+                nested = True
+            values.append(x)
+            sources.append(-1)
         if active and (operation.states is not None or not operation.differentiable):
             active = _reaches_rule(operation, sources, tape)
-        value = operation(*values, **params)
+        value = operation(*values, **params) if nested else operation.function(*values, **params)
         if value.dtype.kind == "c":
             _complex_result(operation)
-        out = Variable(
-            tape, tape.append(Instruction(operation, tuple(values), tuple(sources), params), value, active), value
-        )
-        if operation.name in _VIEWS and value.ndim:
-            base = next(x for x in operands if type(x) is Variable and x.tape is tape)
-            out._root = base if base._root is None else base._root
-            out._seen = out._root._version
-            # Writing through is possible for a slice taken straight from the array that owns the memory.
-            out._key = params["index"] if operation.name == "slice" and base._root is None else None
+        instruction = Instruction(operation, tuple(values), tuple(sources), params)
+        out = Variable(tape, tape.append(instruction, value, active), value)
+        if operation.view and value.ndim:
+            out._view_of(base, params.get("index"))
         return out
+
+    def _view_of(self, base: Variable, index: Any) -> None:
+        """Remember the array that owns the memory, and the state it was seen in."""
+        self._root = base if base._root is None else base._root
+        self._seen = self._root._version
+        # Writing through is possible for a slice taken straight from the array that owns the memory.
+        self._key = index if base._root is None else None
 
     # In-place assignment re-binds the handle to a new slot.
 
@@ -104,7 +110,17 @@ class Variable(ArrayProtocol):
         if isinstance(value, list | tuple):
             value = np.array(value)
         value = stack_objects(value) if type(value) is np.ndarray and value.dtype.hasobject else value
+        if isinstance(value, Traced) and value.dtype != self.dtype:
+            value = value.astype(self.dtype)
         self._rebind(indexing.setitem(self, index, value))
+
+    def sort(self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
+        """Sort in place, as ``ndarray.sort``; ``np.sort`` returns a sorted copy."""
+        self._rebind(np.sort(self, axis=axis, kind=kind, order=order, stable=stable))
+
+    def fill(self, value: Any) -> None:
+        """Assign one value to every element, as ``ndarray.fill``."""
+        self[...] = value
 
     def _rebind(self, new: Any) -> Variable:
         """Become ``new``; a view writes through to the array it was taken from."""
@@ -122,7 +138,7 @@ class Variable(ArrayProtocol):
             root = self._root
             root[self._key] = new
             self._seen = root._version
-        self.tape, self.slot, self.value = new.tape, new.slot, new.value
+        self.tape, self.trace_level, self.slot, self.value = new.tape, new.trace_level, new.slot, new.value
         self._version += 1
         return self
 
@@ -155,7 +171,7 @@ class Variable(ArrayProtocol):
     # Where a value would leave the tape.
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        if not self.active:
+        if not self.carries_derivative:
             return self._guarded(dtype)
         carrier = passing_through(self)
         if carrier is not None:
@@ -174,7 +190,7 @@ class Variable(ArrayProtocol):
         seen = np.array(plain, dtype=dtype or plain.dtype)
         self.tape.guards.append((self.slot, seen))
         if isinstance(self.value, Variable):
-            self.value._guarded()  # the layers outside see the value leave as well
+            self.value._guarded()  # type: ignore[union-attr]  # the layers outside see the value leave as well
         return seen
 
     def __bool__(self) -> bool:
@@ -185,25 +201,25 @@ class Variable(ArrayProtocol):
         return bool(np.not_equal(self, 0)._guarded())
 
     def __int__(self) -> int:
-        if self.active:
+        if self.carries_derivative:
             return leaves_tape("int(x)")
         return int(self._guarded())
 
     def __index__(self) -> int:
-        if self.active or self.dtype.kind not in "iub":
+        if self.carries_derivative or self.dtype.kind not in "iub":
             raise TypeError("only integer traced values can be used as an index")
         return int(self._guarded())
 
     def __float__(self) -> float:
-        return super().__float__() if self.active else float(self._guarded())
+        return super().__float__() if self.carries_derivative else float(self._guarded())
 
     def item(self, *args: Any) -> Any:
         """Return a Python number if the value carries no derivative; refuse otherwise."""
-        return super().item(*args) if self.active else self._guarded().item(*args)
+        return super().item(*args) if self.carries_derivative else self._guarded().item(*args)
 
     def tolist(self) -> Any:
         """Return Python numbers if the value carries no derivative; refuse otherwise."""
-        return super().tolist() if self.active else self._guarded().tolist()
+        return super().tolist() if self.carries_derivative else self._guarded().tolist()
 
 
 def _reaches_rule(operation: Operation, sources: list[int], tape: Tape) -> bool:

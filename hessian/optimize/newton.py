@@ -36,7 +36,7 @@ class EigenModel:
         # A Hessian that is not finite leaves a linear model. Symmetrised, because eigh would read one triangle with its rounding errors;
         # in float64, because at this size the arithmetic is free.
         symmetric = 0.5 * (hessian + hessian.T).astype(np.float64) if self.is_finite else np.zeros(hessian.shape)
-        self.values, self._vectors = scipy.linalg.eigh(symmetric)
+        self.values, self._vectors = scipy.linalg.eigh(symmetric, driver="evd")
         self._c = self._vectors.T @ gradient
         is_flat = np.abs(self.values) <= gradient.size * eps * self.scale
         is_flat &= np.abs(self._c) <= 10.0 * eps * norm(gradient)

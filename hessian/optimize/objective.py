@@ -154,7 +154,11 @@ def _floating_leaf(leaf: Any) -> np.ndarray:
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     if array.dtype not in (np.float32, np.float64):
-        fix = "Pass real and imaginary parts as two arrays" if array.dtype.kind == "c" else "Pass np.asarray(x0, dtype=float)"
+        fix = (
+            "Pass real and imaginary parts as two arrays"
+            if array.dtype.kind == "c"
+            else "Pass np.asarray(x0, dtype=float)"
+        )
         why = "Derivatives are taken in float32 and float64"
         raise DtypeError(message("minimize", f"x0 has dtype {array.dtype}", why, fix))
     return array

@@ -59,7 +59,7 @@ class TruncatedNewton:
         if not np.all(np.isfinite(hessian)):
             return Curvature(math.nan, Definiteness.UNDECIDED)
         point.counters.n_factor += 1
-        values, vectors = scipy.linalg.eigh(0.5 * (hessian + hessian.T))
+        values, vectors = scipy.linalg.eigh(0.5 * (hessian + hessian.T), driver="evd")
         return _verdict(point, float(values[0]), vectors[:, 0], float(np.max(np.abs(values))), True)
 
     def _left(self, point: Point) -> int:

@@ -71,6 +71,7 @@ slice_op: Linear = register(
         _slice,
         transpose=lambda g, own, *, index, ndim: embed_op(g, index=index, shape=own[len(own) - ndim :]),
         add_transpose=_add_at_slice,
+        view=True,
         moves=True,
     )
 )
@@ -123,11 +124,17 @@ scatter_add_op: Linear = register(
 )
 
 
+# The same map where NumPy's result shares memory with its operand (flip, diagonal).
+gather_view_op: Linear = register(Linear("gather_view", _gather, transpose=gather_op.transpose, moves=True, view=True))
+
+
 def moves_elements(function: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Any:
     """Apply a function that only moves elements of ``x`` (new elements are zeros) by running it on positions."""
     # One-based, so that a zero that the function brings in reads as a hole.
     numbered = np.arange(1, x.size + 1).reshape(x.shape)
-    return gather_op(x, positions=Positions(function(numbered, *args, **kwargs) - 1, x.shape))
+    moved = function(numbered, *args, **kwargs)
+    gather = gather_view_op if np.may_share_memory(moved, numbered) else gather_op
+    return gather(x, positions=Positions(moved - 1, x.shape))
 
 
 def _is_basic(part: Any) -> bool:
@@ -136,6 +143,8 @@ def _is_basic(part: Any) -> bool:
 
 def expand_index(index: Any, ndim: int) -> tuple[Any, ...] | None:
     """Return a basic index with one entry per axis (Ellipsis filled in), or ``None`` if it is a fancy one."""
+    if ndim and type(index) in (slice, int):  # by far the most frequent, and the rest is not cheap
+        return (index, *(slice(None),) * (ndim - 1))
     parts = index if isinstance(index, tuple) else (index,)
     if any(isinstance(part, bool | np.bool_) or not _is_basic(part) for part in parts):
         return None

@@ -95,12 +95,17 @@ def _matrix_scale(s: Any) -> Any:
     return s[..., None, None]
 
 
+def _cofactors(y: Any, xs: Any) -> dict[str, Any]:
+    return {"inverse_t": _t(inv_op(xs[0]))}
+
+
 logabsdet_op: General = register(
     General(
         "logabsdet",
         lambda a: np.linalg.slogdet(a)[1],
-        pushforward=lambda y, xs, dots: np.sum(_t(inv_op(xs[0])) * dots[0], axis=(-2, -1)),
-        pullback=lambda y, xs, g, wanted: [_matrix_scale(g) * _t(inv_op(xs[0]))],
+        prepare=_cofactors,
+        pushforward=lambda y, xs, dots, *, inverse_t: np.sum(inverse_t * dots[0], axis=(-2, -1)),
+        pullback=lambda y, xs, g, wanted, *, inverse_t: [_matrix_scale(g) * inverse_t],
         core=(2, 0),
         flops=_cube,
     )
@@ -109,8 +114,9 @@ det_op: General = register(
     General(
         "det",
         np.linalg.det,
-        pushforward=lambda y, xs, dots: y * np.sum(_t(inv_op(xs[0])) * dots[0], axis=(-2, -1)),
-        pullback=lambda y, xs, g, wanted: [_matrix_scale(g * y) * _t(inv_op(xs[0]))],
+        prepare=_cofactors,
+        pushforward=lambda y, xs, dots, *, inverse_t: y * np.sum(inverse_t * dots[0], axis=(-2, -1)),
+        pullback=lambda y, xs, g, wanted, *, inverse_t: [_matrix_scale(g * y) * inverse_t],
         core=(2, 0),
         kinks="a singular matrix raises LinAlgError",
         flops=_cube,
@@ -243,18 +249,19 @@ def matrix_power(a: Any, n: int) -> Any:
     return result
 
 
-def _pointing(x: Any, y: Any) -> Any:
-    """Return x / y, the unit vector; at the origin 0 with an infinite slope."""
+def _direction(y: Any, xs: Any, *, axes: tuple[int, ...]) -> dict[str, Any]:
+    """Compute x / |x|; at the origin 0 with an infinite slope."""
     least = np.finfo(y.dtype).smallest_subnormal
-    return x / np.where(np.equal(y, 0), least, y)
+    return {"unit": xs[0] / np.where(np.equal(y, 0), least, y)}
 
 
 norm_op: General = register(
     General(
         "norm",
         lambda x, *, axes: np.sqrt(np.sum(x * x, axis=axes, keepdims=True)),
-        pushforward=lambda y, xs, dots, *, axes: np.sum(_pointing(xs[0], y) * dots[0], axis=axes, keepdims=True),
-        pullback=lambda y, xs, g, wanted, *, axes: [_pointing(xs[0], y) * g],
+        prepare=_direction,
+        pushforward=lambda y, xs, dots, *, axes, unit: np.sum(unit * dots[0], axis=axes, keepdims=True),
+        pullback=lambda y, xs, g, wanted, *, axes, unit: [unit * g],
         kinks="gradient 0 at the origin (the subgradient of least norm); the Hessian there does not exist: not finite",
         flops=2.0,
     )

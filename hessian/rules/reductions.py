@@ -145,10 +145,10 @@ def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     return np.expand_dims(result, tuple(axes)) if keepdims is True and axes else result
 
 
-def _shares(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
-    """Return the weight of each element in an extreme: one over the number of ties where it is attained."""
-    attained = np.equal(x, y)
-    return attained / np.sum(attained, axis=axes, keepdims=True, dtype=y.dtype)
+def _shares(y: Any, xs: Any, *, axes: tuple[int, ...]) -> dict[str, Any]:
+    """Weigh each element in an extreme: one over the number of ties where it is attained."""
+    attained = np.equal(xs[0], y)
+    return {"shares": attained / np.sum(attained, axis=axes, keepdims=True, dtype=y.dtype)}
 
 
 def _extreme(name: str, reduction: Any) -> General:
@@ -157,10 +157,10 @@ def _extreme(name: str, reduction: Any) -> General:
         General(
             name,
             lambda x, *, axes: reduction(x, axis=axes, keepdims=True),
-            pushforward=lambda y, xs, dots, *, axes: np.sum(
-                _shares(y, xs[0], axes) * dots[0], axis=axes, keepdims=True
-            ),
-            pullback=lambda y, xs, g, wanted, *, axes: [_shares(y, xs[0], axes) * g],
+            prepare=_shares,
+            pushforward=lambda y, xs, dots, *, axes, shares: np.sum(shares * dots[0], axis=axes, keepdims=True),
+            pullback=lambda y, xs, g, wanted, *, axes, shares: [shares * g],
+            curved=False,
             kinks="shared equally among ties",
         )
     )

@@ -27,6 +27,7 @@ reshape_op: Linear = register(
         "reshape",
         lambda x, *, shape, ndim: x.reshape(_batch(x, ndim) + shape),
         transpose=lambda g, own, *, shape, ndim: reshape_op(g, shape=own[len(own) - ndim :], ndim=len(shape)),
+        view=True,
         moves=True,
     )
 )
@@ -36,6 +37,7 @@ permute_op: Linear = register(
         "permute",
         lambda x, *, axes: np.transpose(x, _trailing(axes, x.ndim)),
         transpose=lambda g, own, *, axes: permute_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
+        view=True,
         moves=True,
     )
 )
@@ -58,6 +60,7 @@ broadcast_op: Linear = register(
         "broadcast_to",
         _broadcast,
         transpose=lambda g, own, *, shape, ndim: sum_to(g, own[len(own) - ndim :], len(shape)),
+        view=True,
         moves=True,
     )
 )

@@ -110,6 +110,8 @@ class Operation:
     """
 
     differentiable = True
+    view = False
+    """Whether the result shares memory with its operand in NumPy."""
     retains = True
     """Whether a sweep may read operands again after recording; if not, constants need no snapshot."""
     states: tuple[Any, ...] | None = None
@@ -197,6 +199,8 @@ class Linear(Operation):
         ``(g, shape, **params)`` for one operand of the given shape; ``(g, position, shapes, **params)`` if ``variadic``.
     moves : bool
         Every output is a plain sum of inputs (reshaping, slicing, summing): zeros of its transpose are structural.
+    view : bool
+        NumPy's result shares memory with the operand.
     add_transpose : callable or None
         ``(into, g, **params)``: adds the transpose in place to a plain array, for maps that touch few of its entries.
     """
@@ -211,6 +215,7 @@ class Linear(Operation):
         transpose: Callable[..., Any],
         variadic: bool = False,
         moves: bool = False,
+        view: bool = False,
         add_transpose: Callable[..., None] | None = None,
         flops: Callable[..., float] | float = 0.0,
     ) -> None:
@@ -218,6 +223,7 @@ class Linear(Operation):
         self.transpose = transpose
         self.variadic = variadic
         self.moves = moves
+        self.view = view
         self.add_transpose = add_transpose
 
 
@@ -255,6 +261,10 @@ class General(Operation):
         ``(y, xs, x_dots, **params) -> y_dot``; an entry of ``x_dots`` is ``None`` for an exact zero.
     pullback : callable
         ``(y, xs, y_bar, wanted, **params) -> list``; entries for arguments not ``wanted`` may be ``None``.
+    prepare : callable or None
+        ``(y, xs, **params) -> dict``: what both share and depends on the point alone; passed to them as keywords.
+    curved : bool
+        ``False`` for a piecewise linear operation: its pullback does not change with the point.
     core : tuple of int or None
         Core axes of each argument (then of the result), when leading axes of the arguments broadcast against each
         other; ``None`` when every axis is a core axis and the parameters count axes from the end.
@@ -267,6 +277,8 @@ class General(Operation):
         *,
         pushforward: Callable[..., Any],
         pullback: Callable[..., Any],
+        prepare: Callable[..., dict[str, Any]] | None = None,
+        curved: bool = True,
         core: tuple[int, ...] | None = None,
         kinks: str = "",
         flops: Callable[..., float] | float = 1.0,
@@ -274,6 +286,8 @@ class General(Operation):
         super().__init__(name, function, flops=flops)
         self.pushforward = pushforward
         self.pullback = pullback
+        self.prepare = prepare
+        self.curved = curved
         self.core = core
         self.kinks = kinks
 

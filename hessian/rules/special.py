@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.special as sc
 
+from hessian.rules import elementwise as ew
 from hessian.rules.broadcast import normalize_axes
 from hessian.rules.spec import A, Elementwise, General, case, elementwise, expose, register
 
@@ -173,6 +174,10 @@ expose(
 )
 
 
+for _ufunc, _operation in ((sc.log1p, ew.log1p), (sc.expm1, ew.expm1), (sc.exp2, ew.exp2), (sc.cbrt, ew.cbrt)):
+    expose(_ufunc, _operation, analytic=_operation.analytic)
+
+
 def _logsumexp(a: Any, *, axes: tuple[int, ...]) -> Any:
     shift = np.max(a, axis=axes, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(shift), shift, np.zeros((), a.dtype))
@@ -180,17 +185,18 @@ def _logsumexp(a: Any, *, axes: tuple[int, ...]) -> Any:
         return np.log(np.sum(np.exp(a - shift), axis=axes, keepdims=True)) + shift
 
 
-def _weights(y: Any, a: Any) -> Any:
-    """Return softmax(a) from a and its logsumexp y; zero where every entry is -inf."""
-    return np.exp(a - np.where(np.isfinite(y), y, 0.0))
+def _softmax(y: Any, xs: Any, *, axes: tuple[int, ...]) -> dict[str, Any]:
+    """Compute softmax(a) from a and its logsumexp y; zero where every entry is -inf."""
+    return {"weights": np.exp(xs[0] - np.where(np.isfinite(y), y, 0.0))}
 
 
 logsumexp_op: General = register(
     General(
         "logsumexp",
         _logsumexp,
-        pushforward=lambda y, xs, dots, *, axes: np.sum(_weights(y, xs[0]) * dots[0], axis=axes, keepdims=True),
-        pullback=lambda y, xs, g, wanted, *, axes: [_weights(y, xs[0]) * g],
+        prepare=_softmax,
+        pushforward=lambda y, xs, dots, *, axes, weights: np.sum(weights * dots[0], axis=axes, keepdims=True),
+        pullback=lambda y, xs, g, wanted, *, axes, weights: [weights * g],
         flops=20.0,
     )
 )

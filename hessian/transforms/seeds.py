@@ -11,9 +11,9 @@ import numpy as np
 from hessian.core.tape import Tape
 from hessian.core.trees import Structure, join_vector, split_vector
 
-# Elements of tangents alive at a time, per array on the tape. 2**21 doubles (16 MiB) keep a block's arrays near the cache
-# while amortising the interpreter; measured on networks of 300 to 30 000 parameters.
-_BLOCK_ELEMENTS = 2**21
+# Elements in the largest array of a block of tangents. 2**15 doubles (256 KiB) stay in the second-level cache and below the
+# size from which the allocator maps fresh pages; measured on networks of 300 to 30 000 parameters.
+_BLOCK_ELEMENTS = 2**15
 
 
 def block_length(tape: Tape, count: int) -> int:

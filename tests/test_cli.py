@@ -177,6 +177,7 @@ def test_help_lists_the_options_and_their_defaults() -> None:
         "--l2",
         "(default: 0.001)",
         "--gtol",
+        "--threads",
         "(default: 1e-06, in float32 0.001)",
         "--out DIR",
         "Exit codes: 0 converged",

@@ -190,7 +190,7 @@ class Variable(ArrayProtocol):
         seen = np.array(plain, dtype=dtype or plain.dtype)
         self.tape.guards.append((self.slot, seen))
         if isinstance(self.value, Variable):
-            self.value._guarded()  # type: ignore[union-attr]  # the layers outside see the value leave as well
+            self.value._guarded()  # the layers outside see the value leave as well
         return seen
 
     def __bool__(self) -> bool:
@@ -198,7 +198,8 @@ class Variable(ArrayProtocol):
             raise ValueError(
                 "The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()"
             )
-        return bool(np.not_equal(self, 0)._guarded())
+        nonzero: Any = np.not_equal(self, 0)
+        return bool(nonzero._guarded())
 
     def __int__(self) -> int:
         if self.carries_derivative:

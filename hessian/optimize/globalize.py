@@ -102,12 +102,15 @@ class Judge:
 def next_radius(radius: float, step: Step, assessment: Assessment, max_radius: float) -> float:
     """Shrink after a poor ratio, grow after a good one that the radius held back.
 
-    A shrunk radius is the largest power of two at or below 3/4 of the step, so more than 3/8 of it: a place at which
-    :class:`~hessian.optimize.krylov.Path` is cut exactly. Such mild shrinking pays because a shorter step costs no product; on the digits
-    network and on Moré, Garbow and Hillstrom's problems the counts hardly depend on the constants.
+    A rejection shrinks to the largest power of two within ``t |s|``, a place at which :class:`~hessian.optimize.krylov.Path` is cut
+    exactly. ``t = 1 / (2 - ratio)``, kept within [0.1, 0.75], minimises the parabola through the value and slope at the point and the
+    value at the trial, for an s that minimises the model; it is 1/4 where there is no ratio. That is milder than usual because a shorter
+    step costs no product. On the digits network and on the problems of Moré, Garbow and Hillstrom the counts hardly depend on these
+    constants (a few per cent, either way).
     """
     if not assessment.accepted:
-        return power_of_two_below(0.75 * step.norm)
+        fraction = 0.25 if math.isnan(assessment.ratio) else 1.0 / (2.0 - min(assessment.ratio, 0.0))
+        return power_of_two_below(min(0.75, max(0.1, fraction)) * step.norm)
     if assessment.ratio < 0.25:
         return min(radius, 0.5 * step.norm)
     if assessment.ratio > 0.75 and step.on_boundary:

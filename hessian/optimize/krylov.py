@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
+from hessian.optimize.vectors import norm
+
 Product = Callable[[np.ndarray], np.ndarray]
 
 
@@ -57,7 +59,7 @@ def boundary_root(start: np.ndarray, direction: np.ndarray, radius: float) -> fl
 
     The larger root of ``a t^2 + 2 b t - c = 0`` in whichever of its two forms does not cancel.
     """
-    scale = float(scipy.linalg.norm(direction, check_finite=False))
+    scale = norm(direction)
     b = float(start @ direction) / scale
     c = max(radius * radius - float(start @ start), 0.0)
     root = math.hypot(b, math.sqrt(c))
@@ -77,11 +79,12 @@ class Path:
     products : int
         Hessian-vector products spent.
     status : str
-        How the path ended: ``converged``, ``boundary``, ``negative-curvature``, ``cg-limit`` or ``not-finite``.
+        How the path ended: ``converged``, ``boundary``, ``negative-curvature``, ``cg-limit``, ``not-finite`` or ``escape``.
     """
 
-    def __init__(self, segments: list[Segment], status: str, products: int) -> None:
+    def __init__(self, segments: list[Segment], status: str, products: int, scale: float = 1.0) -> None:
         self._segments = segments
+        self._scale = scale
         self.status = status
         self.products = products
 
@@ -98,9 +101,8 @@ class Path:
         vector, value, is_cut = segment.cut(radius)
         is_last = segment is self._segments[-1]
         is_whole = is_last and not is_cut
-        falls = is_last and segment.curvature <= 0.0 and self.status != "not-finite"
-        status = self.status if is_whole or falls else "boundary"
-        return Step(vector, float(scipy.linalg.norm(vector, check_finite=False)), -value, not is_whole, status)
+        status = self.status if is_whole or (is_last and segment.curvature <= 0.0) else "boundary"
+        return Step(vector, norm(vector), -self._scale * value, not is_whole, status)
 
 
 def steihaug_toint(product: Product, gradient: np.ndarray, radius: float, tolerance: float, max_products: int) -> Path:
@@ -126,52 +128,56 @@ def steihaug_toint(product: Product, gradient: np.ndarray, radius: float, tolera
 
     Notes
     -----
-    Cost: one product and four vector operations per iteration. With the residual ``r = g + B s`` at hand the model is known from scalars,
+    Cost: one product and a few vector operations per iteration. With the residual ``r = g + B s`` at hand the model is known from scalars,
     ``m(s + a d) = m(s) - a r.r + a^2/2 d.Bd`` (r.d = -r.r): every segment decreases it, so the sum does not cancel. A product that is not
     finite ends the path where it is; at the very first one, the gradient alone is followed (a linear model).
+
+    The model is divided by ``|g|``, which changes no iterate and keeps ``r.r`` from overflow and underflow.
 
     References
     ----------
     T. Steihaug, SIAM J. Numer. Anal. 20 (1983) 626-637. Ph. L. Toint, in: Sparse Matrices and Their Uses (1981) 57-88.
     A. R. Conn, N. I. M. Gould and Ph. L. Toint, Trust-Region Methods (2000), algorithm 7.5.1.
     """
+    scale = norm(gradient)
     s = np.zeros_like(gradient)
     s_norm, value = 0.0, 0.0
-    r, d = gradient, -gradient
+    r = gradient / scale
+    d = -r
     rr = float(r @ r)
     segments: list[Segment] = []
     segment, status, products = None, "cg-limit", 0
     while products < max_products:
-        bd = product(d)
+        bd = product(d) / scale
         products += 1
-        slope, curvature = -rr, float(d @ bd)
+        curvature = float(d @ bd)
         if not math.isfinite(curvature):
             status = "not-finite"
-            segment = segment or Segment(s, d, s_norm, math.inf, math.inf, value, slope, 0.0)
+            segment = segment or Segment(s, d, s_norm, math.inf, math.inf, value, -rr, 0.0)
             break
         if curvature <= 0.0:
             status = "negative-curvature"
-            segment = Segment(s, d, s_norm, math.inf, math.inf, value, slope, curvature)
+            segment = Segment(s, d, s_norm, math.inf, math.inf, value, -rr, curvature)
             break
         length = rr / curvature
         end = s + length * d
-        end_norm = float(scipy.linalg.norm(end, check_finite=False))
-        segment = Segment(s, d, s_norm, end_norm, length, value, slope, curvature)
+        end_norm = norm(end)
+        segment = Segment(s, d, s_norm, end_norm, length, value, -rr, curvature)
         if end_norm >= radius:
             status = "boundary"
             break
         if _octave(end_norm) > _octave(s_norm):
             segments.append(segment)
-        s, s_norm, value = end, end_norm, value + 0.5 * length * slope
+        s, s_norm, value = end, end_norm, value - 0.5 * length * rr
         r = r + length * bd
         rr, rr_before = float(r @ r), rr
-        if rr <= tolerance**2:
+        if math.sqrt(rr) * scale <= tolerance:
             status = "converged"
             break
         d = (rr / rr_before) * d - r
     if segment is not None and (not segments or segments[-1] is not segment):
         segments.append(segment)
-    return Path(segments, status, products)
+    return Path(segments, status, products, scale)
 
 
 def ray(direction: np.ndarray, gradient: np.ndarray, curvature: float) -> Path:
@@ -233,14 +239,14 @@ def lanczos_lowest(product: Product, start: np.ndarray, max_products: int) -> Lo
     basis = np.empty((min(max_products, start.size), start.size), start.dtype)
     alphas: list[float] = []
     betas: list[float] = []
-    q = start / scipy.linalg.norm(start, check_finite=False)
+    q = start / norm(start)
     for k in range(len(basis)):
         basis[k] = q
         w = product(q)
         alphas.append(float(q @ w))
         for _ in range(2):
             w = w - (basis[: k + 1] @ w) @ basis[: k + 1]
-        beta = float(scipy.linalg.norm(w, check_finite=False))
+        beta = norm(w)
         if not math.isfinite(beta + alphas[-1]):
             return LowestEigenpair(math.nan, q, math.nan, False)
         values, vectors = scipy.linalg.eigh_tridiagonal(alphas, betas)

@@ -158,7 +158,6 @@ def _method(name: str | None, size: int, options: Options) -> Method:
         name = "newton" if size <= DENSE_LIMIT else "truncated-newton"
     known = str(name).lower().replace("_", "-")
     if known == "newton":
-        # The budget of products is not this method's: it takes none.
         return Newton()
     if known == "truncated-newton":
         return TruncatedNewton(options)
@@ -224,7 +223,7 @@ class _Progress:
                 from tqdm import tqdm
             except ImportError as error:
                 raise missing_dependency("minimize", "tqdm", "train") from error
-            self._bar = tqdm(total=options.maxiter, unit="it", file=sys.stderr, leave=True)
+            self._bar = tqdm(desc="minimize", unit=" it", file=sys.stderr)
 
     def __enter__(self) -> _Progress:
         return self

@@ -8,8 +8,9 @@ import numpy as np
 import scipy.linalg
 
 from hessian.optimize.krylov import Step
-from hessian.optimize.objective import Point, norm
+from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature, Definiteness, judge
+from hessian.optimize.vectors import norm
 
 
 class EigenModel:
@@ -123,3 +124,7 @@ class Newton:
         smallest = float(model.values[0]) if model.is_finite else math.nan
         definiteness = judge(smallest, model.scale, point.x.dtype, model.is_finite)
         return Curvature(smallest, definiteness, model if definiteness is Definiteness.NEGATIVE else None)
+
+    def is_spent(self, point: Point) -> bool:
+        """Say no: there is no budget of products to spend."""
+        return False

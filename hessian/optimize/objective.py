@@ -8,11 +8,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
-from hessian.core.trees import map_leaves, ravel
+from hessian.core.trees import flatten, map_leaves, ravel
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
+from hessian.optimize.vectors import norm
 
 
 @dataclass(slots=True)
@@ -32,11 +32,12 @@ COUNTER_NAMES = tuple(field.name for field in fields(Counters))
 class Point:
     """The objective recorded at one point: the value is there, the gradient and products come when asked for and are counted."""
 
-    __slots__ = ("_gradient", "_operator", "counters", "value", "x")
+    __slots__ = ("_gradient", "_gradient_norm", "_operator", "counters", "value", "x")
 
     def __init__(self, operator: HessianOperator, x: np.ndarray, counters: Counters) -> None:
         self._operator = operator
         self._gradient: np.ndarray | None = None
+        self._gradient_norm: float | None = None
         self.x = x
         self.counters = counters
         self.value = float(operator.value)
@@ -53,7 +54,9 @@ class Point:
     @property
     def gradient_norm(self) -> float:
         """2-norm of the gradient; NaN or infinite when an entry is."""
-        return norm(self.gradient)
+        if self._gradient_norm is None:
+            self._gradient_norm = norm(self.gradient)
+        return self._gradient_norm
 
     def product(self, v: np.ndarray) -> np.ndarray:
         """Hessian-vector product; one tangent sweep."""
@@ -75,13 +78,11 @@ class Objective:
     def __init__(self, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...]) -> None:
         self._fun = fun
         self._args = args
-        vector, self._unravel = ravel(as_floating(x0))
-        if vector.size == 0:
-            raise ShapeMismatchError(
-                message("minimize", "x0 has no elements", "There is nothing to vary", "Pass at least one number")
-            )
-        # A copy: ravel may hand back a view of the caller's array, and a result must not share memory with x0.
-        self._start = np.array(vector)
+        tree = map_leaves(_floating, x0)
+        if not any(np.size(leaf) for leaf in flatten(tree)[0]):
+            why = "There is nothing to vary"
+            raise ShapeMismatchError(message("minimize", "x0 has no elements", why, "Pass at least one number"))
+        self._start, self._unravel = ravel(tree)
         self.counters = Counters()
 
     @property
@@ -101,21 +102,18 @@ class Objective:
     def start(self) -> Point:
         """Evaluate at x0, where everything has to be finite."""
         if not np.all(np.isfinite(self._start)):
-            raise NonFiniteError(
-                message("minimize", "x0 contains NaN or infinity", "No step leads away from there", "Pass a finite x0")
-            )
+            why = "No step leads away from there"
+            raise NonFiniteError(message("minimize", "x0 contains NaN or infinity", why, "Pass a finite x0"))
         point = self._at(self._start)
         why = "The start decides the first model, so it has to lie in the domain"
         if not math.isfinite(point.value):
-            raise NonFiniteError(
-                message("minimize", f"fun(x0) is {point.value}", why, "Choose an x0 at which fun is finite")
-            )
+            fix = "Choose an x0 at which fun is finite"
+            raise NonFiniteError(message("minimize", f"fun(x0) is {point.value}", why, fix))
         bad = np.flatnonzero(~np.isfinite(point.gradient))
         if bad.size:
-            what = f"the gradient at x0 is not finite in {bad.size} of {self.size} entries, first in entry {bad[0]} of the raveled x0"
-            raise NonFiniteError(
-                message("minimize", what, why, "Move x0 off the singular place, e.g. by a small random shift")
-            )
+            what = f"the gradient at x0 is not finite in {bad.size} of {self.size} entries, first in entry {bad[0]}"
+            fix = "Move x0 off the singular place, e.g. by a small random shift"
+            raise NonFiniteError(message("minimize", what, why, fix))
         return point
 
     def trial(self, vector: np.ndarray) -> Point:
@@ -138,27 +136,15 @@ def _quiet() -> np.errstate:
     return np.errstate(**{kind: "ignore" for kind, action in np.geterr().items() if action == "warn"})  # type: ignore[arg-type]
 
 
-def norm(vector: np.ndarray) -> float:
-    """2-norm; BLAS scales it, so that large entries do not overflow as the root of a dot product would."""
-    return float(scipy.linalg.norm(vector, check_finite=False))
-
-
-def as_floating(x0: Any) -> Any:
-    """Convert integers to float64 and lists of numbers to arrays, as SciPy does; containers of arrays keep their structure."""
-    return map_leaves(_floating_leaf, x0)
-
-
-def _floating_leaf(leaf: Any) -> np.ndarray:
-    """Convert one array, or refuse it."""
+def _floating(leaf: Any) -> np.ndarray:
+    """Convert integers and lists of numbers to float64 arrays, as SciPy does; keep float32 and float64, refuse the rest."""
     array = np.asarray(leaf)
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     if array.dtype not in (np.float32, np.float64):
-        fix = (
-            "Pass real and imaginary parts as two arrays"
-            if array.dtype.kind == "c"
-            else "Pass np.asarray(x0, dtype=float)"
-        )
+        fix = "Pass np.asarray(x0, dtype=float)"
+        if array.dtype.kind == "c":
+            fix = "Pass real and imaginary parts as two arrays"
         why = "Derivatives are taken in float32 and float64"
         raise DtypeError(message("minimize", f"x0 has dtype {array.dtype}", why, fix))
     return array

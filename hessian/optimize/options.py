@@ -44,9 +44,9 @@ _RANGES: dict[str, tuple[str, Any]] = {
     "initial_radius": ("a finite number > 0", lambda v: _is_real(v) and 0 < v < math.inf),
     "max_radius": ("a number > 0", lambda v: _is_real(v) and v > 0),
     "eta": ("a number in [0, 0.25)", lambda v: _is_real(v) and 0 <= v < 0.25),
-    "check_curvature": ("True or False", lambda v: isinstance(v, (bool, np.bool_))),
+    "check_curvature": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
     "seed": ("an integer >= 0", lambda v: _is_integer(v) and v >= 0),
-    "progress": ("True or False", lambda v: isinstance(v, (bool, np.bool_))),
+    "progress": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
 }
 
 

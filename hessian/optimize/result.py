@@ -6,6 +6,7 @@ import csv
 import enum
 import math
 import os
+import textwrap
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any
@@ -87,7 +88,13 @@ class Status(enum.IntEnum):
         False,
         "The objective seems unbounded below: it keeps falling as x grows. Check its sign, or add a term that bounds it.",
     )
-    CALLBACK = (9, False, "The callback asked to stop, by returning True or raising StopIteration.")
+    NEGATIVE_CURVATURE = (
+        9,
+        False,
+        "The gradient is at most gtol, but the Hessian has a negative eigenvalue and no step along its vector lowers the objective: not a "
+        "minimum, though so nearly flat that rounding hides the descent, or not smooth. Lower gtol, or use float64.",
+    )
+    CALLBACK = (10, False, "The callback asked to stop, by returning True or raising StopIteration.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +241,12 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         if "status" not in self:
             return super().__repr__()
         rows = [(key, _show(self[key])) for key in _order(self)]
-        width = max(len(key) for key, _ in rows)
-        lines = [f"{type(self).__name__}: {self.status.name}", *(f"  {key.rjust(width)}: {text}" for key, text in rows)]
+        width = 2 + max(len(key) for key, _ in rows)
+        lines = [f"{type(self).__name__}: {self.status.name}"]
+        for key, text in rows:
+            lines.append(
+                textwrap.fill(text, 110, initial_indent=f"{key:>{width}}: ", subsequent_indent=" " * (width + 2))
+            )
         return "\n".join(lines)
 
 

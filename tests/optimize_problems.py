@@ -1,7 +1,7 @@
 """Test problems for the solvers: plain NumPy functions with the starts and minima of the literature.
 
-Moré, Garbow and Hillstrom, "Testing unconstrained optimization software", ACM TOMS 7 (1981), and CUTEst's large structured problems.
-Numbers in comments are the problem numbers of the first reference.
+Moré, Garbow and Hillstrom, "Testing unconstrained optimization software", ACM TOMS 7 (1981), and CUTEst's large
+structured problems. Numbers in comments are the problem numbers of the first reference.
 """
 
 from __future__ import annotations
@@ -98,28 +98,12 @@ def brown_dennis(x):
     return np.sum(((x[0] + t * x[1] - np.exp(t)) ** 2 + (x[2] + x[3] * np.sin(t) - np.cos(t)) ** 2) ** 2)
 
 
-OSBORNE_Y = np.array(
-    [
-        0.844,
-        0.908,
-        0.932,
-        0.936,
-        0.925,
-        0.908,
-        0.881,
-        0.850,
-        0.818,
-        0.784,
-        0.751,
-        0.718,
-        0.685,
-        0.658,
-        0.628,
-        0.603,
-        0.580,
-    ]
-    + [0.558, 0.538, 0.522, 0.506, 0.490, 0.478, 0.467, 0.457, 0.448, 0.438, 0.431, 0.424, 0.420, 0.414, 0.411, 0.406]
-)
+# fmt: off
+OSBORNE_Y = np.array([
+    0.844, 0.908, 0.932, 0.936, 0.925, 0.908, 0.881, 0.850, 0.818, 0.784, 0.751, 0.718, 0.685, 0.658, 0.628, 0.603, 0.580,
+    0.558, 0.538, 0.522, 0.506, 0.490, 0.478, 0.467, 0.457, 0.448, 0.438, 0.431, 0.424, 0.420, 0.414, 0.411, 0.406,
+])
+# fmt: on
 
 
 def osborne1(x):

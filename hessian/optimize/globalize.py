@@ -9,12 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from hessian.optimize.krylov import Step
-from hessian.optimize.objective import Objective, Point
+from hessian.optimize.objective import Point
 
 ROUNDING = 100.0
 """Differences of the objective below this many units of its rounding are not believed."""
 PATIENCE = 3
-"""Rejections in a row after which the value is suspected to be small by cancellation."""
+"""Rejections in a row after which the values are suspected of more noise than their size tells."""
 
 
 class Model(Protocol):
@@ -34,7 +34,7 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Verdict on a trial: ``ratio`` of actual to predicted reduction, ``resolved`` when the values themselves could tell it."""
+    """Verdict on a trial: ``ratio`` of actual to predicted reduction, ``resolved`` if the values could tell it."""
 
     ratio: float
     accepted: bool
@@ -44,69 +44,76 @@ class Assessment:
 class Judge:
     """Ratio test that stays meaningful when the objective no longer resolves the decrease.
 
-    Two estimates of the actual reduction are at hand. The difference of the two values is exact up to rounding. The trapezoidal rule
-    on the gradients, ``-(g + g_trial).s / 2``, errs in third order of the step, but its rounding error is that of the gradient: it still sees a
-    decrease of 1e-20 next to a value of 1e4, and costs no more than the gradient an accepted trial needs anyway. The second is used
+    Two estimates of the actual reduction are at hand. The difference of the two values is exact up to rounding. The
+    trapezoidal rule on the gradients, ``-(g + g_trial).s / 2``, errs in third order of the step, but its rounding error
+    is that of the gradient: it still sees a decrease of 1e-20 next to a value of 1e4, and costs no more than the
+    gradient that an accepted trial needs anyway.
 
-    - where the values differ by less than 100 eps |f|;
-    - where they would reject the trial although both reductions are below eps^(2/3) |f|, which a noisy objective may not resolve;
-    - likewise below 100 eps times the largest |f| met, once three rejections in a row suggest that f is small by cancellation.
+    - Where the values differ by less than 100 eps |f|, the gradients decide.
+    - Where the values reject a trial although both reductions are below eps^(2/3) |f|, or for the fourth time in a row
+      and below sqrt(eps) times the largest |f| met (f may be small by cancellation), the gradients are asked too. If
+      they confirm the predicted reduction p to within p/2, the trial is accepted: for a cubic along the step, an error
+      c of the prediction shows up as 3c/2 in the trapezoidal rule, so the true reduction is then at least 2p/3, and the
+      values must be noise.
 
     A trial with a value or gradient that is not finite is rejected.
 
     References
     ----------
-    A. R. Conn, N. I. M. Gould and Ph. L. Toint, Trust-Region Methods (2000), section 17.4. W. W. Hager and H. Zhang, SIAM J. Optim. 16
-    (2005) 170-192, "approximate Wolfe conditions", for the use of gradients where values have run out of digits.
+    A. R. Conn, N. I. M. Gould and Ph. L. Toint, Trust-Region Methods (2000), section 17.4. W. W. Hager and H. Zhang,
+    SIAM J. Optim. 16 (2005) 170-192, for gradients in place of values that have run out of digits.
     """
 
-    def __init__(self, objective: Objective, eta: float, start: Point) -> None:
-        self._objective = objective
+    def __init__(self, start: Point, eta: float) -> None:
         self._eta = eta
-        self._eps = float(np.finfo(objective.dtype).eps)
+        self._eps = float(np.finfo(start.x.dtype).eps)
         self._largest = abs(start.value)
-        self._cancels = False
+        self._is_noisy = False
 
     def assess(self, point: Point, trial: Point, step: Step, rejections: int) -> Assessment:
         """Compare a trial with the point it came from, after so many rejections at that point."""
         if not math.isfinite(trial.value):
             return Assessment(math.nan, False, True)
-        self._largest = max(self._largest, abs(trial.value))
-        actual = point.value - trial.value
-        resolved = self._is_resolved(actual, point, trial, step, rejections)
-        if resolved and not self._is_enough(actual, step):
-            return Assessment(actual / step.predicted, False, True)
-        gradient = self._objective.trial_gradient(trial)
-        if not np.all(np.isfinite(gradient)):
+        by_value = (point.value - trial.value) / step.predicted
+        resolved = abs(point.value - trial.value) > ROUNDING * self._eps * max(abs(point.value), abs(trial.value))
+        is_doubtful = self._is_doubtful(point, trial, step, rejections)
+        if resolved and by_value <= self._eta and not is_doubtful:
+            return Assessment(by_value, False, True)
+        if not np.all(np.isfinite(trial.gradient)):
             return Assessment(math.nan, False, resolved)
+        by_gradient = -0.5 * float((point.gradient + trial.gradient) @ step.vector) / step.predicted
         if not resolved:
-            actual = -0.5 * float((point.gradient + gradient) @ step.vector)
-            self._cancels |= rejections >= PATIENCE and self._is_enough(actual, step)
-        return Assessment(actual / step.predicted, self._is_enough(actual, step), resolved)
+            return self._accept(trial, Assessment(by_gradient, by_gradient > self._eta, False))
+        if by_value > self._eta:
+            return self._accept(trial, Assessment(by_value, True, True))
+        if abs(by_gradient - 1.0) > 0.5:
+            return Assessment(by_value, False, True)
+        self._is_noisy |= rejections >= PATIENCE
+        return self._accept(trial, Assessment(by_gradient, True, False))
 
-    def _is_resolved(self, actual: float, point: Point, trial: Point, step: Step, rejections: int) -> bool:
-        """Whether the difference of the values is to be believed."""
-        size = max(abs(point.value), abs(trial.value))
-        if abs(actual) <= ROUNDING * self._eps * size:
-            return False
-        doubtful = self._eps ** (2.0 / 3.0) * size
-        if self._cancels or rejections >= PATIENCE:
-            doubtful = max(doubtful, ROUNDING * self._eps * self._largest)
-        return self._is_enough(actual, step) or max(abs(actual), step.predicted) > doubtful
+    def _accept(self, trial: Point, assessment: Assessment) -> Assessment:
+        """Remember the size of accepted values."""
+        if assessment.accepted:
+            self._largest = max(self._largest, abs(trial.value))
+        return assessment
 
-    def _is_enough(self, actual: float, step: Step) -> bool:
-        """Sufficient decrease."""
-        return actual > self._eta * step.predicted
+    def _is_doubtful(self, point: Point, trial: Point, step: Step, rejections: int) -> bool:
+        """Whether both reductions are so small that the values may be noise."""
+        size = max(abs(point.value - trial.value), step.predicted)
+        if size <= self._eps ** (2.0 / 3.0) * max(abs(point.value), abs(trial.value)):
+            return True
+        return (self._is_noisy or rejections >= PATIENCE) and size <= math.sqrt(self._eps) * self._largest
 
 
 def next_radius(radius: float, step: Step, assessment: Assessment, max_radius: float) -> float:
     """Shrink after a poor ratio, grow after a good one that the radius held back.
 
-    A rejection shrinks to the largest power of two within ``t |s|``, a place at which :class:`~hessian.optimize.krylov.Path` is cut
-    exactly. ``t = 5 / (2 - ratio)``, kept within [0.1, 0.75], and 1/4 where there is no ratio. (The parabola through the value and slope
-    at the point and the value at the trial has its minimum at a fifth of that, for an s that minimises the model.) So a trial that missed
-    wildly is shortened at once, and any other by little, because a shorter step costs no product: shrinking by the parabola itself spent
-    8 % more products on Rosenbrock chains and 30 % more on the digits network.
+    A rejection shrinks to the largest power of two within ``t |s|``, a place at which
+    :class:`~hessian.optimize.krylov.Path` is cut exactly. ``t = 5 / (2 - ratio)``, kept within [0.1, 0.75], and 1/4
+    where there is no ratio. (The parabola through the value and slope at the point and the value at the trial has its
+    minimum at a fifth of that, for an s that minimises the model.) So a trial that missed wildly is shortened at once,
+    and any other by little, because a shorter step costs no product: shrinking by the parabola itself spent 8 % more
+    products on Rosenbrock chains and 30 % more on a small network.
     """
     if not assessment.accepted:
         fraction = 0.25 if math.isnan(assessment.ratio) else 5.0 / (2.0 - min(assessment.ratio, 0.0))

@@ -1,7 +1,7 @@
-"""Krylov methods on Hessian-vector products: the Steihaug-Toint path of a trust-region model, and Lanczos for its smallest eigenvalue.
+"""Krylov methods on Hessian-vector products: the Steihaug-Toint path of a model, Lanczos for its lowest eigenvalue.
 
-The model is ``m(s) = g.s + 1/2 s.B s``. Nothing here spends a product on what is known: the value of the model follows from the conjugate
-gradient recurrences, and a smaller radius from the path that is already there.
+The model is ``m(s) = g.s + 1/2 s.B s``. Nothing here spends a product on what is known: the value of the model follows
+from the conjugate gradient recurrences, and a smaller radius from the path that is already there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Product = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step a model proposes: ``predicted`` is ``-m(s)``, ``on_boundary`` tells that a larger radius would have given a longer one."""
+    """A proposed step: ``predicted`` is ``-m(s)``; ``on_boundary`` if a larger radius would have given a longer one."""
 
     vector: np.ndarray
     norm: float
@@ -46,11 +46,11 @@ class Segment:
     curvature: float
 
     def cut(self, radius: float) -> tuple[np.ndarray, float, bool]:
-        """Point of the segment farthest along it within the radius, the model there, and whether the radius cut it short."""
+        """Farthest point of the segment within the radius, the model there, and whether the radius cut it short."""
         t, is_cut = self.length, False
         if self.end_norm > radius:
             t, is_cut = min(self.length, boundary_root(self.start, self.direction, radius)), True
-        # t (slope + t curvature / 2) rather than t slope + t^2 curvature / 2: no overflow of t^2 on a nearly flat segment.
+        # In this order t^2 does not overflow on a nearly flat segment.
         return self.start + t * self.direction, self.value + t * (self.slope + 0.5 * t * self.curvature), is_cut
 
 
@@ -67,19 +67,21 @@ def boundary_root(start: np.ndarray, direction: np.ndarray, radius: float) -> fl
 
 
 class Path:
-    """The curve of CG iterates from the origin, as far as it was computed, to be cut at any radius up to the one it was computed for.
+    """The curve of CG iterates from the origin, to be cut at any radius up to the one it was computed for.
 
-    The norms of the iterates increase (Steihaug 1983, theorem 2.1), and the iterates do not depend on the radius: only the place where the
-    curve is left does. A rejected step is therefore shortened without a product. To keep that cheap in memory, only those segments are
-    stored in which the norm passes a power of two, and the last: two vectors per octave. The radius rule shrinks to powers of two for this
-    reason, and cutting there is exact. At another radius the path is left at the end of a stored segment, somewhat early.
+    The norms of the iterates increase (Steihaug 1983), and the iterates do not depend on the radius: only
+    the place where the curve is left does. A rejected step is therefore shortened without a product. To keep that cheap
+    in memory, only those segments are stored in which the norm passes a power of two, and the last: two vectors per
+    octave. The radius rule shrinks to powers of two for this reason, and cutting there is exact. At another radius the
+    path is left at the end of a stored segment, somewhat early.
 
     Attributes
     ----------
     products : int
         Hessian-vector products spent.
     status : str
-        How the path ended: ``converged``, ``boundary``, ``negative-curvature``, ``cg-limit``, ``not-finite`` or ``escape``.
+        How the path ended: ``converged``, ``boundary``, ``negative-curvature``, ``cg-limit``, ``not-finite`` or
+        ``escape``.
     """
 
     def __init__(self, segments: list[Segment], status: str, products: int, scale: float = 1.0) -> None:
@@ -106,7 +108,9 @@ class Path:
 
 
 def steihaug_toint(product: Product, gradient: np.ndarray, radius: float, tolerance: float, max_products: int) -> Path:
-    """Run conjugate gradients on ``B s = -g`` until the residual is small, the radius is crossed or the curvature is not positive.
+    """Run conjugate gradients on ``B s = -g`` within a radius, or along the first negative curvature.
+
+    It stops when the residual is small, the path crosses the radius, or the curvature is not positive.
 
     Parameters
     ----------
@@ -128,9 +132,10 @@ def steihaug_toint(product: Product, gradient: np.ndarray, radius: float, tolera
 
     Notes
     -----
-    Cost: one product and a few vector operations per iteration. With the residual ``r = g + B s`` at hand the model is known from scalars,
-    ``m(s + a d) = m(s) - a r.r + a^2/2 d.Bd`` (r.d = -r.r): every segment decreases it, so the sum does not cancel. A product that is not
-    finite ends the path where it is; at the very first one, the gradient alone is followed (a linear model).
+    Cost: one product and a few vector operations per iteration. With the residual ``r = g + B s`` at hand the model is
+    known from scalars, ``m(s + a d) = m(s) - a r.r + a^2/2 d.Bd`` (r.d = -r.r): every segment decreases it, so the sum
+    does not cancel. A product that is not finite ends the path where it is; at the very first one, the gradient alone
+    is followed (a linear model).
 
     The model is divided by ``|g|``, which changes no iterate and keeps ``r.r`` from overflow and underflow.
 
@@ -196,7 +201,7 @@ def _octave(length: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LowestEigenpair:
-    """Approximate smallest eigenvalue and its vector, the largest magnitude of an eigenvalue seen, and whether the sign is settled."""
+    """Approximate smallest eigenvalue and its vector, the largest magnitude seen, and whether the sign is settled."""
 
     value: float
     vector: np.ndarray
@@ -219,17 +224,19 @@ def lanczos_lowest(product: Product, start: np.ndarray, max_products: int) -> Lo
     Returns
     -------
     LowestEigenpair
-        ``value`` is a Rayleigh quotient, so it bounds the smallest eigenvalue from above: a negative one *proves* negative curvature.
+        ``value`` is a Rayleigh quotient, so it bounds the smallest eigenvalue from above: a negative one *proves*
+        negative curvature.
 
     Notes
     -----
-    Stops early when the value is negative to one digit, or when it is positive with a residual below ``0.01 value / sqrt(n)``. The latter
-    leaves little room for a missed eigenvalue <= 0: the Ritz vector y meets its eigenvector u in ``|u.y| <= residual / value``, the start
-    in about ``1 / sqrt(n)`` if it is random, and the Lanczos polynomial grows towards u. ``is_certain`` records that (or that the Krylov
-    space is exhausted).
+    Stops early, with ``is_certain``, when the Krylov space is exhausted, when the value is negative to one digit, or
+    when it is positive with a residual below ``0.01 value / sqrt(n)``. The last is a probable inference, not a proof:
+    an eigenvector u of a missed eigenvalue <= 0 would meet the Ritz vector y in ``|u.y| <= residual / value`` at most,
+    but it meets a random start in about ``1 / sqrt(n)``, and the Lanczos polynomial grows towards it.
 
-    Cost: one product per step, and k^2 n flops for k steps to keep the basis orthogonal (twice is enough: classical Gram-Schmidt is run
-    twice per vector), which is what makes the residual estimate ``beta |last component|`` hold in floating point.
+    Cost: one product per step, and k^2 n flops for k steps to keep the basis orthogonal (twice is enough: classical
+    Gram-Schmidt is run twice per vector), which is what makes the residual estimate ``beta |last component|`` hold in
+    floating point.
 
     References
     ----------

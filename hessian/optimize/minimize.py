@@ -21,18 +21,19 @@ from hessian.optimize.trust_region import Method, Observer, TrustRegion
 
 METHODS = ("truncated-newton", "newton")
 DENSE_LIMIT = 32
-"""Up to this many variables ``method=None`` takes the dense method. Measured on Rosenbrock chains and logistic regressions of 1e3 to 2e4
-rows: up to here it takes 0.1 to 1.6 times the time of truncated Newton, most where the Hessian is ill-conditioned and ten times less work;
-at 64 variables and 2e4 rows it takes 3 times as long."""
+"""Up to this many variables ``method=None`` takes the dense method. Measured on Rosenbrock chains and logistic
+regressions of 1e3 to 2e4 rows: up to here it takes 0.1 to 1.6 times the time of truncated Newton, most where the
+Hessian is ill-conditioned and ten times less work; at 64 variables and 2e4 rows it takes 3 times as long."""
 
+_SUPPLIED = "Derivatives come from the engine"
+_UNCONSTRAINED = "The methods here are unconstrained"
+_ELSEWHERE = "use scipy.optimize.minimize with jac=hessian.grad(fun)"
 _UNSUPPORTED = {
-    "jac": "The gradient comes from the engine. Leave jac out; if fun returns (value, gradient), let it return the value only",
-    "hess": "Second derivatives come from the engine. Leave hess out",
-    "hessp": "Hessian-vector products come from the engine. Leave hessp out",
-    "bounds": "The methods here are unconstrained. Substitute variables, e.g. x = np.exp(u) for x > 0, or use scipy.optimize.minimize "
-    "with jac=hessian.grad(fun)",
-    "constraints": "The methods here are unconstrained. Eliminate or penalise the constraints, or use scipy.optimize.minimize with "
-    "jac=hessian.grad(fun)",
+    "jac": (_SUPPLIED, "Leave jac out; if fun returns (value, gradient), let it return the value only"),
+    "hess": (_SUPPLIED, "Leave hess out"),
+    "hessp": (_SUPPLIED, "Leave hessp out"),
+    "bounds": (_UNCONSTRAINED, f"Substitute variables, e.g. x = np.exp(u) for x > 0, or {_ELSEWHERE}"),
+    "constraints": (_UNCONSTRAINED, f"Eliminate or penalise the constraints, or {_ELSEWHERE}"),
 }
 
 
@@ -54,8 +55,8 @@ def minimize(
     fun : callable
         ``fun(x, *args) -> scalar``, ordinary NumPy.
     x0 : array_like, or dict, list or tuple of arrays
-        Start. ``fun`` receives, and ``res.x`` has, its structure. Integers are converted to float64 and a list of numbers to an array, as
-        SciPy does; float32 is kept. Never modified.
+        Start. ``fun`` receives, and ``res.x`` has, its structure. Integers are converted to float64 and a list of
+        numbers to an array, as SciPy does; float32 is kept. Never modified.
     args : tuple
         Further arguments of ``fun``; anything else than a tuple counts as one argument.
     method : {"truncated-newton", "newton"}, optional
@@ -66,8 +67,9 @@ def minimize(
         Stands for ``options["gtol"]`` where that is not given.
     callback : callable, optional
         Called after every iteration, accepted or not. With a single parameter named ``intermediate_result`` it gets an
-        :class:`OptimizeResult` with ``x, fun, jac, gradient_norm, nit``, the counters and the fields of :class:`IterationRecord`, otherwise
-        the current x. Returning True or raising StopIteration ends the run with ``Status.CALLBACK``.
+        :class:`OptimizeResult` with ``x, fun, jac, gradient_norm, nit``, the counters and the fields of
+        :class:`IterationRecord`, otherwise the current x. Returning True or raising StopIteration ends the run with
+        ``Status.CALLBACK``.
     options : dict, optional
         gtol : float
             Stop when the 2-norm of the gradient is at most this; default 1e-6, and 1e-3 in float32.
@@ -78,8 +80,8 @@ def minimize(
         max_cg : int
             Most products per step; default 2 n + 10.
         initial_radius, max_radius : float
-            Trust-region radius in the 2-norm. By default the first step is as long as its model makes it (if the model has no minimum:
-            as long as x0, at least 1), and the radius is not bounded.
+            Trust-region radius in the 2-norm. By default the first step is as long as its model makes it (a tenth of
+            the length of x0, at least 0.1, if the model has no minimum), and the radius is not bounded.
         eta : float
             Least ratio of actual to predicted reduction at which a step is accepted; default 1e-4.
         check_curvature : bool
@@ -87,7 +89,8 @@ def minimize(
         seed : int
             Of the Lanczos start vector used for that; default 0.
         progress : bool
-            Show a progress bar on the standard error stream (needs tqdm); default False. SciPy's name ``disp`` means the same.
+            Show a progress bar on the standard error stream (needs tqdm); default False. SciPy's name ``disp`` means
+            the same.
 
     Returns
     -------
@@ -109,9 +112,10 @@ def minimize(
 
     Notes
     -----
-    Cost: one recording of ``fun`` per trial, one reverse sweep per accepted step, one tangent sweep per CG iteration, or one dense Hessian
-    and one eigendecomposition per accepted step. Exceptions raised by ``fun`` or the callback, KeyboardInterrupt included, pass through.
-    ``nhev`` counts Hessians, not products, which SciPy adds to it: those are ``n_hvp``.
+    Cost: one recording of ``fun`` per trial, one reverse sweep per accepted step, one tangent sweep per CG iteration,
+    or one dense Hessian and one eigendecomposition per accepted step. Exceptions raised by ``fun`` or the callback,
+    KeyboardInterrupt included, pass through. ``nhev`` counts Hessians, not products, which SciPy adds to it: those are
+    ``n_hvp``.
 
     References
     ----------
@@ -132,24 +136,21 @@ def minimize(
     solver = _method(method, objective.size, parsed)
     with _Progress(parsed) as progress:
         observe = _observer(callback, objective, progress)
-        return TrustRegion(objective, objective.start(), solver, parsed, observe).run()
+        return TrustRegion(objective, solver, parsed, observe).run()
 
 
 def _reject(unsupported: Mapping[str, Any]) -> None:
     """Explain arguments of SciPy's that do not apply here; ``None`` means not given, as there."""
     for name, item in unsupported.items():
-        if name in _UNSUPPORTED:
-            if item is not None:
-                raise OptionError(
-                    message("minimize", f"the argument {name} is not supported", *_UNSUPPORTED[name].split(". ", 1))
-                )
-        elif name in option_names():
+        if name in _UNSUPPORTED and item is not None:
+            why, fix = _UNSUPPORTED[name]
+            raise OptionError(message("minimize", f"the argument {name} is not supported", why, fix))
+        if name in option_names():
             fix = f"Pass options={{{name!r}: {item!r}}}"
             raise OptionError(message("minimize", f"{name} is an option, not an argument", fix=fix))
-        else:
-            raise OptionError(
-                message("minimize", f"there is no argument {name!r}", fix="See help(hessian.optimize.minimize)")
-            )
+        if name not in _UNSUPPORTED:
+            fix = "See help(hessian.optimize.minimize)"
+            raise OptionError(message("minimize", f"there is no argument {name!r}", fix=fix))
 
 
 def _method(name: str | None, size: int, options: Options) -> Method:
@@ -164,20 +165,15 @@ def _method(name: str | None, size: int, options: Options) -> Method:
     near = difflib.get_close_matches(known, METHODS, n=1, cutoff=0.0)[0]
     if known in ("newton-cg", "trust-ncg", "trust-krylov", "trust-exact", "dogleg"):
         near = "newton" if known in ("trust-exact", "dogleg") else "truncated-newton"
-    choices = " or ".join(repr(choice) for choice in METHODS)
-    raise OptionError(
-        message("minimize", f"method {name!r} does not exist here, only {choices}", fix=f"Use method={near!r}")
-    )
+    what = f"method {name!r} does not exist here, only {' or '.join(map(repr, METHODS))}"
+    raise OptionError(message("minimize", what, fix=f"Use method={near!r}"))
 
 
 def _observer(callback: Callable[..., Any] | None, objective: Objective, progress: _Progress) -> Observer:
     """Adapt the user's callback, by SciPy's convention, and the progress bar to the loop."""
     if callback is not None and not callable(callback):
-        raise OptionError(
-            message(
-                "minimize", f"callback is {callback!r}, which cannot be called", fix="Pass a function or leave it out"
-            )
-        )
+        what = f"callback is {callback!r}, which cannot be called"
+        raise OptionError(message("minimize", what, fix="Pass a function or leave it out"))
     takes_state = callback is not None and _parameters(callback) == {"intermediate_result"}
 
     def observe(record: IterationRecord, point: Point) -> bool:
@@ -197,10 +193,10 @@ def _observer(callback: Callable[..., Any] | None, objective: Objective, progres
 
 
 def _parameters(callback: Callable[..., Any]) -> set[str]:
-    """Names of a callable's parameters; none for builtins that do not tell."""
+    """Names of a callable's parameters; none for those that do not tell."""
     try:
         return set(inspect.signature(callback).parameters)
-    except ValueError:
+    except (TypeError, ValueError):
         return set()
 
 

@@ -1,4 +1,4 @@
-"""Dense Newton's method in a trust region: the exact minimiser of the quadratic model, from one eigendecomposition per point."""
+"""Dense Newton's method in a trust region: exact minimisers of the model from one eigendecomposition per point."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from hessian.optimize.vectors import norm
 class EigenModel:
     """The model ``g.s + 1/2 s.H s`` in the eigenbasis of H, minimised exactly within any radius for O(n^2).
 
-    With ``H = Q diag(l) Q^T`` and ``c = Q^T g``, the minimiser is ``s = Q y``, ``y_i = -c_i / (l_i + mu)``, where ``mu >= max(0, -l_1)``
-    is zero or such that ``|s|`` is the radius (Moré and Sorensen 1983). The unknown here is ``sigma = mu + l_1``, with the gaps
-    ``l_i - l_1`` exact zeros where they should be: nothing cancels near the pole, so the nearly hard case needs no tolerance. The hard
-    case (``c_1 = 0`` and a step that stays short of the radius) adds the eigenvector of ``l_1``; it includes g = 0, i.e. a saddle.
+    With ``H = Q diag(l) Q^T`` and ``c = Q^T g``, the minimiser is ``s = Q y``, ``y_i = -c_i / (l_i + mu)``. The
+    multiplier ``mu >= max(0, -l_1)`` is zero, or such that ``|s|`` is the radius (Moré and Sorensen 1983). The unknown
+    here is ``sigma = mu + l_1``, with gaps ``l_i - l_1`` that are exact zeros where they should be: nothing cancels
+    near the pole, so the nearly hard case needs no tolerance. The hard case (``c_1 = 0`` and a step that stays short of
+    the radius) adds the eigenvector of ``l_1``; it includes g = 0, a saddle.
 
-    Directions in which both H and g are zero to rounding are left alone, which makes a singular but consistent system (a rank-deficient
-    least-squares problem) give its shortest solution.
+    Directions in which both H and g are zero to rounding are left alone, which makes a singular but consistent system
+    (a rank-deficient least-squares problem) give its shortest solution.
 
-    Eigenvalues are preferred over a modified Cholesky factorisation because the method is for small n, where the constant does not
-    matter, and they answer everything at once: shorter steps after a rejection, negative curvature, the second-order condition.
+    Eigenvalues are preferred over a modified Cholesky factorisation because the method is for small n, where the
+    constant does not matter, and they answer everything at once: shorter steps after a rejection, negative curvature,
+    the second-order condition.
     """
 
     products = 0
@@ -34,8 +36,8 @@ class EigenModel:
         eps = float(np.finfo(gradient.dtype).eps)
         self._dtype = gradient.dtype
         self.is_finite = bool(np.all(np.isfinite(hessian)))
-        # A Hessian that is not finite leaves a linear model. Symmetrised, because eigh would read one triangle with its rounding errors;
-        # in float64, because at this size the arithmetic is free.
+        # A Hessian that is not finite leaves a linear model. Symmetrised, because eigh would read one triangle with its
+        # rounding errors; in float64, because at this size the arithmetic is free.
         symmetric = 0.5 * (hessian + hessian.T).astype(np.float64) if self.is_finite else np.zeros(hessian.shape)
         self.values, self._vectors = scipy.linalg.eigh(symmetric, driver="evd")
         self._c = self._vectors.T @ gradient
@@ -66,7 +68,7 @@ class EigenModel:
         y = self._at(0.0)
         missing = radius * radius - float(y @ y) if np.all(np.isfinite(y)) else -1.0
         if missing >= 0.0:
-            # Hard case: any multiple of the lowest eigenvector keeps (H + mu I) s = -g; take the one that reaches the radius.
+            # Hard case: (H + mu I) s = -g leaves the lowest eigenvector free; take as much of it as reaches the radius.
             y[int(np.argmin(self._levels))] += math.sqrt(missing)
             return self._finish(y, -self._lowest, "negative-curvature")
         sigma = self._solve(radius, floor)
@@ -83,8 +85,8 @@ class EigenModel:
     def _solve(self, radius: float, floor: float) -> float:
         """Find the shift at which the step has the length of the radius.
 
-        Newton's method on ``1 / radius - 1 / |y(sigma)|``, which is nearly linear, within the bracket given by the lowest eigenspace
-        alone and by all of c at the lowest eigenvalue.
+        Newton's method on ``1 / radius - 1 / |y(sigma)|``, which is nearly linear, within the bracket given by the
+        lowest eigenspace alone and by all of c at the lowest eigenvalue.
         """
         low = max(norm(self._c[self._gaps == 0.0]) / radius, floor)
         high = norm(self._c) / radius

@@ -17,7 +17,7 @@ from hessian.optimize.vectors import norm
 
 @dataclass(slots=True)
 class Counters:
-    """Evaluations so far, each kind on its own: a product, a Hessian and a factorisation cost too differently to be added."""
+    """Evaluations so far, each kind on its own: their costs differ too much to be added."""
 
     n_value: int = 0
     n_grad: int = 0
@@ -30,7 +30,7 @@ COUNTER_NAMES = tuple(field.name for field in fields(Counters))
 
 
 class Point:
-    """The objective recorded at one point: the value is there, the gradient and products come when asked for and are counted."""
+    """The objective recorded at one point: the value is there, derivatives come when asked for and are counted."""
 
     __slots__ = ("_gradient", "_gradient_norm", "_operator", "counters", "value", "x")
 
@@ -47,7 +47,8 @@ class Point:
     def gradient(self) -> np.ndarray:
         """Gradient as a vector; one reverse sweep the first time."""
         if self._gradient is None:
-            self._gradient = np.asarray(self._operator.gradient)
+            with _quiet():
+                self._gradient = np.asarray(self._operator.gradient)
             self.counters.n_grad += 1
         return self._gradient
 
@@ -61,18 +62,21 @@ class Point:
     def product(self, v: np.ndarray) -> np.ndarray:
         """Hessian-vector product; one tangent sweep."""
         self.counters.n_hvp += 1
-        return np.asarray(self._operator @ v)
+        with _quiet():
+            return np.asarray(self._operator @ v)
 
     def dense(self) -> np.ndarray:
         """Hessian as a matrix."""
         self.counters.n_hess += 1
-        return np.asarray(self._operator.to_dense())
+        with _quiet():
+            return np.asarray(self._operator.to_dense())
 
 
 class Objective:
     """``fun(x, *args)`` with the structure of x0 taken off: solvers see vectors, ``fun`` sees what the caller wrote.
 
-    Only the points a solver holds stay in memory: a :class:`Point` owns its recording, and nothing here remembers the previous one.
+    Only the points a solver holds stay in memory: a :class:`Point` owns its recording, and nothing here remembers the
+    previous one.
     """
 
     def __init__(self, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...]) -> None:
@@ -117,14 +121,9 @@ class Objective:
         return point
 
     def trial(self, vector: np.ndarray) -> Point:
-        """Evaluate where a model led; NaN and infinity are allowed, and cost no warning because the solver acts on them."""
+        """Evaluate where a model led; a value that is not finite is allowed there."""
         with _quiet():
             return self._at(vector)
-
-    def trial_gradient(self, point: Point) -> np.ndarray:
-        """Gradient at a trial point, under the same silence."""
-        with _quiet():
-            return point.gradient
 
     def _at(self, vector: np.ndarray) -> Point:
         """Record the objective at a vector."""
@@ -132,12 +131,17 @@ class Objective:
 
 
 def _quiet() -> np.errstate:
-    """Silence NumPy's floating-point warnings, leaving alone what the user set to raise, call or log."""
-    return np.errstate(**{kind: "ignore" for kind, action in np.geterr().items() if action == "warn"})  # type: ignore[arg-type]
+    """Silence NumPy's floating-point warnings, leaving alone what the user set to raise, call or log.
+
+    Leaving the domain is expected of trials and acted upon, so a warning would be a false alarm. The start is not
+    silenced.
+    """
+    quiet: Any = {kind: "ignore" for kind, action in np.geterr().items() if action == "warn"}
+    return np.errstate(**quiet)
 
 
 def _floating(leaf: Any) -> np.ndarray:
-    """Convert integers and lists of numbers to float64 arrays, as SciPy does; keep float32 and float64, refuse the rest."""
+    """Convert integers and lists of numbers to float64 arrays, as SciPy does; keep floats, refuse the rest."""
     array = np.asarray(leaf)
     if array.dtype.kind in "biu":
         return array.astype(np.float64)

@@ -10,7 +10,7 @@ import numpy as np
 from hessian.optimize.globalize import Model
 
 ROUNDING = 100.0
-"""Eigenvalues below this many units of rounding, relative to the largest, count as zero: products and eigensolvers err by a few."""
+"""Eigenvalues below this many units of rounding of the largest count as zero."""
 
 
 class Definiteness(enum.Enum):
@@ -34,7 +34,8 @@ class Curvature:
 def judge(smallest: float, scale: float, dtype: np.dtype, is_certain: bool) -> Definiteness:
     """Grade a smallest eigenvalue against the rounding error of a Hessian whose largest magnitude is ``scale``.
 
-    A negative value is proof by itself, being a Rayleigh quotient; a value that is not ``is_certain`` proves nothing else.
+    A negative value is proof by itself, being a Rayleigh quotient; a value that is not ``is_certain`` proves nothing
+    else.
     """
     threshold = ROUNDING * float(np.finfo(dtype).eps) * scale
     if smallest < -threshold:

@@ -20,7 +20,7 @@ DEFAULT_GTOL = {"float32": 1e-3}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What ``options`` of :func:`hessian.optimize.minimize` may contain, with defaults; its docstring says what each means."""
+    """What ``options`` of :func:`hessian.optimize.minimize` may contain, with defaults; see there for meanings."""
 
     gtol: float = 1e-6
     maxiter: int = 1000
@@ -51,7 +51,9 @@ _RANGES: dict[str, tuple[str, Any]] = {
 
 
 def parse_options(options: Mapping[str, Any] | None, tol: float | None, dtype: np.dtype[Any]) -> Options:
-    """Check user options and fill in the defaults; ``None`` stands for the default, ``tol`` for gtol where that is not given.
+    """Check user options and fill in the defaults.
+
+    ``None`` stands for the default, and ``tol`` for gtol where that is not given.
 
     Raises
     ------

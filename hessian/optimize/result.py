@@ -18,10 +18,10 @@ from hessian.errors import ConvergenceError, message
 
 
 class Status(enum.IntEnum):
-    """Why a solver stopped; ``advice`` says what that means and what to try, ``success`` whether what was asked for was reached.
+    """Why a solver stopped: ``advice`` says what that means and what to try, ``success`` whether gtol was reached.
 
-    The first four are the honest grades of a small gradient. Only ``CONVERGED`` says "strict local minimum"; the others say exactly how
-    much of the second-order condition is known.
+    The first four are the honest grades of a small gradient. Only ``CONVERGED`` says "strict local minimum"; the others
+    say exactly how much of the second-order condition is known.
     """
 
     success: bool
@@ -43,20 +43,21 @@ class Status(enum.IntEnum):
     CONVERGED_SEMIDEFINITE = (
         1,
         True,
-        "The gradient is at most gtol and the smallest eigenvalue of the Hessian is zero to rounding: there is no direction of negative "
-        "curvature, but second derivatives alone cannot tell a minimum from a flat direction. If the objective has redundant parameters, "
-        "fix some of them or add a small quadratic penalty.",
+        "The gradient is at most gtol and the smallest eigenvalue of the Hessian is zero to rounding: there is no "
+        "negative curvature, but second derivatives alone cannot tell a minimum from a flat direction. If the "
+        "objective has redundant parameters, fix some of them or add a small quadratic penalty.",
     )
     CONVERGED_UNDECIDED = (
         2,
         True,
         "The gradient is at most gtol and no negative curvature was found, but a few Lanczos steps cannot rule it out. "
-        'To decide, look at HessianOperator(fun, res.x, *args).eigsh(1, which="SA"), or use method="newton" if n allows.',
+        'To decide, look at HessianOperator(fun, res.x, *args).eigsh(1, which="SA"), or use method="newton" if there '
+        "are few variables.",
     )
     CONVERGED_UNCHECKED = (
         3,
         True,
-        "The gradient is at most gtol; the curvature was not looked at (check_curvature=False), so this may be a saddle point.",
+        "The gradient is at most gtol; the curvature was not looked at (check_curvature=False): this may be a saddle.",
     )
     MAX_ITERATIONS = (
         4,
@@ -73,26 +74,28 @@ class Status(enum.IntEnum):
     PRECISION = (
         6,
         False,
-        "Floating point is the limit: the decrease still predicted is below the rounding error of the objective, and the gradient does "
-        "not shrink further either. res.x is as good as this precision gives; ask for a larger gtol, subtract large constants from the "
-        "objective, or use float64.",
+        "Floating point is the limit: the decrease still predicted is below the rounding error of the objective, and "
+        "the gradient does not shrink further either. res.x is about as good as this precision gives; ask for a larger "
+        "gtol, subtract large constants from the objective, or use float64.",
     )
     STALLED = (
         7,
         False,
-        "No step down to rounding length is accepted although the model predicts a decrease: the objective is not smooth there (a kink, "
-        "a jump, the edge of its domain) or a derivative is wrong. Run hessian.check_derivatives(fun, res.x, *args).",
+        "Steps down to rounding length bring nothing although the gradient is not small: the objective is not smooth "
+        "there (a kink, a jump, the edge of its domain), or a derivative is wrong. "
+        "Run hessian.check_derivatives(fun, res.x, *args).",
     )
     UNBOUNDED = (
         8,
         False,
-        "The objective seems unbounded below: it keeps falling as x grows. Check its sign, or add a term that bounds it.",
+        "The objective seems unbounded below: it keeps falling. Check its sign, or add a term that bounds it.",
     )
     NEGATIVE_CURVATURE = (
         9,
         False,
-        "The gradient is at most gtol, but the Hessian has a negative eigenvalue and no step along its vector lowers the objective: not a "
-        "minimum, though so nearly flat that rounding hides the descent, or not smooth. Lower gtol, or use float64.",
+        "The gradient is at most gtol, but the Hessian has a negative eigenvalue and no step along its vector lowers "
+        "the objective: no minimum, but so flat that rounding hides the descent, or not smooth. Use float64, or "
+        "rescale the flat variables.",
     )
     CALLBACK = (10, False, "The callback asked to stop, by returning True or raising StopIteration.")
 
@@ -101,9 +104,10 @@ class Status(enum.IntEnum):
 class IterationRecord:
     """One row of ``res.history``; row 0 describes the start.
 
-    ``value`` and ``gradient_norm`` belong to the point kept at the end of the iteration, ``radius`` is the one the step was computed with,
-    ``ratio`` the actual over the predicted reduction (``nan`` where there is none). ``cg_iterations`` counts the products spent on this
-    step: 0 when a rejected step was shortened along the path already computed. The ``n_*`` counters and ``seconds`` accumulate.
+    ``value`` and ``gradient_norm`` belong to the point kept at the end of the iteration, ``radius`` is the one the step
+    was computed with, ``ratio`` the actual over the predicted reduction (``nan`` where there is none).
+    ``cg_iterations`` counts the products spent on this step: 0 when a rejected step was shortened along the path
+    already computed. The ``n_*`` counters and ``seconds`` accumulate.
     """
 
     iteration: int
@@ -222,7 +226,8 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
     nit, nfev, njev, nhev : int
         Iterations, and evaluations of the objective, gradient and (dense) Hessian, as SciPy names them.
     n_value, n_grad, n_hvp, n_hess, n_factor : int
-        Evaluations of the objective and gradient, Hessian-vector products, dense Hessians, factorisations. Never added together.
+        Evaluations of the objective and gradient, Hessian-vector products, dense Hessians, factorisations. Never added
+        together.
     history : list of IterationRecord
         One record per iteration, the start first.
     method : str
@@ -230,9 +235,9 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
     """
 
     def raise_if_failed(self) -> OptimizeResult:
-        """Raise :class:`~hessian.errors.ConvergenceError` with the advice of the status unless ``success``; return the result otherwise."""
+        """Raise :class:`~hessian.errors.ConvergenceError` with the message unless ``success``; return the result."""
         if not self.success:
-            what = f"stopped after {self.nit} iterations with status {self.status.name}, gradient 2-norm {self.gradient_norm:.3g}"
+            what = f"stopped after {self.nit} iterations with status {self.status.name}"
             raise ConvergenceError(message("minimize", what, self.message))
         return self
 

@@ -1,4 +1,4 @@
-"""Truncated Newton: a trust region around the Newton direction, found by conjugate gradients on Hessian-vector products."""
+"""Truncated Newton: trust-region steps by conjugate gradients on Hessian-vector products."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ LANCZOS_STEPS = 40
 class TruncatedNewton:
     """Builds a :class:`~hessian.optimize.krylov.Path` at every accepted point.
 
-    The linear system is solved no better than it pays (Dembo and Steihaug 1983): up to ``|g + H s| <= eta |g|`` with the forcing term
-    ``eta = min(1/2, sqrt(|g| / max |g|))``, the largest gradient met so far below the root. Convergence is superlinear (order 3/2), and
-    unlike SciPy's ``sqrt(|g|)`` the term does not change when the objective is multiplied by a constant. A residual below gtol / 2 is never
-    asked for: the next gradient would be small enough anyway.
+    The linear system is solved no better than it pays (Dembo and Steihaug 1983): up to ``|g + H s| <= eta |g|`` with
+    the forcing term ``eta = min(1/2, sqrt(|g| / max |g|))``, the largest gradient met so far below the root.
+    Convergence is superlinear (order 3/2), and unlike SciPy's ``sqrt(|g|)`` the term does not change when the objective
+    is multiplied by a constant. A residual below gtol / 2 is never asked for: the next gradient would be small enough
+    anyway.
     """
 
     name = "truncated-newton"

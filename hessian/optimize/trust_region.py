@@ -18,7 +18,7 @@ from hessian.optimize.result import IterationRecord, OptimizeResult, Status
 from hessian.optimize.vectors import norm
 
 UNRESOLVED_LIMIT = 5
-"""Iterations in a row that the values do not resolve and that do not halve the gradient, before precision is called the limit."""
+"""Iterations in a row that the values do not resolve and that do not halve the gradient, before the run ends."""
 UNBOUNDED = 1e20
 """Fall of the objective, relative to max(1, |start|), at which it is called unbounded."""
 
@@ -30,7 +30,7 @@ _CONVERGED = {
 
 
 class Method(Protocol):
-    """What a method adds to the loop: which model at a point, and how to look at the curvature where the gradient is small."""
+    """What a method adds to the loop: the model at a point, and a look at the curvature where the gradient is small."""
 
     name: str
 
@@ -51,19 +51,19 @@ Observer = Callable[[IterationRecord, Point], bool]
 class TrustRegion:
     """Minimise by trust-region steps of a method; one instance is one run.
 
-    A rejected step keeps the point, its gradient and its model, and only leaves the model at a smaller radius: the cost is one evaluation
-    of the objective. A point with a small gradient and negative curvature gets a model that leads along it, and the run goes on.
+    A rejected step keeps the point, its gradient and its model, and only leaves the model at a smaller radius: the cost
+    is one evaluation of the objective. A point with a small gradient and negative curvature gets a model that leads
+    along it, and the run goes on.
     """
 
-    def __init__(
-        self, objective: Objective, start: Point, method: Method, options: Options, observer: Observer
-    ) -> None:
+    def __init__(self, objective: Objective, method: Method, options: Options, observer: Observer) -> None:
+        self._began = time.perf_counter()
         self._objective = objective
         self._method = method
         self._options = options
         self._observer = observer
-        self._judge = Judge(objective, options.eta, start)
-        self._point = start
+        self._point = start = objective.start()
+        self._judge = Judge(start, options.eta)
         self._floor = -UNBOUNDED * max(1.0, abs(start.value))
         self._model: Model | None = None
         self._radius = options.initial_radius if options.initial_radius is not None else math.inf
@@ -73,7 +73,6 @@ class TrustRegion:
         self._best_norm = start.gradient_norm
         self._largest_norm = start.gradient_norm
         self._ended: Status | None = None
-        self._began = time.perf_counter()
         self._history: list[IterationRecord] = []
 
     def run(self) -> OptimizeResult:
@@ -108,8 +107,10 @@ class TrustRegion:
             return Status.CONVERGED_UNCHECKED
         curvature = self._method.curvature(self._point)
         self._smallest = curvature.smallest
-        self._model = curvature.escape
-        return None if curvature.escape is not None else _CONVERGED[curvature.definiteness]
+        if curvature.escape is None:
+            return _CONVERGED[curvature.definiteness]
+        self._model, self._ended, self._unresolved = curvature.escape, None, 0
+        return None
 
     def _iterate(self) -> None:
         """Take one step, accepted or not."""
@@ -133,7 +134,7 @@ class TrustRegion:
             self._ended = Status.CALLBACK
 
     def _first_radius(self, model: Model) -> float:
-        """Length of the first step where the model has one; where it is unbounded, a tenth of the length of x, at least 1/10."""
+        """Length of the model's own step; where it is unbounded below, a tenth of the length of x, at least 1/10."""
         natural = model.end_norm
         if not math.isfinite(natural):
             natural = 0.1 * max(1.0, norm(self._point.x))
@@ -157,7 +158,7 @@ class TrustRegion:
         return assessment
 
     def _limit(self) -> Status:
-        """Name why no step helps any more: rounding if the gradient has become small by any standard, else lack of smoothness."""
+        """Say why no step helps any more: rounding if the gradient is small by some standard, else no smoothness."""
         point = self._point
         tiny = math.sqrt(float(np.finfo(point.x.dtype).eps))
         is_small = point.gradient_norm <= tiny * self._largest_norm

@@ -11,9 +11,10 @@ import numpy as np
 from hessian.core.tape import Tape
 from hessian.core.trees import Structure, join_vector, split_vector
 
-# Elements in the largest array of a block of tangents. 2**15 doubles (256 KiB) stay in the second-level cache and below the
-# size from which the allocator maps fresh pages; measured on networks of 300 to 30 000 parameters.
-_BLOCK_ELEMENTS = 2**15
+# Elements in the largest array of a block of tangents. 2**14 doubles (128 KiB) stay below the size from which the C allocator
+# maps fresh pages for every array, which costs more than the arithmetic: twice as long a block took 1.5 to 4 times the time
+# on networks of 354 and 2410 parameters.
+_BLOCK_ELEMENTS = 2**14
 
 
 def block_length(tape: Tape, count: int) -> int:

@@ -179,7 +179,7 @@ def train_digits(args: argparse.Namespace) -> int:
     if not args.no_plot:
         require_matplotlib("train digits")
     data = load_digits(args.test_size, args.split_seed)
-    # scikit-learn, which is there by now, brings threadpoolctl. One thread by default: matrices of 1347 x 64 gain nothing
+    # scikit-learn, which is there by now, brings threadpoolctl. One thread by default: matrices of 1347 x 64 gain little
     # from more, lose tenfold to waiting on a busy machine, and sum in an order that depends on their number.
     from threadpoolctl import threadpool_limits
 

@@ -58,7 +58,8 @@ class MissingDependencyError(HessianError, ImportError):
 def message(where: str, what: str, why: str = "", fix: str = "") -> str:
     """Format ``where: what. why. fix.`` with each sentence closed once."""
     sentences = [part.strip().rstrip(".") + "." for part in (what, why, fix) if part.strip()]
-    return f"{where}: {' '.join(sentences)}"
+    capitalised = [sentences[0], *(sentence[0].upper() + sentence[1:] for sentence in sentences[1:])]
+    return f"{where}: {' '.join(capitalised)}"
 
 
 def missing_dependency(where: str, package: str, extra: str) -> MissingDependencyError:

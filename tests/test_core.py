@@ -68,11 +68,14 @@ def test_a_work_array_refilled_between_uses_is_seen_as_it_was():
 
 
 def test_snapshots_are_shared_while_contents_agree():
-    tape, big = Tape(), np.arange(6.0)
+    tape, big = Tape(), np.arange(6000.0)
     one = tape.snapshot(big)
     assert tape.snapshot(big) is one
     big[0] = 9.0
     assert tape.snapshot(big) is not one
+    assert tape.snapshot(big[:4000]) is tape.snapshot(big[:4000])
+    small = np.arange(3.0)
+    assert tape.snapshot(small) is not small
     frozen = np.arange(3.0)
     frozen.flags.writeable = False
     assert tape.snapshot(frozen) is frozen

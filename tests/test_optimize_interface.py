@@ -310,6 +310,8 @@ def test_start_as_scipy_takes_it() -> None:
         assert res.x.dtype == np.float64
         assert_allclose(res.x, 1.0, atol=1e-6)
     assert_array_equal(np.asarray(start), [-1, 1])
+    swapped = minimize(rosenbrock, np.array([-1.0, 1.0], ">f4"))
+    assert swapped.x.dtype == np.float32
     scalar = minimize(lambda x: (x - 3.0) ** 2, 0)
     assert scalar.x.shape == ()
     assert_allclose(scalar.x, 3.0)

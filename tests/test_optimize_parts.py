@@ -398,7 +398,7 @@ def verdict(ratio: float, accepted: bool) -> Assessment:
 @pytest.mark.parametrize("length", [1e-9, 0.3, 1.0, 1.7, 1e6])
 def test_a_rejection_shrinks_to_a_power_of_two(ratio: float, length: float) -> None:
     step = Step(np.array([length]), length, 1.0, True, "boundary")
-    radius = next_radius(length, step, verdict(ratio, False), math.inf)
+    radius = next_radius(length, step, verdict(ratio, False), 0, math.inf)
     assert 0.05 * length <= radius <= 0.75 * length
     assert math.frexp(radius)[0] == 0.5
 
@@ -406,11 +406,13 @@ def test_a_rejection_shrinks_to_a_power_of_two(ratio: float, length: float) -> N
 def test_radius_after_an_accepted_step() -> None:
     boundary = Step(np.array([2.0]), 2.0, 1.0, True, "boundary")
     inside = Step(np.array([0.5]), 0.5, 1.0, False, "converged")
-    assert next_radius(2.0, boundary, verdict(0.9, True), math.inf) == 4.0
-    assert next_radius(2.0, boundary, verdict(0.9, True), 3.0) == 3.0
-    assert next_radius(2.0, inside, verdict(0.9, True), math.inf) == 2.0
-    assert next_radius(2.0, boundary, verdict(0.5, True), math.inf) == 2.0
-    assert next_radius(2.0, inside, verdict(0.1, True), math.inf) == 0.25
+    assert next_radius(2.0, boundary, verdict(0.9, True), 0, math.inf) == 4.0
+    assert next_radius(2.0, boundary, verdict(0.9, True), 0, 3.0) == 3.0
+    # A longer step from the same point has just been rejected.
+    assert next_radius(2.0, boundary, verdict(0.9, True), 1, math.inf) == 2.0
+    assert next_radius(2.0, inside, verdict(0.9, True), 0, math.inf) == 2.0
+    assert next_radius(2.0, boundary, verdict(0.5, True), 0, math.inf) == 2.0
+    assert next_radius(2.0, inside, verdict(0.1, True), 0, math.inf) == 0.25
 
 
 @pytest.mark.parametrize(("length", "expected"), [(1.0, 1.0), (1.99, 1.0), (0.75, 0.5), (2.0**-1000, 2.0**-1000)])

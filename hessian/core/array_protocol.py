@@ -18,11 +18,11 @@ import scipy.sparse
 from hessian.errors import LeavesTapeError, MissingRuleError, OptionError, message
 from hessian.rules import elementwise as ew
 from hessian.rules import indexing, products, shaping
-from hessian.rules.shaping import astype_op
-from hessian.rules.spec import DISPATCH, OPERATIONS, Traced, nearest_supported, public_name
+from hessian.rules.shaping import astype_op, cast_op
+from hessian.rules.spec import DISPATCH, MISSING, Operation, Traced, nearest_supported, public_name
 from hessian.rules.special import TWINS
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _REDUCTIONS = {
     ("add", "reduce"): np.sum,
     ("multiply", "reduce"): np.prod,
@@ -84,6 +84,10 @@ def leaves_tape(how: str, fix: str = "") -> NoReturn:
     twins = sorted(library_functions & TWINS.keys())
     advice = [f"Use hessian.special.{name}, which takes traced values" for name in twins]
     advice += [pattern.sub(text, found.group()) for pattern, text in _ADVICE if (found := pattern.search(source))]
+    # Not every function of math has a namesake in NumPy.
+    advice = [
+        line for line in advice if not line.startswith("Use np.") or hasattr(np, line.split()[1].removeprefix("np."))
+    ]
     raise LeavesTapeError(
         message(
             how,
@@ -110,6 +114,19 @@ def missing_rule(target: Any, args: tuple[Any, ...]) -> NoReturn:
             + "write it in supported operations or declare it with a row in hessian.rules",
         )
     )
+
+
+def reaches_rule(operation: Operation, carrying: list[bool]) -> bool:
+    """Tell whether an operand that carries a derivative stands where the operation has one; raise if it is missing."""
+    if not operation.differentiable:
+        return False
+    states = operation.states or (None,) * len(carrying)
+    reached = [state for carries, state in zip(carrying, states, strict=True) if carries]
+    if any(state is MISSING for state in reached):
+        position = next(i for i, state in enumerate(states) if carrying[i] and state is MISSING)
+        what = f"the derivative in argument {position} has no rule, at {user_line()}"
+        raise MissingRuleError(message(operation.name, what, "it would be lost", "Keep that argument constant"))
+    return any(state is None for state in reached)
 
 
 def stack_objects(a: np.ndarray) -> Any:
@@ -171,7 +188,18 @@ class ArrayProtocol(Traced):
         entry = DISPATCH.get(function)
         if entry is None:
             missing_rule(function, (*args, *kwargs.values()))
+        if kwargs.pop("out", None) is not None:
+            leaves_tape(f"{entry.name}(..., out=)", "Use the result: y = np.dot(a, b) instead of out=y")
         return entry.call(*map(_tidy, args), **{name: _tidy(x) for name, x in kwargs.items()})
+
+    def __copy__(self) -> Any:
+        return np.copy(self)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return np.copy(self)
+
+    def __reduce__(self) -> Any:
+        return leaves_tape("pickling a traced value")
 
     # Shape and type.
 
@@ -370,7 +398,7 @@ class ArrayProtocol(Traced):
         if dtype == self.dtype:
             return self if keywords.get("copy") is False else np.copy(self)
         if dtype.kind != "f" or self.dtype.kind != "f":
-            return OPERATIONS["cast"](self, dtype=dtype)
+            return cast_op(self, dtype=dtype)
         return astype_op(self, dtype=dtype, source=self.dtype)
 
     def copy(self, order: str = "C") -> Any:

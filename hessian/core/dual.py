@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.array_protocol import ArrayProtocol, leaves_tape
+from hessian.core.array_protocol import ArrayProtocol, leaves_tape, reaches_rule
 from hessian.core.steps import linearize
-from hessian.errors import ShapeMismatchError, message
+from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.spec import Operation
 
 
@@ -39,6 +39,10 @@ class Dual(ArrayProtocol):
     trace_level = float("inf")
 
     def __init__(self, primal: Any, tangent: Any = None) -> None:
+        if isinstance(primal, Dual):
+            what = "the primal is itself a dual number"
+            why = "one epsilon cannot be told from the other"
+            raise OptionError(message("Dual", what, why, "Nest transforms instead: hs.jvp, hs.directional, hs.taylor"))
         self.value = primal if isinstance(primal, ArrayProtocol) else np.asarray(primal)
         self.tangent = tangent if tangent is None or isinstance(tangent, ArrayProtocol) else np.asarray(tangent)
         if self.tangent is not None:
@@ -59,14 +63,13 @@ class Dual(ArrayProtocol):
         """Evaluate on primals and push tangents through the linearised operation."""
         primals = tuple(x.value if isinstance(x, Dual) else x for x in operands)
         y = operation(*primals, **params)
-        states = operation.states
-        positions = tuple(
-            p
-            for p, x in enumerate(operands)
-            if isinstance(x, Dual) and x.tangent is not None and (states is None or states[p] is None)
-        )
-        if not operation.differentiable or not positions:
-            return y if not operation.differentiable else Dual(y)
+        if not operation.differentiable:
+            return y
+        carrying = [isinstance(x, Dual) and x.tangent is not None for x in operands]
+        if not reaches_rule(operation, carrying):
+            return Dual(y)
+        states = operation.states or (None,) * len(operands)
+        positions = tuple(p for p, carries in enumerate(carrying) if carries and states[p] is None)
         step = linearize(operation, primals, positions, y, params)
         dots = [operands[p].tangent for p in positions]
         batch = max(t.ndim - operands[p].ndim for t, p in zip(dots, positions, strict=True))

@@ -144,10 +144,23 @@ class ElementwiseStep(Step):
     __slots__ = ("partials",)
 
     def prepare(self) -> None:
+        self.operands = self._in_result_dtype()
         d1, y, xs, params = self.operation.d1, self.y, self.operands, self.params
         self.partials = [d1[p](y, *xs, **params) if callable(d1[p]) else d1[p] for p in self.positions]
         ndim = len(self.shape)
         self.gaps = [ndim - len(shape) for shape in self.shapes]
+
+    def _in_result_dtype(self) -> tuple[Any, ...]:
+        """Return the operands in the dtype of the result: partials of integers would overflow where the value does not."""
+        states, dtype = self.operation.states, self.y.dtype
+        if all(getattr(x, "dtype", dtype) == dtype for x in self.operands):
+            return self.operands
+        return tuple(
+            x
+            if getattr(x, "dtype", dtype) == dtype or (states is not None and states[p] is not None)
+            else x.astype(dtype)
+            for p, x in enumerate(self.operands)
+        )
 
     def needs_mask(self) -> bool:
         """Tell whether some partial is not finite, so that a zero cotangent would not stay zero."""
@@ -279,7 +292,7 @@ class LinearStep(Step):
         if not self.operation.variadic:
             return [self.operation.transpose(g, self.shapes[0], **self.params)]
         shapes = [np.shape(x) for x in self.operands]
-        return [self.operation.transpose(g, p, shapes, **self.params) for p in self.positions]
+        return self.operation.transpose(g, self.positions, shapes, **self.params)
 
     def live_operands(self, live: np.ndarray | None) -> list[np.ndarray | None]:
         if not self.operation.moves:
@@ -346,6 +359,18 @@ class GeneralStep(Step):
         prepare = self.operation.prepare
         return self.params if prepare is None else {**self.params, **prepare(y, operands, **self.params)}
 
+    def live_operands(self, live: np.ndarray | None) -> list[np.ndarray | None]:
+        if not self.operation.reduces:
+            return super().live_operands(live)
+        shares = self.kept.get("shares")
+        mask = np.ones(self.shapes[0], bool) if shares is None else primal_array(shares) != 0
+        return [mask if live is None else mask & live]
+
+    def varying_result(self, varying: list[np.ndarray | None]) -> np.ndarray | None:
+        if not self.operation.reduces or varying[0] is None:
+            return None
+        return np.asarray(varying[0].any(axis=self.params["axes"], keepdims=True))
+
     def push(self, dots: Pieces, batch: int) -> Any:
         if all(t is None for t in dots):
             return None
@@ -374,10 +399,13 @@ class GeneralStep(Step):
                 operands[p] = x
             return self._pullback(y, operands, g, self._keep(y, operands))
 
-        return record_function(pullback, [self.y, *(self.operands[p] for p in self.positions)])
+        return record_function(pullback, [self.y, *(self.operands[p] for p in self.positions)]), live
 
     def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
-        pieces = bent.push([y_dot, *dots], batch)
+        linearization, live = bent
+        pieces = linearization.push([y_dot, *dots], batch)
+        if self.operation.reduces and pieces[0] is not None and suspicious(pieces[0]) and live() is not None:
+            pieces = [np.where(live(), pieces[0], np.zeros((), self.y.dtype))]
         return pieces if g_dot is None else [added(a, b) for a, b in zip(pieces, self.pull(g_dot, batch), strict=True)]
 
 

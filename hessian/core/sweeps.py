@@ -5,7 +5,8 @@ primal half of a dual number; a sweep carries the other half. A reverse sweep of
 together with the Hessian-vector product: Pearlmutter, "Fast exact multiplication by the Hessian" (1994), in the form of
 Griewank & Walther, *Evaluating Derivatives* (2008), section 5.1.
 
-All loops are flat: the length of a tape is limited by memory alone.
+All loops are flat: the length of a tape is limited by memory alone. Floating-point warnings are off in sweeps: derivatives
+may be infinite where values are not (sqrt at 0), and that is an answer, not an accident to warn about.
 """
 
 from __future__ import annotations
@@ -19,9 +20,6 @@ import numpy as np
 from hessian.core.steps import ElementwiseStep, LinearStep, Step, added, linearize
 from hessian.core.tape import Tape
 from hessian.core.variable import Variable
-
-# Derivatives may be infinite where values are not (sqrt at 0): that is an answer, not an accident to warn about.
-_QUIET = {"divide": "ignore", "invalid": "ignore", "over": "ignore", "under": "ignore"}
 
 
 class Linearization:
@@ -43,7 +41,7 @@ class Linearization:
         self._bent: list[Any] | None = None
         self._live: dict[int, np.ndarray | None] | None = None
         self._varying: dict[int, np.ndarray | None] = {}
-        with np.errstate(**_QUIET):  # type: ignore[arg-type]
+        with np.errstate(all="ignore"):
             self.steps = _steps(tape, self.outputs)
             self._mask_dead_branches()
 
@@ -51,7 +49,7 @@ class Linearization:
 
     def push(self, dots: Sequence[Any], batch: int = 0) -> list[Any]:
         """Carry tangents of the inputs forward to the outputs; ``None`` is an exact zero."""
-        with np.errstate(**_QUIET):  # type: ignore[arg-type]
+        with np.errstate(all="ignore"):
             table = self._push(dots, batch)
         return [None if slot is None else table[slot] for slot in self.outputs]
 
@@ -65,7 +63,7 @@ class Linearization:
 
     def pull(self, bars: Sequence[Any], batch: int = 0) -> list[Any]:
         """Carry cotangents of the outputs back to the inputs; ``None`` is an exact zero."""
-        with np.errstate(**_QUIET):  # type: ignore[arg-type]
+        with np.errstate(all="ignore"):
             table = self._pull(bars, batch)
         return [table[slot] for slot in self.inputs]
 
@@ -81,7 +79,7 @@ class Linearization:
 
     def bend(self, bars: Sequence[Any]) -> list[Any]:
         """Run the reverse sweep once, keep what products with the Hessian of ``bars . outputs`` need, return cotangents."""
-        with np.errstate(**_QUIET):  # type: ignore[arg-type]
+        with np.errstate(all="ignore"):
             table = self._pull(bars, 0)
             self._bent = [
                 None if table[slot] is None else step.bend(table[slot], partial(self._live_mask, slot))
@@ -93,7 +91,7 @@ class Linearization:
         """Multiply tangents with the Hessian of the function fixed by :meth:`bend`: one tangent sweep, no primals."""
         if self._bent is None:
             raise RuntimeError("Linearization.turn: call bend first")
-        with np.errstate(**_QUIET):  # type: ignore[arg-type]
+        with np.errstate(all="ignore"):
             table = self._push(dots, batch)
             sums = _Accumulator(self.length, [], [])
             for (slot, sources, step), bent in zip(reversed(self.steps), reversed(self._bent), strict=True):

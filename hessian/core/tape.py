@@ -16,6 +16,8 @@ from hessian.errors import StaleVariableError, message
 from hessian.rules.spec import Operation, Traced
 
 _SERIAL = itertools.count()
+# Arrays of fewer bytes are copied at every use: cheaper than looking for a copy to share.
+_SMALL = 4096
 
 
 class Instruction:
@@ -59,7 +61,7 @@ class Tape:
         self.guards: list[tuple[int, Any]] = []
         self.closed = False
         self.nested = False
-        self._snapshots: dict[int, tuple[Any, np.ndarray]] = {}
+        self._snapshots: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
 
     def __repr__(self) -> str:
         count = sum(1 for instruction in self.instructions if instruction is not None)
@@ -105,11 +107,24 @@ class Tape:
         read the array then would be silently wrong. A copy is shared between uses as long as the contents agree.
         Arrays that nobody can write to are kept as they are.
         """
-        if not x.flags.writeable and (x.base is None or not getattr(x.base, "flags", x.flags).writeable):
+        if _is_frozen(x):
             return x
-        known = self._snapshots.get(id(x))
-        if known is not None and known[0] is x and np.array_equal(known[1], x):
+        if x.nbytes < _SMALL:
+            return x.copy(order="K")
+        key = (x.__array_interface__["data"][0], x.shape, x.strides, x.dtype)
+        known = self._snapshots.get(key)
+        if known is not None and np.array_equal(known[1], x):
             return known[1]
         copy = x.copy(order="K")
-        self._snapshots[id(x)] = (x, copy)
+        # The array is kept as well, so that its address is not given to another one meanwhile.
+        self._snapshots[key] = (x, copy)
         return copy
+
+
+def _is_frozen(x: Any) -> bool:
+    """Tell whether nobody can write to the memory of an array, through it or through what it is a view of."""
+    while isinstance(x, np.ndarray):
+        if x.flags.writeable:
+            return False
+        x = x.base
+    return x is None

@@ -10,7 +10,7 @@ import numpy as np
 from hessian.core.array_protocol import stack_objects
 from hessian.core.sweeps import Linearization, output_slot
 from hessian.core.tape import Tape
-from hessian.core.trees import flatten
+from hessian.core.trees import Structure, flatten
 from hessian.core.variable import Variable
 from hessian.errors import (
     DtypeError,
@@ -27,11 +27,12 @@ from hessian.rules.spec import Traced
 def as_primal(leaf: Any, where: str, name: str = "x") -> Any:
     """Return a leaf as a float array of its own (or a traced value), or raise."""
     if isinstance(leaf, Traced):
-        value: Any = leaf
+        value: Any = leaf.frozen()
     elif isinstance(leaf, np.ndarray) and leaf.dtype.hasobject:
         value = stack_objects(leaf)
     else:
         value = np.array(leaf)
+        value = value if isinstance(leaf, np.ndarray) or value.dtype.hasobject else value[()]
     kind = value.dtype.kind
     if kind in "iub":
         raise DtypeError(
@@ -61,8 +62,9 @@ class Primal:
     """
 
     def __init__(self, x: Any, where: str, name: str = "x") -> None:
-        leaves, self.structure = flatten(x)
-        self.leaves = [as_primal(leaf, where, name) for leaf in leaves]
+        self.structure: Structure
+        leaves, self.structure = (x.leaves, x.structure) if isinstance(x, Primal) else flatten(x)
+        self.leaves: list[Any] = [as_primal(leaf, where, name) for leaf in leaves]
         self.shapes: list[tuple[int, ...]] = [leaf.shape for leaf in self.leaves]
         self.where = where
 
@@ -155,6 +157,10 @@ class Recording:
             what = f"with has_aux=True the function must return (value, aux), it returned {type(result).__name__}"
             raise OptionError(message(self.where, what))
         leaves, structure = flatten(result[1])
+        leaves = [stack_objects(x) if isinstance(x, np.ndarray) and x.dtype.hasobject else x for x in leaves]
+        for leaf in leaves:
+            if isinstance(leaf, Variable):
+                leaf.check_fresh()
         self.aux = structure.build([owned(self._plain(x)) if isinstance(x, Traced) else x for x in leaves])
         return result[0]
 
@@ -165,6 +171,8 @@ class Recording:
             what = "the function returned a traced value of an earlier recording"
             why = "it does not depend on the arguments of this call"
             raise StaleVariableError(message(self.where, what, why, "Compute the result from the arguments"))
+        if isinstance(leaf, Variable):
+            leaf.check_fresh()
         if isinstance(leaf, Traced):
             return leaf
         array = np.asarray(leaf)
@@ -210,7 +218,7 @@ class Recording:
     def gradient_leaves(self, leaves: Sequence[Any], batch: tuple[int, ...] = ()) -> list[Any]:
         """Turn cotangents of the inputs into results: own memory, right dtype, zeros where nothing depends."""
         return [
-            np.zeros(batch + x.shape, x.dtype) if leaf is None else owned(leaf, x.dtype)
+            owned(np.zeros(batch + x.shape) if leaf is None else leaf, x.dtype)
             for leaf, x in zip(leaves, self.primal.leaves, strict=True)
         ]
 
@@ -231,7 +239,7 @@ def _explain(error: Exception, where: str) -> None:
 def owned(value: Any, dtype: np.dtype | None = None) -> Any:
     """Return a plain array that shares memory with nothing (numbers as NumPy scalars); traced values pass."""
     if isinstance(value, Traced):
-        return value if dtype is None or value.dtype == dtype else value.astype(dtype)
+        return value.frozen() if dtype is None or value.dtype == dtype else value.astype(dtype)
     return np.array(value, dtype=dtype)[()]
 
 
@@ -248,6 +256,7 @@ def record(
     if not callable(f):
         raise OptionError(message(where, f"the first argument is {type(f).__name__}, not a function"))
     numbers = check_argnums(argnums, len(args), where)
+    # A Primal may stand for the first argument, where its structure must not be read off its leaves again.
     chosen = args[numbers[0]] if isinstance(argnums, int) else tuple(args[i] for i in numbers)
     name = "x" if numbers == (0,) else f"number {', '.join(map(str, numbers))}"
     primal = Primal(chosen, where, name)

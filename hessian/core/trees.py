@@ -125,6 +125,10 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
 
 def split_vector(vector: Any, shapes: Sequence[tuple[int, ...]], batch: int = 0) -> list[Any]:
     """Cut the last axis of ``vector`` into arrays of the given shapes; ``batch`` leading axes are kept."""
+    total = sum(math.prod(shape) for shape in shapes)
+    if vector.shape[-1] != total:
+        what = f"a vector of length {vector.shape[-1]} for a space of dimension {total}"
+        raise ShapeMismatchError(message("raveled vector", what, fix=f"Pass {total} entries"))
     pieces, start = [], 0
     for shape in shapes:
         size = math.prod(shape)

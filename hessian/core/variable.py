@@ -11,16 +11,18 @@ from hessian.core.array_protocol import (
     concrete_index,
     leaves_tape,
     primal_array,
+    reaches_rule,
     stack_objects,
     user_line,
 )
 from hessian.core.passthrough import asked_by_sparse, passing_through
 from hessian.core.tape import Instruction, Tape
-from hessian.errors import DtypeError, MissingRuleError, StaleVariableError, message
+from hessian.errors import DtypeError, ShapeMismatchError, StaleVariableError, message
 from hessian.rules import indexing
-from hessian.rules.spec import MISSING, Nondifferentiable, Operation, Traced, register
+from hessian.rules.spec import Operation, Traced
 
-register(Nondifferentiable("cast", lambda x, *, dtype: x.astype(dtype)))
+# Operands that nobody can change.
+_SCALARS = (int, float, np.generic, bool, str, type(None))
 
 
 class Variable(ArrayProtocol):
@@ -69,32 +71,54 @@ class Variable(ArrayProtocol):
         active, nested, base = False, tape.nested, self
         for x in operands:
             if type(x) is Variable and x.tape is tape:
-                if x._root is not None and x._root._version != x._seen:
-                    _stale_view()
+                x.check_fresh()
                 values.append(x.value)
                 sources.append(x.slot)
                 active = active or activity[x.slot]
                 base = x
                 continue
-            if type(x) is np.ndarray:
-                if x.dtype.hasobject:
-                    x = stack_objects(x)
-                if operation.retains and type(x) is np.ndarray:
-                    x = tape.snapshot(x)
-            if isinstance(x, Traced):
-                nested = True
+            if not isinstance(x, _SCALARS):
+                x = x if isinstance(x, Traced) else self._constant(x, operation)
+                if isinstance(x, Traced):
+                    x, nested = x.frozen(), True
             values.append(x)
             sources.append(-1)
         if active and (operation.states is not None or not operation.differentiable):
-            active = _reaches_rule(operation, sources, tape)
+            active = reaches_rule(operation, [s >= 0 and activity[s] for s in sources])
         value = operation(*values, **params) if nested else operation.function(*values, **params)
         if value.dtype.kind == "c":
             _complex_result(operation)
         instruction = Instruction(operation, tuple(values), tuple(sources), params)
         out = Variable(tape, tape.append(instruction, value, active), value)
-        if operation.view and value.ndim:
+        # Where NumPy gives a number, not a 0-d array, there is no memory to share.
+        if operation.view and not _is_number(value):
             out._view_of(base, params.get("index"))
         return out
+
+    def _constant(self, x: Any, operation: Operation) -> Any:
+        """Return a plain operand as the tape may keep it."""
+        if type(x) is not np.ndarray:
+            x = _base_array(x, operation)
+        if x.dtype.hasobject:
+            return stack_objects(x)
+        return self.tape.snapshot(x) if operation.retains else x
+
+    def frozen(self) -> Variable:
+        """Return the value under a handle of its own, which later assignments through this one do not reach."""
+        self.check_fresh()
+        return Variable(self.tape, self.slot, self.value)
+
+    def check_fresh(self) -> None:
+        """Raise if this is a view of an array that has been assigned to since."""
+        if self._root is not None and self._root._version != self._seen:
+            raise StaleVariableError(
+                message(
+                    "view",
+                    f"a view of a traced array is used after the array was changed in place, at {user_line()}",
+                    "NumPy's view would show the new values, this one holds the old",
+                    "Take the view again after the assignment, or take a copy before it",
+                )
+            )
 
     def _view_of(self, base: Variable, index: Any) -> None:
         """Remember the array that owns the memory, and the state it was seen in."""
@@ -160,12 +184,30 @@ class Variable(ArrayProtocol):
     def __imatmul__(self, other: Any) -> Variable:
         return self._in_place(self @ other)
 
+    def __imod__(self, other: Any) -> Variable:
+        return self._in_place(self % other)
+
+    def __ifloordiv__(self, other: Any) -> Variable:
+        return self._in_place(self // other)
+
+    def __iand__(self, other: Any) -> Variable:
+        return self._in_place(self & other)
+
+    def __ior__(self, other: Any) -> Variable:
+        return self._in_place(self | other)
+
+    def __ixor__(self, other: Any) -> Variable:
+        return self._in_place(self ^ other)
+
     def _in_place(self, new: Any) -> Variable:
-        # A 0-d value stands for a NumPy scalar, which is immutable: the name is bound to the new value.
-        if not self.ndim:
-            return new
+        if _is_number(self):
+            return new  # NumPy scalars are immutable: the name is bound to the new value
         if new.shape != self.shape:
-            raise ValueError(f"in-place operation: the result has shape {new.shape}, the target {self.shape}")
+            what = f"the result has shape {new.shape}, the target {self.shape}"
+            raise ShapeMismatchError(message("in-place operation", what, fix="Write y = y + x"))
+        if not np.can_cast(new.dtype, self.dtype, "same_kind"):
+            what = f"the result has dtype {new.dtype}, the target {self.dtype}"
+            raise DtypeError(message("in-place operation", what, "NumPy refuses this cast as well", "Write y = y + x"))
         return self._rebind(new)
 
     # Where a value would leave the tape.
@@ -186,6 +228,7 @@ class Variable(ArrayProtocol):
 
     def _guarded(self, dtype: Any = None) -> np.ndarray:
         """Let a value without derivative leave, and note what was seen."""
+        self.check_fresh()
         plain = primal_array(self)
         seen = np.array(plain, dtype=dtype or plain.dtype)
         self.tape.guards.append((self.slot, seen))
@@ -223,30 +266,22 @@ class Variable(ArrayProtocol):
         return super().tolist() if self.carries_derivative else self._guarded().tolist()
 
 
-def _reaches_rule(operation: Operation, sources: list[int], tape: Tape) -> bool:
-    """Tell whether some active operand stands where the operation has a derivative."""
-    if not operation.differentiable:
-        return False
-    states = operation.states or ()
-    active = False
-    for source, state in zip(sources, states, strict=True):
-        if source >= 0 and tape.active[source]:
-            if state is MISSING:
-                where = f"{operation.name} at {user_line()}"
-                raise MissingRuleError(message(where, "the derivative in this argument has no rule"))
-            active = active or state is None
-    return active
+def _is_number(x: Any) -> bool:
+    """Tell a NumPy scalar from a 0-d array, through any number of traced layers."""
+    while isinstance(x, ArrayProtocol):
+        x = x.value
+    return isinstance(x, np.generic)
 
 
-def _stale_view() -> None:
-    raise StaleVariableError(
-        message(
-            "view",
-            f"a view of a traced array is used after the array was changed in place, at {user_line()}",
-            "NumPy's view would show the new values, this one holds the old",
-            "Take the view again after the assignment, or take a copy before it",
+def _base_array(x: Any, operation: Operation) -> np.ndarray:
+    """Return lists and subclasses of ndarray that only store numbers as plain arrays."""
+    if isinstance(x, np.ma.MaskedArray | np.matrix):
+        what = f"a {type(x).__name__} meets a traced value at {user_line()}"
+        why = "its own rules for arithmetic would be ignored"
+        raise DtypeError(
+            message(operation.name, what, why, "Pass a plain array; np.where(mask, 0, x) for masked entries")
         )
-    )
+    return np.asarray(x)
 
 
 def _complex_result(operation: Operation) -> None:

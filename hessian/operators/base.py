@@ -11,10 +11,11 @@ from scipy.sparse.linalg import LinearOperator, eigsh, minres
 
 from hessian.core.trace import Primal
 from hessian.core.trees import join_vector, split_vector
-from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.errors import ConvergenceError, DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.rules.spec import Traced
 from hessian.transforms.seeds import sweep_rows, unit_blocks
 
+_WHICH = ("LA", "SA", "LM", "SM", "BE")
 # Up to this order a dense factorisation is cheaper than the products an iterative solver would spend.
 _DENSE_ORDER = 600
 _REFINEMENTS = 4
@@ -91,7 +92,7 @@ class SymmetricOperator(LinearOperator):
         rtol : float
             Residual asked of the iterative solver, relative to b (n > 600).
         maxiter : int or None
-            Its iterations; ``None`` means 5 n.
+            Iterations of each of up to four rounds of refinement; ``None`` means 5 n.
 
         Returns
         -------
@@ -142,30 +143,51 @@ class SymmetricOperator(LinearOperator):
         what = f"MINRES stopped at a residual of {np.linalg.norm(residual):.2e}, asked for {goal:.2e}"
         raise ConvergenceError(message("solve", what, fix="Raise maxiter, loosen rtol, or pass damping > 0"))
 
-    def eigsh(self, k: int = 6, which: str = "LA", **keywords: Any) -> tuple[np.ndarray, np.ndarray]:
+    def eigsh(
+        self,
+        k: int = 6,
+        *,
+        which: str = "LA",
+        tol: float = 0.0,
+        maxiter: int | None = None,
+        ncv: int | None = None,
+        v0: Any = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Compute ``k`` eigenvalues and eigenvectors: :func:`scipy.sparse.linalg.eigsh` on this operator.
 
         Parameters
         ----------
         k : int
         which : str
-            ``"LA"`` largest, ``"SA"`` smallest, ``"LM"`` largest in magnitude, ``"BE"`` both ends.
-        **keywords
-            Passed on (``tol``, ``maxiter``, ``v0``, ...). The starting vector is seeded unless given.
+            ``"LA"`` largest, ``"SA"`` smallest, ``"LM"`` and ``"SM"`` largest and smallest in magnitude, ``"BE"`` both ends.
+        tol, maxiter, ncv, v0
+            As SciPy's; read by the iteration only (tiny operators are diagonalised dense). The starting vector is seeded
+            unless given.
 
         Returns
         -------
         values : ndarray, shape (k,), ascending
         vectors : ndarray, shape (n, k)
+
+        Raises
+        ------
+        OptionError
+            k is not in 1..n, or ``which`` is unknown.
+
+        Notes
+        -----
+        Cost: n products in blocks up to n = 2 k + 20, else one product per Lanczos step (ARPACK).
         """
         n = self.shape[0]
-        if not 0 < k <= n:
+        if which not in _WHICH:
+            raise OptionError(message("eigsh", f"which is {which!r}", fix=f"Pass one of {', '.join(_WHICH)}"))
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 0 < k <= n:
             raise OptionError(message("eigsh", f"k is {k} for an operator of order {n}", fix=f"Pass 1 <= k <= {n}"))
         # ARPACK needs k < n; tiny operators are cheaper dense anyway.
         if n <= 2 * k + 20:
             return _dense_eigenpairs(self.to_dense(), k, which)
-        keywords.setdefault("v0", np.random.default_rng(0).standard_normal(n).astype(self.dtype))
-        values, vectors = eigsh(self, k=k, which=which, **keywords)
+        start = np.random.default_rng(0).standard_normal(n).astype(self.dtype) if v0 is None else v0
+        values, vectors = eigsh(self, k=k, which=which, tol=tol, maxiter=maxiter, ncv=ncv, v0=start)
         order = np.argsort(values)
         return values[order], vectors[:, order]
 
@@ -190,6 +212,11 @@ def as_rows(V: Any) -> Any:
 def as_direction(v: Any, operator: LinearOperator) -> Any:
     """Return a direction as an array of the operator's dtype."""
     v = v if isinstance(v, Traced) else np.asarray(v)
+    if v.dtype.kind not in "fiub":
+        what = f"the direction has dtype {v.dtype}, the operator {operator.dtype}"
+        raise DtypeError(
+            message(type(operator).__name__, what, "the operator is real", "Apply it to real and imaginary parts")
+        )
     return v if v.dtype == operator.dtype else v.astype(operator.dtype)
 
 
@@ -203,6 +230,4 @@ def _dense_eigenpairs(matrix: np.ndarray, k: int, which: str) -> tuple[np.ndarra
         "SM": np.sort(np.argsort(np.abs(values))[:k]),
         "BE": np.concatenate([np.arange(k // 2), np.arange(n - (k - k // 2), n)]),
     }
-    if which not in picks:
-        raise OptionError(message("eigsh", f"which is {which!r}", fix=f"Pass one of {', '.join(picks)}"))
     return values[picks[which]], vectors[:, picks[which]]

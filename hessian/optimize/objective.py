@@ -145,10 +145,10 @@ def _floating(leaf: Any) -> np.ndarray:
     array = np.asarray(leaf)
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
-    if array.dtype not in (np.float32, np.float64):
-        fix = "Pass np.asarray(x0, dtype=float)"
-        if array.dtype.kind == "c":
-            fix = "Pass real and imaginary parts as two arrays"
-        why = "Derivatives are taken in float32 and float64"
-        raise DtypeError(message("minimize", f"x0 has dtype {array.dtype}", why, fix))
-    return array
+    if array.dtype.kind == "f" and array.dtype.itemsize in (4, 8):
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+    fix = "Pass np.asarray(x0, dtype=float)"
+    if array.dtype.kind == "c":
+        fix = "Pass real and imaginary parts as two arrays"
+    why = "Derivatives are taken in float32 and float64"
+    raise DtypeError(message("minimize", f"x0 has dtype {array.dtype}", why, fix))

@@ -16,6 +16,8 @@ DENSE_CHECK = 64
 """Up to this many variables the second-order check takes the whole Hessian: one batched sweep, and certain."""
 LANCZOS_STEPS = 40
 """Products, and vectors kept, for the check beyond that."""
+LANCZOS_NUMBERS = 2**27
+"""Numbers kept at most for it (1 GiB in float64), though never fewer than five vectors."""
 
 
 class TruncatedNewton:
@@ -47,7 +49,7 @@ class TruncatedNewton:
         """Look for negative curvature, with the whole Hessian if it is small, else with a few Lanczos steps."""
         if point.x.size <= DENSE_CHECK:
             return self._dense_curvature(point)
-        steps = min(LANCZOS_STEPS, self._left(point))
+        steps = min(LANCZOS_STEPS, max(5, LANCZOS_NUMBERS // point.x.size), self._left(point))
         if steps < 1:
             return Curvature(math.nan, Definiteness.UNDECIDED)
         start = np.random.default_rng(self._options.seed).standard_normal(point.x.size).astype(point.x.dtype)

@@ -127,8 +127,9 @@ class TrustRegion:
             self._ended = self._limit()
             assessment = Assessment(math.nan, False, False)
         else:
+            rejections = self._rejections
             assessment = self._try(self._objective.trial(target), step)
-            self._radius = next_radius(radius, step, assessment, self._options.max_radius)
+            self._radius = next_radius(radius, step, assessment, rejections, self._options.max_radius)
         self._record(radius, step, assessment, products)
         if self._observer(self._history[-1], self._point):
             self._ended = Status.CALLBACK

@@ -28,6 +28,11 @@ def normalize_axes(axis: Any, ndim: int, where: str) -> tuple[int, ...]:
     return axes
 
 
+def keeps(keepdims: Any) -> bool:
+    """Read a ``keepdims`` argument as NumPy does: any truth value, and its sentinel for "not given"."""
+    return keepdims is not np._NoValue and bool(keepdims)
+
+
 def open_gap(t: Any, own_ndim: int, gap: int) -> Any:
     """Insert ``gap`` axes of length one between the batch axes of ``t`` and its own ``own_ndim`` axes."""
     batch = t.ndim - own_ndim

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, message
-from hessian.rules.spec import NONDIFF, A, Elementwise, Traced, case, elementwise, expose, register
+from hessian.rules.spec import NONDIFF, ZERO, A, Elementwise, Traced, case, elementwise, expose, register
 
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
 _POSITIVE, _UNIT = (0.3, 3.0), (-0.8, 0.8)
@@ -61,7 +61,7 @@ multiply = elementwise(np.multiply, d1=[lambda y, a, b: b, lambda y, a, b: a], d
 divide = elementwise(
     np.divide,
     d1=[lambda y, a, b: 1 / b, lambda y, a, b: -y / b],
-    d2={(0, 1): lambda y, a, b: -1 / (b * b), (1, 1): lambda y, a, b: 2 * y / (b * b)},
+    d2={(0, 1): lambda y, a, b: -1 / (b * b), (1, 1): lambda y, a, b: 2 * (y / b) / b},
     domain=[(-2.0, 2.0), _POSITIVE],
 )
 negative = elementwise(np.negative, d1=[-1], d2={})
@@ -104,9 +104,9 @@ hypot = elementwise(
     np.hypot,
     d1=[lambda y, a, b: a / y, lambda y, a, b: b / y],
     d2={
-        (0, 0): lambda y, a, b: b * b / (y * y * y),
-        (0, 1): lambda y, a, b: -a * b / (y * y * y),
-        (1, 1): lambda y, a, b: a * a / (y * y * y),
+        (0, 0): lambda y, a, b: (b / y) * (b / y) / y,
+        (0, 1): lambda y, a, b: -(a / y) * (b / y) / y,
+        (1, 1): lambda y, a, b: (a / y) * (a / y) / y,
     },
     kinks="NaN at (0, 0)",
     analytic=lambda a, b: np.sqrt(a * a + b * b),
@@ -122,7 +122,8 @@ exp = elementwise(np.exp, d1=[lambda y, x: y], d2={(0, 0): lambda y, x: y}, flop
 exp2 = elementwise(
     np.exp2, d1=[lambda y, x: _LN2 * y], d2={(0, 0): lambda y, x: _LN2**2 * y}, flops=10.0, analytic=lambda z: 2.0**z
 )
-expm1 = elementwise(np.expm1, d1=[lambda y, x: y + 1], d2={(0, 0): lambda y, x: y + 1}, flops=10.0)
+# exp(x) rather than y + 1, which has no digits left for large negative x.
+expm1 = elementwise(np.expm1, d1=[lambda y, x: np.exp(x)], d2={(0, 0): lambda y, x: np.exp(x)}, flops=10.0)
 log = elementwise(
     np.log, d1=[lambda y, x: 1 / x], d2={(0, 0): lambda y, x: -1 / (x * x)}, domain=[_POSITIVE], flops=10.0
 )
@@ -197,17 +198,29 @@ arctan = elementwise(
 )
 
 
-def _radius4(a: Any, b: Any) -> Any:
-    return (a * a + b * b) * (a * a + b * b)
+def _inverted(a: Any, b: Any) -> tuple[Any, Any]:
+    """Return (a, b) / (a^2 + b^2), the inversion in the unit circle, without squaring: no overflow, no underflow."""
+    r = np.sqrt(a * a + b * b) if np.iscomplexobj(a) or np.iscomplexobj(b) else np.hypot(a, b)
+    return a / r / r, b / r / r
+
+
+def _twice_product(a: Any, b: Any) -> Any:
+    p, q = _inverted(a, b)
+    return 2 * p * q
+
+
+def _difference_of_squares(a: Any, b: Any) -> Any:
+    p, q = _inverted(a, b)
+    return (p - q) * (p + q)
 
 
 arctan2 = elementwise(
     np.arctan2,
-    d1=[lambda y, a, b: b / (a * a + b * b), lambda y, a, b: -a / (a * a + b * b)],
+    d1=[lambda y, a, b: _inverted(a, b)[1], lambda y, a, b: -_inverted(a, b)[0]],
     d2={
-        (0, 0): lambda y, a, b: -2 * a * b / _radius4(a, b),
-        (0, 1): lambda y, a, b: (a * a - b * b) / _radius4(a, b),
-        (1, 1): lambda y, a, b: 2 * a * b / _radius4(a, b),
+        (0, 0): lambda y, a, b: -_twice_product(a, b),
+        (0, 1): lambda y, a, b: _difference_of_squares(a, b),
+        (1, 1): lambda y, a, b: _twice_product(a, b),
     },
     domain=[(-2.0, 2.0), _POSITIVE],
     kinks="NaN at (0, 0)",
@@ -271,6 +284,15 @@ maximum = _choice(np.maximum, larger=True)
 minimum = _choice(np.minimum, larger=False)
 fmax = _choice(np.fmax, larger=True)
 fmin = _choice(np.fmin, larger=False)
+
+heaviside = elementwise(
+    np.heaviside,
+    d1=[ZERO, lambda y, x, h: np.equal(x, 0)],
+    d2={},
+    selects=True,
+    kinks="0 in x at the jump",
+    analytic=lambda x, h: np.where(np.real(x) == 0, h, np.real(x) > 0),
+)
 
 _where = register(
     Elementwise(

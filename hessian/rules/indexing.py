@@ -16,7 +16,7 @@ import numpy as np
 
 from hessian.errors import OptionError, message
 from hessian.rules.broadcast import normalize_axis, sum_to
-from hessian.rules.spec import A, Linear, case, composite, expose, register
+from hessian.rules.spec import A, Linear, case, composite, expose, refuse, register
 
 _HOLE = -1
 
@@ -158,18 +158,32 @@ def expand_index(index: Any, ndim: int) -> tuple[Any, ...] | None:
     return parts[:at] + fill + parts[at + 1 :]
 
 
+def _has_ellipsis(index: Any) -> bool:
+    return any(part is Ellipsis for part in (index if isinstance(index, tuple) else (index,)))
+
+
+def _unit_slice(i: int) -> slice:
+    return slice(i, i + 1 or None)
+
+
 def getitem(x: Any, index: Any) -> Any:
     """Index ``x`` as NumPy does: a slice for a basic index, a gather for any other."""
     basic = expand_index(index, x.ndim)
     if basic is not None:
-        return slice_op(x, index=basic, ndim=x.ndim)
+        if _indexed_ndim(basic) or not _has_ellipsis(index):
+            return slice_op(x, index=basic, ndim=x.ndim)
+        # With an Ellipsis NumPy gives a 0-d array, a view, where integers alone give a number.
+        return (
+            np.reshape(slice_op(x, index=(*basic[:-1], _unit_slice(basic[-1])), ndim=x.ndim), ()) if x.ndim else x[()]
+        )
     positions = np.arange(x.size).reshape(x.shape)[index]
     return gather_op(x, positions=Positions(positions, x.shape))
 
 
 def _assign(base: Any, value: Any, *, index: Any, shape: tuple[int, ...], target: tuple[int, ...]) -> np.ndarray:
     batch = base.shape[: base.ndim - len(shape)]
-    out = np.array(np.broadcast_to(base, batch + shape))
+    # C order: the next line must give a view to write through.
+    out = np.array(np.broadcast_to(base, batch + shape), order="C")
     flat = out.reshape((*batch, math.prod(shape)))
     gap = (1,) * (len(target) - (value.ndim - len(batch)) if np.ndim(value) else 0)
     opened = np.reshape(value, batch + gap + np.shape(value)[len(batch) :]) if batch else value
@@ -177,14 +191,14 @@ def _assign(base: Any, value: Any, *, index: Any, shape: tuple[int, ...], target
     return out
 
 
-def _assign_transpose(
-    g: Any, position: int, shapes: tuple[tuple[int, ...], ...], *, index: Positions, shape: Any, target: Any
-) -> Any:
-    if position == 1:
-        return sum_to(gather_op(g, positions=index), shapes[1], index.flat.ndim)
+def _assign_transpose(g: Any, positions: Any, shapes: Any, *, index: Positions, shape: Any, target: Any) -> list[Any]:
     kept = np.ones(index.size, bool)
     kept[index.flat.ravel()] = False
-    return np.where(kept.reshape(index.shape), g, 0.0)
+    pieces = {
+        0: lambda: np.where(kept.reshape(index.shape), g, 0.0),
+        1: lambda: sum_to(gather_op(g, positions=index), shapes[1], index.flat.ndim),
+    }
+    return [pieces[position]() for position in positions]
 
 
 assign_op: Linear = register(Linear("assign", _assign, transpose=_assign_transpose, variadic=True, moves=True))
@@ -237,6 +251,7 @@ _moving(np.rollaxis, case(A(2, 3, 4), 2))
 
 @composite(np.take, cases=[case(A(5), [0, 3, 3]), case(A(3, 4), [[1, 0]], axis=1), case(A(4), -1, mode="wrap")])
 def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
+    refuse("take", out=out)
     return moves_elements(np.take, a, np.asarray(indices), axis=axis, mode=mode)
 
 
@@ -283,6 +298,7 @@ def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, 
 
 @composite(np.compress, cases=[case([True, False, True], A(3))])
 def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -> Any:
+    refuse("compress", out=out)
     return take(a, np.flatnonzero(np.asarray(condition)), axis)
 
 

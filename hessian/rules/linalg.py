@@ -1,8 +1,8 @@
 """Rows of numpy.linalg: solve, inv, det, slogdet, cholesky, eigh, norm.
 
-Matrix calculus follows Giles, "Collected matrix derivative results for forward and reverse mode AD" (2008), with
-gradients symmetrised where NumPy reads one triangle. ``cholesky`` and ``eigh`` read the lower triangle only, as NumPy
-does; their derivatives are those of that function, so the gradient in the upper triangle is zero.
+Matrix calculus follows Giles, "Collected matrix derivative results for forward and reverse mode AD" (2008). ``cholesky`` and
+``eigh`` read one triangle only, as NumPy does, and their derivatives are those of that function: the primitives give
+symmetric gradients, which the unfolding of the triangle (``_from_lower``) adds up in the triangle that was read.
 """
 
 from __future__ import annotations
@@ -179,9 +179,9 @@ def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     return cholesky_op(_from_lower(a))
 
 
-def _eigh_packed(a: np.ndarray) -> np.ndarray:
+def _eigh_packed(a: np.ndarray, *, uplo: str) -> np.ndarray:
     """Return eigenvalues as the first row above the eigenvectors, so that one result carries both."""
-    w, v = np.linalg.eigh(a)
+    w, v = np.linalg.eigh(a, uplo)  # type: ignore[call-overload]  # the triangles agree, but LAPACK's signs depend on which it reads
     return np.concatenate([w[..., None, :], v], axis=-2)
 
 
@@ -192,14 +192,14 @@ def _gaps(w: Any) -> Any:
     return (1 - eye) / (w[..., None, :] - w[..., :, None] + eye)
 
 
-def _eigh_pushforward(y: Any, xs: Any, dots: Any) -> Any:
+def _eigh_pushforward(y: Any, xs: Any, dots: Any, *, uplo: str) -> Any:
     w, v = y[..., 0, :], y[..., 1:, :]
     inner = _t(v) @ dots[0] @ v
     w_dot = np.diagonal(inner, axis1=-2, axis2=-1)
     return np.concatenate([w_dot[..., None, :], v @ (_gaps(w) * inner)], axis=-2)
 
 
-def _eigh_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
+def _eigh_pullback(y: Any, xs: Any, g: Any, wanted: Any, *, uplo: str) -> list[Any]:
     w, v = y[..., 0, :], y[..., 1:, :]
     w_bar, v_bar = g[..., 0, :], g[..., 1:, :]
     inner = _gaps(w) * (_t(v) @ v_bar) + w_bar[..., None, :] * np.eye(w.shape[-1], dtype=w.dtype)
@@ -220,7 +220,7 @@ eigh_op: General = register(
 
 
 def _eigh(a: Any, UPLO: str = "L") -> Any:
-    return eigh_op(_from_lower(a if UPLO.upper() == "L" else _t(a)))
+    return eigh_op(_from_lower(a if UPLO.upper() == "L" else _t(a)), uplo=UPLO.upper())
 
 
 @composite(np.linalg.eigh, cases=[case(_positive_definite(3, 3))])
@@ -260,6 +260,7 @@ norm_op: General = register(
         "norm",
         lambda x, *, axes: np.sqrt(np.sum(x * x, axis=axes, keepdims=True)),
         prepare=_direction,
+        reduces=True,
         pushforward=lambda y, xs, dots, *, axes, unit: np.sum(unit * dots[0], axis=axes, keepdims=True),
         pullback=lambda y, xs, g, wanted, *, axes, unit: [unit * g],
         kinks="gradient 0 at the origin (the subgradient of least norm); the Hessian there does not exist: not finite",

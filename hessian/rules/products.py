@@ -24,7 +24,7 @@ import scipy.sparse
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.elementwise import multiply
 from hessian.rules.shaping import swapaxes
-from hessian.rules.spec import A, Bilinear, Linear, Traced, case, composite, expose, register
+from hessian.rules.spec import A, Bilinear, Linear, Traced, case, composite, expose, refuse, register
 
 
 def _t(x: Any) -> Any:
@@ -170,6 +170,7 @@ expose(
 
 @composite(np.dot, cases=[case(A(3), A(3)), case(A(2, 3), A(3)), case(A(2, 3), A(4, 3, 2)), case(A(), A(3))])
 def dot(a: Any, b: Any, out: Any = None) -> Any:
+    refuse("dot", out=out)
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return multiply(a, b)
     if np.ndim(a) > 2 or np.ndim(b) > 2:
@@ -191,6 +192,7 @@ def inner(a: Any, b: Any) -> Any:
 
 @composite(np.outer, cases=[case(A(3), A(2)), case(A(2, 2), A(3))])
 def outer(a: Any, b: Any, out: Any = None) -> Any:
+    refuse("outer", out=out)
     return outer_op(np.ravel(a), np.ravel(b))
 
 
@@ -258,6 +260,15 @@ def _parse(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[list[str], s
         output = ("..." if "..." in text else "") + "".join(
             sorted(c for c in set(letters) - set(dots) if letters.count(c) == 1)
         )
+    if widest and arrow and "..." not in output:
+        raise ShapeMismatchError(message("einsum", f"the output of {subscripts!r} lacks the ellipsis of its operands"))
+    lengths: dict[str, int] = {}
+    for term, shape in zip(terms, shapes, strict=True):
+        for label, length in zip(term, shape, strict=True):
+            if lengths.setdefault(label, length) != length and 1 not in (length, lengths[label]):
+                what = f"label {label!r} stands for lengths {lengths[label]} and {length} in {subscripts!r}"
+                raise ShapeMismatchError(message("einsum", what))
+            lengths[label] = max(length, lengths[label])
     return terms, output.replace("...", dots)
 
 
@@ -266,6 +277,9 @@ def _collapse(x: Any, labels: str, keep: set[str]) -> tuple[Any, str]:
     for c in sorted({c for c in labels if labels.count(c) > 1}):
         while labels.count(c) > 1:
             i, j = labels.index(c), labels.rindex(c)
+            if x.shape[i] != x.shape[j]:
+                what = f"label {c!r} stands for lengths {x.shape[i]} and {x.shape[j]} in one operand"
+                raise ShapeMismatchError(message("einsum", what))
             x = np.diagonal(x, axis1=i, axis2=j)
             labels = labels[:i] + labels[i + 1 : j] + labels[j + 1 :] + c
     gone = tuple(i for i, c in enumerate(labels) if c not in keep)
@@ -276,8 +290,18 @@ def _arrange(x: Any, labels: str, wanted: str) -> Any:
     return np.transpose(x, tuple(labels.index(c) for c in wanted)) if labels != wanted else x
 
 
+def _without_stretched(x: Any, labels: str, other: Any, others: str) -> tuple[Any, str]:
+    """Drop labels of length one that the other operand stretches: NumPy broadcasts them."""
+    gone = {c for c in labels if c in others and x.shape[labels.index(c)] == 1 != other.shape[others.index(c)]}
+    if not gone:
+        return x, labels
+    return _collapse(x, labels, set(labels) - gone)
+
+
 def _pair(a: Any, la: str, b: Any, lb: str, out: set[str]) -> tuple[Any, str]:
     """Contract two operands by one stacked matrix product; ``out`` are the labels needed afterwards."""
+    a, la = _without_stretched(a, la, b, lb)
+    b, lb = _without_stretched(b, lb, a, la)
     a, la = _collapse(a, la, out | set(lb))
     b, lb = _collapse(b, lb, out | set(la))
     shared = [c for c in la if c in lb]
@@ -299,8 +323,6 @@ def _pair(a: Any, la: str, b: Any, lb: str, out: set[str]) -> tuple[Any, str]:
         _arrange(b, lb, loop + summed + free_b),
         (*_extent(b, lb, loop), math.prod(_extent(b, lb, summed)), math.prod(columns)),
     )
-    if left.shape[-1] != right.shape[-2]:
-        raise ShapeMismatchError(message("einsum", f"label(s) {summed!r} have different lengths in two operands"))
     return np.reshape(matmul_op(left, right), batch + rows + columns), loop + free_a + free_b
 
 
@@ -348,11 +370,12 @@ def einsum(subscripts: str, *operands: Any, out: Any = None, optimize: Any = Tru
 
 @composite(np.trace, cases=[case(A(3, 4)), case(A(3, 3), offset=1), case(A(2, 3, 3), axis1=1, axis2=2)])
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
-    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
+    refuse("trace", out=out)
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
 @composite(np.linalg.multi_dot, cases=[case([A(2, 3), A(3, 4), A(4, 2)])])
-def multi_dot(arrays: Any, *, out: Any = None) -> Any:
+def multi_dot(arrays: Any) -> Any:
     product = arrays[0]
     for a in arrays[1:]:
         product = matmul(product, a)

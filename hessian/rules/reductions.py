@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hessian.errors import OptionError, message
-from hessian.rules.broadcast import normalize_axes, normalize_axis
+from hessian.rules.broadcast import keeps, normalize_axes, normalize_axis
 from hessian.rules.shaping import reshape_op
-from hessian.rules.spec import A, General, Linear, case, composite, register
+from hessian.rules.spec import A, General, Linear, case, composite, refuse, register
 
 
 def _sum(x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -35,13 +34,6 @@ sum_op: Linear = register(
 )
 
 
-def _plain(where: str, keywords: dict[str, Any]) -> None:
-    """Refuse the reduction keywords that have no meaning on traced values."""
-    given = [name for name, value in keywords.items() if value is not None and value is not np._NoValue]
-    if given:
-        raise OptionError(message(where, f"the keyword {given[0]!r} is not supported on traced values"))
-
-
 @composite(
     np.sum,
     cases=[
@@ -53,14 +45,14 @@ def _plain(where: str, keywords: dict[str, Any]) -> None:
         case(A()),
     ],
 )
-def sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
+def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
     initial, where = keywords.pop("initial", None), keywords.pop("where", None)
-    _plain("sum", {"out": out, **keywords})
+    refuse("sum", out=out, **keywords)
     if where is not None and where is not np._NoValue and where is not True:
         a = np.where(where, a, 0.0)
     if dtype is not None and np.dtype(dtype) != a.dtype:
         a = a.astype(dtype)
-    total = sum_op(a, axes=normalize_axes(axis, a.ndim, "sum"), keepdims=keepdims is True)
+    total = sum_op(a, axes=normalize_axes(axis, a.ndim, "sum"), keepdims=keeps(keepdims))
     return total if initial is None or initial is np._NoValue else total + initial
 
 
@@ -72,10 +64,10 @@ def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
 def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
     where = keywords.get("where")
     if where is not None and where is not np._NoValue and where is not True:
-        count = np.sum(np.broadcast_to(where, a.shape), axis=axis, keepdims=keepdims is True)
-        return sum(a, axis, dtype, out, keepdims, **keywords) / count
+        count = np.sum(np.broadcast_to(where, a.shape), axis=axis, keepdims=keeps(keepdims))
+        return sum_(a, axis, dtype, out, keepdims, **keywords) / count
     count = _count(a.shape, normalize_axes(axis, a.ndim, "mean"))
-    return sum(a, axis, dtype, out, keepdims, **keywords) / count
+    return sum_(a, axis, dtype, out, keepdims, **keywords) / count
 
 
 @composite(np.average, cases=[case(A(4)), case(A(2, 3), 0, A(2, domain=(0.5, 1.0)))])
@@ -86,8 +78,8 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         at = normalize_axis(axis, np.ndim(a), "average")
         weights = np.reshape(weights, (-1,) + (1,) * (-1 - at))
     weights = np.broadcast_to(weights, np.shape(a))
-    total = np.sum(weights, axis=axis, keepdims=keepdims is True)
-    result = np.sum(a * weights, axis=axis, keepdims=keepdims is True) / total
+    total = np.sum(weights, axis=axis, keepdims=keeps(keepdims))
+    result = np.sum(a * weights, axis=axis, keepdims=keeps(keepdims)) / total
     return (result, total) if returned else result
 
 
@@ -106,11 +98,11 @@ def var(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, **keywords: Any
 ) -> Any:
     correction = keywords.pop("correction", None)
-    _plain("var", {"out": out, "dtype": dtype, **keywords})
+    refuse("var", out=out, dtype=dtype, **keywords)
     if correction is not None and correction is not np._NoValue:
         ddof = correction
     count = _count(a.shape, normalize_axes(axis, a.ndim, "var"))
-    return sum(np.square(a - mean(a, axis, keepdims=True)), axis, keepdims=keepdims) / (count - ddof)
+    return sum_(np.square(a - mean(a, axis, keepdims=True)), axis, keepdims=keepdims) / (count - ddof)
 
 
 @composite(
@@ -137,12 +129,12 @@ def _halved_product(x: Any) -> Any:
 
 @composite(np.prod, cases=[case(A(5)), case(A(2, 3), axis=0), case(A(2, 3, 2), axis=(0, 2), keepdims=True), case(A(0))])
 def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
-    _plain("prod", {"out": out, "dtype": dtype, **keywords})
+    refuse("prod", out=out, dtype=dtype, **keywords)
     axes = [i + a.ndim for i in normalize_axes(axis, a.ndim, "prod")]
     kept = [i for i in range(a.ndim) if i not in axes]
     lined_up = np.transpose(a, (*kept, *axes)).reshape((*(a.shape[i] for i in kept), _count(a.shape, tuple(axes))))
     result = _halved_product(lined_up)
-    return np.expand_dims(result, tuple(axes)) if keepdims is True and axes else result
+    return np.expand_dims(result, tuple(axes)) if keeps(keepdims) and axes else result
 
 
 def _shares(y: Any, xs: Any, *, axes: tuple[int, ...]) -> dict[str, Any]:
@@ -158,6 +150,7 @@ def _extreme(name: str, reduction: Any) -> General:
             name,
             lambda x, *, axes: reduction(x, axis=axes, keepdims=True),
             prepare=_shares,
+            reduces=True,
             pushforward=lambda y, xs, dots, *, axes, shares: np.sum(shares * dots[0], axis=axes, keepdims=True),
             pullback=lambda y, xs, g, wanted, *, axes, shares: [shares * g],
             curved=False,
@@ -171,10 +164,10 @@ max_op, min_op = _extreme("max", np.max), _extreme("min", np.min)
 
 def _extreme_call(operation: General, where: str) -> Any:
     def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
-        _plain(where, {"out": out, **keywords})
+        refuse(where, out=out, **keywords)
         axes = normalize_axes(axis, a.ndim, where)
         y = operation(a, axes=axes)
-        return y if keepdims is True else np.squeeze(y, axis=axes)
+        return y if keeps(keepdims) else np.squeeze(y, axis=axes)
 
     return call
 
@@ -185,13 +178,13 @@ _EXTREME_CASES = [
     case(A(2, 3), axis=1, keepdims=True),
     case(A(2, 3, 2), axis=(0, 2)),
 ]
-max = composite(np.max, cases=_EXTREME_CASES)(_extreme_call(max_op, "max"))
-min = composite(np.min, cases=_EXTREME_CASES)(_extreme_call(min_op, "min"))
+max_ = composite(np.max, cases=_EXTREME_CASES)(_extreme_call(max_op, "max"))
+min_ = composite(np.min, cases=_EXTREME_CASES)(_extreme_call(min_op, "min"))
 
 
 @composite(np.ptp, cases=[case(A(5)), case(A(2, 3), axis=0)])
 def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
-    return max(a, axis, out, keepdims) - min(a, axis, out, keepdims)
+    return max_(a, axis, out, keepdims) - min_(a, axis, out, keepdims)
 
 
 cumsum_op: Linear = register(
@@ -207,7 +200,7 @@ cumsum_op: Linear = register(
 
 @composite(np.cumsum, cases=[case(A(4)), case(A(2, 3), axis=0), case(A(2, 3))])
 def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
-    _plain("cumsum", {"out": out, "dtype": dtype})
+    refuse("cumsum", out=out, dtype=dtype)
     if axis is None:
         a, axis = np.ravel(a), -1
     return cumsum_op(a, axis=normalize_axis(axis, a.ndim, "cumsum"))
@@ -215,7 +208,7 @@ def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) 
 
 @composite(np.cumprod, cases=[case(A(4)), case(A(2, 3), axis=0)])
 def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
-    _plain("cumprod", {"out": out, "dtype": dtype})
+    refuse("cumprod", out=out, dtype=dtype)
     if axis is None:
         a, axis = np.ravel(a), -1
     x = np.moveaxis(a, axis, -1)
@@ -229,7 +222,7 @@ def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None)
 
 @composite(np.diff, cases=[case(A(5)), case(A(3, 4), n=2, axis=1)])
 def diff(a: Any, n: int = 1, axis: int = -1, **keywords: Any) -> Any:
-    _plain("diff", keywords)
+    refuse("diff", **keywords)
     before = (slice(None),) * (a.ndim + normalize_axis(axis, a.ndim, "diff"))
     for _ in range(n):
         a = a[(*before, slice(1, None))] - a[(*before, slice(None, -1))]

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import normalize_axes, normalize_axis, sum_to
-from hessian.rules.spec import A, Linear, case, composite, register
+from hessian.rules.spec import A, Linear, Nondifferentiable, case, composite, register
 
 
 def _batch(x: Any, ndim: int) -> tuple[int, ...]:
@@ -70,11 +70,14 @@ astype_op: Linear = register(
            transpose=lambda g, own, *, dtype, source: astype_op(g, dtype=source, source=dtype))
 )  # fmt: skip
 
+cast_op: Nondifferentiable = register(Nondifferentiable("cast", lambda x, *, dtype: x.astype(dtype)))
 
-def _split_back(g: Any, position: int, shapes: Sequence[tuple[int, ...]], *, axis: int) -> Any:
-    """Return the slice of ``g`` that operand ``position`` of a concatenation occupies."""
-    start = sum(shape[axis] for shape in shapes[:position])
-    return g[(..., slice(start, start + shapes[position][axis]), *[slice(None)] * (-1 - axis))]
+
+def _split_back(g: Any, positions: Sequence[int], shapes: Sequence[tuple[int, ...]], *, axis: int) -> list[Any]:
+    """Return the slices of ``g`` that the operands at ``positions`` of a concatenation occupy."""
+    starts = [0, *accumulate(shape[axis] for shape in shapes)]
+    after = [slice(None)] * (-1 - axis)
+    return [g[(..., slice(starts[p], starts[p + 1]), *after)] for p in positions]
 
 
 concatenate_op: Linear = register(
@@ -268,6 +271,13 @@ def dsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
 @composite(np.copy, cases=[case(A(2, 3))])
 def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
     return +a
+
+
+@composite(np.full_like, cases=[case(A(2, 3), A(3)), case(A(2), A())])
+def full_like(a: Any, fill_value: Any, dtype: Any = None, **keywords: Any) -> Any:
+    blank = np.zeros_like(a, dtype=dtype, **keywords)
+    filled = blank + fill_value
+    return filled if filled.dtype == blank.dtype else filled.astype(blank.dtype)
 
 
 @composite(np.real, cases=[case(A(3))], analytic=lambda z: z)

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.special
 
 from hessian.errors import OptionError, message
 
@@ -49,6 +50,10 @@ class Traced:
     def trace_apply(self, operation: Operation, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Apply ``operation`` to ``operands``, of which this one is innermost."""
         raise NotImplementedError
+
+    def frozen(self) -> Traced:
+        """Return the value under a handle of its own, which later assignments through this one do not reach."""
+        return self
 
 
 class State:
@@ -196,7 +201,7 @@ class Linear(Operation):
     Parameters
     ----------
     transpose : callable
-        ``(g, shape, **params)`` for one operand of the given shape; ``(g, position, shapes, **params)`` if ``variadic``.
+        ``(g, shape, **params)`` for one operand of the given shape; ``(g, positions, shapes, **params) -> list`` if ``variadic``.
     moves : bool
         Every output is a plain sum of inputs (reshaping, slicing, summing): zeros of its transpose are structural.
     view : bool
@@ -265,6 +270,9 @@ class General(Operation):
         ``(y, xs, **params) -> dict``: what both share and depends on the point alone; passed to them as keywords.
     curved : bool
         ``False`` for a piecewise linear operation: its pullback does not change with the point.
+    reduces : bool
+        A reduction along the parameter ``axes``, which stay: an element of the operand matters where its result does.
+        Among what ``prepare`` returns, zeros of ``shares`` mark elements that were not taken.
     core : tuple of int or None
         Core axes of each argument (then of the result), when leading axes of the arguments broadcast against each
         other; ``None`` when every axis is a core axis and the parameters count axes from the end.
@@ -279,6 +287,7 @@ class General(Operation):
         pullback: Callable[..., Any],
         prepare: Callable[..., dict[str, Any]] | None = None,
         curved: bool = True,
+        reduces: bool = False,
         core: tuple[int, ...] | None = None,
         kinks: str = "",
         flops: Callable[..., float] | float = 1.0,
@@ -288,6 +297,7 @@ class General(Operation):
         self.pullback = pullback
         self.prepare = prepare
         self.curved = curved
+        self.reduces = reduces
         self.core = core
         self.kinks = kinks
 
@@ -326,8 +336,14 @@ DISPATCH: dict[Any, Entry] = {}
 def public_name(target: Any) -> str:
     """Return the dotted name under which a user knows ``target``."""
     name = getattr(target, "__name__", str(target))
-    module = getattr(target, "__module__", None) or ("numpy" if getattr(np, name, None) is target else "scipy.special")
-    return f"{module.removesuffix('._ufuncs')}.{name}" if module else name
+    module = getattr(target, "__module__", None) or ""
+    if isinstance(target, np.ufunc) and not module:
+        # NumPy's and SciPy's ufuncs do not say where they come from.
+        homes = {"numpy": np, "scipy.special": scipy.special}
+        module = next((home for home, place in homes.items() if getattr(place, name, None) is target), "")
+    public = ".".join(part for part in module.split(".") if not part.startswith("_"))
+    public = public.replace("hessian.rules.", "hessian.")
+    return f"{public}.{name}" if public else name
 
 
 def register(operation: Operation) -> Any:
@@ -369,6 +385,13 @@ def composite(*targets: Any, cases: Sequence[Case], **options: Any) -> Callable[
     return declare
 
 
+def refuse(where: str, **keywords: Any) -> None:
+    """Refuse keywords of NumPy's that have no meaning on traced values, unless they are at their default."""
+    for name, value in keywords.items():
+        if value is not None and value is not np._NoValue:
+            raise OptionError(message(where, f"the keyword {name!r} is not supported on traced values"))
+
+
 def nearest_supported(name: str) -> str | None:
     """Return the supported callable whose name is most like ``name``."""
     names = {entry.name.rsplit(".", 1)[-1]: entry.name for entry in DISPATCH.values()}
@@ -376,5 +399,5 @@ def nearest_supported(name: str) -> str | None:
     contained = sorted(
         (n for n in names if len(n) > 2 and (n in name or name in n)), key=lambda n: abs(len(n) - len(name))
     )
-    close = contained or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = contained or difflib.get_close_matches(name, names, n=1, cutoff=0.7)
     return names[close[0]] if close else None

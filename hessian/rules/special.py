@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import scipy.special as sc
 
+from hessian.errors import OptionError, message
 from hessian.rules import elementwise as ew
 from hessian.rules.broadcast import normalize_axes
-from hessian.rules.spec import A, Elementwise, General, case, elementwise, expose, register
+from hessian.rules.spec import A, Elementwise, General, Traced, case, elementwise, expose, register
 
 _POSITIVE, _OPEN_UNIT = (0.4, 4.0), (0.1, 0.9)
 _INV_SQRT_2PI, _2_SQRT_PI = 1 / math.sqrt(2 * math.pi), 2 / math.sqrt(math.pi)
@@ -36,16 +37,11 @@ def _polygamma(x: Any, n: int) -> Any:
     return (-1.0) ** (n + 1) * math.factorial(n) * sc.zeta(n + 1, x)
 
 
-expose(
-    sc.polygamma,
-    lambda n, x: sc.digamma(x) if n == 0 else polygamma_op(x, n=int(n)),
-    cases=[],
-)
-
 expit = elementwise(
     sc.expit,
-    d1=[lambda y, x: y * (1 - y)],
-    d2={(0, 0): lambda y, x: y * (1 - y) * (1 - 2 * y)},
+    # expit(-x) rather than 1 - y, which has no digits left for large x.
+    d1=[lambda y, x: y * sc.expit(-x)],
+    d2={(0, 0): lambda y, x: y * sc.expit(-x) * (sc.expit(-x) - y)},
     analytic=lambda z: 1 / (1 + np.exp(-z)),
     flops=12.0,
 )
@@ -195,6 +191,7 @@ logsumexp_op: General = register(
         "logsumexp",
         _logsumexp,
         prepare=_softmax,
+        reduces=True,
         pushforward=lambda y, xs, dots, *, axes, weights: np.sum(weights * dots[0], axis=axes, keepdims=True),
         pullback=lambda y, xs, g, wanted, *, axes, weights: [weights * g],
         flops=20.0,
@@ -265,15 +262,46 @@ def softmax(x: Any, axis: Any = None) -> Any:
 
 
 def _as_float(a: Any) -> Any:
-    if hasattr(a, "ndim"):
+    if isinstance(a, Traced):
         return a
     array = np.asarray(a)
-    return array if array.dtype == object or array.dtype.kind == "f" else array.astype(float)
+    if array.dtype.hasobject:
+        return np.reshape(np.stack(array.ravel().tolist()), array.shape)
+    return array if array.dtype.kind == "f" else array.astype(float)
+
+
+def polygamma(n: int, x: Any) -> Any:
+    r"""Compute the n-th derivative of the digamma function, :math:`\psi^{(n)}(x)`, for x > 0.
+
+    Twin of :func:`scipy.special.polygamma` that also takes traced values.
+
+    Raises
+    ------
+    OptionError
+        The order n is not a nonnegative integer.
+
+    References
+    ----------
+    Abramowitz & Stegun, *Handbook of Mathematical Functions* (1964), 6.4.10.
+
+    Examples
+    --------
+    >>> import math
+    >>> from hessian.special import polygamma
+    >>> math.isclose(polygamma(1, 1.0), math.pi**2 / 6, rel_tol=1e-15)
+    True
+    """
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+        raise OptionError(message("polygamma", f"the order is {n!r}", fix="Pass an integer >= 0"))
+    x = _as_float(x)
+    return sc.digamma(x) if n == 0 else polygamma_op(x, n=int(n))
 
 
 # The twins are entered as their own targets, so that the registry walk covers them like any NumPy function.
 for _twin, _reference in ((logsumexp, sc.logsumexp), (log_softmax, sc.log_softmax), (softmax, sc.softmax)):
     expose(_twin, _twin, cases=[case(A(4)), case(A(2, 3), axis=1), case(A(2, 3, 2), axis=0)], analytic=_reference)
 
-TWINS = {"logsumexp": logsumexp, "softmax": softmax, "log_softmax": log_softmax}
+expose(polygamma, polygamma, cases=[case(0, A(3)), case(1, A(3)), case(3, A(2, 2))], domain=_POSITIVE)
+
+TWINS = {"polygamma": polygamma, "logsumexp": logsumexp, "softmax": softmax, "log_softmax": log_softmax}
 """Functions of scipy.special that do not dispatch, by name."""

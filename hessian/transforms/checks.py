@@ -10,7 +10,7 @@ import numpy as np
 
 from hessian.core.trace import Primal, record
 from hessian.core.trees import join_vector, split_vector
-from hessian.errors import DerivativeCheckError, NonFiniteError, message
+from hessian.errors import DerivativeCheckError, NonFiniteError, OptionError, message
 from hessian.transforms.second_order import Curvature
 
 
@@ -58,19 +58,19 @@ class _Probe:
         self.f, self.args = f, args
         self.primal = Primal(x, "check_derivatives")
         self.x = np.asarray(join_vector(self.primal.leaves))
+        self.curvature = Curvature(record(f, (x, *args), where="check_derivatives"))
 
     def value(self, vector: np.ndarray) -> float:
         return float(self.f(self.primal.build(split_vector(vector, self.primal.shapes)), *self.args))
 
-    def curvature(self, vector: np.ndarray) -> Curvature:
-        point = self.primal.build(split_vector(vector, self.primal.shapes))
-        return Curvature(record(self.f, (point, *self.args), where="check_derivatives"))
-
     def gradient(self, vector: np.ndarray) -> np.ndarray:
-        return np.asarray(join_vector(self.curvature(vector).gradient))
+        point = self.primal.build(split_vector(vector, self.primal.shapes))
+        return np.asarray(
+            join_vector(Curvature(record(self.f, (point, *self.args), where="check_derivatives")).gradient)
+        )
 
-    def product(self, curvature: Curvature, v: np.ndarray) -> np.ndarray:
-        return np.asarray(join_vector(curvature.products(split_vector(v, self.primal.shapes))))
+    def product(self, v: np.ndarray) -> np.ndarray:
+        return np.asarray(join_vector(self.curvature.products(split_vector(v, self.primal.shapes))))
 
 
 def check_derivatives(
@@ -107,8 +107,8 @@ def check_derivatives(
 
     Notes
     -----
-    Cost: about 30 evaluations of f and 3 gradients per direction. A kink of f within reach of the steps (about 0.1 in each
-    direction) fails the check: f has no derivative there to be checked.
+    Cost: one recording, then per direction 10 evaluations of f, 2 gradients and 2 products. A kink of f within reach of the
+    steps (0.1 max(1, |x|) along the direction) fails the check: f has no derivative there to be checked.
 
     Examples
     --------
@@ -116,8 +116,10 @@ def check_derivatives(
     >>> hs.check_derivatives(lambda x: np.sum(np.sin(x) * x), np.array([0.3, 0.7])).passed
     True
     """
+    if isinstance(directions, bool) or not isinstance(directions, int) or directions < 1:
+        raise OptionError(message("check_derivatives", f"directions is {directions!r}", fix="Pass an integer >= 1"))
     probe = _Probe(f, x, args)
-    value = probe.value(probe.x)
+    value = float(probe.curvature.recording.scalar())
     if not np.isfinite(value):
         raise NonFiniteError(
             message("check_derivatives", f"f(x) is {value}", fix="Choose a point inside the domain of f")
@@ -144,9 +146,8 @@ def _along_one_direction(probe: _Probe, value: float, rng: np.random.Generator) 
     n, dtype = probe.x.size, probe.x.dtype
     scale = max(1.0, float(np.abs(probe.x).max(initial=0.0)))
     u, v = (d / np.linalg.norm(d) for d in rng.standard_normal((2, n)).astype(dtype))
-    curvature = probe.curvature(probe.x)
-    gradient = np.asarray(join_vector(curvature.gradient))
-    hu, hv = probe.product(curvature, u), probe.product(curvature, v)
+    gradient = np.asarray(join_vector(probe.curvature.gradient))
+    hu, hv = probe.product(u), probe.product(v)
     steps = scale * 0.1 * 0.5 ** np.arange(8)
     changes = np.array([probe.value(probe.x + h * v) - value for h in steps])
     noise = 64 * float(np.finfo(dtype).eps) * (abs(value) + float(np.abs(changes).max()))

@@ -63,7 +63,7 @@ def value_and_grad(
     return value_and_grad_f
 
 
-def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes the gradient :math:`\nabla f`.
 
     Parameters, errors and cost as in :func:`value_and_grad`; with ``has_aux`` the result is ``(gradient, aux)``.

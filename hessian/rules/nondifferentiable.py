@@ -5,17 +5,31 @@ They are recorded all the same, so that a recording knows what its masks depend 
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 
-from hessian.rules.spec import OPERATIONS, Nondifferentiable, expose, register
+from hessian.rules.spec import OPERATIONS, Nondifferentiable, Traced, expose, register
 
 
 def _nondifferentiable(target: Any) -> None:
     """Declare one function whose derivative is exactly zero where it exists."""
     operation = register(Nondifferentiable(target.__name__, target))
-    expose(target, operation)
+    expose(target, operation if isinstance(target, np.ufunc) else _positional(target, operation))
+
+
+def _positional(target: Any, operation: Nondifferentiable) -> Any:
+    """Bind keywords to positions: an operation looks for traced values among its positional arguments."""
+    signature = inspect.signature(target)
+
+    def call(*args: Any, **keywords: Any) -> Any:
+        given = signature.bind(*args, **keywords).arguments
+        last = max(i for i, x in enumerate(given.values()) if isinstance(x, Traced))
+        items = list(given.items())
+        return operation(*(x for _, x in items[: last + 1]), **dict(items[last + 1 :]))
+
+    return call
 
 
 for _target in (
@@ -43,7 +57,6 @@ for _target in (
     np.trunc,
     np.rint,
     np.floor_divide,
-    np.heaviside,
     np.round,
     np.fix,
     np.argmax,
@@ -57,7 +70,6 @@ for _target in (
     np.digitize,
     np.zeros_like,
     np.ones_like,
-    np.full_like,
     np.empty_like,
     np.imag,
 ):

@@ -59,11 +59,12 @@ class Primal:
     x : array or container of arrays
     where, name : str
         For error messages.
+    structure : Structure, optional
+        Given where x is the list of leaves already.
     """
 
-    def __init__(self, x: Any, where: str, name: str = "x") -> None:
-        self.structure: Structure
-        leaves, self.structure = (x.leaves, x.structure) if isinstance(x, Primal) else flatten(x)
+    def __init__(self, x: Any, where: str, name: str = "x", structure: Structure | None = None) -> None:
+        leaves, self.structure = flatten(x) if structure is None else (list(x), structure)
         self.leaves: list[Any] = [as_primal(leaf, where, name) for leaf in leaves]
         self.shapes: list[tuple[int, ...]] = [leaf.shape for leaf in self.leaves]
         self.where = where
@@ -256,7 +257,6 @@ def record(
     if not callable(f):
         raise OptionError(message(where, f"the first argument is {type(f).__name__}, not a function"))
     numbers = check_argnums(argnums, len(args), where)
-    # A Primal may stand for the first argument, where its structure must not be read off its leaves again.
     chosen = args[numbers[0]] if isinstance(argnums, int) else tuple(args[i] for i in numbers)
     name = "x" if numbers == (0,) else f"number {', '.join(map(str, numbers))}"
     primal = Primal(chosen, where, name)

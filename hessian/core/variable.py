@@ -36,7 +36,7 @@ class Variable(ArrayProtocol):
         Where it is recorded. In-place assignment moves the variable to a new slot.
     """
 
-    __slots__ = ("_key", "_root", "_seen", "_version", "slot", "tape", "trace_level", "value")
+    __slots__ = ("_key", "_number", "_root", "_seen", "_version", "slot", "tape", "trace_level", "value")
     value: Any
 
     def __init__(self, tape: Tape, slot: int, value: Any) -> None:
@@ -44,6 +44,7 @@ class Variable(ArrayProtocol):
         self.trace_level = tape.serial
         self.slot = slot
         self.value = value
+        self._number: bool | None = None
         self._version = 0
         self._root: Variable | None = None
         self._seen = 0
@@ -91,7 +92,7 @@ class Variable(ArrayProtocol):
         instruction = Instruction(operation, tuple(values), tuple(sources), params)
         out = Variable(tape, tape.append(instruction, value, active), value)
         # Where NumPy gives a number, not a 0-d array, there is no memory to share.
-        if operation.view and not _is_number(value):
+        if operation.view and not out.is_number:
             out._view_of(base, params.get("index"))
         return out
 
@@ -102,6 +103,14 @@ class Variable(ArrayProtocol):
         if x.dtype.hasobject:
             return stack_objects(x)
         return self.tape.snapshot(x) if operation.retains else x
+
+    @property
+    def is_number(self) -> bool:
+        """Whether NumPy would have a scalar here, immutable, rather than a 0-d array."""
+        if self._number is None:
+            outer = self.value
+            self._number = outer.is_number if isinstance(outer, Variable) else isinstance(outer, np.generic)
+        return self._number
 
     def frozen(self) -> Variable:
         """Return the value under a handle of its own, which later assignments through this one do not reach."""
@@ -162,6 +171,7 @@ class Variable(ArrayProtocol):
             root = self._root
             root[self._key] = new
             self._seen = root._version
+        self._number = self.is_number
         self.tape, self.trace_level, self.slot, self.value = new.tape, new.trace_level, new.slot, new.value
         self._version += 1
         return self
@@ -200,7 +210,7 @@ class Variable(ArrayProtocol):
         return self._in_place(self ^ other)
 
     def _in_place(self, new: Any) -> Variable:
-        if _is_number(self):
+        if self.is_number:
             return new  # NumPy scalars are immutable: the name is bound to the new value
         if new.shape != self.shape:
             what = f"the result has shape {new.shape}, the target {self.shape}"
@@ -264,13 +274,6 @@ class Variable(ArrayProtocol):
     def tolist(self) -> Any:
         """Return Python numbers if the value carries no derivative; refuse otherwise."""
         return super().tolist() if self.carries_derivative else self._guarded().tolist()
-
-
-def _is_number(x: Any) -> bool:
-    """Tell a NumPy scalar from a 0-d array, through any number of traced layers."""
-    while isinstance(x, ArrayProtocol):
-        x = x.value
-    return isinstance(x, np.generic)
 
 
 def _base_array(x: Any, operation: Operation) -> np.ndarray:

@@ -59,9 +59,9 @@ class GaussNewtonOperator(SymmetricOperator):
 
     def __init__(self, model: Callable[..., Any], loss: Callable[[Any], Any], x: Any, *args: Any) -> None:
         self._model: Recording = record(model, (x, *args), where="GaussNewtonOperator")
-        output = Primal(self._model.values, "GaussNewtonOperator (loss)", "model(x)")
-        output.structure = self._model.output_structure
-        self._loss: Recording = record(loss, (output,), where="GaussNewtonOperator (loss)")
+        where = "GaussNewtonOperator (loss)"
+        output = Primal(self._model.values, where, "model(x)", self._model.output_structure)
+        self._loss = Recording(output, loss, where=where)
         self.value = self._loss.scalar()
         super().__init__(self._model.primal)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from hessian.errors import OptionError, message
 from hessian.rules.broadcast import normalize_axis, sum_to
-from hessian.rules.spec import A, Linear, case, composite, expose, refuse, register
+from hessian.rules.spec import A, Linear, Traced, case, composite, expose, refuse, register
 
 _HOLE = -1
 
@@ -132,6 +132,8 @@ def moves_elements(function: Callable[..., Any], x: Any, *args: Any, **kwargs: A
     """Apply a function that only moves elements of ``x`` (new elements are zeros) by running it on positions."""
     # One-based, so that a zero that the function brings in reads as a hole.
     numbered = np.arange(1, x.size + 1).reshape(x.shape)
+    args = tuple(np.asarray(a) if isinstance(a, Traced) else a for a in args)
+    kwargs = {name: np.asarray(a) if isinstance(a, Traced) else a for name, a in kwargs.items()}
     moved = function(numbered, *args, **kwargs)
     gather = gather_view_op if np.may_share_memory(moved, numbered) else gather_op
     return gather(x, positions=Positions(moved - 1, x.shape))

@@ -120,7 +120,7 @@ def test_networks_of_each_activation_have_exact_derivatives(name: str) -> None:
     [
         (lambda: mlp((3,)), "sizes is (3,)"),
         (lambda: mlp((3, 0, 1)), "sizes is (3, 0, 1)"),
-        (lambda: mlp((3, 2.5)), "layer widths are integers"),
+        (lambda: mlp((3, 2.5)), "Layer widths are integers"),
         (lambda: mlp((3, 2), "tahn"), "unknown activation 'tahn'. Did you mean 'tanh'?"),
         (lambda: mlp((3, 2), output="sofmax"), "unknown activation 'sofmax'. Did you mean 'softmax'?"),
         (lambda: mlp((3, 2), initializer="glorot"), "Did you mean 'glorot_"),

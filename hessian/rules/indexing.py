@@ -1,8 +1,8 @@
 """Rows that pick and place elements: slices, gathers and their transposes, and assignment.
 
-Two pairs of adjoint primitives carry all of it: ``slice`` / ``embed`` for basic indices (views, no copies) and ``gather`` /
-``scatter_add`` for everything else, driven by an array of positions. A NumPy function that only moves elements needs one
-line: it is run once on the array of positions (:func:`moves_elements`).
+Two pairs of adjoint primitives carry the reading: ``slice`` / ``embed`` for basic indices (views, no copies) and ``gather`` /
+``scatter_add`` for everything else, driven by an array of positions; ``assign`` carries the writing. A NumPy function that only
+moves elements needs one line: it is run once on the array of positions (:func:`moves_elements`).
 """
 
 from __future__ import annotations
@@ -184,44 +184,55 @@ def getitem(x: Any, index: Any) -> Any:
 
 def _assign(base: Any, value: Any, *, index: Any, shape: tuple[int, ...], target: tuple[int, ...]) -> np.ndarray:
     batch = base.shape[: base.ndim - len(shape)]
-    # C order: the next line must give a view to write through.
+    # C order: raveling must give a view to write through.
     out = np.array(np.broadcast_to(base, batch + shape), order="C")
-    flat = out.reshape((*batch, math.prod(shape)))
-    gap = (1,) * (len(target) - (value.ndim - len(batch)) if np.ndim(value) else 0)
-    opened = np.reshape(value, batch + gap + np.shape(value)[len(batch) :]) if batch else value
-    flat[..., index.flat] = opened
+    if batch and np.ndim(value):
+        gap = (1,) * (len(target) - (value.ndim - len(batch)))
+        value = np.reshape(value, batch + gap + value.shape[len(batch) :])
+    if isinstance(index, Positions):
+        out.reshape((*batch, index.size))[..., index.flat] = value
+    else:
+        out[(slice(None),) * len(batch) + index] = value
     return out
 
 
-def _assign_transpose(g: Any, positions: Any, shapes: Any, *, index: Positions, shape: Any, target: Any) -> list[Any]:
-    kept = np.ones(index.size, bool)
-    kept[index.flat.ravel()] = False
-    pieces = {
-        0: lambda: np.where(kept.reshape(index.shape), g, 0.0),
-        1: lambda: sum_to(gather_op(g, positions=index), shapes[1], index.flat.ndim),
-    }
-    return [pieces[position]() for position in positions]
+def _assign_transpose(
+    g: Any, positions: Any, shapes: Any, *, index: Any, shape: tuple[int, ...], target: tuple[int, ...]
+) -> list[Any]:
+    pieces = []
+    for position in positions:
+        if position == 0:
+            pieces.append(assign_op(g, 0.0, index=index, shape=shape, target=target))
+        elif isinstance(index, Positions):
+            pieces.append(sum_to(gather_op(g, positions=index), shapes[1], len(target)))
+        else:
+            pieces.append(sum_to(slice_op(g, index=index, ndim=len(shape)), shapes[1], len(target)))
+    return pieces
 
 
 assign_op: Linear = register(Linear("assign", _assign, transpose=_assign_transpose, variadic=True, moves=True))
 
 
 def setitem(base: Any, index: Any, value: Any) -> Any:
-    """Return ``base`` with ``value`` assigned at ``index``; later writes win where an index repeats."""
-    positions = Positions(np.arange(base.size).reshape(base.shape)[index], base.shape)
-    if not positions.distinct and positions.flat.size:
-        raise OptionError(
-            message(
-                "assignment",
-                "the index names an element twice, so which value stays depends on their order",
-                "its derivative would be ambiguous",
-                "Assign each element once, or add with a loop",
+    """Return ``base`` with ``value`` assigned at ``index``, which must name no element twice."""
+    place: Any = expand_index(index, base.ndim)
+    if place is not None:
+        target = np.broadcast_to(0.0, base.shape)[place].shape
+    else:
+        place = Positions(np.arange(base.size).reshape(base.shape)[index], base.shape)
+        target = place.flat.shape
+        if not place.distinct and place.flat.size:
+            raise OptionError(
+                message(
+                    "assignment",
+                    "the index names an element twice, so which value stays depends on their order",
+                    "its derivative would be ambiguous",
+                    "Assign each element once, or add with a loop",
+                )
             )
-        )
-    if np.ndim(value) > positions.flat.ndim:
-        value = np.reshape(value, np.shape(value)[np.ndim(value) - positions.flat.ndim :])
-    np.broadcast_shapes(np.shape(value), positions.flat.shape)
-    return assign_op(base, value, index=positions, shape=base.shape, target=positions.flat.shape)
+    if np.ndim(value) > len(target):
+        value = np.reshape(value, np.shape(value)[np.ndim(value) - len(target) :])
+    return assign_op(base, value, index=place, shape=base.shape, target=target)
 
 
 def _moving(function: Any, *cases: Any) -> None:

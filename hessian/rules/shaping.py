@@ -1,6 +1,6 @@
 """Rows that only rearrange: reshape, permute, broadcast, join, cast.
 
-The two primitives of indexing are in :mod:`hessian.rules.indexing`; everything NumPy offers beyond them is composed.
+Picking and placing elements is in :mod:`hessian.rules.indexing`; everything NumPy offers beyond the primitives is composed.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from hessian.operators import HessianOperator
 from hessian.optimize import OptimizeResult, format_history, write_history
 from hessian.optimize.minimize import METHODS
 from hessian.plotting import plot_convergence, require_matplotlib
+from hessian.rules.catalogue import catalogue
 
 EXIT_CONVERGED, EXIT_STOPPED_EARLY, EXIT_USAGE = 0, 1, 2
 # Smallest eigenvalue and exact trace cost one product per parameter; beyond this many they would outlast the training,
@@ -91,7 +92,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_digits_options(digits)
     digits.set_defaults(run=train_digits)
+    operations = commands.add_parser(
+        "operations", help="list the operations that have derivative rules, with their conventions"
+    )
+    operations.set_defaults(run=list_operations)
     return parser
+
+
+def list_operations(options: argparse.Namespace) -> int:
+    """Print the catalogue of derivative rules."""
+    print(catalogue())
+    return 0
 
 
 def _add_digits_options(parser: argparse.ArgumentParser) -> None:

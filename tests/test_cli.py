@@ -212,3 +212,13 @@ def test_the_products_spent_on_digits_stay_within_the_budget_for_most_starts() -
     fits = [hs.nn.train(mlp((64, 32, 10)), data.X_train, data.y_train, l2=1e-3, seed=seed) for seed in range(9)]
     assert all(fit.result.success for fit in fits)
     assert np.median([fit.result.n_hvp for fit in fits]) <= 2500
+
+
+def test_operations_are_listed_with_their_conventions(capsys) -> None:
+    assert cli.main(["operations"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == sorted(lines)
+    listed = {line.split()[0]: line for line in lines}
+    assert listed["numpy.absolute"].endswith("0 at 0")
+    assert "gradient 0 at the origin" in listed["numpy.linalg.norm"]
+    assert "hessian.special.logsumexp" in listed

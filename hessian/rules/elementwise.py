@@ -349,6 +349,7 @@ expose(
     _clip_call,
     cases=[case(A(5), -0.5, 0.5), case(A(2, 3), None, A(3)), case(A(4), A(4, domain=(-1, 0)), A(4, domain=(0, 1)))],
     analytic=lambda a, lo=None, hi=None: _analytic_clip(a, lo, hi),
+    kinks=_clip.kinks,
 )
 
 

@@ -123,7 +123,12 @@ det_op: General = register(
     )
 )
 _det_sign = register(Nondifferentiable("det_sign", lambda a: np.linalg.slogdet(a)[0]))
-expose(np.linalg.det, lambda a: det_op(a), cases=[case(_well_conditioned(3, 3)), case(_well_conditioned(2, 2, 2))])
+expose(
+    np.linalg.det,
+    lambda a: det_op(a),
+    cases=[case(_well_conditioned(3, 3)), case(_well_conditioned(2, 2, 2))],
+    kinks=det_op.kinks,
+)
 
 
 @composite(
@@ -223,13 +228,13 @@ def _eigh(a: Any, UPLO: str = "L") -> Any:
     return eigh_op(_from_lower(a if UPLO.upper() == "L" else _t(a)), uplo=UPLO.upper())
 
 
-@composite(np.linalg.eigh, cases=[case(_positive_definite(3, 3))])
+@composite(np.linalg.eigh, cases=[case(_positive_definite(3, 3))], kinks=eigh_op.kinks)
 def eigh(a: Any, UPLO: str = "L") -> Any:
     packed = _eigh(a, UPLO)
     return EighResult(packed[..., 0, :], packed[..., 1:, :])
 
 
-@composite(np.linalg.eigvalsh, cases=[case(_positive_definite(3, 3))])
+@composite(np.linalg.eigvalsh, cases=[case(_positive_definite(3, 3))], kinks=eigh_op.kinks)
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     return _eigh(a, UPLO)[..., 0, :]
 

@@ -29,6 +29,7 @@ def _positional(target: Any, operation: Nondifferentiable) -> Any:
         items = list(given.items())
         return operation(*(x for _, x in items[: last + 1]), **dict(items[last + 1 :]))
 
+    call.operation = operation  # type: ignore[attr-defined]  # the catalogue names its kind
     return call
 
 

@@ -109,6 +109,7 @@ def var(
     np.std,
     cases=[case(A(5)), case(A(3, 2), axis=0, ddof=1)],
     analytic=lambda *a, **k: np.sqrt(_analytic_var(*a, **k)),
+    kinks="NaN where all values are equal",
 )
 def std(a: Any, *args: Any, **keywords: Any) -> Any:
     return np.sqrt(var(a, *args, **keywords))
@@ -178,8 +179,8 @@ _EXTREME_CASES = [
     case(A(2, 3), axis=1, keepdims=True),
     case(A(2, 3, 2), axis=(0, 2)),
 ]
-max_ = composite(np.max, cases=_EXTREME_CASES)(_extreme_call(max_op, "max"))
-min_ = composite(np.min, cases=_EXTREME_CASES)(_extreme_call(min_op, "min"))
+max_ = composite(np.max, cases=_EXTREME_CASES, kinks=max_op.kinks)(_extreme_call(max_op, "max"))
+min_ = composite(np.min, cases=_EXTREME_CASES, kinks=min_op.kinks)(_extreme_call(min_op, "min"))
 
 
 @composite(np.ptp, cases=[case(A(5)), case(A(2, 3), axis=0)])

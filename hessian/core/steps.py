@@ -324,7 +324,8 @@ class BilinearStep(Step):
         for t, p in zip(self._opened(dots) if batch else dots, self.positions, strict=True):
             if t is not None:
                 a, b = (t, self.operands[1]) if p == 0 else (self.operands[0], t)
-                total = added(total, self.operation(a, b, **self.params))
+                term = self.operation(a, b, **self.params)
+                total = term if total is None else _in_place(total, term)
         return total
 
     def pull(self, g: Any, batch: int) -> Pieces:

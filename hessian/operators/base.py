@@ -100,12 +100,19 @@ class SymmetricOperator(LinearOperator):
 
         Raises
         ------
+        ShapeMismatchError, OptionError, NonFiniteError
+            b does not fit or is not finite, or the damping is negative.
         ConvergenceError
             The matrix is singular to working precision, or the iteration did not reach ``rtol``.
 
         Notes
         -----
         Cost: n products and a symmetric indefinite factorisation (LAPACK sysv) up to n = 600, MINRES beyond.
+
+        References
+        ----------
+        C. C. Paige & M. A. Saunders, "Solution of sparse indefinite systems of linear equations", SIAM J. Numer. Anal. 12
+        (1975).
         """
         rhs = np.asarray(b, dtype=self.dtype)
         if rhs.ndim not in (1, 2) or rhs.shape[0] != self.shape[0]:

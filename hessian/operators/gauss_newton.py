@@ -38,6 +38,13 @@ class GaussNewtonOperator(SymmetricOperator):
         loss(model(x)).
     gradient : ndarray, shape (n,)
 
+    Raises
+    ------
+    NotScalarError
+        The loss returns something else than one real number.
+    DtypeError
+        x holds integers or complex numbers.
+
     Notes
     -----
     Cost: model and loss recorded once each; a product is a forward sweep and a reverse sweep of the model and a tangent

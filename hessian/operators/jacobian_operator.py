@@ -34,8 +34,16 @@ class JacobianOperator(LinearOperator):
         f(x), in the structure f returns.
     shape : (m, n)
 
+    Raises
+    ------
+    DtypeError
+        x holds integers or complex numbers.
+    ShapeMismatchError
+        By a product, for a vector of another length.
+
     Notes
     -----
+    ``J @ v`` takes traced values, and J may be made at one; for the transpose of traced values use :func:`hessian.vjp`.
     Cost: the constructor records f once; the first product linearises; each product after that is one sweep.
 
     Examples

@@ -215,9 +215,19 @@ def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     -------
     ndarray or float
 
+    Raises
+    ------
+    AxisError
+        ``axis`` is out of bounds.
+
     Notes
     -----
     Twin of :func:`scipy.special.logsumexp`, which converts its argument to a plain array and cannot carry derivatives.
+
+    References
+    ----------
+    P. Blanchard, D. J. Higham & N. J. Higham, "Accurately computing the log-sum-exp and softmax functions", IMA J. Numer.
+    Anal. 41 (2021).
 
     Examples
     --------

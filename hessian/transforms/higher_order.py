@@ -30,6 +30,11 @@ def directional(f: Callable[..., Any], x: Any, *directions: Any, args: tuple[Any
     -------
     Same structure as f's result.
 
+    Raises
+    ------
+    ShapeMismatchError
+        A direction does not have the structure or shapes of x.
+
     Notes
     -----
     Cost: each order multiplies the work by about 2 to 3.
@@ -76,6 +81,10 @@ def taylor(f: Callable[..., Any], x: Any, v: Any, order: int, *args: Any) -> np.
     Notes
     -----
     Cost: nested forward sweeps, growing by a factor of about 2 to 3 per order; meant for small orders.
+
+    References
+    ----------
+    A. Griewank & A. Walther, *Evaluating Derivatives* (2008), chapter 13.
 
     Examples
     --------

@@ -69,7 +69,8 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> Any:
     Notes
     -----
     Cost: f recorded once, one reverse sweep and one sweep of tangents, about 4 to 10 evaluations of f in all once arithmetic
-    outweighs some ten microseconds per operation. For many products at one point use :class:`hessian.HessianOperator`, which repeats only the last sweep.
+    outweighs some ten microseconds per operation. For many products at one point use :class:`hessian.HessianOperator`, which
+    repeats only the last sweep.
 
     References
     ----------

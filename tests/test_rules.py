@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 import scipy.special as sc
 
 import hessian as hs
@@ -288,11 +289,23 @@ def test_inputs_are_left_alone_and_results_stay(trial):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda op: op.name)
-def test_every_operation_is_reached_by_a_case_and_has_a_cost(operation):
+def test_every_operation_is_of_a_kind_and_has_a_cost(operation):
     assert isinstance(operation, Elementwise | Linear | Bilinear | General | Nondifferentiable)
-    flops, moved = operation.cost([(3, 3), (3, 3)], (3, 3), 8)
+    params = {"matrix": scipy.sparse.eye_array(3), "ndim": 2} if operation.name == "sparse_matmul" else {}
+    flops, moved = operation.cost([(3, 3), (3, 3)], (3, 3), 8, **params)
     assert flops >= 0
     assert moved == 27 * 8
+
+
+def test_costs_of_known_operations():
+    of = lambda name, shapes, out, **params: OPERATIONS[name].cost(shapes, out, 8, **params)[0]
+    assert of("matmul", [(4, 5), (5, 6)], (4, 6)) == 2 * 4 * 5 * 6
+    assert of("inv", [(7, 7)], (7, 7)) == pytest.approx(2 * 7**3)
+    assert of("solve", [(7, 7), (7, 2)], (7, 2)) == pytest.approx(2 / 3 * 7**3 + 2 * 7**2 * 2)
+    assert of("cholesky", [(6, 6)], (6, 6)) == pytest.approx(6**3 / 3)
+    assert of("sum", [(3, 5)], ()) == 15
+    assert of("reshape", [(3, 5)], (15,)) == 0
+    assert of("sparse_matmul", [(9,)], (4,), matrix=scipy.sparse.csr_array(np.eye(4, 9)), ndim=1) == 2 * 4
 
 
 @pytest.fixture(scope="module")

@@ -39,8 +39,16 @@ def _positive_definite(*shape: int) -> Sample:
     return A(*shape, make=make)
 
 
-def _cube(shapes: Any, out: Any) -> float:
-    return 2.0 / 3.0 * math.prod(shapes[0]) * shapes[0][-1]
+def _cubes(factor: float) -> Callable[..., float]:
+    """Return a cost of ``factor * n**3`` for each matrix of a stack (Golub & Van Loan, *Matrix Computations*)."""
+    return lambda shapes, out: factor * math.prod(shapes[0]) * shapes[0][-1]
+
+
+_LU_FLOPS = _cubes(2 / 3)
+
+
+def _solve_flops(shapes: Any, out: Any) -> float:
+    return _LU_FLOPS(shapes, out) + 2.0 * shapes[0][-1] * math.prod(out)
 
 
 inv_op: General = register(
@@ -50,7 +58,7 @@ inv_op: General = register(
         pushforward=lambda y, xs, dots: -(y @ dots[0] @ y),
         pullback=lambda y, xs, g, wanted: [-(_t(y) @ g @ _t(y))],
         core=(2, 2),
-        flops=_cube,
+        flops=_cubes(2.0),
     )
 )
 expose(np.linalg.inv, lambda a: inv_op(a), cases=[case(_well_conditioned(3, 3)), case(_well_conditioned(2, 3, 3))])
@@ -71,7 +79,12 @@ def _solve_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
 
 solve_op: General = register(
     General(
-        "solve", np.linalg.solve, pushforward=_solve_pushforward, pullback=_solve_pullback, core=(2, 2, 2), flops=_cube
+        "solve",
+        np.linalg.solve,
+        pushforward=_solve_pushforward,
+        pullback=_solve_pullback,
+        core=(2, 2, 2),
+        flops=_solve_flops,
     )
 )
 
@@ -107,7 +120,7 @@ logabsdet_op: General = register(
         pushforward=lambda y, xs, dots, *, inverse_t: np.sum(inverse_t * dots[0], axis=(-2, -1)),
         pullback=lambda y, xs, g, wanted, *, inverse_t: [_matrix_scale(g) * inverse_t],
         core=(2, 0),
-        flops=_cube,
+        flops=_LU_FLOPS,
     )
 )
 det_op: General = register(
@@ -119,7 +132,7 @@ det_op: General = register(
         pullback=lambda y, xs, g, wanted, *, inverse_t: [_matrix_scale(g * y) * inverse_t],
         core=(2, 0),
         kinks="a singular matrix raises LinAlgError",
-        flops=_cube,
+        flops=_LU_FLOPS,
     )
 )
 _det_sign = register(Nondifferentiable("det_sign", lambda a: np.linalg.slogdet(a)[0]))
@@ -172,7 +185,7 @@ cholesky_op: General = register(
         pushforward=_cholesky_pushforward,
         pullback=_cholesky_pullback,
         core=(2, 2),
-        flops=lambda shapes, out: _cube(shapes, out) / 2,
+        flops=_cubes(1 / 3),
     )
 )
 
@@ -219,7 +232,7 @@ eigh_op: General = register(
         pullback=_eigh_pullback,
         core=(2, 2),
         kinks="a repeated eigenvalue has no derivative: NaN or inf",
-        flops=lambda shapes, out: 9.0 * math.prod(shapes[0]) * shapes[0][-1],
+        flops=_cubes(9.0),
     )
 )
 

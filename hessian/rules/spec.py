@@ -23,6 +23,7 @@ This module knows no tape: values that are being traced subclass :class:`Traced`
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -139,12 +140,16 @@ class Operation:
     def __repr__(self) -> str:
         return f"<{type(self).__name__.lower()} operation {self.name}>"
 
-    def cost(self, shapes: Sequence[tuple[int, ...]], out_shape: tuple[int, ...], itemsize: int) -> tuple[float, float]:
-        """Return ``(flops, bytes)`` of one evaluation, to leading order."""
-        size = float(np.prod(out_shape, dtype=float))
-        flops = self.flops(shapes, out_shape) if callable(self.flops) else self.flops * size
-        moved = size + sum(float(np.prod(s, dtype=float)) for s in shapes)
-        return flops, moved * itemsize
+    def cost(
+        self, shapes: Sequence[tuple[int, ...]], out_shape: tuple[int, ...], itemsize: int, **params: Any
+    ) -> tuple[float, float]:
+        """Return ``(flops, bytes)`` of one evaluation, to leading order.
+
+        A row gives a number of flops per element of its largest array, or a function ``(shapes, out_shape, **params)``.
+        """
+        sizes = [math.prod(shape) for shape in (*shapes, out_shape)]
+        flops = self.flops(shapes, out_shape, **params) if callable(self.flops) else self.flops * max(sizes)
+        return float(flops), float(sum(sizes) * itemsize)
 
 
 class Elementwise(Operation):

@@ -389,3 +389,68 @@ def test_second_partials_by_complex_step_of_the_first(row):
             listed = row.d2.get((i, j), 0)
             listed = listed(y, *xs) if callable(listed) else listed
             np.testing.assert_allclose(np.broadcast_to(listed, 7), slope, rtol=1e-11, atol=1e-12)
+
+
+def _nondifferentiable() -> list[Entry]:
+    return [
+        entry
+        for entry in DISPATCH.values()
+        if isinstance(getattr(entry.call, "operation", entry.call), Nondifferentiable)
+    ]
+
+
+_FURTHER_ARGUMENTS = {"isclose": (1.0,), "searchsorted": (0.3,), "digitize": (np.array([0.0, 1.0]),)}
+
+
+@pytest.mark.parametrize("entry", _nondifferentiable(), ids=lambda entry: entry.name)
+def test_operations_without_derivative_give_numpys_value_and_zero(entry):
+    x = np.linspace(-1.3, 1.7, 6)
+    of_bits = entry.target.__name__.startswith(("bitwise", "invert"))
+    further = _FURTHER_ARGUMENTS.get(entry.target.__name__, ())
+    if isinstance(entry.target, np.ufunc) and entry.target.nin == 2:
+        further = (np.array([True, False] * 3),) if of_bits else (x[::-1].copy(),)
+
+    def call(x):
+        return entry.target(x > 0 if of_bits else x, *further)
+
+    if entry.target.__name__ != "empty_like":
+        y, _ = hs.jvp(call, x, np.ones(6))
+        np.testing.assert_array_equal(y, call(x))
+    # Whatever it gives is a constant factor.
+    weight = np.sum(np.asarray(call(x)) * 1.0) if entry.target.__name__ != "empty_like" else 0.0
+    gradient = hs.grad(lambda x: np.sum(call(x) * 1.0 * 0 + 1.0) + 0 * x[0] + weight * x[1])(x)
+    assert gradient[1] == weight
+    assert not gradient[[0, 2, 3, 4, 5]].any()
+
+
+def test_every_supported_callable_is_tested_by_the_registry():
+    queries = {
+        "shape",
+        "ndim",
+        "size",
+        "iscomplexobj",
+        "isrealobj",
+        "allclose",
+        "array_equal",
+        "nonzero",
+        "flatnonzero",
+    }
+    queries |= {"result_type", "min_scalar_type"}
+    tried = {trial.entry.name for trial in TRIALS} | {entry.name for entry in _nondifferentiable()}
+    assert {entry.name.rsplit(".", 1)[-1] for entry in DISPATCH.values() if entry.name not in tried} <= queries
+
+
+def test_queries_of_shape_and_truth():
+    def f(x):
+        assert (np.shape(x), np.ndim(x), np.size(x), np.size(x, 1)) == ((2, 3), 2, 6, 3)
+        assert np.isrealobj(x)
+        assert not np.iscomplexobj(x)
+        assert np.allclose(x, x + 0.0)
+        assert np.array_equal(x, x)
+        assert np.result_type(x, np.float32) == np.min_scalar_type(x) == np.float64
+        rows, columns = np.nonzero(x > 4)
+        assert (rows.tolist(), columns.tolist()) == ([1, 1], [1, 2])
+        assert np.flatnonzero(x > 4).tolist() == [4, 5]
+        return np.sum(x)
+
+    np.testing.assert_array_equal(hs.grad(f)(np.arange(6.0).reshape(2, 3)), np.ones((2, 3)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -118,8 +119,8 @@ class SymmetricOperator(LinearOperator):
         if rhs.ndim not in (1, 2) or rhs.shape[0] != self.shape[0]:
             what = f"b has shape {rhs.shape}, the operator {self.shape}"
             raise ShapeMismatchError(message("solve", what, fix=f"Pass b with {self.shape[0]} rows"))
-        if not damping >= 0:
-            raise OptionError(message("solve", f"damping is {damping}", fix="Pass a number >= 0"))
+        if not (isinstance(damping, Real) and damping >= 0):
+            raise OptionError(message("solve", f"damping is {damping!r}", fix="Pass a number >= 0"))
         if not np.isfinite(rhs).all():
             raise NonFiniteError(message("solve", "b holds NaN or inf"))
         if self.shape[0] <= _DENSE_ORDER:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import linecache
 import os
 import re
@@ -462,9 +461,9 @@ def concrete_index(index: Any) -> Any:
             return index
         return slice(*(concrete_index(part) for part in (index.start, index.stop, index.step)))
     if isinstance(index, Traced):
-        with contextlib.suppress(TypeError):
-            return np.asarray(index)[()]
-        return leaves_tape("indexing with a traced value", "An index must be an integer or boolean array")
+        if index.dtype.kind not in "iub":
+            return leaves_tape("index of floats", "An index must be an integer or boolean array")
+        return np.asarray(index)[()]
     return index
 
 

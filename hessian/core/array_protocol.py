@@ -436,6 +436,15 @@ class ArrayProtocol(Traced):
 
 def _binary(operation: Any, a: Any, b: Any) -> Any:
     """Apply an operator; lists become arrays and object arrays of traced scalars are stacked."""
+    other = b if isinstance(a, ArrayProtocol) else a
+    kind = type(other)
+    if (
+        kind is float
+        or kind is int
+        or isinstance(other, ArrayProtocol)
+        or (kind is np.ndarray and not other.dtype.hasobject)
+    ):
+        return operation(a, b)  # by far the most frequent
     for x in (a, b):
         if type(x) is np.ndarray and x.dtype.hasobject:
             return operation(_tidy(a), _tidy(b))
@@ -454,9 +463,12 @@ _POWERS = {1: ew.positive, 2: ew.square, 0.5: ew.sqrt, -1: ew.reciprocal}
 
 def concrete_index(index: Any) -> Any:
     """Replace traced masks and integer indices by plain arrays; each becomes a guard of its recording."""
-    if isinstance(index, tuple):
-        return tuple(concrete_index(part) for part in index)
-    if isinstance(index, slice):
+    kind = type(index)
+    if kind is int or kind is np.ndarray:
+        return index
+    if kind is tuple:
+        return tuple([concrete_index(part) for part in index])
+    if kind is slice:
         if not any(isinstance(part, Traced) for part in (index.start, index.stop, index.step)):
             return index
         return slice(*(concrete_index(part) for part in (index.start, index.stop, index.step)))

@@ -70,6 +70,10 @@ def suspicious(d: Any) -> bool:
     return not math.isfinite(np.add.reduce(d, axis=None))
 
 
+# Shared by the many steps whose operands need no alignment.
+_NO_GAPS: tuple[tuple[int, ...], ...] = ((), (0,), (0, 0), (0, 0, 0))
+
+
 class Step:
     """A linearised operation; ``positions`` are its operands that carry derivatives."""
 
@@ -90,7 +94,7 @@ class Step:
         self.y = y
         self.shape = y.shape
         self.shapes = [operands[p].shape for p in positions]
-        self.gaps = [0] * len(positions)
+        self.gaps = _NO_GAPS[len(positions)] if len(positions) < len(_NO_GAPS) else (0,) * len(positions)
         self.prepare()
 
     def prepare(self) -> None:
@@ -130,11 +134,13 @@ class Step:
     def _loop_gaps(self, core: tuple[int, ...]) -> None:
         loops = [np.ndim(x) - c for x, c in zip(self.operands, core, strict=False)]
         longest = max(loops)
-        self.gaps = [longest - loops[p] for p in self.positions]
+        self.gaps = tuple([longest - loops[p] for p in self.positions])
 
     def _summed(self, piece: Any, i: int) -> Any:
         """Undo the broadcast of operand ``i`` over loop axes."""
         shape = self.shapes[i]
+        if not self.gaps[i] and piece is not None and piece.shape == shape:
+            return piece
         return None if piece is None else sum_to(piece, shape, len(shape) + self.gaps[i])
 
 
@@ -148,12 +154,18 @@ class ElementwiseStep(Step):
         d1, y, xs, params = self.operation.d1, self.y, self.operands, self.params
         self.partials = [d1[p](y, *xs, **params) if callable(d1[p]) else d1[p] for p in self.positions]
         ndim = len(self.shape)
-        self.gaps = [ndim - len(shape) for shape in self.shapes]
+        for shape in self.shapes:
+            if len(shape) != ndim:
+                self.gaps = tuple([ndim - len(shape) for shape in self.shapes])
+                break
 
     def _in_result_dtype(self) -> tuple[Any, ...]:
         """Return the operands in the dtype of the result: partials of integers would overflow where the value does not."""
         states, dtype = self.operation.states, self.y.dtype
-        if all(getattr(x, "dtype", dtype) == dtype for x in self.operands):
+        for x in self.operands:
+            if getattr(x, "dtype", dtype) != dtype:
+                break
+        else:
             return self.operands
         return tuple(
             x
@@ -167,6 +179,8 @@ class ElementwiseStep(Step):
         return any(type(d) is not int and suspicious(d) for d in self.partials)
 
     def push(self, dots: Pieces, batch: int) -> Any:
+        if len(dots) == 1 and self.shapes[0] == self.shape:  # a unary function, and nothing to align
+            return None if dots[0] is None else scaled(self.partials[0], dots[0])
         total = None
         for t, d in zip(self._opened(dots) if batch else dots, self.partials, strict=True):
             if t is not None:
@@ -276,7 +290,10 @@ class LinearStep(Step):
 
     def push(self, dots: Pieces, batch: int) -> Any:
         if not self.operation.variadic:
-            return None if dots[0] is None else self.operation(dots[0], **self.params)
+            t = dots[0]
+            if type(t) is np.ndarray:  # nothing to dispatch on
+                return self.operation.function(t, **self.params)
+            return None if t is None else self.operation(t, **self.params)
         given = dict(zip(self.positions, dots, strict=True))
         some = next((t for t in dots if t is not None), None)
         if some is None:
@@ -317,7 +334,9 @@ class BilinearStep(Step):
     __slots__ = ()
 
     def prepare(self) -> None:
-        self._loop_gaps(self.operation.core[:2])
+        a, b = self.operands
+        if a.ndim - b.ndim != self.operation.core[0] - self.operation.core[1]:
+            self._loop_gaps(self.operation.core[:2])
 
     def push(self, dots: Pieces, batch: int) -> Any:
         total = None

@@ -162,10 +162,14 @@ class _Accumulator:
 
     def add(self, sources: Sequence[int], pieces: Sequence[Any]) -> None:
         """Add one piece per source; ``None`` is an exact zero."""
-        for source, piece in zip(sources, pieces, strict=True):
+        table, owned = self.table, self._owned
+        for i, source in enumerate(sources):
+            piece = pieces[i]
             if piece is not None:
-                self.table[source] = added(self.table[source], piece)
-                self._owned.discard(source)
+                known = table[source]
+                table[source] = piece if known is None else known + piece
+                if owned:
+                    owned.discard(source)
 
     def add_pull(self, step: Step, sources: Sequence[int], g: Any, batch: int) -> None:
         """Add the pullback of ``g``; a slice adds to its part of a buffer instead of padding itself with zeros."""

@@ -72,7 +72,11 @@ class Tape:
 
     def add_input(self, value: Any) -> int:
         """Open a slot for an independent variable."""
-        return self._append(None, value, True)
+        self.nested = self.nested or isinstance(value, Traced)
+        self.instructions.append(None)
+        self.values.append(value)
+        self.active.append(True)
+        return len(self.values) - 1
 
     def append(self, instruction: Instruction, value: Any, active: bool) -> int:
         """Record an instruction with its result and return the slot."""
@@ -85,11 +89,6 @@ class Tape:
                     "Return it from the function instead of storing it; plain numbers can come back with has_aux=True",
                 )
             )
-        return self._append(instruction, value, active)
-
-    def _append(self, instruction: Instruction | None, value: Any, active: bool) -> int:
-        if isinstance(value, Traced):
-            self.nested = True
         self.instructions.append(instruction)
         self.values.append(value)
         self.active.append(active)

@@ -86,11 +86,15 @@ class Variable(ArrayProtocol):
             sources.append(-1)
         if active and (operation.states is not None or not operation.differentiable):
             active = reaches_rule(operation, [s >= 0 and activity[s] for s in sources])
-        value = operation(*values, **params) if nested else operation.function(*values, **params)
+        if nested:
+            tape.nested = True
+            value = operation(*values, **params)
+        else:
+            value = operation.function(*values, **params)
         if value.dtype.kind == "c":
             _complex_result(operation)
-        instruction = Instruction(operation, tuple(values), tuple(sources), params)
-        out = Variable(tape, tape.append(instruction, value, active), value)
+        slot = tape.append(Instruction(operation, tuple(values), tuple(sources), params), value, active)
+        out = Variable(tape, slot, value)
         # Where NumPy gives a number, not a 0-d array, there is no memory to share.
         if operation.view and not out.is_number:
             out._view_of(base, params.get("index"))

@@ -47,10 +47,12 @@ def sum_to(g: Any, shape: tuple[int, ...], ndim: int) -> Any:
     batch = g.ndim - ndim
     if g.shape[batch:] == shape:
         return g
+    # On plain arrays the ufunc itself, without NumPy's Python layer around it.
+    total: Any = np.add.reduce if type(g) is np.ndarray else np.sum
     lead = ndim - len(shape)
     stretched = tuple(i - len(shape) for i, n in enumerate(shape) if n == 1 and g.shape[batch + lead + i] != 1)
     if stretched:
-        g = np.sum(g, axis=stretched, keepdims=True)
+        g = total(g, axis=stretched, keepdims=True)
     if lead:
-        g = np.sum(g, axis=tuple(range(-ndim, -len(shape)) if shape else range(-ndim, 0)))
+        g = total(g, axis=tuple(range(-ndim, -len(shape)) if shape else range(-ndim, 0)))
     return g

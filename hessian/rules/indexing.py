@@ -19,6 +19,7 @@ from hessian.rules.broadcast import normalize_axis, sum_to
 from hessian.rules.spec import A, Linear, Traced, case, composite, expose, refuse, register
 
 _HOLE = -1
+_BASIC = (slice, int, np.integer)
 
 
 class Positions:
@@ -140,7 +141,7 @@ def moves_elements(function: Callable[..., Any], x: Any, *args: Any, **kwargs: A
 
 
 def _is_basic(part: Any) -> bool:
-    return part is None or part is Ellipsis or isinstance(part, slice | int | np.integer)
+    return part is None or part is Ellipsis or isinstance(part, _BASIC)
 
 
 def expand_index(index: Any, ndim: int) -> tuple[Any, ...] | None:

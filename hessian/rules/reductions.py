@@ -44,6 +44,8 @@ sum_op: Linear = register(Linear("sum", _sum, transpose=_sum_transpose, moves=Tr
     ],
 )
 def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
+    if dtype is None and out is None and not keywords:  # by far the most frequent
+        return sum_op(a, axes=normalize_axes(axis, a.ndim, "sum"), keepdims=keeps(keepdims))
     initial, where = keywords.pop("initial", None), keywords.pop("where", None)
     refuse("sum", out=out, **keywords)
     if where is not None and where is not np._NoValue and where is not True:

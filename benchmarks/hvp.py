@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import describe_machine
 from benchmarks.networks import CONFIGURATIONS, TASKS, make_problem
-from benchmarks.options import names, positive_int, writable_path
+from benchmarks.options import add_measuring, add_names, names
 from benchmarks.peers import PEERS, Participant, installed_peers, load_peer
 from benchmarks.peers.reference import Floor, ROperator
 from benchmarks.report import Result, format_header, format_report
@@ -102,45 +102,17 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=EPILOG.format(configurations=configurations),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "--peers",
         type=names("peer", PEERS, none=True),
         default=None,
         metavar="LIST",
         help=f"comma-separated from {', '.join(PEERS)}, or none (default: those installed)",
     )
-    add(
-        "--configs",
-        type=names("configuration", CONFIGURATIONS),
-        default=list(CONFIGURATIONS),
-        metavar="LIST",
-        help="comma-separated from the configurations below (default: all)",
-    )
-    add(
-        "--dtypes",
-        type=names("dtype", TOLERANCES),
-        default=list(TOLERANCES),
-        metavar="LIST",
-        help="float64, float32 or both (default: both)",
-    )
-    add(
-        "--tasks",
-        type=names("task", TASKS),
-        default=list(TASKS),
-        metavar="LIST",
-        help=f"comma-separated from {', '.join(TASKS)} (default: all)",
-    )
-    add("--rounds", type=positive_int, default=15, metavar="N", help="interleaved rounds (default: 15)")
-    add(
-        "--budget",
-        type=float,
-        default=10.0,
-        metavar="SECONDS",
-        help="time after which a slow participant sits out the rounds past the third (default: 10)",
-    )
-    add("--seed", type=int, default=0, metavar="N", help="seed of data, parameters and turns (default: 0)")
-    add("--json", type=writable_path, metavar="FILE", help="write every raw number to FILE")
+    add_names(parser, "--configs", "configuration", CONFIGURATIONS, "comma-separated from the configurations below")
+    add_names(parser, "--dtypes", "dtype", TOLERANCES, "float64, float32 or both")
+    add_names(parser, "--tasks", "task", TASKS, f"comma-separated from {', '.join(TASKS)}")
+    add_measuring(parser)
     return parser
 
 

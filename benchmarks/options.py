@@ -43,3 +43,24 @@ def writable_path(text: str) -> Path:
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is a folder; name a file")
     return path
+
+
+def add_measuring(parser: argparse.ArgumentParser, *, rounds: int = 15) -> None:
+    """Add the options of every command that times in rounds: how long, from which seed, and where numbers go."""
+    add = parser.add_argument
+    add("--rounds", type=positive_int, default=rounds, metavar="N", help=f"interleaved rounds (default: {rounds})")
+    add(
+        "--budget",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="time after which a slow participant sits out the rounds past the third (default: 10)",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="seed of data, parameters and turns (default: 0)")
+    add("--json", type=writable_path, metavar="FILE", help="write every raw number to FILE")
+
+
+def add_names(parser: argparse.ArgumentParser, option: str, noun: str, known: Iterable[str], text: str) -> None:
+    """Add an option that takes some of the known names, by default all."""
+    known = list(known)
+    parser.add_argument(option, type=names(noun, known), default=known, metavar="LIST", help=f"{text} (default: all)")

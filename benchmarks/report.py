@@ -85,6 +85,11 @@ def format_table(rows: Iterable[Sequence[str]]) -> str:
     )
 
 
+def format_time(measurement: Measurement) -> str:
+    """Return a median in milliseconds, marked if noisy."""
+    return f"{'~' if measurement.spread > NOISY else ''}{_milliseconds(measurement.median)}"
+
+
 def _task_table(results: Sequence[Result], task: str, dtype: str, subject: str) -> str:
     """Return median milliseconds and ratios of one task."""
     results = [result for result in results if any(m.task == task for m in result.measurements)]
@@ -107,9 +112,8 @@ def _cell(measurement: Measurement | None, own: Measurement | None) -> str:
     """Return a time, marked if noisy, and the subject's ratio to it."""
     if measurement is None:
         return "-"
-    noisy = "~" if measurement.spread > NOISY else ""
     ratio = f" ({own.median / measurement.median:.3g}x)" if own else ""
-    return f"{noisy}{_milliseconds(measurement.median)}{ratio}"
+    return f"{format_time(measurement)}{ratio}"
 
 
 def _first_table(results: Sequence[Result], dtype: str) -> str:

@@ -46,7 +46,7 @@ class Measurement:
     loops
         Calls per sample.
     difference
-        Relative difference of the result from the reference; None without a result.
+        Relative difference of the result from the reference, the largest one of several parts; None without a result.
     dtype
         Data type of the result; None without a result.
     """
@@ -88,6 +88,7 @@ class _Turn:
 
     run: Callable[[], Any]
     measurement: Measurement
+    forget: Callable[[], None] | None = None
     single: float = 0.0
     spent: float = 0.0
 
@@ -129,20 +130,26 @@ def relative_difference(result: np.ndarray, reference: np.ndarray) -> float:
     return float(np.linalg.norm(np.asarray(result, np.float64) - exact) / np.linalg.norm(exact))
 
 
+def _largest_difference(parts: tuple[np.ndarray, ...], reference: tuple[np.ndarray, ...]) -> float:
+    """Return the largest relative difference of a part; NaN if one is."""
+    return float(np.max([relative_difference(*pair) for pair in zip(parts, reference, strict=True)]))
+
+
 def _check(contenders: Sequence[Contender], tolerance: float) -> list[_Turn]:
     """Run each contender from nothing, compare its result, and return the turns."""
     turns, problems = [], []
-    references: dict[str, tuple[str, np.ndarray]] = {}
+    references: dict[str, tuple[str, tuple[np.ndarray, ...]]] = {}
     for contender in contenders:
         measurement = Measurement(contender.label, contender.task)
         run, result = _first_results(contender, measurement)
-        turns.append(_Turn(run, measurement))
+        turns.append(_Turn(run, measurement, contender.forget))
         if contender.to_numpy is None:
             continue
-        array = contender.to_numpy(result)
-        label, reference = references.setdefault(contender.task, (contender.label, array))
-        measurement.dtype = str(array.dtype)
-        measurement.difference = relative_difference(array, reference)
+        arrays = contender.to_numpy(result)
+        parts = arrays if isinstance(arrays, tuple) else (arrays,)
+        label, reference = references.setdefault(contender.task, (contender.label, parts))
+        measurement.dtype = ", ".join(dict.fromkeys(str(part.dtype) for part in parts))
+        measurement.difference = _largest_difference(parts, reference)
         if not measurement.difference <= tolerance:
             problems.append(f"{contender.task}: {contender.label} differs from {label} by {measurement.difference:.1e}")
     if problems:
@@ -155,6 +162,8 @@ def _check(contenders: Sequence[Contender], tolerance: float) -> list[_Turn]:
 def _first_results(contender: Contender, measurement: Measurement) -> tuple[Callable[[], Any], Any]:
     """Time a contender from nothing to a result, a few times, and return the last function and result."""
     while True:
+        if contender.forget:
+            contender.forget()
         begin = time.perf_counter()
         run = contender.prepare()
         result = run()
@@ -167,12 +176,16 @@ def _take(turn: _Turn) -> None:
     """Take one sample."""
     measurement = turn.measurement
     begin = time.perf_counter()
-    if not measurement.samples:
+    if not measurement.samples and turn.forget:
+        turn.single = measurement.first[-1]
+    elif not measurement.samples:
         turn.single = min(_elapsed(turn.run, 1) for _ in range(1 if measurement.first[-1] > FIRST_BUDGET else 2))
         measurement.loops = max(1, int(SAMPLE_SECONDS / turn.single))
     time.sleep(SETTLE_SECONDS)
     if turn.single < WARM_UP_BELOW:
         turn.run()
+    if turn.forget:
+        turn.forget()
     measurement.samples.append(_elapsed(turn.run, measurement.loops) / measurement.loops)
     turn.spent += time.perf_counter() - begin
 

@@ -35,6 +35,10 @@ class StaleVariableError(HessianError, RuntimeError):
     """A traced value was used after its recording ended, or as a view whose base has changed."""
 
 
+class StaleRecordingError(HessianError, RuntimeError):
+    """A recorded function depends on something that has changed and is not among its arguments."""
+
+
 class NonFiniteError(HessianError, ValueError):
     """A value that must be finite is NaN or infinite."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,13 +26,18 @@ class Contender:
         Does what happens once per point (nothing, a compilation, a linearisation) and returns the function that is
         timed. That function returns only when its result is complete.
     to_numpy
-        Turns the result into an array; not timed. None where there is no result to compare (the floor).
+        Turns the result into an array, or a tuple of arrays that are compared one by one; not timed. None where there
+        is no result to compare (the floor).
+    forget
+        Empties the caches that would make a second call from nothing cheaper than the first; not timed. A contender
+        that has one is timed one call at a time.
     """
 
     label: str
     task: str
     prepare: Callable[[], Callable[[], Any]]
-    to_numpy: Callable[[Any], np.ndarray] | None = np.asarray
+    to_numpy: Callable[[Any], np.ndarray | tuple[np.ndarray, ...]] | None = np.asarray
+    forget: Callable[[], None] | None = None
 
 
 class Participant(Protocol):
@@ -49,3 +55,14 @@ class Participant(Protocol):
 def one_shot(run: Callable[[], Any]) -> Callable[[], Callable[[], Any]]:
     """Return the `prepare` of a contender that has nothing to prepare."""
     return lambda: run
+
+
+def replayed(run: Callable[[Any], Any], points: Sequence[Any]) -> Callable[[], Any]:
+    """Return a call that runs at the next point each time, after one run at the last point.
+
+    The first result that is compared thus belongs to another point than the first one that was computed, and a cache of
+    what was found at a point never helps.
+    """
+    run(points[-1])
+    turns = cycle(points)
+    return lambda: run(next(turns))

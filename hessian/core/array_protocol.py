@@ -158,6 +158,11 @@ class ArrayProtocol(Traced):
 
     value: Any
 
+    @property
+    def will_change(self) -> bool:
+        """Whether the numbers held now are an example that will be replaced by others."""
+        return False
+
     # NumPy's protocols.
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:

@@ -52,6 +52,11 @@ class Dual(ArrayProtocol):
                 raise ShapeMismatchError(message("Dual", what, fix="Trailing axes of the tangent must be the primal's"))
 
     @property
+    def will_change(self) -> bool:
+        """Whether the numbers held now are an example that will be replaced by others."""
+        return any(isinstance(x, ArrayProtocol) and x.will_change for x in (self.value, self.tangent))
+
+    @property
     def primal(self) -> Any:
         """The value."""
         return self.value

@@ -60,11 +60,16 @@ def _in_place(total: Any, term: Any) -> Any:
 
 
 def suspicious(d: Any) -> bool:
-    """Tell whether an array, or a derivative of it, may hold an inf or a NaN. Cheap: it looks at the sum; never misses."""
+    """Tell whether an array, or a derivative of it, may hold an inf or a NaN. Cheap: it looks at the sum; never misses.
+
+    What will be replayed on other numbers is taken to be finite: an infinite partial that matters shows in the results of
+    the replay, which then are computed without a program.
+    """
     if isinstance(d, int | float):
         return not math.isfinite(d)
     if isinstance(d, ArrayProtocol):
-        return True  # finite here, but a derivative that is taken of it later may not be
+        # Finite here, but a derivative that is taken of it later may not be.
+        return not d.will_change
     if d.dtype.kind == "b":
         return False
     return not math.isfinite(np.add.reduce(d, axis=None))

@@ -49,12 +49,16 @@ class Tape:
         Whether some value is itself traced by an outer tape.
     guards : list of (slot, value)
         Values that left the tape to steer Python (branches, indices): what a replay must see again.
+    replayed : bool
+        Whether the instructions will run again on other numbers. Such a tape keeps every constant, and nothing may be decided
+        from the numbers it happens to hold except through a guard.
     """
 
-    __slots__ = ("_snapshots", "active", "closed", "guards", "instructions", "nested", "serial", "values")
+    __slots__ = ("_snapshots", "active", "closed", "guards", "instructions", "nested", "replayed", "serial", "values")
 
-    def __init__(self) -> None:
+    def __init__(self, *, replayed: bool = False) -> None:
         self.serial = next(_SERIAL)
+        self.replayed = replayed
         self.values: list[Any] = []
         self.active: list[bool] = []
         self.instructions: list[Instruction | None] = []
@@ -70,12 +74,12 @@ class Tape:
     def __len__(self) -> int:
         return len(self.values)
 
-    def add_input(self, value: Any) -> int:
-        """Open a slot for an independent variable."""
+    def add_input(self, value: Any, active: bool = True) -> int:
+        """Open a slot for an independent variable; ``active=False`` if no derivative is taken in it."""
         self.nested = self.nested or isinstance(value, Traced)
         self.instructions.append(None)
         self.values.append(value)
-        self.active.append(True)
+        self.active.append(active)
         return len(self.values) - 1
 
     def append(self, instruction: Instruction, value: Any, active: bool) -> int:
@@ -109,15 +113,22 @@ class Tape:
         if _is_frozen(x):
             return x
         if x.nbytes < _SMALL:
-            return x.copy(order="K")
+            return _frozen_copy(x)
         key = (x.__array_interface__["data"][0], x.shape, x.strides, x.dtype)
         known = self._snapshots.get(key)
         if known is not None and np.array_equal(known[1], x):
             return known[1]
-        copy = x.copy(order="K")
+        copy = _frozen_copy(x)
         # The array is kept as well, so that its address is not given to another one meanwhile.
         self._snapshots[key] = (x, copy)
         return copy
+
+
+def _frozen_copy(x: np.ndarray) -> np.ndarray:
+    """Copy an array for good, so that a tape around this one need not copy it again."""
+    copy = x.copy(order="K")
+    copy.flags.writeable = False
+    return copy
 
 
 def _is_frozen(x: Any) -> bool:

@@ -60,6 +60,11 @@ class Variable(ArrayProtocol):
         """Whether turning the value into plain numbers would lose a derivative, on this tape or one around it."""
         return self.active or (isinstance(self.value, Variable) and self.value.carries_derivative)
 
+    @property
+    def will_change(self) -> bool:
+        """Whether the numbers held now are an example: the tape, or one around it, will be replayed on others."""
+        return self.tape.replayed or (isinstance(self.value, Variable) and self.value.will_change)
+
     def __repr__(self) -> str:
         return f"Variable({primal_array(self)!r}, tape={self.tape.serial}, slot={self.slot})"
 
@@ -106,7 +111,7 @@ class Variable(ArrayProtocol):
             x = _base_array(x, operation)
         if x.dtype.hasobject:
             return stack_objects(x)
-        return self.tape.snapshot(x) if operation.retains else x
+        return self.tape.snapshot(x) if operation.retains or self.tape.replayed else x
 
     @property
     def is_number(self) -> bool:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from hessian.core.second_order import LinearizedGradient
 from hessian.core.sweeps import Linearization
 from hessian.core.trace import Primal, Recording, record
 from hessian.core.trees import join_vector
 from hessian.operators.base import SymmetricOperator, read_only
-from hessian.transforms.second_order import Curvature
 from hessian.transforms.seeds import block_length
 
 
@@ -80,8 +80,8 @@ class GaussNewtonOperator(SymmetricOperator):
         return self._model.linearize()
 
     @cached_property
-    def _curvature(self) -> Curvature:
-        return Curvature(self._loss)
+    def _curvature(self) -> LinearizedGradient:
+        return LinearizedGradient(self._loss)
 
     @cached_property
     def gradient(self) -> np.ndarray:

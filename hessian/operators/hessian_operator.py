@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from hessian.core.second_order import LinearizedGradient
 from hessian.core.trace import record
 from hessian.core.trees import join_vector
 from hessian.operators.base import SymmetricOperator, read_only
-from hessian.transforms.second_order import Curvature
 from hessian.transforms.seeds import block_length
 
 
@@ -74,8 +74,8 @@ class HessianOperator(SymmetricOperator):
         return f"<HessianOperator of order {self.shape[0]}, dtype {self.dtype}, f(x) = {float(self.value):.6g}>"
 
     @cached_property
-    def _curvature(self) -> Curvature:
-        return Curvature(self._recording)
+    def _curvature(self) -> LinearizedGradient:
+        return LinearizedGradient(self._recording)
 
     @cached_property
     def gradient(self) -> np.ndarray:

@@ -140,6 +140,10 @@ class Operation:
     def __repr__(self) -> str:
         return f"<{type(self).__name__.lower()} operation {self.name}>"
 
+    def __reduce__(self) -> Any:
+        # An operation is its row: pickles carry the name.
+        return operation_named, (self.name,)
+
     def cost(
         self, shapes: Sequence[tuple[int, ...]], out_shape: tuple[int, ...], itemsize: int, **params: Any
     ) -> tuple[float, float]:
@@ -336,6 +340,14 @@ OPERATIONS: dict[str, Operation] = {}
 
 DISPATCH: dict[Any, Entry] = {}
 """From the callable a user writes to the function that applies it to traced values."""
+
+
+def operation_named(name: str) -> Operation:
+    """Return the operation registered under ``name``."""
+    if name not in OPERATIONS:
+        what = f"there is no operation named {name!r}"
+        raise OptionError(message("rules", what, fix="Load pickles with the version of hessian that wrote them"))
+    return OPERATIONS[name]
 
 
 def public_name(target: Any) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from hessian.core.second_order import LinearizedGradient
 from hessian.core.trace import Primal, record
 from hessian.core.trees import join_vector, split_vector
 from hessian.errors import DerivativeCheckError, NonFiniteError, OptionError, message
-from hessian.transforms.second_order import Curvature
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class _Probe:
         self.f, self.args = f, args
         self.primal = Primal(x, "check_derivatives")
         self.x = np.asarray(join_vector(self.primal.leaves))
-        self.curvature = Curvature(record(f, (x, *args), where="check_derivatives"))
+        self.curvature = LinearizedGradient(record(f, (x, *args), where="check_derivatives"))
 
     def value(self, vector: np.ndarray) -> float:
         return float(self.f(self.primal.build(split_vector(vector, self.primal.shapes)), *self.args))
@@ -66,7 +66,7 @@ class _Probe:
     def gradient(self, vector: np.ndarray) -> np.ndarray:
         point = self.primal.build(split_vector(vector, self.primal.shapes))
         return np.asarray(
-            join_vector(Curvature(record(self.f, (point, *self.args), where="check_derivatives")).gradient)
+            join_vector(LinearizedGradient(record(self.f, (point, *self.args), where="check_derivatives")).gradient)
         )
 
     def product(self, v: np.ndarray) -> np.ndarray:

@@ -8,38 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.sweeps import Linearization
+from hessian.core.second_order import LinearizedGradient
 from hessian.core.trace import Recording, record
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
 
 
-class Curvature:
-    """A recorded scalar function with everything its Hessian-vector products share.
-
-    Attributes
-    ----------
-    recording : Recording
-    gradient : list
-        Leaves of the gradient.
-    """
-
-    def __init__(self, recording: Recording) -> None:
-        value = recording.scalar()
-        self.recording = recording
-        self.linearization: Linearization = recording.linearize()
-        bars = self.linearization.bend([np.ones((), value.dtype)])
-        self.gradient = recording.gradient_leaves(bars)
-
-    def products(self, dots: list[Any], batch: tuple[int, ...] = ()) -> list[Any]:
-        """Multiply leaves of directions with the Hessian: one tangent sweep."""
-        return self.recording.gradient_leaves(self.linearization.turn(dots, len(batch)), batch)
-
-    def matrix(self) -> Any:
-        """Return the Hessian between raveled vectors, shape (n, n), by blocks of batched products."""
-        primal = self.recording.primal
-        dtype = np.result_type(*(x.dtype for x in primal.leaves))
-        length = block_length(self.recording.tape, primal.size)
-        return sweep_rows(lambda dots: self.products(dots, (len(dots[0]),)), primal.shapes, length, dtype)
+def hessian_matrix(recording: Recording, gradient: LinearizedGradient) -> Any:
+    """Return the Hessian between raveled vectors, shape (n, n), by blocks of batched products."""
+    primal = recording.primal
+    dtype = np.result_type(*(x.dtype for x in primal.leaves))
+    length = block_length(recording.tape, primal.size)
+    return sweep_rows(lambda dots: gradient.products(dots, (len(dots[0]),)), primal.shapes, length, dtype)
 
 
 def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> Any:
@@ -109,8 +88,8 @@ def _grad_and_hvp(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], 
     recording = record(f, (x, *args), where=where)
     primal = recording.primal
     dots, batch = primal.tangent_leaves(v)
-    curvature = Curvature(recording)
-    return primal.build(curvature.gradient), primal.build(curvature.products(dots, batch))
+    linearized = LinearizedGradient(recording)
+    return primal.build(linearized.gradient), primal.build(linearized.products(dots, batch))
 
 
 def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
@@ -149,7 +128,7 @@ def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callab
     def hessian_f(*args: Any, **kwargs: Any) -> Any:
         recording = record(f, args, kwargs, argnums=argnums, where="hessian")
         primal = recording.primal
-        matrix = Curvature(recording).matrix()
+        matrix = hessian_matrix(recording, LinearizedGradient(recording))
         return blocks_of(matrix, primal.shapes, primal.shapes, primal.structure, primal.structure)
 
     return hessian_f

@@ -1,0 +1,32 @@
+"""The gradient of a recorded function, linearised: what Hessian-vector products share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hessian.core.sweeps import Linearization
+from hessian.core.trace import Recording
+
+
+class LinearizedGradient:
+    """A recorded scalar function with its gradient, and the linear map from directions to Hessian-vector products.
+
+    Attributes
+    ----------
+    recording : Recording
+    gradient : list
+        Leaves of the gradient.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        value = recording.scalar()
+        self.recording = recording
+        self.linearization: Linearization = recording.linearize()
+        bars = self.linearization.bend([np.ones((), value.dtype)])
+        self.gradient = recording.gradient_leaves(bars)
+
+    def products(self, dots: list[Any], batch: tuple[int, ...] = ()) -> list[Any]:
+        """Multiply leaves of directions with the Hessian: one tangent sweep."""
+        return self.recording.gradient_leaves(self.linearization.turn(dots, len(batch)), batch)

@@ -1,0 +1,108 @@
+"""The arguments of a recorded function: what is an input, what is static, and the key by which recordings are found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hessian.core.array_protocol import ArrayProtocol
+from hessian.core.trees import Structure, flatten
+from hessian.rules.spec import Traced
+
+_STATIC = (str, int, bool, type(None), np.integer, np.bool_)
+
+
+class Arguments:
+    """Positional and keyword arguments of one call, taken apart.
+
+    Attributes
+    ----------
+    key : hashable
+        Shapes, dtypes and structure of the inputs and the values of what is static.
+    inputs : list of ndarray
+        Array leaves, in order; Python floats among them, in the precision of the arrays.
+    traced : bool
+        Whether a leaf is a traced value: somebody else is recording.
+    """
+
+    __slots__ = ("_args", "_kwargs", "inputs", "key", "leaves", "owners", "structure", "traced")
+
+    def __init__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        self._args = args
+        self._kwargs = kwargs
+        self.traced = False
+        self.structure: Structure | None = None
+        if not kwargs and all(type(arg) is np.ndarray and not arg.dtype.hasobject for arg in args):
+            # By far the most frequent, and the only case where microseconds count.
+            self.inputs: list[Any] = list(args)
+            self.key: Any = tuple([(arg.shape, arg.dtype) for arg in args])
+            return
+        self.leaves, self.structure = flatten((tuple(args), dict(kwargs)))
+        self._take_apart(self.leaves)
+
+    def _take_apart(self, leaves: list[Any]) -> None:
+        self.inputs = []
+        keys: list[Any] = []
+        floats = [leaf.dtype for leaf in leaves if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind == "f"]
+        precision = np.result_type(*floats) if floats else np.dtype(float)
+        for leaf in leaves:
+            if isinstance(leaf, Traced):
+                self.traced = True
+                keys.append(None)
+            elif isinstance(leaf, _STATIC):
+                keys.append((type(leaf), leaf))
+            elif type(leaf) is float:
+                self.inputs.append(precision.type(leaf))
+                keys.append(("float", precision))
+            else:
+                self._take_leaf(leaf, keys)
+        self.key = (self.structure, tuple(keys))
+
+    def _take_leaf(self, leaf: Any, keys: list[Any]) -> None:
+        array = np.asarray(leaf) if isinstance(leaf, np.ndarray | np.generic | list | tuple) else None
+        if array is not None and array.dtype.hasobject and any(isinstance(x, Traced) for x in array.ravel().tolist()):
+            self.traced = True
+        elif array is not None and array.dtype.kind in "fiub":
+            native = array.dtype.newbyteorder("=")
+            self.inputs.append(array if native == array.dtype else array.astype(native))
+            keys.append((array.shape, native))
+        else:
+            # Anything else is static, known by its identity; what it holds is state that the verification watches.
+            keys.append(("object", Identity(leaf)))
+
+    def rebuild(self, values: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Return the arguments with other values in place of the inputs."""
+        supply = iter(values)
+        if self.structure is None:
+            return list(supply), {}
+        leaves = [leaf if self._is_static(leaf) else next(supply) for leaf in self.leaves]
+        args, kwargs = self.structure.build(leaves)
+        return list(args), kwargs
+
+    @staticmethod
+    def _is_static(leaf: Any) -> bool:
+        if isinstance(leaf, ArrayProtocol | float):
+            return False
+        if isinstance(leaf, _STATIC) or not isinstance(leaf, np.ndarray | np.generic | list | tuple):
+            return True
+        return np.asarray(leaf).dtype.kind not in "fiub"
+
+
+class Identity:
+    """An object as a key: equal to itself alone, and kept alive."""
+
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Identity) and other.thing is self.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a recording for an object that is known by its identity cannot be pickled")

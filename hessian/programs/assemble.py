@@ -1,0 +1,122 @@
+"""Arrays put together from pieces: sums of embedded parts and concatenations become one operation.
+
+The gradient of a function of slices is a sum of arrays that are zero outside a slice. Written as one ``assemble``, each piece
+goes straight to its place in the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hessian.programs.graph import Node
+from hessian.rules import elementwise as ew
+from hessian.rules.indexing import embed_op
+from hessian.rules.shaping import concatenate_op
+from hessian.rules.spec import Linear
+
+
+class Assemble(Linear):
+    """The kind of the one operation below, which pickles find by its name."""
+
+    def __reduce__(self) -> Any:
+        return _operation, ()
+
+
+def _operation() -> Assemble:
+    return assemble_op
+
+
+def _assemble(*pieces: Any, indices: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
+    out = np.zeros(shape, pieces[0].dtype)
+    for piece, index in zip(pieces, indices, strict=True):
+        out[index] += piece
+    return out
+
+
+def _assemble_transpose(g: Any, positions: Any, shapes: Any, *, indices: Any, shape: Any) -> list[Any]:
+    return [g[indices[p]] for p in positions]
+
+
+assemble_op = Assemble("assemble", _assemble, transpose=_assemble_transpose, variadic=True, moves=True)
+
+
+def assemble(nodes: list[Node], roots: Sequence[Node]) -> dict[int, Node]:
+    """Rebuild the nodes with pieces put together; return the new node for the identity of each old one."""
+    uses: dict[int, int] = {}
+    for node in nodes:
+        for arg in node.args:
+            uses[id(arg)] = uses.get(id(arg), 0) + 1
+    for root in roots:
+        uses[id(root)] = uses.get(id(root), 0) + 1
+    inner = _inside_sums(nodes, uses)
+    new: dict[int, Node] = {}
+    for node in nodes:
+        if node.operation is None:
+            new[id(node)] = node
+        elif id(node) not in inner:
+            new[id(node)] = _rebuilt(node, inner, new)
+    return new
+
+
+def _is_sum(node: Node) -> bool:
+    return node.operation is ew.add and all(arg.shape == node.shape and arg.dtype == node.dtype for arg in node.args)
+
+
+def _inside_sums(nodes: list[Node], uses: dict[int, int]) -> set[int]:
+    """Return the sums that are only read by another sum."""
+    inside = set()
+    for node in nodes:
+        if _is_sum(node):
+            inside.update(id(arg) for arg in node.args if _is_sum(arg) and uses[id(arg)] == 1)
+    return inside
+
+
+def _terms(node: Node, inner: set[int]) -> list[Node]:
+    """Return what a sum adds up, from left to right."""
+    terms, pending = [], list(reversed(node.args))
+    while pending:
+        term = pending.pop()
+        if id(term) in inner:
+            pending.extend(reversed(term.args))
+        else:
+            terms.append(term)
+    return terms
+
+
+def _rebuilt(node: Node, inner: set[int], new: dict[int, Node]) -> Node:
+    if node.operation is concatenate_op and all(arg.dtype == node.dtype for arg in node.args):
+        return _concatenation(node, [new.get(id(arg), arg) for arg in node.args])
+    terms = _terms(node, inner) if _is_sum(node) else [node]
+    embedded = [term for term in terms if term.operation is embed_op]
+    if not embedded:
+        if len(terms) > 1:
+            return _sum_of([new.get(id(term), term) for term in terms], node)
+        args = tuple(new.get(id(arg), arg) for arg in node.args)
+        if all(a is b for a, b in zip(args, node.args, strict=True)):
+            return node
+        return Node(node.operation, args, node.params, node.shape, node.dtype, node.level)
+    others = [new.get(id(term), term) for term in terms if term.operation is not embed_op]
+    params = {"indices": tuple(term.params["index"] for term in embedded), "shape": node.shape}
+    pieces = tuple(new.get(id(term.args[0]), term.args[0]) for term in embedded)
+    whole = Node(assemble_op, pieces, params, node.shape, node.dtype, max(p.level for p in pieces))
+    return _sum_of([whole, *others], node)
+
+
+def _concatenation(node: Node, pieces: list[Node]) -> Node:
+    axis, indices, start = node.params["axis"] + len(node.shape), [], 0
+    for piece in pieces:
+        stop = start + piece.shape[axis]
+        indices.append((*(slice(None),) * axis, slice(start, stop), *(slice(None),) * (len(node.shape) - axis - 1)))
+        start = stop
+    params = {"indices": tuple(indices), "shape": node.shape}
+    return Node(assemble_op, tuple(pieces), params, node.shape, node.dtype, node.level)
+
+
+def _sum_of(terms: list[Node], like: Node) -> Node:
+    total = terms[0]
+    for term in terms[1:]:
+        total = Node(ew.add, (total, term), {}, like.shape, like.dtype, max(total.level, term.level))
+    return total

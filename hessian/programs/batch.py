@@ -1,0 +1,376 @@
+"""Many directions at once: the section of a program that takes a direction, rewritten for k of them.
+
+Every value that depends on the direction gets a batch axis, and the place of that axis is chosen so that products with what
+does not depend on it stay single large products: with the rows of a matrix first, the batch in the middle and the columns
+last, ``A @ X`` is one product with k times the columns and ``X @ B`` one with k times the rows. Values remember which of
+their axes is which; an axis is only moved in memory where a product needs it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hessian.programs.assemble import assemble_op
+from hessian.programs.graph import DIRECTION, Builder, Node
+from hessian.rules.elementwise import multiply
+from hessian.rules.indexing import embed_op, slice_op
+from hessian.rules.products import matmul_op, matvec_op
+from hessian.rules.reductions import sum_op
+from hessian.rules.shaping import broadcast_op, permute_op, reshape_op
+from hessian.rules.spec import Bilinear, Elementwise, General, Linear, Operation
+
+_K = 99
+"""The name of the batch axis; the axes of one direction are numbered from 0, and NumPy allows 64."""
+
+
+@dataclass(frozen=True)
+class Batched:
+    """A node with a batch axis: ``order`` names its axes, ``_K`` for the batch and otherwise those of one direction."""
+
+    node: Node
+    order: tuple[int, ...]
+
+    @property
+    def core(self) -> tuple[int, ...]:
+        """Shape for one direction."""
+        return tuple(self.node.shape[self.order.index(i)] for i in range(len(self.order) - 1))
+
+
+class Batcher:
+    """Rewrites nodes for ``k`` directions.
+
+    Parameters
+    ----------
+    k : int
+    """
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.builder = Builder()
+        self._known: dict[int, Batched] = {}
+
+    def give(self, node: Node, batched: Batched) -> None:
+        """Set what stands for a node."""
+        self._known[id(node)] = batched
+
+    def convert(self, node: Node) -> None:
+        """Rewrite one node whose arguments have been rewritten."""
+        assert node.operation is not None
+        args = [self._known.get(id(arg), arg) for arg in node.args]
+        self._known[id(node)] = self._apply(node, node.operation, args)
+
+    def rows(self, node: Node) -> Node:
+        """Return a result with the batch axis in front."""
+        found = self._known.get(id(node))
+        if found is None:  # it does not depend on the direction
+            return self._view(
+                broadcast_op, node, (self.k, *node.shape), shape=(self.k, *node.shape), ndim=len(node.shape)
+            )
+        return self._front(found).node
+
+    # Building.
+
+    def _make(
+        self, operation: Operation, args: Sequence[Node], result: tuple[int, ...], dtype: Any, /, **params: Any
+    ) -> Node:
+        return self.builder.apply(operation, args, params, result, dtype)
+
+    def _view(self, operation: Operation, x: Node, new: tuple[int, ...], /, **params: Any) -> Node:
+        return self._make(operation, [x], new, x.dtype, **params)
+
+    def _reshape(self, x: Node, shape: tuple[int, ...]) -> Node:
+        return x if x.shape == shape else self._view(reshape_op, x, shape, shape=shape, ndim=len(x.shape))
+
+    def _reorder(self, x: Batched, order: tuple[int, ...]) -> Batched:
+        """Move axes in memory."""
+        if x.order == order:
+            return x
+        axes = tuple(x.order.index(name) for name in order)
+        shape = tuple(x.node.shape[i] for i in axes)
+        if [n for n in axes if x.node.shape[n] != 1] == sorted(n for n in axes if x.node.shape[n] != 1):
+            return Batched(self._reshape(x.node, shape), order)
+        return Batched(self._make(arrange_op, [x.node], shape, x.node.dtype, axes=axes), order)
+
+    def _front(self, x: Batched) -> Batched:
+        return self._reorder(x, (_K, *range(len(x.order) - 1)))
+
+    def _middle(self, x: Batched) -> Batched:
+        return self._reorder(x, (0, _K, 1))
+
+    # Operations.
+
+    def _apply(self, node: Node, operation: Operation, args: list[Any]) -> Batched:
+        if isinstance(operation, Elementwise) and isinstance(operation.function, np.ufunc) and not node.params:
+            return self._elementwise(node, operation, args)
+        rule = _RULES.get(operation.name)
+        if rule is not None:
+            found = rule(self, node, args)
+            if found is not None:
+                return found
+        return self._leading(node, operation, args)
+
+    def _elementwise(self, node: Node, operation: Operation, args: list[Any]) -> Batched:
+        """Bring operands to one order of axes, that of the largest operand."""
+        ndim = len(node.shape)
+        full = [arg for arg in args if isinstance(arg, Batched) and len(arg.order) == ndim + 1]
+        order = max(full, key=lambda arg: arg.node.size).order if full else (_K, *range(ndim))
+        aligned = [self._aligned(arg, order, ndim) for arg in args]
+        shape = np.broadcast_shapes(*(arg.shape for arg in aligned))
+        return Batched(self._make(operation, aligned, shape, node.dtype), order)
+
+    def _aligned(self, arg: Any, order: tuple[int, ...], ndim: int) -> Node:
+        """Return an operand with its axes in ``order``, of length one where it has none."""
+        if isinstance(arg, Batched):
+            own = len(arg.order) - 1
+            wanted = tuple(name if name == _K else name - (ndim - own) for name in order)
+            present = tuple(name for name in wanted if name >= 0)
+            x = self._reorder(arg, present).node
+            lengths = iter(x.shape)
+            return self._reshape(x, tuple(next(lengths) if name >= 0 else 1 for name in wanted))
+        if not arg.shape or (order[0] == _K and order[1:] == tuple(range(ndim))):
+            return arg
+        own = len(arg.shape)
+        wanted = tuple(name if name == _K else name - (ndim - own) for name in order)
+        present = [name for name in wanted if 0 <= name < _K]
+        x = arg
+        if present != sorted(present):
+            x = self._view(permute_op, arg, tuple(arg.shape[i] for i in present), axes=tuple(present))
+        shape = tuple(arg.shape[name] if 0 <= name < _K else 1 for name in wanted)
+        while shape and shape[0] == 1 and len(shape) > 1:
+            shape = shape[1:]
+        return self._reshape(x, shape)
+
+    def product(self, node: Node, a: Any, b: Any, labels: tuple[str, str]) -> Batched | None:
+        """Contract a batched with a plain operand in one product of matrices; axes are single letters, as in einsum."""
+        left = isinstance(a, Batched)
+        x, other = (a, b) if left else (b, a)
+        own, others = labels if left else labels[::-1]
+        if not isinstance(x, Batched) or isinstance(other, Batched):
+            return None
+        (summed,) = set(own) & set(others)
+        at = own.index(summed)
+        if x.order[0] != at and x.order[-1] != at:
+            others_of_x = [i for i in ((0, _K, 1) if left else (_K, 0, 1)) if i in x.order and i != at]
+            x = self._reorder(x, (*others_of_x, at) if left else (at, *others_of_x))
+        length = x.node.shape[x.order.index(at)]
+        rest_order = tuple(i for i in x.order if i != at)
+        rest = tuple(n for i, n in zip(x.order, x.node.shape, strict=True) if i != at)
+        free = others.replace(summed, "")
+        result = labels[0].replace(summed, "") + labels[1].replace(summed, "")
+        names = tuple(_K if i == _K else result.index(own[i]) for i in rest_order)
+        if x.order[0] == at and x.order[-1] != at:
+            matrix = self._reshape(x.node, (length, math.prod(rest)))
+            if not left and free and others.index(summed) == 1:
+                # other @ x: the free axis of the plain operand comes first.
+                wide = (other.shape[others.index(free)], math.prod(rest))
+                y = self._make(matmul_op, [other, matrix], wide, node.dtype)
+                return Batched(self._reshape(y, (wide[0], *rest)), (result.index(free), *names))
+            matrix = self._view(permute_op, matrix, (math.prod(rest), length), axes=(1, 0))
+        else:
+            matrix = self._reshape(x.node, (math.prod(rest), length))
+        if not free:
+            y = self._make(matvec_op, [matrix, other], (math.prod(rest),), node.dtype)
+            return Batched(self._reshape(y, rest), names)
+        factor = other
+        if others.index(summed) == 1:
+            factor = self._view(permute_op, other, other.shape[::-1], axes=(1, 0))
+        width = factor.shape[1]
+        y = self._make(matmul_op, [matrix, factor], (math.prod(rest), width), node.dtype)
+        return Batched(self._reshape(y, (*rest, width)), (*names, result.index(free)))
+
+    def _leading(self, node: Node, operation: Operation, args: list[Any]) -> Batched:
+        """Apply an operation as the sweeps do, to operands with the batch axis in front."""
+        params = dict(node.params)
+        if operation is assemble_op or (operation.name == "concatenate"):
+            args = [self._spread(arg) for arg in args]
+        if operation is assemble_op:
+            params = {
+                "indices": tuple((slice(None), *index) for index in params["indices"]),
+                "shape": (self.k, *params["shape"]),
+            }
+        elif operation is embed_op:
+            index, shape = (slice(None), *params["index"]), (self.k, *params["shape"])
+            params = {"index": index, "shape": shape}
+        elif isinstance(operation, Linear) and operation.variadic and operation.name != "concatenate":
+            args = [self._spread(arg) for arg in args]
+        nodes = [self._front(arg).node if isinstance(arg, Batched) else arg for arg in args]
+        core = operation.core if isinstance(operation, Bilinear | General) else None
+        if core is not None:
+            nodes = self._loops_aligned(node, args, nodes, core)
+        elif isinstance(operation, Elementwise):
+            nodes = [self._aligned(arg, (_K, *range(len(node.shape))), len(node.shape)) for arg in args]
+        return Batched(
+            self._make(operation, nodes, (self.k, *node.shape), node.dtype, **params), (_K, *range(len(node.shape)))
+        )
+
+    def _spread(self, arg: Any) -> Batched:
+        """Give an operand that does not depend on the direction a batch axis."""
+        if isinstance(arg, Batched):
+            return arg
+        shape = (self.k, *arg.shape)
+        spread = self._view(broadcast_op, arg, shape, shape=shape, ndim=len(arg.shape))
+        return Batched(spread, (_K, *range(len(arg.shape))))
+
+    def _loops_aligned(self, node: Node, args: list[Any], nodes: list[Node], core: tuple[int, ...]) -> list[Node]:
+        """Insert axes of length one between the batch and the core, so that loop axes of operands meet."""
+        loops = [len(arg.shape) - c for arg, c in zip(node.args, core, strict=False)]
+        longest = max(loops)
+        return [
+            self._reshape(x, (x.shape[0], *(1,) * (longest - own), *x.shape[1:]))
+            if isinstance(arg, Batched) and own < longest
+            else x
+            for arg, x, own in zip(args, nodes, loops, strict=False)
+        ]
+
+
+def _arrange(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
+    return np.ascontiguousarray(x.transpose(axes))
+
+
+class Arrange(Linear):
+    """The kind of the one operation below, which pickles find by its name."""
+
+    def __reduce__(self) -> Any:
+        return _operation, ()
+
+
+def _operation() -> Arrange:
+    return arrange_op
+
+
+arrange_op = Arrange(
+    "arrange",
+    _arrange,
+    transpose=lambda g, own, *, axes: arrange_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
+    moves=True,
+)
+"""A permutation of axes in memory, where ``permute`` is a view."""
+
+
+def _matmul(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
+    if any(len(arg.shape) != 2 for arg in node.args):
+        return None
+    return batcher.product(node, *args, ("ij", "jk"))
+
+
+def _matvec(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
+    return batcher.product(node, *args, ("ij", "j")) if len(node.args[0].shape) == 2 else None
+
+
+def _vecmat(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
+    return batcher.product(node, *args, ("j", "jk")) if len(node.args[1].shape) == 2 else None
+
+
+def _vecdot(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
+    return batcher.product(node, *args, ("j", "j")) if not node.shape else None
+
+
+def _outer(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
+    if any(len(arg.shape) != 1 for arg in node.args):
+        return None
+    a, b = args
+    if isinstance(b, Batched):  # rows first, the batch in the middle
+        left = batcher._reshape(a, (a.shape[0], 1, 1))
+        right = batcher._reorder(b, (_K, 0)).node
+        shape, order = (a.shape[0], *right.shape), (0, _K, 1)
+    else:
+        left = batcher._reshape(batcher._reorder(a, (_K, 0)).node, (batcher.k, node.shape[0], 1))
+        right, shape, order = b, (batcher.k, *node.shape), (_K, 0, 1)
+    return Batched(batcher._make(multiply, [left, right], shape, node.dtype), order)
+
+
+def _permute(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
+    (x,), axes = args, node.params["axes"]
+    place = {old: new for new, old in enumerate(axes)}
+    return Batched(x.node, tuple(_K if name == _K else place[name] for name in x.order))
+
+
+def _sum(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
+    (x,), keepdims = args, node.params["keepdims"]
+    ndim = len(x.order) - 1
+    gone = {axis % ndim for axis in node.params["axes"]}
+    at = [i for i, name in enumerate(x.order) if name in gone]
+    shape = x.node.shape
+    kept = tuple(n for i, n in enumerate(shape) if i not in at)
+    total = math.prod(shape[i] for i in at)
+    # Along the first or the last axes in memory it is a sum along an axis of a matrix.
+    if at == list(range(len(at))):
+        matrix = batcher._reshape(x.node, (total, math.prod(kept)))
+        y = batcher._make(sum_op, [matrix], (math.prod(kept),), node.dtype, axes=(-2,), keepdims=False)
+    elif at == list(range(len(shape) - len(at), len(shape))):
+        matrix = batcher._reshape(x.node, (math.prod(kept), total))
+        y = batcher._make(sum_op, [matrix], (math.prod(kept),), node.dtype, axes=(-1,), keepdims=False)
+    else:
+        axes = tuple(i - len(shape) for i in at)
+        y = batcher._make(sum_op, [x.node], kept, node.dtype, axes=axes, keepdims=False)
+    if keepdims:
+        y = batcher._reshape(y, tuple(1 if i in at else n for i, n in enumerate(shape)))
+        return Batched(y, x.order)
+    names = [name for name in x.order if name not in gone]
+    rank = {name: i for i, name in enumerate(sorted(name for name in names if name != _K))}
+    return Batched(batcher._reshape(y, kept), tuple(_K if name == _K else rank[name] for name in names))
+
+
+def _reshape(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
+    (x,) = args
+    old, new = x.core, node.shape
+    if [n for n in old if n != 1] == [n for n in new if n != 1]:
+        # Axes of length one come and go wherever the batch is.
+        names = iter(i for i, n in enumerate(new) if n != 1)
+        meaning = {i: next(names) for i, n in enumerate(old) if n != 1}
+        order = [name if name == _K else meaning[name] for name in x.order if name == _K or name in meaning]
+        order += [i for i, n in enumerate(new) if n == 1]
+        lengths = [batcher.k if name == _K else new[name] for name in order]
+        return Batched(batcher._reshape(x.node, tuple(lengths)), tuple(order))
+    front = batcher._front(x)
+    return Batched(batcher._reshape(front.node, (batcher.k, *new)), (_K, *range(len(new))))
+
+
+def _slice(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
+    (x,), index = args, node.params["index"]
+    if not all(isinstance(part, slice) for part in index):
+        x = batcher._front(x)
+        shape = (batcher.k, *node.shape)
+        params = {"index": (slice(None), *index), "ndim": len(index) + 1 - sum(part is None for part in index)}
+        return Batched(batcher._view(slice_op, x.node, shape, **params), (_K, *range(len(node.shape))))
+    placed = tuple(slice(None) if name == _K else index[name] for name in x.order)
+    shape = tuple(batcher.k if name == _K else node.shape[name] for name in x.order)
+    return Batched(batcher._view(slice_op, x.node, shape, index=placed, ndim=len(placed)), x.order)
+
+
+def _broadcast(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
+    x = batcher._front(args[0])
+    own, shape = len(x.order) - 1, (batcher.k, *node.shape)
+    opened = batcher._reshape(x.node, (batcher.k, *(1,) * (len(node.shape) - own), *x.node.shape[1:]))
+    spread = batcher._view(broadcast_op, opened, shape, shape=shape, ndim=len(shape))
+    return Batched(spread, (_K, *range(len(node.shape))))
+
+
+_RULES: dict[str, Callable[[Batcher, Node, list[Any]], Batched | None]] = {
+    "matmul": _matmul,
+    "matvec": _matvec,
+    "vecmat": _vecmat,
+    "vecdot": _vecdot,
+    "outer": _outer,
+    "permute": _permute,
+    "sum": _sum,
+    "reshape": _reshape,
+    "slice": _slice,
+    "broadcast_to": _broadcast,
+}
+
+
+def batch_nodes(nodes: Sequence[Node], direction: Node, result: Node, k: int) -> tuple[Node, Node]:
+    """Rewrite what leads from a direction to a result for ``k`` directions; return the new input and result."""
+    batcher = Batcher(k)
+    rows = Node(None, (), {}, (k, *direction.shape), direction.dtype, DIRECTION)
+    batcher.give(direction, Batched(rows, (_K, *range(len(direction.shape)))))
+    for node in nodes:
+        if node.level == DIRECTION and node.operation is not None:
+            batcher.convert(node)
+    return rows, batcher.rows(result)

@@ -1,0 +1,219 @@
+"""What is recorded: the value of a function, its gradient, its products, its linear maps.
+
+A task runs a sweep on recorded values; what the sweep does is then the program. The sections of a program say what runs when:
+once per point, or once per direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hessian.core.second_order import LinearizedGradient
+from hessian.core.trace import Primal, Recording, check_argnums
+from hessian.core.trees import Structure, join_vector, split_vector
+from hessian.errors import OptionError, message
+from hessian.programs.arguments import Arguments
+from hessian.programs.graph import DIRECTION, POINT
+from hessian.programs.program import Program, SectionSpec
+from hessian.programs.tracing import Argument, Results, trace
+from hessian.rules.spec import Traced
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to make of a function.
+
+    Attributes
+    ----------
+    kind : str
+        ``value``, ``gradient``, ``product`` (gradient and product at once), ``curvature`` (value, gradient, products, each
+        when asked for) or ``map`` (value, pushforward, pullback).
+    argnums : int or tuple of int
+    """
+
+    kind: str
+    argnums: int | tuple[int, ...] = 0
+
+
+@dataclass
+class Recorded:
+    """A program of a function for arguments of one kind, with what is needed to put its results together.
+
+    Attributes
+    ----------
+    program : Program
+    output : Structure
+        Of the function's result.
+    primal : Structure
+        Of the differentiated argument.
+    count : int
+        Number of leaves of the function's result.
+    shapes, output_shapes : list
+        Of the leaves of the differentiated argument and of the result.
+    dtype : dtype
+        Of raveled directions.
+    """
+
+    program: Program
+    output: Structure
+    primal: Structure
+    count: int
+    shapes: list[tuple[int, ...]]
+    output_shapes: list[tuple[int, ...]]
+    dtype: np.dtype
+
+
+def derive(f: Callable[..., Any], task: Task, arguments: Arguments, directions: Sequence[Any], where: str) -> Recorded:
+    """Record ``task`` for a function at the given arguments and compile it."""
+    found: dict[str, Any] = {}
+
+    def run(*values: Any) -> Results:
+        inputs, dots = values[: len(arguments.inputs)], list(values[len(arguments.inputs) :])
+        args, kwargs = arguments.rebuild(inputs)
+        recording = _record(f, task, args, kwargs, where)
+        early = len(values[0].tape.guards) if values else 0
+        found["recording"] = recording
+        return Results(_BODIES[task.kind](recording, dots), early)
+
+    # Labels, masks and the like may steer Python; floats may not: their derivatives would be lost.
+    points = [Argument(_example(x), POINT, x.dtype.kind == "f") for x in arguments.inputs]
+    extra = _directions(f, task, arguments, directions, where)
+    graph = trace(run, [*points, *extra])
+    recording: Recording = found["recording"]
+    sections = _sections(task, len(points), len(extra), len(recording.values), len(recording.primal.leaves))
+    leaves = recording.primal.leaves
+    return Recorded(
+        Program(graph, sections),
+        recording.output_structure,
+        recording.primal.structure,
+        len(recording.values),
+        recording.primal.shapes,
+        [value.shape for value in recording.values],
+        np.result_type(*(leaf.dtype for leaf in leaves)) if leaves else np.dtype(float),
+    )
+
+
+def _example(x: Any) -> Any:
+    """Return an input as the tape may hold it."""
+    return x if isinstance(x, np.ndarray) and x.ndim else np.asarray(x)[()]
+
+
+def _record(f: Callable[..., Any], task: Task, args: list[Any], kwargs: dict[str, Any], where: str) -> Recording:
+    if task.kind == "value":
+        return Recording(Primal((), where), lambda _: f(*args, **kwargs), where=where)
+    primal, numbers = _chosen(task, args, where)
+
+    def call(x: Any) -> Any:
+        filled = list(args)
+        for i, part in zip(numbers, (x,) if isinstance(task.argnums, int) else x, strict=True):
+            filled[i] = part
+        return f(*filled, **kwargs)
+
+    return Recording(primal, call, where=where)
+
+
+def _chosen(task: Task, args: Sequence[Any], where: str) -> tuple[Primal, tuple[int, ...]]:
+    """Return the arguments that are differentiated, and their numbers."""
+    numbers = check_argnums(task.argnums, len(args), where)
+    name = "x" if numbers == (0,) else f"number {', '.join(map(str, numbers))}"
+    chosen = args[numbers[0]] if isinstance(task.argnums, int) else tuple(args[i] for i in numbers)
+    return Primal(chosen, where, name), numbers
+
+
+def _directions(
+    f: Callable[..., Any], task: Task, arguments: Arguments, directions: Sequence[Any], where: str
+) -> list[Argument]:
+    """Return examples of the directions that the program of a task takes besides the point."""
+    if task.kind == "product":
+        return [Argument(_example(v), POINT) for v in directions]
+    if task.kind not in ("curvature", "map"):
+        return []
+    args, kwargs = arguments.rebuild(arguments.inputs)
+    primal, _ = _chosen(task, args, where)
+    dtype = np.result_type(*(leaf.dtype for leaf in primal.leaves))
+    examples = [Argument(np.zeros(primal.size, dtype), DIRECTION)]
+    if task.kind == "map":
+        recording = _record(f, task, args, kwargs, where)
+        size = sum(int(np.size(value)) for value in recording.values)
+        examples.append(Argument(np.zeros(size, np.result_type(*(v.dtype for v in recording.values))), DIRECTION))
+    return examples
+
+
+def _value(recording: Recording, dots: list[Any]) -> list[Any]:
+    return recording.values
+
+
+def _gradient(recording: Recording, dots: list[Any]) -> list[Any]:
+    value = recording.scalar()
+    bars = recording.linearize().pull([np.ones((), value.dtype)])
+    return [value, *recording.gradient_leaves(bars)]
+
+
+def _product(recording: Recording, dots: list[Any]) -> list[Any]:
+    linearized = LinearizedGradient(recording)
+    return [*recording.values, *linearized.gradient, *linearized.products(dots)]
+
+
+def _curvature(recording: Recording, dots: list[Any]) -> list[Any]:
+    linearized = LinearizedGradient(recording)
+    leaves = _leaves(dots[0], recording.primal)
+    return [*recording.values, join_vector(linearized.gradient), join_vector(linearized.products(leaves))]
+
+
+def _map(recording: Recording, dots: list[Any]) -> list[Any]:
+    linearization, values = recording.linearize(), recording.values
+    pushed = linearization.push(_leaves(dots[0], recording.primal))
+    y_dot = [np.zeros(v.shape, v.dtype) if t is None else t for t, v in zip(pushed, values, strict=True)]
+    bars = split_vector(dots[1], [v.shape for v in values])
+    bars = [g.astype(v.dtype) if v.dtype.kind == "f" else g for g, v in zip(bars, values, strict=True)]
+    x_bar = recording.gradient_leaves(linearization.pull(bars))
+    return [*values, join_vector(y_dot), join_vector(x_bar)]
+
+
+def _leaves(vector: Any, primal: Primal) -> list[Any]:
+    """Cut a raveled direction into the leaves of the point, each in its precision."""
+    pieces = split_vector(vector, primal.shapes)
+    return [
+        piece if piece.dtype == x.dtype else piece.astype(x.dtype)
+        for piece, x in zip(pieces, primal.leaves, strict=True)
+    ]
+
+
+_BODIES: dict[str, Callable[[Recording, list[Any]], list[Any]]] = {
+    "value": _value,
+    "gradient": _gradient,
+    "product": _product,
+    "curvature": _curvature,
+    "map": _map,
+}
+
+
+def _sections(task: Task, points: int, extra: int, values: int, leaves: int) -> list[SectionSpec]:
+    """Say which inputs and outputs belong to which section."""
+    given, results = list(range(points)), list(range(values))
+    if task.kind == "curvature":
+        return [
+            ("value", given, results),
+            ("gradient", [], [values]),
+            ("curve", [], None),
+            ("product", [points], [values + 1]),
+        ]
+    if task.kind == "map":
+        return [
+            ("value", given, results),
+            ("linearize", [], None),
+            ("push", [points], [values]),
+            ("pull", [points + 1], [values + 1]),
+        ]
+    more = {"value": 0, "gradient": leaves, "product": 2 * leaves}[task.kind]
+    return [("run", list(range(points + extra)), list(range(values + more)))]
+
+
+def check_recordable(f: Any) -> None:
+    """Raise if ``f`` is not a function."""
+    if not callable(f) or isinstance(f, Traced):
+        raise OptionError(message("record", f"the first argument is {type(f).__name__}, not a function"))

@@ -1,0 +1,291 @@
+"""Products with many directions: batched programs of a section, and dense matrices by blocks of unit directions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from hessian.programs.assemble import assemble, assemble_op
+from hessian.programs.batch import batch_nodes
+from hessian.programs.emit import Source
+from hessian.programs.graph import DIRECTION, Node, reachable
+from hessian.programs.layout import Layout, Section
+from hessian.programs.program import Program, arena, compiled
+from hessian.rules import elementwise as ew
+from hessian.rules.indexing import slice_op
+from hessian.rules.spec import Bilinear, Elementwise, Linear
+
+#: Elements of the largest batched value: blocks of directions stay in the cache.
+BLOCK_ELEMENTS = 2**16
+#: Fewer directions than this are not worth a program of their own.
+SMALL_GROUP = 32
+
+
+@dataclass(frozen=True)
+class Group:
+    """Unit directions [start, stop) that touch one block of the variables, and the results that are needed of them."""
+
+    start: int
+    stop: int
+    wanted: tuple[tuple[int, int], ...]
+
+
+class Directions:
+    """The batched programs of a section that takes one direction, compiled as they are needed.
+
+    Parameters
+    ----------
+    program : Program
+    number : int
+        Of the section.
+    symmetric : bool
+        Whether the section multiplies with a symmetric matrix, so that half of it is enough.
+    """
+
+    def __init__(self, program: Program, number: int, symmetric: bool) -> None:
+        self._program = program
+        self._section = program.sections[number]
+        (self._input,), (self._output,) = self._section.inputs, self._section.outputs
+        self._symmetric = symmetric
+        self._compiled: dict[Any, BatchedSection] = {}
+        self._groups: list[Group] | None = None
+
+    def block_length(self) -> int:
+        """Return how many directions to take at once."""
+        largest = max((node.size for node in self._section.nodes if node.level == DIRECTION), default=1)
+        return max(1, BLOCK_ELEMENTS // max(largest, 1))
+
+    def rows(self, residuals: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """Apply the section to every row of ``directions``, shape (k, n); return the results as rows."""
+        count = len(directions)
+        length = min(self.block_length(), max(count, 1))
+        # Few sizes, so that few programs are compiled: powers of two, the last block padded.
+        length = 1 << (length - 1).bit_length() if length < self.block_length() else length
+        batched = self._batched(length, None)
+        out = np.empty((count, self._output.size), self._output.dtype)
+        for start in range(0, count, length):
+            block = directions[start : start + length]
+            if len(block) == length:
+                out[start : start + length] = batched.run(residuals, np.ascontiguousarray(block))
+            else:
+                padded = np.zeros((length, block.shape[1]), block.dtype)
+                padded[: len(block)] = block
+                out[start:] = batched.run(residuals, padded)[: len(block)]
+        return out
+
+    def matrix(self, residuals: np.ndarray) -> np.ndarray:
+        """Return the matrix of the section, by unit directions; rows are results, columns directions."""
+        n, m = self._input.size, self._output.size
+        out = np.empty((n, m), self._output.dtype)
+        for group in self._partition():
+            for start, rows in self._unit_rows(residuals, group):
+                stop = start + len(rows)
+                for a, b in group.wanted:
+                    out[start:stop, a:b] = rows[:, a:b]
+                    if self._symmetric:
+                        out[a:b, start:stop] = rows[:, a:b].T
+        return out if self._symmetric else out.T
+
+    def diagonal(self, residuals: np.ndarray) -> np.ndarray:
+        """Return the diagonal of a symmetric matrix without forming it."""
+        out = np.empty(self._output.size, self._output.dtype)
+        for group in self._partition():
+            for start, rows in self._unit_rows(residuals, group):
+                stop = start + len(rows)
+                out[start:stop] = rows[np.arange(stop - start), np.arange(start, stop)]
+        return out
+
+    def _unit_rows(self, residuals: np.ndarray, group: Group) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield results for the unit directions of a group, block by block."""
+        length = min(self.block_length(), group.stop - group.start)
+        batched = self._batched(length, group)
+        units = np.zeros((length, self._input.size), self._input.dtype)
+        for start in range(group.start, group.stop, length):
+            stop = min(start + length, group.stop)
+            places = np.arange(stop - start), np.arange(start, stop)
+            units[places] = 1.0
+            yield start, batched.run(residuals, units)[: stop - start]
+            units[places] = 0.0
+
+    def _batched(self, k: int, group: Group | None) -> BatchedSection:
+        key = (k, group)
+        found = self._compiled.get(key)
+        if found is None:
+            found = self._compiled[key] = BatchedSection(self._program, *self._restricted(group), k)
+        return found
+
+    # Structure: what a block of variables reaches.
+
+    def _partition(self) -> list[Group]:
+        """Cut the variables where the function does, in the order in which it first uses them."""
+        if self._groups is None:
+            n, m = self._input.size, self._output.size
+            whole = [Group(0, n, ((0, m),))]
+            self._groups = (self._find_groups(n) or whole) if self._symmetric else whole
+        return self._groups
+
+    def _find_groups(self, n: int) -> list[Group]:
+        pieces = self._pieces(n)
+        if pieces is None:
+            return []
+        merged: list[list[tuple[int, int]]] = []
+        for piece in pieces:
+            joins = merged and piece[1] - piece[0] < SMALL_GROUP and piece[0] == merged[-1][-1][1]
+            if joins:
+                merged[-1].append(piece)
+            else:
+                merged.append([piece])
+        # By symmetry, directions of a block need the results of this block and of those used later.
+        groups = []
+        for i, parts in enumerate(merged):
+            wanted = tuple(piece for later in merged[i:] for piece in later)
+            groups.append(Group(parts[0][0], parts[-1][1], wanted))
+        return groups
+
+    def _pieces(self, n: int) -> list[tuple[int, int]] | None:
+        """Return disjoint stretches that cover the variables, if the section cuts its direction into such."""
+        readers = [node for node in self._section.nodes if self._input in node.args]
+        stretches = []
+        for node in readers:
+            index = node.params.get("index", ())
+            if node.operation is not slice_op or len(index) != 1 or not isinstance(index[0], slice):
+                return None
+            start, stop, step = index[0].indices(n)
+            if step != 1 or stop <= start:
+                return None
+            if (start, stop) not in stretches:
+                stretches.append((start, stop))
+        ends = sorted(stretches)
+        covers = bool(ends) and ends[0][0] == 0 and ends[-1][1] == n
+        fits = all(a[1] == b[0] for a, b in pairwise(ends))
+        return stretches if covers and fits and len(ends) > 1 else None
+
+    def _restricted(self, group: Group | None) -> tuple[Node, Node]:
+        """Return the direction and the result of the section, without what a group's directions cannot reach."""
+        if group is None:
+            return self._input, self._output
+        return self._input, _Restriction(self._input, group).of(self._section.nodes, self._output)
+
+
+class _Restriction:
+    """Rebuilds nodes for directions that are zero outside a group; a node that is zero becomes ``None``."""
+
+    def __init__(self, direction: Node, group: Group) -> None:
+        self._direction = direction
+        self._group = group
+        self._new: dict[int, Node | None] = {}
+
+    def of(self, nodes: list[Node], output: Node) -> Node:
+        """Return the result, zero outside what is wanted of it."""
+        for node in nodes:
+            if node.level == DIRECTION and node.operation is not None:
+                self._new[id(node)] = self._rebuilt(node)
+        result = self._get(output)
+        return output if result is None else result
+
+    def _get(self, node: Node) -> Node | None:
+        return self._new.get(id(node), node)
+
+    def _rebuilt(self, node: Node) -> Node | None:
+        if node.operation is slice_op and node.args[0] is self._direction:
+            start, stop, _ = node.params["index"][0].indices(self._direction.size)
+            return node if start < self._group.stop and stop > self._group.start else None
+        if node.operation is assemble_op:
+            return self._assembled(node)
+        args = [self._get(arg) for arg in node.args]
+        if all(a is b for a, b in zip(args, node.args, strict=True)):
+            return node
+        if None not in args:
+            return _like(node, args)
+        operation = node.operation
+        if operation in (ew.add, ew.subtract):
+            a, b = args
+            if a is None and b is None:
+                return None
+            kept = a if b is None else b
+            if kept is not None and kept.shape == node.shape and kept.dtype == node.dtype:
+                return Node(ew.negative, (kept,), {}, node.shape, node.dtype, DIRECTION) if (
+                    a is None and operation is ew.subtract) else kept  # fmt: skip
+            return _like(node, [_zeros(x) if y is None else y for x, y in zip(node.args, args, strict=True)])
+        is_map = isinstance(operation, Bilinear) or operation is ew.multiply
+        is_unary = isinstance(operation, Linear | Elementwise) and len(node.args) == 1
+        if is_map or is_unary or all(a is None for a in args):
+            return None
+        return _like(node, [_zeros(x) if y is None else y for x, y in zip(node.args, args, strict=True)])
+
+    def _assembled(self, node: Node) -> Node | None:
+        pieces, indices = [], []
+        for piece, index in zip(node.args, node.params["indices"], strict=True):
+            new = self._get(piece)
+            if new is not None and self._is_wanted(index, node.shape):
+                pieces.append(new)
+                indices.append(index)
+        if not pieces:
+            return None
+        params = {"indices": tuple(indices), "shape": node.shape}
+        return Node(assemble_op, tuple(pieces), params, node.shape, node.dtype, DIRECTION)
+
+    def _is_wanted(self, index: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
+        if len(shape) != 1 or len(index) != 1 or not isinstance(index[0], slice):
+            return True
+        start, stop, _ = index[0].indices(shape[0])
+        return any(a < stop and b > start for a, b in self._group.wanted)
+
+
+def _like(node: Node, args: list[Node]) -> Node:
+    level = max(arg.level for arg in args)
+    return Node(node.operation, tuple(args), node.params, node.shape, node.dtype, level)
+
+
+def _zeros(node: Node) -> Node:
+    return Node(None, (), {}, node.shape, node.dtype, 0, np.zeros(node.shape, node.dtype))
+
+
+class BatchedSection:
+    """A section compiled for k directions, which reads the residuals of any frame of its program."""
+
+    def __init__(self, program: Program, direction: Node, result: Node, k: int) -> None:
+        nodes = reachable([result])
+        rows, output = batch_nodes(nodes, direction, result, k)
+        roots = [output]
+        rebuilt = assemble(_new_nodes(output, program), roots)
+        output = rebuilt[id(output)]
+        section = Section("rows", [rows], [n for n in _new_nodes(output, program) if n.operation], [output])
+        layout = Layout([section], program.places)
+        emitted = Source(layout, exact=False)
+        self.source = emitted.text
+        self._bind = compiled(emitted)
+        self._constants = emitted.constants
+        self._sizes = layout.sizes
+        self._bound: list[tuple[int, np.ndarray, Any]] = []
+
+    def run(self, residuals: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """Run on the residuals of a frame."""
+        try:
+            known = self._bound.pop()
+        except IndexError:
+            known = None
+        if known is None or known[0] is not residuals:
+            scratch = arena(self._sizes["T"]) if known is None else known[1]
+            (section,), _ = self._bind(self._constants, residuals, scratch)
+            known = (residuals, scratch, section)
+        (out,) = known[2](directions)
+        self._bound.append(known)
+        return out
+
+
+def _new_nodes(output: Node, program: Program) -> list[Node]:
+    """Return the nodes of a batched section: those that the program has not computed already."""
+    found: dict[int, Node] = {}
+    pending = [output]
+    while pending:
+        node = pending.pop()
+        if id(node) not in found:
+            found[id(node)] = node
+            if id(node) not in program.places or node.is_constant:
+                pending.extend(node.args)
+    return sorted((n for n in found.values() if id(n) not in program.places), key=lambda n: n.serial)

@@ -1,0 +1,73 @@
+"""A program of several sections at one point: what depends on the point is computed once and stays for every direction."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hessian.programs.program import Program
+
+
+class Linearized:
+    """A program whose first section has run at a point; the others run when they are asked for.
+
+    Attributes
+    ----------
+    values : tuple
+        Results of the first section.
+
+    Notes
+    -----
+    The frame belongs to this object until it is dropped, then to the next one. Sections that take a direction may run in
+    several threads at once: the second one gets scratch memory of its own.
+    """
+
+    def __init__(self, program: Program, inputs: Sequence[Any]) -> None:
+        self.program = program
+        self._frame = program.frame()
+        self._results: list[tuple[Any, ...]] = []
+        self._lock = threading.Lock()
+        self._idle = [self._frame.sections]
+        with np.errstate(all="ignore"):
+            self.values = self._frame.sections[0](*inputs)
+        self._results.append(self.values)
+
+    def inputs(self) -> list[np.ndarray]:
+        """Return copies of the inputs of the first section."""
+        return [np.array(x)[()] for x in self._frame.inputs]
+
+    def result(self, number: int) -> tuple[Any, ...]:
+        """Return the results of a section that takes no direction; it runs once."""
+        with np.errstate(all="ignore"):
+            self._prepare(number)
+        return self._results[number]
+
+    def run(self, number: int, direction: Any) -> tuple[Any, ...]:
+        """Run a section that takes a direction."""
+        with np.errstate(all="ignore"):
+            self._prepare(number - 1)
+            try:
+                sections = self._idle.pop()
+            except IndexError:
+                sections = self._frame.more()
+            results = sections[number](direction)
+        self._idle.append(sections)
+        return results
+
+    def _prepare(self, number: int) -> None:
+        """Run the sections up to a number that take no direction and have not run yet."""
+        if len(self._results) > number:
+            return
+        with self._lock:
+            while len(self._results) <= number:
+                at = len(self._results)
+                takes_direction = bool(self.program.sections[at].inputs)
+                self._results.append(() if takes_direction else self._frame.sections[at]())
+
+    def __del__(self) -> None:
+        frame = getattr(self, "_frame", None)
+        if frame is not None:
+            self.program.release(frame)

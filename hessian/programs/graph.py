@@ -1,0 +1,174 @@
+"""The graph of a program: nodes in the order they are computed, each known by its operation and the nodes it reads.
+
+A node is made once: the builder folds constants, recognises what it has already, and asks :mod:`hessian.programs.rewrite`
+whether there is a cheaper way to say the same. One pass in the order of the tape does all of it, in time linear in its
+length.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hessian.rules.spec import Operation
+
+CONSTANT, POINT, DIRECTION = 0, 1, 2
+"""What a node depends on: nothing, the point, the direction (in which it is linear)."""
+
+
+_SERIAL = itertools.count()
+
+
+class Node:
+    """One value of a program.
+
+    Attributes
+    ----------
+    operation : Operation or None
+        ``None`` for inputs and constants.
+    args : tuple of Node
+    params : dict
+    shape, dtype
+        Of the value; ``dtype`` is ``None`` for a Python number, which adapts to what it meets.
+    level : int
+        ``CONSTANT``, ``POINT`` or ``DIRECTION``.
+    value : Any
+        Of a constant.
+    serial : int
+        Order of creation: a node is younger than what it reads.
+    """
+
+    __slots__ = ("args", "dtype", "level", "operation", "params", "serial", "shape", "value")
+
+    def __init__(
+        self,
+        operation: Operation | None,
+        args: tuple[Node, ...],
+        params: dict[str, Any],
+        shape: tuple[int, ...],
+        dtype: np.dtype | None,
+        level: int,
+        value: Any = None,
+    ) -> None:
+        self.operation = operation
+        self.args = args
+        self.params = params
+        self.shape = shape
+        self.dtype = dtype
+        self.level = level
+        self.value = value
+        self.serial = next(_SERIAL)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the value is known."""
+        return self.operation is None and self.value is not None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        count = 1
+        for n in self.shape:
+            count *= n
+        return count
+
+    def scalar(self) -> Any:
+        """Return the number a constant is, if all its elements are the same one, else ``None``."""
+        if not self.is_constant:
+            return None
+        value = self.value
+        if not isinstance(value, np.ndarray):
+            return value
+        if value.size == 1:
+            return value.reshape(())[()]
+        if value.size and not any(stride for stride, n in zip(value.strides, value.shape, strict=True) if n > 1):
+            return value[(0,) * value.ndim]
+        return None
+
+    def __repr__(self) -> str:
+        what = self.operation.name if self.operation else "constant" if self.is_constant else "input"
+        return f"<{what} {self.dtype}{list(self.shape)}>"
+
+
+class Builder:
+    """Makes nodes, each of them once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Node] = {}
+        # What a key names by its identity must outlive the key.
+        self._named: list[Any] = []
+
+    def constant(self, value: Any) -> Node:
+        """Return the node of a known value; equal small arrays and numbers share one."""
+        if isinstance(value, np.ndarray):
+            shape, dtype = value.shape, value.dtype
+            if value.nbytes <= 4096:
+                key: Any = ("array", shape, dtype, value.tobytes())
+            else:
+                self._named.append(value)
+                key = ("array", id(value))
+        else:
+            shape, dtype = np.shape(value), value.dtype if isinstance(value, np.generic) else None
+            # The sign of a zero and the type tell numbers apart that compare equal.
+            key = ("number", type(value), repr(value))
+        node = self._known.get(key)
+        if node is None:
+            node = self._known[key] = Node(None, (), {}, shape, dtype, CONSTANT, value)
+        return node
+
+    def input(self, shape: tuple[int, ...], dtype: np.dtype, level: int) -> Node:
+        """Return a new input."""
+        return Node(None, (), {}, shape, dtype, level)
+
+    def apply(
+        self, operation: Operation, args: Sequence[Node], params: dict[str, Any], shape: tuple[int, ...], dtype: Any
+    ) -> Node:
+        """Return the node of an operation on nodes, or of something equal to it and cheaper."""
+        from hessian.programs.rewrite import rewrite  # which builds in turn
+
+        args = tuple(args)
+        level = max((arg.level for arg in args), default=CONSTANT)
+        if level == CONSTANT:
+            return self.constant(evaluate(operation, [arg.value for arg in args], params))
+        better = rewrite(self, operation, args, params, shape, dtype)
+        if better is not None:
+            return better
+        key = (operation.name, *map(id, args), self._parameter_key(params))
+        node = self._known.get(key)
+        if node is None:
+            node = self._known[key] = Node(operation, args, params, shape, dtype, level)
+        return node
+
+    def _parameter_key(self, params: dict[str, Any]) -> Any:
+        return tuple((name, self._hashable(value)) for name, value in params.items())
+
+    def _hashable(self, value: Any) -> Any:
+        if isinstance(value, slice):
+            return ("slice", value.start, value.stop, value.step)
+        if isinstance(value, tuple):
+            return tuple(self._hashable(part) for part in value)
+        if isinstance(value, int | float | bool | str | np.dtype | type(None)):
+            return type(value), value
+        self._named.append(value)
+        return ("object", id(value))
+
+
+def evaluate(operation: Operation, values: Sequence[Any], params: dict[str, Any]) -> Any:
+    """Evaluate an operation on plain values."""
+    with np.errstate(all="ignore"):
+        return operation.function(*values, **params)
+
+
+def reachable(roots: Iterable[Node]) -> list[Node]:
+    """Return the nodes that the roots need, themselves included, in the order they were made."""
+    found: dict[int, Node] = {}
+    pending = list(roots)
+    while pending:
+        node = pending.pop()
+        if id(node) not in found:
+            found[id(node)] = node
+            pending.extend(node.args)
+    return sorted(found.values(), key=lambda node: node.serial)

@@ -1,0 +1,371 @@
+"""Where the values of a program live: shared scratch memory, memory that lasts, or the caller's.
+
+A frame of a program has two arenas. What one section computes and a later one reads (residuals of a linearisation) has a
+place of its own in the arena ``R``. Everything else is in ``T``, of which each run that goes on at the same time has its own:
+what is put together from pieces in a place of its own, the rest by lifetime. A place is handed on when its value has been
+read for the last time, to an elementwise result in place where shapes allow.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hessian.programs.assemble import assemble_op
+from hessian.programs.batch import arrange_op
+from hessian.programs.graph import DIRECTION, Node
+from hessian.rules.indexing import gather_op, slice_op
+from hessian.rules.products import matmul_op, matvec_op, outer_op, vecdot_op, vecmat_op
+from hessian.rules.reductions import max_op, min_op, sum_op
+from hessian.rules.shaping import astype_op, broadcast_op, cast_op, permute_op, reshape_op
+from hessian.rules.spec import OPERATIONS, Operation
+
+_ALIGNMENT = 64
+LARGE = 2**14
+"""Elements from which an input is read where the caller has it, and a result is written to memory of its own, instead of
+being copied in or out of the frame. A copy of 128 KiB costs some 5 us; binding views anew costs 0.1 us for each."""
+
+VIEWS = (reshape_op, permute_op, slice_op, broadcast_op)
+PRODUCTS = (matmul_op, matvec_op, vecmat_op, vecdot_op)
+WHERE = OPERATIONS["where"]
+
+
+def is_ufunc(operation: Operation | None) -> bool:
+    """Tell whether an operation is one call of a NumPy ufunc."""
+    return operation is not None and isinstance(operation.function, np.ufunc)
+
+
+def is_dot(node: Node) -> bool:
+    """Tell whether a node is a product of matrices and vectors that ``ndarray.dot`` computes into a given array."""
+    return (
+        node.operation in PRODUCTS
+        and all(0 < len(arg.shape) <= 2 and arg.dtype == node.dtype for arg in node.args)
+        and node.dtype is not None
+        and node.dtype.kind == "f"
+    )
+
+
+def writes(node: Node) -> bool:
+    """Tell whether a node can be computed into memory that is given."""
+    operation = node.operation
+    if operation is None or node.dtype is None:
+        return False
+    if is_ufunc(operation):
+        return not node.params
+    if operation in PRODUCTS:
+        return is_dot(node) or (operation is matmul_op and all(arg.dtype == node.dtype for arg in node.args))
+    if operation is gather_op:
+        return node.params["positions"].holes is None and node.params["positions"].size > 0
+    if operation is WHERE:
+        return node.args[0].dtype is not None and node.args[0].dtype.kind == "b"
+    return operation in (arrange_op, max_op, min_op, sum_op, assemble_op, astype_op, cast_op, outer_op)
+
+
+@dataclass
+class Section:
+    """A stretch of a program that runs as one: its inputs, what it computes in order, its results and its guards."""
+
+    name: str
+    inputs: list[Node]
+    nodes: list[Node]
+    outputs: list[Node]
+    guards: dict[int, list[Any]] = field(default_factory=dict)
+
+
+@dataclass
+class Place:
+    """Where a value is.
+
+    Attributes
+    ----------
+    kind : str
+        ``constant``; ``argument`` (the caller's array); ``result`` (new memory, handed out); ``local`` (what a call returned);
+        ``view`` of another node; ``part`` (a view that is written to) of another node; ``R`` or ``T`` (in an arena).
+    offset : int
+        In the arena.
+    of : Node or None
+        What a view or part is of.
+    index : Any
+        Of a part; ``None`` for all of it.
+    """
+
+    kind: str
+    offset: int = 0
+    of: Node | None = None
+    index: Any = None
+
+
+class Layout:
+    """Assigns a place to every node of the sections of a program.
+
+    Attributes
+    ----------
+    places : dict
+        By the identity of the node; those given as ``known`` are where another program has put them.
+    sizes : dict
+        Bytes of the arenas ``R`` and ``T``.
+    """
+
+    def __init__(self, sections: list[Section], known: dict[int, Place] | None = None) -> None:
+        self.sections = sections
+        self.places: dict[int, Place] = dict(known or {})
+        self.sizes = {"R": 0, "T": 0}
+        self._section: dict[int, int] = {}
+        self._last_section: dict[int, int] = {}
+        self._uses: dict[int, int] = {}
+        self._survey()
+        for number, section in enumerate(sections):
+            self._place_inputs(number, section)
+            self._place_outputs(number, section)
+            for node in reversed(section.nodes):
+                self._pass_destination(node)
+            self._place_rest(number, section)
+
+    def crosses(self, node: Node) -> bool:
+        """Tell whether a later section reads a node."""
+        return self._last_section.get(id(node), -1) > self._section.get(id(node), 0)
+
+    def is_bound(self, node: Node) -> bool:
+        """Tell whether the memory of a node is known before the section runs."""
+        place = self.places[id(node)]
+        if place.of is not None:
+            return self.is_bound(place.of)
+        return place.kind in ("constant", "R", "T")
+
+    def owner(self, node: Node) -> Node:
+        """Return the node whose memory a node is a view or a part of."""
+        place = self.places[id(node)]
+        return node if place.of is None else self.owner(place.of)
+
+    def _survey(self) -> None:
+        """Count uses, and find in which sections nodes are made and read last."""
+        for number, section in enumerate(self.sections):
+            for node in section.inputs + section.nodes:
+                self._section.setdefault(id(node), number)
+            for node in section.nodes:
+                for arg in node.args:
+                    self._uses[id(arg)] = self._uses.get(id(arg), 0) + 1
+                    self._last_section[id(arg)] = number
+            for node in section.outputs + [guard.node for guards in section.guards.values() for guard in guards]:
+                self._uses[id(node)] = self._uses.get(id(node), 0) + 1
+                self._last_section[id(node)] = max(number, self._last_section.get(id(node), 0))
+        # A view that is read later keeps what it is a view of.
+        for section in reversed(self.sections):
+            for node in reversed(section.nodes):
+                if node.operation in VIEWS and id(node) in self._last_section:
+                    base = node.args[0]
+                    last = max(self._last_section.get(id(base), 0), self._last_section[id(node)])
+                    self._last_section[id(base)] = last
+
+    def _place_inputs(self, number: int, section: Section) -> None:
+        for node in section.inputs:
+            # A point that has directions is kept whole, so that it can be computed again without the program.
+            lent = len(self.sections) == 1 or node.level == DIRECTION
+            if node.size >= LARGE and lent and not self.crosses(node):
+                self.places[id(node)] = Place("argument")
+            else:
+                self.places[id(node)] = self._keep("T" if node.level == DIRECTION else "R", node)
+
+    def _place_outputs(self, number: int, section: Section) -> None:
+        for node in section.outputs:
+            if self._section.get(id(node)) != number or id(node) in self.places or node.operation in VIEWS:
+                continue
+            if node.size >= LARGE and writes(node) and not self.crosses(node):
+                self.places[id(node)] = Place("result")
+
+    def _pass_destination(self, node: Node) -> None:
+        """Let what a node is put together from, or adds up in place, be computed right where the node will be."""
+        if node.operation is assemble_op:
+            if id(node) not in self.places:
+                self.places[id(node)] = self._keep("R" if self.crosses(node) else "T", node)
+            for piece, index, role in zip(node.args, node.params["indices"], roles(node), strict=True):
+                if role == "assign":
+                    self._offer(piece, node, index)
+        place = self.places.get(id(node))
+        if place is not None and place.kind in ("result", "part") and is_ufunc(node.operation):
+            for arg in node.args:
+                if arg.shape == node.shape and arg.dtype == node.dtype and self._offer(arg, node, None):
+                    break
+
+    def _offer(self, piece: Node, target: Node, index: Any) -> bool:
+        """Make a node a part of ``target`` if nobody else reads it and it can be computed there."""
+        kernel = piece
+        while kernel.operation is reshape_op and self._uses[id(kernel)] == 1:
+            kernel = kernel.args[0]
+        free = self._uses[id(kernel)] == 1 and id(kernel) not in self.places and not self.crosses(kernel)
+        same = kernel.dtype == target.dtype and self._section.get(id(kernel)) == self._section[id(target)]
+        if not (free and same and writes(kernel) and kernel.operation is not assemble_op and kernel.size):
+            return False
+        if index is not None and not _is_block(target.shape, index) and not _fits_rows(kernel, target, index):
+            return False
+        self.places[id(kernel)] = Place("part", of=target, index=index)
+        return True
+
+    def _place_rest(self, number: int, section: Section) -> None:
+        for node in section.nodes:
+            for each in (*node.args, node):
+                if each.is_constant:
+                    self.places.setdefault(id(each), Place("constant"))
+        for node in section.outputs:
+            if node.is_constant:
+                self.places.setdefault(id(node), Place("constant"))
+        for node in section.nodes:
+            if id(node) in self.places:
+                continue
+            if node.operation in VIEWS and self._is_view(node):
+                self.places[id(node)] = Place("view", of=node.args[0])
+            elif self.crosses(node):
+                self.places[id(node)] = self._keep("R", node)
+            elif node.operation not in VIEWS and not writes(node):
+                self.places[id(node)] = Place("local")
+            else:
+                self.places[id(node)] = Place("T", offset=-1)
+        self._share(section)
+
+    def _is_view(self, node: Node) -> bool:
+        """Tell whether NumPy gives a view: always, but for reshaping what is not in order."""
+        if node.operation is not reshape_op:
+            return True
+        base = node.args[0]
+        while base.operation is reshape_op or (base.operation is slice_op and _is_block(base.args[0].shape,
+                                                                                       base.params["index"])):  # fmt: skip
+            base = base.args[0]
+        if base.operation not in VIEWS or not base.size:
+            return True
+        # A dimension of length one can be dropped or inserted anywhere.
+        return [n for n in node.shape if n != 1] == [n for n in node.args[0].shape if n != 1]
+
+    def _share(self, section: Section) -> None:
+        """Give places in the arena ``T`` by lifetime."""
+        last: dict[int, int] = {}
+        for i, node in enumerate(section.nodes):
+            for arg in node.args:
+                for owner in self._owners(arg):
+                    last[id(owner)] = i
+        for node in [*section.outputs, *(g.node for guards in section.guards.values() for g in guards)]:
+            for owner in self._owners(node):
+                last[id(owner)] = len(section.nodes)
+        free: list[tuple[int, int]] = []
+        ending: dict[int, list[tuple[int, int]]] = {}
+        sizes: dict[int, int] = {}
+        for i, node in enumerate(section.nodes):
+            place = self.places[id(node)]
+            if place.kind == "T" and place.offset < 0:
+                heir = self._in_place(node, last, i, sizes)
+                size = _padded(node)
+                if heir is not None:
+                    place.offset, size = self.places[id(heir)].offset, sizes[id(heir)]
+                    ending[i].remove((place.offset, size))
+                else:
+                    place.offset, size = self._take(free, size)
+                sizes[id(node)] = size
+                ending.setdefault(max(last.get(id(node), i), i), []).append((place.offset, size))
+            free.extend(ending.pop(i, []))
+
+    def _owners(self, node: Node) -> list[Node]:
+        """Return the nodes whose memory a node may share; what a call returned may be a view of its arguments."""
+        place = self.places[id(node)]
+        if place.of is not None:
+            return self._owners(place.of)
+        if place.kind == "local":
+            return [node, *(owner for arg in node.args for owner in self._owners(arg))]
+        return [node]
+
+    def _in_place(self, node: Node, last: dict[int, int], i: int, shared: dict[int, int]) -> Node | None:
+        """Return an operand that is read here for the last time and whose memory the result can take over."""
+        if not is_ufunc(node.operation):
+            return None
+        for arg in node.args:
+            if (
+                id(arg) in shared
+                and last.get(id(arg)) == i
+                and arg.shape == node.shape
+                and arg.dtype == node.dtype
+                and arg.operation is not None
+            ):
+                return arg
+        return None
+
+    def _take(self, free: list[tuple[int, int]], size: int) -> tuple[int, int]:
+        """Return the free stretch that fits best, or a new one."""
+        fitting = [block for block in free if size <= block[1] <= 2 * size + 4096]
+        if fitting:
+            best = min(fitting, key=lambda block: block[1])
+            free.remove(best)
+            return best
+        offset = self.sizes["T"]
+        self.sizes["T"] += size
+        return offset, size
+
+    def _keep(self, arena: str, node: Node) -> Place:
+        """Return a place that nobody else gets."""
+        offset = self.sizes[arena]
+        self.sizes[arena] += _padded(node)
+        return Place(arena, offset)
+
+
+def _padded(node: Node) -> int:
+    assert node.dtype is not None
+    size = max(node.size, 1) * node.dtype.itemsize
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+def _is_block(shape: tuple[int, ...], index: tuple[Any, ...]) -> bool:
+    """Tell whether a basic index picks a contiguous stretch of an array in C order."""
+    if len(index) < len(shape) or any(part is None for part in index):
+        return False
+    partial = False
+    for n, part in reversed(list(zip(shape, index, strict=True))):
+        if isinstance(part, slice):
+            start, stop, step = part.indices(n)
+            length, whole = max(stop - start, 0), (start, stop, step) == (0, n, 1)
+            if step != 1 or (partial and length != 1):
+                return False
+        else:
+            whole = n == 1
+        partial = partial or not whole
+    return True
+
+
+def _fits_rows(kernel: Node, target: Node, index: tuple[Any, ...]) -> bool:
+    """Tell whether a node can be written into columns of a matrix, the first axis of both being the rows."""
+    if not (kernel.operation is arrange_op or is_ufunc(kernel.operation)) or len(target.shape) != 2:
+        return False
+    rows, columns = index[0], index[1:]
+    whole = isinstance(rows, slice) and rows.indices(target.shape[0]) == (0, target.shape[0], 1)
+    return whole and kernel.shape[:1] == target.shape[:1] and _is_block(target.shape[1:], columns)
+
+
+def roles(node: Node) -> list[str]:
+    """Say of each piece of an ``assemble`` whether it is assigned to its place or added to what is there."""
+    seen = np.zeros(node.shape, bool)
+    found = []
+    for index in node.params["indices"]:
+        fresh = not seen[index].any()
+        seen[index] = True
+        found.append("assign" if fresh else "add")
+    return found
+
+
+def holes(node: Node) -> np.ndarray:
+    """Mark the elements of an ``assemble`` to which something is added and nothing assigned."""
+    assigned, added = np.zeros(node.shape, bool), np.zeros(node.shape, bool)
+    for index, role in zip(node.params["indices"], roles(node), strict=True):
+        (assigned if role == "assign" else added)[index] = True
+    return added & ~assigned
+
+
+def is_covered(node: Node) -> bool:
+    """Tell whether the pieces of an ``assemble`` reach every element."""
+    seen = np.zeros(node.shape, bool)
+    for index in node.params["indices"]:
+        seen[index] = True
+    return bool(seen.all())
+
+
+def count(shape: tuple[int, ...]) -> int:
+    """Return the number of elements of an array of a shape."""
+    return math.prod(shape)

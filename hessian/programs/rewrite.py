@@ -1,0 +1,222 @@
+"""Cheaper ways to say the same: algebra on single nodes, applied as they are made.
+
+Every rule is exact up to rounding. Rules move work from the direction to the point (what depends on the point alone is done
+once), negations and factors to where they cost nothing, and views to where they meet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hessian.programs.graph import CONSTANT, DIRECTION, Builder, Node
+from hessian.rules import elementwise as ew
+from hessian.rules.indexing import embed_op, slice_op
+from hessian.rules.reductions import sum_op
+from hessian.rules.shaping import broadcast_op, permute_op, reshape_op
+from hessian.rules.spec import Bilinear, Elementwise, Operation
+
+Rule = Callable[[Builder, tuple[Node, ...], dict[str, Any], tuple[int, ...], Any], "Node | None"]
+
+
+def rewrite(
+    builder: Builder,
+    operation: Operation,
+    args: tuple[Node, ...],
+    params: dict[str, Any],
+    shape: tuple[int, ...],
+    dtype: Any,
+) -> Node | None:
+    """Return a node equal to the operation on ``args`` and cheaper, or ``None`` if no rule applies."""
+    if isinstance(operation, Elementwise):
+        bare = tuple(_unbroadcast(builder, args, i, shape) for i in range(len(args)))
+        if any(a is not b for a, b in zip(args, bare, strict=True)) and _joint_shape(bare) == shape:
+            return builder.apply(operation, bare, params, shape, dtype)
+    if isinstance(operation, Bilinear) or operation is ew.multiply:
+        found = _negated_factor(builder, operation, args, params, shape, dtype)
+        if found is not None:
+            return found
+    rule = _RULES.get(operation.name)
+    return None if rule is None else rule(builder, args, params, shape, dtype)
+
+
+def _joint_shape(args: tuple[Node, ...]) -> tuple[int, ...]:
+    return np.broadcast_shapes(*(arg.shape for arg in args))
+
+
+def _unbroadcast(builder: Builder, args: tuple[Node, ...], i: int, shape: tuple[int, ...]) -> Node:
+    """Return an operand before it was broadcast, if the others bring the shape along."""
+    arg = args[i]
+    others = [other.shape for j, other in enumerate(args) if j != i]
+    if arg.operation is broadcast_op:
+        source = arg.args[0]
+        return source if np.broadcast_shapes(source.shape, *others) == shape else arg
+    number = arg.scalar() if arg.shape else None
+    if number is not None and np.broadcast_shapes((), *others) == shape:
+        return builder.constant(number)
+    return arg
+
+
+def _negate(builder: Builder, x: Node) -> Node:
+    return builder.apply(ew.negative, (x,), {}, x.shape, x.dtype)
+
+
+def _is_negated(x: Node) -> bool:
+    return x.operation is ew.negative
+
+
+def _same(x: Node, shape: tuple[int, ...], dtype: Any) -> bool:
+    return x.shape == shape and x.dtype == dtype
+
+
+def _negated_factor(
+    builder: Builder, operation: Operation, args: tuple[Node, ...], params: dict[str, Any], shape: Any, dtype: Any
+) -> Node | None:
+    """Move a minus sign from a factor to the other one, if that depends on less, or out of the product."""
+    for i in (0, 1):
+        if not _is_negated(args[i]):
+            continue
+        other = args[1 - i]
+        if other.level < args[i].level and other.operation is not None:
+            other = _negate(builder, other)
+            pair = (args[0].args[0], other) if i == 0 else (other, args[1].args[0])
+            return builder.apply(operation, pair, params, shape, dtype)
+        pair = (args[0].args[0], other) if i == 0 else (other, args[1].args[0])
+        return _negate(builder, builder.apply(operation, pair, params, shape, dtype))
+    return None
+
+
+def _multiply(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any, dtype: Any) -> Node | None:
+    for x, factor in (args, args[::-1]):
+        number = factor.scalar()
+        if number is not None and _same(x, shape, dtype):
+            if number == 1:
+                return x
+            if number == -1:
+                return _negate(builder, x)
+        # (x p) q with a direction x is x (p q): the product of p and q is formed once per point.
+        if x.operation is ew.multiply and x.level == DIRECTION and factor.level < DIRECTION:
+            for inner, p in (x.args, x.args[::-1]):
+                if inner.level == DIRECTION and p.level < DIRECTION and _joint_shape((inner, p, factor)) == shape:
+                    joint = _joint_shape((p, factor))
+                    if math.prod(joint) <= max(p.size, factor.size):
+                        pq = builder.apply(ew.multiply, (p, factor), {}, joint, _product_dtype(p, factor))
+                        return builder.apply(ew.multiply, (inner, pq), {}, shape, dtype)
+    return None
+
+
+def _product_dtype(a: Node, b: Node) -> Any:
+    return np.result_type(*(x.value if x.dtype is None else x.dtype for x in (a, b)))
+
+
+def _negative(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any, dtype: Any) -> Node | None:
+    (x,) = args
+    if _is_negated(x):
+        return x.args[0]
+    if x.operation is ew.subtract:
+        return builder.apply(ew.subtract, x.args[::-1], {}, shape, dtype)
+    if x.operation is ew.multiply:
+        for i in (0, 1):
+            if x.args[i].level == CONSTANT and x.args[i].scalar() is not None:
+                factor = _negate(builder, x.args[i])
+                return builder.apply(ew.multiply, (factor, x.args[1 - i]), {}, shape, dtype)
+    if x.operation in (reshape_op, permute_op, slice_op, broadcast_op, embed_op, sum_op) and _is_negated(x.args[0]):
+        return builder.apply(x.operation, x.args[0].args, x.params, shape, dtype)
+    return None
+
+
+def _add(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any, dtype: Any) -> Node | None:
+    for x, y in (args, args[::-1]):
+        if y.level == CONSTANT and _same(x, shape, dtype) and y.scalar() == 0:
+            return x
+        if _is_negated(y):
+            return builder.apply(ew.subtract, (x, y.args[0]), {}, shape, dtype)
+    return None
+
+
+def _subtract(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any, dtype: Any) -> Node | None:
+    x, y = args
+    if y.level == CONSTANT and _same(x, shape, dtype) and y.scalar() == 0:
+        return x
+    if _is_negated(y):
+        return builder.apply(ew.add, (x, y.args[0]), {}, shape, dtype)
+    return None
+
+
+def _identity(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any, dtype: Any) -> Node | None:
+    return args[0] if _same(args[0], shape, dtype) else None
+
+
+def _reshape(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any, dtype: Any) -> Node | None:
+    (x,) = args
+    if x.shape == shape:
+        return x
+    if x.operation is reshape_op:
+        source = x.args[0]
+        return builder.apply(reshape_op, (source,), {"shape": shape, "ndim": len(source.shape)}, shape, dtype)
+    return None
+
+
+def _permute(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any, dtype: Any) -> Node | None:
+    (x,), axes = args, params["axes"]
+    if axes == tuple(range(len(axes))):
+        return x
+    if x.operation is permute_op:
+        inner = x.params["axes"]
+        joined = tuple(inner[i] for i in axes)
+        return builder.apply(permute_op, x.args, {"axes": joined}, shape, dtype)
+    if sum(1 for n in x.shape if n != 1) <= 1:
+        return builder.apply(reshape_op, (x,), {"shape": shape, "ndim": len(x.shape)}, shape, dtype)
+    return None
+
+
+def _slice(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any, dtype: Any) -> Node | None:
+    (x,), index = args, params["index"]
+    if x.shape == shape and all(isinstance(part, slice) and part.step in (None, 1) for part in index):
+        return x
+    if x.operation is embed_op and x.params["index"] == index:
+        return x.args[0]
+    return None
+
+
+def _sum(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any, dtype: Any) -> Node | None:
+    (x,), axes = args, params["axes"]
+    if all(x.shape[axis] == 1 for axis in axes):
+        return builder.apply(reshape_op, (x,), {"shape": shape, "ndim": len(x.shape)}, shape, dtype)
+    if _is_negated(x):
+        return _negate(builder, builder.apply(sum_op, x.args, params, shape, dtype))
+    if x.operation is reshape_op and len(axes) == len(x.shape) and not shape:
+        # A sum over everything does not mind the shape.
+        source = x.args[0]
+        every = {"axes": tuple(range(-len(source.shape), 0)), "keepdims": False}
+        return builder.apply(sum_op, (source,), every, shape, dtype)
+    return None
+
+
+def _move_sign_out(operation: Operation) -> Rule:
+    """Return the rule that negates after an operation that is cheap instead of before it."""
+
+    def rule(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any, dtype: Any) -> Node | None:
+        if _is_negated(args[0]):
+            return _negate(builder, builder.apply(operation, args[0].args, params, shape, dtype))
+        return None
+
+    return rule
+
+
+_RULES: dict[str, Rule] = {
+    "multiply": _multiply,
+    "negative": _negative,
+    "add": _add,
+    "subtract": _subtract,
+    "positive": _identity,
+    "conjugate": _identity,
+    "broadcast_to": _identity,
+    "reshape": _reshape,
+    "permute": _permute,
+    "slice": _slice,
+    "sum": _sum,
+}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from hessian import special
 from hessian.errors import HessianError
 from hessian.operators import GaussNewtonOperator, HessianOperator, JacobianOperator
+from hessian.programs import RecordedFunction, record
 from hessian.transforms import (
     DerivativeReport,
     check_derivatives,
@@ -31,6 +32,7 @@ __all__ = [
     "HessianError",
     "HessianOperator",
     "JacobianOperator",
+    "RecordedFunction",
     "__version__",
     "check_derivatives",
     "directional",
@@ -43,6 +45,7 @@ __all__ = [
     "nn",
     "optimize",
     "plotting",
+    "record",
     "special",
     "taylor",
     "value_and_grad",

@@ -18,17 +18,6 @@ from hessian.rules.shaping import concatenate_op
 from hessian.rules.spec import Linear
 
 
-class Assemble(Linear):
-    """The kind of the one operation below, which pickles find by its name."""
-
-    def __reduce__(self) -> Any:
-        return _operation, ()
-
-
-def _operation() -> Assemble:
-    return assemble_op
-
-
 def _assemble(*pieces: Any, indices: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
     out = np.zeros(shape, pieces[0].dtype)
     for piece, index in zip(pieces, indices, strict=True):
@@ -40,7 +29,7 @@ def _assemble_transpose(g: Any, positions: Any, shapes: Any, *, indices: Any, sh
     return [g[indices[p]] for p in positions]
 
 
-assemble_op = Assemble("assemble", _assemble, transpose=_assemble_transpose, variadic=True, moves=True)
+assemble_op = Linear("assemble", _assemble, transpose=_assemble_transpose, variadic=True, moves=True)
 
 
 def assemble(nodes: list[Node], roots: Sequence[Node]) -> dict[int, Node]:

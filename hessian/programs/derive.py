@@ -39,6 +39,11 @@ class Task:
     argnums: int | tuple[int, ...] = 0
 
 
+def gradient_task(argnums: Any) -> Task:
+    """Return the task of value and gradient."""
+    return Task("gradient", argnums if isinstance(argnums, int) else tuple(argnums))
+
+
 @dataclass
 class Recorded:
     """A program of a function for arguments of one kind, with what is needed to put its results together.

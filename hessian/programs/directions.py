@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -65,16 +66,15 @@ class Directions:
         length = min(self.block_length(), max(count, 1))
         # Few sizes, so that few programs are compiled: powers of two, the last block padded.
         length = 1 << (length - 1).bit_length() if length < self.block_length() else length
-        batched = self._batched(length, None)
         out = np.empty((count, self._output.size), self._output.dtype)
-        for start in range(0, count, length):
-            block = directions[start : start + length]
-            if len(block) == length:
-                out[start : start + length] = batched.run(residuals, np.ascontiguousarray(block))
-            else:
-                padded = np.zeros((length, block.shape[1]), block.dtype)
-                padded[: len(block)] = block
-                out[start:] = batched.run(residuals, padded)[: len(block)]
+        with self._batched(length, None).at(residuals) as run:
+            for start in range(0, count, length):
+                block = directions[start : start + length]
+                if len(block) < length:
+                    padded = np.zeros((length, block.shape[1]), block.dtype)
+                    padded[: len(block)] = block
+                    block = padded
+                out[start : start + length] = run(np.ascontiguousarray(block))[: count - start]
         return out
 
     def matrix(self, residuals: np.ndarray) -> np.ndarray:
@@ -101,15 +101,17 @@ class Directions:
 
     def _unit_rows(self, residuals: np.ndarray, group: Group) -> Iterator[tuple[int, np.ndarray]]:
         """Yield results for the unit directions of a group, block by block."""
-        length = min(self.block_length(), group.stop - group.start)
-        batched = self._batched(length, group)
+        size = group.stop - group.start
+        # Blocks of equal length, so that the last one is not mostly padding.
+        length = -(-size // -(-size // self.block_length()))
         units = np.zeros((length, self._input.size), self._input.dtype)
-        for start in range(group.start, group.stop, length):
-            stop = min(start + length, group.stop)
-            places = np.arange(stop - start), np.arange(start, stop)
-            units[places] = 1.0
-            yield start, batched.run(residuals, units)[: stop - start]
-            units[places] = 0.0
+        with self._batched(length, group).at(residuals) as run:
+            for start in range(group.start, group.stop, length):
+                stop = min(start + length, group.stop)
+                places = np.arange(stop - start), np.arange(start, stop)
+                units[places] = 1.0
+                yield start, run(units)[: stop - start]
+                units[places] = 0.0
 
     def _batched(self, k: int, group: Group | None) -> BatchedSection:
         key = (k, group)
@@ -166,7 +168,7 @@ class Directions:
 
     def _restricted(self, group: Group | None) -> tuple[Node, Node]:
         """Return the direction and the result of the section, without what a group's directions cannot reach."""
-        if group is None:
+        if group is None or (group.start, group.stop) == (0, self._input.size):
             return self._input, self._output
         return self._input, _Restriction(self._input, group).of(self._section.nodes, self._output)
 
@@ -191,7 +193,7 @@ class _Restriction:
         return self._new.get(id(node), node)
 
     def _rebuilt(self, node: Node) -> Node | None:
-        if node.operation is slice_op and node.args[0] is self._direction:
+        if node.operation is slice_op and node.args[0] is self._direction:  # a stretch, else there were no groups
             start, stop, _ = node.params["index"][0].indices(self._direction.size)
             return node if start < self._group.stop and stop > self._group.start else None
         if node.operation is assemble_op:
@@ -232,8 +234,8 @@ class _Restriction:
     def _is_wanted(self, index: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
         if len(shape) != 1 or len(index) != 1 or not isinstance(index[0], slice):
             return True
-        start, stop, _ = index[0].indices(shape[0])
-        return any(a < stop and b > start for a, b in self._group.wanted)
+        start, stop, step = index[0].indices(shape[0])
+        return step != 1 or any(a < stop and b > start for a, b in self._group.wanted)
 
 
 def _like(node: Node, args: list[Node]) -> Node:
@@ -249,33 +251,33 @@ class BatchedSection:
     """A section compiled for k directions, which reads the residuals of any frame of its program."""
 
     def __init__(self, program: Program, direction: Node, result: Node, k: int) -> None:
-        nodes = reachable([result])
-        rows, output = batch_nodes(nodes, direction, result, k)
-        roots = [output]
-        rebuilt = assemble(_new_nodes(output, program), roots)
-        output = rebuilt[id(output)]
-        section = Section("rows", [rows], [n for n in _new_nodes(output, program) if n.operation], [output])
-        layout = Layout([section], program.places)
+        rows, output = batch_nodes(reachable([result]), direction, result, k)
+        nodes = _new_nodes(output, program)
+        output = assemble(nodes, [output])[id(output)]
+        nodes = [node for node in _new_nodes(output, program) if node.operation is not None]
+        shared = Section("prepare", [], [node for node in nodes if node.level < DIRECTION], [])
+        section = Section("rows", [rows], [node for node in nodes if node.level == DIRECTION], [output])
+        layout = Layout([shared, section], program.places, "P")
         emitted = Source(layout, exact=False)
         self.source = emitted.text
         self._bind = compiled(emitted)
         self._constants = emitted.constants
         self._sizes = layout.sizes
-        self._bound: list[tuple[int, np.ndarray, Any]] = []
+        self._idle: list[tuple[np.ndarray, np.ndarray, np.ndarray, Any]] = []
 
-    def run(self, residuals: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """Run on the residuals of a frame."""
+    @contextmanager
+    def at(self, residuals: np.ndarray) -> Iterator[Any]:
+        """Give the function that takes k directions at the point of a frame; no other thread has its memory meanwhile."""
         try:
-            known = self._bound.pop()
+            owner, scratch, lasting, sections = self._idle.pop()
         except IndexError:
-            known = None
-        if known is None or known[0] is not residuals:
-            scratch = arena(self._sizes["T"]) if known is None else known[1]
-            (section,), _ = self._bind(self._constants, residuals, scratch)
-            known = (residuals, scratch, section)
-        (out,) = known[2](directions)
-        self._bound.append(known)
-        return out
+            owner, scratch, lasting, sections = None, arena(self._sizes["T"]), arena(self._sizes["P"]), None
+        if owner is not residuals:
+            sections, _ = self._bind(self._constants, residuals, scratch, lasting)
+        with np.errstate(all="ignore"):
+            sections[0]()
+            yield lambda directions: sections[1](directions)[0]
+        self._idle.append((residuals, scratch, lasting, sections))
 
 
 def _new_nodes(output: Node, program: Program) -> list[Node]:
@@ -284,8 +286,7 @@ def _new_nodes(output: Node, program: Program) -> list[Node]:
     pending = [output]
     while pending:
         node = pending.pop()
-        if id(node) not in found:
+        if id(node) not in found and id(node) not in program.places:
             found[id(node)] = node
-            if id(node) not in program.places or node.is_constant:
-                pending.extend(node.args)
-    return sorted((n for n in found.values() if id(n) not in program.places), key=lambda n: n.serial)
+            pending.extend(node.args)
+    return sorted(found.values(), key=lambda node: node.serial)

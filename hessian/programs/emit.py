@@ -15,7 +15,7 @@ import numpy as np
 
 from hessian.programs import layout as where_is
 from hessian.programs.assemble import assemble_op
-from hessian.programs.batch import arrange_op
+from hessian.programs.batch import arrange_op, spread_op
 from hessian.programs.graph import Node, reachable
 from hessian.programs.layout import Layout, Place, Section
 from hessian.rules.indexing import gather_op, slice_op
@@ -55,7 +55,9 @@ class Source:
         names = ", ".join(section.name for section in layout.sections)
         kept = [self._ref(x) if layout.is_bound(x) else "None" for x in layout.sections[0].inputs]
         results = f"    return ({names},), ({''.join(name + ', ' for name in kept)})"
-        self.text = "\n".join(["def bind(K, R, T):", *("    " + line for line in self._bind), *body, results, ""])
+        self.text = "\n".join(
+            ["def bind(K, R, T, P=None):", *("    " + line for line in self._bind), *body, results, ""]
+        )
 
     # Sections.
 
@@ -170,8 +172,7 @@ class Source:
         layout, operation = self._layout, node.operation
         place = layout.places[id(node)]
         if place.kind == "view":
-            self._ref(node)
-            return
+            return  # named where it is read
         if operation in where_is.VIEWS:
             self._copy_reshaped(node)
             return
@@ -196,9 +197,12 @@ class Source:
                 f"{reduce}({self._ref(node.args[0])}, {node.params['axes']}, None, {self._ref(node)}, True)"
             )
         elif operation is gather_op:
-            positions = self._constant(node.params["positions"].flat)
-            flat = self._extra_view(node.args[0], ".reshape(-1)")
-            self._body.append(f"{flat}.take({positions}, None, {self._ref(node)}, 'clip')")
+            positions, (x,) = node.params["positions"], node.args
+            lead = x.shape[: len(x.shape) - len(positions.shape)]
+            flat = self._extra_view(x, f".reshape({(*lead, positions.size)})")
+            self._body.append(f"{flat}.take({self._constant(positions.flat)}, -1, {self._ref(node)}, 'clip')")
+        elif operation is spread_op:
+            self._body.append(f"copyto({self._ref(node)}, {self._ref(node.args[0])})")
         elif operation is arrange_op:
             moved = self._extra_view(node.args[0], f".transpose({node.params['axes']})")
             self._body.append(f"copyto({self._ref(node)}, {moved})")

@@ -57,6 +57,21 @@ class Linearized:
         self._idle.append(sections)
         return results
 
+    def rows(self, number: int, directions: np.ndarray, symmetric: bool) -> np.ndarray:
+        """Run a section for every row of ``directions``, shape (k, n); return the results as rows."""
+        self.result(number - 1)
+        return self.program.directions(number, symmetric).rows(self._frame.residuals, directions)
+
+    def matrix(self, number: int, symmetric: bool) -> np.ndarray:
+        """Return the matrix that a section multiplies with."""
+        self.result(number - 1)
+        return self.program.directions(number, symmetric).matrix(self._frame.residuals)
+
+    def diagonal(self, number: int) -> np.ndarray:
+        """Return the diagonal of the symmetric matrix that a section multiplies with."""
+        self.result(number - 1)
+        return self.program.directions(number, True).diagonal(self._frame.residuals)
+
     def _prepare(self, number: int) -> None:
         """Run the sections up to a number that take no direction and have not run yet."""
         if len(self._results) > number:

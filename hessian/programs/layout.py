@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hessian.programs.assemble import assemble_op
-from hessian.programs.batch import arrange_op
+from hessian.programs.batch import arrange_op, spread_op
 from hessian.programs.graph import DIRECTION, Node
 from hessian.rules.indexing import gather_op, slice_op
 from hessian.rules.products import matmul_op, matvec_op, outer_op, vecdot_op, vecmat_op
@@ -61,7 +61,7 @@ def writes(node: Node) -> bool:
         return node.params["positions"].holes is None and node.params["positions"].size > 0
     if operation is WHERE:
         return node.args[0].dtype is not None and node.args[0].dtype.kind == "b"
-    return operation in (arrange_op, max_op, min_op, sum_op, assemble_op, astype_op, cast_op, outer_op)
+    return operation in (arrange_op, spread_op, max_op, min_op, sum_op, assemble_op, astype_op, cast_op, outer_op)
 
 
 @dataclass
@@ -83,19 +83,22 @@ class Place:
     ----------
     kind : str
         ``constant``; ``argument`` (the caller's array); ``result`` (new memory, handed out); ``local`` (what a call returned);
-        ``view`` of another node; ``part`` (a view that is written to) of another node; ``R`` or ``T`` (in an arena).
+        ``view`` of another node; ``part`` (a view that is written to) of another node; ``R``, ``T`` or ``P`` (in an arena).
     offset : int
         In the arena.
     of : Node or None
         What a view or part is of.
     index : Any
         Of a part; ``None`` for all of it.
+    block : bool
+        Whether the memory is contiguous, as far as it is known to be.
     """
 
     kind: str
     offset: int = 0
     of: Node | None = None
     index: Any = None
+    block: bool = True
 
 
 class Layout:
@@ -104,15 +107,17 @@ class Layout:
     Attributes
     ----------
     places : dict
-        By the identity of the node; those given as ``known`` are where another program has put them.
+        By the identity of the node; those given as ``known`` are where another program has put them, and what lasts from
+        one section to the next is then in an arena ``P``.
     sizes : dict
         Bytes of the arenas ``R`` and ``T``.
     """
 
-    def __init__(self, sections: list[Section], known: dict[int, Place] | None = None) -> None:
+    def __init__(self, sections: list[Section], known: dict[int, Place] | None = None, lasting: str = "R") -> None:
         self.sections = sections
+        self._lasting = lasting
         self.places: dict[int, Place] = dict(known or {})
-        self.sizes = {"R": 0, "T": 0}
+        self.sizes = {lasting: 0, "T": 0}
         self._section: dict[int, int] = {}
         self._last_section: dict[int, int] = {}
         self._uses: dict[int, int] = {}
@@ -133,7 +138,7 @@ class Layout:
         place = self.places[id(node)]
         if place.of is not None:
             return self.is_bound(place.of)
-        return place.kind in ("constant", "R", "T")
+        return place.kind in ("constant", "R", "T", "P")
 
     def owner(self, node: Node) -> Node:
         """Return the node whose memory a node is a view or a part of."""
@@ -167,7 +172,7 @@ class Layout:
             if node.size >= LARGE and lent and not self.crosses(node):
                 self.places[id(node)] = Place("argument")
             else:
-                self.places[id(node)] = self._keep("T" if node.level == DIRECTION else "R", node)
+                self.places[id(node)] = self._keep("T" if node.level == DIRECTION else self._lasting, node)
 
     def _place_outputs(self, number: int, section: Section) -> None:
         for node in section.outputs:
@@ -180,7 +185,7 @@ class Layout:
         """Let what a node is put together from, or adds up in place, be computed right where the node will be."""
         if node.operation is assemble_op:
             if id(node) not in self.places:
-                self.places[id(node)] = self._keep("R" if self.crosses(node) else "T", node)
+                self.places[id(node)] = self._keep(self._lasting if self.crosses(node) else "T", node)
             for piece, index, role in zip(node.args, node.params["indices"], roles(node), strict=True):
                 if role == "assign":
                     self._offer(piece, node, index)
@@ -199,9 +204,13 @@ class Layout:
         same = kernel.dtype == target.dtype and self._section.get(id(kernel)) == self._section[id(target)]
         if not (free and same and writes(kernel) and kernel.operation is not assemble_op and kernel.size):
             return False
-        if index is not None and not _is_block(target.shape, index) and not _fits_rows(kernel, target, index):
+        block = self.places[id(target)].block and (index is None or _is_block(target.shape, index))
+        if not block and not (index is None or _fits_rows(kernel, target, index)):
             return False
-        self.places[id(kernel)] = Place("part", of=target, index=index)
+        # Products and gathers write to contiguous memory only.
+        if not block and not (kernel.operation is arrange_op or is_ufunc(kernel.operation)):
+            return False
+        self.places[id(kernel)] = Place("part", of=target, index=index, block=block)
         return True
 
     def _place_rest(self, number: int, section: Section) -> None:
@@ -218,7 +227,7 @@ class Layout:
             if node.operation in VIEWS and self._is_view(node):
                 self.places[id(node)] = Place("view", of=node.args[0])
             elif self.crosses(node):
-                self.places[id(node)] = self._keep("R", node)
+                self.places[id(node)] = self._keep(self._lasting, node)
             elif node.operation not in VIEWS and not writes(node):
                 self.places[id(node)] = Place("local")
             else:
@@ -230,6 +239,9 @@ class Layout:
         if node.operation is not reshape_op:
             return True
         base = node.args[0]
+        place = self.places.get(id(base))
+        if place is not None and not place.block:
+            return False
         while base.operation is reshape_op or (base.operation is slice_op and _is_block(base.args[0].shape,
                                                                                        base.params["index"])):  # fmt: skip
             base = base.args[0]
@@ -310,7 +322,9 @@ class Layout:
 def _padded(node: Node) -> int:
     assert node.dtype is not None
     size = max(node.size, 1) * node.dtype.itemsize
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+    padded = -(-size // _ALIGNMENT) * _ALIGNMENT
+    # Large arrays whose sizes are powers of two would all start at the same place of a page, and of the cache.
+    return padded + (5 * _ALIGNMENT if size >= 4096 else 0)
 
 
 def _is_block(shape: tuple[int, ...], index: tuple[Any, ...]) -> bool:
@@ -332,7 +346,7 @@ def _is_block(shape: tuple[int, ...], index: tuple[Any, ...]) -> bool:
 
 def _fits_rows(kernel: Node, target: Node, index: tuple[Any, ...]) -> bool:
     """Tell whether a node can be written into columns of a matrix, the first axis of both being the rows."""
-    if not (kernel.operation is arrange_op or is_ufunc(kernel.operation)) or len(target.shape) != 2:
+    if len(target.shape) != 2:
         return False
     rows, columns = index[0], index[1:]
     whole = isinstance(rows, slice) and rows.indices(target.shape[0]) == (0, target.shape[0], 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from hessian.programs.emit import Source
 from hessian.programs.graph import DIRECTION, Node, reachable
 from hessian.programs.layout import Layout, Section
 from hessian.programs.tracing import Graph
+
+if TYPE_CHECKING:
+    from hessian.programs.directions import Directions
 
 _SPARE_FRAMES = 4
 SectionSpec = tuple[str, Sequence[int], "Sequence[int] | None"]
@@ -36,6 +39,7 @@ class Program:
     def __init__(self, graph: Graph, sections: Sequence[SectionSpec]) -> None:
         self.sections = _cut(graph, sections)
         self._spare: list[Frame] = []
+        self._directions: dict[int, Directions] = {}
         self._compile()
 
     def _compile(self) -> None:
@@ -53,6 +57,15 @@ class Program:
             return self._spare.pop()
         except IndexError:
             return Frame(self)
+
+    def directions(self, number: int, symmetric: bool) -> Directions:
+        """Return the batched programs of a section."""
+        found = self._directions.get(number)
+        if found is None:
+            from hessian.programs.directions import Directions  # which compiles programs in turn
+
+            found = self._directions.setdefault(number, Directions(self, number, symmetric))
+        return found
 
     def release(self, frame: Frame) -> None:
         """Take back a frame that nobody uses any more."""
@@ -73,6 +86,7 @@ class Program:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.sections = state["sections"]
         self._spare = []
+        self._directions = {}
         self._compile()
 
     def __repr__(self) -> str:

@@ -108,6 +108,7 @@ class RecordedFunction:
         self.verify = {True: "doubling", False: "never"}.get(verify, verify)
         self.stats = Statistics()
         self._cache: OrderedDict[Any, Variants] = OrderedDict()
+        self._derived: dict[Any, RecordedFunction] = {}
         self._lock = threading.RLock()
         functools.update_wrapper(self, self.function)
 
@@ -127,6 +128,16 @@ class RecordedFunction:
     def programs(self) -> list[Any]:
         """The compiled programs, the most recently used kind of arguments last; ``.source`` and ``print`` show them."""
         return [variant.recorded.program for variants in self._cache.values() for variant in variants.items]
+
+    def derived(self, key: Any, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> RecordedFunction:
+        """Return the recorded form of a function that is made from the plain one; made once per key."""
+        found = self._derived.get(key)
+        if found is None:
+            with self._lock:
+                found = RecordedFunction(make(self.function), verify=self.verify)
+                found.stats = self.stats
+                found = self._derived.setdefault(key, found)
+        return found
 
     # Replaying.
 

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from hessian.core.trace import Recording, owned, record
-from hessian.core.trees import Structure
+from hessian.core.trees import Structure, map_leaves
 from hessian.errors import DtypeError, ShapeMismatchError, message
+from hessian.programs import RecordedFunction
+from hessian.programs.derive import gradient_task
 from hessian.rules.spec import Traced
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
 
@@ -57,6 +59,9 @@ def value_and_grad(
 
     @functools.wraps(f)
     def value_and_grad_f(*args: Any, **kwargs: Any) -> Any:
+        replayed = None if has_aux else _replayed_gradient(f, args, kwargs, argnums, "value_and_grad")
+        if replayed is not None:
+            return replayed
         recording, gradient = _gradient(f, args, kwargs, argnums, has_aux, "value_and_grad")
         value = owned(recording.values[0])
         return ((value, recording.aux) if has_aux else value), gradient
@@ -78,10 +83,26 @@ def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, *, has_aux: 
 
     @functools.wraps(f)
     def grad_f(*args: Any, **kwargs: Any) -> Any:
+        replayed = None if has_aux else _replayed_gradient(f, args, kwargs, argnums, "grad")
+        if replayed is not None:
+            return replayed[1]
         recording, gradient = _gradient(f, args, kwargs, argnums, has_aux, "grad")
         return (gradient, recording.aux) if has_aux else gradient
 
     return grad_f
+
+
+def _replayed_gradient(
+    f: Any, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Any, where: str
+) -> tuple[Any, Any] | None:
+    """Return value and gradient of a recorded function, or ``None`` where the plain sweep has to do it."""
+    if not isinstance(f, RecordedFunction):
+        return None
+    replayed = f.replay(gradient_task(argnums), args, kwargs, where=where)
+    if replayed is None:
+        return None
+    recorded, (value, *leaves) = replayed
+    return value, recorded.primal.build(leaves)
 
 
 def _gradient(
@@ -132,6 +153,9 @@ def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any, Any]:
 
 def push_forward(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], where: str) -> tuple[Any, Any]:
     """Compute :func:`jvp` on behalf of the public function ``where``."""
+    if isinstance(f, RecordedFunction):
+        pushed = f.derived("jvp", lambda plain: lambda x, v, args: push_forward(plain, x, v, args, where))
+        return pushed(x, v, args)
     recording = record(f, (x, *args), where=where)
     dots, batch = recording.primal.tangent_leaves(v)
     pushed = recording.linearize().push(dots, len(batch))
@@ -180,6 +204,11 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any) -> tuple[Any, Callable[[Any],
     >>> pullback(np.array([1.0, 0.0])).tolist()
     [1.0, 0.0]
     """
+    if isinstance(f, RecordedFunction):
+        pulled = f.derived("vjp", lambda plain: lambda x, y_bar, args: vjp(plain, x, *args)[1](y_bar))
+        # The pullback belongs to this point, whatever the caller does to its arrays.
+        kept, others = map_leaves(_kept, x), [map_leaves(_kept, arg) for arg in args]
+        return f(x, *args), lambda y_bar: pulled(kept, y_bar, tuple(others))
     recording = record(f, (x, *args), where="vjp")
     linearization = recording.linearize()
     structure, values = recording.output_structure, recording.values
@@ -189,6 +218,11 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any) -> tuple[Any, Callable[[Any],
         return recording.primal.build(recording.gradient_leaves(linearization.pull(bars, len(batch)), batch))
 
     return structure.build([owned(value) for value in values]), pullback
+
+
+def _kept(leaf: Any) -> Any:
+    """Return a leaf that later changes by its owner do not reach."""
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
 
 
 def _cotangent_leaves(structure: Structure, values: list[Any], y_bar: Any) -> tuple[list[Any], tuple[int, ...]]:
@@ -242,6 +276,10 @@ def jacobian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Calla
     >>> hs.jacobian(lambda x: np.array([x[0] * x[1], x[1]]))(np.array([2.0, 3.0])).tolist()
     [[3.0, 2.0], [0.0, 1.0]]
     """
+
+    if isinstance(f, RecordedFunction):
+        numbers = argnums if isinstance(argnums, int) else tuple(argnums)
+        return functools.wraps(f)(f.derived(("jacobian", numbers), lambda plain: jacobian(plain, numbers)))
 
     @functools.wraps(f)
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from hessian.core.trace import Primal
 from hessian.errors import OptionError, message
+from hessian.programs import RecordedFunction
 from hessian.transforms.first_order import push_forward
 
 
@@ -45,6 +46,10 @@ def directional(f: Callable[..., Any], x: Any, *directions: Any, args: tuple[Any
     >>> float(hs.directional(lambda x: x**4, 1.0, 1.0, 1.0, 1.0))
     24.0
     """
+
+    if isinstance(f, RecordedFunction):
+        contracted = f.derived("directional", lambda plain: lambda x, vs, args: directional(plain, x, *vs, args=args))
+        return contracted(x, directions, args)
 
     def at(k: int, point: Any) -> Any:
         if k == 0:
@@ -94,6 +99,9 @@ def taylor(f: Callable[..., Any], x: Any, v: Any, order: int, *args: Any) -> np.
     """
     if isinstance(order, bool) or not isinstance(order, int) or order < 0:
         raise OptionError(message("taylor", f"order is {order!r}", fix="Pass an integer >= 0"))
+    if isinstance(f, RecordedFunction):
+        expanded = f.derived("taylor", lambda plain: lambda x, v, order, args: taylor(plain, x, v, order, *args))
+        return expanded(x, v, order, args)
     primal = Primal(x, "taylor")
     dots, batch = primal.tangent_leaves(v)
     if batch:

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from hessian.core.second_order import LinearizedGradient
-from hessian.core.trace import Recording, record
+from hessian.core.trace import Primal, Recording, record
+from hessian.core.trees import flatten, join_vector, split_vector
+from hessian.programs import RecordedFunction
+from hessian.programs.derive import Recorded, Task
+from hessian.programs.frames import Linearized
+from hessian.programs.recorded import is_finite
+from hessian.rules.spec import Traced
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
 
 
@@ -85,11 +91,54 @@ def grad_and_hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any
 
 
 def _grad_and_hvp(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], where: str) -> tuple[Any, Any]:
+    if isinstance(f, RecordedFunction):
+        replayed = _replayed(f, x, v, args, where)
+        if replayed is not None:
+            return replayed
     recording = record(f, (x, *args), where=where)
     primal = recording.primal
     dots, batch = primal.tangent_leaves(v)
     linearized = LinearizedGradient(recording)
     return primal.build(linearized.gradient), primal.build(linearized.products(dots, batch))
+
+
+def _replayed(f: RecordedFunction, x: Any, v: Any, args: tuple[Any, ...], where: str) -> tuple[Any, Any] | None:
+    """Return gradient and product of a recorded function, or ``None`` where the plain sweeps have to do it."""
+    if type(x) is np.ndarray and type(v) is np.ndarray and v.dtype == x.dtype and x.shape == v.shape:
+        dots = [v]  # by far the most frequent
+    else:
+        if any(isinstance(leaf, Traced) for leaf in (*flatten(x)[0], *flatten(v)[0])):
+            return None
+        dots, batch = Primal(x, where).tangent_leaves(v)
+        if batch:
+            operator = f.linearize(Task("curvature"), (x, *args), {}, where)
+            return None if operator is None else _replayed_batch(operator, dots, batch)
+    replayed = f.replay(Task("product"), (x, *args), {}, dots, where)
+    if replayed is None:
+        return None
+    recorded, (_, *leaves) = replayed
+    count = len(leaves) // 2
+    return recorded.primal.build(leaves[:count]), recorded.primal.build(leaves[count:])
+
+
+def _replayed_batch(
+    operator: tuple[Recorded, Linearized], dots: list[Any], batch: tuple[int, ...]
+) -> tuple[Any, Any] | None:
+    """Return gradient and products for directions with leading axes."""
+    recorded, linearized = operator
+    vectors = join_vector(dots, len(batch)).astype(recorded.dtype, copy=False)
+    rows = linearized.rows(3, vectors.reshape(-1, vectors.shape[-1]), symmetric=True)
+    (gradient,) = linearized.result(1)
+    if not (is_finite(rows) and is_finite(gradient)):
+        return None
+    leaves = [
+        [piece.astype(dot.dtype, copy=False) for piece, dot in zip(pieces, dots, strict=True)]
+        for pieces in (
+            split_vector(gradient, recorded.shapes),
+            split_vector(rows.reshape(*batch, -1), recorded.shapes, len(batch)),
+        )
+    ]
+    return recorded.primal.build(leaves[0]), recorded.primal.build(leaves[1])
 
 
 def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
@@ -126,6 +175,14 @@ def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callab
 
     @functools.wraps(f)
     def hessian_f(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(f, RecordedFunction):
+            numbers = argnums if isinstance(argnums, int) else tuple(argnums)
+            found = f.linearize(Task("curvature", numbers), args, kwargs, "hessian")
+            if found is not None:
+                recorded, linearized = found
+                matrix = linearized.matrix(3, symmetric=True)
+                if is_finite(matrix):
+                    return blocks_of(matrix, recorded.shapes, recorded.shapes, recorded.primal, recorded.primal)
         recording = record(f, args, kwargs, argnums=argnums, where="hessian")
         primal = recording.primal
         matrix = hessian_matrix(recording, LinearizedGradient(recording))

@@ -52,13 +52,19 @@ class Tape:
     replayed : bool
         Whether the instructions will run again on other numbers. Such a tape keeps every constant, and nothing may be decided
         from the numbers it happens to hold except through a guard.
+    borrows : bool
+        Whether constants belong to the library, which does not change them: they need no copies.
     """
 
-    __slots__ = ("_snapshots", "active", "closed", "guards", "instructions", "nested", "replayed", "serial", "values")
+    __slots__ = (
+        *("_borrows", "_snapshots", "active", "closed", "guards"),
+        *("instructions", "nested", "replayed", "serial", "values"),
+    )
 
-    def __init__(self, *, replayed: bool = False) -> None:
+    def __init__(self, *, replayed: bool = False, borrows: bool = False) -> None:
         self.serial = next(_SERIAL)
         self.replayed = replayed
+        self._borrows = borrows
         self.values: list[Any] = []
         self.active: list[bool] = []
         self.instructions: list[Instruction | None] = []
@@ -110,7 +116,7 @@ class Tape:
         read the array then would be silently wrong. A copy is shared between uses as long as the contents agree.
         Arrays that nobody can write to are kept as they are.
         """
-        if _is_frozen(x):
+        if self._borrows or _is_frozen(x):
             return x
         if x.nbytes < _SMALL:
             return _frozen_copy(x)

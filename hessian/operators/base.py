@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -13,6 +14,10 @@ from scipy.sparse.linalg import LinearOperator, eigsh, minres
 from hessian.core.trace import Primal
 from hessian.core.trees import join_vector, split_vector
 from hessian.errors import ConvergenceError, DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.programs.derive import compile_maps
+from hessian.programs.emit import GuardMiss
+from hessian.programs.frames import Linearized
+from hessian.programs.recorded import is_finite
 from hessian.rules.spec import Traced
 from hessian.transforms.seeds import sweep_rows, unit_blocks
 
@@ -20,16 +25,21 @@ _WHICH = ("LA", "SA", "LM", "SM", "BE")
 # Up to this order a dense factorisation is cheaper than the products an iterative solver would spend.
 _DENSE_ORDER = 600
 _REFINEMENTS = 4
+COMPILE_AFTER = 3
+"""Sweeps from which on products are compiled: compiling takes as long as some ten to twenty of them on small problems."""
 
 
 class SymmetricOperator(LinearOperator):
     """A symmetric linear operator on the raveled space of ``x``, given by batched products.
 
-    A subclass fills in ``_products(dots, batch)``: leaves of directions to leaves of products.
+    A subclass fills in ``_products(dots, batch)``: leaves of directions to leaves of products. After a few of them they are
+    compiled to a program; an operator of a recorded function brings one along.
     """
 
-    def __init__(self, primal: Primal) -> None:
+    def __init__(self, primal: Primal, program: tuple[Linearized, int] | None = None) -> None:
         self.primal = primal
+        self._program = program
+        self._swept = 0
         n = primal.size
         super().__init__(np.result_type(*(leaf.dtype for leaf in primal.leaves)), (n, n))
 
@@ -38,19 +48,54 @@ class SymmetricOperator(LinearOperator):
 
     def dot(self, x: Any) -> Any:
         """Multiply with a vector, the columns of a matrix, a scalar or another operator; what ``@`` calls."""
+        if type(x) is np.ndarray and x.shape == self.shape[1:] and x.dtype == self.dtype:
+            return self._matvec(x)  # by far the most frequent, and SciPy's checks take longer than small products
         if is_traced(x, self.primal.leaves):
             # SciPy would convert operands and results to plain arrays.
             return self._matvec(x) if np.ndim(x) == 1 else self._matmat(x)
         return super().dot(x)
 
+    def __matmul__(self, other: Any) -> Any:
+        if type(other) is np.ndarray and other.shape == self.shape[1:] and other.dtype == self.dtype:
+            return self._matvec(other)
+        return super().__matmul__(other)
+
     def _matvec(self, v: Any) -> Any:
-        dots = split_vector(as_direction(v, self).reshape(-1), self.primal.shapes)
-        return join_vector(self._products(dots, ()))
+        v = as_direction(v, self).reshape(-1)
+        program = self._ready(v, 1)
+        if program is not None:
+            product = attempt(lambda: program[0].run(program[1], v)[0])
+            if product is not None:
+                return product
+        return join_vector(self._products(split_vector(v, self.primal.shapes), ()))
 
     def _matmat(self, V: Any) -> Any:
         rows = as_rows(as_direction(V, self))
+        program = self._ready(rows, self._blocks(len(rows)))
+        if program is not None:
+            products = attempt(lambda: program[0].rows(program[1], rows, symmetric=True))
+            if products is not None:
+                return products.T
         dots = split_vector(rows, self.primal.shapes, batch=1)
         return np.transpose(join_vector(self._products(dots, (len(rows),)), batch=1))
+
+    def _blocks(self, directions: int) -> int:
+        """Return how many sweeps so many directions take."""
+        return 1 if self._program is not None else -(-directions // self._block_length())
+
+    def _ready(self, direction: Any, count: int) -> tuple[Linearized, int] | None:
+        """Return the program of the products, if there is one or it pays to make one; traced values are swept."""
+        if is_traced(direction, self.primal.leaves) or not self.shape[0]:
+            return None
+        self._swept += count
+        if self._program is None and self._swept >= COMPILE_AFTER:
+            shapes = self.primal.shapes
+
+            def product(v: Any) -> Any:
+                return join_vector(self._products(split_vector(v, shapes), ()))
+
+            self._program = Linearized(compile_maps([product], [(self.shape[0], self.dtype)]), ()), 1
+        return self._program
 
     def _adjoint(self) -> SymmetricOperator:
         return self
@@ -63,7 +108,12 @@ class SymmetricOperator(LinearOperator):
         raise NotImplementedError
 
     def to_dense(self) -> np.ndarray:
-        """Return the matrix, shape (n, n), by n products in blocks."""
+        """Return the matrix, shape (n, n), by n products in blocks, half of them where the structure shows which."""
+        program = self._ready(None, self._blocks(self.shape[0]))
+        if program is not None:
+            matrix = attempt(lambda: program[0].matrix(program[1], symmetric=True))
+            if matrix is not None:
+                return matrix
         shapes = self.primal.shapes
         return sweep_rows(lambda dots: self._products(dots, (len(dots[0]),)), shapes, self._block_length(), self.dtype)
 
@@ -74,6 +124,11 @@ class SymmetricOperator(LinearOperator):
         -----
         Cost: n products in blocks, as for the dense matrix, without storing it.
         """
+        program = self._ready(None, self._blocks(self.shape[0]))
+        if program is not None:
+            found = attempt(lambda: program[0].diagonal(program[1]))
+            if found is not None:
+                return found
         diagonal, start = np.empty(self.shape[0], self.dtype), 0
         for block in unit_blocks(self.shape[0], self._block_length(), self.dtype):
             k = len(block)
@@ -198,6 +253,15 @@ class SymmetricOperator(LinearOperator):
         values, vectors = eigsh(self, k=k, which=which, tol=tol, maxiter=maxiter, ncv=ncv, v0=start)
         order = np.argsort(values)
         return values[order], vectors[:, order]
+
+
+def attempt(run: Callable[[], np.ndarray]) -> np.ndarray | None:
+    """Run a program; ``None`` where its result must be computed without one."""
+    try:
+        result = run()
+    except GuardMiss:
+        return None
+    return result if is_finite(result) else None
 
 
 def is_traced(x: Any, leaves: list[Any]) -> bool:

@@ -12,7 +12,11 @@ from hessian.core.second_order import LinearizedGradient
 from hessian.core.sweeps import Linearization
 from hessian.core.trace import Primal, Recording, record
 from hessian.core.trees import join_vector
-from hessian.operators.base import SymmetricOperator, read_only
+from hessian.operators.base import SymmetricOperator, attempt, read_only
+from hessian.programs import RecordedFunction
+from hessian.programs.arguments import Identity
+from hessian.programs.derive import Composition, Task
+from hessian.programs.frames import Linearized
 from hessian.transforms.seeds import block_length
 
 
@@ -65,15 +69,30 @@ class GaussNewtonOperator(SymmetricOperator):
     """
 
     def __init__(self, model: Callable[..., Any], loss: Callable[[Any], Any], x: Any, *args: Any) -> None:
-        self._model: Recording = record(model, (x, *args), where="GaussNewtonOperator")
-        where = "GaussNewtonOperator (loss)"
-        output = Primal(self._model.values, where, "model(x)", self._model.output_structure)
-        self._loss = Recording(output, loss, where=where)
+        self._plain_loss = loss.function if isinstance(loss, RecordedFunction) else loss
+        found = _replayed(model, loss, (x, *args))
+        if found is not None:
+            self._linearized = found
+            self.value = found.values[0]
+            super().__init__(Primal(x, "GaussNewtonOperator"), (found, 3))
+            return
+        self._model = record(model, (x, *args), where="GaussNewtonOperator")
         self.value = self._loss.scalar()
         super().__init__(self._model.primal)
 
     def __repr__(self) -> str:
         return f"<GaussNewtonOperator of order {self.shape[0]}, dtype {self.dtype}, loss = {float(self.value):.6g}>"
+
+    @cached_property
+    def _model(self) -> Recording:
+        # Set by the constructor unless there is a program, whose results may have to be computed without it.
+        return self._linearized.plain()
+
+    @cached_property
+    def _loss(self) -> Recording:
+        where = "GaussNewtonOperator (loss)"
+        output = Primal(self._model.values, where, "model(x)", self._model.output_structure)
+        return Recording(output, self._plain_loss, where=where)
 
     @cached_property
     def _jacobian(self) -> Linearization:
@@ -86,6 +105,10 @@ class GaussNewtonOperator(SymmetricOperator):
     @cached_property
     def gradient(self) -> np.ndarray:
         """The gradient of ``loss(model(x))``, raveled, shape (n,)."""
+        if self._program is not None and "_model" not in self.__dict__:
+            gradient = attempt(lambda: self._linearized.result(1)[0])
+            if gradient is not None:
+                return read_only(gradient)
         bars = self._jacobian.pull(self._curvature.gradient)
         return read_only(join_vector(self._model.gradient_leaves(bars)))
 
@@ -100,3 +123,14 @@ class GaussNewtonOperator(SymmetricOperator):
 
     def _block_length(self) -> int:
         return block_length(self._model.tape, self.shape[0])
+
+
+def _replayed(model: Any, loss: Any, args: tuple[Any, ...]) -> Linearized | None:
+    """Run the program of a recorded model or loss at a point; ``None`` if there is none."""
+    recorded = next((f for f in (model, loss) if isinstance(f, RecordedFunction)), None)
+    if recorded is None:
+        return None
+    parts = [f.function if isinstance(f, RecordedFunction) else f for f in (model, loss)]
+    composed = recorded.derived(("gauss_newton", *map(Identity, parts)), lambda _: Composition(*parts))
+    found = composed.linearize(Task("gauss_newton"), args, {}, "GaussNewtonOperator")
+    return None if found is None else found[1]

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from hessian.core.second_order import LinearizedGradient
-from hessian.core.trace import record
+from hessian.core.trace import Primal, Recording, record
 from hessian.core.trees import join_vector
-from hessian.operators.base import SymmetricOperator, read_only
+from hessian.operators.base import SymmetricOperator, attempt, read_only
+from hessian.programs import RecordedFunction
+from hessian.programs.derive import Task
 from hessian.transforms.seeds import block_length
 
 
@@ -65,13 +67,25 @@ class HessianOperator(SymmetricOperator):
     """
 
     def __init__(self, f: Callable[..., Any], x: Any, *args: Any) -> None:
-        recording = record(f, (x, *args), where="HessianOperator")
-        self.value = recording.scalar()
-        self._recording = recording
-        super().__init__(recording.primal)
+        found = None
+        if isinstance(f, RecordedFunction):
+            found = f.linearize(Task("curvature"), (x, *args), {}, "HessianOperator")
+        if found is not None:
+            self._linearized = found[1]
+            self.value = self._linearized.values[0]
+            super().__init__(Primal(x, "HessianOperator"), (self._linearized, 3))
+            return
+        self._recording = record(f, (x, *args), where="HessianOperator")
+        self.value = self._recording.scalar()
+        super().__init__(self._recording.primal)
 
     def __repr__(self) -> str:
         return f"<HessianOperator of order {self.shape[0]}, dtype {self.dtype}, f(x) = {float(self.value):.6g}>"
+
+    @cached_property
+    def _recording(self) -> Recording:
+        # Set by the constructor unless there is a program, whose results may have to be computed without it.
+        return self._linearized.plain()
 
     @cached_property
     def _curvature(self) -> LinearizedGradient:
@@ -80,6 +94,10 @@ class HessianOperator(SymmetricOperator):
     @cached_property
     def gradient(self) -> np.ndarray:
         """The gradient at x, raveled, shape (n,)."""
+        if self._program is not None and "_recording" not in self.__dict__:
+            gradient = attempt(lambda: self._linearized.result(1)[0])
+            if gradient is not None:
+                return read_only(gradient)
         return read_only(join_vector(self._curvature.gradient))
 
     def _products(self, dots: list[Any], batch: tuple[int, ...]) -> list[Any]:

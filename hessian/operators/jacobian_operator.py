@@ -10,9 +10,12 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from hessian.core.sweeps import Linearization
-from hessian.core.trace import Recording, owned, record
+from hessian.core.trace import Primal, Recording, owned, record
 from hessian.core.trees import join_vector, split_vector
-from hessian.operators.base import as_direction, as_rows, is_traced
+from hessian.operators.base import COMPILE_AFTER, as_direction, as_rows, attempt, is_traced
+from hessian.programs import RecordedFunction
+from hessian.programs.derive import Task, compile_maps
+from hessian.programs.frames import Linearized
 from hessian.transforms.first_order import jacobian_matrix
 
 
@@ -55,15 +58,32 @@ class JacobianOperator(LinearOperator):
     """
 
     def __init__(self, f: Callable[..., Any], x: Any, *args: Any) -> None:
-        self._recording: Recording = record(f, (x, *args), where="JacobianOperator")
-        values = self._recording.values
-        self.value = self._recording.output_structure.build([owned(value) for value in values])
+        self._program: tuple[Linearized, int] | None = None
+        self._swept = 0
+        found = (
+            f.linearize(Task("map"), (x, *args), {}, "JacobianOperator") if isinstance(f, RecordedFunction) else None
+        )
+        if found is not None:
+            recorded, self._linearized = found
+            self._program = self._linearized, 2
+            values, structure = self._linearized.values, recorded.output
+            self.primal = Primal(x, "JacobianOperator")
+        else:
+            self._recording = record(f, (x, *args), where="JacobianOperator")
+            values, structure = tuple(self._recording.values), self._recording.output_structure
+            self.primal = self._recording.primal
+        self.value = structure.build([owned(value) for value in values])
         self._output_shapes = [value.shape for value in values]
-        dtype = np.result_type(*(value.dtype for value in values), *(x.dtype for x in self._recording.primal.leaves))
-        super().__init__(dtype, (sum(int(value.size) for value in values), self._recording.primal.size))
+        dtype = np.result_type(*(value.dtype for value in values), *(leaf.dtype for leaf in self.primal.leaves))
+        super().__init__(dtype, (sum(int(value.size) for value in values), self.primal.size))
 
     def __repr__(self) -> str:
         return f"<JacobianOperator of shape {self.shape}, dtype {self.dtype}>"
+
+    @cached_property
+    def _recording(self) -> Recording:
+        # Set by the constructor unless there is a program, whose results may have to be computed without it.
+        return self._linearized.plain()
 
     @cached_property
     def _linearization(self) -> Linearization:
@@ -71,7 +91,7 @@ class JacobianOperator(LinearOperator):
 
     def dot(self, x: Any) -> Any:
         """Multiply with a vector, the columns of a matrix, a scalar or another operator; what ``@`` calls."""
-        if is_traced(x, self._recording.primal.leaves):
+        if is_traced(x, self.primal.leaves):
             # SciPy would convert operands and results to plain arrays.
             return self._matvec(x) if np.ndim(x) == 1 else self._matmat(x)
         return super().dot(x)
@@ -89,20 +109,65 @@ class JacobianOperator(LinearOperator):
         pulled = self._linearization.pull(bars, len(batch))
         return join_vector(self._recording.gradient_leaves(pulled, batch), batch=len(batch))
 
+    def _ready(self, direction: Any) -> tuple[Linearized, int] | None:
+        """Return the program and the number of its section that pushes, if there is one or it pays to make one."""
+        if is_traced(direction, self.primal.leaves) or not all(self.shape):
+            return None
+        self._swept += 1
+        if self._program is None and self._swept >= COMPILE_AFTER:
+            shapes, outputs = self.primal.shapes, self._output_shapes
+            maps = [
+                lambda v: self._push(split_vector(v, shapes), ()),
+                lambda u: self._pull(split_vector(u, outputs), ()),
+            ]
+            sizes = [(self.shape[1], self.dtype), (self.shape[0], self.dtype)]
+            self._program = Linearized(compile_maps(maps, sizes), ()), 1
+        return self._program
+
+    def _apply(self, x: Any, section: int) -> Any:
+        """Run a section of the program on one direction, or on each of the rows of a matrix; ``None`` without one."""
+        program = self._ready(x)
+        if program is None:
+            return None
+        linearized, number = program[0], program[1] + section
+        if x.ndim == 1:
+            return attempt(lambda: linearized.run(number, x)[0])
+        return attempt(lambda: linearized.rows(number, x, symmetric=False))
+
     def _matvec(self, v: Any) -> Any:
-        return self._push(split_vector(as_direction(v, self).reshape(-1), self._recording.primal.shapes), ())
+        v = as_direction(v, self).reshape(-1)
+        found = self._apply(v, 0)
+        return self._push(split_vector(v, self.primal.shapes), ()) if found is None else found
 
     def _rmatvec(self, u: Any) -> Any:
-        return self._pull(split_vector(as_direction(u, self).reshape(-1), self._output_shapes), ())
+        u = as_direction(u, self).reshape(-1)
+        found = self._apply(u, 1)
+        return self._pull(split_vector(u, self._output_shapes), ()) if found is None else found
 
     def _matmat(self, V: Any) -> Any:
         rows = as_rows(as_direction(V, self))
-        return self._push(split_vector(rows, self._recording.primal.shapes, batch=1), (len(rows),)).T
+        found = self._apply(rows, 0)
+        return (self._push(split_vector(rows, self.primal.shapes, batch=1), (len(rows),)) if found is None else found).T
 
     def _rmatmat(self, U: Any) -> Any:
         rows = as_rows(as_direction(U, self))
-        return self._pull(split_vector(rows, self._output_shapes, batch=1), (len(rows),)).T
+        found = self._apply(rows, 1)
+        return (
+            self._pull(split_vector(rows, self._output_shapes, batch=1), (len(rows),)) if found is None else found
+        ).T
 
     def to_dense(self) -> np.ndarray:
         """Return the Jacobian, shape (m, n), by min(m, n) sweeps in blocks."""
+        program = self._ready(None)
+        if program is not None:
+            (linearized, number), (m, n) = program, self.shape
+            matrix = attempt(
+                lambda: (
+                    linearized.matrix(number + 1, symmetric=False).T
+                    if m < n
+                    else linearized.matrix(number, symmetric=False)
+                )
+            )
+            if matrix is not None:
+                return np.ascontiguousarray(matrix)
         return np.copy(jacobian_matrix(self._recording))

@@ -13,6 +13,7 @@ from hessian.core.trees import flatten, map_leaves, ravel
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.optimize.vectors import norm
+from hessian.programs import RecordedFunction
 
 
 @dataclass(slots=True)
@@ -80,8 +81,9 @@ class Objective:
     """
 
     def __init__(self, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...]) -> None:
-        self._fun = fun
-        self._args = args
+        # Points of one run are many: fun is recorded once. Arguments of a function that is recorded already are its inputs.
+        self._args = args if isinstance(fun, RecordedFunction) else ()
+        self._fun = fun if isinstance(fun, RecordedFunction) else RecordedFunction(lambda x: fun(x, *args))
         tree = map_leaves(_floating, x0)
         if not any(np.size(leaf) for leaf in flatten(tree)[0]):
             why = "There is nothing to vary"

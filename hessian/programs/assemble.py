@@ -56,7 +56,7 @@ def _is_sum(node: Node) -> bool:
 
 def _inside_sums(nodes: list[Node], uses: dict[int, int]) -> set[int]:
     """Return the sums that are only read by another sum."""
-    inside = set()
+    inside: set[int] = set()
     for node in nodes:
         if _is_sum(node):
             inside.update(id(arg) for arg in node.args if _is_sum(arg) and uses[id(arg)] == 1)

@@ -160,8 +160,9 @@ class Batcher:
         shape = (*x.shape[:at], self.k, *x.shape[at + 1 :])
         return self._make(spread_op, [x], shape, x.dtype, shape=shape)
 
-    def product(self, node: Node, a: Any, b: Any, labels: tuple[str, str]) -> Batched | None:
+    def product(self, node: Node, args: list[Any], labels: tuple[str, str]) -> Batched | None:
         """Contract a batched with a plain operand in one product of matrices; axes are single letters, as in einsum."""
+        a, b = args
         left = isinstance(a, Batched)
         x, other = (a, b) if left else (b, a)
         own, others = labels if left else labels[::-1]
@@ -248,14 +249,14 @@ def _arrange(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(x.transpose(axes))
 
 
-arrange_op = Linear(
+arrange_op: Linear = Linear(
     "arrange",
     _arrange,
     transpose=lambda g, own, *, axes: arrange_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
     moves=True,
 )
 """A permutation of axes in memory, where ``permute`` is a view."""
-spread_op = Linear(
+spread_op: Linear = Linear(
     "spread",
     lambda x, *, shape: np.array(np.broadcast_to(x, shape)),
     transpose=lambda g, own, *, shape: sum_to(g, own, len(shape)),
@@ -267,19 +268,19 @@ spread_op = Linear(
 def _matmul(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
     if any(len(arg.shape) != 2 for arg in node.args):
         return None
-    return batcher.product(node, *args, ("ij", "jk"))
+    return batcher.product(node, args, ("ij", "jk"))
 
 
 def _matvec(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
-    return batcher.product(node, *args, ("ij", "j")) if len(node.args[0].shape) == 2 else None
+    return batcher.product(node, args, ("ij", "j")) if len(node.args[0].shape) == 2 else None
 
 
 def _vecmat(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
-    return batcher.product(node, *args, ("j", "jk")) if len(node.args[1].shape) == 2 else None
+    return batcher.product(node, args, ("j", "jk")) if len(node.args[1].shape) == 2 else None
 
 
 def _vecdot(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
-    return batcher.product(node, *args, ("j", "j")) if not node.shape else None
+    return batcher.product(node, args, ("j", "j")) if not node.shape else None
 
 
 def _outer(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:

@@ -14,13 +14,27 @@ import numpy as np
 
 from hessian.core.second_order import LinearizedGradient
 from hessian.core.trace import Primal, Recording, check_argnums
-from hessian.core.trees import Structure, join_vector, split_vector
+from hessian.core.trees import LEAF, Structure, join_vector, split_vector
 from hessian.errors import OptionError, message
 from hessian.programs.arguments import Arguments
 from hessian.programs.graph import DIRECTION, POINT
 from hessian.programs.program import Program, SectionSpec
 from hessian.programs.tracing import Argument, Results, trace
 from hessian.rules.spec import Traced
+
+Outputs = tuple[list[Any], list[Any]]
+"""What a body returns: the function's own results, and what is derived of them."""
+
+
+class Composition:
+    """``loss(model(x, *args))``, whose parts the Gauss-Newton matrix treats differently."""
+
+    def __init__(self, model: Callable[..., Any], loss: Callable[[Any], Any]) -> None:
+        self.model = model
+        self.loss = loss
+
+    def __call__(self, *args: Any) -> Any:
+        return self.loss(self.model(*args))
 
 
 @dataclass(frozen=True)
@@ -31,7 +45,7 @@ class Task:
     ----------
     kind : str
         ``value``, ``gradient``, ``product`` (gradient and product at once), ``curvature`` (value, gradient, products, each
-        when asked for) or ``map`` (value, pushforward, pullback).
+        when asked for), ``gauss_newton`` (the same for a :class:`Composition`) or ``map`` (value, pushforward, pullback).
     argnums : int or tuple of int
     """
 
@@ -77,25 +91,26 @@ def derive(f: Callable[..., Any], task: Task, arguments: Arguments, directions: 
     found: dict[str, Any] = {}
 
     def run(*values: Any) -> Results:
-        inputs, dots = values[: len(arguments.inputs)], list(values[len(arguments.inputs) :])
-        args, kwargs = arguments.rebuild(inputs)
+        args, kwargs = arguments.rebuild(values[: len(arguments.inputs)])
+        dots = list(values[len(arguments.inputs) :])
         recording = _record(f, task, args, kwargs, where)
         early = len(values[0].tape.guards) if values else 0
-        found["recording"] = recording
-        return Results(_BODIES[task.kind](recording, dots), early)
+        values, rest = _BODIES[task.kind](recording, dots, f)
+        found.update(recording=recording, count=len(values))
+        return Results([*values, *rest], early)
 
     # Labels, masks and the like may steer Python; floats may not: their derivatives would be lost.
     points = [Argument(_example(x), POINT, x.dtype.kind == "f") for x in arguments.inputs]
     extra = _directions(f, task, arguments, directions, where)
     graph = trace(run, [*points, *extra])
     recording: Recording = found["recording"]
-    sections = _sections(task, len(points), len(extra), len(recording.values), len(recording.primal.leaves))
     leaves = recording.primal.leaves
+    sections = _sections(task, len(points), len(extra), found["count"], len(leaves))
     return Recorded(
         Program(graph, sections),
-        recording.output_structure,
+        LEAF if task.kind == "gauss_newton" else recording.output_structure,
         recording.primal.structure,
-        len(recording.values),
+        found["count"],
         recording.primal.shapes,
         [value.shape for value in recording.values],
         np.result_type(*(leaf.dtype for leaf in leaves)) if leaves else np.dtype(float),
@@ -116,9 +131,17 @@ def _record(f: Callable[..., Any], task: Task, args: list[Any], kwargs: dict[str
         filled = list(args)
         for i, part in zip(numbers, (x,) if isinstance(task.argnums, int) else x, strict=True):
             filled[i] = part
-        return f(*filled, **kwargs)
+        return (f.model if isinstance(f, Composition) else f)(*filled, **kwargs)
 
     return Recording(primal, call, where=where)
+
+
+def plain_recording(
+    f: Callable[..., Any], task: Task, arguments: Arguments, where: str, inputs: list[Any]
+) -> Recording:
+    """Record a function without a program, at inputs that a program has kept."""
+    args, kwargs = arguments.rebuild(inputs)
+    return _record(f, task, args, kwargs, where)
 
 
 def _chosen(task: Task, args: Sequence[Any], where: str) -> tuple[Primal, tuple[int, ...]]:
@@ -135,7 +158,7 @@ def _directions(
     """Return examples of the directions that the program of a task takes besides the point."""
     if task.kind == "product":
         return [Argument(_example(v), POINT) for v in directions]
-    if task.kind not in ("curvature", "map"):
+    if task.kind not in ("curvature", "gauss_newton", "map"):
         return []
     args, kwargs = arguments.rebuild(arguments.inputs)
     primal, _ = _chosen(task, args, where)
@@ -148,35 +171,48 @@ def _directions(
     return examples
 
 
-def _value(recording: Recording, dots: list[Any]) -> list[Any]:
-    return recording.values
+def _value(recording: Recording, dots: list[Any], f: Any) -> Outputs:
+    return recording.values, []
 
 
-def _gradient(recording: Recording, dots: list[Any]) -> list[Any]:
+def _gradient(recording: Recording, dots: list[Any], f: Any) -> Outputs:
     value = recording.scalar()
     bars = recording.linearize().pull([np.ones((), value.dtype)])
-    return [value, *recording.gradient_leaves(bars)]
+    return [value], recording.gradient_leaves(bars)
 
 
-def _product(recording: Recording, dots: list[Any]) -> list[Any]:
+def _product(recording: Recording, dots: list[Any], f: Any) -> Outputs:
     linearized = LinearizedGradient(recording)
-    return [*recording.values, *linearized.gradient, *linearized.products(dots)]
+    return recording.values, [*linearized.gradient, *linearized.products(dots)]
 
 
-def _curvature(recording: Recording, dots: list[Any]) -> list[Any]:
+def _curvature(recording: Recording, dots: list[Any], f: Any) -> Outputs:
     linearized = LinearizedGradient(recording)
     leaves = _leaves(dots[0], recording.primal)
-    return [*recording.values, join_vector(linearized.gradient), join_vector(linearized.products(leaves))]
+    return recording.values, [join_vector(linearized.gradient), join_vector(linearized.products(leaves))]
 
 
-def _map(recording: Recording, dots: list[Any]) -> list[Any]:
+def _map(recording: Recording, dots: list[Any], f: Any) -> Outputs:
     linearization, values = recording.linearize(), recording.values
-    pushed = linearization.push(_leaves(dots[0], recording.primal))
-    y_dot = [np.zeros(v.shape, v.dtype) if t is None else t for t, v in zip(pushed, values, strict=True)]
+    pushed = _full(linearization.push(_leaves(dots[0], recording.primal)), values)
     bars = split_vector(dots[1], [v.shape for v in values])
     bars = [g.astype(v.dtype) if v.dtype.kind == "f" else g for g, v in zip(bars, values, strict=True)]
     x_bar = recording.gradient_leaves(linearization.pull(bars))
-    return [*values, join_vector(y_dot), join_vector(x_bar)]
+    return values, [join_vector(pushed), join_vector(x_bar)]
+
+
+def _gauss_newton(recording: Recording, dots: list[Any], f: Composition) -> Outputs:
+    loss = Recording(Primal(recording.values, "loss", "model(x)", recording.output_structure), f.loss, where="loss")
+    jacobian, curvature = recording.linearize(), LinearizedGradient(loss)
+    gradient = recording.gradient_leaves(jacobian.pull(curvature.gradient))
+    z_dots = _full(jacobian.push(_leaves(dots[0], recording.primal)), recording.values)
+    product = recording.gradient_leaves(jacobian.pull(curvature.products(z_dots)))
+    return [loss.scalar()], [join_vector(gradient), join_vector(product)]
+
+
+def _full(tangents: list[Any], values: list[Any]) -> list[Any]:
+    """Return tangents of results, arrays of zeros where nothing depends."""
+    return [np.zeros(v.shape, v.dtype) if t is None else t for t, v in zip(tangents, values, strict=True)]
 
 
 def _leaves(vector: Any, primal: Primal) -> list[Any]:
@@ -188,19 +224,20 @@ def _leaves(vector: Any, primal: Primal) -> list[Any]:
     ]
 
 
-_BODIES: dict[str, Callable[[Recording, list[Any]], list[Any]]] = {
+_BODIES: dict[str, Callable[[Recording, list[Any], Any], Outputs]] = {
     "value": _value,
     "gradient": _gradient,
     "product": _product,
     "curvature": _curvature,
     "map": _map,
+    "gauss_newton": _gauss_newton,
 }
 
 
 def _sections(task: Task, points: int, extra: int, values: int, leaves: int) -> list[SectionSpec]:
     """Say which inputs and outputs belong to which section."""
     given, results = list(range(points)), list(range(values))
-    if task.kind == "curvature":
+    if task.kind in ("curvature", "gauss_newton"):
         return [
             ("value", given, results),
             ("gradient", [], [values]),
@@ -216,6 +253,17 @@ def _sections(task: Task, points: int, extra: int, values: int, leaves: int) -> 
         ]
     more = {"value": 0, "gradient": leaves, "product": 2 * leaves}[task.kind]
     return [("run", list(range(points + extra)), list(range(values + more)))]
+
+
+def compile_maps(maps: Sequence[Callable[[Any], Any]], sizes: Sequence[tuple[int, np.dtype]]) -> Program:
+    """Compile linear maps of raveled vectors, with everything else in them constant; section ``i + 1`` is map ``i``."""
+
+    def run(*vectors: Any) -> Results:
+        return Results([function(v) for function, v in zip(maps, vectors, strict=True)], 0)
+
+    graph = trace(run, [Argument(np.zeros(n, dtype), DIRECTION) for n, dtype in sizes], borrows=True)
+    sections: list[SectionSpec] = [("point", [], [])]
+    return Program(graph, [*sections, *((f"map{i}", [i], [i]) for i in range(len(maps)))])
 
 
 def check_recordable(f: Any) -> None:

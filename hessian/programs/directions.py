@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -238,7 +238,7 @@ class _Restriction:
         return step != 1 or any(a < stop and b > start for a, b in self._group.wanted)
 
 
-def _like(node: Node, args: list[Node]) -> Node:
+def _like(node: Node, args: Sequence[Any]) -> Node:
     level = max(arg.level for arg in args)
     return Node(node.operation, tuple(args), node.params, node.shape, node.dtype, level)
 

@@ -184,7 +184,9 @@ class Source:
             self._assemble(node)
         elif where_is.is_ufunc(operation):
             name = self._function(operation.function.__name__, operation.function)
-            self._body.append(f"{name}({', '.join(map(self._ref, node.args))}, {self._ref(node)})")
+            # NumPy deprecates a third positional argument of these two.
+            out = "out=" if operation.function in (np.maximum, np.minimum) else ""
+            self._body.append(f"{name}({', '.join(map(self._ref, node.args))}, {out}{self._ref(node)})")
         elif where_is.is_dot(node):
             a, b = node.args
             self._body.append(f"{self._extra_view(a, '.dot')}({self._ref(b)}, {self._ref(node)})")
@@ -209,16 +211,16 @@ class Source:
         elif operation in (astype_op, cast_op):
             self._body.append(f"copyto({self._ref(node)}, {self._ref(node.args[0])}, 'unsafe')")
         elif operation is outer_op:
-            a, b = node.args
-            left, right = self._extra_view(a, "[..., :, None]"), self._extra_view(b, "[..., None, :]")
+            left = self._extra_view(node.args[0], "[..., :, None]")
+            right = self._extra_view(node.args[1], "[..., None, :]")
             self._body.append(f"{self._function('multiply', np.multiply)}({left}, {right}, {self._ref(node)})")
         elif operation is where_is.WHERE:
-            mask, a, b = map(self._ref, node.args)
-            self._body.append(f"copyto({self._ref(node)}, {b})")
-            self._body.append(f"copyto({self._ref(node)}, {a}, 'same_kind', {mask})")
+            mask, taken, other = map(self._ref, node.args)
+            self._body.append(f"copyto({self._ref(node)}, {other})")
+            self._body.append(f"copyto({self._ref(node)}, {taken}, 'same_kind', {mask})")
         else:
-            a, b = map(self._ref, node.args)
-            self._body.append(f"{self._function('matmul', np.matmul)}({a}, {b}, {self._ref(node)})")
+            factors = ", ".join(map(self._ref, node.args))
+            self._body.append(f"{self._function('matmul', np.matmul)}({factors}, {self._ref(node)})")
 
     def _call(self, node: Node, place: Place) -> None:
         """Call the operation's own function; what it returns is new memory, kept where a later section reads it."""

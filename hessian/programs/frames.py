@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from hessian.core.trace import Recording
 from hessian.programs.program import Program
 
 
@@ -18,6 +19,8 @@ class Linearized:
     ----------
     values : tuple
         Results of the first section.
+    recover : callable or None
+        Makes a plain recording from copies of the inputs.
 
     Notes
     -----
@@ -28,6 +31,7 @@ class Linearized:
     def __init__(self, program: Program, inputs: Sequence[Any]) -> None:
         self.program = program
         self._frame = program.frame()
+        self.recover: Callable[[list[Any]], Recording] | None = None
         self._results: list[tuple[Any, ...]] = []
         self._lock = threading.Lock()
         self._idle = [self._frame.sections]
@@ -35,9 +39,11 @@ class Linearized:
             self.values = self._frame.sections[0](*inputs)
         self._results.append(self.values)
 
-    def inputs(self) -> list[np.ndarray]:
-        """Return copies of the inputs of the first section."""
-        return [np.array(x)[()] for x in self._frame.inputs]
+    def plain(self) -> Recording:
+        """Record the function at this point without a program: it knows branches not taken, and no guards."""
+        if self.recover is None:
+            raise RuntimeError("Linearized.plain: no function to record")
+        return self.recover([np.array(x)[()] for x in self._frame.inputs])
 
     def result(self, number: int) -> tuple[Any, ...]:
         """Return the results of a section that takes no direction; it runs once."""

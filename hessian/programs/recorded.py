@@ -15,7 +15,7 @@ import numpy as np
 from hessian.core.trees import Structure, flatten
 from hessian.errors import OptionError, StaleRecordingError, message
 from hessian.programs.arguments import Arguments
-from hessian.programs.derive import Recorded, Task, check_recordable, derive
+from hessian.programs.derive import Recorded, Task, check_recordable, derive, plain_recording
 from hessian.programs.emit import GuardMiss
 from hessian.programs.frames import Linearized
 
@@ -104,7 +104,7 @@ class RecordedFunction:
         if verify not in ("doubling", True, False, "always", "never"):
             fix = "Pass 'doubling' (the 1st, 2nd, 4th, ... replay), 'always' or 'never'"
             raise OptionError(message("record", f"verify is {verify!r}", fix=fix))
-        self.function = f.function if isinstance(f, RecordedFunction) else f
+        self.function: Callable[..., Any] = f.function if isinstance(f, RecordedFunction) else f
         self.verify = {True: "doubling", False: "never"}.get(verify, verify)
         self.stats = Statistics()
         self._cache: OrderedDict[Any, Variants] = OrderedDict()
@@ -137,6 +137,8 @@ class RecordedFunction:
                 found = RecordedFunction(make(self.function), verify=self.verify)
                 found.stats = self.stats
                 found = self._derived.setdefault(key, found)
+                while len(self._derived) > MAX_KINDS:
+                    self._derived.pop(next(iter(self._derived)))
         return found
 
     # Replaying.
@@ -176,10 +178,15 @@ class RecordedFunction:
                 continue
             if self._replayed(task, variants, variant, arguments, linearized.values) is None:
                 return None
-            return variant.recorded, linearized
-        recorded = self._record(task, variants, arguments, (), where)
-        linearized = Linearized(recorded.program, arguments.inputs)
-        return None if self._checked(recorded, linearized.values) is None else (recorded, linearized)
+            recorded = variant.recorded
+            break
+        else:
+            recorded = self._record(task, variants, arguments, (), where)
+            linearized = Linearized(recorded.program, arguments.inputs)
+            if self._checked(recorded, linearized.values) is None:
+                return None
+        linearized.recover = functools.partial(plain_recording, self.function, task, arguments, where)
+        return recorded, linearized
 
     def _variants(self, task: Task, arguments: Arguments, directions: Sequence[Any]) -> Variants | None:
         """Return the programs for the kind of these arguments; ``None`` if none may be used."""

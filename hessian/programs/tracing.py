@@ -55,9 +55,9 @@ class Results:
     early_guards: int
 
 
-def trace(function: Callable[..., Results], arguments: Sequence[Argument]) -> Graph:
-    """Run ``function`` on recorded values and return the graph of its results."""
-    tape = Tape(replayed=True)
+def trace(function: Callable[..., Results], arguments: Sequence[Argument], *, borrows: bool = False) -> Graph:
+    """Run ``function`` on recorded values and return the graph of its results; ``borrows`` keeps constants uncopied."""
+    tape = Tape(replayed=True, borrows=borrows)
     variables = [Variable(tape, tape.add_input(a.value, a.active), a.value) for a in arguments]
     slots = [v.slot for v in variables]
     try:

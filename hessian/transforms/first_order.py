@@ -154,8 +154,8 @@ def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any, Any]:
 def push_forward(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], where: str) -> tuple[Any, Any]:
     """Compute :func:`jvp` on behalf of the public function ``where``."""
     if isinstance(f, RecordedFunction):
-        pushed = f.derived("jvp", lambda plain: lambda x, v, args: push_forward(plain, x, v, args, where))
-        return pushed(x, v, args)
+        recorded = f.derived("jvp", lambda plain: lambda x, v, args: push_forward(plain, x, v, args, where))
+        return recorded(x, v, args)
     recording = record(f, (x, *args), where=where)
     dots, batch = recording.primal.tangent_leaves(v)
     pushed = recording.linearize().push(dots, len(batch))

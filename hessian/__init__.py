@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from hessian import special
+from hessian.core.checkpoint import checkpoint
 from hessian.errors import HessianError
 from hessian.operators import GaussNewtonOperator, HessianOperator, JacobianOperator
 from hessian.programs import RecordedFunction, record
@@ -35,6 +36,7 @@ __all__ = [
     "RecordedFunction",
     "__version__",
     "check_derivatives",
+    "checkpoint",
     "directional",
     "grad",
     "grad_and_hvp",

@@ -30,23 +30,24 @@ def _assemble_transpose(g: Any, positions: Any, shapes: Any, *, indices: Any, sh
 
 
 assemble_op = Linear("assemble", _assemble, transpose=_assemble_transpose, variadic=True, moves=True)
+assemble_op.home = __name__
 
 
 def assemble(nodes: list[Node], roots: Sequence[Node]) -> dict[int, Node]:
-    """Rebuild the nodes with pieces put together; return the new node for the identity of each old one."""
+    """Rebuild the nodes with pieces put together; return the new node for the serial of each old one."""
     uses: dict[int, int] = {}
     for node in nodes:
         for arg in node.args:
-            uses[id(arg)] = uses.get(id(arg), 0) + 1
+            uses[arg.serial] = uses.get(arg.serial, 0) + 1
     for root in roots:
-        uses[id(root)] = uses.get(id(root), 0) + 1
+        uses[root.serial] = uses.get(root.serial, 0) + 1
     inner = _inside_sums(nodes, uses)
     new: dict[int, Node] = {}
     for node in nodes:
         if node.operation is None:
-            new[id(node)] = node
-        elif id(node) not in inner:
-            new[id(node)] = _rebuilt(node, inner, new)
+            new[node.serial] = node
+        elif node.serial not in inner:
+            new[node.serial] = _rebuilt(node, inner, new)
     return new
 
 
@@ -59,7 +60,7 @@ def _inside_sums(nodes: list[Node], uses: dict[int, int]) -> set[int]:
     inside: set[int] = set()
     for node in nodes:
         if _is_sum(node):
-            inside.update(id(arg) for arg in node.args if _is_sum(arg) and uses[id(arg)] == 1)
+            inside.update(arg.serial for arg in node.args if _is_sum(arg) and uses[arg.serial] == 1)
     return inside
 
 
@@ -68,7 +69,7 @@ def _terms(node: Node, inner: set[int]) -> list[Node]:
     terms, pending = [], list(reversed(node.args))
     while pending:
         term = pending.pop()
-        if id(term) in inner:
+        if term.serial in inner:
             pending.extend(reversed(term.args))
         else:
             terms.append(term)
@@ -77,19 +78,19 @@ def _terms(node: Node, inner: set[int]) -> list[Node]:
 
 def _rebuilt(node: Node, inner: set[int], new: dict[int, Node]) -> Node:
     if node.operation is concatenate_op and all(arg.dtype == node.dtype for arg in node.args):
-        return _concatenation(node, [new.get(id(arg), arg) for arg in node.args])
+        return _concatenation(node, [new.get(arg.serial, arg) for arg in node.args])
     terms = _terms(node, inner) if _is_sum(node) else [node]
     embedded = [term for term in terms if term.operation is embed_op]
     if not embedded:
         if len(terms) > 1:
-            return _sum_of([new.get(id(term), term) for term in terms], node)
-        args = tuple(new.get(id(arg), arg) for arg in node.args)
+            return _sum_of([new.get(term.serial, term) for term in terms], node)
+        args = tuple(new.get(arg.serial, arg) for arg in node.args)
         if all(a is b for a, b in zip(args, node.args, strict=True)):
             return node
         return Node(node.operation, args, node.params, node.shape, node.dtype, node.level)
-    others = [new.get(id(term), term) for term in terms if term.operation is not embed_op]
+    others = [new.get(term.serial, term) for term in terms if term.operation is not embed_op]
     params = {"indices": tuple(term.params["index"] for term in embedded), "shape": node.shape}
-    pieces = tuple(new.get(id(term.args[0]), term.args[0]) for term in embedded)
+    pieces = tuple(new.get(term.args[0].serial, term.args[0]) for term in embedded)
     whole = Node(assemble_op, pieces, params, node.shape, node.dtype, max(p.level for p in pieces))
     return _sum_of([whole, *others], node)
 

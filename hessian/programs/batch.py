@@ -57,17 +57,17 @@ class Batcher:
 
     def give(self, node: Node, batched: Batched) -> None:
         """Set what stands for a node."""
-        self._known[id(node)] = batched
+        self._known[node.serial] = batched
 
     def convert(self, node: Node) -> None:
         """Rewrite one node whose arguments have been rewritten."""
         assert node.operation is not None
-        args = [self._known.get(id(arg), arg) for arg in node.args]
-        self._known[id(node)] = self._apply(node, node.operation, args)
+        args = [self._known.get(arg.serial, arg) for arg in node.args]
+        self._known[node.serial] = self._apply(node, node.operation, args)
 
     def rows(self, node: Node) -> Node:
         """Return a result with the batch axis in front."""
-        found = self._known.get(id(node))
+        found = self._known.get(node.serial)
         if found is None:  # it does not depend on the direction
             return self._view(
                 broadcast_op, node, (self.k, *node.shape), shape=(self.k, *node.shape), ndim=len(node.shape)

@@ -15,7 +15,7 @@ from hessian.programs.batch import batch_nodes
 from hessian.programs.emit import Source
 from hessian.programs.graph import DIRECTION, Node, reachable
 from hessian.programs.layout import Layout, Section
-from hessian.programs.program import Program, arena, compiled
+from hessian.programs.program import Program, arena
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import slice_op
 from hessian.rules.spec import Bilinear, Elementwise, Linear
@@ -185,12 +185,12 @@ class _Restriction:
         """Return the result, zero outside what is wanted of it."""
         for node in nodes:
             if node.level == DIRECTION and node.operation is not None:
-                self._new[id(node)] = self._rebuilt(node)
+                self._new[node.serial] = self._rebuilt(node)
         result = self._get(output)
         return output if result is None else result
 
     def _get(self, node: Node) -> Node | None:
-        return self._new.get(id(node), node)
+        return self._new.get(node.serial, node)
 
     def _rebuilt(self, node: Node) -> Node | None:
         if node.operation is slice_op and node.args[0] is self._direction:  # a stretch, else there were no groups
@@ -253,14 +253,14 @@ class BatchedSection:
     def __init__(self, program: Program, direction: Node, result: Node, k: int) -> None:
         rows, output = batch_nodes(reachable([result]), direction, result, k)
         nodes = _new_nodes(output, program)
-        output = assemble(nodes, [output])[id(output)]
+        output = assemble(nodes, [output])[output.serial]
         nodes = [node for node in _new_nodes(output, program) if node.operation is not None]
         shared = Section("prepare", [], [node for node in nodes if node.level < DIRECTION], [])
         section = Section("rows", [rows], [node for node in nodes if node.level == DIRECTION], [output])
         layout = Layout([shared, section], program.places, "P")
         emitted = Source(layout, exact=False)
         self.source = emitted.text
-        self._bind = compiled(emitted)
+        self._bind = emitted.compile()
         self._constants = emitted.constants
         self._sizes = layout.sizes
         self._idle: list[tuple[np.ndarray, np.ndarray, np.ndarray, Any]] = []
@@ -286,7 +286,7 @@ def _new_nodes(output: Node, program: Program) -> list[Node]:
     pending = [output]
     while pending:
         node = pending.pop()
-        if id(node) not in found and id(node) not in program.places:
-            found[id(node)] = node
+        if node.serial not in found and node.serial not in program.places:
+            found[node.serial] = node
             pending.extend(node.args)
     return sorted(found.values(), key=lambda node: node.serial)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,36 @@ from hessian.programs.assemble import assemble_op
 from hessian.programs.batch import arrange_op, spread_op
 from hessian.programs.graph import Node, reachable
 from hessian.programs.layout import Layout, Place, Section
+from hessian.programs.rows import reserve_op
 from hessian.rules.indexing import gather_op, slice_op
 from hessian.rules.products import outer_op
 from hessian.rules.reductions import max_op, min_op, sum_op
 from hessian.rules.shaping import astype_op, broadcast_op, cast_op, permute_op, reshape_op
 
-_ONES_LIMIT = 2**14
+LONG = 4000
+"""Lines from which on a program is compiled in pieces."""
+
+
+@dataclass(frozen=True)
+class _Function:
+    """A section as source."""
+
+    name: str
+    arguments: list[str]
+    lines: list[str]
+    results: str
 
 
 class Source:
     """Python source of a program, with the objects its names stand for.
+
+    Parameters
+    ----------
+    layout : Layout
+    exact : bool
+        Compute what the first output depends on exactly as the plain function does.
+    lend : bool
+        Return results where they are instead of handing out copies.
 
     Attributes
     ----------
@@ -38,8 +59,9 @@ class Source:
         What ``K`` holds.
     """
 
-    def __init__(self, layout: Layout, exact: bool = True) -> None:
+    def __init__(self, layout: Layout, *, exact: bool = True, lend: bool = False) -> None:
         self._layout = layout
+        self._lend = lend
         self.names: dict[str, Any] = {"ndarray": np.ndarray, "empty": np.empty, "zeros": np.zeros, "array": np.array}
         self.names["copyto"] = np.copyto
         self.constants: list[Any] = []
@@ -49,55 +71,96 @@ class Source:
         self._body: list[str] = []
         self._count = 0
         # Nodes that the first output depends on are computed exactly as the plain function does.
-        self._exact = {id(n) for n in reachable(layout.sections[0].outputs[:1]) if exact}
-        functions = [self._section(section) for section in layout.sections]
-        body = [line for lines in functions for line in lines]
-        names = ", ".join(section.name for section in layout.sections)
+        self._exact = {n.serial for n in reachable(layout.sections[0].outputs[:1]) if exact}
+        self._functions = [self._section(section) for section in layout.sections]
         kept = [self._ref(x) if layout.is_bound(x) else "None" for x in layout.sections[0].inputs]
-        results = f"    return ({names},), ({''.join(name + ', ' for name in kept)})"
-        self.text = "\n".join(
-            ["def bind(K, R, T, P=None):", *("    " + line for line in self._bind), *body, results, ""]
-        )
+        self._kept = f"({''.join(name + ', ' for name in kept)})"
+        self.text = self._text()
+
+    def compile(self) -> Callable[..., Any]:
+        """Return ``bind``."""
+        if len(self._bind) + sum(len(function.lines) for function in self._functions) > LONG:
+            return self._compile_in_pieces()
+        scope = dict(self.names)
+        exec(compile(self.text, "<hessian program>", "exec"), scope)
+        return scope["bind"]
+
+    def _text(self) -> str:
+        lines = ["def bind(K, R, T, P=None):", *("    " + line for line in self._bind)]
+        for function in self._functions:
+            lines.append(f"    def {function.name}({', '.join(function.arguments)}):")
+            lines += ["        " + line for line in (*function.lines, f"return {function.results}")]
+        names = "".join(function.name + ", " for function in self._functions)
+        return "\n".join([*lines, f"    return ({names}), {self._kept}", ""])
+
+    def _compile_in_pieces(self) -> Callable[..., Any]:
+        """Return ``bind`` for a long program.
+
+        Python's compiler takes time that grows faster than the length of a function with its number of free variables: 4 s for
+        a recurrence of a thousand steps. The same lines run as pieces in a name space of each frame.
+        """
+        binding = _pieces(self._bind)
+        functions = [
+            (f.arguments, _pieces(f.lines), compile(f.results, "<hessian program>", "eval")) for f in self._functions
+        ]
+        kept, names = compile(self._kept, "<hessian program>", "eval"), self.names
+
+        def bind(K: Any, R: Any, T: Any, P: Any = None) -> Any:
+            space = {**names, "K": K, "R": R, "T": T, "P": P}
+            for code in binding:
+                exec(code, space)
+
+            def section(arguments: list[str], body: list[Any], results: Any) -> Callable[..., Any]:
+                def run(*inputs: Any) -> Any:
+                    space.update(zip(arguments, inputs, strict=True))
+                    for code in body:
+                        exec(code, space)
+                    return eval(results, space)
+
+                return run
+
+            return tuple(section(*function) for function in functions), eval(kept, space)
+
+        return bind
 
     # Sections.
 
-    def _section(self, section: Section) -> list[str]:
+    def _section(self, section: Section) -> _Function:
         self._body = []
         arguments = []
         for node in section.inputs:
-            place = self._layout.places[id(node)]
+            place = self._layout.places[node.serial]
             name = self._new("a")
             arguments.append(name)
             if place.kind == "argument":
-                self._refs[id(node)] = name
+                self._refs[node.serial] = name
             else:
                 self._body.append(f"copyto({self._ref(node)}, {name})")
         for node in section.nodes:
-            if self._layout.places[id(node)].kind == "result":
+            if self._layout.places[node.serial].kind == "result":
                 self._allocate(node)
         for node in section.nodes:
             if node.operation is not None:
                 self._emit(node)
-            for guard in section.guards.get(id(node), ()):
+            for guard in section.guards.get(node.serial, ()):
                 seen = self._constant(guard.seen)
                 self.names["differs"] = differs
                 self.names["GuardMiss"] = GuardMiss
                 self._body.append(f"if differs({self._ref(node)}, {seen}): raise GuardMiss")
         results = ", ".join(self._handed_out(node) for node in section.outputs)
-        self._body.append(f"return ({results},)" if section.outputs else "return ()")
-        return [f"    def {section.name}({', '.join(arguments)}):", *("        " + line for line in self._body)]
+        return _Function(section.name, arguments, self._body, f"({results},)" if section.outputs else "()")
 
     def _allocate(self, node: Node) -> None:
         """Make new memory for a result."""
-        name = self._refs[id(node)] = self._new("o")
+        name = self._refs[node.serial] = self._new("o")
         whole = node.operation is not assemble_op or where_is.is_covered(node)
         make = "empty" if whole else "zeros"
         self._body.append(f"{name} = {make}({node.shape}, {self._dtype(node)})")
 
     def _handed_out(self, node: Node) -> str:
         """Return the expression of a result: memory that nothing here will touch again."""
-        place, ref = self._layout.places[id(node)], self._ref(node)
-        if place.kind == "result":
+        place, ref = self._layout.places[node.serial], self._ref(node)
+        if place.kind == "result" or self._lend:
             return ref
         return f"array({ref})[()]" if not node.shape else f"array({ref})" if place.kind != "R" else f"{ref}.copy()"
 
@@ -109,9 +172,9 @@ class Source:
 
     def _ref(self, node: Node) -> str:
         """Return the name of a node's value, defining it where it can be defined."""
-        name = self._refs.get(id(node))
+        name = self._refs.get(node.serial)
         if name is None:
-            name = self._refs[id(node)] = self._define(node, self._layout.places[id(node)])
+            name = self._refs[node.serial] = self._define(node, self._layout.places[node.serial])
         return name
 
     def _define(self, node: Node, place: Place) -> str:
@@ -141,7 +204,7 @@ class Source:
         bound = self._layout.is_bound(node)
         if not bound:
             return self._ref(node) + suffix
-        key = (id(node), suffix)
+        key = (node.serial, suffix)
         if key not in self._extra:
             self._extra[key] = self._let("y", self._ref(node) + suffix, True)
         return self._extra[key]
@@ -170,8 +233,8 @@ class Source:
 
     def _emit(self, node: Node) -> None:
         layout, operation = self._layout, node.operation
-        place = layout.places[id(node)]
-        if place.kind == "view":
+        place = layout.places[node.serial]
+        if place.kind == "view" or operation is reserve_op:
             return  # named where it is read
         if operation in where_is.VIEWS:
             self._copy_reshaped(node)
@@ -229,7 +292,7 @@ class Source:
         keywords = "".join(f", {key}={self._parameter(value)}" for key, value in node.params.items())
         call = f"{name}({', '.join(map(self._ref, node.args))}{keywords})"
         if place.kind == "local":
-            self._refs[id(node)] = self._let("x", call, False)
+            self._refs[node.serial] = self._let("x", call, False)
         else:
             self._body.append(f"copyto({self._ref(node)}, {call})")
 
@@ -253,7 +316,7 @@ class Source:
         dtype = x.dtype
         assert dtype is not None
         # A sum along one axis of a matrix is a product with ones, which BLAS does two to five times as fast.
-        as_product = id(node) not in self._exact and dtype == node.dtype and dtype.kind == "f"
+        as_product = node.serial not in self._exact and dtype == node.dtype and dtype.kind == "f"
         if as_product and len(x.shape) == 2 and axes in ((-2,), (-1,)) and x.shape[axes[0]]:
             out = self._extra_view(node, ".reshape(-1)") if keepdims else self._ref(node)
             ones = self._ones(x.shape[axes[0]], dtype)
@@ -290,8 +353,13 @@ class Source:
         """Tell whether a piece has been computed right in its target."""
         while piece.operation is reshape_op:
             piece = piece.args[0]
-        place = self._layout.places[id(piece)]
+        place = self._layout.places[piece.serial]
         return place.kind == "part" and place.of is target
+
+
+def _pieces(lines: list[str]) -> list[Any]:
+    """Compile lines in pieces."""
+    return [compile("\n".join(lines[i : i + 1000]), "<hessian program>", "exec") for i in range(0, len(lines), 1000)]
 
 
 class GuardMiss(Exception):

@@ -136,7 +136,7 @@ class Builder:
         better = rewrite(self, operation, args, params, shape, dtype)
         if better is not None:
             return better
-        key = (operation.name, *map(id, args), self._parameter_key(params))
+        key = (operation, *[arg.serial for arg in args], self._parameter_key(params))
         node = self._known.get(key)
         if node is None:
             node = self._known[key] = Node(operation, args, params, shape, dtype, level)
@@ -168,7 +168,7 @@ def reachable(roots: Iterable[Node]) -> list[Node]:
     pending = list(roots)
     while pending:
         node = pending.pop()
-        if id(node) not in found:
-            found[id(node)] = node
+        if node.serial not in found:
+            found[node.serial] = node
             pending.extend(node.args)
     return sorted(found.values(), key=lambda node: node.serial)

@@ -107,7 +107,7 @@ class Layout:
     Attributes
     ----------
     places : dict
-        By the identity of the node; those given as ``known`` are where another program has put them, and what lasts from
+        By the serial of the node; those given as ``known`` are where another program has put them, and what lasts from
         one section to the next is then in an arena ``P``.
     sizes : dict
         Bytes of the arenas ``R`` and ``T``.
@@ -131,66 +131,68 @@ class Layout:
 
     def crosses(self, node: Node) -> bool:
         """Tell whether a later section reads a node."""
-        return self._last_section.get(id(node), -1) > self._section.get(id(node), 0)
+        return self._last_section.get(node.serial, -1) > self._section.get(node.serial, 0)
 
     def is_bound(self, node: Node) -> bool:
         """Tell whether the memory of a node is known before the section runs."""
-        place = self.places[id(node)]
+        place = self.places[node.serial]
         if place.of is not None:
             return self.is_bound(place.of)
         return place.kind in ("constant", "R", "T", "P")
 
     def owner(self, node: Node) -> Node:
         """Return the node whose memory a node is a view or a part of."""
-        place = self.places[id(node)]
+        place = self.places[node.serial]
         return node if place.of is None else self.owner(place.of)
 
     def _survey(self) -> None:
         """Count uses, and find in which sections nodes are made and read last."""
         for number, section in enumerate(self.sections):
             for node in section.inputs + section.nodes:
-                self._section.setdefault(id(node), number)
+                self._section.setdefault(node.serial, number)
             for node in section.nodes:
                 for arg in node.args:
-                    self._uses[id(arg)] = self._uses.get(id(arg), 0) + 1
-                    self._last_section[id(arg)] = number
+                    self._uses[arg.serial] = self._uses.get(arg.serial, 0) + 1
+                    self._last_section[arg.serial] = number
             for node in section.outputs + [guard.node for guards in section.guards.values() for guard in guards]:
-                self._uses[id(node)] = self._uses.get(id(node), 0) + 1
-                self._last_section[id(node)] = max(number, self._last_section.get(id(node), 0))
+                self._uses[node.serial] = self._uses.get(node.serial, 0) + 1
+                self._last_section[node.serial] = max(number, self._last_section.get(node.serial, 0))
         # A view that is read later keeps what it is a view of.
         for section in reversed(self.sections):
             for node in reversed(section.nodes):
-                if node.operation in VIEWS and id(node) in self._last_section:
+                if node.operation in VIEWS and node.serial in self._last_section:
                     base = node.args[0]
-                    last = max(self._last_section.get(id(base), 0), self._last_section[id(node)])
-                    self._last_section[id(base)] = last
+                    last = max(self._last_section.get(base.serial, 0), self._last_section[node.serial])
+                    self._last_section[base.serial] = last
 
     def _place_inputs(self, number: int, section: Section) -> None:
         for node in section.inputs:
+            if node.serial in self.places:
+                continue
             # A point that has directions is kept whole, so that it can be computed again without the program.
             lent = len(self.sections) == 1 or node.level == DIRECTION
             if node.size >= LARGE and lent and not self.crosses(node):
-                self.places[id(node)] = Place("argument")
+                self.places[node.serial] = Place("argument")
             else:
-                self.places[id(node)] = self._keep("T" if node.level == DIRECTION else self._lasting, node)
+                self.places[node.serial] = self._keep("T" if node.level == DIRECTION else self._lasting, node)
 
     def _place_outputs(self, number: int, section: Section) -> None:
         for node in section.outputs:
-            if self._section.get(id(node)) != number or id(node) in self.places or node.operation in VIEWS:
+            if self._section.get(node.serial) != number or node.serial in self.places or node.operation in VIEWS:
                 continue
             if node.size >= LARGE and writes(node) and not self.crosses(node):
-                self.places[id(node)] = Place("result")
+                self.places[node.serial] = Place("result")
 
     def _pass_destination(self, node: Node) -> None:
         """Let what a node is put together from, or adds up in place, be computed right where the node will be."""
         if node.operation is assemble_op:
-            if id(node) not in self.places:
-                self.places[id(node)] = self._keep(self._lasting if self.crosses(node) else "T", node)
+            if node.serial not in self.places:
+                self.places[node.serial] = self._keep(self._lasting if self.crosses(node) else "T", node)
             for piece, index, role in zip(node.args, node.params["indices"], roles(node), strict=True):
                 if role == "assign":
                     self._offer(piece, node, index)
-        place = self.places.get(id(node))
-        if place is not None and place.kind in ("result", "part") and is_ufunc(node.operation):
+        place = self.places.get(node.serial)
+        if place is not None and place.kind in ("result", "part", "argument") and is_ufunc(node.operation):
             for arg in node.args:
                 if arg.shape == node.shape and arg.dtype == node.dtype and self._offer(arg, node, None):
                     break
@@ -198,40 +200,40 @@ class Layout:
     def _offer(self, piece: Node, target: Node, index: Any) -> bool:
         """Make a node a part of ``target`` if nobody else reads it and it can be computed there."""
         kernel = piece
-        while kernel.operation is reshape_op and self._uses[id(kernel)] == 1:
+        while kernel.operation is reshape_op and self._uses[kernel.serial] == 1:
             kernel = kernel.args[0]
-        free = self._uses[id(kernel)] == 1 and id(kernel) not in self.places and not self.crosses(kernel)
-        same = kernel.dtype == target.dtype and self._section.get(id(kernel)) == self._section[id(target)]
+        free = self._uses[kernel.serial] == 1 and kernel.serial not in self.places and not self.crosses(kernel)
+        same = kernel.dtype == target.dtype and self._section.get(kernel.serial) == self._section[target.serial]
         if not (free and same and writes(kernel) and kernel.operation is not assemble_op and kernel.size):
             return False
-        block = self.places[id(target)].block and (index is None or _is_block(target.shape, index))
+        block = self.places[target.serial].block and (index is None or _is_block(target.shape, index))
         if not block and not (index is None or _fits_rows(kernel, target, index)):
             return False
         # Products and gathers write to contiguous memory only.
         if not block and not (kernel.operation is arrange_op or is_ufunc(kernel.operation)):
             return False
-        self.places[id(kernel)] = Place("part", of=target, index=index, block=block)
+        self.places[kernel.serial] = Place("part", of=target, index=index, block=block)
         return True
 
     def _place_rest(self, number: int, section: Section) -> None:
         for node in section.nodes:
             for each in (*node.args, node):
                 if each.is_constant:
-                    self.places.setdefault(id(each), Place("constant"))
+                    self.places.setdefault(each.serial, Place("constant"))
         for node in section.outputs:
             if node.is_constant:
-                self.places.setdefault(id(node), Place("constant"))
+                self.places.setdefault(node.serial, Place("constant"))
         for node in section.nodes:
-            if id(node) in self.places:
+            if node.serial in self.places:
                 continue
             if node.operation in VIEWS and self._is_view(node):
-                self.places[id(node)] = Place("view", of=node.args[0])
+                self.places[node.serial] = Place("view", of=node.args[0])
             elif self.crosses(node):
-                self.places[id(node)] = self._keep(self._lasting, node)
+                self.places[node.serial] = self._keep(self._lasting, node)
             elif node.operation not in VIEWS and not writes(node):
-                self.places[id(node)] = Place("local")
+                self.places[node.serial] = Place("local")
             else:
-                self.places[id(node)] = Place("T", offset=-1)
+                self.places[node.serial] = Place("T", offset=-1)
         self._share(section)
 
     def _is_view(self, node: Node) -> bool:
@@ -239,7 +241,7 @@ class Layout:
         if node.operation is not reshape_op:
             return True
         base = node.args[0]
-        place = self.places.get(id(base))
+        place = self.places.get(base.serial)
         if place is not None and not place.block:
             return False
         while base.operation is reshape_op or (base.operation is slice_op and _is_block(base.args[0].shape,
@@ -256,30 +258,30 @@ class Layout:
         for i, node in enumerate(section.nodes):
             for arg in node.args:
                 for owner in self._owners(arg):
-                    last[id(owner)] = i
+                    last[owner.serial] = i
         for node in [*section.outputs, *(g.node for guards in section.guards.values() for g in guards)]:
             for owner in self._owners(node):
-                last[id(owner)] = len(section.nodes)
+                last[owner.serial] = len(section.nodes)
         free: list[tuple[int, int]] = []
         ending: dict[int, list[tuple[int, int]]] = {}
         sizes: dict[int, int] = {}
         for i, node in enumerate(section.nodes):
-            place = self.places[id(node)]
+            place = self.places[node.serial]
             if place.kind == "T" and place.offset < 0:
                 heir = self._in_place(node, last, i, sizes)
                 size = _padded(node)
                 if heir is not None:
-                    place.offset, size = self.places[id(heir)].offset, sizes[id(heir)]
+                    place.offset, size = self.places[heir.serial].offset, sizes[heir.serial]
                     ending[i].remove((place.offset, size))
                 else:
                     place.offset, size = self._take(free, size)
-                sizes[id(node)] = size
-                ending.setdefault(max(last.get(id(node), i), i), []).append((place.offset, size))
+                sizes[node.serial] = size
+                ending.setdefault(max(last.get(node.serial, i), i), []).append((place.offset, size))
             free.extend(ending.pop(i, []))
 
     def _owners(self, node: Node) -> list[Node]:
         """Return the nodes whose memory a node may share; what a call returned may be a view of its arguments."""
-        place = self.places[id(node)]
+        place = self.places[node.serial]
         if place.of is not None:
             return self._owners(place.of)
         if place.kind == "local":
@@ -292,8 +294,8 @@ class Layout:
             return None
         for arg in node.args:
             if (
-                id(arg) in shared
-                and last.get(id(arg)) == i
+                arg.serial in shared
+                and last.get(arg.serial) == i
                 and arg.shape == node.shape
                 and arg.dtype == node.dtype
                 and arg.operation is not None

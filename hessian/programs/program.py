@@ -10,8 +10,9 @@ import numpy as np
 from hessian.programs.assemble import assemble
 from hessian.programs.emit import Source
 from hessian.programs.graph import DIRECTION, Node, reachable
-from hessian.programs.layout import Layout, Section
-from hessian.programs.tracing import Graph
+from hessian.programs.layout import Layout, Place, Section
+from hessian.programs.rows import RowSplitter, rows_of
+from hessian.programs.tracing import Graph, Guard
 
 if TYPE_CHECKING:
     from hessian.programs.directions import Directions
@@ -43,13 +44,16 @@ class Program:
         self._compile()
 
     def _compile(self) -> None:
-        layout = Layout(self.sections)
+        sections, renewed = _by_rows(self.sections)
+        layout = Layout(sections)
         emitted = Source(layout)
         self.source = emitted.text
         self.places = {key: place for key, place in layout.places.items() if place.kind in ("R", "constant", "view")}
+        # Batched programs are made from the sections as they were before they were split by rows.
+        self.places.update({old: self.places[new.serial] for old, new in renewed.items() if new.serial in self.places})
         self._constants = emitted.constants
         self._sizes = layout.sizes
-        self._bind = compiled(emitted)
+        self._bind = emitted.compile()
 
     def frame(self) -> Frame:
         """Return a frame to run in: a spare one, or a new one."""
@@ -81,10 +85,10 @@ class Program:
         return results
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"sections": self.sections}
+        return pack(self.sections)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.sections = state["sections"]
+        self.sections = unpack(state)
         self._spare = []
         self._directions = {}
         self._compile()
@@ -97,11 +101,29 @@ class Program:
         return describe(self.sections)
 
 
-def compiled(emitted: Source) -> Any:
-    """Return the function ``bind`` of a program's source."""
-    scope: dict[str, Any] = dict(emitted.names)
-    exec(compile(emitted.text, "<hessian program>", "exec"), scope)
-    return scope["bind"]
+def _by_rows(sections: list[Section]) -> tuple[list[Section], dict[int, Node]]:
+    """Let long batches run in blocks of rows, where they are independent; second, what stands for each old node."""
+    length = rows_of([node for section in sections for node in section.nodes])
+    if length is None:
+        return sections, {}
+    splitter = RowSplitter(length, compile_block)
+    result = []
+    for number, section in enumerate(sections):
+        later = {arg.serial for other in sections[number + 1 :] for node in other.nodes for arg in node.args}
+        result.append(splitter.split(section, later))
+    return result, splitter.renewed
+
+
+def compile_block(section: Section) -> Any:
+    """Compile a section whose inputs stay where they are; return a function that binds it to memory of its own."""
+    layout = Layout([section], {node.serial: Place("argument") for node in section.inputs})
+    emitted = Source(layout, exact=False, lend=True)
+    bind = emitted.compile()
+
+    def make() -> Any:
+        return bind(emitted.constants, arena(layout.sizes["R"]), arena(layout.sizes["T"]))[0][0]
+
+    return make
 
 
 class Frame:
@@ -148,28 +170,64 @@ def _cut(graph: Graph, sections: Sequence[SectionSpec]) -> list[Section]:
     roots = [*graph.outputs, *guarded]
     new = assemble(reachable([*roots, *graph.inputs]), roots)
     for guard in graph.guards:
-        guard.node = new[id(guard.node)]
-    inputs, outputs = [new[id(n)] for n in graph.inputs], [new[id(n)] for n in graph.outputs]
+        guard.node = new[guard.node.serial]
+    inputs, outputs = [new[n.serial] for n in graph.inputs], [new[n.serial] for n in graph.outputs]
     done: set[int] = set()
     result = []
     for number, (name, taken, given) in enumerate(sections):
         if given is None:
             later = [outputs[i] for _, _, rest in sections[number + 1 :] for i in rest or ()]
-            ahead = [n for n in reachable(later) if n.level < DIRECTION and id(n) not in done and n.operation]
+            ahead = [n for n in reachable(later) if n.level < DIRECTION and n.serial not in done and n.operation]
             result.append(Section(name, [inputs[i] for i in taken], ahead, []))
-            done.update(id(n) for n in ahead)
+            done.update(n.serial for n in ahead)
             continue
         returned = [outputs[i] for i in given]
         due = [g for g in graph.guards if g.early or number > 0 or len(sections) == 1]
         due = [g for g in due if id(g) not in done]
-        nodes = [n for n in reachable([*returned, *(g.node for g in due)]) if id(n) not in done]
+        nodes = [n for n in reachable([*returned, *(g.node for g in due)]) if n.serial not in done]
         guards: dict[int, list[Any]] = {}
         for guard in due:
-            guards.setdefault(id(guard.node), []).append(guard)
+            guards.setdefault(guard.node.serial, []).append(guard)
         result.append(Section(name, [inputs[i] for i in taken], [n for n in nodes if n.operation], returned, guards))
-        done.update(id(n) for n in nodes)
+        done.update(n.serial for n in nodes)
         done.update(id(g) for g in due)
     return result
+
+
+def pack(sections: Sequence[Section]) -> dict[str, Any]:
+    """Return sections as plain lists, nodes by number: pickling them as they are would recurse as deep as a program is long."""
+    roots = [n for s in sections for n in (*s.inputs, *s.nodes, *s.outputs)]
+    nodes = reachable([*roots, *(g.node for s in sections for found in s.guards.values() for g in found)])
+    number = {node.serial: i for i, node in enumerate(nodes)}
+
+    def numbers(of: Sequence[Node]) -> list[int]:
+        return [number[node.serial] for node in of]
+
+    return {
+        "nodes": [(n.operation, numbers(n.args), n.params, n.shape, n.dtype, n.level, n.value) for n in nodes],
+        "sections": [
+            (
+                *(s.name, numbers(s.inputs), numbers(s.nodes), numbers(s.outputs)),
+                [(number[g.node.serial], g.seen, g.early) for found in s.guards.values() for g in found],
+            )
+            for s in sections
+        ],
+    }
+
+
+def unpack(state: dict[str, Any]) -> list[Section]:
+    """Return the sections that :func:`pack` has put away."""
+    nodes: list[Node] = []
+    for operation, args, params, shape, dtype, level, value in state["nodes"]:
+        nodes.append(Node(operation, tuple(nodes[i] for i in args), params, shape, dtype, level, value))
+    sections = []
+    for name, inputs, inside, outputs, found in state["sections"]:
+        guards: dict[int, list[Any]] = {}
+        for i, seen, early in found:
+            guards.setdefault(nodes[i].serial, []).append(Guard(nodes[i], seen, early))
+        parts = [[nodes[i] for i in part] for part in (inputs, inside, outputs)]
+        sections.append(Section(name, *parts, guards))
+    return sections
 
 
 def describe(sections: Sequence[Section]) -> str:
@@ -178,13 +236,13 @@ def describe(sections: Sequence[Section]) -> str:
     lines: list[str] = []
 
     def name(node: Node) -> str:
-        if id(node) not in names:
+        if node.serial not in names:
             if node.is_constant:
                 number = node.scalar()
-                names[id(node)] = repr(number) if not node.shape else f"constant{list(node.shape)}"
+                names[node.serial] = repr(number) if not node.shape else f"constant{list(node.shape)}"
             else:
-                names[id(node)] = f"v{len(names)}"
-        return names[id(node)]
+                names[node.serial] = f"v{len(names)}"
+        return names[node.serial]
 
     for section in sections:
         lines.append(f"{section.name}({', '.join(name(n) for n in section.inputs)}):")

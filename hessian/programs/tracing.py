@@ -100,5 +100,5 @@ def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[A
     guards: dict[int, Guard] = {}
     for i, (slot, seen) in enumerate(tape.guards):
         if nodes[slot].level != CONSTANT:
-            guards.setdefault(id(nodes[slot]), Guard(nodes[slot], seen, i < results.early_guards))
+            guards.setdefault(nodes[slot].serial, Guard(nodes[slot], seen, i < results.early_guards))
     return Graph(inputs, outputs, list(guards.values()))

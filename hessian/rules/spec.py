@@ -23,6 +23,7 @@ This module knows no tape: values that are being traced subclass :class:`Traced`
 from __future__ import annotations
 
 import difflib
+import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -120,6 +121,8 @@ class Operation:
     """Whether the result shares memory with its operand in NumPy."""
     retains = True
     """Whether a sweep may read operands again after recording; if not, constants need no snapshot."""
+    home = ""
+    """Module of an operation that is not registered."""
     states: tuple[Any, ...] | None = None
     """Per argument ``None`` (a rule), :data:`ZERO`, :data:`NONDIFF` or :data:`MISSING`; ``None`` if all have rules."""
 
@@ -141,8 +144,8 @@ class Operation:
         return f"<{type(self).__name__.lower()} operation {self.name}>"
 
     def __reduce__(self) -> Any:
-        # An operation is its row: pickles carry the name.
-        return operation_named, (self.name,)
+        # An operation is its row: pickles carry the name, and where it is not a NumPy operation, the module that has it.
+        return operation_named, (self.name, self.home)
 
     def cost(
         self, shapes: Sequence[tuple[int, ...]], out_shape: tuple[int, ...], itemsize: int, **params: Any
@@ -342,8 +345,10 @@ DISPATCH: dict[Any, Entry] = {}
 """From the callable a user writes to the function that applies it to traced values."""
 
 
-def operation_named(name: str) -> Operation:
-    """Return the operation registered under ``name``."""
+def operation_named(name: str, home: str = "") -> Operation:
+    """Return the operation registered under ``name``, or kept as ``<name>_op`` by a module."""
+    if home:
+        return getattr(importlib.import_module(home), f"{name}_op")
     if name not in OPERATIONS:
         what = f"there is no operation named {name!r}"
         raise OptionError(message("rules", what, fix="Load pickles with the version of hessian that wrote them"))

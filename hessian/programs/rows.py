@@ -1,0 +1,451 @@
+"""Long batches: the part of a section that treats rows independently, run block by block and on several threads.
+
+A value is *by rows* along an axis of length N if row i of it depends on row i of others alone; sums over rows end such a part.
+Blocks small enough for the cache pass through the whole part before the next one starts, so that intermediate values never
+reach main memory; blocks are dealt to threads in a fixed order, and partial sums are added in a fixed order, so results do
+not depend on timing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from hessian.programs.graph import Node
+from hessian.programs.layout import VIEWS, Section
+from hessian.rules import elementwise as ew
+from hessian.rules.indexing import Positions, gather_op, slice_op
+from hessian.rules.products import matmul_op, matvec_op, outer_op, vecdot_op, vecmat_op
+from hessian.rules.reductions import max_op, min_op, sum_op
+from hessian.rules.shaping import broadcast_op, cast_op, permute_op, reshape_op
+from hessian.rules.spec import Elementwise, Operation
+
+#: Fewer rows are not split, nor are rows of which a block does not fit the cache.
+MIN_ROWS = 4096
+#: Elements computed in a section below which handing blocks out costs more than it saves.
+MIN_WORK = 2**17
+BLOCK_BYTES = 2**18
+"""Of the widest value of a block. 1024 rows of 32 columns and 512 of 64 did best; half and twice as many lost 5 %."""
+
+_NONE, _SUM, _POST = "none", "sum", "post"
+Kind = Any
+"""``("row", axis)``, or one of the three words: without rows, a sum over rows, computed from such sums."""
+
+_LABELS: dict[Operation, tuple[str, str, str]] = {
+    matmul_op: ("ij", "jk", "ik"),
+    matvec_op: ("ij", "j", "i"),
+    vecmat_op: ("j", "jk", "k"),
+    vecdot_op: ("j", "j", ""),
+    outer_op: ("i", "k", "ik"),
+}
+
+
+class _Mixed(Exception):
+    """A value mixes rows in a way that blocks cannot follow."""
+
+
+def kind_of(node: Node, kinds: dict[int, Kind], length: int) -> Kind:
+    """Classify a node from its arguments."""
+    found = kinds.get(node.serial)
+    if found is not None:
+        return found
+    if node.operation is None:
+        axes = [i for i, n in enumerate(node.shape) if n == length]
+        return ("row", axes[0]) if len(axes) == 1 else _NONE
+    args = [kind_of(arg, kinds, length) for arg in node.args]
+    if any(kind in (_SUM, _POST) for kind in args):
+        if any(isinstance(kind, tuple) for kind in args):
+            raise _Mixed
+        linear = node.operation in (ew.add, ew.subtract) and all(kind == _SUM for kind in args)
+        return _SUM if linear else _POST
+    if not any(isinstance(kind, tuple) for kind in args):
+        return _NONE
+    return _row_kind(node, args, length)
+
+
+def _row_kind(node: Node, args: list[Kind], length: int) -> Kind:
+    operation, params = node.operation, node.params
+    if isinstance(operation, Elementwise) or operation is cast_op or _is_comparison(operation):
+        ends = {kind[1] - len(arg.shape) for kind, arg in zip(args, node.args, strict=True) if isinstance(kind, tuple)}
+        if len(ends) != 1:
+            raise _Mixed
+        return "row", ends.pop() + len(node.shape)
+    if operation in _LABELS:
+        return _product_kind(_LABELS[operation], node, args)
+    (x,), (kind,) = node.args[:1], args[:1]
+    if not isinstance(kind, tuple):
+        raise _Mixed
+    axis = kind[1]
+    if operation is sum_op or operation in (max_op, min_op):
+        gone = {i % len(x.shape) for i in params["axes"]}
+        if axis in gone:
+            if operation is not sum_op:
+                raise _Mixed
+            return _SUM
+        kept = operation is not sum_op or params["keepdims"]
+        return "row", axis if kept else axis - sum(1 for i in gone if i < axis)
+    if operation is permute_op:
+        return "row", params["axes"].index(axis)
+    if operation is broadcast_op:
+        return "row", axis - len(x.shape) + len(node.shape)
+    if operation is reshape_op:
+        before = math.prod(x.shape[:axis])
+        for i, n in enumerate(node.shape):
+            if n == length and math.prod(node.shape[:i]) == before:
+                return "row", i
+        raise _Mixed
+    if operation is slice_op and axis == 0 and params["index"][0] == slice(None):
+        return "row", 0
+    if operation is gather_op and axis == 0 and _picks_within_rows(params["positions"], length):
+        return "row", 0
+    raise _Mixed
+
+
+def _is_comparison(operation: Operation | None) -> bool:
+    return operation is not None and not operation.differentiable and isinstance(operation.function, np.ufunc)
+
+
+def _product_kind(labels: tuple[str, str, str], node: Node, args: list[Kind]) -> Kind:
+    if any(len(arg.shape) != len(own) for arg, own in zip(node.args, labels, strict=False)):
+        raise _Mixed
+    letters = {own[kind[1]] for own, kind in zip(labels, args, strict=False) if isinstance(kind, tuple)}
+    (letter,) = letters if len(letters) == 1 else (None,)
+    if letter is None:
+        raise _Mixed
+    holders = sum(letter in own for own in labels[:2])
+    if holders != sum(isinstance(kind, tuple) for kind in args):
+        raise _Mixed  # the other factor has the same length by chance
+    return ("row", labels[2].index(letter)) if letter in labels[2] else _SUM
+
+
+def _picks_within_rows(positions: Positions, length: int) -> bool:
+    if (
+        not positions.flat.ndim
+        or len(positions.flat) != length
+        or positions.shape[0] != length
+        or positions.holes is not None
+    ):
+        return False
+    width = positions.size // length
+    own = np.arange(length).reshape((-1,) + (1,) * (positions.flat.ndim - 1))
+    return bool(np.array_equal(positions.flat // width, np.broadcast_to(own, positions.flat.shape)))
+
+
+# Splitting a section.
+
+
+@dataclass
+class _Split:
+    """A section taken apart: what comes before the blocks, what is done in them, what comes after."""
+
+    before: list[Node]
+    inside: list[Node]
+    after: list[Node]
+
+
+def _take_apart(section: Section, kinds: dict[int, Kind], length: int) -> _Split | None:
+    """Classify the nodes of a section; ``None`` if it cannot be run by rows."""
+    split = _Split([], [], [])
+    try:
+        for node in section.nodes:
+            kind = kinds[node.serial] = kind_of(node, kinds, length)
+            place = split.before if kind == _NONE else split.after if kind == _POST else split.inside
+            place.append(node)
+    except _Mixed:
+        return None
+    ends = [*section.outputs, *(node for node in split.inside if node.operation is None)]
+    if any(isinstance(kinds.get(node.serial), tuple) for node in ends) or section.guards:
+        return None
+    return split if sum(node.size for node in split.inside) >= MIN_WORK else None
+
+
+def rows_of(nodes: Sequence[Node]) -> int | None:
+    """Return the number of rows that most of the work of a program has in common, if they are many."""
+    work: dict[int, int] = {}
+    for node in nodes:
+        if node.operation is not None and node.shape:
+            longest = max(node.shape)
+            work[longest] = work.get(longest, 0) + node.size
+    best = max(work, key=lambda n: work[n], default=0)
+    return best if best >= MIN_ROWS else None
+
+
+class RowSplitter:
+    """Rewrites the sections of a program so that rows run in blocks.
+
+    What is by rows and read by a later section becomes memory that the blocks fill.
+    """
+
+    def __init__(self, length: int, compile_block: Callable[[Section], Any]) -> None:
+        self._length = length
+        self._compile = compile_block
+        self._kinds: dict[int, Kind] = {}
+        self._new: dict[int, Node] = {}
+
+    @property
+    def renewed(self) -> dict[int, Node]:
+        """What stands for a node, by the serial of the node as it was."""
+        return self._new
+
+    def split(self, section: Section, later: set[int]) -> Section:
+        """Return a section whose rows run in blocks; ``later`` names the nodes that other sections read."""
+        nodes = [self._renewed(node) for node in section.nodes]
+        outputs = [self._new.get(node.serial, node) for node in section.outputs]
+        guards = {self._new.get(key, key).serial: found for key, found in section.guards.items()}
+        plain = Section(section.name, section.inputs, nodes, outputs, guards)
+        kinds = dict(self._kinds)
+        parts = _take_apart(plain, kinds, self._length)
+        self._kinds = kinds if parts is not None else self._kinds
+        if parts is None:
+            for node in nodes:  # rows that are stored keep their meaning for later sections
+                try:
+                    self._kinds[node.serial] = kind_of(node, self._kinds, self._length)
+                except _Mixed:
+                    self._kinds[node.serial] = _NONE
+            return plain
+        new_later = {self._new[key].serial for key in later if key in self._new}
+        return self._rebuilt(plain, parts, new_later)
+
+    def _renewed(self, node: Node) -> Node:
+        args = tuple(self._new.get(arg.serial, arg) for arg in node.args)
+        if any(a is not b for a, b in zip(args, node.args, strict=True)):
+            renewed = Node(node.operation, args, node.params, node.shape, node.dtype, node.level)
+        else:
+            renewed = node
+        self._new[node.serial] = renewed
+        return renewed
+
+    def _rebuilt(self, section: Section, parts: _Split, later: set[int]) -> Section:
+        inside = {node.serial for node in parts.inside}
+        read = {arg.serial for node in parts.after for arg in node.args} | {node.serial for node in section.outputs}
+        sums = [node for node in parts.inside if self._kinds[node.serial] == _SUM and node.serial in read]
+        # A view that is read later is taken again, of memory that holds what it is a view of.
+        views = {node.serial: node for node in parts.inside if node.operation in VIEWS and node.serial in later}
+        for node in reversed(parts.inside):
+            if node.serial in views:
+                later.add(node.args[0].serial)
+                if node.args[0].operation in VIEWS and node.args[0].serial in inside:
+                    views[node.args[0].serial] = node.args[0]
+        stored = [node for node in parts.inside if node.serial in later and node.serial not in views]
+        given: dict[int, Node] = {}
+        for node in parts.inside:
+            for arg in node.args:
+                if arg.serial not in inside and not (arg.is_constant and arg.size == 1):
+                    given.setdefault(arg.serial, arg)
+        back: dict[int, list[int]] = {}
+        for old, new in self._new.items():
+            back.setdefault(new.serial, []).append(old)
+        memory, replaced = [], {}
+        for node in stored:
+            empty = Node(reserve_op, (), {}, node.shape, node.dtype, node.level)
+            memory.append(empty)
+            replaced[node.serial] = empty
+        again = []
+        for node in parts.inside:
+            if node.serial in views:
+                base = replaced.get(node.args[0].serial, node.args[0])
+                view = Node(node.operation, (base,), node.params, node.shape, node.dtype, node.level)
+                again.append(view)
+                replaced[node.serial] = view
+        for key, node in replaced.items():
+            self._kinds[node.serial] = self._kinds[key]
+            for old in back[key]:
+                self._new[old] = node
+        runner = RowRunner(self._length, parts.inside, list(given.values()), stored, sums, self._kinds, self._compile)
+        operation = Operation("rows", runner)
+        level = max(node.level for node in parts.inside)
+        whole = Node(operation, (*given.values(), *memory), {}, (), None, level)
+        renamed = {node.serial: Node(item_op, (whole,), {"i": i}, node.shape, node.dtype, node.level)
+                   for i, node in enumerate(sums)}  # fmt: skip
+        after = []
+        for node in parts.after:
+            args = tuple(renamed.get(arg.serial, arg) for arg in node.args)
+            renamed[node.serial] = Node(node.operation, args, node.params, node.shape, node.dtype, node.level)
+            after.append(renamed[node.serial])
+        for old, new in list(self._new.items()):
+            self._new[old] = renamed.get(new.serial, new)
+        outputs = [renamed.get(node.serial, node) for node in section.outputs]
+        items = [renamed[node.serial] for node in sums]
+        nodes = [*parts.before, *memory, whole, *again, *items, *after]
+        return Section(section.name, section.inputs, nodes, outputs, {})
+
+
+reserve_op = Operation("reserve", lambda: None)
+"""Memory that is filled by what reads it."""
+item_op = Operation("item", lambda parts, *, i: parts[i])
+"""One of several results."""
+
+
+class RowRunner:
+    """Runs the part of a section that is by rows, block by block.
+
+    Called with the values that come from outside (those by rows are cut) and the memory to fill, it returns sums over rows.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        nodes: list[Node],
+        given: list[Node],
+        stored: list[Node],
+        sums: list[Node],
+        kinds: dict[int, Kind],
+        compile_block: Callable[[Section], Any],
+    ) -> None:
+        widest = max(
+            node.size * node.dtype.itemsize for node in nodes if node.dtype and isinstance(kinds[node.serial], tuple)
+        )
+        count = max(1, -(-widest // BLOCK_BYTES))
+        workers = worker_count()
+        count = -(-count // workers) * workers
+        edges = [length * i // count for i in range(count + 1)]
+        self._blocks = list(pairwise(edges))
+        self._axes = [_axis(node, kinds, length) for node in given]
+        self._axes += [kinds[node.serial][1] for node in stored]
+        self._sums = sums
+        self._bodies: dict[int, Any] = {}
+        for start, stop in self._blocks:
+            size = stop - start
+            if size not in self._bodies:
+                self._bodies[size] = compile_block(_Block(length, size, kinds).section(nodes, given, stored, sums))
+        self._positions = [(node, node.params["positions"]) for node in nodes if node.operation is gather_op]
+        self._idle: list[Any] = []
+
+    def __call__(self, *arrays: Any) -> list[np.ndarray]:
+        workers = worker_count()
+        if workers == 1:
+            return self._work(arrays, 0, 1)
+        with single_threaded_blas():
+            jobs = [_pool(workers).submit(self._work, arrays, i, workers) for i in range(1, workers)]
+            totals = self._work(arrays, 0, workers)
+            for job in jobs:
+                for total, part in zip(totals, job.result(), strict=True):
+                    np.add(total, part, out=total)
+        return totals
+
+    def _work(self, arrays: Sequence[Any], first: int, step: int) -> list[np.ndarray]:
+        """Run every ``step``-th block; return the sums over their rows."""
+        try:
+            bound = self._idle.pop()
+        except IndexError:
+            bound = {size: make() for size, make in self._bodies.items()}
+        totals = [np.zeros(node.shape, node.dtype) for node in self._sums]
+        with np.errstate(all="ignore"):
+            for start, stop in self._blocks[first::step]:
+                cut = [
+                    x
+                    if axis is None
+                    else x[start:stop]
+                    if axis == 0
+                    else x[(slice(None),) * axis + (slice(start, stop),)]
+                    for x, axis in zip(arrays, self._axes, strict=True)
+                ]
+                parts = bound[stop - start](*cut, *self._local(start, stop))
+                for total, part in zip(totals, parts, strict=True):
+                    np.add(total, part, out=total)
+        self._idle.append(bound)
+        return totals
+
+    def _local(self, start: int, stop: int) -> list[np.ndarray]:
+        """Return the positions that gathers of a block use, counted from its first row."""
+        return [
+            positions.flat[start:stop] - start * (positions.size // positions.shape[0])
+            for _, positions in self._positions
+        ]
+
+
+def _axis(node: Node, kinds: dict[int, Kind], length: int) -> int | None:
+    kind = kind_of(node, kinds, length)
+    return kind[1] if isinstance(kind, tuple) else None
+
+
+class _Block:
+    """Rewrites nodes for a block of ``size`` rows instead of all."""
+
+    def __init__(self, length: int, size: int, kinds: dict[int, Kind]) -> None:
+        self._length = length
+        self._size = size
+        self._kinds = kinds
+        self._new: dict[int, Node] = {}
+        self._indices: list[Node] = []
+
+    def section(self, nodes: list[Node], given: list[Node], stored: list[Node], sums: list[Node]) -> Section:
+        """Return the section that takes what is given, the memory to fill and positions, and returns sums."""
+        inputs = []
+        for node in given:
+            kind = kind_of(node, self._kinds, self._length)
+            self._new[node.serial] = Node(None, (), {}, self._shape(node.shape, kind), node.dtype, 1)
+            inputs.append(self._new[node.serial])
+        cut = [self._cut(node) for node in nodes]
+        return Section("block", [*inputs, *(self._new[n.serial] for n in stored), *self._indices], cut,
+                       [self._new[node.serial] for node in sums])  # fmt: skip
+
+    def _shape(self, shape: tuple[int, ...], kind: Kind) -> tuple[int, ...]:
+        if not isinstance(kind, tuple):
+            return shape
+        return tuple(self._size if i == kind[1] else n for i, n in enumerate(shape))
+
+    def _cut(self, node: Node) -> Node:
+        args = [self._new.get(arg.serial, arg) for arg in node.args]
+        shape, params = self._shape(node.shape, self._kinds[node.serial]), node.params
+        operation = node.operation
+        if operation is gather_op:
+            index = Node(None, (), {}, (self._size, *params["positions"].flat.shape[1:]), np.dtype(np.intp), 1)
+            self._indices.append(index)
+            args.append(index)
+            operation, params = take_op, {}
+        elif operation in (reshape_op, broadcast_op):
+            params = {**params, "shape": shape}
+        new = self._new[node.serial] = Node(operation, tuple(args), params, shape, node.dtype, node.level)
+        return new
+
+
+take_op = Operation("take", lambda x, index: x.reshape(-1).take(index, mode="clip"))
+"""Elements at flat positions."""
+
+
+# Threads.
+
+_POOLS: dict[int, ThreadPoolExecutor] = {}
+
+
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Return the threads that blocks run on; they wait without using the processor."""
+    pool = _POOLS.get(workers)
+    if pool is None:
+        pool = _POOLS.setdefault(workers, ThreadPoolExecutor(workers - 1, "hessian-rows"))
+    return pool
+
+
+def worker_count() -> int:
+    """Return on how many threads to run blocks: one, unless BLAS can be kept from starting its own."""
+    return 1 if _controller() is None else max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
+                                                   os.cpu_count() or 1))  # fmt: skip
+
+
+_CONTROLLER: list[Any] = []
+
+
+def _controller() -> Any:
+    """Return threadpoolctl's controller, ``None`` where it is not installed or finds no BLAS."""
+    if not _CONTROLLER:
+        try:
+            from threadpoolctl import ThreadpoolController
+
+            found = ThreadpoolController().select(user_api="blas")
+            _CONTROLLER.append(found if len(found) else None)
+        except ImportError:
+            _CONTROLLER.append(None)
+    return _CONTROLLER[0]
+
+
+def single_threaded_blas() -> Any:
+    """Keep BLAS from starting threads of its own inside ours."""
+    return _controller().limit(limits=1)

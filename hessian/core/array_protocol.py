@@ -355,6 +355,11 @@ class ArrayProtocol(Traced):
         return np.round(self, ndigits)
 
     def __getitem__(self, index: Any) -> Any:
+        if indexing.has_computed(index):
+            parts = index if isinstance(index, tuple) else (index,)
+            return indexing.getitem_computed(
+                self, tuple([part if indexing.has_computed(part) else concrete_index(part) for part in parts])
+            )
         return indexing.getitem(self, concrete_index(index))
 
     # Methods of ndarray.

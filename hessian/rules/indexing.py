@@ -16,7 +16,19 @@ import numpy as np
 
 from hessian.errors import OptionError, message
 from hessian.rules.broadcast import normalize_axis, sum_to
-from hessian.rules.spec import A, Linear, Traced, case, composite, expose, refuse, register
+from hessian.rules.spec import (
+    NONDIFF,
+    A,
+    General,
+    Linear,
+    Nondifferentiable,
+    Traced,
+    case,
+    composite,
+    expose,
+    refuse,
+    register,
+)
 
 _HOLE = -1
 _BASIC = (slice, int, np.integer)
@@ -138,6 +150,81 @@ def moves_elements(function: Callable[..., Any], x: Any, *args: Any, **kwargs: A
     moved = function(numbered, *args, **kwargs)
     gather = gather_view_op if np.may_share_memory(moved, numbered) else gather_op
     return gather(x, positions=Positions(moved - 1, x.shape))
+
+
+# Positions that are computed: an index that is an argument of a recorded function changes from call to call.
+
+
+def _positions(*indices: Any, pattern: tuple[Any, ...], shape: tuple[int, ...]) -> np.ndarray:
+    """Return the flat positions that an index picks; ``pattern`` has a mark where an array goes."""
+    supply = iter(indices)
+    index = tuple([next(supply) if part is _ARRAY else part for part in pattern])
+    return np.arange(math.prod(shape)).reshape(shape)[index]
+
+
+class _Array:
+    """Where an index array goes."""
+
+    def __reduce__(self) -> str:
+        return "_ARRAY"
+
+
+_ARRAY = _Array()
+positions_op: Nondifferentiable = register(Nondifferentiable("positions", _positions))
+
+
+def _gather_at(x: Any, positions: Any, *, shape: tuple[int, ...]) -> np.ndarray:
+    return np.take(x.reshape((*_lead(x, len(shape)), math.prod(shape))), positions, axis=-1)
+
+
+def _scatter_at(g: Any, positions: Any, *, shape: tuple[int, ...]) -> np.ndarray:
+    batch, size = _lead(g, positions.ndim), math.prod(shape)
+    if not batch:
+        total = np.bincount(positions.ravel(), g.ravel(), size)
+        return total.astype(g.dtype, copy=False).reshape(shape)
+    out = np.zeros((*batch, size), g.dtype)
+    index: Any = (Ellipsis, positions)
+    np.add.at(out, index, g)
+    return out.reshape(batch + shape)
+
+
+gather_at_op: General = register(
+    General(
+        "gather_at",
+        _gather_at,
+        pushforward=lambda y, xs, dots, *, shape: gather_at_op(dots[0], xs[1], shape=shape),
+        pullback=lambda y, xs, g, wanted, *, shape: [scatter_at_op(g, xs[1], shape=shape), None],
+        curved=False,
+    )
+)
+scatter_at_op: General = register(
+    General(
+        "scatter_at",
+        _scatter_at,
+        pushforward=lambda y, xs, dots, *, shape: scatter_at_op(dots[0], xs[1], shape=shape),
+        pullback=lambda y, xs, g, wanted, *, shape: [gather_at_op(g, xs[1], shape=shape), None],
+        curved=False,
+    )
+)
+gather_at_op.states = scatter_at_op.states = (None, NONDIFF)
+
+
+def _is_computed(part: Any) -> bool:
+    """Tell whether an index is an integer array that a replay may find changed."""
+    return isinstance(part, Traced) and part.dtype.kind in "iu" and part.ndim > 0 and part.will_change
+
+
+def has_computed(index: Any) -> bool:
+    """Tell whether a part of an index is computed."""
+    return any(_is_computed(part) for part in (index if isinstance(index, tuple) else (index,)))
+
+
+def getitem_computed(x: Any, index: Any) -> Any:
+    """Index ``x`` with arrays that are recorded themselves."""
+    parts = index if isinstance(index, tuple) else (index,)
+    pattern = tuple(_ARRAY if _is_computed(part) else part for part in parts)
+    positions = positions_op(*(part for part in parts if _is_computed(part)), pattern=pattern, shape=x.shape)
+    return gather_at_op(x, positions, shape=x.shape)
 
 
 def _is_basic(part: Any) -> bool:
@@ -266,6 +353,8 @@ _moving(np.rollaxis, case(A(2, 3, 4), 2))
 @composite(np.take, cases=[case(A(5), [0, 3, 3]), case(A(3, 4), [[1, 0]], axis=1), case(A(4), -1, mode="wrap")])
 def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
     refuse("take", out=out)
+    if _is_computed(indices) and mode == "raise":
+        return np.ravel(a)[indices] if axis is None else a[(slice(None),) * (axis % a.ndim) + (indices,)]
     return moves_elements(np.take, a, np.asarray(indices), axis=axis, mode=mode)
 
 
@@ -273,6 +362,9 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
     np.take_along_axis, cases=[case(A(2, 3), np.array([[2], [0]]), axis=1), case(A(3), np.array([0, 0]), axis=0)]
 )
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
+    if axis is not None and _is_computed(indices):
+        own = [np.arange(n).reshape((-1,) + (1,) * (arr.ndim - 1 - i)) for i, n in enumerate(arr.shape)]
+        return arr[tuple(indices if i == axis % arr.ndim else own[i] for i in range(arr.ndim))]
     return moves_elements(np.take_along_axis, arr, np.asarray(indices), axis)
 
 

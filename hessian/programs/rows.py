@@ -57,8 +57,7 @@ def kind_of(node: Node, kinds: dict[int, Kind], length: int) -> Kind:
     if found is not None:
         return found
     if node.operation is None:
-        axes = [i for i, n in enumerate(node.shape) if n == length]
-        return ("row", axes[0]) if len(axes) == 1 else _NONE
+        return _cut_along(node, length)
     args = [kind_of(arg, kinds, length) for arg in node.args]
     if any(kind in (_SUM, _POST) for kind in args):
         if any(isinstance(kind, tuple) for kind in args):
@@ -66,8 +65,14 @@ def kind_of(node: Node, kinds: dict[int, Kind], length: int) -> Kind:
         linear = node.operation in (ew.add, ew.subtract) and all(kind == _SUM for kind in args)
         return _SUM if linear else _POST
     if not any(isinstance(kind, tuple) for kind in args):
-        return _NONE
+        return _cut_along(node, length)
     return _row_kind(node, args, length)
+
+
+def _cut_along(node: Node, length: int) -> Kind:
+    """Return how a value that is computed whole can be cut into rows."""
+    axes = [i for i, n in enumerate(node.shape) if n == length]
+    return ("row", axes[0]) if len(axes) == 1 else _NONE
 
 
 def _row_kind(node: Node, args: list[Kind], length: int) -> Kind:
@@ -156,14 +161,20 @@ def _take_apart(section: Section, kinds: dict[int, Kind], length: int) -> _Split
     try:
         for node in section.nodes:
             kind = kinds[node.serial] = kind_of(node, kinds, length)
-            place = split.before if kind == _NONE else split.after if kind == _POST else split.inside
-            place.append(node)
+            by_rows = any(isinstance(kind_of(arg, kinds, length), tuple) for arg in node.args)
+            if kind == _POST:
+                split.after.append(node)
+            elif kind == _SUM or by_rows:
+                split.inside.append(node)
+            else:
+                split.before.append(node)
     except _Mixed:
         return None
     ends = [*section.outputs, *(node for node in split.inside if node.operation is None)]
     if any(isinstance(kinds.get(node.serial), tuple) for node in ends) or section.guards:
         return None
-    return split if sum(node.size for node in split.inside) >= MIN_WORK else None
+    work = sum(node.size for node in split.inside if isinstance(kinds[node.serial], tuple))
+    return split if work >= max(MIN_WORK, 1) else None
 
 
 def rows_of(nodes: Sequence[Node]) -> int | None:
@@ -202,16 +213,16 @@ class RowSplitter:
         plain = Section(section.name, section.inputs, nodes, outputs, guards)
         kinds = dict(self._kinds)
         parts = _take_apart(plain, kinds, self._length)
-        self._kinds = kinds if parts is not None else self._kinds
-        if parts is None:
-            for node in nodes:  # rows that are stored keep their meaning for later sections
-                try:
-                    self._kinds[node.serial] = kind_of(node, self._kinds, self._length)
-                except _Mixed:
-                    self._kinds[node.serial] = _NONE
-            return plain
-        new_later = {self._new[key].serial for key in later if key in self._new}
-        return self._rebuilt(plain, parts, new_later)
+        if parts is not None:
+            self._kinds = kinds
+            new_later = {self._new[key].serial for key in later if key in self._new}
+            plain = self._rebuilt(plain, parts, new_later)
+        # For later sections everything is there in full; it can be cut wherever it is as long as the rows are many.
+        by_rows = {node.serial for node in parts.inside if isinstance(kinds[node.serial], tuple)} if parts else set()
+        for node in (*nodes, *plain.nodes):
+            if node.serial not in by_rows and not isinstance(self._kinds.get(node.serial), tuple):
+                self._kinds[node.serial] = _cut_along(node, self._length)
+        return plain
 
     def _renewed(self, node: Node) -> Node:
         args = tuple(self._new.get(arg.serial, arg) for arg in node.args)
@@ -225,7 +236,7 @@ class RowSplitter:
     def _rebuilt(self, section: Section, parts: _Split, later: set[int]) -> Section:
         inside = {node.serial for node in parts.inside}
         read = {arg.serial for node in parts.after for arg in node.args} | {node.serial for node in section.outputs}
-        sums = [node for node in parts.inside if self._kinds[node.serial] == _SUM and node.serial in read]
+        sums = [node for node in parts.inside if self._kinds[node.serial] == _SUM and node.serial in read | later]
         # A view that is read later is taken again, of memory that holds what it is a view of.
         views = {node.serial: node for node in parts.inside if node.operation in VIEWS and node.serial in later}
         for node in reversed(parts.inside):
@@ -233,7 +244,11 @@ class RowSplitter:
                 later.add(node.args[0].serial)
                 if node.args[0].operation in VIEWS and node.args[0].serial in inside:
                     views[node.args[0].serial] = node.args[0]
-        stored = [node for node in parts.inside if node.serial in later and node.serial not in views]
+        stored = [
+            node
+            for node in parts.inside
+            if node.serial in later and node.serial not in views and isinstance(self._kinds[node.serial], tuple)
+        ]
         given: dict[int, Node] = {}
         for node in parts.inside:
             for arg in node.args:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -339,7 +339,10 @@ class RowRunner:
             return self._work(arrays, 0, 1)
         with single_threaded_blas():
             jobs = [_pool(workers).submit(self._work, arrays, i, workers) for i in range(1, workers)]
-            totals = self._work(arrays, 0, workers)
+            try:
+                totals = self._work(arrays, 0, workers)
+            finally:
+                wait(jobs)  # nobody may still write to memory that the next call uses
             for job in jobs:
                 for total, part in zip(totals, job.result(), strict=True):
                     np.add(total, part, out=total)

@@ -44,7 +44,7 @@ class Task:
     Attributes
     ----------
     kind : str
-        ``value``, ``gradient``, ``product`` (gradient and product at once), ``curvature`` (value, gradient, products, each
+        ``value``, ``gradient``, ``hvp`` (a product), ``product`` (gradient and product), ``curvature`` (value, gradient, products, each
         when asked for), ``gauss_newton`` (the same for a :class:`Composition`) or ``map`` (value, pushforward, pullback).
     argnums : int or tuple of int
     """
@@ -156,7 +156,7 @@ def _directions(
     f: Callable[..., Any], task: Task, arguments: Arguments, directions: Sequence[Any], where: str
 ) -> list[Argument]:
     """Return examples of the directions that the program of a task takes besides the point."""
-    if task.kind == "product":
+    if task.kind in ("hvp", "product"):
         return [Argument(_example(v), POINT) for v in directions]
     if task.kind not in ("curvature", "gauss_newton", "map"):
         return []
@@ -184,6 +184,10 @@ def _gradient(recording: Recording, dots: list[Any], f: Any) -> Outputs:
 def _product(recording: Recording, dots: list[Any], f: Any) -> Outputs:
     linearized = LinearizedGradient(recording)
     return recording.values, [*linearized.gradient, *linearized.products(dots)]
+
+
+def _hvp(recording: Recording, dots: list[Any], f: Any) -> Outputs:
+    return recording.values, LinearizedGradient(recording).products(dots)
 
 
 def _curvature(recording: Recording, dots: list[Any], f: Any) -> Outputs:
@@ -227,6 +231,7 @@ def _leaves(vector: Any, primal: Primal) -> list[Any]:
 _BODIES: dict[str, Callable[[Recording, list[Any], Any], Outputs]] = {
     "value": _value,
     "gradient": _gradient,
+    "hvp": _hvp,
     "product": _product,
     "curvature": _curvature,
     "map": _map,
@@ -251,6 +256,9 @@ def _sections(task: Task, points: int, extra: int, values: int, leaves: int) -> 
             ("push", [points], [values]),
             ("pull", [points + 1], [values + 1]),
         ]
+    if task.kind == "hvp":
+        # The value is wanted for verification only.
+        return [("run", list(range(points + extra)), list(range(values, values + leaves))), ("check", [], results)]
     more = {"value": 0, "gradient": leaves, "product": 2 * leaves}[task.kind]
     return [("run", list(range(points + extra)), list(range(values + more)))]
 

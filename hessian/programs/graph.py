@@ -84,9 +84,14 @@ class Node:
             return value
         if value.size == 1:
             return value.reshape(())[()]
-        if value.size and not any(stride for stride, n in zip(value.strides, value.shape, strict=True) if n > 1):
-            return value[(0,) * value.ndim]
-        return None
+        if not value.size:
+            return None
+        first = value[(0,) * value.ndim]
+        if not any(stride for stride, n in zip(value.strides, value.shape, strict=True) if n > 1):
+            return first
+        # Weights 1/n of a mean, written out; a look at the last element spares most arrays the comparison.
+        same = first == value[(-1,) * value.ndim] and value.size <= 2**16 and bool((value == first).all())
+        return first if same else None
 
     def __repr__(self) -> str:
         what = self.operation.name if self.operation else "constant" if self.is_constant else "input"
@@ -134,13 +139,22 @@ class Builder:
         if level == CONSTANT:
             return self.constant(evaluate(operation, [arg.value for arg in args], params))
         better = rewrite(self, operation, args, params, shape, dtype)
-        if better is not None:
-            return better
+        return self.make(operation, args, params, shape, dtype) if better is None else better
+
+    def make(
+        self, operation: Operation, args: tuple[Node, ...], params: dict[str, Any], shape: tuple[int, ...], dtype: Any
+    ) -> Node:
+        """Return the node of an operation as it stands."""
+        level = max(arg.level for arg in args)
         key = (operation, *[arg.serial for arg in args], self._parameter_key(params))
         node = self._known.get(key)
         if node is None:
             node = self._known[key] = Node(operation, args, params, shape, dtype, level)
         return node
+
+    def known(self, operation: Operation, args: tuple[Node, ...]) -> Node | None:
+        """Return the node of an operation without parameters, if it has been made."""
+        return self._known.get((operation, *[arg.serial for arg in args], ()))
 
     def _parameter_key(self, params: dict[str, Any]) -> Any:
         return tuple((name, self._hashable(value)) for name, value in params.items())

@@ -46,7 +46,7 @@ class Program:
     def _compile(self) -> None:
         sections, renewed = _by_rows(self.sections)
         layout = Layout(sections)
-        emitted = Source(layout)
+        emitted = Source(layout, exact=self.sections[0].name != "run" or len(self.sections) == 1)
         self.source = emitted.text
         self.places = {key: place for key, place in layout.places.items() if place.kind in ("R", "constant", "view")}
         # Batched programs are made from the sections as they were before they were split by rows.
@@ -76,13 +76,16 @@ class Program:
         if len(self._spare) < _SPARE_FRAMES:
             self._spare.append(frame)
 
-    def run(self, *inputs: Any) -> tuple[Any, ...]:
-        """Run a program of one section."""
+    def run(self, inputs: Sequence[Any], check: bool = False) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
+        """Run the first section; with ``check`` return the function's own results as well, if they are a section."""
         frame = self.frame()
+        checked = None
         with np.errstate(all="ignore"):
             results = frame.sections[0](*inputs)
-        self._spare.append(frame)
-        return results
+            if check and len(frame.sections) > 1:
+                checked = frame.sections[1]()
+        self.release(frame)
+        return results, checked
 
     def __getstate__(self) -> dict[str, Any]:
         return pack(self.sections)
@@ -182,7 +185,8 @@ def _cut(graph: Graph, sections: Sequence[SectionSpec]) -> list[Section]:
             done.update(n.serial for n in ahead)
             continue
         returned = [outputs[i] for i in given]
-        due = [g for g in graph.guards if g.early or number > 0 or len(sections) == 1]
+        # What a value depends on is checked with it; derivatives may have guards of their own.
+        due = [g for g in graph.guards if g.early or number > 0 or name != "value"]
         due = [g for g in due if id(g) not in done]
         nodes = [n for n in reachable([*returned, *(g.node for g in due)]) if n.serial not in done]
         guards: dict[int, list[Any]] = {}

@@ -154,13 +154,13 @@ class RecordedFunction:
         inputs = (*arguments.inputs, *directions)
         for variant in variants.items:
             try:
-                results = variant.recorded.program.run(*inputs)
+                results, value = variant.recorded.program.run(inputs, self._is_due(variant))
             except GuardMiss:
                 self.stats.guard_misses += 1
                 continue
-            return self._replayed(task, variants, variant, arguments, results)
+            return self._replayed(variants, variant, arguments, results, value)
         recorded = self._record(task, variants, arguments, directions, where)
-        return self._checked(recorded, recorded.program.run(*inputs))
+        return self._checked(recorded, recorded.program.run(inputs)[0])
 
     def linearize(
         self, task: Task, args: Sequence[Any], kwargs: dict[str, Any], where: str
@@ -176,7 +176,7 @@ class RecordedFunction:
             except GuardMiss:
                 self.stats.guard_misses += 1
                 continue
-            if self._replayed(task, variants, variant, arguments, linearized.values) is None:
+            if self._replayed(variants, variant, arguments, linearized.values, None) is None:
                 return None
             recorded = variant.recorded
             break
@@ -214,18 +214,28 @@ class RecordedFunction:
             self.stats.recordings += 1
         return recorded
 
+    def _is_due(self, variant: Variant) -> bool:
+        """Tell whether the next replay of a program is to be compared with the plain function."""
+        count = variant.replays + 1
+        return self.verify == "always" or (self.verify == "doubling" and count & (count - 1) == 0)
+
     def _replayed(
-        self, task: Task, variants: Variants, variant: Variant, arguments: Arguments, results: tuple[Any, ...]
+        self,
+        variants: Variants,
+        variant: Variant,
+        arguments: Arguments,
+        results: tuple[Any, ...],
+        value: tuple[Any, ...] | None,
     ) -> tuple[Recorded, tuple[Any, ...]] | None:
         """Count a replay, verify it if it is its turn, and refuse results that are not finite."""
         if variants.items[0] is not variant:
             variants.promote(variant)
+        due = self._is_due(variant)
         variant.replays += 1
         variants.replays += 1
         self.stats.replays += 1
-        count = variant.replays
-        if self.verify == "always" or (self.verify == "doubling" and count & (count - 1) == 0):
-            self._verify(variant, arguments, results[: variant.recorded.count])
+        if due:
+            self._verify(variant, arguments, results[: variant.recorded.count] if value is None else value)
         return self._checked(variant.recorded, results)
 
     def _checked(self, recorded: Recorded, results: tuple[Any, ...]) -> tuple[Recorded, tuple[Any, ...]] | None:
@@ -248,7 +258,7 @@ class RecordedFunction:
             return
         # A fresh recording runs the same operations in the same order as the replay: what differs now is the data.
         again = derive(self.function, Task("value"), arguments, (), "record")
-        fresh = again.program.run(*arguments.inputs)
+        fresh, _ = again.program.run(arguments.inputs)
         if structure == again.output and self._difference(variant, results, list(fresh), again.output) == 0.0:
             return
         name = getattr(self.function, "__qualname__", "the function")

@@ -91,6 +91,9 @@ def _negated_factor(
 
 def _multiply(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any, dtype: Any) -> Node | None:
     for x, factor in (args, args[::-1]):
+        found = _known_product(builder, x, factor, shape, dtype) or _over(builder, x, factor, shape, dtype)
+        if found is not None:
+            return found
         number = factor.scalar()
         if number is not None and _same(x, shape, dtype):
             if number == 1:
@@ -106,6 +109,28 @@ def _multiply(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any,
                         pq = builder.apply(ew.multiply, (p, factor), {}, joint, _product_dtype(p, factor))
                         return builder.apply(ew.multiply, (inner, pq), {}, shape, dtype)
     return None
+
+
+def _known_product(builder: Builder, x: Node, factor: Node, shape: Any, dtype: Any) -> Node | None:
+    """Return (a b) c as a (b c) where b c is there already and a b is not needed for anything else yet."""
+    if x.operation is not ew.multiply or x.level == CONSTANT:
+        return None
+    for a, b in (x.args, x.args[::-1]):
+        known = builder.known(ew.multiply, (b, factor)) or builder.known(ew.multiply, (factor, b))
+        if known is not None and _joint_shape((a, known)) == shape and known is not x:
+            # As it stands: applied in turn, the rule would find a b again.
+            return builder.make(ew.multiply, (a, known), {}, shape, dtype)
+    return None
+
+
+def _over(builder: Builder, x: Node, factor: Node, shape: Any, dtype: Any) -> Node | None:
+    """Return (c / a) k as (c k) / a for numbers c and k."""
+    if x.operation is not ew.divide or x.shape != shape or x.dtype != dtype:
+        return None
+    numerator, number = x.args[0].scalar(), factor.scalar()
+    if numerator is None or number is None:
+        return None
+    return builder.apply(ew.divide, (builder.constant(numerator * number), x.args[1]), {}, shape, dtype)
 
 
 def _product_dtype(a: Node, b: Node) -> Any:

@@ -67,7 +67,7 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> Any:
     >>> hs.hvp(lambda x: x[0] ** 2 * x[1], np.array([1.0, 2.0]), np.array([1.0, 0.0])).tolist()
     [4.0, 2.0]
     """
-    return _grad_and_hvp(f, x, v, args, "hvp")[1]
+    return _grad_and_hvp(f, x, v, args, "hvp", "hvp")[1]
 
 
 def grad_and_hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any, Any]:
@@ -90,9 +90,11 @@ def grad_and_hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any
     return _grad_and_hvp(f, x, v, args, "grad_and_hvp")
 
 
-def _grad_and_hvp(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], where: str) -> tuple[Any, Any]:
+def _grad_and_hvp(
+    f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], where: str, kind: str = "product"
+) -> tuple[Any, Any]:
     if isinstance(f, RecordedFunction):
-        replayed = _replayed(f, x, v, args, where)
+        replayed = _replayed(f, x, v, args, where, kind)
         if replayed is not None:
             return replayed
     recording = record(f, (x, *args), where=where)
@@ -102,8 +104,10 @@ def _grad_and_hvp(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], 
     return primal.build(linearized.gradient), primal.build(linearized.products(dots, batch))
 
 
-def _replayed(f: RecordedFunction, x: Any, v: Any, args: tuple[Any, ...], where: str) -> tuple[Any, Any] | None:
-    """Return gradient and product of a recorded function, or ``None`` where the plain sweeps have to do it."""
+def _replayed(
+    f: RecordedFunction, x: Any, v: Any, args: tuple[Any, ...], where: str, kind: str
+) -> tuple[Any, Any] | None:
+    """Return gradient (``None`` for kind ``hvp``) and product of a recorded function; ``None`` where sweeps have to do it."""
     if type(x) is np.ndarray and type(v) is np.ndarray and v.dtype == x.dtype and x.shape == v.shape:
         dots = [v]  # by far the most frequent
     else:
@@ -113,10 +117,13 @@ def _replayed(f: RecordedFunction, x: Any, v: Any, args: tuple[Any, ...], where:
         if batch:
             operator = f.linearize(Task("curvature"), (x, *args), {}, where)
             return None if operator is None else _replayed_batch(operator, dots, batch)
-    replayed = f.replay(Task("product"), (x, *args), {}, dots, where)
+    replayed = f.replay(Task(kind), (x, *args), {}, dots, where)
     if replayed is None:
         return None
-    recorded, (_, *leaves) = replayed
+    recorded, found = replayed
+    if kind == "hvp":
+        return None, recorded.primal.build(list(found))
+    leaves = list(found[1:])
     count = len(leaves) // 2
     return recorded.primal.build(leaves[:count]), recorded.primal.build(leaves[count:])
 

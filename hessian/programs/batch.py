@@ -140,10 +140,10 @@ class Batcher:
             return arg
         own = len(arg.shape)
         wanted = tuple(name if name == _K else name - (ndim - own) for name in order)
-        present = [name for name in wanted if 0 <= name < _K]
+        own_axes = tuple(name for name in wanted if 0 <= name < _K)
         x = arg
-        if present != sorted(present):
-            x = self._view(permute_op, arg, tuple(arg.shape[i] for i in present), axes=tuple(present))
+        if list(own_axes) != sorted(own_axes):
+            x = self._view(permute_op, arg, tuple(arg.shape[i] for i in own_axes), axes=own_axes)
         shape = tuple(arg.shape[name] if 0 <= name < _K else 1 for name in wanted)
         while shape and shape[0] == 1 and len(shape) > 1:
             shape = shape[1:]
@@ -265,22 +265,15 @@ spread_op: Linear = Linear(
 """A broadcast in memory, where ``broadcast_to`` is a view."""
 
 
-def _matmul(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
-    if any(len(arg.shape) != 2 for arg in node.args):
-        return None
-    return batcher.product(node, args, ("ij", "jk"))
+def _product_of(labels: tuple[str, str]) -> Callable[[Batcher, Node, list[Any]], Batched | None]:
+    """Return the rule of a product with the given axes; with more of them it is left to the operation itself."""
 
+    def rule(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
+        if any(len(arg.shape) != len(own) for arg, own in zip(node.args, labels, strict=True)):
+            return None
+        return batcher.product(node, args, labels)
 
-def _matvec(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
-    return batcher.product(node, args, ("ij", "j")) if len(node.args[0].shape) == 2 else None
-
-
-def _vecmat(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
-    return batcher.product(node, args, ("j", "jk")) if len(node.args[1].shape) == 2 else None
-
-
-def _vecdot(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
-    return batcher.product(node, args, ("j", "j")) if not node.shape else None
+    return rule
 
 
 def _outer(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
@@ -365,10 +358,10 @@ def _broadcast(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
 
 
 _RULES: dict[str, Callable[[Batcher, Node, list[Any]], Batched | None]] = {
-    "matmul": _matmul,
-    "matvec": _matvec,
-    "vecmat": _vecmat,
-    "vecdot": _vecdot,
+    "matmul": _product_of(("ij", "jk")),
+    "matvec": _product_of(("ij", "j")),
+    "vecmat": _product_of(("j", "jk")),
+    "vecdot": _product_of(("j", "j")),
     "outer": _outer,
     "permute": _permute,
     "sum": _sum,

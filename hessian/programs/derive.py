@@ -95,9 +95,9 @@ def derive(f: Callable[..., Any], task: Task, arguments: Arguments, directions: 
         dots = list(values[len(arguments.inputs) :])
         recording = _record(f, task, args, kwargs, where)
         early = len(values[0].tape.guards) if values else 0
-        values, rest = _BODIES[task.kind](recording, dots, f)
-        found.update(recording=recording, count=len(values))
-        return Results([*values, *rest], early)
+        own, rest = _BODIES[task.kind](recording, dots, f)
+        found.update(recording=recording, count=len(own))
+        return Results([*own, *rest], early)
 
     # Labels, masks and the like may steer Python; floats may not: their derivatives would be lost.
     points = [Argument(_example(x), POINT, x.dtype.kind == "f") for x in arguments.inputs]

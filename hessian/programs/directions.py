@@ -63,6 +63,8 @@ class Directions:
     def rows(self, residuals: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """Apply the section to every row of ``directions``, shape (k, n); return the results as rows."""
         count = len(directions)
+        if not (count and self._input.size and self._output.size):
+            return np.zeros((count, self._output.size), self._output.dtype)
         length = min(self.block_length(), max(count, 1))
         # Few sizes, so that few programs are compiled: powers of two, the last block padded.
         length = 1 << (length - 1).bit_length() if length < self.block_length() else length
@@ -81,6 +83,8 @@ class Directions:
         """Return the matrix of the section, by unit directions; rows are results, columns directions."""
         n, m = self._input.size, self._output.size
         out = np.empty((n, m), self._output.dtype)
+        if not (n and m):
+            return out.T
         for group in self._partition():
             for start, rows in self._unit_rows(residuals, group):
                 stop = start + len(rows)
@@ -93,7 +97,7 @@ class Directions:
     def diagonal(self, residuals: np.ndarray) -> np.ndarray:
         """Return the diagonal of a symmetric matrix without forming it."""
         out = np.empty(self._output.size, self._output.dtype)
-        for group in self._partition():
+        for group in self._partition() if out.size else ():
             for start, rows in self._unit_rows(residuals, group):
                 stop = start + len(rows)
                 out[start:stop] = rows[np.arange(stop - start), np.arange(start, stop)]

@@ -21,7 +21,7 @@ from hessian.rules.indexing import gather_op, slice_op
 from hessian.rules.products import matmul_op, matvec_op, outer_op, vecdot_op, vecmat_op
 from hessian.rules.reductions import max_op, min_op, sum_op
 from hessian.rules.shaping import astype_op, broadcast_op, cast_op, permute_op, reshape_op
-from hessian.rules.spec import OPERATIONS, Operation
+from hessian.rules.spec import OPERATIONS, Bilinear, Operation
 
 _ALIGNMENT = 64
 LARGE = 2**14
@@ -41,8 +41,13 @@ def is_ufunc(operation: Operation | None) -> bool:
 def is_dot(node: Node) -> bool:
     """Tell whether a node is a product of matrices and vectors that ``ndarray.dot`` computes into a given array."""
     return (
-        node.operation in PRODUCTS
-        and all(0 < len(arg.shape) <= 2 and arg.dtype == node.dtype for arg in node.args)
+        isinstance(node.operation, Bilinear)
+        and node.operation in PRODUCTS
+        # A sweep of many directions at once has leading axes besides.
+        and all(
+            len(arg.shape) == n and arg.dtype == node.dtype
+            for arg, n in zip(node.args, node.operation.core, strict=False)
+        )
         and node.dtype is not None
         and node.dtype.kind == "f"
     )

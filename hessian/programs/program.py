@@ -229,8 +229,8 @@ def unpack(state: dict[str, Any]) -> list[Section]:
         guards: dict[int, list[Any]] = {}
         for i, seen, early in found:
             guards.setdefault(nodes[i].serial, []).append(Guard(nodes[i], seen, early))
-        parts = [[nodes[i] for i in part] for part in (inputs, inside, outputs)]
-        sections.append(Section(name, *parts, guards))
+        given, computed, returned = ([nodes[i] for i in part] for part in (inputs, inside, outputs))
+        sections.append(Section(name, given, computed, returned, guards))
     return sections
 
 

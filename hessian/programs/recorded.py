@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import Structure, flatten
-from hessian.errors import OptionError, StaleRecordingError, message
+from hessian.errors import OptionError, ShapeMismatchError, StaleRecordingError, message
 from hessian.programs.arguments import Arguments
 from hessian.programs.derive import Recorded, Task, check_recordable, derive, plain_recording
 from hessian.programs.emit import GuardMiss
@@ -110,7 +109,8 @@ class RecordedFunction:
         self._cache: OrderedDict[Any, Variants] = OrderedDict()
         self._derived: dict[Any, RecordedFunction] = {}
         self._lock = threading.RLock()
-        functools.update_wrapper(self, self.function)
+        # Names and documentation, not the attributes: they could take the place of ours.
+        functools.update_wrapper(self, self.function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         replayed = self.replay(Task("value"), args, kwargs)
@@ -252,14 +252,14 @@ class RecordedFunction:
         self.stats.verifications += 1
         args, kwargs = arguments.rebuild(arguments.inputs)
         with np.errstate(all="ignore"):
-            leaves, structure = flatten(self.function(*args, **kwargs))
-        difference = self._difference(variant, results, leaves, structure)
+            outcome = self.function(*args, **kwargs)
+        difference = self._difference(variant, results, outcome)
         if difference == 0.0:
             return
         # A fresh recording runs the same operations in the same order as the replay: what differs now is the data.
         again = derive(self.function, Task("value"), arguments, (), "record")
         fresh, _ = again.program.run(arguments.inputs)
-        if structure == again.output and self._difference(variant, results, list(fresh), again.output) == 0.0:
+        if self._difference(variant, results, again.output.build(fresh)) == 0.0:
             return
         name = getattr(self.function, "__qualname__", "the function")
         raise StaleRecordingError(
@@ -273,9 +273,11 @@ class RecordedFunction:
         )
 
     @staticmethod
-    def _difference(variant: Variant, results: Sequence[Any], leaves: Sequence[Any], structure: Structure) -> float:
+    def _difference(variant: Variant, results: Sequence[Any], outcome: Any) -> float:
         """Return the relative difference between a replay and what it should be; 0 if it is rounding."""
-        if structure != variant.recorded.output or len(leaves) != len(results):
+        try:
+            leaves = variant.recorded.output.leaves_of(outcome, "record", "the result")
+        except ShapeMismatchError:
             return math.inf
         worst = 0.0
         for result, leaf in zip(results, leaves, strict=True):

@@ -209,7 +209,7 @@ class RowSplitter:
         """Return a section whose rows run in blocks; ``later`` names the nodes that other sections read."""
         nodes = [self._renewed(node) for node in section.nodes]
         outputs = [self._new.get(node.serial, node) for node in section.outputs]
-        guards = {self._new.get(key, key).serial: found for key, found in section.guards.items()}
+        guards = {self._new[key].serial if key in self._new else key: found for key, found in section.guards.items()}
         plain = Section(section.name, section.inputs, nodes, outputs, guards)
         kinds = dict(self._kinds)
         parts = _take_apart(plain, kinds, self._length)

@@ -11,6 +11,9 @@ import numpy as np
 from hessian.core.tape import Tape
 from hessian.core.variable import Variable
 from hessian.programs.graph import CONSTANT, Builder, Node
+from hessian.rules.indexing import embed_op, slice_op
+from hessian.rules.shaping import broadcast_op, permute_op, reshape_op
+from hessian.rules.spec import Operation
 
 
 @dataclass
@@ -95,10 +98,38 @@ def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[A
             for source, operand in zip(instruction.sources, instruction.operands, strict=True)
         ]
         value = tape.values[slot]
-        nodes[slot] = builder.apply(instruction.operation, args, instruction.params, value.shape, value.dtype)
+        nodes[slot] = _node(builder, instruction.operation, args, instruction.params, value.shape, value.dtype)
     outputs = [nodes[r.slot] if isinstance(r, Variable) else builder.constant(np.asarray(r)) for r in results.outputs]
     guards: dict[int, Guard] = {}
     for i, (slot, seen) in enumerate(tape.guards):
         if nodes[slot].level != CONSTANT:
             guards.setdefault(nodes[slot].serial, Guard(nodes[slot], seen, i < results.early_guards))
     return Graph(inputs, outputs, list(guards.values()))
+
+
+def _node(
+    builder: Builder, operation: Operation, args: list[Node], params: dict[str, Any], shape: tuple[int, ...], dtype: Any
+) -> Node:
+    """Return the node of an instruction, with parameters that count every axis.
+
+    On a tape they count the axes of one direction; a sweep that carries several has leading axes besides.
+    """
+    if operation in (slice_op, permute_op, embed_op, reshape_op, broadcast_op):
+        (x,), ndim = args, len(args[0].shape)
+        if operation is slice_op:
+            index = (slice(None),) * (ndim - params["ndim"]) + tuple(params["index"])
+            params = {"index": index, "ndim": ndim}
+        elif operation is embed_op:
+            lead = len(shape) - len(params["shape"])
+            params = {"index": (slice(None),) * lead + tuple(params["index"]), "shape": shape}
+        elif operation is permute_op:
+            lead = ndim - len(params["axes"])
+            params = {"axes": (*range(lead), *(lead + i for i in params["axes"]))}
+        elif operation is broadcast_op:
+            lead = ndim - params["ndim"]
+            opened = x.shape[:lead] + (1,) * (len(shape) - ndim) + x.shape[lead:]
+            x = builder.apply(reshape_op, [x], {"shape": opened, "ndim": ndim}, opened, x.dtype) if lead else x
+            args, params = [x], {"shape": shape, "ndim": len(x.shape)}
+        else:
+            params = {"shape": shape, "ndim": ndim}
+    return builder.apply(operation, args, params, shape, dtype)

@@ -279,7 +279,7 @@ def jacobian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Calla
 
     if isinstance(f, RecordedFunction):
         numbers = argnums if isinstance(argnums, int) else tuple(argnums)
-        return functools.wraps(f)(f.derived(("jacobian", numbers), lambda plain: jacobian(plain, numbers)))
+        return f.derived(("jacobian", numbers), lambda plain: jacobian(plain, numbers))
 
     @functools.wraps(f)
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:

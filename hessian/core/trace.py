@@ -256,6 +256,8 @@ def record(
     """Record ``f(*args, **kwargs)`` as a function of the arguments numbered ``argnums``."""
     if not callable(f):
         raise OptionError(message(where, f"the first argument is {type(f).__name__}, not a function"))
+    # A recorded function that is recorded once more has nothing to replay.
+    f = getattr(f, "plain_function", f)
     numbers = check_argnums(argnums, len(args), where)
     chosen = args[numbers[0]] if isinstance(argnums, int) else tuple(args[i] for i in numbers)
     name = "x" if numbers == (0,) else f"number {', '.join(map(str, numbers))}"

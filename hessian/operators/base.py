@@ -261,7 +261,8 @@ def attempt(run: Callable[[], np.ndarray]) -> np.ndarray | None:
         result = run()
     except GuardMiss:
         return None
-    return result if is_finite(result) else None
+    with np.errstate(all="ignore"):
+        return result if is_finite(result) else None
 
 
 def is_traced(x: Any, leaves: list[Any]) -> bool:

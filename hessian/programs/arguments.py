@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.array_protocol import ArrayProtocol
 from hessian.core.trees import Structure, flatten
 from hessian.rules.spec import Traced
 
+_PLAIN = frozenset(np.dtype(name) for name in ("f8", "f4", "i8", "i4", "u1", "?"))
 _STATIC = (str, int, bool, type(None), np.integer, np.bool_)
 
 
@@ -22,19 +22,18 @@ class Arguments:
     key : hashable
         Shapes, dtypes and structure of the inputs and the values of what is static.
     inputs : list of ndarray
-        Array leaves, in order; Python floats among them, in the precision of the arrays.
+        Array leaves, in order; Python floats among them, unless some array has another precision: a number takes that of
+        each array it meets, which an input cannot, so it is static then.
     traced : bool
         Whether a leaf is a traced value: somebody else is recording.
     """
 
-    __slots__ = ("_args", "_kwargs", "inputs", "key", "leaves", "owners", "structure", "traced")
+    __slots__ = ("_is_input", "inputs", "key", "leaves", "structure", "traced")
 
     def __init__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        self._args = args
-        self._kwargs = kwargs
         self.traced = False
         self.structure: Structure | None = None
-        if not kwargs and all(type(arg) is np.ndarray and not arg.dtype.hasobject for arg in args):
+        if not kwargs and all(type(arg) is np.ndarray and arg.dtype in _PLAIN for arg in args):
             # By far the most frequent, and the only case where microseconds count.
             self.inputs: list[Any] = list(args)
             self.key: Any = tuple([(arg.shape, arg.dtype) for arg in args])
@@ -44,20 +43,24 @@ class Arguments:
 
     def _take_apart(self, leaves: list[Any]) -> None:
         self.inputs = []
+        self._is_input: list[bool] = []
         keys: list[Any] = []
         floats = [leaf.dtype for leaf in leaves if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind == "f"]
-        precision = np.result_type(*floats) if floats else np.dtype(float)
         for leaf in leaves:
+            before = len(self.inputs)
             if isinstance(leaf, Traced):
                 self.traced = True
                 keys.append(None)
             elif isinstance(leaf, _STATIC):
                 keys.append((type(leaf), leaf))
+            elif type(leaf) is float and not any(dtype != np.float64 for dtype in floats):
+                self.inputs.append(np.float64(leaf))
+                keys.append(("float",))
             elif type(leaf) is float:
-                self.inputs.append(precision.type(leaf))
-                keys.append(("float", precision))
+                keys.append((float, repr(leaf)))
             else:
                 self._take_leaf(leaf, keys)
+            self._is_input.append(len(self.inputs) > before)
         self.key = (self.structure, tuple(keys))
 
     def _take_leaf(self, leaf: Any, keys: list[Any]) -> None:
@@ -77,17 +80,9 @@ class Arguments:
         supply = iter(values)
         if self.structure is None:
             return list(supply), {}
-        leaves = [leaf if self._is_static(leaf) else next(supply) for leaf in self.leaves]
+        leaves = [next(supply) if at else leaf for leaf, at in zip(self.leaves, self._is_input, strict=True)]
         args, kwargs = self.structure.build(leaves)
         return list(args), kwargs
-
-    @staticmethod
-    def _is_static(leaf: Any) -> bool:
-        if isinstance(leaf, ArrayProtocol | float):
-            return False
-        if isinstance(leaf, _STATIC) or not isinstance(leaf, np.ndarray | np.generic | list | tuple):
-            return True
-        return np.asarray(leaf).dtype.kind not in "fiub"
 
 
 class Identity:

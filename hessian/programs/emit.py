@@ -20,6 +20,7 @@ from hessian.programs.batch import arrange_op, spread_op
 from hessian.programs.graph import Node, reachable
 from hessian.programs.layout import Layout, Place, Section
 from hessian.programs.rows import reserve_op
+from hessian.rules.elementwise import negative
 from hessian.rules.indexing import gather_op, slice_op
 from hessian.rules.products import outer_op
 from hessian.rules.reductions import max_op, min_op, sum_op
@@ -136,19 +137,30 @@ class Source:
                 self._refs[node.serial] = name
             else:
                 self._body.append(f"copyto({self._ref(node)}, {name})")
+        for node in section.inputs:
+            self._guard(section, node)
         for node in section.nodes:
             if self._layout.places[node.serial].kind == "result":
                 self._allocate(node)
         for node in section.nodes:
             if node.operation is not None:
                 self._emit(node)
-            for guard in section.guards.get(node.serial, ()):
-                seen = self._constant(guard.seen)
-                self.names["differs"] = differs
-                self.names["GuardMiss"] = GuardMiss
-                self._body.append(f"if differs({self._ref(node)}, {seen}): raise GuardMiss")
-        results = ", ".join(self._handed_out(node) for node in section.outputs)
+            self._guard(section, node)
+        first: set[int] = set()
+        returned = []
+        for node in section.outputs:
+            # Equal results are one value, and still arrays of their own.
+            returned.append(f"array({self._ref(node)})[()]" if node.serial in first else self._handed_out(node))
+            first.add(node.serial)
+        results = ", ".join(returned)
         return _Function(section.name, arguments, self._body, f"({results},)" if section.outputs else "()")
+
+    def _guard(self, section: Section, node: Node) -> None:
+        """Look whether a value that steered Python is the one that was seen."""
+        for guard in section.guards.get(node.serial, ()):
+            self.names["differs"] = differs
+            self.names["GuardMiss"] = GuardMiss
+            self._body.append(f"if differs({self._ref(node)}, {self._constant(guard.seen)}): raise GuardMiss")
 
     def _allocate(self, node: Node) -> None:
         """Make new memory for a result."""
@@ -219,7 +231,8 @@ class Source:
         return self._extra[key]
 
     def _dtype(self, node: Node) -> str:
-        name = f"dtype_{node.dtype}"
+        assert node.dtype is not None
+        name = f"dtype_{node.dtype.kind}{node.dtype.itemsize}"
         self.names[name] = node.dtype
         return name
 
@@ -245,6 +258,11 @@ class Source:
         assert operation is not None
         if operation is assemble_op:
             self._assemble(node)
+        elif operation is negative and not layout.is_contiguous(node):
+            # np.negative writes wrong numbers to memory with a step of 64 bytes (NumPy 2.4.6 with AVX-512).
+            self._body.append(
+                f"{self._function('multiply', np.multiply)}({self._ref(node.args[0])}, -1, {self._ref(node)})"
+            )
         elif where_is.is_ufunc(operation):
             name = self._function(operation.function.__name__, operation.function)
             # NumPy deprecates a third positional argument of these two.

@@ -145,10 +145,12 @@ class Layout:
             return self.is_bound(place.of)
         return place.kind in ("constant", "R", "T", "P")
 
-    def owner(self, node: Node) -> Node:
-        """Return the node whose memory a node is a view or a part of."""
+    def is_contiguous(self, node: Node) -> bool:
+        """Tell whether the memory a node is computed into is known to be in one stretch."""
         place = self.places[node.serial]
-        return node if place.of is None else self.owner(place.of)
+        if place.of is not None:
+            return place.block and self.is_contiguous(place.of)
+        return place.kind != "argument"
 
     def _survey(self) -> None:
         """Count uses, and find in which sections nodes are made and read last."""

@@ -125,6 +125,11 @@ class RecordedFunction:
         return f"<RecordedFunction {name}: {count} programs, {self.stats}>"
 
     @property
+    def plain_function(self) -> Callable[..., Any]:
+        """The plain function, where it is to be recorded by somebody else."""
+        return self.function
+
+    @property
     def programs(self) -> list[Any]:
         """The compiled programs, the most recently used kind of arguments last; ``.source`` and ``print`` show them."""
         return [variant.recorded.program for variants in self._cache.values() for variant in variants.items]
@@ -240,8 +245,9 @@ class RecordedFunction:
 
     def _checked(self, recorded: Recorded, results: tuple[Any, ...]) -> tuple[Recorded, tuple[Any, ...]] | None:
         """Pass finite results. Programs know no branches not taken: infinite partials are left to the plain sweeps."""
-        if all(is_finite(result) for result in results):
-            return recorded, results
+        with np.errstate(all="ignore"):
+            if all(is_finite(result) for result in results):
+                return recorded, results
         self.stats.plain += 1
         return None
 

@@ -31,6 +31,9 @@ def rewrite(
     dtype: Any,
 ) -> Node | None:
     """Return a node equal to the operation on ``args`` and cheaper, or ``None`` if no rule applies."""
+    # Integers wrap and widen: their signs and sums stay where they are.
+    if any(x is not None and x.kind != "f" for x in (dtype, *(arg.dtype for arg in args))):
+        return None
     if isinstance(operation, Elementwise):
         bare = tuple(_unbroadcast(builder, args, i, shape) for i in range(len(args)))
         if any(a is not b for a, b in zip(args, bare, strict=True)) and _joint_shape(bare) == shape:
@@ -68,6 +71,11 @@ def _is_negated(x: Node) -> bool:
     return x.operation is ew.negative
 
 
+def _is_real(x: Node) -> bool:
+    """Tell whether arithmetic with a value is that of floating-point numbers."""
+    return x.dtype.kind == "f" if x.dtype is not None else isinstance(x.value, float)
+
+
 def _same(x: Node, shape: tuple[int, ...], dtype: Any) -> bool:
     return x.shape == shape and x.dtype == dtype
 
@@ -103,6 +111,8 @@ def _multiply(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any,
         # (x p) q with a direction x is x (p q): the product of p and q is formed once per point.
         if x.operation is ew.multiply and x.level == DIRECTION and factor.level < DIRECTION:
             for inner, p in (x.args, x.args[::-1]):
+                if not (_is_real(p) or _is_real(factor)):
+                    continue  # a product of integers may wrap
                 if inner.level == DIRECTION and p.level < DIRECTION and _joint_shape((inner, p, factor)) == shape:
                     joint = _joint_shape((p, factor))
                     if math.prod(joint) <= max(p.size, factor.size):
@@ -117,7 +127,7 @@ def _known_product(builder: Builder, x: Node, factor: Node, shape: Any, dtype: A
         return None
     for a, b in (x.args, x.args[::-1]):
         known = builder.known(ew.multiply, (b, factor)) or builder.known(ew.multiply, (factor, b))
-        if known is not None and _joint_shape((a, known)) == shape and known is not x:
+        if known is not None and _is_real(known) and _joint_shape((a, known)) == shape and known is not x:
             # As it stands: applied in turn, the rule would find a b again.
             return builder.make(ew.multiply, (a, known), {}, shape, dtype)
     return None
@@ -128,7 +138,7 @@ def _over(builder: Builder, x: Node, factor: Node, shape: Any, dtype: Any) -> No
     if x.operation is not ew.divide or x.shape != shape or x.dtype != dtype:
         return None
     numerator, number = x.args[0].scalar(), factor.scalar()
-    if numerator is None or number is None:
+    if numerator is None or number is None or not (_is_real(x.args[0]) and _is_real(factor)):
         return None
     return builder.apply(ew.divide, (builder.constant(numerator * number), x.args[1]), {}, shape, dtype)
 
@@ -145,7 +155,7 @@ def _negative(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any,
         return builder.apply(ew.subtract, x.args[::-1], {}, shape, dtype)
     if x.operation is ew.multiply:
         for i in (0, 1):
-            if x.args[i].level == CONSTANT and x.args[i].scalar() is not None:
+            if x.args[i].level == CONSTANT and x.args[i].scalar() is not None and _is_real(x.args[i]):
                 factor = _negate(builder, x.args[i])
                 return builder.apply(ew.multiply, (factor, x.args[1 - i]), {}, shape, dtype)
     if x.operation in (reshape_op, permute_op, slice_op, broadcast_op, embed_op, sum_op) and _is_negated(x.args[0]):

@@ -81,7 +81,11 @@ def _row_kind(node: Node, args: list[Kind], length: int) -> Kind:
         ends = {kind[1] - len(arg.shape) for kind, arg in zip(args, node.args, strict=True) if isinstance(kind, tuple)}
         if len(ends) != 1:
             raise _Mixed
-        return "row", ends.pop() + len(node.shape)
+        (end,) = ends
+        whole = [arg for kind, arg in zip(args, node.args, strict=True) if not isinstance(kind, tuple)]
+        if any(-end <= len(arg.shape) and arg.shape[end] != 1 for arg in whole):
+            raise _Mixed  # it would have to be cut, and could be cut along another axis as well
+        return "row", end + len(node.shape)
     if operation in _LABELS:
         return _product_kind(_LABELS[operation], node, args)
     (x,), (kind,) = node.args[:1], args[:1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -134,15 +135,16 @@ def _replayed_batch(
     """Return gradient and products for directions with leading axes."""
     recorded, linearized = operator
     vectors = join_vector(dots, len(batch)).astype(recorded.dtype, copy=False)
-    rows = linearized.rows(3, vectors.reshape(-1, vectors.shape[-1]), symmetric=True)
+    rows = linearized.rows(3, vectors.reshape(math.prod(batch), vectors.shape[-1]), symmetric=True)
     (gradient,) = linearized.result(1)
-    if not (is_finite(rows) and is_finite(gradient)):
-        return None
+    with np.errstate(all="ignore"):
+        if not (is_finite(rows) and is_finite(gradient)):
+            return None
     leaves = [
         [piece.astype(dot.dtype, copy=False) for piece, dot in zip(pieces, dots, strict=True)]
         for pieces in (
             split_vector(gradient, recorded.shapes),
-            split_vector(rows.reshape(*batch, -1), recorded.shapes, len(batch)),
+            split_vector(rows.reshape(*batch, vectors.shape[-1]), recorded.shapes, len(batch)),
         )
     ]
     return recorded.primal.build(leaves[0]), recorded.primal.build(leaves[1])
@@ -188,8 +190,11 @@ def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callab
             if found is not None:
                 recorded, linearized = found
                 matrix = linearized.matrix(3, symmetric=True)
-                if is_finite(matrix):
+                with np.errstate(all="ignore"):
+                    finite = is_finite(matrix)
+                if finite:
                     return blocks_of(matrix, recorded.shapes, recorded.shapes, recorded.primal, recorded.primal)
+                f.stats.plain += 1
         recording = record(f, args, kwargs, argnums=argnums, where="hessian")
         primal = recording.primal
         matrix = hessian_matrix(recording, LinearizedGradient(recording))

@@ -65,7 +65,8 @@ def blocks_of(
         band, left, parts = matrix[top : top + height], 0, []
         for column_shape in column_shapes:
             width = math.prod(column_shape)
-            parts.append(band[:, left : left + width].reshape(row_shape + column_shape))
+            block = band[:, left : left + width].reshape(row_shape + column_shape)
+            parts.append(block[()] if type(block) is np.ndarray else block)  # a number where NumPy has one
             left += width
         row_parts.append(columns.build(parts))
         top += height

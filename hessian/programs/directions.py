@@ -183,10 +183,12 @@ class _Restriction:
     def __init__(self, direction: Node, group: Group) -> None:
         self._direction = direction
         self._group = group
+        self._output: Node | None = None
         self._new: dict[int, Node | None] = {}
 
     def of(self, nodes: list[Node], output: Node) -> Node:
         """Return the result, zero outside what is wanted of it."""
+        self._output = output
         for node in nodes:
             if node.level == DIRECTION and node.operation is not None:
                 self._new[node.serial] = self._rebuilt(node)
@@ -227,7 +229,8 @@ class _Restriction:
         pieces, indices = [], []
         for piece, index in zip(node.args, node.params["indices"], strict=True):
             new = self._get(piece)
-            if new is not None and self._is_wanted(index, node.shape):
+            # Only the result itself has the variables' own numbering.
+            if new is not None and (node is not self._output or self._is_wanted(index, node.shape)):
                 pieces.append(new)
                 indices.append(index)
         if not pieces:

@@ -208,6 +208,13 @@ class Source:
     def _let(self, prefix: str, expression: str, bound: bool) -> str:
         """Name the value of an expression, once per frame if its memory is bound, else where it stands."""
         name = self._new(prefix)
+        if bound and ".reshape(" in expression:
+            # A view for good: if NumPy had to copy, it would never see another value.
+            base, _, rest = expression.partition(".reshape(")
+            shape, _, more = rest.partition(")" if not rest.startswith("(") else "))")
+            shape = shape if not rest.startswith("(") else shape + ")"
+            self.names["reshaped"] = reshaped
+            expression = f"reshaped({base}, {shape}){more}"
         (self._bind if bound else self._body).append(f"{name} = {expression}")
         return name
 
@@ -232,7 +239,7 @@ class Source:
 
     def _dtype(self, node: Node) -> str:
         assert node.dtype is not None
-        name = f"dtype_{node.dtype.kind}{node.dtype.itemsize}"
+        name = f"dtype_{node.dtype.name}{'' if node.dtype.isnative else '_swapped'}"
         self.names[name] = node.dtype
         return name
 
@@ -282,7 +289,9 @@ class Source:
         elif operation is gather_op:
             positions, (x,) = node.params["positions"], node.args
             lead = x.shape[: len(x.shape) - len(positions.shape)]
-            flat = self._extra_view(x, f".reshape({(*lead, positions.size)})")
+            shape = f".reshape({(*lead, positions.size)})"
+            # What is not in order is copied by reshaping: at every run, not once.
+            flat = self._extra_view(x, shape) if self._layout.is_in_order(x) else self._ref(x) + shape
             self._body.append(f"{flat}.take({self._constant(positions.flat)}, -1, {self._ref(node)}, 'clip')")
         elif operation is spread_op:
             self._body.append(f"copyto({self._ref(node)}, {self._ref(node.args[0])})")
@@ -378,6 +387,16 @@ class Source:
 def _pieces(lines: list[str]) -> list[Any]:
     """Compile lines in pieces."""
     return [compile("\n".join(lines[i : i + 1000]), "<hessian program>", "exec") for i in range(0, len(lines), 1000)]
+
+
+def reshaped(x: np.ndarray, shape: Any) -> np.ndarray:
+    """Return a view of another shape, never a copy."""
+    view = x.reshape(shape)
+    if view.base is None or (view.base is not x and view.base is not x.base):
+        raise RuntimeError(
+            f"hessian.programs: an array of shape {x.shape}, strides {x.strides} has no view of shape {shape}"
+        )
+    return view
 
 
 class GuardMiss(Exception):

@@ -145,6 +145,18 @@ class Layout:
             return self.is_bound(place.of)
         return place.kind in ("constant", "R", "T", "P")
 
+    def is_in_order(self, node: Node) -> bool:
+        """Tell whether a value is known to lie in memory in C order, so that any reshaping of it is a view."""
+        place = self.places[node.serial]
+        if place.kind == "view":
+            block = node.operation is slice_op and _is_block(node.args[0].shape, node.params["index"])
+            return (block or node.operation is reshape_op) and self.is_in_order(node.args[0])
+        if place.of is not None:
+            return place.block and self.is_in_order(place.of)
+        return place.kind in ("R", "T", "P", "result") or (
+            place.kind == "constant" and isinstance(node.value, np.ndarray) and bool(node.value.flags.c_contiguous)
+        )
+
     def is_contiguous(self, node: Node) -> bool:
         """Tell whether the memory a node is computed into is known to be in one stretch."""
         place = self.places[node.serial]

@@ -65,7 +65,7 @@ def test_every_section_of_a_network_is_split(blocks: list[bool]) -> None:
     rng = np.random.default_rng(0)
     inputs, targets = rng.standard_normal((50, 3)), rng.standard_normal(50)
     w, v = rng.standard_normal(20), rng.standard_normal(20)
-    plain = lambda w: network(w, inputs, targets)  # noqa: E731
+    plain = lambda w: network(w, inputs, targets)
     close(hs.HessianOperator(hs.record(plain), w) @ v, hs.hvp(plain, w, v))
     assert blocks == [True] * 4  # value, gradient, what products share, products
 

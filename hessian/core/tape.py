@@ -77,6 +77,21 @@ class Tape:
         count = sum(1 for instruction in self.instructions if instruction is not None)
         return f"<Tape {self.serial}: {len(self.values) - count} inputs, {count} instructions>"
 
+    def __str__(self) -> str:
+        """Return the instructions, one per line, with what they read and the shape they gave."""
+        lines = [repr(self)]
+        for slot, (instruction, value) in enumerate(zip(self.instructions, self.values, strict=True)):
+            made = "input"
+            if instruction is not None:
+                read = ", ".join(
+                    f"s{source}" if source >= 0 else _brief(operand)
+                    for source, operand in zip(instruction.sources, instruction.operands, strict=True)
+                )
+                made = f"{instruction.operation.name}({read})"
+            shape = "x".join(map(str, value.shape)) or "scalar"
+            lines.append(f"    s{slot} = {made}    # {value.dtype} {shape}")
+        return "\n".join(lines)
+
     def __len__(self) -> int:
         return len(self.values)
 
@@ -128,6 +143,12 @@ class Tape:
         # The array is kept as well, so that its address is not given to another one meanwhile.
         self._snapshots[key] = (x, copy)
         return copy
+
+
+def _brief(operand: Any) -> str:
+    """Return a constant as a reader would write it."""
+    shape = np.shape(operand)
+    return f"constant{list(shape)}" if shape else repr(operand)
 
 
 def _frozen_copy(x: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from hessian.errors import ConvergenceError, DtypeError, NonFiniteError, OptionE
 from hessian.programs.derive import compile_maps
 from hessian.programs.emit import GuardMiss
 from hessian.programs.frames import Linearized
-from hessian.programs.recorded import is_finite
+from hessian.programs.program import is_finite
 from hessian.rules.spec import Traced
 from hessian.transforms.seeds import sweep_rows, unit_blocks
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hessian.core.trace import Recording
-from hessian.programs.program import Program
+from hessian.programs.program import Program, is_finite
 
 
 class Linearized:
@@ -19,6 +19,8 @@ class Linearized:
     ----------
     values : tuple
         Results of the first section.
+    finite : bool
+        Whether they are finite.
     recover : callable or None
         Makes a plain recording from copies of the inputs.
 
@@ -37,6 +39,7 @@ class Linearized:
         self._idle = [self._frame.sections]
         with np.errstate(all="ignore"):
             self.values = self._frame.sections[0](*inputs)
+            self.finite = all(map(is_finite, self.values))
         self._results.append(self.values)
 
     def plain(self) -> Recording:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -76,16 +77,20 @@ class Program:
         if len(self._spare) < _SPARE_FRAMES:
             self._spare.append(frame)
 
-    def run(self, inputs: Sequence[Any], check: bool = False) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
-        """Run the first section; with ``check`` return the function's own results as well, if they are a section."""
+    def run(self, inputs: Sequence[Any], check: bool = False) -> tuple[tuple[Any, ...], tuple[Any, ...] | None, bool]:
+        """Run the first section; with ``check`` return the function's own results as well, if they are a section.
+
+        Third, whether all results are finite.
+        """
         frame = self.frame()
         checked = None
         with np.errstate(all="ignore"):
             results = frame.sections[0](*inputs)
             if check and len(frame.sections) > 1:
                 checked = frame.sections[1]()
+            finite = all(map(is_finite, results))
         self.release(frame)
-        return results, checked
+        return results, checked, finite
 
     def __getstate__(self) -> dict[str, Any]:
         return pack(self.sections)
@@ -115,6 +120,15 @@ def _by_rows(sections: list[Section]) -> tuple[list[Section], dict[int, Node]]:
         later = {arg.serial for other in sections[number + 1 :] for node in other.nodes for arg in node.args}
         result.append(splitter.split(section, later))
     return result, splitter.renewed
+
+
+def is_finite(x: Any) -> bool:
+    """Tell whether a number, or every element of an array, is finite. Sums decide: they are never finite when it is not."""
+    if isinstance(x, np.ndarray):
+        if x.dtype.kind != "f":
+            return True
+        return math.isfinite(x.dot(x) if x.ndim == 1 and x.size < 4096 else np.add.reduce(x, axis=None))
+    return math.isfinite(x)
 
 
 def compile_block(section: Section) -> Any:

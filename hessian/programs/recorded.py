@@ -159,13 +159,14 @@ class RecordedFunction:
         inputs = (*arguments.inputs, *directions)
         for variant in variants.items:
             try:
-                results, value = variant.recorded.program.run(inputs, self._is_due(variant))
+                results, value, finite = variant.recorded.program.run(inputs, self._is_due(variant))
             except GuardMiss:
                 self.stats.guard_misses += 1
                 continue
-            return self._replayed(variants, variant, arguments, results, value)
+            return self._replayed(variants, variant, arguments, results, value, finite)
         recorded = self._record(task, variants, arguments, directions, where)
-        return self._checked(recorded, recorded.program.run(inputs)[0])
+        results, _, finite = recorded.program.run(inputs)
+        return self._checked(recorded, results, finite)
 
     def linearize(
         self, task: Task, args: Sequence[Any], kwargs: dict[str, Any], where: str
@@ -181,14 +182,14 @@ class RecordedFunction:
             except GuardMiss:
                 self.stats.guard_misses += 1
                 continue
-            if self._replayed(variants, variant, arguments, linearized.values, None) is None:
+            if self._replayed(variants, variant, arguments, linearized.values, None, linearized.finite) is None:
                 return None
             recorded = variant.recorded
             break
         else:
             recorded = self._record(task, variants, arguments, (), where)
             linearized = Linearized(recorded.program, arguments.inputs)
-            if self._checked(recorded, linearized.values) is None:
+            if self._checked(recorded, linearized.values, linearized.finite) is None:
                 return None
         linearized.recover = functools.partial(plain_recording, self.function, task, arguments, where)
         return recorded, linearized
@@ -231,6 +232,7 @@ class RecordedFunction:
         arguments: Arguments,
         results: tuple[Any, ...],
         value: tuple[Any, ...] | None,
+        finite: bool,
     ) -> tuple[Recorded, tuple[Any, ...]] | None:
         """Count a replay, verify it if it is its turn, and refuse results that are not finite."""
         if variants.items[0] is not variant:
@@ -241,13 +243,14 @@ class RecordedFunction:
         self.stats.replays += 1
         if due:
             self._verify(variant, arguments, results[: variant.recorded.count] if value is None else value)
-        return self._checked(variant.recorded, results)
+        return self._checked(variant.recorded, results, finite)
 
-    def _checked(self, recorded: Recorded, results: tuple[Any, ...]) -> tuple[Recorded, tuple[Any, ...]] | None:
+    def _checked(
+        self, recorded: Recorded, results: tuple[Any, ...], finite: bool
+    ) -> tuple[Recorded, tuple[Any, ...]] | None:
         """Pass finite results. Programs know no branches not taken: infinite partials are left to the plain sweeps."""
-        with np.errstate(all="ignore"):
-            if all(is_finite(result) for result in results):
-                return recorded, results
+        if finite:
+            return recorded, results
         self.stats.plain += 1
         return None
 
@@ -264,7 +267,7 @@ class RecordedFunction:
             return
         # A fresh recording runs the same operations in the same order as the replay: what differs now is the data.
         again = derive(self.function, Task("value"), arguments, (), "record")
-        fresh, _ = again.program.run(arguments.inputs)
+        fresh, _, _ = again.program.run(arguments.inputs)
         if self._difference(variant, results, again.output.build(fresh)) == 0.0:
             return
         name = getattr(self.function, "__qualname__", "the function")
@@ -310,15 +313,6 @@ class RecordedFunction:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["function"], verify=state["verify"])  # type: ignore[misc]
         self.stats, self._cache = state["stats"], state["cache"]
-
-
-def is_finite(x: Any) -> bool:
-    """Tell whether a number, or every element of an array, is finite. Sums decide: they are never finite when it is not."""
-    if isinstance(x, np.ndarray):
-        if x.dtype.kind != "f":
-            return True
-        return math.isfinite(x.dot(x) if x.ndim == 1 and x.size < 4096 else np.add.reduce(x, axis=None))
-    return math.isfinite(x)
 
 
 def record(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFunction:

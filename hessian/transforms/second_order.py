@@ -15,7 +15,7 @@ from hessian.core.trees import flatten, join_vector, split_vector
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import Recorded, Task
 from hessian.programs.frames import Linearized
-from hessian.programs.recorded import is_finite
+from hessian.programs.program import is_finite
 from hessian.rules.spec import Traced
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
 

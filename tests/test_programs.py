@@ -1184,6 +1184,8 @@ STRUCTURED: dict[str, Callable[[Any], Any]] = {
         np.sum(np.pad(np.sin(x[48:].reshape(6, 8)), 1).prod()) + np.sum(np.sin(np.pad(x[:48], 1)))
     ),
     "piece_in_place": lambda x: _shifted_in_place(x[:48]) * np.sum(x[48:] ** 2),
+    "sum_assigned_to_a_piece": lambda x: _sum_assigned(x),
+    "shifted_second_piece": lambda x: np.sum(np.sin(x[:48]) * x[:48]) + np.sum(_shifted(x[48:]) ** 3),
     "overlapping": lambda x: np.sum(x[:60] ** 3) * np.sum(x[40:] ** 2),
     "gap": lambda x: np.sum(x[:40] ** 3) * np.sum(x[56:] ** 2),
     "unused": lambda x: np.sum(x[10:20] ** 3),
@@ -1224,6 +1226,19 @@ def _shifted_in_place(x: Any) -> Any:
     y[1:] += x[:-1]
     y[::2] = y[::2] * y[::2]
     return np.sum(y)
+
+
+def _sum_assigned(x: Any) -> Any:
+    y = x[48:] * 1.0
+    y[-1] = np.sum(x[:48])
+    return np.sum(y**2)
+
+
+def _shifted(x: Any) -> Any:
+    y = np.copy(x)
+    y[:-1] = x[1:]
+    y[-1] = 0.5 * y[0]
+    return y
 
 
 def _assigned_column(x: Any) -> Any:
@@ -1291,7 +1306,7 @@ ROWS = 5000
         lambda w, X: np.mean(np.max(np.sin(X * w), axis=1) + np.linalg.norm(X - w, axis=1)),
         lambda w, X: np.sum(np.cumsum(np.sin(X @ w)) ** 2) / len(X),
         lambda w, X: np.sum((X.T @ np.tanh(X @ w)) ** 2) / len(X),
-        lambda w, X: np.mean(hs.special.logsumexp(X[:, None, :] * w[:, None], axis=2)),
+        lambda w, X: np.mean(hs.special.logsumexp(X[:, None, :4] * w[:6, None], axis=2)),
         lambda w, X: np.sum(np.tanh(w[:20].reshape(4, 5) @ np.tanh(w.reshape(5, 6) @ X[:, :6].T)) ** 2) / len(X),
         lambda w, X: np.sum(np.sin(w.reshape(2, 15) @ X[:, :15].T)[0] * np.cos(X[:, 15:] @ w[15:])) / len(X),
         lambda w, X: np.sum(np.maximum(w.reshape(5, 6) @ X[:, :6].T, 0.0).max(axis=0) ** 2) / len(X),

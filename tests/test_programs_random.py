@@ -433,6 +433,67 @@ def constants(**values: int) -> Iterator[None]:
         yield
 
 
+def named(parameters: Any, steps: list[tuple[str, int, int, int]], last: int) -> Program:
+    """Make a program of the names of its operations."""
+    names = [f.__name__ for f in OPERATIONS]
+    return Program(parameters, [(names.index(name), a, b, k) for name, a, b, k in steps], last)
+
+
+#: Found by long runs.
+FOUND: dict[str, tuple[Program, dict[str, int]]] = {
+    "view_of_scratch_memory": (
+        named(
+            (1,),
+            [
+                *(("accumulated", 0, 4, 7), ("with_itself", 2, 0, 4), ("normalized", 1, 4, 24)),
+                *(("multiply", 5, 3, 18), ("divide", 0, 1, 5), ("gathered", 4, 3, 20)),
+            ],
+            1,
+        ),
+        {"SMALL_GROUP": 1, "BLOCK_ELEMENTS": 50},
+    ),
+    "nothing_but_constants_left": (
+        named((70, [(0, 35, (5, 7)), (35, 70, (35,))]), [("updated", 2, 4, 3)], 2),
+        {},
+    ),
+    "broadcast_of_a_strided_value": (
+        named((8, [(0, 4, (2, 2)), (4, 8, (4,))]), [("assigned", 0, 3, 24), ("add", 0, 4, 23)], 0),
+        {},
+    ),
+    "gather_of_a_transpose": (
+        named(
+            (80, [(40, 80, (5, 8)), (0, 40, (40,))]),
+            [
+                *(("with_constant", 1, 3, 28), ("divide", 0, 5, 29), ("outer_and_einsum", 1, 5, 5)),
+                *(("joined", 3, 5, 23), ("moved", 1, 4, 25)),
+            ],
+            0,
+        ),
+        {},
+    ),
+    "columns_of_a_long_batch": (
+        named((12, [(0, 12, (3, 4))]), [("matrix_product", 0, 2, 14)], 0),
+        {"MIN_ROWS": 3, "MIN_WORK": 0, "BLOCK_BYTES": 64, "LARGE": 4},
+    ),
+    "part_of_a_restricted_piece": (
+        named(
+            (9, [(0, 3, (3,)), (3, 9, (6,)), (3, 9, (2, 3))]),
+            [("accumulated", 1, 3, 27), ("divide", 0, 4, 20), ("matrix_product", 4, 4, 28)],
+            1,
+        ),
+        {"SMALL_GROUP": 1, "BLOCK_ELEMENTS": 50},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_programs_found_by_long_runs(name: str) -> None:
+    f, sizes = FOUND[name]
+    assert plain_derivatives(f) is not None
+    with constants(**sizes):
+        check(f)
+
+
 @fixed_examples
 @given(programs)
 def test_recordings_equal_plain_sweeps(f: Program) -> None:

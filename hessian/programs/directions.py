@@ -221,7 +221,8 @@ class _Restriction:
             return _like(node, [_zeros(x) if y is None else y for x, y in zip(node.args, args, strict=True)])
         is_map = isinstance(operation, Bilinear) or operation is ew.multiply
         is_unary = isinstance(operation, Linear | Elementwise) and len(node.args) == 1
-        if is_map or is_unary or all(a is None for a in args):
+        carried = [a for a, old in zip(args, node.args, strict=True) if old.level == DIRECTION]
+        if is_map or is_unary or all(a is None for a in carried):
             return None
         return _like(node, [_zeros(x) if y is None else y for x, y in zip(node.args, args, strict=True)])
 

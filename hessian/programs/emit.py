@@ -64,7 +64,7 @@ class Source:
         self._layout = layout
         self._lend = lend
         self.names: dict[str, Any] = {"ndarray": np.ndarray, "empty": np.empty, "zeros": np.zeros, "array": np.array}
-        self.names["copyto"] = np.copyto
+        self.names.update(copyto=np.copyto, broadcast_to=np.broadcast_to)
         self.constants: list[Any] = []
         self._refs: dict[int, str] = {}
         self._extra: dict[Any, str] = {}
@@ -412,7 +412,7 @@ def differs(value: Any, seen: np.ndarray) -> bool:
 
 def _view(node: Node, base: str) -> str:
     """Return the expression of a view."""
-    operation, params, (arg,) = node.operation, node.params, node.args
+    operation, params = node.operation, node.params
     if operation is reshape_op:
         return f"{base}.reshape({node.shape})"
     if operation is permute_op:
@@ -421,11 +421,7 @@ def _view(node: Node, base: str) -> str:
     if operation is slice_op:
         return f"{base}[{_index(params['index'])}]"
     assert operation is broadcast_op
-    opened = (1,) * (len(node.shape) - len(arg.shape)) + arg.shape
-    strides = ", ".join("0" if m != n else f"{base}.strides[{i - len(opened) + len(arg.shape)}]"
-                        if i >= len(opened) - len(arg.shape) else "0"
-                        for i, (m, n) in enumerate(zip(opened, node.shape, strict=True)))  # fmt: skip
-    return f"ndarray({node.shape}, {base}.dtype, {base}, 0, ({strides}{',' if node.shape else ''}))"
+    return f"broadcast_to({base}, {node.shape})"
 
 
 def _index(index: tuple[Any, ...]) -> str:

@@ -49,7 +49,7 @@ class Program:
         layout = Layout(sections)
         emitted = Source(layout, exact=self.sections[0].name != "run" or len(self.sections) == 1)
         self.source = emitted.text
-        self.places = {key: place for key, place in layout.places.items() if place.kind in ("R", "constant", "view")}
+        self.places = {key: place for key, place in layout.places.items() if _lasts(place, layout)}
         # Batched programs are made from the sections as they were before they were split by rows.
         self.places.update({old: self.places[new.serial] for old, new in renewed.items() if new.serial in self.places})
         self._constants = emitted.constants
@@ -131,9 +131,17 @@ def is_finite(x: Any) -> bool:
     return math.isfinite(x)
 
 
+def _lasts(place: Place, layout: Layout) -> bool:
+    """Tell whether a value is there for batched programs: it, or what it is a view of, outlives its section."""
+    while place.kind == "view" and place.of is not None:
+        place = layout.places[place.of.serial]
+    return place.kind in ("R", "constant")
+
+
 def compile_block(section: Section) -> Any:
     """Compile a section whose inputs stay where they are; return a function that binds it to memory of its own."""
-    layout = Layout([section], {node.serial: Place("argument") for node in section.inputs})
+    # Memory to fill may be cut along another axis than the first: only elementwise results are computed right into it.
+    layout = Layout([section], {n.serial: Place("argument", block=n.operation is None) for n in section.inputs})
     emitted = Source(layout, exact=False, lend=True)
     bind = emitted.compile()
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from hessian.programs.graph import Node
-from hessian.programs.layout import VIEWS, Section
+from hessian.programs.layout import VIEWS, Section, is_ufunc
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import Positions, gather_op, slice_op
 from hessian.rules.products import matmul_op, matvec_op, outer_op, vecdot_op, vecmat_op
@@ -192,6 +192,22 @@ def rows_of(nodes: Sequence[Node]) -> int | None:
     return best if best >= MIN_ROWS else None
 
 
+def _writes_columns(parts: _Split, kinds: dict[int, Kind], later: set[int]) -> bool:
+    """Tell whether blocks would have to compute products into memory that is not in one stretch."""
+    later = set(later)
+    for node in reversed(parts.inside):
+        if node.serial in later and node.operation in VIEWS:
+            later.add(node.args[0].serial)
+    return any(
+        node.serial in later
+        and isinstance(kinds[node.serial], tuple)
+        and kinds[node.serial][1]
+        and not is_ufunc(node.operation)
+        and node.operation not in VIEWS
+        for node in parts.inside
+    )
+
+
 class RowSplitter:
     """Rewrites the sections of a program so that rows run in blocks.
 
@@ -217,9 +233,11 @@ class RowSplitter:
         plain = Section(section.name, section.inputs, nodes, outputs, guards)
         kinds = dict(self._kinds)
         parts = _take_apart(plain, kinds, self._length)
+        new_later = {self._new[key].serial for key in later if key in self._new}
+        if parts is not None and _writes_columns(parts, kinds, new_later):
+            parts = None
         if parts is not None:
             self._kinds = kinds
-            new_later = {self._new[key].serial for key in later if key in self._new}
             plain = self._rebuilt(plain, parts, new_later)
         # For later sections everything is there in full; it can be cut wherever it is as long as the rows are many.
         by_rows = {node.serial for node in parts.inside if isinstance(kinds[node.serial], tuple)} if parts else set()

@@ -47,9 +47,10 @@ class HessianOperator(SymmetricOperator):
     -----
     Cost: the constructor records f once. The first product linearises (one reverse sweep). Each product after that is one
     sweep of tangents over cached primals, about 2 gradients' worth of matrix products and less of everything else;
-    ``H @ V`` with k columns is one batched sweep. Memory: every intermediate value of f, and about as much again for the
-    linearisation. x and the arrays that f uses are copied: later changes to them do not reach the operator. ``H @ v`` takes
-    traced values, and H may be made at one.
+    ``H @ V`` with k columns is one batched sweep. The third sweep is compiled to a program; if f is recorded
+    (:func:`hessian.record`), value, gradient and products are programs from the start. Memory: every intermediate value of f,
+    and about as much again for the linearisation. x and the arrays that f uses are copied: later changes to them do not reach
+    the operator. ``H @ v`` takes traced values, and H may be made at one.
 
     References
     ----------

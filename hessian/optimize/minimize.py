@@ -107,13 +107,16 @@ def minimize(
         ``fun`` does not return one number.
     NonFiniteError
         x0, ``fun(x0)`` or the gradient there is not finite. (Later such points are rejected steps.)
+    StaleRecordingError
+        The value of ``fun`` depends on more than its arguments (a random draw, data that change during the run).
     MissingDependencyError
         ``progress`` without tqdm.
 
     Notes
     -----
-    Cost: one recording of ``fun`` per trial, one reverse sweep per accepted step, one tangent sweep per CG iteration,
-    or one dense Hessian and one eigendecomposition per accepted step. Exceptions raised by ``fun`` or the callback,
+    Cost: ``fun`` is recorded once and replayed (see :func:`hessian.record`, whose guards and verification apply): its value
+    per trial, a reverse sweep per accepted step, a tangent sweep per CG iteration, or one dense Hessian and one
+    eigendecomposition per accepted step. Exceptions raised by ``fun`` or the callback,
     KeyboardInterrupt included, pass through. ``nhev`` counts Hessians, not products, which SciPy adds to it: those are
     ``n_hvp``.
 

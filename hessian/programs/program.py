@@ -84,12 +84,14 @@ class Program:
         """
         frame = self.frame()
         checked = None
-        with np.errstate(all="ignore"):
-            results = frame.sections[0](*inputs)
-            if check and len(frame.sections) > 1:
-                checked = frame.sections[1]()
-            finite = all(map(is_finite, results))
-        self.release(frame)
+        try:
+            with np.errstate(all="ignore"):
+                results = frame.sections[0](*inputs)
+                if check and len(frame.sections) > 1:
+                    checked = frame.sections[1]()
+                finite = all(map(is_finite, results))
+        finally:
+            self.release(frame)  # whatever was left undone is written again by the next run
         return results, checked, finite
 
     def __getstate__(self) -> dict[str, Any]:

@@ -322,7 +322,8 @@ def record(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFuncti
     ----------
     f : callable
         A function written in NumPy. Its arguments: arrays (in containers or not) and Python floats are inputs; strings, ints,
-        bools and ``None`` are static, a new value makes a new recording; so does a new shape, dtype or structure.
+        bools and ``None`` are static, a new value makes a new recording; so does a new shape, dtype or structure. Beside
+        float32 arrays Python floats are static as well: as inputs they could not take the precision of what they meet.
     verify : {'doubling', 'always', 'never'}
         When a replay is compared with the plain function: the 1st, 2nd, 4th, 8th, ... replay of each program, each, or none.
 

@@ -55,6 +55,14 @@ class ConvergenceError(HessianError, RuntimeError):
     """A solver stopped before reaching what was asked of it."""
 
 
+class CheckpointError(HessianError, ValueError):
+    """A file to resume from is no checkpoint, or belongs to another run."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written; the run goes on."""
+
+
 class MissingDependencyError(HessianError, ImportError):
     """An optional package that this call needs is not installed."""
 

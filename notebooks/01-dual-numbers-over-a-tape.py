@@ -203,7 +203,7 @@ newton_path = [start]
 newton = hs.optimize.minimize(
     rosen,
     start,
-    method="truncated-newton",
+    method="trust-ncg",
     options={"gtol": 1e-10},
     callback=lambda intermediate_result: newton_path.append(intermediate_result.x),
 )

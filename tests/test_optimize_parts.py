@@ -12,10 +12,13 @@ from optimize_problems import rosenbrock
 
 import hessian as hs
 from hessian.optimize.globalize import Assessment, Judge, next_radius, power_of_two_below
-from hessian.optimize.krylov import Step, boundary_root, lanczos_lowest, ray, steihaug_toint
-from hessian.optimize.newton import EigenModel
+from hessian.optimize.krylov import Step, boundary_root, lanczos_lowest, steihaug_toint
+from hessian.optimize.newton_cg import NewtonCG
 from hessian.optimize.objective import Objective
-from hessian.optimize.optimality import Definiteness, judge
+from hessian.optimize.optimality import Curvature, Definiteness, _downhill, judge
+from hessian.optimize.options import Options
+from hessian.optimize.spectral import EigenModel
+from hessian.optimize.trust_krylov import Arc, TrustKrylov
 
 Array = np.ndarray
 
@@ -169,13 +172,23 @@ def test_boundary_root(start_scale: float) -> None:
         assert_allclose(np.linalg.norm(start + t * direction), 3.0, rtol=1e-12)
 
 
-def test_ray_does_not_climb() -> None:
+class Steep:
+    """A point of which only gradient and position count."""
+
     gradient = np.array([1e-9, 0.0])
+    x = np.zeros(2)
+
+
+@pytest.mark.parametrize("method", [TrustKrylov, NewtonCG, Arc])
+def test_an_escape_does_not_climb(method: Any) -> None:
     for sign in (1.0, -1.0):
-        step = ray(np.array([sign, 0.0]), gradient, -2.0).step(0.5)
+        curvature = Curvature(-2.0, Definiteness.NEGATIVE, 0.0, _downhill(np.array([sign, 0.0]), Steep()))
+        solver = method(Options())
+        model = solver.escape(Steep(), curvature)
+        bound = {"trust-krylov": 0.5, "newton-cg": 5.0, "arc": 4.0}[solver.name]
+        step = model.step(bound)
         assert_allclose(step.vector, [-0.5, 0.0])
-        assert_allclose(step.predicted, 0.5e-9 + 0.25)
-        assert step.status == "escape"
+        assert_allclose(step.predicted, 0.5e-9 + 0.25 - (4.0 / 3.0 * 0.125 if solver.name == "arc" else 0.0))
 
 
 # The exact model.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from hessian.optimize.krylov import Step
 from hessian.optimize.objective import Point
+from hessian.optimize.vectors import norm
 
 ROUNDING = 100.0
 """Differences of the objective below this many units of its rounding are not believed."""
@@ -18,7 +19,11 @@ PATIENCE = 3
 
 
 class Model(Protocol):
-    """A local model of the objective that can be minimised within any radius up to the one it was built for."""
+    """A local model of the objective, to be minimised within a radius, with a cubic term, or along a line.
+
+    What the number given to :meth:`step` means is the method's and its control's affair: a radius (any up to the one the
+    model was built for), the weight of the cubic term, or the share of the full step.
+    """
 
     @property
     def products(self) -> int:
@@ -28,8 +33,8 @@ class Model(Protocol):
     def end_norm(self) -> float:
         """Length of the step without a radius; infinite where the model is unbounded below."""
 
-    def step(self, radius: float) -> Step:
-        """Minimise (approximately) within the radius."""
+    def step(self, bound: float) -> Step:
+        """Minimise (approximately) under the bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,14 @@ class Judge:
         self._is_noisy |= rejections >= PATIENCE
         return self._accept(trial, Assessment(by_gradient, True, False))
 
+    def state(self) -> dict[str, Any]:
+        """What a resumed run has to know."""
+        return {"largest": self._largest, "is_noisy": self._is_noisy}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        self._largest, self._is_noisy = state["largest"], state["is_noisy"]
+
     def _accept(self, trial: Point, assessment: Assessment) -> Assessment:
         """Remember the size of accepted values."""
         if assessment.accepted:
@@ -103,6 +116,189 @@ class Judge:
         if size <= self._eps ** (2.0 / 3.0) * max(abs(point.value), abs(trial.value)):
             return True
         return (self._is_noisy or rejections >= PATIENCE) and size <= math.sqrt(self._eps) * self._largest
+
+
+class Control(Protocol):
+    """How far a model is trusted: the number given to :meth:`Model.step`, and how trials change it."""
+
+    bound: float
+
+    @property
+    def radius(self) -> float:
+        """The bound where it is a radius, NaN otherwise."""
+
+    @property
+    def regularization(self) -> float:
+        """The bound where it is the weight of a penalty on long steps, NaN otherwise."""
+
+    def prepare(self, model: Model, point: Point) -> None:
+        """Choose a bound for the first step of a model."""
+
+    def learn(self, step: Step, assessment: Assessment, rejections: int) -> None:
+        """Change the bound after a trial that followed so many rejections at its point."""
+
+    def state(self) -> dict[str, float]:
+        """What a resumed run has to know."""
+
+    def restore(self, state: dict[str, float]) -> None:
+        """Take over a state."""
+
+
+class TrustRadius:
+    """Radius of a trust region: by default the first step is as long as its model makes it."""
+
+    regularization = math.nan
+
+    def __init__(self, initial: float | None, maximum: float) -> None:
+        self.bound = math.inf if initial is None else initial
+        self._maximum = maximum
+
+    @property
+    def radius(self) -> float:
+        """The bound."""
+        return self.bound if math.isfinite(self.bound) else math.nan
+
+    def prepare(self, model: Model, point: Point) -> None:
+        """Take the length of the model's own step where there is no radius yet."""
+        if self.bound == math.inf:
+            self.bound = min(natural_length(model, point), self._maximum)
+
+    def learn(self, step: Step, assessment: Assessment, rejections: int) -> None:
+        """Shrink, keep or grow by :func:`next_radius`."""
+        self.bound = next_radius(self.bound, step, assessment, rejections, self._maximum)
+
+    def state(self) -> dict[str, float]:
+        """The bound."""
+        return {"bound": self.bound}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """Take over a state."""
+        self.bound = state["bound"]
+
+
+class CubicWeight:
+    """Weight of the cubic term of ``arc``: small where the model predicts well.
+
+    The first is one at which the cubic model's step is about as long as the quadratic one's. After a ratio above 0.9 the
+    weight falls to a tenth; after a rejection it grows five times (tenfold where there is no ratio), and at least to where
+    the cubic term would have been as large as the reduction predicted.
+
+    References
+    ----------
+    C. Cartis, N. I. M. Gould and Ph. L. Toint, Math. Program. 127 (2011) 245-295, algorithm 2.1.
+    """
+
+    radius = math.nan
+
+    def __init__(self, initial: float | None) -> None:
+        self.bound = math.nan if initial is None else initial
+
+    @property
+    def regularization(self) -> float:
+        """The bound."""
+        return self.bound
+
+    def prepare(self, model: Model, point: Point) -> None:
+        """Weigh by the gradient over the squared length of the model's own step where there is no weight yet."""
+        if math.isnan(self.bound):
+            length = natural_length(model, point)
+            self.bound = 0.1 * point.gradient_norm / length**2 if length > 0.0 else 1.0
+
+    def learn(self, step: Step, assessment: Assessment, rejections: int) -> None:
+        """Fall after good ratios, grow after rejections."""
+        if not assessment.accepted:
+            grown = self.bound * (10.0 if math.isnan(assessment.ratio) else 5.0)
+            # A weight far too small to matter would take many rejections to be felt.
+            self.bound = max(grown, step.predicted / step.norm**3)
+        elif assessment.ratio > 0.9 and not rejections:
+            self.bound = max(0.1 * self.bound, float(np.finfo(float).tiny))
+
+    def state(self) -> dict[str, float]:
+        """The bound."""
+        return {"bound": self.bound}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """Take over a state."""
+        self.bound = state["bound"]
+
+
+class StepShare:
+    """Share of the full step of a line search, cut by rejections; the first at a point is 1 for a Newton step.
+
+    A rejection cuts at the minimum of the parabola through the value and slope at the point and the value at the trial,
+    within [0.1, 0.5] of the step; to a tenth where the trial is not finite. A direction without a natural length, from a
+    Hessian that is not positive definite, starts at a share that is learnt: it doubles after a step that did as well as
+    predicted, and is what was accepted after a rejection.
+    """
+
+    radius = math.nan
+    regularization = math.nan
+
+    def __init__(self) -> None:
+        self.bound = 1.0
+        self.stretch = 1.0
+        self._is_new = True
+
+    def prepare(self, model: Model, point: Point) -> None:
+        """Start a new direction at the full step, or at what was learnt."""
+        if self._is_new:
+            self.bound = self.stretch if math.isinf(model.end_norm) else 1.0
+            self._is_new = False
+
+    def learn(self, step: Step, assessment: Assessment, rejections: int) -> None:
+        """Shorten after a rejection; after an acceptance, remember how far a direction without a length carried."""
+        if assessment.accepted:
+            self._is_new = True
+            if step.on_boundary:
+                is_good = assessment.ratio > 0.5 and not rejections
+                self.stretch = 2.0 * self.bound if is_good else self.bound
+            return
+        # With p the predicted and r p the actual reduction, p = -(slope + curvature / 2) and the parabola's minimum
+        # lies at slope / (2 (slope + r p)); slope = -2 p where the step minimises its model.
+        ratio = assessment.ratio
+        self.bound *= 0.1 if math.isnan(ratio) else min(0.5, max(0.1, 1.0 / (2.0 - min(ratio, 1.0))))
+
+    def state(self) -> dict[str, float]:
+        """What has been learnt."""
+        return {"stretch": self.stretch}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """Take over a state."""
+        self.stretch = state["stretch"]
+
+
+def natural_length(model: Model, point: Point) -> float:
+    """Length of the model's own step; where it is unbounded below, a tenth of the length of x, at least 1/10."""
+    length = model.end_norm
+    return length if math.isfinite(length) else 0.1 * max(1.0, norm(point.x))
+
+
+@dataclass(frozen=True, slots=True)
+class LineModel:
+    """The model along one direction: ``t slope + t^2 curvature / 2`` at the share t of it.
+
+    ``has_length`` says whether the direction's own length means something, as a Newton step's does.
+    """
+
+    direction: np.ndarray
+    slope: float
+    curvature: float
+    status: str
+    has_length: bool
+    products: int = 0
+
+    @property
+    def end_norm(self) -> float:
+        """Length of the full step; infinite where it means nothing."""
+        return norm(self.direction) if self.has_length else math.inf
+
+    def step(self, share: float) -> Step:
+        """Go the share of the way, though not beyond the minimum of the model."""
+        if self.curvature > 0.0:
+            share = min(share, -self.slope / self.curvature)
+        vector = share * self.direction
+        predicted = -share * (self.slope + 0.5 * share * self.curvature)
+        return Step(vector, norm(vector), predicted, not self.has_length, self.status)
 
 
 def next_radius(radius: float, step: Step, assessment: Assessment, rejections: int, max_radius: float) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
+from hessian.errors import OptionError, message
 from hessian.optimize.vectors import norm
 
 Product = Callable[[np.ndarray], np.ndarray]
@@ -33,7 +34,8 @@ class Step:
 class Segment:
     """The piece ``start + t direction``, ``0 <= t <= length``, of a path, with the model along it.
 
-    ``m(start + t direction) = value + t slope + t^2 curvature / 2``.
+    ``m(start + t direction) = value + t slope + t^2 curvature / 2``. Norms are those of the trust region; where that is not
+    the 2-norm, ``inner`` and ``square`` are the products of start and direction, and of direction with itself, in it.
     """
 
     start: np.ndarray
@@ -44,26 +46,38 @@ class Segment:
     value: float
     slope: float
     curvature: float
+    inner: float | None = None
+    square: float | None = None
 
-    def cut(self, radius: float) -> tuple[np.ndarray, float, bool]:
-        """Farthest point of the segment within the radius, the model there, and whether the radius cut it short."""
+    def cut(self, radius: float) -> tuple[np.ndarray, float, float, bool]:
+        """Farthest point of the segment within the radius, its norm, the model there, and whether the radius cut it."""
         t, is_cut = self.length, False
         if self.end_norm > radius:
-            t, is_cut = min(self.length, boundary_root(self.start, self.direction, radius)), True
+            t, is_cut = min(self.length, self._root(radius)), True
+        vector = self.start + t * self.direction
+        length = norm(vector) if self.square is None else min(radius, self.end_norm)
         # In this order t^2 does not overflow on a nearly flat segment.
-        return self.start + t * self.direction, self.value + t * (self.slope + 0.5 * t * self.curvature), is_cut
+        return vector, length, self.value + t * (self.slope + 0.5 * t * self.curvature), is_cut
+
+    def _root(self, radius: float) -> float:
+        """Place at which the segment meets the radius."""
+        if self.inner is None or self.square is None:
+            return boundary_root(self.start, self.direction, radius)
+        scale = math.sqrt(self.square)
+        return _positive_root(self.inner / scale, (radius - self.start_norm) * (radius + self.start_norm)) / scale
 
 
 def boundary_root(start: np.ndarray, direction: np.ndarray, radius: float) -> float:
-    """Solve ``|start + t direction| = radius`` for the root ``t >= 0``, from a start within the radius.
-
-    The larger root of ``a t^2 + 2 b t - c = 0`` in whichever of its two forms does not cancel.
-    """
+    """Solve ``|start + t direction| = radius`` for the root ``t >= 0``, from a start within the radius."""
     scale = norm(direction)
-    b = float(start @ direction) / scale
-    c = max(radius * radius - float(start @ start), 0.0)
+    return _positive_root(float(start @ direction) / scale, radius * radius - float(start @ start)) / scale
+
+
+def _positive_root(b: float, c: float) -> float:
+    """Larger root of ``t^2 + 2 b t - c = 0``, ``c >= 0``, in whichever of its two forms does not cancel."""
+    c = max(c, 0.0)
     root = math.hypot(b, math.sqrt(c))
-    return (c / (b + root) if b > 0 else root - b) / scale
+    return c / (b + root) if b > 0 else root - b
 
 
 class Path:
@@ -80,8 +94,7 @@ class Path:
     products : int
         Hessian-vector products spent.
     status : str
-        How the path ended: ``converged``, ``boundary``, ``negative-curvature``, ``cg-limit``, ``not-finite`` or
-        ``escape``.
+        How the path ended: ``converged``, ``boundary``, ``negative-curvature``, ``cg-limit`` or ``not-finite``.
     """
 
     def __init__(self, segments: list[Segment], status: str, products: int, scale: float = 1.0) -> None:
@@ -100,14 +113,23 @@ class Path:
         segment = next(
             piece for piece in reversed(self._segments) if piece.start_norm < radius or piece.start_norm == 0.0
         )
-        vector, value, is_cut = segment.cut(radius)
+        vector, length, value, is_cut = segment.cut(radius)
         is_last = segment is self._segments[-1]
         is_whole = is_last and not is_cut
         status = self.status if is_whole or (is_last and segment.curvature <= 0.0) else "boundary"
-        return Step(vector, norm(vector), -self._scale * value, not is_whole, status)
+        return Step(vector, length, -self._scale * value, not is_whole, status)
 
 
-def steihaug_toint(product: Product, gradient: np.ndarray, radius: float, tolerance: float, max_products: int) -> Path:
+def steihaug_toint(
+    product: Product,
+    gradient: np.ndarray,
+    radius: float,
+    tolerance: float,
+    max_products: int,
+    *,
+    precondition: Product | None = None,
+    collect: Callable[[np.ndarray, np.ndarray], None] | None = None,
+) -> Path:
     """Run conjugate gradients on ``B s = -g`` within a radius, or along the first negative curvature.
 
     It stops when the residual is small, the path crosses the radius, or the curvature is not positive.
@@ -124,6 +146,10 @@ def steihaug_toint(product: Product, gradient: np.ndarray, radius: float, tolera
         Bound on the residual ``|g + B s|`` at which to stop.
     max_products : int
         Bound on the number of products, at least 1.
+    precondition : callable, optional
+        ``v -> M^-1 v``, M symmetric positive definite. The radius is then one of the norm ``sqrt(s.M s)``.
+    collect : callable, optional
+        Receives every direction d and its product ``B d``.
 
     Returns
     -------
@@ -148,50 +174,70 @@ def steihaug_toint(product: Product, gradient: np.ndarray, radius: float, tolera
     s = np.zeros_like(gradient)
     s_norm, value = 0.0, 0.0
     r = gradient / scale
-    d = -r
-    rr = float(r @ r)
+    z = r if precondition is None else precondition(r)
+    d = -z
+    rz = float(r @ z)
+    if precondition is not None:
+        _check_positive(rz)
+    # With M, the products <s, M d> and <d, M d> follow from scalars: M itself is never applied.
+    inner, square = (None, None) if precondition is None else (0.0, rz)
     segments: list[Segment] = []
     segment, status, products = None, "cg-limit", 0
     while products < max_products:
-        bd = product(d) / scale
+        bd = product(d)
+        if collect is not None:
+            collect(d, bd)
+        bd = bd / scale
         products += 1
         curvature = float(d @ bd)
         if not math.isfinite(curvature):
             status = "not-finite"
-            segment = segment or Segment(s, d, s_norm, math.inf, math.inf, value, -rr, 0.0)
+            segment = segment or Segment(s, d, s_norm, math.inf, math.inf, value, -rz, 0.0, inner, square)
             break
         if curvature <= 0.0:
             status = "negative-curvature"
-            segment = Segment(s, d, s_norm, math.inf, math.inf, value, -rr, curvature)
+            segment = Segment(s, d, s_norm, math.inf, math.inf, value, -rz, curvature, inner, square)
             break
-        length = rr / curvature
+        length = rz / curvature
         end = s + length * d
-        end_norm = norm(end)
-        segment = Segment(s, d, s_norm, end_norm, length, value, -rr, curvature)
+        end_norm = _end_norm(end, s_norm, length, inner, square)
+        segment = Segment(s, d, s_norm, end_norm, length, value, -rz, curvature, inner, square)
         if end_norm >= radius:
             status = "boundary"
             break
         if _octave(end_norm) > _octave(s_norm):
             segments.append(segment)
-        s, s_norm, value = end, end_norm, value - 0.5 * length * rr
+        s, s_norm, value = end, end_norm, value - 0.5 * length * rz
         r = r + length * bd
-        rr, rr_before = float(r @ r), rr
-        if math.sqrt(rr) * scale <= tolerance:
+        if norm(r) * scale <= tolerance:
             status = "converged"
             break
-        d = (rr / rr_before) * d - r
+        z = r if precondition is None else precondition(r)
+        rz, rz_before = float(r @ z), rz
+        if precondition is not None:
+            _check_positive(rz)
+        growth = rz / rz_before
+        if inner is not None and square is not None:
+            inner, square = growth * (inner + length * square), rz + growth**2 * square
+        d = growth * d - z
     if segment is not None and (not segments or segments[-1] is not segment):
         segments.append(segment)
     return Path(segments, status, products, scale)
 
 
-def ray(direction: np.ndarray, gradient: np.ndarray, curvature: float) -> Path:
-    """Path along a unit direction of negative curvature, with the sign in which the gradient does not rise."""
-    slope = float(gradient @ direction)
-    if slope > 0.0:
-        direction, slope = -direction, -slope
-    segment = Segment(np.zeros_like(direction), direction, 0.0, math.inf, math.inf, 0.0, slope, curvature)
-    return Path([segment], "escape", 0)
+def _end_norm(end: np.ndarray, start_norm: float, length: float, inner: float | None, square: float | None) -> float:
+    """Norm at the end of a segment: from the vector, or from the products of the norm the region has."""
+    if inner is None or square is None:
+        return norm(end)
+    return math.sqrt(start_norm**2 + length * (2.0 * inner + length * square))
+
+
+def _check_positive(square: float) -> None:
+    """Refuse a preconditioner that is not positive definite: CG would go astray without a sign of it."""
+    if not square > 0.0:
+        what = f"the preconditioner gives v.M^-1 v = {square:.3g} for a vector that is not zero"
+        fix = "Return M^-1 v of a symmetric positive definite M"
+        raise OptionError(message("minimize", what, "Conjugate gradients need it positive definite", fix))
 
 
 def _octave(length: float) -> float:
@@ -201,11 +247,15 @@ def _octave(length: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LowestEigenpair:
-    """Approximate smallest eigenvalue and its vector, the largest magnitude seen, and whether the sign is settled."""
+    """Approximate smallest eigenvalue and its unit vector, and whether the sign is settled.
+
+    ``scale`` is the largest magnitude seen, ``residual`` is ``|B v - value v|``: an eigenvalue lies within it of ``value``.
+    """
 
     value: float
     vector: np.ndarray
     scale: float
+    residual: float
     is_certain: bool
 
 
@@ -255,7 +305,7 @@ def lanczos_lowest(product: Product, start: np.ndarray, max_products: int) -> Lo
             w = w - (basis[: k + 1] @ w) @ basis[: k + 1]
         beta = norm(w)
         if not math.isfinite(beta + alphas[-1]):
-            return LowestEigenpair(math.nan, q, math.nan, False)
+            return LowestEigenpair(math.nan, q, math.nan, math.nan, False)
         values, vectors = scipy.linalg.eigh_tridiagonal(alphas, betas)
         lowest, scale = float(values[0]), float(max(abs(values[0]), abs(values[-1])))
         residual = beta * abs(float(vectors[-1, 0]))
@@ -265,4 +315,5 @@ def lanczos_lowest(product: Product, start: np.ndarray, max_products: int) -> Lo
             break
         betas.append(beta)
         q = w / beta
-    return LowestEigenpair(lowest, vectors[:, 0].astype(start.dtype) @ basis[: len(alphas)], scale, is_certain)
+    vector = vectors[:, 0].astype(start.dtype) @ basis[: len(alphas)]
+    return LowestEigenpair(lowest, vector, scale, residual, is_certain)

@@ -12,18 +12,26 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, message, missing_dependency
+from hessian.optimize.loop import Loop, Observer
+from hessian.optimize.method import Method
 from hessian.optimize.newton import Newton
+from hessian.optimize.newton_cg import NewtonCG
 from hessian.optimize.objective import Objective, Point
 from hessian.optimize.options import Options, option_names, parse_options
+from hessian.optimize.precondition import make_preconditioner
 from hessian.optimize.result import IterationRecord, OptimizeResult
-from hessian.optimize.truncated_newton import TruncatedNewton
-from hessian.optimize.trust_region import Method, Observer, TrustRegion
+from hessian.optimize.trust_exact import TrustExact
+from hessian.optimize.trust_krylov import Arc, SaddleFree, TrustKrylov
+from hessian.optimize.trust_ncg import TrustNCG
 
-METHODS = ("truncated-newton", "newton")
+METHODS = ("trust-ncg", "trust-krylov", "trust-exact", "newton", "newton-cg", "arc", "saddle-free")
 DENSE_LIMIT = 32
 """Up to this many variables ``method=None`` takes the dense method. Measured on Rosenbrock chains and logistic
 regressions of 1e3 to 2e4 rows: up to here it takes 0.1 to 1.6 times the time of truncated Newton, most where the
 Hessian is ill-conditioned and ten times less work; at 64 variables and 2e4 rows it takes 3 times as long."""
+_PLAIN: dict[str, Callable[[Options], Method]] = {
+    method.name: method for method in (TrustKrylov, TrustExact, Newton, NewtonCG, Arc, SaddleFree)
+}
 
 _SUPPLIED = "Derivatives come from the engine"
 _UNCONSTRAINED = "The methods here are unconstrained"
@@ -59,10 +67,23 @@ def minimize(
         numbers to an array, as SciPy does; float32 is kept. Never modified.
     args : tuple
         Further arguments of ``fun``; anything else than a tuple counts as one argument.
-    method : {"truncated-newton", "newton"}, optional
-        ``"truncated-newton"``: trust region, Steihaug-Toint conjugate gradients on Hessian-vector products; any size.
-        ``"newton"``: trust region, exact model minimiser from the eigendecomposition of the dense Hessian; small n.
-        By default ``"newton"`` up to 32 variables.
+    method : str, optional
+        ========================= ==========================================================================================
+        ``"trust-ncg"``           trust region, Steihaug-Toint conjugate gradients on products; any size
+        ``"trust-krylov"``        trust region, minimised exactly on a Krylov space (GLTR); keeps a vector per product
+        ``"trust-exact"``         trust region, minimised exactly from the eigenvalues of the dense Hessian; small n
+        ``"newton"``              line search, LDL^T factorisation of the dense Hessian, inertia corrected; small n
+        ``"newton-cg"``           line search, capped conjugate gradients and negative-curvature steps; any size
+        ``"arc"``                 cubic regularisation on a Krylov space; keeps a vector per product
+        ``"saddle-free"``         trust region on ``|H|`` in a Krylov space; keeps a vector per product
+        ========================= ==========================================================================================
+
+        and SciPy's by their names (``"L-BFGS-B"``, ``"trust-constr"``, ``"SLSQP"``, ...) with exact gradients and Hessians,
+        those of constraints included. By default ``"trust-exact"`` up to 32 variables, where a dense factorisation costs
+        less than the products it saves, and ``"trust-ncg"`` beyond; with bounds ``"L-BFGS-B"``, with constraints
+        ``"SLSQP"`` (``"trust-constr"`` beyond 100 variables). The message of the result says what was chosen.
+    bounds, constraints
+        As :func:`scipy.optimize.minimize` takes them, for SciPy's methods; constraint functions see the structure of x0.
     tol : float, optional
         Stands for ``options["gtol"]`` where that is not given.
     callback : callable, optional
@@ -76,18 +97,35 @@ def minimize(
         maxiter : int
             Most iterations, rejected ones included; default 1000.
         max_hvp : int
-            Most Hessian-vector products (truncated Newton only); default no limit.
+            Most Hessian-vector products (methods on products only); default no limit.
+        max_seconds : float
+            Most seconds, looked at after every iteration; default no limit.
         max_cg : int
             Most products per step; default 2 n + 10.
         initial_radius, max_radius : float
-            Trust-region radius in the 2-norm. By default the first step is as long as its model makes it (a tenth of
-            the length of x0, at least 0.1, if the model has no minimum), and the radius is not bounded.
+            Trust-region radius in the 2-norm (with a preconditioner M in the norm ``sqrt(s.M s)``). By default the first
+            step is as long as its model makes it (a tenth of the length of x0, at least 0.1, if the model has no minimum),
+            and the radius is not bounded.
+        initial_regularization : float
+            First weight of the cubic term of ``"arc"``; by default from the first step.
         eta : float
             Least ratio of actual to predicted reduction at which a step is accepted; default 1e-4.
+        preconditioner : {"jacobi", "lbfgs"}, array like x0, linear operator or callable
+            Of the conjugate gradients of ``"trust-ncg"``: the diagonal of the Hessian (exact up to 256 variables, else
+            estimated from 8 products), pairs collected at the last point, the diagonal of an M > 0, an operator that
+            applies ``M^-1``, or a function of x that returns one of the last two.
         check_curvature : bool
             Look for negative curvature where the gradient is small, and move on along it; default True.
         seed : int
             Of the Lanczos start vector used for that; default 0.
+        checkpoint : path-like
+            File to keep the state of the run in, rewritten as it goes on; by default none. A file that cannot be written
+            is a warning, and the run goes on.
+        checkpoint_every : float
+            Seconds between two writings; default 10.
+        resume : bool
+            Go on from the checkpoint where there is one, to the same end bit by bit; default False. Limits and
+            tolerances may differ from those of the first part.
         progress : bool
             Show a progress bar on the standard error stream (needs tqdm); default False. SciPy's name ``disp`` means
             the same.
@@ -107,6 +145,8 @@ def minimize(
         ``fun`` does not return one number.
     NonFiniteError
         x0, ``fun(x0)`` or the gradient there is not finite. (Later such points are rejected steps.)
+    CheckpointError
+        The file to resume from is no checkpoint, or that of another method, start or dtype.
     StaleRecordingError
         The value of ``fun`` depends on more than its arguments (a random draw, data that change during the run).
     MissingDependencyError
@@ -115,15 +155,15 @@ def minimize(
     Notes
     -----
     Cost: ``fun`` is recorded once and replayed (see :func:`hessian.record`, whose guards and verification apply): its value
-    per trial, a reverse sweep per accepted step, a tangent sweep per CG iteration, or one dense Hessian and one
-    eigendecomposition per accepted step. Exceptions raised by ``fun`` or the callback,
-    KeyboardInterrupt included, pass through. ``nhev`` counts Hessians, not products, which SciPy adds to it: those are
-    ``n_hvp``.
+    per trial, a reverse sweep per accepted step, a tangent sweep per product, or one dense Hessian and one
+    decomposition per accepted step. Exceptions raised by ``fun`` or the callback pass through; after a KeyboardInterrupt
+    the best point is returned, with ``Status.INTERRUPTED``. ``nhev`` counts Hessians, not products, which SciPy adds to it:
+    those are ``n_hvp``.
 
     References
     ----------
     J. Nocedal and S. J. Wright, Numerical Optimization (2006), algorithms 4.1 and 7.2.
-    J. J. Moré and D. C. Sorensen, SIAM J. Sci. Stat. Comput. 4 (1983) 553-572.
+    J. J. Moré and D. C. Sorensen, SIAM J. Sci. Stat. Comput. 4 (1983) 553-572. Those of each method are with its class.
 
     Examples
     --------
@@ -136,10 +176,11 @@ def minimize(
     _reject(unsupported)
     objective = Objective(fun, x0, args if isinstance(args, tuple) else (args,))
     parsed = parse_options(options, tol, objective.dtype)
-    solver = _method(method, objective.size, parsed)
+    solver = _method(method, objective, parsed)
+    note = "" if method is not None else _reason(solver.name, objective.size)
     with _Progress(parsed) as progress:
         observe = _observer(callback, objective, progress)
-        return TrustRegion(objective, solver, parsed, observe).run()
+        return Loop(objective, solver, parsed, observe, note).run()
 
 
 def _reject(unsupported: Mapping[str, Any]) -> None:
@@ -156,20 +197,28 @@ def _reject(unsupported: Mapping[str, Any]) -> None:
             raise OptionError(message("minimize", f"there is no argument {name!r}", fix=fix))
 
 
-def _method(name: str | None, size: int, options: Options) -> Method:
+def _method(name: str | None, objective: Objective, options: Options) -> Method:
     """Choose the method by name, or by the number of variables."""
     if name is None:
-        name = "newton" if size <= DENSE_LIMIT else "truncated-newton"
+        name = "trust-exact" if objective.size <= DENSE_LIMIT else "trust-ncg"
     known = str(name).lower().replace("_", "-")
-    if known == "newton":
-        return Newton()
-    if known == "truncated-newton":
-        return TruncatedNewton(options)
+    if known == TrustNCG.name:
+        preconditioner = make_preconditioner(options.preconditioner, objective.structured, options.seed)
+        return TrustNCG(options, preconditioner)
+    if known in _PLAIN:
+        if options.preconditioner is not None:
+            what = f"method {known!r} takes no preconditioner"
+            raise OptionError(message("minimize", what, fix=f"Leave it out, or use method={TrustNCG.name!r}"))
+        return _PLAIN[known](options)
     near = difflib.get_close_matches(known, METHODS, n=1, cutoff=0.0)[0]
-    if known in ("newton-cg", "trust-ncg", "trust-krylov", "trust-exact", "dogleg"):
-        near = "newton" if known in ("trust-exact", "dogleg") else "truncated-newton"
-    what = f"method {name!r} does not exist here, only {' or '.join(map(repr, METHODS))}"
+    what = f"method {name!r} does not exist here, only {', '.join(map(repr, METHODS))}"
     raise OptionError(message("minimize", what, fix=f"Use method={near!r}"))
+
+
+def _reason(name: str, size: int) -> str:
+    """Say why a method was chosen where none was asked for."""
+    kind = "a dense factorisation per step" if size <= DENSE_LIMIT else "Hessian-vector products only"
+    return f"(Method {name} was chosen for {size} variables: {kind}.)"
 
 
 def _observer(callback: Callable[..., Any] | None, objective: Objective, progress: _Progress) -> Observer:

@@ -1,132 +1,127 @@
-"""Dense Newton's method in a trust region: exact minimisers of the model from one eigendecomposition per point."""
+"""Newton's method with a line search: a symmetric indefinite factorisation, its inertia corrected by a shift."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import scipy.linalg
 
-from hessian.optimize.krylov import Step
+from hessian.optimize.globalize import LineModel, StepShare
+from hessian.optimize.method import Method, line_escape, unit_length
 from hessian.optimize.objective import Point
-from hessian.optimize.optimality import Curvature, Definiteness, judge
-from hessian.optimize.vectors import norm
+from hessian.optimize.optimality import Curvature
+from hessian.optimize.options import Options
+
+FIRST_SHIFT, FIRST_GROWTH, GROWTH, DECAY = 1e-4, 100.0, 8.0, 1.0 / 3.0
+"""Shifts relative to the largest diagonal entry or off-diagonal row of H: the first ever, its growth until one works, later
+growth, and the share of the last one to begin with at the next point. Wächter and Biegler's."""
+MOST_SHIFTS = 60
 
 
-class EigenModel:
-    """The model ``g.s + 1/2 s.H s`` in the eigenbasis of H, minimised exactly within any radius for O(n^2).
+class Factorization:
+    """``H = P L D L^T P^T`` with D of blocks of order 1 and 2 (Bunch and Kaufman), which show the inertia of H.
 
-    With ``H = Q diag(l) Q^T`` and ``c = Q^T g``, the minimiser is ``s = Q y``, ``y_i = -c_i / (l_i + mu)``. The
-    multiplier ``mu >= max(0, -l_1)`` is zero, or such that ``|s|`` is the radius (Moré and Sorensen 1983). The unknown
-    here is ``sigma = mu + l_1``, with gaps ``l_i - l_1`` that are exact zeros where they should be: nothing cancels
-    near the pole, so the nearly hard case needs no tolerance. The hard case (``c_1 = 0`` and a step that stays short of
-    the radius) adds the eigenvector of ``l_1``; it includes g = 0, a saddle.
-
-    Directions in which both H and g are zero to rounding are left alone, which makes a singular but consistent system
-    (a rank-deficient least-squares problem) give its shortest solution.
-
-    Eigenvalues are preferred over a modified Cholesky factorisation because the method is for small n, where the
-    constant does not matter, and they answer everything at once: shorter steps after a rejection, negative curvature,
-    the second-order condition.
+    Parameters
+    ----------
+    matrix : ndarray, shape (n, n)
+        Symmetric, finite.
     """
 
-    products = 0
-
-    def __init__(self, hessian: np.ndarray, gradient: np.ndarray) -> None:
-        eps = float(np.finfo(gradient.dtype).eps)
-        self._dtype = gradient.dtype
-        self.is_finite = bool(np.all(np.isfinite(hessian)))
-        # A Hessian that is not finite leaves a linear model. Symmetrised, because eigh would read one triangle with its
-        # rounding errors; in float64, because at this size the arithmetic is free.
-        symmetric = 0.5 * (hessian + hessian.T).astype(np.float64) if self.is_finite else np.zeros(hessian.shape)
-        self.values, self._vectors = scipy.linalg.eigh(symmetric, driver="evd")
-        self._c = self._vectors.T @ gradient
-        is_flat = np.abs(self.values) <= gradient.size * eps * self.scale
-        is_flat &= np.abs(self._c) <= 10.0 * eps * norm(gradient)
-        self._levels = np.where(is_flat, 0.0, self.values)
-        self._c = np.where(is_flat, 0.0, self._c)
-        self._lowest = float(self._levels.min())
-        self._gaps = self._levels - self._lowest
+    def __init__(self, matrix: np.ndarray) -> None:
+        lower, blocks, self._order = scipy.linalg.ldl(matrix, lower=True, check_finite=False)
+        self._lower = lower[self._order]
+        diagonal, below = np.diag(blocks), np.append(np.diag(blocks, -1), 0.0)
+        # Eigen decompositions of all blocks at once: a block of order 2 starts where the entry below is not zero.
+        self._pairs = np.flatnonzero(below)
+        self._singles = np.setdiff1d(np.arange(len(diagonal)), np.concatenate([self._pairs, self._pairs + 1]))
+        self._values = diagonal.copy()
+        two = np.empty((len(self._pairs), 2, 2))
+        two[:, 0, 0], two[:, 1, 1] = diagonal[self._pairs], diagonal[self._pairs + 1]
+        two[:, 0, 1] = two[:, 1, 0] = below[self._pairs]
+        found, self._vectors = np.linalg.eigh(two)
+        self._values[self._pairs], self._values[self._pairs + 1] = found[:, 0], found[:, 1]
 
     @property
-    def scale(self) -> float:
-        """Largest magnitude of an eigenvalue."""
-        return float(np.max(np.abs(self.values)))
+    def values(self) -> np.ndarray:
+        """Eigenvalues of D: as many of each sign as H has (Sylvester)."""
+        return self._values
 
-    @property
-    def end_norm(self) -> float:
-        """Length of the Newton step; infinite when H has negative curvature or g leaves its range."""
-        if self._lowest < 0.0 or np.any(self._c[self._levels == 0.0]):
-            return math.inf
-        return norm(self._at(self._lowest))
-
-    def step(self, radius: float) -> Step:
-        """Minimise the model within the radius."""
-        if self.end_norm <= radius:
-            return self._finish(self._at(self._lowest), 0.0, "newton")
-        floor = max(self._lowest, 0.0)
-        y = self._at(0.0)
-        missing = radius * radius - float(y @ y) if np.all(np.isfinite(y)) else -1.0
-        if missing >= 0.0:
-            # Hard case: (H + mu I) s = -g leaves the lowest eigenvector free; take as much of it as reaches the radius.
-            y[int(np.argmin(self._levels))] += math.sqrt(missing)
-            return self._finish(y, -self._lowest, "negative-curvature")
-        sigma = self._solve(radius, floor)
-        return self._finish(
-            self._at(sigma), sigma - self._lowest, "negative-curvature" if self._lowest < 0.0 else "boundary"
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """Solve ``H z = b``."""
+        y = scipy.linalg.solve_triangular(
+            self._lower, b[self._order], lower=True, unit_diagonal=True, check_finite=False
         )
-
-    def _at(self, sigma: float) -> np.ndarray:
-        """Coordinates of the minimiser for a shift; 0/0 is 0, being a direction in which nothing is wanted."""
-        denominators = self._gaps + sigma
-        with np.errstate(divide="ignore"):
-            return -np.divide(self._c, denominators, out=np.zeros_like(self._c), where=self._c != 0.0)
-
-    def _solve(self, radius: float, floor: float) -> float:
-        """Find the shift at which the step has the length of the radius.
-
-        Newton's method on ``1 / radius - 1 / |y(sigma)|``, which is nearly linear, within the bracket given by the
-        lowest eigenspace alone and by all of c at the lowest eigenvalue.
-        """
-        low = max(norm(self._c[self._gaps == 0.0]) / radius, floor)
-        high = norm(self._c) / radius
-        sigma = low if low > 0.0 else 1e-3 * high
-        for _ in range(100):
-            y = self._at(sigma)
-            length = norm(y)
-            if abs(length - radius) <= 1e-10 * radius:
-                break
-            low, high = (sigma, high) if length > radius else (low, sigma)
-            slope = float(y @ (y / (self._gaps + sigma)))
-            proposal = sigma + (length - radius) / radius * length**2 / slope
-            sigma = proposal if low < proposal < high else 0.5 * (low + high)
-        return sigma
-
-    def _finish(self, y: np.ndarray, mu: float, status: str) -> Step:
-        """Leave the eigenbasis. The reduction is a sum of non-negative terms, as ``l_i + mu >= 0``."""
-        predicted = 0.5 * float(y @ ((self._levels + mu) * y)) + 0.5 * mu * float(y @ y)
-        vector = (self._vectors @ y).astype(self._dtype)
-        return Step(vector, norm(vector), predicted, status != "newton", status)
+        y[self._singles] /= self._values[self._singles]
+        if len(self._pairs):
+            both = np.stack([y[self._pairs], y[self._pairs + 1]], axis=1)
+            turned = np.einsum("pij,pi->pj", self._vectors, both)
+            turned /= np.stack([self._values[self._pairs], self._values[self._pairs + 1]], axis=1)
+            back = np.einsum("pij,pj->pi", self._vectors, turned)
+            y[self._pairs], y[self._pairs + 1] = back[:, 0], back[:, 1]
+        y = scipy.linalg.solve_triangular(self._lower, y, lower=True, trans="T", unit_diagonal=True, check_finite=False)
+        z = np.empty_like(y)
+        z[self._order] = y
+        return z
 
 
-class Newton:
-    """Builds an :class:`EigenModel` at every accepted point: one dense Hessian and one factorisation each."""
+class Newton(Method):
+    """Solves ``(H + tau I) d = -g``, tau zero where H is positive definite, and searches along d.
+
+    Where the factorisation shows eigenvalues that are not positive, a shift is raised until it shows none: H is computed
+    once and factored again. The last shift is remembered, and a third of it tried first at the next point.
+
+    References
+    ----------
+    A. Wächter and L. T. Biegler, Math. Program. 106 (2006) 25-57, algorithm IC. J. R. Bunch and L. Kaufman, Math. Comp.
+    31 (1977) 163-179.
+    """
 
     name = "newton"
+    is_dense = True
 
-    def model(self, point: Point, radius: float) -> EigenModel:
-        """Model at a point; the radius does not enter before a step is asked for."""
+    def __init__(self, options: Options) -> None:
+        super().__init__(options, StepShare())
+        self._shift = 0.0
+
+    def model(self, point: Point) -> LineModel:
+        """Factor the Hessian and take the Newton direction; where H is not finite, that of the gradient."""
         hessian = point.dense()
-        point.counters.n_factor += 1
-        return EigenModel(hessian, point.gradient)
+        gradient = point.gradient.astype(np.float64)
+        if not np.all(np.isfinite(hessian)):
+            length = unit_length(point) / point.gradient_norm
+            return LineModel(-length * point.gradient, -length * point.gradient_norm**2, 0.0, "not-finite", False)
+        symmetric = 0.5 * (hessian + hessian.T).astype(np.float64)
+        direction, shift = self._solve(symmetric, gradient, point)
+        curvature = float(direction @ (symmetric @ direction))
+        status = "shifted" if shift else "newton"
+        return LineModel(direction.astype(point.x.dtype), float(gradient @ direction), curvature, status, not shift)
 
-    def curvature(self, point: Point) -> Curvature:
-        """Judge the Hessian by its smallest eigenvalue."""
-        model = self.model(point, math.inf)
-        smallest = float(model.values[0]) if model.is_finite else math.nan
-        definiteness = judge(smallest, model.scale, point.x.dtype, model.is_finite)
-        return Curvature(smallest, definiteness, model if definiteness is Definiteness.NEGATIVE else None)
+    def escape(self, point: Point, curvature: Curvature) -> LineModel:
+        """Search along negative curvature."""
+        return line_escape(point, curvature)
 
-    def is_spent(self, point: Point) -> bool:
-        """Say no: there is no budget of products to spend."""
-        return False
+    def _solve(self, matrix: np.ndarray, gradient: np.ndarray, point: Point) -> tuple[np.ndarray, float]:
+        """Raise the shift until the inertia is right; return direction and shift."""
+        eps = float(np.finfo(point.x.dtype).eps)
+        scale = float(np.max(np.abs(matrix).sum(axis=1))) or 1.0
+        floor = matrix.shape[0] * eps * scale
+        shift = 0.0
+        for trial in range(MOST_SHIFTS):
+            factors = Factorization(matrix + shift * np.eye(len(matrix)) if shift else matrix)
+            point.counters.n_factor += 1
+            if np.all(factors.values > floor):
+                break
+            if trial == 0:
+                shift = max(DECAY * self._shift, FIRST_SHIFT * scale if self._shift == 0.0 else eps * scale)
+            else:
+                shift *= FIRST_GROWTH if self._shift == 0.0 else GROWTH
+        self._shift = shift or self._shift
+        return factors.solve(-gradient), shift
+
+    def state(self) -> dict[str, float]:
+        """Add the last shift."""
+        return {**super().state(), "shift": self._shift}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """Take over a state."""
+        super().restore(state)
+        self._shift = state["shift"]

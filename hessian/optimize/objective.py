@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -60,11 +61,21 @@ class Point:
             self._gradient_norm = norm(self.gradient)
         return self._gradient_norm
 
+    def adopt(self, value: float, gradient: np.ndarray) -> None:
+        """Take over a value and a gradient computed before, to the last bit."""
+        self.value, self._gradient, self._gradient_norm = value, gradient, None
+
     def product(self, v: np.ndarray) -> np.ndarray:
         """Hessian-vector product; one tangent sweep."""
         self.counters.n_hvp += 1
         with _quiet():
             return np.asarray(self._operator @ v)
+
+    def diagonal(self) -> np.ndarray:
+        """Diagonal of the Hessian, exactly; n products."""
+        self.counters.n_hvp += self.x.size
+        with _quiet():
+            return np.asarray(self._operator.diagonal())
 
     def dense(self) -> np.ndarray:
         """Hessian as a matrix."""
@@ -126,6 +137,15 @@ class Objective:
         """Evaluate where a model led; a value that is not finite is allowed there."""
         with _quiet():
             return self._at(vector)
+
+    def known(self, vector: np.ndarray, value: float, gradient: np.ndarray) -> Point:
+        """Return to a point evaluated in an earlier process: value and gradient are taken over and not counted."""
+        counts = dataclasses.replace(self.counters)
+        point = self.trial(vector)
+        for name in COUNTER_NAMES:
+            setattr(self.counters, name, getattr(counts, name))
+        point.adopt(value, gradient)
+        return point
 
     def _at(self, vector: np.ndarray) -> Point:
         """Record the objective at a vector."""

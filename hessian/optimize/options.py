@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -26,12 +27,18 @@ class Options:
     maxiter: int = 1000
     max_hvp: int = sys.maxsize
     max_cg: int | None = None
+    max_seconds: float = math.inf
     initial_radius: float | None = None
     max_radius: float = math.inf
+    initial_regularization: float | None = None
+    preconditioner: Any = None
     eta: float = 1e-4
     check_curvature: bool = True
     seed: int = 0
     progress: bool = False
+    checkpoint: str | os.PathLike[str] | None = None
+    checkpoint_every: float = 10.0
+    resume: bool = False
 
 
 _FROM_SCIPY = {"disp": "progress", "initial_trust_radius": "initial_radius", "max_trust_radius": "max_radius"}
@@ -45,6 +52,15 @@ _RANGES: dict[str, tuple[str, Any]] = {
     "max_radius": ("a number > 0", lambda v: _is_real(v) and v > 0),
     "eta": ("a number in [0, 0.25)", lambda v: _is_real(v) and 0 <= v < 0.25),
     "check_curvature": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
+    "max_seconds": ("a number >= 0", lambda v: _is_real(v) and v >= 0),
+    "initial_regularization": ("a finite number > 0", lambda v: _is_real(v) and 0 < v < math.inf),
+    "preconditioner": (
+        "'jacobi', 'lbfgs', an array like x0, a linear operator or a function of x that returns one",
+        lambda v: v in ("jacobi", "lbfgs") if isinstance(v, str) else not isinstance(v, (bool, numbers.Number)),
+    ),
+    "checkpoint": ("the name of a file", lambda v: isinstance(v, (str, os.PathLike))),
+    "checkpoint_every": ("a number of seconds >= 0", lambda v: _is_real(v) and v >= 0),
+    "resume": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
     "seed": ("an integer >= 0", lambda v: _is_integer(v) and v >= 0),
     "progress": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
 }
@@ -81,6 +97,9 @@ def parse_options(options: Mapping[str, Any] | None, tol: float | None, dtype: n
     if parsed.initial_radius is not None and parsed.initial_radius > parsed.max_radius:
         what = f"initial_radius {parsed.initial_radius:g} is larger than max_radius {parsed.max_radius:g}"
         raise OptionError(message("minimize", what, fix="Raise max_radius or lower initial_radius"))
+    if parsed.resume and parsed.checkpoint is None:
+        what = "resume is given without a checkpoint"
+        raise OptionError(message("minimize", what, fix='Pass options={"checkpoint": FILE, "resume": True}'))
     return parsed
 
 

@@ -98,14 +98,58 @@ class Status(enum.IntEnum):
         "rescale the flat variables.",
     )
     CALLBACK = (10, False, "The callback asked to stop, by returning True or raising StopIteration.")
+    LEFT_DOMAIN = (
+        11,
+        False,
+        "Every step, however short, leads to where the objective is not finite: res.x lies at the edge of its domain. "
+        "Substitute variables so that the edge is at infinity (x = exp(u) for x > 0), or use a method with bounds.",
+    )
+    MAX_SECONDS = (
+        12,
+        False,
+        "The time was up. Raise max_seconds or start again from res.x.",
+    )
+    INTERRUPTED = (
+        13,
+        False,
+        "The run was interrupted; res.x is the best point it had. Start again from there, or resume from a checkpoint.",
+    )
+    EARLY_STOPPED = (
+        14,
+        True,
+        "The validation loss has not improved for the patience given: the parameters are those at which it was smallest.",
+    )
+    DIVERGED = (
+        15,
+        False,
+        "The objective became NaN or infinite and the method has no way back. Lower the learning rate, clip the gradient, "
+        "or use a method that rejects such steps.",
+    )
+    EXTERNAL_SUCCESS = (
+        16,
+        True,
+        "SciPy's method reports success, by its own criteria; the curvature was not looked at.",
+    )
+    EXTERNAL_FAILURE = (17, False, "SciPy's method stopped early, for the reason it gives.")
+
+
+@dataclass(frozen=True, slots=True)
+class SaddleRecord:
+    """A point with a small gradient and negative curvature that the run left: where, its value, the eigenvalue."""
+
+    iteration: int
+    value: float
+    eigenvalue: float
 
 
 @dataclass(frozen=True, slots=True)
 class IterationRecord:
     """One row of ``res.history``; row 0 describes the start.
 
-    ``value`` and ``gradient_norm`` belong to the point kept at the end of the iteration, ``radius`` is the one the step
-    was computed with, ``ratio`` the actual over the predicted reduction (``nan`` where there is none).
+    ``value`` and ``gradient_norm`` belong to the point kept at the end of the iteration. ``radius`` is that of the trust
+    region the step was computed in, ``regularization`` the weight of the penalty on its length (cubic weight or damping);
+    ``nan`` for methods that have none. ``step_norm`` is measured as the radius is (with a preconditioner M in the norm
+    ``sqrt(s.M s)``); ``ratio`` is the actual over the predicted reduction (``nan`` where there is none).
     ``cg_iterations`` counts the products spent on this step: 0 when a rejected step was shortened along the path
     already computed. The ``n_*`` counters and ``seconds`` accumulate.
     """
@@ -114,6 +158,7 @@ class IterationRecord:
     value: float
     gradient_norm: float
     radius: float
+    regularization: float
     step_norm: float
     ratio: float
     cg_iterations: int
@@ -132,6 +177,7 @@ _COLUMNS = (
     ("value", "value", "17.9e"),
     ("|grad|", "gradient_norm", "10.3e"),
     ("radius", "radius", "9.2e"),
+    ("weight", "regularization", "9.2e"),
     ("|step|", "step_norm", "9.2e"),
     ("ratio", "ratio", "8.3f"),
     ("cg", "cg_iterations", "5d"),
@@ -144,6 +190,9 @@ _COLUMNS = (
     ("n_factor", "n_factor", "8d"),
     ("seconds", "seconds", "8.2f"),
 )
+
+_OPTIONAL = ("radius", "regularization")
+"""Columns that most methods leave empty: shown where there is something in them."""
 
 
 def format_history(history: Sequence[IterationRecord]) -> str:
@@ -167,20 +216,26 @@ def format_history(history: Sequence[IterationRecord]) -> str:
     >>> print(format_history(res.history).splitlines()[1][:23])
         0   2.000000000e+00
     """
-    lines = [_heading()]
+    columns = [column for column in _COLUMNS if column[1] not in _OPTIONAL or _is_used(history, column[1])]
+    lines = [_heading(columns)]
     for record in history:
         cells = []
-        for _, name, spec in _COLUMNS:
+        for _, name, spec in columns:
             cell = getattr(record, name)
             cells.append(format(("yes" if cell else "no") if name == "accepted" else cell, spec))
         lines.append(" ".join(cells).rstrip())
     return "\n".join(lines)
 
 
-def _heading() -> str:
+def _is_used(history: Sequence[IterationRecord], name: str) -> bool:
+    """Whether a column says anything."""
+    return any(not math.isnan(getattr(record, name)) for record in history)
+
+
+def _heading(columns: Sequence[tuple[str, str, str]]) -> str:
     """Column titles, aligned as their columns are."""
     cells = []
-    for title, _, spec in _COLUMNS:
+    for title, _, spec in columns:
         width = int("".join(ch for ch in spec.split(".")[0] if ch.isdigit()))
         cells.append(title.ljust(width) if spec.endswith("s") else title.rjust(width))
     return " ".join(cells).rstrip()
@@ -223,6 +278,10 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         The advice of the status, with the numbers that led to it.
     smallest_eigenvalue : float
         Smallest eigenvalue of the Hessian at x as far as it was looked at, ``nan`` otherwise.
+    smallest_eigenvalue_residual : float
+        ``|H v - value v|`` of its unit vector v: an eigenvalue of the Hessian lies within this of it.
+    saddles : list of SaddleRecord
+        Saddles met and left along negative curvature.
     nit, nfev, njev, nhev : int
         Iterations, and evaluations of the objective, gradient and (dense) Hessian, as SciPy names them.
     n_value, n_grad, n_hvp, n_hess, n_factor : int
@@ -255,7 +314,9 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         return "\n".join(lines)
 
 
-_FIRST = ("message", "success", "method", "fun", "gradient_norm", "smallest_eigenvalue", "x", "jac", "nit")
+_FIRST = (
+    "message", "success", "method", "fun", "gradient_norm", "smallest_eigenvalue", "smallest_eigenvalue_residual", "x", "jac", "nit",
+)  # fmt: skip
 
 
 def _order(result: OptimizeResult) -> list[str]:
@@ -266,7 +327,7 @@ def _order(result: OptimizeResult) -> list[str]:
 
 def _show(item: Any) -> str:
     """One-line text of a field: arrays are abridged, lists of records counted."""
-    if isinstance(item, list) and item and isinstance(item[0], IterationRecord):
+    if isinstance(item, list) and item and isinstance(item[0], (IterationRecord, SaddleRecord)):
         return f"{len(item)} records"
     if isinstance(item, np.ndarray):
         text = np.array2string(item, threshold=8, edgeitems=3, precision=6, separator=", ").replace("\n", "")

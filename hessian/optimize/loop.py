@@ -1,0 +1,331 @@
+"""The loop every method shares: model, step, trial, verdict, bound, until a status says why to stop."""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import numpy as np
+
+from hessian.optimize.checkpoint import Checkpoint
+from hessian.optimize.globalize import Assessment, Judge, Model
+from hessian.optimize.krylov import Step
+from hessian.optimize.method import Method
+from hessian.optimize.objective import COUNTER_NAMES, Counters, Point
+from hessian.optimize.optimality import Curvature, Definiteness, measure_curvature
+from hessian.optimize.options import Options
+from hessian.optimize.result import IterationRecord, OptimizeResult, SaddleRecord, Status
+from hessian.optimize.rounding import measure_rounding
+from hessian.optimize.vectors import norm
+
+UNRESOLVED_LIMIT = 5
+"""Iterations in a row that the values do not resolve and that do not halve the gradient, before the run ends."""
+UNBOUNDED = 1e20
+"""Fall of the objective, relative to max(1, |start|), at which it is called unbounded."""
+NOISE_FACTOR = 10.0
+"""Gradients and predicted reductions within so many times the measured rounding are at the limit of precision."""
+
+_CONVERGED = {
+    Definiteness.POSITIVE: Status.CONVERGED,
+    Definiteness.ZERO: Status.CONVERGED_SEMIDEFINITE,
+    Definiteness.UNDECIDED: Status.CONVERGED_UNDECIDED,
+}
+_NOT_SMOOTH = Status.STALLED, ""
+
+Observer = Callable[[IterationRecord, Point], bool]
+"""Sees every iteration's record and the point kept; True stops the run."""
+
+
+class Objective(Protocol):
+    """What the loop minimises: vectors in, points out, evaluations counted."""
+
+    @property
+    def size(self) -> int:
+        """Number of variables."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Precision of the variables."""
+
+    @property
+    def counters(self) -> Counters:
+        """Evaluations so far."""
+
+    def start(self) -> Point:
+        """Evaluate at the start, where everything has to be finite."""
+
+    def trial(self, vector: np.ndarray) -> Point:
+        """Evaluate where a model led."""
+
+    def known(self, vector: np.ndarray, value: float, gradient: np.ndarray) -> Point:
+        """Return to a point evaluated in an earlier process."""
+
+    def structured(self, vector: np.ndarray) -> Any:
+        """Give a vector the structure of the start."""
+
+
+class Loop:
+    """Minimise by a method; one instance is one run.
+
+    A rejected step keeps the point, its gradient and its model, and only asks the model for a shorter step: the cost
+    is one evaluation of the objective. A point with a small gradient and negative curvature gets a model that leads
+    along it, and the run goes on.
+
+    Checkpoints are taken where a point has just been accepted: everything else of a run follows from it and from a few
+    numbers, so that a resumed run repeats the one that was not interrupted bit by bit.
+    """
+
+    def __init__(
+        self, objective: Objective, method: Method, options: Options, observer: Observer, note: str = ""
+    ) -> None:
+        self._began = time.perf_counter()
+        self._objective = objective
+        self._method = method
+        self._options = options
+        self._observer = observer
+        self._note = note
+        self._point = start = objective.start()
+        self._judge = Judge(start, options.eta)
+        self._floor = -UNBOUNDED * max(1.0, abs(start.value))
+        self._model: Model | None = None
+        self._curvature = Curvature(math.nan, Definiteness.UNDECIDED)
+        self._saddles: list[SaddleRecord] = []
+        self._rejections = 0
+        self._outside = 0
+        self._unresolved = 0
+        self._best_norm = start.gradient_norm
+        self._largest_norm = start.gradient_norm
+        self._ended: tuple[Status, str] | None = None
+        self._history: list[IterationRecord] = []
+        self._checkpoint = Checkpoint(options.checkpoint, options.checkpoint_every)
+        self._kept: dict[str, Any] = {}
+        self._fingerprint = {
+            "method": method.name,
+            "variables": objective.size,
+            "dtype": str(objective.dtype),
+            "x0": zlib.crc32(np.ascontiguousarray(start.x).tobytes()),
+        }
+
+    def run(self) -> OptimizeResult:
+        """Iterate until there is a reason to stop."""
+        try:
+            if not self._resume():
+                radius = self._method.control.radius
+                nothing = Step(self._point.x, 0.0, 0.0, False, "start")
+                self._record(radius, math.nan, nothing, Assessment(math.nan, True, True), 0)
+            while (ending := self._stop()) is None:
+                self._iterate()
+        except KeyboardInterrupt:
+            ending = Status.INTERRUPTED, ""
+        if self._kept:
+            self._checkpoint.offer(self._state, self._fingerprint, now=True)
+        return self._result(*ending)
+
+    def _resume(self) -> bool:
+        """Go on where a checkpoint was left, if there is one and it is asked for."""
+        state = self._checkpoint.load(self._fingerprint) if self._options.resume else None
+        if state is None:
+            return False
+        for name in COUNTER_NAMES:
+            setattr(self._objective.counters, name, state["counters"][name])
+        self._point = self._objective.known(state["x"], state["value"], state["gradient"])
+        self._method.restore(state["method"])
+        self._judge.restore(state["judge"])
+        self._best_norm, self._largest_norm = state["best_norm"], state["largest_norm"]
+        self._floor, self._unresolved = state["floor"], state["unresolved"]
+        self._history = [IterationRecord(**row) for row in state["history"]]
+        self._saddles = [SaddleRecord(**row) for row in state["saddles"]]
+        self._began -= self._history[-1].seconds
+        return True
+
+    def _keep(self) -> None:
+        """Note what a checkpoint needs, at a point that has just been accepted; histories are cut where it is written."""
+        if self._checkpoint.path is None:
+            return
+        point = self._point
+        self._kept = {
+            "x": point.x,
+            "value": point.value,
+            "gradient": point.gradient,
+            "counters": asdict(point.counters),
+            "method": self._method.state(),
+            "judge": self._judge.state(),
+            "best_norm": self._best_norm,
+            "largest_norm": self._largest_norm,
+            "floor": self._floor,
+            "unresolved": self._unresolved,
+            "history": len(self._history),
+            "saddles": len(self._saddles),
+        }
+        self._checkpoint.offer(self._state, self._fingerprint)
+
+    def _state(self) -> dict[str, Any]:
+        """Everything a resumed run needs, as of the last accepted point."""
+        kept = self._kept
+        history = [asdict(row) for row in self._history[: kept["history"]]]
+        return {**kept, "history": history, "saddles": [asdict(row) for row in self._saddles[: kept["saddles"]]]}
+
+    def _stop(self) -> tuple[Status, str] | None:
+        """Reason to stop at the current point, in the order in which a reader would want to know them."""
+        options = self._options
+        if self._ended is not None and self._ended[0] is Status.CALLBACK:
+            return self._ended
+        is_small = self._point.gradient_norm <= options.gtol
+        if is_small and self._model is None and (status := self._convergence()) is not None:
+            return status, ""
+        if self._ended is not None:
+            # With a small gradient, what could not be improved is an escape.
+            return (Status.NEGATIVE_CURVATURE, "") if is_small else self._ended
+        if self._point.value < self._floor:
+            return Status.UNBOUNDED, ""
+        if len(self._history) - 1 >= options.maxiter:
+            return Status.MAX_ITERATIONS, ""
+        if self._model is None and not self._method.is_dense and self._products_left() <= 0:
+            return Status.MAX_PRODUCTS, ""
+        if time.perf_counter() - self._began >= options.max_seconds:
+            return Status.MAX_SECONDS, ""
+        return None
+
+    def _products_left(self) -> int:
+        """Products left in the budget."""
+        return self._options.max_hvp - self._objective.counters.n_hvp
+
+    def _convergence(self) -> Status | None:
+        """Grade a small gradient; None, with a model that leads away, at a saddle."""
+        options, point = self._options, self._point
+        if not options.check_curvature:
+            return Status.CONVERGED_UNCHECKED
+        curvature = measure_curvature(point, self._method.is_dense, options.seed, self._products_left())
+        self._curvature = curvature
+        if curvature.definiteness is not Definiteness.NEGATIVE:
+            return _CONVERGED[curvature.definiteness]
+        self._model, self._ended, self._unresolved = self._method.escape(point, curvature), None, 0
+        self._saddles.append(SaddleRecord(len(self._history) - 1, point.value, curvature.smallest))
+        return None
+
+    def _iterate(self) -> None:
+        """Take one step, accepted or not."""
+        point, products, control = self._point, 0, self._method.control
+        if self._model is None:
+            self._model = self._method.model(point)
+            products = self._model.products
+        control.prepare(self._model, point)
+        radius, regularization = control.radius, control.regularization
+        step = self._model.step(control.bound)
+        target = point.x + step.vector
+        if np.array_equal(target, point.x) or not step.predicted > 0.0:
+            self._ended = self._limit(step)
+            assessment = Assessment(math.nan, False, False)
+        else:
+            rejections = self._rejections
+            assessment = self._try(self._objective.trial(target), step)
+            control.learn(step, assessment, rejections)
+        self._record(radius, regularization, step, assessment, products)
+        if assessment.accepted:
+            self._keep()
+        if self._observer(self._history[-1], self._point):
+            self._ended = Status.CALLBACK, ""
+
+    def _try(self, trial: Point, step: Step) -> Assessment:
+        """Judge a trial, move there if it is good, and notice when values stop telling anything."""
+        assessment = self._judge.assess(self._point, trial, step, self._rejections)
+        self._outside = 0 if math.isfinite(trial.value) else self._outside + 1
+        if assessment.accepted:
+            self._point, self._model, self._rejections = trial, None, 0
+        else:
+            self._rejections += 1
+        size = self._point.gradient_norm
+        self._largest_norm = max(self._largest_norm, size)
+        if size <= 0.5 * self._best_norm or (assessment.accepted and assessment.resolved):
+            self._unresolved, self._best_norm = 0, size
+        elif not assessment.resolved:
+            self._unresolved += 1
+        if self._unresolved >= UNRESOLVED_LIMIT:
+            self._ended = self._limit(step)
+        return assessment
+
+    def _limit(self, step: Step) -> tuple[Status, str]:
+        """Say why no step helps any more: rounding if measurement shows it, the edge of the domain, no smoothness."""
+        if self._outside and self._outside == self._rejections:
+            return Status.LEFT_DOMAIN, ""
+        point = self._point
+        tiny = math.sqrt(float(np.finfo(point.x.dtype).eps))
+        rounding = measure_rounding(self._objective, point, self._options.seed)
+        is_smooth = rounding.gradient <= tiny * self._largest_norm
+        is_flat = point.gradient_norm <= tiny * self._largest_norm
+        is_flat |= point.gradient_norm * norm(point.x) <= tiny * abs(point.value)
+        at_noise = point.gradient_norm <= NOISE_FACTOR * rounding.gradient and is_smooth
+        below_values = step.predicted <= NOISE_FACTOR * rounding.value and is_flat
+        if not (at_noise or below_values):
+            return _NOT_SMOOTH
+        measured = (
+            f"Between neighbouring floating-point numbers the objective changes by {rounding.value:.2g} "
+            f"and the gradient by {rounding.gradient:.2g}; the step predicted a decrease of {step.predicted:.2g}."
+        )
+        return Status.PRECISION, measured
+
+    def _record(self, radius: float, regularization: float, step: Step, assessment: Assessment, products: int) -> None:
+        """Append a row to the history."""
+        point = self._point
+        record = IterationRecord(
+            iteration=len(self._history),
+            value=point.value,
+            gradient_norm=point.gradient_norm,
+            radius=radius,
+            regularization=regularization,
+            step_norm=step.norm,
+            ratio=assessment.ratio,
+            cg_iterations=products,
+            cg_status=step.status,
+            accepted=assessment.accepted,
+            **asdict(point.counters),
+            seconds=time.perf_counter() - self._began,
+        )
+        self._history.append(record)
+
+    def _result(self, status: Status, details: str) -> OptimizeResult:
+        """Put the outcome together in SciPy's names and ours."""
+        point, counters = self._point, self._objective.counters
+        numbers = f"(Gradient 2-norm {point.gradient_norm:.3g}, gtol {self._options.gtol:g}.)"
+        parts = [status.advice, numbers, details, self._curvature_text(), self._saddles_text(), self._note]
+        return OptimizeResult(
+            message=" ".join(part for part in parts if part),
+            success=status.success,
+            status=status,
+            method=self._method.name,
+            fun=point.value,
+            gradient_norm=point.gradient_norm,
+            smallest_eigenvalue=self._curvature.smallest,
+            smallest_eigenvalue_residual=self._curvature.residual,
+            x=self._objective.structured(point.x),
+            jac=self._objective.structured(point.gradient),
+            nit=max(len(self._history) - 1, 0),
+            nfev=counters.n_value,
+            njev=counters.n_grad,
+            nhev=counters.n_hess,
+            **asdict(counters),
+            saddles=self._saddles,
+            history=self._history,
+        )
+
+    def _curvature_text(self) -> str:
+        """Say what the curvature check found."""
+        if math.isnan(self._curvature.smallest):
+            return ""
+        found = self._curvature
+        return f"(Smallest eigenvalue {found.smallest:.3g}, an eigenvalue within {found.residual:.1g} of that.)"
+
+    def _saddles_text(self) -> str:
+        """Say which saddles were left, and how."""
+        if not self._saddles:
+            return ""
+        last = self._saddles[-1]
+        count = "A saddle was" if len(self._saddles) == 1 else f"{len(self._saddles)} saddles were"
+        return (
+            f"{count} left along negative curvature, last at iteration {last.iteration} with value {last.value:.6g} "
+            f"and eigenvalue {last.eigenvalue:.3g}."
+        )

@@ -1,0 +1,98 @@
+"""What a method adds to the loop they all share: a model at every point, and how far to trust it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from hessian.optimize.globalize import Control, LineModel, Model
+from hessian.optimize.objective import Point
+from hessian.optimize.optimality import Curvature
+from hessian.optimize.options import Options
+from hessian.optimize.spectral import SpectralModel
+from hessian.optimize.vectors import norm
+
+
+class Method:
+    """A direction times a globalisation; one instance is one run.
+
+    Attributes
+    ----------
+    name : str
+        As :func:`hessian.optimize.minimize` knows it.
+    is_dense : bool
+        Whether it takes the whole Hessian, so that its eigenvalues cost nothing more.
+    control : Control
+        How far its models are trusted.
+    """
+
+    name: str
+    is_dense = False
+
+    def __init__(self, options: Options, control: Control) -> None:
+        self.options = options
+        self.control = control
+        self._largest_norm = 0.0
+
+    def model(self, point: Point) -> Model:
+        """Build the model at a point with a gradient that is not small."""
+        raise NotImplementedError
+
+    def escape(self, point: Point, curvature: Curvature) -> Model:
+        """Build the model along a direction of negative curvature, where the gradient is small."""
+        return _along(point, curvature)
+
+    def tolerance(self, point: Point) -> float:
+        """Residual of the Newton equation to ask for at a point.
+
+        The linear system is solved no better than it pays (Dembo and Steihaug 1983): up to ``|g + H s| <= eta |g|`` with
+        the forcing term ``eta = min(1/2, sqrt(|g| / max |g|))``, the largest gradient met so far below the root.
+        Convergence is superlinear (order 3/2), and unlike SciPy's ``sqrt(|g|)`` the term does not change when the
+        objective is multiplied by a constant. A residual below gtol / 2 is never asked for: the next gradient would be
+        small enough anyway.
+        """
+        size = point.gradient_norm
+        self._largest_norm = max(self._largest_norm, size)
+        eta = min(0.5, math.sqrt(size / self._largest_norm))
+        return max(eta * size, 0.5 * self.options.gtol)
+
+    def budget(self, point: Point) -> int:
+        """Products the next model may spend."""
+        left = self.options.max_hvp - point.counters.n_hvp
+        return max(1, min(self.options.max_cg or 2 * point.x.size + 10, left))
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs to go on as if it had not been interrupted."""
+        return {"control": self.control.state(), "largest_norm": self._largest_norm}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        self.control.restore(state["control"])
+        self._largest_norm = float(state["largest_norm"])
+
+
+def _along(point: Point, curvature: Curvature) -> SpectralModel:
+    """Model of one dimension, along a direction of negative curvature."""
+    direction = curvature.direction
+    assert direction is not None
+    slope = float(point.gradient @ direction)
+    eps = float(np.finfo(point.x.dtype).eps)
+    return SpectralModel(
+        np.array([curvature.smallest]), np.array([slope]), lambda y: y[0].astype(direction.dtype) * direction, eps
+    )
+
+
+def unit_length(point: Point) -> float:
+    """Length at which a direction without one of its own is tried first: a tenth of the length of x, at least 1/10."""
+    return 0.1 * max(1.0, norm(point.x))
+
+
+def line_escape(point: Point, curvature: Curvature) -> LineModel:
+    """Step of a line search along negative curvature."""
+    direction = curvature.direction
+    assert direction is not None
+    vector = unit_length(point) * direction
+    length_squared = float(vector @ vector)
+    return LineModel(vector, float(point.gradient @ vector), curvature.smallest * length_squared, "escape", False)

@@ -1,0 +1,185 @@
+"""Preconditioners of conjugate gradients: a diagonal, the user's own, or pairs collected from earlier iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from hessian.core.trees import flatten, ravel
+from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.optimize.krylov import Product
+from hessian.optimize.objective import Point
+from hessian.optimize.vectors import norm
+
+PAIRS = 10
+"""Pairs of direction and product kept for the next step (Morales and Nocedal found 4 to 20 to do)."""
+EXACT_DIAGONAL = 256
+"""Up to this many variables the diagonal is exact: n products in one batch. Beyond, it is estimated."""
+PROBES = 8
+"""Products spent on an estimated diagonal."""
+REFRESH = 5
+"""Points for which a diagonal is used before it is taken anew."""
+FLOOR = 1e-3
+"""Least entry of a diagonal, relative to its largest."""
+
+
+class Preconditioner:
+    """No preconditioner, and what all have in common: ``M^-1`` at a point, learning, and a state to resume from."""
+
+    collect: Callable[[np.ndarray, np.ndarray], None] | None = None
+
+    def at(self, point: Point) -> Product | None:
+        """Return ``v -> M^-1 v`` for the system at a point."""
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run has to know."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+
+
+def make_preconditioner(choice: Any, structured: Callable[[np.ndarray], Any], seed: int) -> Preconditioner:
+    """Return the preconditioner of an option of :func:`hessian.optimize.minimize`."""
+    if choice is None:
+        return Preconditioner()
+    if isinstance(choice, str):
+        return Jacobi(seed) if choice == "jacobi" else CollectedPairs()
+    return Given(choice, structured)
+
+
+class Jacobi(Preconditioner):
+    """The diagonal of H: exact for few variables, else estimated; magnitudes, and never below a floor.
+
+    The estimate is the mean of ``v * (H v)`` over probes v of random signs (Bekas, Kokiopoulou and Saad, Appl. Numer.
+    Math. 57 (2007) 1214-1229), deterministic given the seed.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._diagonal: np.ndarray | None = None
+        self._age = 0
+
+    def at(self, point: Point) -> Product | None:
+        """Divide by the diagonal, taken anew every few points."""
+        if self._diagonal is None or self._age >= REFRESH:
+            self._diagonal, self._age = self._measure(point), 0
+        self._age += 1
+        diagonal = self._diagonal
+        return _scaled(lambda v: v / diagonal, point)
+
+    def _measure(self, point: Point) -> np.ndarray:
+        """Diagonal of H at a point, made positive; ones where it is not finite."""
+        n = point.x.size
+        if n <= EXACT_DIAGONAL:
+            diagonal = np.array(point.diagonal())
+        else:
+            diagonal = np.zeros_like(point.x)
+            for _ in range(PROBES):
+                signs = self._rng.choice(np.array([-1.0, 1.0], point.x.dtype), n)
+                diagonal += signs * point.product(signs) / PROBES
+        size = np.abs(diagonal)
+        if not np.all(np.isfinite(size)) or not np.any(size):
+            return np.ones_like(point.x)
+        return np.asarray(np.maximum(size, FLOOR * size.max()))
+
+    def state(self) -> dict[str, Any]:
+        """The diagonal, its age and the random state."""
+        return {"diagonal": self._diagonal, "age": self._age, "rng": self._rng.bit_generator.state}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        self._diagonal, self._age = state["diagonal"], state["age"]
+        self._rng.bit_generator.state = state["rng"]
+
+
+class CollectedPairs(Preconditioner):
+    """L-BFGS matrix of pairs ``(d, H d)`` that conjugate gradients met at the last point.
+
+    References
+    ----------
+    J. L. Morales and J. Nocedal, SIAM J. Optim. 10 (2000) 1079-1096.
+    """
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[np.ndarray, np.ndarray]] = []
+        self._fresh: list[tuple[np.ndarray, np.ndarray]] = []
+        self._seen = 0
+        self._stride = 1
+
+    def collect(self, direction: np.ndarray, product: np.ndarray) -> None:
+        """Keep some ten pairs spread evenly over a run of unknown length: every k-th, k doubling as it goes on."""
+        if self._seen % self._stride == 0 and float(direction @ product) > 0.0 and np.all(np.isfinite(product)):
+            self._fresh.append((direction, product))
+            if len(self._fresh) >= 2 * PAIRS:
+                self._fresh = self._fresh[::2]
+                self._stride *= 2
+        self._seen += 1
+
+    def at(self, point: Point) -> Product | None:
+        """Make the pairs of the last point the preconditioner of this one."""
+        if self._fresh:
+            self._pairs = self._fresh
+        self._fresh, self._seen, self._stride = [], 0, 1
+        return _scaled(self._apply, point) if self._pairs else None
+
+    def _apply(self, v: np.ndarray) -> np.ndarray:
+        """Two-loop recursion (Nocedal and Wright, algorithm 7.4)."""
+        weights = []
+        for s, y in reversed(self._pairs):
+            weight = float(s @ v) / float(s @ y)
+            v = v - weight * y
+            weights.append(weight)
+        s, y = self._pairs[-1]
+        v = v * (float(s @ y) / float(y @ y))
+        for (s, y), weight in zip(self._pairs, reversed(weights), strict=True):
+            v = v + (weight - float(y @ v) / float(s @ y)) * s
+        return v
+
+    def state(self) -> dict[str, Any]:
+        """The pairs."""
+        return {"pairs": [list(pair) for pair in self._fresh or self._pairs]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        self._pairs = [(s, y) for s, y in state["pairs"]]
+
+
+class Given(Preconditioner):
+    """The user's: a positive diagonal of M, an operator that applies ``M^-1``, or a function of x that returns one."""
+
+    def __init__(self, choice: Any, structured: Callable[[np.ndarray], Any]) -> None:
+        self._choice = choice
+        self._structured = structured
+
+    def at(self, point: Point) -> Product | None:
+        """Ask for it at a point."""
+        is_function = callable(self._choice) and not isinstance(self._choice, LinearOperator)
+        found = self._choice(self._structured(point.x)) if is_function else self._choice
+        n, dtype = point.x.size, point.x.dtype
+        if isinstance(found, LinearOperator) or (isinstance(found, np.ndarray) and found.shape == (n, n) and n > 1):
+            if found.shape != (n, n):
+                what = f"the preconditioner has shape {found.shape}"
+                raise ShapeMismatchError(message("minimize", what, fix=f"There are {n} variables: pass shape {(n, n)}"))
+            return _scaled(lambda v: np.asarray(found @ v).astype(dtype), point)
+        leaves = flatten(found)[0]
+        diagonal = ravel(found)[0] if leaves else np.empty(0)
+        if diagonal.size != n:
+            what = f"the preconditioner has {diagonal.size} numbers"
+            raise ShapeMismatchError(message("minimize", what, fix=f"There are {n} variables: pass one for each"))
+        if not np.all(np.isfinite(diagonal) & (diagonal > 0.0)):
+            what = "the preconditioner's diagonal has entries that are not positive and finite"
+            raise OptionError(message("minimize", what, "It stands for curvatures", "Pass numbers > 0"))
+        scale = diagonal.astype(dtype)
+        return _scaled(lambda v: v / scale, point)
+
+
+def _scaled(apply: Product, point: Point) -> Product:
+    """Multiply M by a number that keeps the length of the gradient, so that radii mean about the same at every point."""
+    length = norm(apply(point.gradient))
+    factor = point.gradient_norm / length if length > 0.0 and np.isfinite(length) else 1.0
+    return lambda v: factor * apply(v)

@@ -1,0 +1,50 @@
+"""How finely values and gradients are resolved at a point, measured on its neighbours among the floating-point numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from hessian.optimize.objective import Point
+from hessian.optimize.vectors import norm
+
+NEIGHBOURS = 4
+"""Points looked at; each costs a value and a gradient, at the end of a run that came to a halt."""
+
+
+class _Evaluates(Protocol):
+    """An objective as far as it is needed here."""
+
+    def trial(self, vector: np.ndarray) -> Point:
+        """Evaluate at a vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """Largest change of the value, and of the gradient in the 2-norm, between a point and its neighbours."""
+
+    value: float
+    gradient: float
+
+
+def measure_rounding(objective: _Evaluates, point: Point, seed: int) -> Rounding:
+    """Evaluate at points that differ by about one unit of rounding in every variable.
+
+    What changes there is what no step can resolve: the rounding errors of the evaluation and those of the variables
+    themselves, ``|H| eps |x|``. Variables much smaller than the largest move by a unit of a thousandth of that one's size, because
+    zero has no neighbours to speak of.
+    """
+    x = point.x
+    eps = float(np.finfo(x.dtype).eps)
+    largest = float(np.max(np.abs(x)))
+    unit = eps * np.maximum(np.abs(x), 1e-3 * largest if largest > 0.0 else 1.0)
+    rng = np.random.default_rng(seed)
+    values, gradients = [0.0], [0.0]
+    for _ in range(NEIGHBOURS):
+        neighbour = objective.trial((x + unit * rng.choice((-1.0, 1.0), x.size)).astype(x.dtype))
+        if np.isfinite(neighbour.value) and np.isfinite(neighbour.gradient_norm):
+            values.append(abs(neighbour.value - point.value))
+            gradients.append(norm(neighbour.gradient - point.gradient))
+    return Rounding(max(values), max(gradients))

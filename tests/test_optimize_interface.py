@@ -294,8 +294,14 @@ def test_bad_options(options: Any, text: str) -> None:
         ({"jac": True}, "let it return the value only"),
         ({"hess": lambda x: x}, "Leave hess out"),
         ({"hessp": lambda x: x}, "Leave hessp out"),
-        ({"bounds": [(0, 1)]}, "The methods here are unconstrained. Substitute variables"),
-        ({"constraints": ()}, "scipy.optimize.minimize with jac=hessian.grad(fun)"),
+        (
+            {"bounds": [(0, 1)], "method": "arc"},
+            "takes neither bounds nor constraints. The methods here are unconstrained",
+        ),
+        (
+            {"constraints": {"type": "eq", "fun": np.sum}, "method": "newton"},
+            "or substitute variables, e.g. x = exp(u)",
+        ),
         ({"gtol": 1e-3}, "gtol is an option, not an argument. Pass options={'gtol': 0.001}"),
         ({"foo": 1}, "there is no argument 'foo'"),
         ({"method": "newtn"}, "Use method='newton'"),
@@ -313,6 +319,18 @@ def test_bad_arguments(keywords: dict[str, Any], text: str) -> None:
 
 def test_arguments_of_scipy_left_at_none_are_accepted() -> None:
     assert minimize(rosenbrock, START, jac=None, hess=None, hessp=None, bounds=None, constraints=None).success
+
+
+def test_methods_of_scipy_by_name() -> None:
+    res = minimize(rosenbrock, START, method="l-bfgs-b")
+    assert (res.method, res.status) == ("L-BFGS-B", Status.EXTERNAL_SUCCESS)
+    bounded = minimize(rosenbrock, START, bounds=[(-2.0, 0.5), (None, None)])
+    assert bounded.method == "L-BFGS-B"
+    assert_allclose(bounded.x, [0.5, 0.25], atol=1e-5)
+    ring = {"type": "ineq", "fun": lambda x: 0.5 - x @ x}
+    constrained = minimize(rosenbrock, START, constraints=[ring])
+    assert constrained.method == "SLSQP"
+    assert_allclose(constrained.x @ constrained.x, 0.5, rtol=1e-6)
 
 
 # The start and the function.

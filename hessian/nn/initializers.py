@@ -12,12 +12,13 @@ name           gain   fan
 ============== ====== =====================
 
 each as ``*_uniform`` (on ``[-a, a]`` with ``a = sqrt(3 gain / fan)``) and ``*_normal``. ``xavier_*`` is another name
-for ``glorot_*``.
+for ``glorot_*``. Besides these there are ``zeros``, ``standard_normal`` (variance 1) and ``orthogonal``, which draws
+orthonormal columns, or rows where there are fewer of them, uniformly.
 
 References
 ----------
 Glorot and Bengio (2010), eq. 12 and 16; He, Zhang, Ren and Sun (2015), eq. 10; LeCun, Bottou, Orr and Müller (1998),
-eq. 16.
+eq. 16; Saxe, McClelland and Ganguli (2014), section 3 (orthogonal); Mezzadri (2007), section 5 (its signs).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hessian.errors import ShapeMismatchError, message
 from hessian.nn.choices import choose
 
 Initializer = Callable[[np.random.Generator, int, int], np.ndarray]
@@ -62,10 +64,24 @@ def _zeros(rng: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
     return np.zeros((n_in, n_out))
 
 
+def _standard_normal(rng: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
+    """Gaussian entries of variance one, whatever the widths."""
+    return rng.standard_normal((n_in, n_out))
+
+
+def _orthogonal(rng: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
+    """Orthonormal columns, or rows where there are fewer of them."""
+    tall = rng.standard_normal((max(n_in, n_out), min(n_in, n_out)))
+    Q, R = np.linalg.qr(tall)
+    # The signs of R's diagonal are LAPACK's choice; without them Q is uniformly distributed.
+    Q = Q * np.where(np.diagonal(R) < 0, -1.0, 1.0)
+    return Q if n_in >= n_out else Q.T
+
+
 INITIALIZERS: dict[str, Initializer] = (
     {f"{name}_uniform": _uniform(variance) for name, variance in _SCHEMES.items()}
     | {f"{name}_normal": _normal(variance) for name, variance in _SCHEMES.items()}
-    | {"zeros": _zeros}
+    | {"zeros": _zeros, "standard_normal": _standard_normal, "orthogonal": _orthogonal}
 )
 
 
@@ -85,3 +101,19 @@ def get_initializer(initializer: str | Initializer) -> Initializer:
     ((3, 5), True)
     """
     return choose("initializer", initializer, INITIALIZERS)
+
+
+def draw_weights(
+    where: str, initializer: str | Initializer, rng: np.random.Generator, n_in: int, n_out: int
+) -> np.ndarray:
+    """Draw a weight matrix, which an initialiser of one's own may have got wrong."""
+    weights = np.asarray(get_initializer(initializer)(rng, n_in, n_out))
+    if weights.shape != (n_in, n_out):
+        raise ShapeMismatchError(
+            message(
+                where,
+                f"the initialiser returned shape {weights.shape}, the layer needs {(n_in, n_out)}",
+                fix="Return an array of shape (n_in, n_out)",
+            )
+        )
+    return weights

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
+from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.activations import Activation, get_activation
-from hessian.nn.initializers import Initializer, get_initializer
+from hessian.nn.initializers import Initializer, draw_weights, get_initializer
+from hessian.nn.model import check_dtype
 
 Layer = dict[str, Any]
 Parameters = list[Layer]
@@ -46,6 +47,16 @@ class MLP:
         """Number of weights and biases."""
         return sum((n_in + 1) * n_out for n_in, n_out in self._shapes())
 
+    @property
+    def n_in(self) -> int:
+        """Features of an input row, ``sizes[0]``."""
+        return self.sizes[0]
+
+    @property
+    def n_out(self) -> int:
+        """Outputs for each row, ``sizes[-1]``."""
+        return self.sizes[-1]
+
     def _shapes(self) -> list[tuple[int, int]]:
         """(n_in, n_out) of each layer."""
         return list(zip(self.sizes[:-1], self.sizes[1:], strict=True))
@@ -72,24 +83,11 @@ class MLP:
         ShapeMismatchError
             If an initialiser of your own returns another shape.
         """
-        kind = np.dtype(dtype)
-        if kind.kind != "f":
-            raise DtypeError(
-                message("MLP.init", f"dtype is {kind}", "parameters must be real to be differentiated", "Pass float64")
-            )
+        kind = check_dtype("MLP.init", dtype)
         rng = np.random.default_rng(seed)
-        draw = get_initializer(self.initializer)
         parameters = []
         for n_in, n_out in self._shapes():
-            weights = np.asarray(draw(rng, n_in, n_out))
-            if weights.shape != (n_in, n_out):
-                raise ShapeMismatchError(
-                    message(
-                        "MLP.init",
-                        f"the initialiser returned shape {weights.shape}, the layer needs {(n_in, n_out)}",
-                        fix="Return an array of shape (n_in, n_out)",
-                    )
-                )
+            weights = draw_weights("MLP.init", self.initializer, rng, n_in, n_out)
             parameters.append({"W": weights.astype(kind), "b": np.zeros(n_out, kind)})
         return parameters
 

@@ -1,7 +1,9 @@
-"""Losses of a whole batch, the l2 penalty, and the accuracy of a classifier.
+"""Losses of a whole batch, the l2 penalty, and the accuracy and r² of predictions.
 
 Every loss is a sum over the outputs of one example, reduced over examples: ``reduction="mean"`` (the default) divides
-by the number of rows and ``"sum"`` does not. Targets are constants: no derivative flows into them.
+by the number of rows and ``"sum"`` does not. With ``weights``, the mean is the weighted one, ``Σ w_i loss_i / Σ w_i``, so
+that an integer weight counts as that many copies of its row. Targets and weights are constants, and take the dtype of the
+predictions.
 """
 
 from __future__ import annotations
@@ -16,11 +18,16 @@ from hessian import special
 from hessian.core.trees import flatten
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.choices import choose
+from hessian.nn.likelihoods import gaussian_nll, poisson, sigmoid_cross_entropy
+from hessian.nn.reduction import as_constant, check_shapes, check_weights, reduce
+from hessian.rules.spec import Traced
 
 Loss = Callable[[Any, Any], Any]
 
 
-def squared_error(predictions: Any, targets: npt.ArrayLike, *, reduction: str = "mean") -> Any:
+def squared_error(
+    predictions: Any, targets: npt.ArrayLike, *, weights: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> Any:
     """Sum the squared residuals: ``(1/n) Σ_i ||predictions_i - targets_i||²``.
 
     There is no factor one half, and the mean is over rows only: a network with ten outputs is penalised for all ten.
@@ -32,6 +39,8 @@ def squared_error(predictions: Any, targets: npt.ArrayLike, *, reduction: str = 
         May be traced.
     targets : array
         The same shape exactly.
+    weights : array, (n,), optional
+        Of the examples, at least 0; the mean is then ``Σ w_i loss_i / Σ w_i``.
     reduction : {"mean", "sum"}
 
     Returns
@@ -43,28 +52,81 @@ def squared_error(predictions: Any, targets: npt.ArrayLike, *, reduction: str = 
     ShapeMismatchError
         If the shapes differ: (n, 1) against (n,) would broadcast to n² residuals.
     OptionError
-        If `reduction` is neither.
+        If `reduction` is neither, or `weights` are negative or all zero.
 
     Examples
     --------
     >>> float(squared_error(np.array([1.0, 2.0]), [0.0, 4.0])), float(squared_error(np.ones((2, 3)), np.zeros((2, 3))))
     (2.5, 3.0)
     """
-    wanted = np.shape(targets)
-    if np.shape(predictions) != wanted or not wanted:
-        raise ShapeMismatchError(
-            message(
-                "squared_error",
-                f"predictions have shape {np.shape(predictions)}, targets {wanted}",
-                "they are compared entry by entry, and broadcasting would compare the wrong pairs",
-                "Give both the same shape, one row per example",
-            )
-        )
-    residual = predictions - targets
-    return _reduce("squared_error", np.sum(residual * residual), wanted[0], reduction)
+    constants = as_constant(targets, predictions)
+    check_shapes("squared_error", predictions, constants)
+    residual = predictions - constants
+    return reduce("squared_error", residual * residual, reduction, weights)
 
 
-def softmax_cross_entropy(logits: Any, labels: npt.ArrayLike, *, reduction: str = "mean") -> Any:
+def huber(
+    predictions: Any,
+    targets: npt.ArrayLike,
+    *,
+    delta: float = 1.0,
+    weights: npt.ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Any:
+    """Sum residuals squared near zero and linear far out: ``(1/n) Σ_i Σ_k φ(predictions_ik - targets_ik)``.
+
+    ``φ(r) = r²/2`` where ``|r| <= delta`` and ``delta (|r| - delta/2)`` elsewhere: half of `squared_error` for small
+    residuals, as in torch and in statistics.
+
+    Parameters
+    ----------
+    predictions : array, (n, ...) or (n,)
+        May be traced.
+    targets : array
+        The same shape exactly.
+    delta : float
+        Where the loss becomes linear, in the units of the targets; greater than 0.
+    weights : array, (n,), optional
+        Of the examples, at least 0; the mean is then ``Σ w_i loss_i / Σ w_i``.
+    reduction : {"mean", "sum"}
+
+    Returns
+    -------
+    scalar
+
+    Raises
+    ------
+    ShapeMismatchError
+        If the shapes differ.
+    OptionError
+        If `delta` is not a positive number, or `reduction` is unknown.
+
+    Notes
+    -----
+    Computed as ``c (r - c/2)`` with ``c = clip(r, -delta, delta)``, which squares no large number. The second derivative
+    jumps at ``|r| = delta``, where it is taken from inside: 1.
+
+    References
+    ----------
+    Huber (1964), section 5.
+
+    Examples
+    --------
+    >>> float(huber(np.array([0.5, 4.0]), [0.0, 0.0], reduction="sum"))
+    3.625
+    """
+    if not (np.isfinite(delta) and delta > 0):
+        raise OptionError(message("huber", f"delta is {delta!r}", "it bounds the influence", "Pass a number > 0"))
+    constants = as_constant(targets, predictions)
+    check_shapes("huber", predictions, constants)
+    residual = predictions - constants
+    clipped = np.clip(residual, -float(delta), float(delta))
+    return reduce("huber", clipped * (residual - 0.5 * clipped), reduction, weights)
+
+
+def softmax_cross_entropy(
+    logits: Any, labels: npt.ArrayLike, *, weights: npt.ArrayLike | None = None, reduction: str = "mean"
+) -> Any:
     """Measure the surprise at the labels: ``(1/n) Σ_i [logsumexp(z_i) - Σ_k y_ik z_ik]``.
 
     Parameters
@@ -73,6 +135,8 @@ def softmax_cross_entropy(logits: Any, labels: npt.ArrayLike, *, reduction: str 
         Unnormalised log-probabilities z; may be traced.
     labels : array, (n,) of integers in [0, K), or (n, K)
         Class numbers, or one row of probabilities per example (one-hot or soft, each row summing to 1).
+    weights : array, (n,), optional
+        Of the examples, at least 0; the mean is then ``Σ w_i loss_i / Σ w_i``.
     reduction : {"mean", "sum"}
 
     Returns
@@ -105,15 +169,23 @@ def softmax_cross_entropy(logits: Any, labels: npt.ArrayLike, *, reduction: str 
             )
         )
     n, n_classes = np.shape(logits)
-    targets = np.asarray(labels)
+    # A traced value stays traced: labels that are arguments of a recorded function change from call to call.
+    targets = labels if isinstance(labels, Traced) else np.asarray(labels)
     if targets.shape == (n,):
         chosen = logits[np.arange(n), check_labels("softmax_cross_entropy", targets, n_classes)]
     else:
-        chosen = logits * _check_probabilities(targets, (n, n_classes))
-    return _reduce("softmax_cross_entropy", np.sum(special.logsumexp(logits, axis=1)) - np.sum(chosen), n, reduction)
+        chosen = np.sum(logits * _check_probabilities(as_constant(targets, logits), (n, n_classes)), axis=1)
+    return reduce("softmax_cross_entropy", special.logsumexp(logits, axis=1) - chosen, reduction, weights)
 
 
-LOSSES: dict[str, Loss] = {"softmax_cross_entropy": softmax_cross_entropy, "squared_error": squared_error}
+LOSSES: dict[str, Loss] = {
+    "softmax_cross_entropy": softmax_cross_entropy,
+    "sigmoid_cross_entropy": sigmoid_cross_entropy,
+    "squared_error": squared_error,
+    "huber": huber,
+    "poisson": poisson,
+    "gaussian_nll": gaussian_nll,
+}
 
 
 def get_loss(loss: str | Loss) -> Loss:
@@ -167,13 +239,17 @@ def l2_penalty(params: Any, l2: float) -> Any:
     return 0.5 * float(l2) * sum(np.sum(leaf * leaf) for leaf in flatten(params)[0])
 
 
-def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """Return the share of rows whose largest logit is at the label.
+def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike, *, weights: npt.ArrayLike | None = None) -> float:
+    """Return the share of rows whose largest logit is at the label, or whose one logit has its sign.
 
     Parameters
     ----------
-    logits : array, (n, K)
+    logits : array, (n, K) or (n,)
+        One column per class, or log-odds of class 1 against class 0; odds of exactly one count for class 0.
     labels : array, (n,) of integers, or (n, K) of probabilities, whose largest entry counts.
+        With logits of shape (n,), 0 and 1 or booleans.
+    weights : array, (n,), optional
+        Of the rows, at least 0: the share is one of weight.
 
     Raises
     ------
@@ -182,11 +258,12 @@ def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
 
     Examples
     --------
-    >>> accuracy(np.eye(4), [0, 1, 2, 0])
-    0.75
+    >>> accuracy(np.eye(4), [0, 1, 2, 0]), accuracy(np.array([-1.0, 2.0]), [0, 0])
+    (0.75, 0.5)
     """
     scores, targets = np.asarray(logits), np.asarray(labels)
-    if scores.ndim != 2 or len(targets) != len(scores):
+    fits = targets.ndim == 1 if scores.ndim == 1 else scores.ndim == 2 and targets.ndim in (1, 2)
+    if not fits or len(targets) != len(scores):
         raise ShapeMismatchError(
             message(
                 "accuracy",
@@ -195,10 +272,53 @@ def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
             )
         )
     truth = targets if targets.ndim == 1 else targets.argmax(axis=1)
-    return float(np.mean(scores.argmax(axis=1) == truth))
+    right = (scores > 0 if scores.ndim == 1 else scores.argmax(axis=1)) == truth
+    return float(np.mean(right) if weights is None else _weighted_mean("accuracy", right, weights))
 
 
-def check_labels(where: str, labels: np.ndarray, n_classes: int) -> np.ndarray:
+def r2(predictions: npt.ArrayLike, targets: npt.ArrayLike, *, weights: npt.ArrayLike | None = None) -> float:
+    """Return the share of variance explained, averaged over outputs: ``1 - Σ_i (y_i - p_i)² / Σ_i (y_i - mean(y))²``.
+
+    Parameters
+    ----------
+    predictions : array, (n,) or (n, k)
+    targets : array
+        The same shape exactly.
+    weights : array, (n,), optional
+        Of the rows, at least 0, in both sums and in the mean.
+
+    Returns
+    -------
+    float
+        1 for perfect predictions, 0 for the mean, negative for worse; NaN where a column of targets is constant, whose
+        variance cannot be explained.
+
+    Raises
+    ------
+    ShapeMismatchError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> r2(np.array([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]), r2(np.array([2.0, 2.0, 2.0]), [1.0, 2.0, 3.0])
+    (1.0, 0.0)
+    """
+    p, y = np.asarray(predictions, dtype=np.float64), np.asarray(targets, dtype=np.float64)
+    check_shapes("r2", p, y)
+    w: npt.ArrayLike = np.ones(len(y)) if weights is None else weights
+    unexplained = _weighted_mean("r2", (y - p) ** 2, w)
+    variance = _weighted_mean("r2", (y - _weighted_mean("r2", y, w)) ** 2, w)
+    share = np.divide(unexplained, variance, out=np.full_like(variance, np.nan), where=variance > 0)
+    return float(np.mean(1.0 - share))
+
+
+def _weighted_mean(where: str, values: np.ndarray, weights: npt.ArrayLike) -> np.ndarray:
+    """Average over rows."""
+    w = check_weights(where, weights, len(values), np.zeros(0))
+    return np.asarray(np.tensordot(w, values, axes=1) / np.sum(w))
+
+
+def check_labels(where: str, labels: Any, n_classes: int) -> Any:
     """Return class numbers that may index a row of `n_classes` logits."""
     if labels.dtype.kind not in "iu":
         raise OptionError(
@@ -209,11 +329,11 @@ def check_labels(where: str, labels: np.ndarray, n_classes: int) -> np.ndarray:
                 "Pass labels.astype(int), or a row of probabilities per example",
             )
         )
-    if labels.size and not 0 <= labels.min() <= labels.max() < n_classes:
+    if labels.size and not (labels.min() >= 0 and labels.max() < n_classes):
         raise OptionError(
             message(
                 where,
-                f"labels run from {labels.min()} to {labels.max()}, the {n_classes} classes are 0 to {n_classes - 1}",
+                f"labels run from {int(labels.min())} to {int(labels.max())}, the {n_classes} classes are 0 to {n_classes - 1}",
                 "a label chooses a column of the logits",
                 "Number the classes from 0, or widen the last layer",
             )
@@ -221,7 +341,7 @@ def check_labels(where: str, labels: np.ndarray, n_classes: int) -> np.ndarray:
     return labels
 
 
-def _check_probabilities(targets: np.ndarray, wanted: tuple[int, int]) -> np.ndarray:
+def _check_probabilities(targets: Any, wanted: tuple[int, int]) -> Any:
     """Return rows of probabilities of the logits' shape."""
     if targets.shape != wanted:
         raise ShapeMismatchError(
@@ -232,23 +352,14 @@ def _check_probabilities(targets: np.ndarray, wanted: tuple[int, int]) -> np.nda
             )
         )
     totals = targets.sum(axis=1)
-    if not np.allclose(totals, 1.0, rtol=0, atol=1e-5):
+    if not np.all(np.abs(totals - 1.0) <= 1e-5):
         worst = int(np.argmax(np.abs(totals - 1.0)))
         raise OptionError(
             message(
                 "softmax_cross_entropy",
-                f"row {worst} of labels sums to {totals[worst]:.6g}",
+                f"row {worst} of labels sums to {float(totals[worst]):.6g}",
                 "each row is a probability distribution over the classes",
                 "Normalise the rows, or pass class numbers",
             )
         )
     return targets
-
-
-def _reduce(where: str, total: Any, n: int, reduction: str) -> Any:
-    """Turn a total over `n` examples into the reduction asked for."""
-    if reduction == "mean":
-        return total / n
-    if reduction == "sum":
-        return total
-    raise OptionError(message(where, f"reduction is {reduction!r}", fix="Pass 'mean' or 'sum'"))

@@ -77,7 +77,7 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     what = f"{os.fspath(path)} is not a checkpoint"
     fix = "Pass the file a run was told to write, or start without resume"
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as stored:
             found = json.loads(bytes(stored["json"]).decode())
             arrays = {name: stored[name] for name in stored.files if name != "json"}
     except FileNotFoundError:

@@ -20,6 +20,7 @@ from hessian.optimize.objective import Objective, Point
 from hessian.optimize.options import Options, option_names, parse_options
 from hessian.optimize.precondition import make_preconditioner
 from hessian.optimize.result import IterationRecord, OptimizeResult
+from hessian.optimize.scipy_methods import SCIPY_METHODS, minimize_by_scipy
 from hessian.optimize.trust_exact import TrustExact
 from hessian.optimize.trust_krylov import Arc, SaddleFree, TrustKrylov
 from hessian.optimize.trust_ncg import TrustNCG
@@ -34,14 +35,10 @@ _PLAIN: dict[str, Callable[[Options], Method]] = {
 }
 
 _SUPPLIED = "Derivatives come from the engine"
-_UNCONSTRAINED = "The methods here are unconstrained"
-_ELSEWHERE = "use scipy.optimize.minimize with jac=hessian.grad(fun)"
 _UNSUPPORTED = {
     "jac": (_SUPPLIED, "Leave jac out; if fun returns (value, gradient), let it return the value only"),
     "hess": (_SUPPLIED, "Leave hess out"),
     "hessp": (_SUPPLIED, "Leave hessp out"),
-    "bounds": (_UNCONSTRAINED, f"Substitute variables, e.g. x = np.exp(u) for x > 0, or {_ELSEWHERE}"),
-    "constraints": (_UNCONSTRAINED, f"Eliminate or penalise the constraints, or {_ELSEWHERE}"),
 }
 
 
@@ -51,6 +48,8 @@ def minimize(
     args: Any = (),
     method: str | None = None,
     *,
+    bounds: Any = None,
+    constraints: Any = (),
     tol: float | None = None,
     callback: Callable[..., Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -174,7 +173,19 @@ def minimize(
     ('CONVERGED', array([1., 1.]))
     """
     _reject(unsupported)
-    objective = Objective(fun, x0, args if isinstance(args, tuple) else (args,))
+    args = args if isinstance(args, tuple) else (args,)
+    is_constrained = bounds is not None or not (
+        constraints is None or (isinstance(constraints, (list, tuple)) and not constraints)
+    )
+    if (method is None and is_constrained) or _is_scipys(method):
+        return minimize_by_scipy(
+            fun, x0, args, method, bounds=bounds, constraints=constraints, tol=tol, callback=callback, options=options
+        )
+    if is_constrained:
+        what = f"method {method!r} takes neither bounds nor constraints"
+        fix = "Leave method out, use 'L-BFGS-B' or 'trust-constr', or substitute variables, e.g. x = exp(u) for x > 0"
+        raise OptionError(message("minimize", what, "The methods here are unconstrained", fix))
+    objective = Objective(fun, x0, args)
     parsed = parse_options(options, tol, objective.dtype)
     solver = _method(method, objective, parsed)
     note = "" if method is not None else _reason(solver.name, objective.size)
@@ -197,6 +208,11 @@ def _reject(unsupported: Mapping[str, Any]) -> None:
             raise OptionError(message("minimize", f"there is no argument {name!r}", fix=fix))
 
 
+def _is_scipys(method: str | None) -> bool:
+    """Whether a method is one of SciPy's, by any capitalisation."""
+    return str(method).lower() in {name.lower() for name in SCIPY_METHODS}
+
+
 def _method(name: str | None, objective: Objective, options: Options) -> Method:
     """Choose the method by name, or by the number of variables."""
     if name is None:
@@ -210,8 +226,8 @@ def _method(name: str | None, objective: Objective, options: Options) -> Method:
             what = f"method {known!r} takes no preconditioner"
             raise OptionError(message("minimize", what, fix=f"Leave it out, or use method={TrustNCG.name!r}"))
         return _PLAIN[known](options)
-    near = difflib.get_close_matches(known, METHODS, n=1, cutoff=0.0)[0]
-    what = f"method {name!r} does not exist here, only {', '.join(map(repr, METHODS))}"
+    near = difflib.get_close_matches(str(name), METHODS + SCIPY_METHODS, n=1, cutoff=0.0)[0]
+    what = f"method {name!r} does not exist; there are {', '.join(map(repr, METHODS + SCIPY_METHODS))}"
     raise OptionError(message("minimize", what, fix=f"Use method={near!r}"))
 
 

@@ -96,7 +96,7 @@ class SpectralModel:
         # The sum of non-negative terms of _finish, and what the cubic term takes back: mu |y|^2 = weight |y|^3.
         quadratic = 0.5 * float(y @ ((self._levels + mu) * y)) + 0.5 * mu * length**2
         vector = self._lift(y)
-        return Step(vector, norm(vector), quadratic - weight * length**3 / 3.0, True, status)
+        return Step(vector, norm(vector), float(quadratic - weight * length**3 / 3.0), True, status)
 
     def cubic_coordinates(self, weight: float) -> tuple[np.ndarray, float, str]:
         """Return the minimiser of the cubic model in the eigenbasis, its multiplier, and what ended it."""
@@ -147,7 +147,7 @@ class SpectralModel:
         low = floor
         # sigma (sigma - l_1) = weight |c| bounds the root from above.
         high = 0.5 * (self._lowest + math.hypot(self._lowest, 2.0 * math.sqrt(weight * size)))
-        high = max(high, floor) * (1.0 + 1e-12) + np.finfo(float).tiny
+        high = max(high, floor) * (1.0 + 1e-12) + float(np.finfo(float).tiny)
         sigma = high
         for _ in range(_ROUNDS):
             y = self._at(sigma)

@@ -1,0 +1,198 @@
+"""What every model and layer offers, and the base of layers whose parameters are a dict of arrays."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from operator import index
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
+
+ArrayParameters = dict[str, Any]
+Shapes = dict[str, tuple[int, ...]]
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A description that draws parameters and is a pure function of them: a layer, or layers put together.
+
+    Attributes
+    ----------
+    n_in, n_out : int or None
+        Width of the last axis of the input and of the output; None where the description leaves it open.
+    n_parameters : int
+        Numbers in all arrays of the parameters.
+    """
+
+    @property
+    def n_in(self) -> int | None: ...
+
+    @property
+    def n_out(self) -> int | None: ...
+
+    @property
+    def n_parameters(self) -> int: ...
+
+    def init(self, seed: int | np.random.Generator = 0, dtype: npt.DTypeLike = np.float64) -> Any:
+        """Draw starting parameters."""
+
+    def apply(self, params: Any, X: Any) -> Any:
+        """Evaluate the model; `params` may be traced."""
+
+    def __call__(self, params: Any, X: Any) -> Any:
+        """Evaluate the model, as `apply` does."""
+
+
+class ArrayLayer(ABC):
+    """Base of the layers: a frozen description, with parameters ``{name: array}`` kept outside it.
+
+    A subclass says what its arrays are (`shapes`), how they start (`_draw`) and what it computes (`_evaluate`).
+    """
+
+    @property
+    @abstractmethod
+    def shapes(self) -> Shapes:
+        """Name and shape of each array."""
+
+    @abstractmethod
+    def _draw(self, rng: np.random.Generator) -> ArrayParameters:
+        """Return starting values of each array."""
+
+    @abstractmethod
+    def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
+        """Return the output; the parameters have been checked."""
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers in all arrays of the parameters."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def init(self, seed: int | np.random.Generator = 0, dtype: npt.DTypeLike = np.float64) -> ArrayParameters:
+        """Draw starting parameters.
+
+        Parameters
+        ----------
+        seed : int or numpy.random.Generator
+            The same seed gives the same parameters; float32 ones are the float64 ones, rounded.
+        dtype : dtype
+            A real floating type.
+
+        Returns
+        -------
+        dict
+            Arrays by name, with the shapes of `shapes`.
+
+        Raises
+        ------
+        DtypeError
+            If `dtype` is not a real floating type.
+        ShapeMismatchError
+            If an initialiser of your own returns another shape.
+        """
+        kind = check_dtype(f"{type(self).__name__}.init", dtype)
+        drawn = self._draw(np.random.default_rng(seed))
+        return {name: array.astype(kind) for name, array in drawn.items()}
+
+    def apply(self, params: Mapping[str, Any], X: Any) -> Any:
+        """Evaluate the layer; the arrays may be traced.
+
+        Raises
+        ------
+        ShapeMismatchError
+            If `params` are those of another layer, or `X` does not fit the layer.
+        """
+        check_arrays(type(self).__name__, params, self.shapes)
+        return self._evaluate(params, X)
+
+    def __call__(self, params: Mapping[str, Any], X: Any) -> Any:
+        """Evaluate the layer, as `apply` does."""
+        return self.apply(params, X)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(_arguments(self))})"
+
+
+def _arguments(description: Any) -> list[str]:
+    """Write the fields that differ from their defaults, as one would in the call."""
+    written = []
+    for field in fields(description):
+        value = getattr(description, field.name)
+        if field.default is MISSING:
+            written.append(_name(value))
+        elif not _is_default(field, value):
+            written.append(f"{field.name}={_name(value)}")
+    return written
+
+
+def _is_default(field: Field[Any], value: Any) -> bool:
+    """Tell whether a field was left alone."""
+    return type(value) is type(field.default) and bool(value == field.default)
+
+
+def _name(value: Any) -> str:
+    """Write a value; a function goes by its name."""
+    return str(getattr(value, "__name__", repr(value)))
+
+
+def check_dtype(where: str, dtype: npt.DTypeLike) -> np.dtype:
+    """Return a dtype that parameters can have."""
+    kind = np.dtype(dtype)
+    if kind.kind != "f":
+        raise DtypeError(
+            message(where, f"dtype is {kind}", "parameters must be real to be differentiated", "Pass float64")
+        )
+    return kind
+
+
+def check_arrays(where: str, params: Any, shapes: Shapes) -> None:
+    """Refuse parameters of another layer, which might broadcast in silence."""
+    if not isinstance(params, Mapping) or set(params) != set(shapes):
+        found = sorted(params) if isinstance(params, Mapping) else type(params).__name__
+        raise ShapeMismatchError(
+            message(
+                where,
+                f"params is {found}, expected a dict with the arrays {sorted(shapes)}",
+                fix="Pass what init() of this layer returned",
+            )
+        )
+    for name, wanted in shapes.items():
+        if np.shape(params[name]) != wanted:
+            raise ShapeMismatchError(
+                message(
+                    where,
+                    f"params[{name!r}] has shape {np.shape(params[name])}, the layer needs {wanted}",
+                    fix="Pass what init() of this layer returned",
+                )
+            )
+
+
+def check_positive(where: str, **sizes: Any) -> None:
+    """Refuse a size that is not a positive integer."""
+    for name, size in sizes.items():
+        try:
+            good = index(size) >= 1 and not isinstance(size, bool)
+        except TypeError:
+            good = False
+        if not good:
+            raise OptionError(message(where, f"{name} is {size!r}", "it counts something", "Pass an integer >= 1"))
+
+
+def check_features(where: str, X: Any, n_in: int, axes: str) -> None:
+    """Refuse an input whose axes are not those named, such as ``"n, time"``, and one of `n_in` features."""
+    shape = np.shape(X)
+    n_axes = axes.count(",") + 2
+    if len(shape) != n_axes or shape[-1] != n_in:
+        raise ShapeMismatchError(
+            message(
+                where,
+                f"X has shape {shape}, expected ({axes}, {n_in})",
+                "the last axis holds the features",
+                "Reshape X, or change the layer's n_in",
+            )
+        )

@@ -1,0 +1,79 @@
+"""What all losses share: targets and weights as constants, and the reduction over examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.rules.spec import Traced
+
+
+def as_constant(values: npt.ArrayLike, like: Any) -> Any:
+    """Return targets or weights as an array of the dtype of `like`, so that float32 predictions stay float32.
+
+    A traced value stays traced: targets that are arguments of a recorded function change from call to call.
+    """
+    array = values if isinstance(values, Traced) else np.asarray(values)
+    wanted = like.dtype if hasattr(like, "dtype") else np.asarray(like).dtype
+    return array.astype(wanted) if wanted.kind == "f" and array.dtype != wanted else array
+
+
+def check_shapes(where: str, predictions: Any, targets: Any, name: str = "predictions") -> None:
+    """Refuse targets of another shape than the predictions, and no targets at all."""
+    wanted = np.shape(targets)
+    if np.shape(predictions) != wanted or not wanted:
+        raise ShapeMismatchError(
+            message(
+                where,
+                f"{name} have shape {np.shape(predictions)}, targets {wanted}",
+                "they are compared entry by entry, and broadcasting would compare the wrong pairs",
+                "Give both the same shape, one row per example",
+            )
+        )
+
+
+def check_range(where: str, targets: Any, least: float, most: float, why: str, fix: str) -> None:
+    """Refuse targets outside of an interval; NaN is outside of every one."""
+    if targets.size and not (targets.min() >= least and targets.max() <= most):
+        low, high = float(targets.min()), float(targets.max())
+        raise OptionError(message(where, f"targets run from {low:g} to {high:g}", why, fix))
+
+
+def reduce(where: str, terms: Any, reduction: str, weights: npt.ArrayLike | None = None) -> Any:
+    """Sum each row of `terms`, weigh the rows, and turn them into the reduction asked for."""
+    if reduction not in ("mean", "sum"):
+        raise OptionError(message(where, f"reduction is {reduction!r}", fix="Pass 'mean' or 'sum'"))
+    n = np.shape(terms)[0]
+    if weights is None:
+        total = np.sum(terms)
+        return total / n if reduction == "mean" else total
+    w = check_weights(where, weights, n, terms)
+    rows = terms if np.ndim(terms) == 1 else np.sum(terms, axis=tuple(range(1, np.ndim(terms))))
+    total = np.sum(w * rows)
+    return total / np.sum(w) if reduction == "mean" else total
+
+
+def check_weights(where: str, weights: npt.ArrayLike, n: int, like: Any) -> Any:
+    """Return weights of `n` rows that a mean can be taken with."""
+    w = as_constant(weights, like)
+    if np.shape(w) != (n,):
+        raise ShapeMismatchError(
+            message(
+                where,
+                f"weights have shape {np.shape(w)}, the examples are {n}",
+                "each weight multiplies the loss of one example",
+                f"Pass weights of shape ({n},)",
+            )
+        )
+    if not np.all(np.isfinite(w)):
+        raise NonFiniteError(message(where, "a weight is NaN or infinite", fix="Pass finite weights"))
+    if n and not w.min() >= 0:
+        raise OptionError(
+            message(where, f"the smallest weight is {float(w.min()):g}", "it would reward errors", "Pass weights >= 0")
+        )
+    if not w.sum() > 0:
+        raise OptionError(message(where, "all weights are 0", "their mean is undefined", "Weigh some example"))
+    return w

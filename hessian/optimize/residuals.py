@@ -1,0 +1,227 @@
+"""Residuals as solvers see them: half their sum of squares (or a robust loss) at points that also know the Jacobian."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hessian.core.trees import flatten, split_vector
+from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
+from hessian.operators.hessian_operator import HessianOperator
+from hessian.operators.jacobian_operator import JacobianOperator
+from hessian.optimize.objective import Counters, Objective, Point
+from hessian.optimize.robust_losses import ScaledLoss, Weights
+from hessian.optimize.vectors import norm
+from hessian.programs import RecordedFunction
+
+PROBES = 8
+"""Vectors of random signs pulled back for an estimate of the norms of the Jacobian's columns."""
+EXACT_NORMS = 64
+"""Up to this many variables the norms are exact: the Jacobian is there for the second-order check anyway."""
+NOISE = 10.0
+"""Units of rounding that a residual is resolved to."""
+
+
+class ResidualPoint(Point):
+    """Residuals recorded at one point; the Jacobian comes when asked for, densely or by products, and is counted.
+
+    Attributes
+    ----------
+    residuals : ndarray, shape (m,)
+        r(x), raveled, in double precision.
+    weights : Weights
+        The loss there. ``value`` is its cost.
+    """
+
+    def __init__(self, objective: Residuals, operator: JacobianOperator, x: np.ndarray) -> None:
+        self._objective = objective
+        self.operator = operator
+        self.x = x
+        self.counters = objective.counters
+        self._gradient: np.ndarray | None = None
+        self._gradient_norm: float | None = None
+        leaves = flatten(operator.value)[0]
+        self.shapes = [np.shape(leaf) for leaf in leaves]
+        self.residuals = np.concatenate([np.ravel(np.asarray(leaf, np.float64)) for leaf in leaves])
+        self.weights: Weights = objective.loss.at(self.residuals)
+        self.value = self.weights.cost
+        self.counters.n_value += 1
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """Gradient ``J^T (rho' r)`` of the cost: from the dense Jacobian, or one reverse sweep."""
+        if self._gradient is None:
+            pulls = self.weights.slopes * self.residuals
+            with _quiet():
+                found = self.jacobian.T @ pulls if self._objective.is_dense else self.pull(pulls)
+            self._gradient = np.asarray(found).astype(self.x.dtype, copy=False)
+            self.counters.n_grad += 1
+        return self._gradient
+
+    @cached_property
+    def jacobian(self) -> np.ndarray:
+        """Dense Jacobian of the residuals, shape (m, n), in double precision; min(m, n) sweeps."""
+        with _quiet():
+            return self.operator.to_dense().astype(np.float64, copy=False)
+
+    def push(self, v: np.ndarray) -> np.ndarray:
+        """Product ``J v``; one forward sweep."""
+        return np.asarray(self.operator @ v.astype(self.operator.dtype, copy=False))
+
+    def pull(self, u: np.ndarray) -> np.ndarray:
+        """Product ``J^T u``, or those with the columns of a matrix; one reverse sweep."""
+        return np.asarray(self.operator.T @ u.astype(self.operator.dtype, copy=False))
+
+    @cached_property
+    def column_norms(self) -> np.ndarray:
+        """Norms of the columns of ``sqrt(rho') J``, shape (n,); beyond 64 variables estimated where J is not dense.
+
+        The estimate is the root mean square of ``J^T (sqrt(rho') u)`` over vectors u of random signs, whose expected
+        square is that of the norm: exact where a column has one entry that is not zero, else to within about a third.
+        """
+        roots = np.sqrt(self.weights.slopes)
+        if self._objective.is_dense or self.x.size <= EXACT_NORMS:
+            return np.asarray(np.linalg.norm(roots[:, None] * self.jacobian, axis=0))
+        rng = np.random.default_rng(self._objective.seed)
+        signs = rng.choice((-1.0, 1.0), (roots.size, PROBES))
+        with _quiet():
+            pulled = self.pull(roots[:, None] * signs).astype(np.float64)
+        self.counters.n_hvp += PROBES
+        return np.asarray(np.linalg.norm(pulled, axis=1) / math.sqrt(PROBES))
+
+    @cached_property
+    def scale(self) -> np.ndarray:
+        """The norms of the columns, ones for columns of zeros: in units of their inverses all variables weigh the same."""
+        return np.where(self.column_norms > 0.0, self.column_norms, 1.0)
+
+    @cached_property
+    def optimality(self) -> float:
+        r"""Largest cosine of an angle between the residual and a column of the Jacobian, both weighted by sqrt(rho').
+
+        .. math:: \max_j |g_j| / (\|J_j\| \|r\|)
+
+        It does not change with the units of variables or residuals, and is at most 1 (above that only with estimated
+        norms). Zero where the part of the residual along every column is below its rounding: ten units of that of
+        ``|J_j x_j|``, all variables together, where a variable smaller than sqrt(eps) of what it was at the start
+        counts as that large. This is what ends runs whose residual goes to zero, where cosines mean nothing.
+
+        References
+        ----------
+        J. J. Moré, B. S. Garbow and K. E. Hillstrom, User guide for MINPACK-1 (1980), ``gtol`` of LMDER.
+        """
+        along = np.abs(self.gradient.astype(np.float64)) / self.scale
+        largest = float(np.max(along))
+        length = norm(np.sqrt(self.weights.slopes) * self.residuals)
+        return 0.0 if largest <= NOISE * self.rounding else largest / length
+
+    @property
+    def rounding(self) -> float:
+        """Length of a residual of which no digit is known."""
+        eps = self._objective.eps
+        sizes = np.maximum(np.abs(self.x), math.sqrt(eps) * np.abs(self._objective.origin))
+        return eps * norm(self.scale * sizes)
+
+    # The exact Hessian of the cost, for the second-order check alone; models are Gauss-Newton.
+
+    @cached_property
+    def _curvature(self) -> HessianOperator:
+        """Hessian of ``sum_i (rho'_i r_i) r_i(x)`` with the parentheses held constant: the curvature of the residuals."""
+        pulls = self.weights.slopes * self.residuals
+        return self._objective.curvature(self.x, split_vector(pulls.astype(self.operator.dtype), self.shapes))
+
+    def product(self, v: np.ndarray) -> np.ndarray:
+        """Product with the exact Hessian of the cost in variables scaled by the norms of columns."""
+        self.counters.n_hvp += 1
+        with _quiet():
+            w = (v / self.scale).astype(self.x.dtype)
+            bent = self.pull(self.weights.bends * self.push(w)) + self._curvature @ w
+            return np.asarray(bent / self.scale).astype(self.x.dtype)
+
+    def dense(self) -> np.ndarray:
+        """Exact Hessian of the cost in variables scaled by the norms of columns, in double precision."""
+        self.counters.n_hess += 1
+        with _quiet():
+            scaled = self.jacobian / self.scale
+            bent = self._curvature.to_dense() / self.scale / self.scale[:, None]
+            return np.asarray(scaled.T @ (self.weights.bends[:, None] * scaled) + bent)
+
+    def diagonal(self) -> np.ndarray:
+        """Diagonal of that matrix."""
+        return np.diag(self.dense())
+
+
+class Residuals(Objective):
+    """``fun(x, *args)`` that returns residuals of any shape, with the structure of x0 taken off.
+
+    Parameters
+    ----------
+    fun, x0, args
+        As for :func:`hessian.optimize.least_squares`.
+    loss : ScaledLoss
+    seed : int
+        Of the estimate of norms.
+    """
+
+    is_dense = True
+
+    def __init__(
+        self, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...], loss: ScaledLoss, seed: int = 0
+    ) -> None:
+        super().__init__(fun, x0, args)
+        self.loss = loss
+        self.seed = seed
+        self.origin = self._start
+        self.eps = float(np.finfo(self.dtype).eps)
+        plain = fun.function if isinstance(fun, RecordedFunction) else fun
+        closed = () if isinstance(fun, RecordedFunction) else args
+
+        def weighted(x: Any, pulls: list[Any], *rest: Any) -> Any:
+            leaves = flatten(plain(x, *rest, *closed))[0]
+            return sum(np.sum(pull * leaf) for pull, leaf in zip(pulls, leaves, strict=True))
+
+        self._weighted = RecordedFunction(weighted)
+
+    def curvature(self, vector: np.ndarray, pulls: list[np.ndarray]) -> HessianOperator:
+        """Hessian of ``pulls . r(x)``."""
+        return HessianOperator(self._weighted, self._unravel(vector), pulls, *self._args)
+
+    def _at(self, vector: np.ndarray) -> ResidualPoint:
+        """Record the residuals at a vector."""
+        operator = JacobianOperator(self._fun, self._unravel(vector), *self._args)
+        if vector is self._start:
+            _check_residuals(operator)
+        point = ResidualPoint(self, operator, vector)
+        if vector is self._start:
+            bad = np.flatnonzero(~np.isfinite(point.residuals))
+            if bad.size:
+                what = f"{bad.size} of {point.residuals.size} residuals at x0 are not finite, first number {bad[0]}"
+                why = "The start decides the first model, so it has to lie in the domain"
+                raise NonFiniteError(message("least_squares", what, why, "Choose an x0 at which fun is finite"))
+        return point
+
+
+def _check_residuals(operator: JacobianOperator) -> None:
+    """Refuse what is no vector of real numbers."""
+    leaves = [np.asarray(leaf) for leaf in flatten(operator.value)[0]]
+    if not sum(leaf.size for leaf in leaves):
+        what = "fun returns no residuals"
+        raise ShapeMismatchError(message("least_squares", what, "There is nothing to fit", "Return at least one number"))
+    for leaf in leaves:
+        if leaf.dtype.kind not in "fiub":
+            fix = "Return real and imaginary parts as separate residuals"
+            raise DtypeError(message("least_squares", f"fun returns residuals of dtype {leaf.dtype}", fix=fix))
+
+
+def _quiet() -> np.errstate:
+    """Silence floating-point warnings at trials, where leaving the domain is expected and acted upon."""
+    return np.errstate(all="ignore")
+
+
+def counted(counters: Counters) -> dict[str, int]:
+    """Counters as a dict."""
+    return dataclasses.asdict(counters)

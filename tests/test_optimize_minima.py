@@ -51,6 +51,14 @@ def test_large_problems(problem: Problem) -> None:
     assert res.n_hess == 0
 
 
+@pytest.mark.parametrize("method", ["trust-krylov", "newton-cg", "arc", "saddle-free"])
+@pytest.mark.parametrize("problem", large(), ids=lambda p: p.name)
+def test_large_problems_by_every_method_on_products(problem: Problem, method: str) -> None:
+    res = minimize(problem.fun, problem.start, method=method, options={"gtol": 1e-8})
+    assert_at_minimum(res, problem.minima, rtol=1e-10)
+    assert res.n_hvp <= BUDGETS[problem.name]
+
+
 # Where well-known solvers report the wrong thing.
 
 

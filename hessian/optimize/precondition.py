@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -123,30 +124,42 @@ class CollectedPairs(Preconditioner):
     def at(self, point: Point) -> Product | None:
         """Make the pairs of the last point the preconditioner of this one."""
         if self._fresh:
-            self._pairs = self._fresh
+            self._pairs = self._fresh[:: -(-len(self._fresh) // PAIRS)]
         self._fresh, self._seen, self._stride = [], 0, 1
-        return _scaled(self._apply, point) if self._pairs else None
-
-    def _apply(self, v: np.ndarray) -> np.ndarray:
-        """Two-loop recursion (Nocedal and Wright, algorithm 7.4)."""
-        weights = []
-        for s, y in reversed(self._pairs):
-            weight = float(s @ v) / float(s @ y)
-            v = v - weight * y
-            weights.append(weight)
-        s, y = self._pairs[-1]
-        v = v * (float(s @ y) / float(y @ y))
-        for (s, y), weight in zip(self._pairs, reversed(weights), strict=True):
-            v = v + (weight - float(y @ v) / float(s @ y)) * s
-        return v
+        return _scaled(_inverse_of_pairs(self._pairs), point) if self._pairs else None
 
     def state(self) -> dict[str, Any]:
         """The pairs."""
-        return {"pairs": [list(pair) for pair in self._fresh or self._pairs]}
+        return {"pairs": [list(pair) for pair in self._pairs], "fresh": [list(pair) for pair in self._fresh]}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state."""
-        self._pairs = [(s, y) for s, y in state["pairs"]]
+        self._pairs, self._fresh = ([(s, y) for s, y in state[name]] for name in ("pairs", "fresh"))
+
+
+def _inverse_of_pairs(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Product:
+    """Build the L-BFGS inverse of pairs in its compact form: four products with matrices of n rows and few columns.
+
+    References
+    ----------
+    R. H. Byrd, J. Nocedal and R. B. Schnabel, Math. Program. 63 (1994) 129-156, theorem 2.2.
+    """
+    # Pairs scaled to s.y = 1, which changes nothing and keeps the small systems well scaled.
+    scales = [1.0 / math.sqrt(float(s @ y)) for s, y in pairs]
+    S = np.stack([scale * s for scale, (s, _) in zip(scales, pairs, strict=True)])
+    Y = np.stack([scale * y for scale, (_, y) in zip(scales, pairs, strict=True)])
+    gamma = 1.0 / float(Y[-1] @ Y[-1])
+    products = (S @ Y.T).astype(np.float64)
+    upper = np.linalg.inv(np.triu(products))
+    middle = np.diag(np.diag(products)) + gamma * (Y @ Y.T)
+    square, upper = (upper.T @ middle @ upper).astype(S.dtype), upper.astype(S.dtype)
+
+    def apply(v: np.ndarray) -> np.ndarray:
+        along, against = S @ v, Y @ v
+        weights = square @ along - gamma * (upper.T @ against)
+        return np.asarray(gamma * v + weights @ S - gamma * ((upper @ along) @ Y))
+
+    return apply
 
 
 class Given(Preconditioner):

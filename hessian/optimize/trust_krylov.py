@@ -37,7 +37,7 @@ class TrustKrylov(Method):
         def residual(model: SpectralModel, last: np.ndarray) -> float:
             return abs(float(last @ model.coordinates(self.control.bound)[0]))
 
-        return grow_until(space, residual, lambda: tolerance)
+        return grow_until(space, residual, tolerance)
 
 
 class Arc(Method):
@@ -66,7 +66,7 @@ class Arc(Method):
             self.control.prepare(CubicModel(model), point)
             return abs(float(last @ model.cubic_coordinates(self.control.bound)[0]))
 
-        return CubicModel(grow_until(space, residual, lambda: tolerance))
+        return CubicModel(grow_until(space, residual, tolerance))
 
     def escape(self, point: Point, curvature: Curvature) -> CubicModel:
         """Follow negative curvature for a tenth of the length of x, at least 1/10."""
@@ -100,4 +100,4 @@ class SaddleFree(Method):
         def residual(model: SpectralModel, last: np.ndarray) -> float:
             return abs(float(last @ model.coordinates(self.control.bound)[0]))
 
-        return grow_until(space, residual, lambda: tolerance, AbsoluteModel)
+        return grow_until(space, residual, tolerance, AbsoluteModel)

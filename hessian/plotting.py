@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -99,6 +99,62 @@ def plot_convergence(
     for axes in (left, right):
         axes.set_xlabel(_AXES[against])
     right.legend(frameon=False)
+    if path is not None:
+        figure.savefig(path, dpi=120)
+    return figure
+
+
+def plot_comparison(histories: Mapping[str, Sequence[Record]], *, path: str | Path | None = None) -> Figure:
+    """Draw the objective of several runs of one problem above the lowest value any of them reached.
+
+    Parameters
+    ----------
+    histories : mapping of str to sequence of records
+        Histories of `hessian.optimize.minimize` or `hessian.nn.train` by the name to show.
+    path : str or Path, optional
+        Where to save the picture; its suffix chooses the format.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Against Hessian-vector products on the left, where methods that take none are left out, and against seconds on the
+        right; all axes are logarithmic.
+
+    Raises
+    ------
+    OptionError
+        If there is no history.
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> def row(k, rate):
+    ...     return SimpleNamespace(n_hvp=3 * k, seconds=0.1 * k, value=rate**-k, gradient_norm=rate**-k, accepted=True)
+    >>> runs = {f"rate {rate}": [row(k, rate) for k in range(6)] for rate in (2.0, 4.0)}
+    >>> left, right = plot_comparison(runs).axes
+    >>> left.get_xlabel(), right.get_xlabel(), len(right.get_lines())
+    ('Hessian-vector products', 'seconds', 2)
+    """
+    if not histories or not all(histories.values()):
+        raise OptionError(message("plot_comparison", "a history is empty", "there is nothing to draw"))
+    figure = _new_figure()
+    left, right = figure.subplots(1, 2, sharey=True)
+    values = {name: np.array([row.value for row in history], dtype=float) for name, history in histories.items()}
+    lowest = min(float(np.nanmin(series)) for series in values.values())
+    for number, (name, history) in enumerate(histories.items()):
+        style: dict[str, Any] = {"linewidth": 1.4, "color": f"C{number}", "label": name}
+        above = np.where(values[name] > lowest, values[name] - lowest, np.nan)
+        for axes, key in ((left, "n_hvp"), (right, "seconds")):
+            x = np.array([getattr(row, key) for row in history], dtype=float)
+            if x[-1] > 0.0:
+                axes.loglog(np.where(x > 0.0, x, np.nan), above, **style)
+    for axes, key in ((left, "n_hvp"), (right, "seconds")):
+        axes.set_xlabel(_AXES[key])
+        axes.grid(True, which="major", alpha=0.3)
+    left.set_ylabel(f"objective - {lowest:.6g}")
+    right.legend(frameon=False, fontsize=8)
     if path is not None:
         figure.savefig(path, dpi=120)
     return figure

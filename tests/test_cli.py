@@ -15,6 +15,9 @@ from numpy.testing import assert_allclose
 
 import hessian as hs
 from hessian import cli
+from hessian.commands import training
+from hessian.commands.datasets import Split, load_dataset, split_dataset
+from hessian.commands.training import EXIT_CONVERGED, EXIT_NOT_SAVED, EXIT_STOPPED_EARLY, EXIT_USAGE
 from hessian.nn import accuracy, mlp
 from hessian.optimize import IterationRecord
 
@@ -24,6 +27,11 @@ pytest.importorskip("matplotlib")
 SMALL = ["train", "digits", "--hidden", "3", "--test-size", "0.8", "--l2", "0.05"]
 
 
+def load_digits(test_size: float, seed: int) -> Split:
+    """The digits as the command splits them."""
+    return split_dataset(load_dataset("digits"), test_size, seed)
+
+
 def _fields(output: str) -> dict[str, str]:
     """The closing lines of a run, by their names."""
     return {line[:20].strip(): line[20:].strip() for line in output.splitlines() if line[19:20] == " "}
@@ -31,16 +39,16 @@ def _fields(output: str) -> dict[str, str]:
 
 def test_a_run_reports_and_keeps_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
-    assert cli.main([*SMALL, "--out", str(folder)]) == cli.EXIT_CONVERGED
+    assert cli.main([*SMALL, "--out", str(folder)]) == EXIT_CONVERGED
     output = capsys.readouterr().out
     found = _fields(output)
     assert found["status"].startswith("converged")
     assert found["run folder"] == str(folder)
     assert sorted(path.name for path in folder.iterdir()) == [
-        "convergence.png", "history.csv", "parameters.npz", "summary.json",
+        "checkpoint.npz", "convergence.png", "history.csv", "parameters.npz", "settings.json", "summary.json",
     ]  # fmt: skip
 
-    data = cli.load_digits(0.8, 0)
+    data = load_digits(0.8, 0)
     arrays = np.load(folder / "parameters.npz")
     params = [{"W": arrays["W0"], "b": arrays["b0"]}, {"W": arrays["W1"], "b": arrays["b1"]}]
     network = mlp((64, 3, 10))
@@ -71,13 +79,14 @@ def test_a_run_reports_and_keeps_what_it_found(tmp_path: Path, capsys: pytest.Ca
 def test_a_run_that_stops_early_says_so_and_still_saves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         cli.main([*SMALL, "--maxiter", "2", "--quiet", "--no-spectrum", "--no-plot", "--out", str(tmp_path)])
-        == cli.EXIT_STOPPED_EARLY
+        == EXIT_STOPPED_EARLY
     )
     captured = capsys.readouterr()
     assert _fields(captured.out)["status"].startswith("STOPPED EARLY")
     assert "the solver stopped early" in captured.err
     assert "raise maxiter" in captured.err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "parameters.npz", "summary.json"]
+    kept = {path.name for path in tmp_path.iterdir()} - {"checkpoint.npz"}
+    assert kept == {"history.csv", "parameters.npz", "settings.json", "summary.json"}
 
 
 def test_the_same_seed_gives_the_same_run_and_another_one_does_not(
@@ -105,7 +114,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_does_not(
 
 
 def test_the_split_is_stratified() -> None:
-    data = cli.load_digits(0.25, 0)
+    data = load_digits(0.25, 0)
     assert (len(data.X_train), len(data.X_test)) == (1347, 450)
     assert data.X_train.min() == 0.0
     assert data.X_train.max() == 1.0
@@ -124,7 +133,7 @@ def test_the_split_is_stratified() -> None:
         (["--seed", "-3"], "argument --seed: -3 is out of range"),
         (["--test-size", "1"], "argument --test-size: 1 is out of range: pass a share between 0 and 1"),
         (["--activation", "tahn"], "argument --activation: invalid choice: 'tahn'"),
-        (["--method", "adam"], "argument --method: invalid choice: 'adam'"),
+        (["--method", "adan"], "argument --method: invalid choice: 'adan'"),
         (["--dtype", "int64"], "argument --dtype: invalid choice: 'int64'"),
         (["--fast"], "unrecognized arguments: --fast"),
     ],
@@ -134,35 +143,35 @@ def test_a_bad_option_exits_with_two_and_one_clear_line(
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["train", "digits", *options])
-    assert caught.value.code == cli.EXIT_USAGE
+    assert caught.value.code == EXIT_USAGE
     assert text in capsys.readouterr().err
 
 
 def test_errors_found_later_also_exit_with_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "old").write_text("a run")
-    assert cli.main([*SMALL, "--out", str(tmp_path)]) == cli.EXIT_USAGE
+    assert cli.main([*SMALL, "--out", str(tmp_path)]) == EXIT_USAGE
     assert (
-        "is not empty. A run never replaces another unasked. Pass another folder, or --overwrite."
+        "is not empty. A run never replaces another unasked. Pass another folder, --overwrite, or --resume."
         in capsys.readouterr().err
     )
-    assert cli.main([*SMALL, "--out", str(tmp_path / "old")]) == cli.EXIT_USAGE
+    assert cli.main([*SMALL, "--out", str(tmp_path / "old")]) == EXIT_USAGE
     assert "cannot be created" in capsys.readouterr().err
-    assert cli.main(["train", "digits", "--test-size", "0.001", "--out", str(tmp_path / "new")]) == cli.EXIT_USAGE
-    assert "--test-size 0.001 leaves a part without some digit" in capsys.readouterr().err
+    assert cli.main(["train", "digits", "--test-size", "0.001", "--out", str(tmp_path / "new")]) == EXIT_USAGE
+    assert "--test-size 0.001 leaves a part without some class" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 
 def test_overwrite_replaces_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quick = [*SMALL, "--maxiter", "0", "--quiet", "--no-spectrum", "--no-plot", "--out", str(tmp_path)]
-    assert cli.main(quick) == cli.EXIT_STOPPED_EARLY
-    assert cli.main([*quick, "--overwrite"]) == cli.EXIT_STOPPED_EARLY
+    assert cli.main(quick) == EXIT_STOPPED_EARLY
+    assert cli.main([*quick, "--overwrite"]) == EXIT_STOPPED_EARLY
 
 
 @pytest.mark.parametrize("package", ["sklearn", "matplotlib"])
 def test_a_missing_package_is_named_before_any_work(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                     capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     monkeypatch.setitem(sys.modules, package, None)
-    assert cli.main([*SMALL, "--out", str(tmp_path / "run")]) == cli.EXIT_USAGE
+    assert cli.main([*SMALL, "--out", str(tmp_path / "run")]) == EXIT_USAGE
     extra = {"sklearn": "train", "matplotlib": "plot"}[package]
     assert f'pip install "hessian[{extra}]"' in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -184,7 +193,7 @@ def test_help_lists_the_options_and_their_defaults() -> None:
     ):
         assert text in " ".join(run.stdout.split())
     nothing = subprocess.run([sys.executable, "-m", "hessian"], capture_output=True, text=True, check=False)
-    assert nothing.returncode == cli.EXIT_USAGE
+    assert nothing.returncode == EXIT_USAGE
     assert "usage: hessian" in nothing.stderr
     assert "Traceback" not in nothing.stderr
 
@@ -192,14 +201,195 @@ def test_help_lists_the_options_and_their_defaults() -> None:
 def test_large_networks_go_without_the_exact_trace(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "DENSE_LIMIT", 10)
+    monkeypatch.setattr(training, "DENSE_LIMIT", 10)
     cli.main([*SMALL, "--maxiter", "1", "--quiet", "--no-plot", "--out", str(tmp_path)])
     assert _fields(capsys.readouterr().out)["smallest, trace"].startswith("not computed")
 
 
+# Data sets.
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "wine", "diabetes"])
+def test_other_data_sets(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["train", name, "--hidden", "3", "--l2", "0.01", "--quiet", "--no-plot", "--out", str(tmp_path)]
+    assert cli.main(options) == EXIT_CONVERGED
+    results = json.loads((tmp_path / "summary.json").read_text())["results"]
+    if name == "diabetes":
+        assert results["train_r2"] > 0.5
+        assert "test R squared" in capsys.readouterr().out
+    else:
+        assert results["test_accuracy"] > 0.9
+    assert results["smallest_eigenvalue"] > 0.0
+
+
+def test_data_are_scaled_by_the_training_rows() -> None:
+    split = split_dataset(load_dataset("wine"), 0.25, 3)
+    assert_allclose(split.X_train.mean(axis=0), 0.0, atol=1e-12)
+    assert_allclose(split.X_train.std(axis=0), 1.0)
+    assert abs(split.X_test.mean()) < 0.3
+    values = split_dataset(load_dataset("diabetes"), 0.25, 3)
+    assert values.y_train.shape == (331, 1)
+    assert_allclose([values.y_train.mean(), values.y_train.std()], [0.0, 1.0], atol=1e-12)
+
+
+def write(path: Path, text: str) -> str:
+    """A file of the given text."""
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_file_is_read_with_and_without_names(tmp_path: Path) -> None:
+    rows = [f"{i},{i * i},{'even' if i % 2 == 0 else 'odd'}" for i in range(12)]
+    named = load_dataset(write(tmp_path / "a.csv", "x,square,kind\n" + "\n".join(rows) + "\n\n"))
+    plain = load_dataset(write(tmp_path / "b.csv", "\n".join(rows)))
+    for data in (named, plain):
+        assert data.X.shape == (12, 2)
+        assert data.classes == ("even", "odd")
+        assert list(data.y[:3]) == [0, 1, 0]
+    table = "x,square,half\n" + "\n".join(f"{i},{i * i},{i / 2}" for i in range(12))
+    other = load_dataset(write(tmp_path / "c.csv", table), target="square", task="regression")
+    assert not other.is_classification
+    assert_allclose(other.X[:, 1], np.arange(12) / 2)
+    assert load_dataset(str(tmp_path / "c.csv"), target="2").classes == ()
+    whole = "\n".join(f"{i},{i % 3}" for i in range(30))
+    assert load_dataset(write(tmp_path / "d.csv", whole)).classes == ("0", "1", "2")
+    assert load_dataset(str(tmp_path / "d.csv"), task="regression").classes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        ("a,b\n1,x\n2,y\n", [], "has 2 rows of data"),
+        ("1,2\n" * 5 + "1,2,3\n", [], "line 6 of "),
+        ("a\n1\n2\n3\n4\n", [], "has one column"),
+        ("1,x\n" * 6, [], "has one class only, 'x'"),
+        ("1,x\n2,y\n,x\n3,y\n4,x\n", [], "line 3, column 1 of "),
+        ("1,x\n2,y\nnan,x\n3,y\n4,x\n", [], "holds nan. Fill in or leave out such rows"),
+        ("1,2\n3,4\n5,inf\n7,8\n", ["--task", "regression"], "has targets that are not finite"),
+        ("1,x\n2,y\n3,x\n4,y\n", ["--task", "regression"], "has the target 'x', not a number"),
+        ("a,b\n1,2\n3,4\n5,6\n7,8\n", ["--target", "c"], "has no column 'c'. Pass --target with one of: a, b"),
+        ("", [], "has 0 rows of data"),
+    ],
+)
+def test_bad_files(
+    text: str, options: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "data.csv", text)
+    assert cli.main(["train", path, *options, "--out", str(tmp_path / "run")]) == EXIT_USAGE
+    assert expected in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "digitz"]) == EXIT_USAGE
+    assert "there is no data set or file 'digitz'" in capsys.readouterr().err
+    assert cli.main(["train", "wine", "--target", "1"]) == EXIT_USAGE
+    assert "wine has its own target" in capsys.readouterr().err
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
+    assert cli.main(["train", str(tmp_path / "binary.csv")]) == EXIT_USAGE
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_constant_columns_and_huge_scales_do_no_harm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 3)) * [1e12, 1e-12, 1.0]
+    lines = [f"{a!r},{b!r},7.0,{c!r},{'u' if c > 0 else 'v'}" for a, b, c in X.tolist()]
+    path = write(tmp_path / "data.csv", "\n".join(lines))
+    options = ["train", path, "--hidden", "2", "--no-plot", "--quiet", "--out", str(tmp_path / "run")]
+    assert cli.main(options) == EXIT_CONVERGED
+    assert float(_fields(capsys.readouterr().out)["training accuracy"].split()[0]) > 0.9
+
+
+# Methods, resuming, comparing.
+
+
+@pytest.mark.parametrize(
+    "method", ["arc", "newton-cg", "trust-krylov", "saddle-free", "hessian-free", "adam", "gradient-descent"]
+)
+def test_other_methods(method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [
+        "train",
+        "wine",
+        "--hidden",
+        "2",
+        "--method",
+        method,
+        "--maxiter",
+        "30",
+        "--quiet",
+        "--out",
+        str(tmp_path),
+    ]
+    assert cli.main(options) in (EXIT_CONVERGED, EXIT_STOPPED_EARLY)
+    results = json.loads((tmp_path / "summary.json").read_text())["results"]
+    assert results["method"] == method
+    assert results["objective"] < 1.0
+    assert (tmp_path / "convergence.png").stat().st_size > 5000
+
+
+def test_options_of_a_method(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = ["train", "wine", "--hidden", "2", "--quiet", "--no-plot", "--no-spectrum", "--maxiter", "3"]
+    assert cli.main([*base, "--method", "adam", "--set", "learning_rate=0.1", "--out", str(tmp_path / "a")]) == 1
+    assert cli.main([*base, "--set", "preconditioner=lbfgs", "--out", str(tmp_path / "b")]) == 1
+    assert cli.main([*base, "--set", "learning_rate=0.1", "--out", str(tmp_path / "c")]) == EXIT_USAGE
+    assert "there is no option 'learning_rate'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main([*base, "--set", "learning_rate"])
+    assert "is not of the form NAME=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["trust-ncg", "arc", "adam", "hessian-free"])
+def test_a_run_is_resumed_to_the_same_end(method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = [*SMALL, "--method", method, "--quiet", "--no-plot", "--no-spectrum", "--batch-size", "64"]
+    base = base if method in ("adam", "hessian-free") else base[:-2]
+    cli.main([*base, "--maxiter", "12", "--out", str(tmp_path / "whole")])
+    cli.main([*base, "--maxiter", "5", "--out", str(tmp_path / "parts")])
+    cli.main([*base, "--maxiter", "12", "--out", str(tmp_path / "parts"), "--resume"])
+    whole, parts = (np.load(tmp_path / name / "parameters.npz") for name in ("whole", "parts"))
+    assert np.array_equal(whole["W0"], parts["W0"])
+    capsys.readouterr()
+    assert cli.main([*base, "--l2", "0.1", "--out", str(tmp_path / "parts"), "--resume"]) == EXIT_USAGE
+    assert "had other settings: --l2 was 0.05 and is 0.1" in capsys.readouterr().err
+    assert cli.main([*base, "--out", str(tmp_path / "none"), "--resume"]) == EXIT_USAGE
+    assert "there is no run in" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_lost_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_space(*args: object, **keywords: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training, "save_run", no_space)
+    assert cli.main([*SMALL, "--maxiter", "2", "--quiet", "--no-plot", "--out", str(tmp_path)]) == EXIT_NOT_SAVED
+    captured = capsys.readouterr()
+    assert "status" in captured.out
+    assert "could not be saved" in captured.err
+    assert "No space left on device" in captured.err
+
+
+def test_methods_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["compare", "wine", "--hidden", "2", "--methods", "trust-ncg,arc,adam", "--maxiter", "40"]
+    assert cli.main([*options, "--out", str(tmp_path)]) == EXIT_CONVERGED
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[3:6]] == ["trust-ncg", "arc", "adam"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["comparison.csv", "comparison.png", "histories.csv"]
+    with open(tmp_path / "comparison.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["method"] for row in rows] == ["trust-ncg", "arc", "adam"]
+    assert abs(float(rows[0]["objective"]) - float(rows[1]["objective"])) < 0.1
+    with open(tmp_path / "histories.csv", newline="") as file:
+        first = [row for row in csv.DictReader(file) if row["iteration"] == "0"]
+    # The same start for every method.
+    assert len({row["value"] for row in first}) == 1
+    with pytest.raises(SystemExit):
+        cli.main(["compare", "wine", "--methods", "adam,newtn"])
+    assert "unknown method 'newtn'" in capsys.readouterr().err
+
+
 @pytest.mark.long
 def test_the_default_run_reaches_what_is_promised(tmp_path: Path) -> None:
-    assert cli.main(["train", "digits", "--out", str(tmp_path), "--quiet"]) == cli.EXIT_CONVERGED
+    assert cli.main(["train", "digits", "--out", str(tmp_path), "--quiet"]) == EXIT_CONVERGED
     results = json.loads((tmp_path / "summary.json").read_text())["results"]
     assert results["gradient_norm"] <= 1e-6
     assert results["test_accuracy"] >= 0.975
@@ -210,7 +400,7 @@ def test_the_products_spent_on_digits_stay_within_the_budget_for_most_starts() -
     # The landscape makes single counts chaotic in the last bit, hence in the processor: a median is what can be promised.
     from threadpoolctl import threadpool_limits
 
-    data = cli.load_digits(0.25, 0)
+    data = load_digits(0.25, 0)
     with threadpool_limits(1, user_api="blas"):
         fits = [hs.nn.train(mlp((64, 32, 10)), data.X_train, data.y_train, l2=1e-3, seed=seed) for seed in range(9)]
     assert all(fit.result.success for fit in fits)

@@ -1,6 +1,10 @@
 """Small networks in plain NumPy: layers, initialisers, losses and training by Newton methods."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from hessian.nn.activations import ACTIVATIONS, get_activation
+from hessian.nn.clipping import clip_by_norm, clip_by_value
 from hessian.nn.convolution import Convolution, Pooling, average_pool, convolution, max_pool
 from hessian.nn.dense import Dense, Embedding, dense, embedding
 from hessian.nn.functions import Flatten, Function, Reshape
@@ -11,15 +15,21 @@ from hessian.nn.losses import LOSSES, accuracy, get_loss, huber, l2_penalty, r2,
 from hessian.nn.model import Model
 from hessian.nn.normalization import LayerNorm, layer_norm
 from hessian.nn.recurrent import GRU, Recurrent, gru, recurrent
+from hessian.nn.schedules import SCHEDULES, constant, cosine, exponential, get_schedule, step_decay, warmup
 from hessian.nn.sequential import Residual, Sequential, sequential
-from hessian.nn.training import Objective, TrainingResult, train
+from hessian.nn.training import BATCH_METHODS, Objective, TrainingResult, train
+
+if TYPE_CHECKING:
+    from hessian.nn.estimators import NewtonLogisticRegression, NewtonMLPClassifier, NewtonMLPRegressor
 
 __all__ = [
     "ACTIVATIONS",
+    "BATCH_METHODS",
     "GRU",
     "INITIALIZERS",
     "LOSSES",
     "MLP",
+    "SCHEDULES",
     "Convolution",
     "Dense",
     "Embedding",
@@ -27,6 +37,9 @@ __all__ = [
     "Function",
     "LayerNorm",
     "Model",
+    "NewtonLogisticRegression",
+    "NewtonMLPClassifier",
+    "NewtonMLPRegressor",
     "Objective",
     "Pooling",
     "Recurrent",
@@ -36,13 +49,19 @@ __all__ = [
     "TrainingResult",
     "accuracy",
     "average_pool",
+    "clip_by_norm",
+    "clip_by_value",
+    "constant",
     "convolution",
+    "cosine",
     "dense",
     "embedding",
+    "exponential",
     "gaussian_nll",
     "get_activation",
     "get_initializer",
     "get_loss",
+    "get_schedule",
     "gru",
     "huber",
     "l2_penalty",
@@ -56,5 +75,20 @@ __all__ = [
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
     "squared_error",
+    "step_decay",
     "train",
+    "warmup",
 ]
+
+# These need scikit-learn, an optional package that takes a second to import: loaded when first asked for.
+_ON_DEMAND = frozenset({"NewtonLogisticRegression", "NewtonMLPClassifier", "NewtonMLPRegressor"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_DEMAND:
+        return getattr(importlib.import_module("hessian.nn.estimators"), name)
+    raise AttributeError(f"module 'hessian.nn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

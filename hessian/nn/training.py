@@ -1,45 +1,34 @@
-"""Training: an objective made of a network, data, a loss and a penalty, handed to a Newton method."""
+"""Training: an objective made of a network, data, a loss and a penalty, handed to a method."""
 
 from __future__ import annotations
 
+import difflib
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
-from hessian.nn.layers import MLP, Parameters
-from hessian.nn.losses import Loss, accuracy, check_labels, get_loss, l2_penalty, softmax_cross_entropy
-from hessian.optimize import OptimizeResult, minimize
+from hessian.core.trees import flatten
+from hessian.errors import OptionError, message
+from hessian.nn.batches import split_rows
+from hessian.nn.data import check_rows
+from hessian.nn.first_order import RULES, FirstOrder
+from hessian.nn.full_batch import minimize_all_rows
+from hessian.nn.hessian_free import HessianFree
+from hessian.nn.layers import Parameters
+from hessian.nn.losses import Loss, accuracy, get_loss, softmax_cross_entropy
+from hessian.nn.minibatch import Method, Rows, Run, Supervision
+from hessian.nn.objective import BatchObjective, Objective
+from hessian.nn.reporting import Reporter
+from hessian.nn.settings import FirstOrderOptions, HessianFreeOptions, LoopOptions, parse_settings
+from hessian.optimize import OptimizeResult
 
-
-@dataclass(frozen=True, eq=False)
-class Objective:
-    """``loss(model(params, X), y) + (l2/2) ||params||²`` as a function of `params` alone.
-
-    Attributes
-    ----------
-    model : MLP
-    X, y : array
-        Inputs, one example per row, and targets.
-    loss : callable
-        ``(outputs, targets) -> scalar``.
-    l2 : float
-        Weight of the penalty over every parameter, biases included.
-    """
-
-    model: MLP
-    X: np.ndarray
-    y: np.ndarray
-    loss: Loss
-    l2: float = 0.0
-
-    def __call__(self, params: Any) -> Any:
-        """Evaluate the objective; `params` may be traced."""
-        data = self.loss(self.model(params, self.X), self.y)
-        return data + l2_penalty(params, self.l2) if self.l2 else data
+BATCH_METHODS = (HessianFree.name, *RULES)
+"""Methods that work on batches of rows; all others see all rows at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,30 +38,34 @@ class TrainingResult:
     Attributes
     ----------
     params : list of dict
-        Parameters at the end.
+        Parameters at the end; with `patience`, those with the smallest loss on the validation rows.
     result : scipy.optimize.OptimizeResult
         The solver's own: status, message, counters and history.
     metrics : dict of str to float
         On the training rows: ``objective``, ``loss`` (without the penalty), ``gradient_norm`` and, for a classifier,
-        ``accuracy``.
+        ``accuracy``. On the validation rows, if there are some: ``validation_loss`` and ``validation_accuracy``.
     model : MLP
     objective : Objective
-        The function that was minimised, ready for `hessian.HessianOperator`.
+        The function that was minimised, ready for `hessian.HessianOperator`; its rows are the training rows.
+    validation : list of (int, float)
+        Iteration and loss (without the penalty) on the validation rows, the start first; empty if there are none.
     """
 
     params: Parameters
     result: OptimizeResult
     metrics: dict[str, float]
-    model: MLP
+    model: Any
     objective: Objective
+    validation: list[tuple[int, float]] = field(default_factory=list)
 
     def predict(self, X: npt.ArrayLike) -> np.ndarray:
         """Return the network's outputs (for a classifier: logits) on the rows of `X`."""
-        return np.asarray(self.model(self.params, np.asarray(X, dtype=self.params[0]["W"].dtype)))
+        dtype = flatten(self.params)[0][0].dtype
+        return np.asarray(self.model(self.params, np.asarray(X, dtype=dtype)))
 
 
 def train(
-    model: MLP,
+    model: Any,
     X: npt.ArrayLike,
     y: npt.ArrayLike,
     *,
@@ -84,33 +77,56 @@ def train(
     dtype: npt.DTypeLike = np.float64,
     callback: Callable[..., Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    validation: float | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    patience: int | None = None,
+    batch_size: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> TrainingResult:
-    """Minimise ``loss(model(params, X), y) + (l2/2) ||params||²`` over all rows at once by a Newton method.
+    """Minimise ``loss(model(params, X), y) + (l2/2) ||params||²`` by a Newton method or on batches of rows.
 
     Parameters
     ----------
-    model : MLP
-        From `mlp`.
-    X : array, (n, model.sizes[0])
+    model : MLP, or any object with ``init(seed, dtype)`` and ``model(params, X)``
+        Its ``n_in`` or ``sizes[0]``, where it has one, is the width `X` must have.
+    X : array, (n, n_in)
         Inputs, one example per row. Cast to `dtype`.
-    y : array, (n,) or (n, model.sizes[-1])
+    y : array, (n,) or (n, n_out)
         Targets of the loss: class numbers, probabilities or values.
-    loss : {"softmax_cross_entropy", "squared_error"} or callable
-        A mean over rows, or any function ``(outputs, targets) -> scalar`` written in NumPy.
+    loss : str or callable
+        A name of `hessian.nn.LOSSES`, or any function ``(outputs, targets) -> scalar`` written in NumPy, a mean over rows.
     l2 : float
         Penalty of every parameter, in the objective; see `l2_penalty`.
-    method : {"truncated-newton", "newton"}, optional
-        As for `hessian.optimize.minimize`, which chooses by the number of parameters where it is left out.
+    method : str, optional
+        Of all rows at once: those of `hessian.optimize.minimize`, which chooses one where it is left out. On batches:
+        ``"hessian-free"``, ``"gradient-descent"``, ``"momentum"``, ``"adagrad"``, ``"rmsprop"``, ``"adam"``.
     params : list of dict, optional
         Where to start; drawn by ``model.init(seed, dtype)`` where left out.
     seed : int or numpy.random.Generator
-        Of the starting parameters.
+        Of the starting parameters, the rows held out for validation, and the batches.
     dtype : dtype
         Of the parameters and `X`; float32 halves the memory and limits the gradient norm that can be reached.
     callback : callable, optional
-        ``callback(intermediate_result)`` after each iteration; raising StopIteration ends the training.
+        ``callback(intermediate_result)`` after each iteration; raising StopIteration ends the training. An iteration is a
+        step of a Newton method, Hessian-free included, or an epoch of a first-order method.
     options : mapping, optional
-        Of the solver, such as ``{"gtol": 1e-6, "maxiter": 200, "progress": True}``.
+        Of the method: for all rows at once see `hessian.optimize.minimize`; ``"trust-ncg"`` is preconditioned by
+        ``"lbfgs"`` unless another preconditioner, or None, is given. Methods on batches have ``maxiter`` (default
+        100), ``max_seconds``, ``checkpoint_every`` (seconds, default 5), ``progress``, and those listed in
+        `hessian.nn.hessian_free.HessianFree` and `hessian.nn.first_order.FirstOrder`.
+    validation : (X, y) or float, optional
+        Rows on which the loss is measured after each iteration, or the share of the rows to hold out for that.
+    patience : int, optional
+        Stop after so many iterations without a smaller loss on the validation rows. However the training ends, the
+        parameters returned are those with the smallest.
+    batch_size : int, optional
+        Of methods on batches: rows of each gradient, default 32, or of the Gauss-Newton matrix, default a quarter of
+        all, at least 256.
+    checkpoint : path-like, optional
+        File that keeps the state of the run. A file that cannot be written is a `CheckpointWarning`, and the run goes on.
+    resume : bool
+        Continue from `checkpoint` if there is such a file. On batches the end is the same to the last bit as without the
+        interruption, whenever the process was killed.
 
     Returns
     -------
@@ -122,14 +138,22 @@ def train(
     ShapeMismatchError
         If `X` is not a matrix of the network's input width, or `y` has another number of rows.
     OptionError
-        If there are no rows, a label is out of range, or an option is out of range.
+        If there are no rows, a label is out of range, or an option is out of range or does not belong to the method.
     NonFiniteError
-        If `X` or `y` holds NaN or infinity.
+        If `X` or `y` holds NaN or infinity, or the objective is not finite at the start.
+    CheckpointError
+        If the file to resume from belongs to another training.
+
+    Notes
+    -----
+    KeyboardInterrupt ends a training on batches with the best parameters so far and ``Status.INTERRUPTED``; the checkpoint
+    is then the one last written. The objective is recorded once per batch size, with the rows as arguments. With a method
+    for all rows at once, patience counts from where a run is resumed.
 
     Cost
     ----
     One evaluation, one gradient and some Hessian-vector products per iteration, each a small multiple of a forward pass
-    over all rows.
+    over all rows, or over a batch.
 
     Examples
     --------
@@ -139,58 +163,123 @@ def train(
     >>> fit = train(mlp((1, 1)), X, 2.0 * X + 1.0, loss="squared_error")
     >>> fit.result.success, float(np.round(fit.params[0]["W"][0, 0], 8)), float(np.round(fit.params[0]["b"][0], 8))
     (True, 2.0, 1.0)
+    >>> fit = train(mlp((1, 1)), X, 2.0 * X + 1.0, loss="squared_error", method="adam", batch_size=4,
+    ...             options={"learning_rate": 0.1, "schedule": "cosine", "maxiter": 200})
+    >>> fit.metrics["loss"] < 1e-6
+    True
     """
-    inputs, targets = _check_data(model, X, y, np.dtype(dtype))
-    chosen = get_loss(loss)
-    if chosen is softmax_cross_entropy and targets.ndim == 1:
-        check_labels("train", targets, model.sizes[-1])
-    objective = Objective(model, inputs, targets, chosen, l2)
-    start = model.init(seed, dtype) if params is None else params
-    result = minimize(objective, start, method=method, callback=callback, options=options)
-    return TrainingResult(result.x, result, _metrics(objective, result), model, objective)
+    chosen, kind = get_loss(loss), np.dtype(dtype)
+    rows = check_rows(model, X, y, kind, chosen)
+    start = model.init(seed, kind) if params is None else params
+    held_seed, batch_seed = _streams(seed)
+    rows, held = _hold_out(model, rows, validation, chosen, held_seed)
+    _check_patience(patience, held)
+    objective = Objective(model, *rows, chosen, l2)
+    name = None if method is None else str(method).lower().replace("_", "-")
+    supervision = Supervision(held, patience, checkpoint, resume)
+    if name in BATCH_METHODS:
+        result, seen = _train_on_batches(name, objective, start, callback, options, batch_size, batch_seed, supervision)
+    else:
+        _refuse_batches(method, batch_size)
+        result, seen = minimize_all_rows(objective, start, method, callback, options, supervision)
+    return TrainingResult(result.x, result, _metrics(objective, result, held), model, objective, seen)
 
 
-def _check_data(model: MLP, X: npt.ArrayLike, y: npt.ArrayLike, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Return the data as arrays that fit the network; floating targets take the network's dtype."""
-    if dtype.kind != "f":
-        raise DtypeError(message("train", f"dtype is {dtype}", "parameters must be real", "Pass float64 or float32"))
-    inputs, targets = np.asarray(X), np.asarray(y)
-    if inputs.ndim != 2 or inputs.shape[1] != model.sizes[0]:
-        raise ShapeMismatchError(
-            message(
-                "train",
-                f"X has shape {inputs.shape}, the network takes (n, {model.sizes[0]})",
-                fix="Give one example per row, or change the first of the network's sizes",
-            )
-        )
-    if targets.ndim == 0 or len(targets) != len(inputs):
-        raise ShapeMismatchError(
-            message(
-                "train", f"y has shape {targets.shape}, X has {len(inputs)} rows", fix="Give one target per row of X"
-            )
-        )
-    if not len(inputs):
-        raise OptionError(message("train", "X has no rows", "the mean over no examples is undefined", "Pass some"))
-    for name, array in (("X", inputs), ("y", targets)):
-        bad = np.argwhere(~np.isfinite(array))
-        if bad.size:
-            place = tuple(int(i) for i in bad[0])
-            raise NonFiniteError(
-                message(
-                    "train", f"{name}[{', '.join(map(str, place))}] is {array[place]}", fix="Remove or impute such rows"
-                )
-            )
-    return inputs.astype(dtype), targets.astype(dtype) if targets.dtype.kind == "f" else targets
+def _train_on_batches(
+    name: str,
+    objective: Objective,
+    start: Parameters,
+    callback: Callable[..., Any] | None,
+    options: Mapping[str, Any] | None,
+    batch_size: int | None,
+    seed: np.random.SeedSequence,
+    supervision: Supervision,
+) -> tuple[OptimizeResult, list[tuple[int, float]]]:
+    """Run a method that works on batches."""
+    _check_batch_size(batch_size)
+    batches = BatchObjective(objective.model, objective.loss, objective.l2, start)
+    rows = objective.X, objective.y
+    settings: LoopOptions
+    method: Method
+    if name == HessianFree.name:
+        settings = free = parse_settings(HessianFreeOptions, name, options)
+        method = HessianFree(batches, rows, batch_size, free, seed)
+    else:
+        settings = first = parse_settings(FirstOrderOptions, name, options)
+        method = FirstOrder(name, batches, rows, batch_size, first, seed)
+    identity = {"batch_size": batch_size, "l2": float(objective.l2), "seed": str(seed.entropy)}
+    with Reporter(callback, settings.progress, name, settings.maxiter) as reporter:
+        run = Run(method, batches, rows, settings, reporter=reporter, supervision=supervision, identity=identity)
+        return run.run(), run.validation
 
 
-def _metrics(objective: Objective, result: OptimizeResult) -> dict[str, float]:
-    """Measure the end point on the training rows."""
-    outputs = objective.model(result.x, objective.X)
-    metrics = {
-        "objective": float(result.fun),
-        "loss": float(objective.loss(outputs, objective.y)),
-        "gradient_norm": float(result.gradient_norm),
-    }
-    if objective.loss is softmax_cross_entropy:
-        metrics["accuracy"] = accuracy(outputs, objective.y)
+def _streams(seed: int | np.random.Generator) -> list[np.random.SeedSequence]:
+    """Return seeds, of their own, of the rows held out and of the batches."""
+    if isinstance(seed, np.random.Generator):
+        return np.random.SeedSequence(int(seed.integers(2**63))).spawn(2)
+    return np.random.SeedSequence(seed).spawn(2)
+
+
+def _hold_out(
+    model: Any, rows: Rows, validation: Any, loss: Loss, seed: np.random.SeedSequence
+) -> tuple[Rows, Rows | None]:
+    """Return the rows to train on and those to validate on."""
+    if validation is None:
+        return rows, None
+    if isinstance(validation, tuple) and len(validation) == 2:
+        return rows, check_rows(model, *validation, rows[0].dtype, loss, names=("validation X", "validation y"))
+    if isinstance(validation, bool) or not isinstance(validation, Real):
+        what = f"validation is {type(validation).__name__}"
+        raise OptionError(message("train", what, fix="Pass a pair (X, y), or the share of the rows to hold out"))
+    return split_rows(*rows, float(validation), np.random.default_rng(seed))
+
+
+def _check_patience(patience: Any, held: Rows | None) -> None:
+    """Refuse a patience that has nothing to wait for."""
+    if patience is None:
+        return
+    if isinstance(patience, bool) or not isinstance(patience, Integral) or patience < 1:
+        what = f"patience is {patience!r}"
+        raise OptionError(message("train", what, "it counts iterations", "Pass an integer >= 1"))
+    if held is None:
+        why = "the loss on the training rows says nothing about when to stop"
+        raise OptionError(message("train", "patience without validation rows", why, "Pass validation=0.2 or (X, y)"))
+
+
+def _check_batch_size(batch_size: Any) -> None:
+    """Refuse a batch size that is no number of rows."""
+    if batch_size is None:
+        return
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
+        raise OptionError(message("train", f"batch_size is {batch_size!r}", fix="Pass an integer >= 1"))
+
+
+def _refuse_batches(method: str | None, batch_size: int | None) -> None:
+    """Say which methods take batches where one does not, and which name was meant."""
+    if batch_size is not None:
+        what = f"batch_size is {batch_size!r} and the method is {method!r}, which takes all rows at once"
+        raise OptionError(message("train", what, fix=f"Leave it out, or pass method={' or '.join(BATCH_METHODS)}"))
+    near = difflib.get_close_matches(str(method).lower(), BATCH_METHODS, n=1, cutoff=0.75)
+    if near:
+        fix = f"Did you mean {near[0]!r}? Methods on batches are {', '.join(BATCH_METHODS)}"
+        raise OptionError(message("train", f"there is no method {method!r}", fix=fix))
+
+
+def _metrics(objective: Objective, result: OptimizeResult, held: Rows | None) -> dict[str, float]:
+    """Measure the end point on the training rows, and on the validation rows."""
+    is_classifier = objective.loss is softmax_cross_entropy
+    with np.errstate(all="ignore"):
+        outputs = objective.model(result.x, objective.X)
+        metrics = {
+            "objective": float(result.fun),
+            "loss": float(objective.loss(outputs, objective.y)),
+            "gradient_norm": float(result.gradient_norm),
+        }
+        if is_classifier:
+            metrics["accuracy"] = accuracy(outputs, objective.y)
+        if held is not None:
+            outputs = objective.model(result.x, held[0])
+            metrics["validation_loss"] = float(objective.loss(outputs, held[1]))
+            if is_classifier:
+                metrics["validation_accuracy"] = accuracy(outputs, held[1])
     return metrics

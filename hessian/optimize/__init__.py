@@ -1,6 +1,23 @@
 """Newton methods on exact second derivatives of plain NumPy functions."""
 
+from hessian.optimize.least_squares import least_squares
 from hessian.optimize.minimize import minimize
-from hessian.optimize.result import IterationRecord, OptimizeResult, Status, format_history, write_history
+from hessian.optimize.result import (
+    IterationRecord,
+    OptimizeResult,
+    SaddleRecord,
+    Status,
+    format_history,
+    write_history,
+)
 
-__all__ = ["IterationRecord", "OptimizeResult", "Status", "format_history", "minimize", "write_history"]
+__all__ = [
+    "IterationRecord",
+    "OptimizeResult",
+    "SaddleRecord",
+    "Status",
+    "format_history",
+    "least_squares",
+    "minimize",
+    "write_history",
+]

@@ -174,7 +174,7 @@ class Loop:
         options = self._options
         if self._ended is not None and self._ended[0] is Status.CALLBACK:
             return self._ended
-        is_small = self._point.gradient_norm <= options.gtol
+        is_small = self._is_small()
         if is_small and self._model is None and (status := self._convergence()) is not None:
             return status, ""
         if self._ended is not None:
@@ -189,6 +189,14 @@ class Loop:
         if time.perf_counter() - self._began >= options.max_seconds:
             return Status.MAX_SECONDS, ""
         return None
+
+    def _is_small(self) -> bool:
+        """Whether the gradient is as small as was asked for."""
+        return self._point.gradient_norm <= self._options.gtol
+
+    def _numbers(self) -> str:
+        """Say how small it is."""
+        return f"(Gradient 2-norm {self._point.gradient_norm:.3g}, gtol {self._options.gtol:g}.)"
 
     def _products_left(self) -> int:
         """Products left in the budget."""
@@ -290,8 +298,7 @@ class Loop:
     def _result(self, status: Status, details: str) -> OptimizeResult:
         """Put the outcome together in SciPy's names and ours."""
         point, counters = self._point, self._objective.counters
-        numbers = f"(Gradient 2-norm {point.gradient_norm:.3g}, gtol {self._options.gtol:g}.)"
-        parts = [status.advice, numbers, details, self._curvature_text(), self._saddles_text(), self._note]
+        parts = [status.advice, self._numbers(), details, self._curvature_text(), self._saddles_text(), self._note]
         return OptimizeResult(
             message=" ".join(part for part in parts if part),
             success=status.success,

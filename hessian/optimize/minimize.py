@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-import inspect
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from hessian.errors import OptionError, message, missing_dependency
-from hessian.optimize.loop import Loop, Observer
+from hessian.errors import OptionError, message
+from hessian.optimize.loop import Loop
 from hessian.optimize.method import Method
 from hessian.optimize.newton import Newton
 from hessian.optimize.newton_cg import NewtonCG
-from hessian.optimize.objective import Objective, Point
+from hessian.optimize.objective import Objective
+from hessian.optimize.observer import Progress, make_observer
 from hessian.optimize.options import Options, option_names, parse_options
 from hessian.optimize.precondition import make_preconditioner
-from hessian.optimize.result import IterationRecord, OptimizeResult
+from hessian.optimize.result import OptimizeResult
 from hessian.optimize.scipy_methods import SCIPY_METHODS, minimize_by_scipy
 from hessian.optimize.trust_exact import TrustExact
 from hessian.optimize.trust_krylov import Arc, SaddleFree, TrustKrylov
@@ -189,8 +185,8 @@ def minimize(
     parsed = parse_options(options, tol, objective.dtype)
     solver = _method(method, objective, parsed)
     note = "" if method is not None else _reason(solver.name, objective.size)
-    with _Progress(parsed) as progress:
-        observe = _observer(callback, objective, progress)
+    with Progress(parsed, "minimize") as progress:
+        observe = make_observer(callback, objective, progress)
         return Loop(objective, solver, parsed, observe, note).run()
 
 
@@ -235,70 +231,3 @@ def _reason(name: str, size: int) -> str:
     """Say why a method was chosen where none was asked for."""
     kind = "a dense factorisation per step" if size <= DENSE_LIMIT else "Hessian-vector products only"
     return f"(Method {name} was chosen for {size} variables: {kind}.)"
-
-
-def _observer(callback: Callable[..., Any] | None, objective: Objective, progress: _Progress) -> Observer:
-    """Adapt the user's callback, by SciPy's convention, and the progress bar to the loop."""
-    if callback is not None and not callable(callback):
-        what = f"callback is {callback!r}, which cannot be called"
-        raise OptionError(message("minimize", what, fix="Pass a function or leave it out"))
-    takes_state = callback is not None and _parameters(callback) == {"intermediate_result"}
-
-    def observe(record: IterationRecord, point: Point) -> bool:
-        progress.update(record)
-        if callback is None:
-            return False
-        try:
-            if takes_state:
-                answer = callback(intermediate_result=_state(objective, record, point))
-            else:
-                answer = callback(objective.structured(point.x))
-        except StopIteration:
-            return True
-        return isinstance(answer, (bool, np.bool_)) and bool(answer)
-
-    return observe
-
-
-def _parameters(callback: Callable[..., Any]) -> set[str]:
-    """Names of a callable's parameters; none for those that do not tell."""
-    try:
-        return set(inspect.signature(callback).parameters)
-    except (TypeError, ValueError):
-        return set()
-
-
-def _state(objective: Objective, record: IterationRecord, point: Point) -> OptimizeResult:
-    """Everything about an iteration, in arrays the callback may keep or change."""
-    fields = dataclasses.asdict(record)
-    fields["nit"] = fields.pop("iteration")
-    fields["fun"] = fields.pop("value")
-    counts = {"nfev": record.n_value, "njev": record.n_grad, "nhev": record.n_hess}
-    return OptimizeResult(x=objective.structured(point.x), jac=objective.structured(point.gradient), **fields, **counts)
-
-
-class _Progress:
-    """Progress bar on the standard error stream, or nothing."""
-
-    def __init__(self, options: Options) -> None:
-        self._bar: Any = None
-        if options.progress:
-            try:
-                from tqdm import tqdm
-            except ImportError as error:
-                raise missing_dependency("minimize", "tqdm", "train") from error
-            self._bar = tqdm(desc="minimize", unit=" it", file=sys.stderr)
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def update(self, record: IterationRecord) -> None:
-        """Advance by one iteration."""
-        if self._bar is not None:
-            shown = {"f": f"{record.value:.8g}", "|g|": f"{record.gradient_norm:.2e}", "hvp": record.n_hvp}
-            self._bar.set_postfix(shown, refresh=False)
-            self._bar.update()

@@ -49,7 +49,7 @@ class Point:
     def gradient(self) -> np.ndarray:
         """Gradient as a vector; one reverse sweep the first time."""
         if self._gradient is None:
-            with _quiet():
+            with quiet():
                 self._gradient = np.asarray(self._operator.gradient)
             self.counters.n_grad += 1
         return self._gradient
@@ -68,19 +68,19 @@ class Point:
     def product(self, v: np.ndarray) -> np.ndarray:
         """Hessian-vector product; one tangent sweep."""
         self.counters.n_hvp += 1
-        with _quiet():
+        with quiet():
             return np.asarray(self._operator @ v)
 
     def diagonal(self) -> np.ndarray:
         """Diagonal of the Hessian, exactly; n products."""
         self.counters.n_hvp += self.x.size
-        with _quiet():
+        with quiet():
             return np.asarray(self._operator.diagonal())
 
     def dense(self) -> np.ndarray:
         """Hessian as a matrix."""
         self.counters.n_hess += 1
-        with _quiet():
+        with quiet():
             return np.asarray(self._operator.to_dense())
 
 
@@ -91,14 +91,16 @@ class Objective:
     previous one.
     """
 
+    where = "minimize"
+
     def __init__(self, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...]) -> None:
         # Points of one run are many: fun is recorded once. Arguments of a function that is recorded already are its inputs.
         self._args = args if isinstance(fun, RecordedFunction) else ()
         self._fun = fun if isinstance(fun, RecordedFunction) else RecordedFunction(lambda x: fun(x, *args))
-        tree = map_leaves(_floating, x0)
+        tree = map_leaves(lambda leaf: _floating(leaf, self.where), x0)
         if not any(np.size(leaf) for leaf in flatten(tree)[0]):
             why = "There is nothing to vary"
-            raise ShapeMismatchError(message("minimize", "x0 has no elements", why, "Pass at least one number"))
+            raise ShapeMismatchError(message(self.where, "x0 has no elements", why, "Pass at least one number"))
         self._start, self._unravel = ravel(tree)
         self.counters = Counters()
 
@@ -120,22 +122,22 @@ class Objective:
         """Evaluate at x0, where everything has to be finite."""
         if not np.all(np.isfinite(self._start)):
             why = "No step leads away from there"
-            raise NonFiniteError(message("minimize", "x0 contains NaN or infinity", why, "Pass a finite x0"))
+            raise NonFiniteError(message(self.where, "x0 contains NaN or infinity", why, "Pass a finite x0"))
         point = self._at(self._start)
         why = "The start decides the first model, so it has to lie in the domain"
         if not math.isfinite(point.value):
             fix = "Choose an x0 at which fun is finite"
-            raise NonFiniteError(message("minimize", f"fun(x0) is {point.value}", why, fix))
+            raise NonFiniteError(message(self.where, f"fun(x0) is {point.value}", why, fix))
         bad = np.flatnonzero(~np.isfinite(point.gradient))
         if bad.size:
             what = f"the gradient at x0 is not finite in {bad.size} of {self.size} entries, first in entry {bad[0]}"
             fix = "Move x0 off the singular place, e.g. by a small random shift"
-            raise NonFiniteError(message("minimize", what, why, fix))
+            raise NonFiniteError(message(self.where, what, why, fix))
         return point
 
     def trial(self, vector: np.ndarray) -> Point:
         """Evaluate where a model led; a value that is not finite is allowed there."""
-        with _quiet():
+        with quiet():
             return self._at(vector)
 
     def known(self, vector: np.ndarray, value: float, gradient: np.ndarray) -> Point:
@@ -152,7 +154,7 @@ class Objective:
         return Point(HessianOperator(self._fun, self._unravel(vector), *self._args), vector, self.counters)
 
 
-def _quiet() -> np.errstate:
+def quiet() -> np.errstate:
     """Silence NumPy's floating-point warnings, leaving alone what the user set to raise, call or log.
 
     Leaving the domain is expected of trials and acted upon, so a warning would be a false alarm. The start is not
@@ -162,7 +164,7 @@ def _quiet() -> np.errstate:
     return np.errstate(**quiet)
 
 
-def _floating(leaf: Any) -> np.ndarray:
+def _floating(leaf: Any, where: str) -> np.ndarray:
     """Convert integers and lists of numbers to float64 arrays, as SciPy does; keep floats, refuse the rest."""
     array = np.asarray(leaf)
     if array.dtype.kind in "biu":
@@ -173,4 +175,4 @@ def _floating(leaf: Any) -> np.ndarray:
     if array.dtype.kind == "c":
         fix = "Pass real and imaginary parts as two arrays"
     why = "Derivatives are taken in float32 and float64"
-    raise DtypeError(message("minimize", f"x0 has dtype {array.dtype}", why, fix))
+    raise DtypeError(message(where, f"x0 has dtype {array.dtype}", why, fix))

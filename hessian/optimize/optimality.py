@@ -17,8 +17,10 @@ ROUNDING = 100.0
 """Eigenvalues below this many units of rounding of the largest count as zero."""
 DENSE_CHECK = 64
 """Up to this many variables the second-order check takes the whole Hessian: one batched sweep, and certain."""
+CHEAP_DENSE = 512
+"""Up to this many variables it does so too where the run has spent half as many products: the Hessian costs less than that."""
 LANCZOS_STEPS = 40
-"""Products, and vectors kept, for the check beyond that."""
+"""Products, and vectors kept, for the check beyond that; a tenth of those the run has spent where that is more."""
 LANCZOS_NUMBERS = 2**27
 """Numbers kept at most for it (1 GiB in float64), though never fewer than five vectors."""
 
@@ -53,15 +55,16 @@ def measure_curvature(point: Point, is_dense: bool, seed: int, max_products: int
     ----------
     point : Point
     is_dense : bool
-        Take the whole Hessian at any size; otherwise up to 64 variables, and a few Lanczos steps beyond.
+        Take the whole Hessian at any size; otherwise where it is cheap beside the run, and some Lanczos steps beyond.
     seed : int
         Of the Lanczos start vector.
     max_products : int
         Products there are to spend.
     """
-    if is_dense or point.x.size <= DENSE_CHECK:
+    n, spent = point.x.size, point.counters.n_hvp
+    if is_dense or n <= DENSE_CHECK or n <= min(CHEAP_DENSE, 2 * spent):
         return _from_dense(point)
-    steps = min(LANCZOS_STEPS, max(5, LANCZOS_NUMBERS // point.x.size), max_products)
+    steps = min(max(LANCZOS_STEPS, spent // 10), max(5, LANCZOS_NUMBERS // n), max_products)
     if steps < 1:
         return Curvature(math.nan, Definiteness.UNDECIDED)
     start = np.random.default_rng(seed).standard_normal(point.x.size).astype(point.x.dtype)

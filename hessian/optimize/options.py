@@ -66,7 +66,9 @@ _RANGES: dict[str, tuple[str, Any]] = {
 }
 
 
-def parse_options(options: Mapping[str, Any] | None, tol: float | None, dtype: np.dtype[Any]) -> Options:
+def parse_options(
+    options: Mapping[str, Any] | None, tol: float | None, dtype: np.dtype[Any], where: str = "minimize"
+) -> Options:
     """Check user options and fill in the defaults.
 
     ``None`` stands for the default, and ``tol`` for gtol where that is not given.
@@ -77,29 +79,27 @@ def parse_options(options: Mapping[str, Any] | None, tol: float | None, dtype: n
         A name that does not exist (the nearest one is named), or a value out of range.
     """
     if options is not None and not isinstance(options, Mapping):
-        raise OptionError(
-            message("minimize", f"options is {options!r}, not a dict", fix='Pass e.g. options={"gtol": 1e-8}')
-        )
+        raise OptionError(message(where, f"options is {options!r}, not a dict", fix='Pass e.g. options={"gtol": 1e-8}'))
     given: dict[str, Any] = {"gtol": DEFAULT_GTOL[dtype.name]} if dtype.name in DEFAULT_GTOL else {}
     if tol is not None:
         given["gtol"] = tol
     for key, setting in (options or {}).items():
         name = _FROM_SCIPY.get(key, key)
         if name not in _RANGES:
-            raise OptionError(_unknown(key))
+            raise OptionError(_unknown(key, where))
         if setting is not None:
             given[name] = setting
     for name, setting in given.items():
         expected, is_valid = _RANGES[name]
         if not is_valid(setting):
-            raise OptionError(message("minimize", f"option {name!r} is {setting!r}, expected {expected}"))
+            raise OptionError(message(where, f"option {name!r} is {setting!r}, expected {expected}"))
     parsed = Options(**given)
     if parsed.initial_radius is not None and parsed.initial_radius > parsed.max_radius:
         what = f"initial_radius {parsed.initial_radius:g} is larger than max_radius {parsed.max_radius:g}"
-        raise OptionError(message("minimize", what, fix="Raise max_radius or lower initial_radius"))
+        raise OptionError(message(where, what, fix="Raise max_radius or lower initial_radius"))
     if parsed.resume and parsed.checkpoint is None:
         what = "resume is given without a checkpoint"
-        raise OptionError(message("minimize", what, fix='Pass options={"checkpoint": FILE, "resume": True}'))
+        raise OptionError(message(where, what, fix='Pass options={"checkpoint": FILE, "resume": True}'))
     return parsed
 
 
@@ -108,12 +108,12 @@ def option_names() -> list[str]:
     return [field.name for field in fields(Options)]
 
 
-def _unknown(key: Any) -> str:
+def _unknown(key: Any, where: str) -> str:
     """Message for an option that does not exist."""
     near = difflib.get_close_matches(str(key), option_names(), n=1, cutoff=0.0)[0]
     everything = ", ".join(option_names())
     return message(
-        "minimize",
+        where,
         f"there is no option {key!r}",
         f"The nearest is {near!r}; all are {everything}",
         f"Did you mean {near!r}?",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from functools import cached_property
@@ -10,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import flatten, split_vector
+from hessian.core.trees import flatten, map_leaves, split_vector
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
-from hessian.optimize.objective import Counters, Objective, Point
+from hessian.optimize.objective import Objective, Point, quiet
 from hessian.optimize.robust_losses import ScaledLoss, Weights
 from hessian.optimize.vectors import norm
 from hessian.programs import RecordedFunction
@@ -23,8 +22,8 @@ PROBES = 8
 """Vectors of random signs pulled back for an estimate of the norms of the Jacobian's columns."""
 EXACT_NORMS = 64
 """Up to this many variables the norms are exact: the Jacobian is there for the second-order check anyway."""
-NOISE = 10.0
-"""Units of rounding that a residual is resolved to."""
+NOISE = 4.0
+"""Units of rounding that a residual is resolved to: one of the variables, and a few of the operations on them."""
 
 
 class ResidualPoint(Point):
@@ -46,18 +45,22 @@ class ResidualPoint(Point):
         self._gradient: np.ndarray | None = None
         self._gradient_norm: float | None = None
         leaves = flatten(operator.value)[0]
-        self.shapes = [np.shape(leaf) for leaf in leaves]
         self.residuals = np.concatenate([np.ravel(np.asarray(leaf, np.float64)) for leaf in leaves])
         self.weights: Weights = objective.loss.at(self.residuals)
         self.value = self.weights.cost
         self.counters.n_value += 1
 
     @property
+    def fun(self) -> Any:
+        """The residuals with the structure that ``fun`` gives them, in memory of their own."""
+        return map_leaves(np.array, self.operator.value)
+
+    @property
     def gradient(self) -> np.ndarray:
         """Gradient ``J^T (rho' r)`` of the cost: from the dense Jacobian, or one reverse sweep."""
         if self._gradient is None:
             pulls = self.weights.slopes * self.residuals
-            with _quiet():
+            with quiet():
                 found = self.jacobian.T @ pulls if self._objective.is_dense else self.pull(pulls)
             self._gradient = np.asarray(found).astype(self.x.dtype, copy=False)
             self.counters.n_grad += 1
@@ -66,7 +69,9 @@ class ResidualPoint(Point):
     @cached_property
     def jacobian(self) -> np.ndarray:
         """Dense Jacobian of the residuals, shape (m, n), in double precision; min(m, n) sweeps."""
-        with _quiet():
+        if not self._objective.is_dense:
+            self.counters.n_hvp += min(self.operator.shape)
+        with quiet():
             return self.operator.to_dense().astype(np.float64, copy=False)
 
     def push(self, v: np.ndarray) -> np.ndarray:
@@ -82,14 +87,14 @@ class ResidualPoint(Point):
         """Norms of the columns of ``sqrt(rho') J``, shape (n,); beyond 64 variables estimated where J is not dense.
 
         The estimate is the root mean square of ``J^T (sqrt(rho') u)`` over vectors u of random signs, whose expected
-        square is that of the norm: exact where a column has one entry that is not zero, else to within about a third.
+        square is that of the norm: exact where a column has one entry that is not zero, else off by a quarter, typically.
         """
         roots = np.sqrt(self.weights.slopes)
         if self._objective.is_dense or self.x.size <= EXACT_NORMS:
-            return np.asarray(np.linalg.norm(roots[:, None] * self.jacobian, axis=0))
+            return np.array([norm(column) for column in (roots[:, None] * self.jacobian).T])
         rng = np.random.default_rng(self._objective.seed)
         signs = rng.choice((-1.0, 1.0), (roots.size, PROBES))
-        with _quiet():
+        with quiet():
             pulled = self.pull(roots[:, None] * signs).astype(np.float64)
         self.counters.n_hvp += PROBES
         return np.asarray(np.linalg.norm(pulled, axis=1) / math.sqrt(PROBES))
@@ -106,38 +111,47 @@ class ResidualPoint(Point):
         .. math:: \max_j |g_j| / (\|J_j\| \|r\|)
 
         It does not change with the units of variables or residuals, and is at most 1 (above that only with estimated
-        norms). Zero where the part of the residual along every column is below its rounding: ten units of that of
-        ``|J_j x_j|``, all variables together, where a variable smaller than sqrt(eps) of what it was at the start
-        counts as that large. This is what ends runs whose residual goes to zero, where cosines mean nothing.
+        norms); 0 for a residual of zeros.
 
         References
         ----------
         J. J. Moré, B. S. Garbow and K. E. Hillstrom, User guide for MINPACK-1 (1980), ``gtol`` of LMDER.
         """
-        along = np.abs(self.gradient.astype(np.float64)) / self.scale
-        largest = float(np.max(along))
-        length = norm(np.sqrt(self.weights.slopes) * self.residuals)
-        return 0.0 if largest <= NOISE * self.rounding else largest / length
+        return self._along / self.length if self.length > 0.0 else 0.0
 
     @property
-    def rounding(self) -> float:
-        """Length of a residual of which no digit is known."""
+    def is_lost(self) -> bool:
+        """Whether the residual along every column is below its rounding, as at the end of runs to a residual of zero.
+
+        The rounding is that of ``J x``: what a change of the variables in their last digit does to the residuals. A
+        variable smaller than sqrt(eps) of what it was at the start counts as that large.
+        """
         eps = self._objective.eps
         sizes = np.maximum(np.abs(self.x), math.sqrt(eps) * np.abs(self._objective.origin))
-        return eps * norm(self.scale * sizes)
+        return self._along <= NOISE * eps * norm(self.scale * sizes)
 
-    # The exact Hessian of the cost, for the second-order check alone; models are Gauss-Newton.
+    @cached_property
+    def _along(self) -> float:
+        """Largest part of the residual along a column."""
+        return float(np.max(np.abs(self.gradient.astype(np.float64)) / self.scale))
+
+    @cached_property
+    def length(self) -> float:
+        """Norm of the residual weighted by sqrt(rho')."""
+        return norm(np.sqrt(self.weights.slopes) * self.residuals)
+
+    # The exact Hessian of the cost: for the second-order check, and for models where Gauss-Newton is poor.
 
     @cached_property
     def _curvature(self) -> HessianOperator:
         """Hessian of ``sum_i (rho'_i r_i) r_i(x)`` with the parentheses held constant: the curvature of the residuals."""
         pulls = self.weights.slopes * self.residuals
-        return self._objective.curvature(self.x, split_vector(pulls.astype(self.operator.dtype), self.shapes))
+        return self._objective.curvature(self.x, pulls.astype(self.operator.dtype))
 
     def product(self, v: np.ndarray) -> np.ndarray:
         """Product with the exact Hessian of the cost in variables scaled by the norms of columns."""
         self.counters.n_hvp += 1
-        with _quiet():
+        with quiet():
             w = (v / self.scale).astype(self.x.dtype)
             bent = self.pull(self.weights.bends * self.push(w)) + self._curvature @ w
             return np.asarray(bent / self.scale).astype(self.x.dtype)
@@ -145,7 +159,7 @@ class ResidualPoint(Point):
     def dense(self) -> np.ndarray:
         """Exact Hessian of the cost in variables scaled by the norms of columns, in double precision."""
         self.counters.n_hess += 1
-        with _quiet():
+        with quiet():
             scaled = self.jacobian / self.scale
             bent = self._curvature.to_dense() / self.scale / self.scale[:, None]
             return np.asarray(scaled.T @ (self.weights.bends[:, None] * scaled) + bent)
@@ -167,6 +181,7 @@ class Residuals(Objective):
         Of the estimate of norms.
     """
 
+    where = "least_squares"
     is_dense = True
 
     def __init__(
@@ -180,13 +195,14 @@ class Residuals(Objective):
         plain = fun.function if isinstance(fun, RecordedFunction) else fun
         closed = () if isinstance(fun, RecordedFunction) else args
 
-        def weighted(x: Any, pulls: list[Any], *rest: Any) -> Any:
+        def weighted(x: Any, pulls: Any, *rest: Any) -> Any:
             leaves = flatten(plain(x, *rest, *closed))[0]
-            return sum(np.sum(pull * leaf) for pull, leaf in zip(pulls, leaves, strict=True))
+            parts = split_vector(pulls, [np.shape(leaf) for leaf in leaves])
+            return sum(np.sum(part * leaf) for part, leaf in zip(parts, leaves, strict=True))
 
         self._weighted = RecordedFunction(weighted)
 
-    def curvature(self, vector: np.ndarray, pulls: list[np.ndarray]) -> HessianOperator:
+    def curvature(self, vector: np.ndarray, pulls: np.ndarray) -> HessianOperator:
         """Hessian of ``pulls . r(x)``."""
         return HessianOperator(self._weighted, self._unravel(vector), pulls, *self._args)
 
@@ -197,11 +213,7 @@ class Residuals(Objective):
             _check_residuals(operator)
         point = ResidualPoint(self, operator, vector)
         if vector is self._start:
-            bad = np.flatnonzero(~np.isfinite(point.residuals))
-            if bad.size:
-                what = f"{bad.size} of {point.residuals.size} residuals at x0 are not finite, first number {bad[0]}"
-                why = "The start decides the first model, so it has to lie in the domain"
-                raise NonFiniteError(message("least_squares", what, why, "Choose an x0 at which fun is finite"))
+            _check_start(point)
         return point
 
 
@@ -210,18 +222,24 @@ def _check_residuals(operator: JacobianOperator) -> None:
     leaves = [np.asarray(leaf) for leaf in flatten(operator.value)[0]]
     if not sum(leaf.size for leaf in leaves):
         what = "fun returns no residuals"
-        raise ShapeMismatchError(message("least_squares", what, "There is nothing to fit", "Return at least one number"))
+        raise ShapeMismatchError(
+            message("least_squares", what, "There is nothing to fit", "Return at least one number")
+        )
     for leaf in leaves:
         if leaf.dtype.kind not in "fiub":
             fix = "Return real and imaginary parts as separate residuals"
             raise DtypeError(message("least_squares", f"fun returns residuals of dtype {leaf.dtype}", fix=fix))
 
 
-def _quiet() -> np.errstate:
-    """Silence floating-point warnings at trials, where leaving the domain is expected and acted upon."""
-    return np.errstate(all="ignore")
-
-
-def counted(counters: Counters) -> dict[str, int]:
-    """Counters as a dict."""
-    return dataclasses.asdict(counters)
+def _check_start(point: ResidualPoint) -> None:
+    """Refuse residuals that are not finite, or whose squares overflow or vanish."""
+    bad = np.flatnonzero(~np.isfinite(point.residuals))
+    if bad.size:
+        what = f"{bad.size} of {point.residuals.size} residuals at x0 are not finite, first number {bad[0]}"
+        why = "The start decides the first model, so it has to lie in the domain"
+        raise NonFiniteError(message("least_squares", what, why, "Choose an x0 at which fun is finite"))
+    largest = float(np.max(np.abs(point.residuals)))
+    if largest > 0.0 and not np.finfo(np.float64).tiny <= point.value < math.inf:
+        what = f"the cost at x0 is {point.value:.3g} while the largest residual is {largest:.3g}"
+        fix = "Multiply the residuals by a constant that brings them near 1"
+        raise NonFiniteError(message("least_squares", what, "Squares leave the range of floating point", fix))

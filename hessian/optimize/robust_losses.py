@@ -110,13 +110,14 @@ class ScaledLoss:
         return self.loss.name == "linear"
 
     def at(self, residuals: np.ndarray) -> Weights:
-        """Evaluate at residuals; what is not finite stays so."""
+        """Evaluate at residuals; a cost that is not finite is the caller's to judge."""
         r = residuals.astype(np.float64)
-        if self.is_linear:
-            return Weights(0.5 * float(r @ r), np.ones_like(r), np.ones_like(r))
-        t = (r / self.f_scale) ** 2
-        cost = 0.5 * self.f_scale**2 * float(np.sum(self.loss.rho(t)))
-        return Weights(cost, self.loss.slope(t), self.loss.bend(t))
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.is_linear:
+                return Weights(0.5 * float(r @ r), np.ones_like(r), np.ones_like(r))
+            t = (r / self.f_scale) ** 2
+            cost = 0.5 * self.f_scale**2 * float(np.sum(self.loss.rho(t)))
+            return Weights(cost, self.loss.slope(t), self.loss.bend(t))
 
 
 def find_loss(name: str, f_scale: float) -> ScaledLoss:

@@ -1,0 +1,94 @@
+"""`hessian compare`: several methods on one problem, from the same start, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hessian.commands.datasets import load_dataset, split_dataset
+from hessian.commands.folder import prepare_folder
+from hessian.commands.training import (
+    EXIT_CONVERGED,
+    EXIT_NOT_SAVED,
+    describe,
+    fit_network,
+    method_options,
+    network,
+    summarise,
+)
+from hessian.nn import TrainingResult
+from hessian.optimize import IterationRecord
+from hessian.plotting import plot_comparison, require_matplotlib
+
+_COLUMNS = (
+    ("method", "method", "<16s"), ("objective", "objective", "14.8f"), ("|grad|", "gradient_norm", "9.2e"), ("iter", "nit", "6d"),
+    ("n_value", "n_value", "8d"), ("n_grad", "n_grad", "8d"), ("n_hvp", "n_hvp", "8d"), ("n_hess", "n_hess", "6d"),
+    ("seconds", "seconds", "8.2f"), ("status", "status", "<s"),
+)  # fmt: skip
+
+
+def run_comparison(args: argparse.Namespace) -> int:
+    """Train by every method, report and save; return the exit code."""
+    if not args.no_plot:
+        require_matplotlib("compare")
+    data = load_dataset(args.data, args.target, args.task)
+    split = split_dataset(data, args.test_size, args.split_seed)
+    folder = prepare_folder(args.out, f"compare-{data.name}", overwrite=args.overwrite, resume=False)
+    from threadpoolctl import threadpool_limits
+
+    model = network(args, split)
+    print(describe(args, data, split, model) + "\n")
+    fits: dict[str, TrainingResult] = {}
+    rows: list[dict[str, Any]] = []
+    print(_heading(split.is_classification))
+    with threadpool_limits(args.threads, user_api="blas"):
+        for method in args.methods:
+            fit = fit_network(args, split, model, method, method_options(args, method), None)
+            fits[method] = fit
+            rows.append(summarise(fit, split, fit.result.history[-1].seconds))
+            print(_line(rows[-1]), flush=True)
+    try:
+        save_comparison(folder, rows, {name: fit.result.history for name, fit in fits.items()}, not args.no_plot)
+    except OSError as error:
+        print(f"hessian: error: the comparison could not be saved in {folder}: {error}", file=sys.stderr)
+        return EXIT_NOT_SAVED
+    print(f"\nfolder {folder}")
+    return EXIT_CONVERGED
+
+
+def _heading(is_classification: bool) -> str:
+    """Column titles, aligned as their columns are."""
+    cells = []
+    for title, _, spec in _COLUMNS:
+        width = int("0" + "".join(ch for ch in spec.split(".")[0] if ch.isdigit()))
+        cells.append(title.ljust(width) if spec.startswith("<") else title.rjust(width))
+    return " ".join([("accuracy" if is_classification else "R squared").rjust(9), *cells])
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """One method's results."""
+    score = row["test_accuracy"] if "test_accuracy" in row else row["test_r2"]
+    return " ".join([f"{score:9.4f}", *(format(row[key], spec) for _, key, spec in _COLUMNS)])
+
+
+def save_comparison(
+    folder: Path, rows: list[dict[str, Any]], histories: Mapping[str, list[IterationRecord]], draw: bool
+) -> None:
+    """Write the table, every history and the picture."""
+    with open(folder / "comparison.csv", "w", newline="", encoding="utf-8") as stream:
+        keys = list(dict.fromkeys(key for row in rows for key in row if key != "message"))
+        writer = csv.DictWriter(stream, keys, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    with open(folder / "histories.csv", "w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(["method", *IterationRecord.__slots__])
+        for name, history in histories.items():
+            table.writerows([name, *asdict(record).values()] for record in history)
+    if draw:
+        plot_comparison(histories, path=folder / "comparison.png")

@@ -1,0 +1,250 @@
+"""`hessian train`: a multilayer perceptron on a data set, by any method, kept in a folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from hessian.commands.datasets import Dataset, Split, load_dataset, split_dataset
+from hessian.commands.folder import CHECKPOINT, keep_settings, prepare_folder, save_run
+from hessian.nn import MLP, TrainingResult, accuracy, mlp, r2, softmax_cross_entropy, squared_error, train
+from hessian.nn.training import BATCH_METHODS
+from hessian.operators import HessianOperator
+from hessian.optimize import OptimizeResult, format_history
+from hessian.optimize.minimize import METHODS
+from hessian.plotting import require_matplotlib
+
+EXIT_CONVERGED, EXIT_STOPPED_EARLY, EXIT_USAGE, EXIT_NOT_SAVED = 0, 1, 2, 3
+ALL_METHODS = METHODS + tuple(BATCH_METHODS)
+# Smallest eigenvalue and exact trace cost one product per parameter; beyond this many they would outlast the training,
+# and the matrix passes 200 MB.
+DENSE_LIMIT = 5000
+DEFAULT_GTOL = {"float64": 1e-6, "float32": 1e-3}
+# Without a terminal a bar would fill the log with its own redrawings; a line now and then says the same.
+SECONDS_BETWEEN_LINES = 1.0
+MOST_ROWS_SHOWN = 200
+
+
+def run_training(args: argparse.Namespace) -> int:
+    """Train, report and save; return the exit code."""
+    if not args.no_plot:
+        require_matplotlib("train")
+    data = load_dataset(args.data, args.target, args.task)
+    split = split_dataset(data, args.test_size, args.split_seed)
+    # scikit-learn, which is there by now, brings threadpoolctl. One thread by default: small matrices gain little
+    # from more, lose tenfold to waiting on a busy machine, and sum in an order that depends on their number.
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(args.threads, user_api="blas"):
+        return _train(args, data, split)
+
+
+def _train(args: argparse.Namespace, data: Dataset, split: Split) -> int:
+    """Train on the data, report and save."""
+    folder = prepare_folder(args.out, data.name, overwrite=args.overwrite, resume=args.resume)
+    keep_settings(folder, vars(args), resume=args.resume)
+    show: Callable[[str], None] = (lambda line: None) if args.quiet else print
+    model = network(args, split)
+    show(describe(args, data, split, model))
+    has_bar = not args.quiet and sys.stderr.isatty()
+    callback = None if args.quiet or has_bar else PlainProgress()
+    options = solver_options(args) | {"progress": has_bar}
+    started = time.perf_counter()
+    fit = fit_network(
+        args, split, model, args.method, options, callback, checkpoint=folder / CHECKPOINT, resume=args.resume
+    )
+    seconds = time.perf_counter() - started
+    show("\n" + shortened(format_history(fit.result.history)) + "\n")
+    summary = summarise(fit, split, seconds)
+    print(format_summary(summary))
+    if not args.no_spectrum:
+        summary |= measure_curvature(fit)
+        print(format_curvature(summary))
+    try:
+        save_run(folder, fit, summary, vars(args) | {"gtol": gtol(args)})
+    except OSError as error:
+        print(f"hessian: error: the run could not be saved in {folder}: {error}", file=sys.stderr)
+        return EXIT_NOT_SAVED
+    print(f"run folder          {folder}")
+    if fit.result.success:
+        return EXIT_CONVERGED
+    print(f"hessian: the solver stopped early: {fit.result.message}", file=sys.stderr)
+    return EXIT_STOPPED_EARLY
+
+
+def network(args: argparse.Namespace, split: Split) -> MLP:
+    """Describe the network for the data."""
+    sizes = (split.X_train.shape[1], *args.hidden, split.n_out)
+    return mlp(sizes, args.activation, initializer=args.initializer)
+
+
+def gtol(args: argparse.Namespace) -> float:
+    """Gradient tolerance: asked for, or the dtype's."""
+    return DEFAULT_GTOL[args.dtype] if args.gtol is None else float(args.gtol)
+
+
+def solver_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Options of the method chosen, from the command line's."""
+    return method_options(args, args.method) | dict(args.set)
+
+
+def method_options(args: argparse.Namespace, method: str) -> dict[str, Any]:
+    """Options that a method shares with the others it may be compared with."""
+    options: dict[str, Any] = {"maxiter": args.maxiter}
+    if args.max_seconds is not None:
+        options["max_seconds"] = args.max_seconds
+    if method not in BATCH_METHODS:
+        options |= {"gtol": gtol(args), "max_hvp": args.max_hvp}
+    elif method == "hessian-free":
+        options["gtol"] = gtol(args)
+    return options
+
+
+def fit_network(
+    args: argparse.Namespace,
+    split: Split,
+    model: MLP,
+    method: str,
+    options: dict[str, Any],
+    callback: Callable[..., Any] | None,
+    **keeping: Any,
+) -> TrainingResult:
+    """Train the network by a method."""
+    batch = {"batch_size": args.batch_size} if args.batch_size is not None and method in BATCH_METHODS else {}
+    loss = softmax_cross_entropy if split.is_classification else squared_error
+    return train(
+        model, split.X_train, split.y_train, loss=loss, l2=args.l2, method=method, seed=args.seed, dtype=args.dtype,
+        callback=callback, options=options, validation=args.validation, patience=args.patience, **batch, **keeping,
+    )  # fmt: skip
+
+
+def describe(args: argparse.Namespace, data: Dataset, split: Split, model: MLP) -> str:
+    """Say what is about to be trained on what."""
+    kind = f"{len(split.classes)} classes" if split.is_classification else "regression"
+    constant = f", {split.n_constant} constant columns" if split.n_constant else ""
+    return (
+        f"{data.name}: {kind}, {len(split.X_train)} training and {len(split.X_test)} test rows{constant}; network "
+        f"{'-'.join(map(str, model.sizes))}, {args.activation}, {model.n_parameters} parameters ({args.dtype}); "
+        f"l2 = {args.l2:g}"
+    )
+
+
+def shortened(table: str) -> str:
+    """Leave out the middle of a long table, which is in history.csv whole."""
+    lines = table.splitlines()
+    if len(lines) <= MOST_ROWS_SHOWN + 1:
+        return table
+    half = MOST_ROWS_SHOWN // 2
+    return "\n".join([*lines[: half + 1], f"  ... {len(lines) - 1 - 2 * half} rows ...", *lines[-half:]])
+
+
+class PlainProgress:
+    """Progress as a line on the standard error stream every few seconds, for where there is no terminal to draw a bar
+    on."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, intermediate_result: OptimizeResult) -> None:
+        """Print a line if the last one is old enough."""
+        if time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = time.monotonic()
+            state = intermediate_result
+            print(f"iteration {state.nit}: objective {state.fun:.8f}, gradient norm {state.gradient_norm:.2e}, "
+                  f"{state.n_hvp} Hessian-vector products", file=sys.stderr, flush=True)  # fmt: skip
+
+
+def summarise(fit: TrainingResult, split: Split, seconds: float) -> dict[str, Any]:
+    """Collect the numbers of a run."""
+    result = fit.result
+    summary = {
+        "success": bool(result.success),
+        "status": result.status.name,
+        "message": str(result.message),
+        "method": result.method,
+        "seconds": seconds,
+        "objective": fit.metrics["objective"],
+        "gradient_norm": fit.metrics["gradient_norm"],
+        "train_loss": fit.metrics["loss"],
+        "nit": int(result.nit),
+    }
+    for name in ("n_value", "n_grad", "n_hvp", "n_hess", "n_factor"):
+        summary[name] = int(result[name])
+    return summary | _quality(fit, split)
+
+
+def _quality(fit: TrainingResult, split: Split) -> dict[str, float]:
+    """Losses on the test rows, and accuracies or shares of variance on both."""
+    name = "accuracy" if split.is_classification else "r2"
+    score: Callable[..., float] = accuracy if split.is_classification else r2
+    loss: Callable[..., Any] = softmax_cross_entropy if split.is_classification else squared_error
+    train_out, test_out = fit.predict(split.X_train), fit.predict(split.X_test)
+    return {
+        f"train_{name}": float(score(train_out, split.y_train)),
+        "test_loss": float(loss(test_out, split.y_test)),
+        f"test_{name}": float(score(test_out, split.y_test)),
+    }
+
+
+def format_summary(summary: dict[str, Any]) -> str:
+    """Return the summary of the training as aligned lines; the solver's advice is cut to its first sentence."""
+    reason = summary["message"].split(". ")[0].rstrip(".")
+    name, label, loss = (
+        ("accuracy", "accuracy", "mean cross-entropy") if "test_accuracy" in summary
+        else ("r2", "R squared", "mean squared error, scaled")
+    )  # fmt: skip
+    lines = [
+        f"status              {'converged' if summary['success'] else 'STOPPED EARLY'}: {reason}.",
+        f"objective           {summary['objective']:.10f}",
+        f"gradient norm       {summary['gradient_norm']:.3e}",
+        f"iterations          {summary['nit']} in {summary['seconds']:.1f} s by {summary['method']}",
+        f"work                {summary['n_value']} values, {summary['n_grad']} gradients, "
+        f"{summary['n_hvp']} Hessian-vector products, {summary['n_hess']} Hessians, {summary['n_factor']} factors",
+    ]
+    for part in ("training", "test"):
+        key = "train" if part == "training" else "test"
+        title = f"{part} {label}".ljust(20)
+        lines.append(f"{title}{summary[f'{key}_{name}']:.4f}   ({loss} {summary[f'{key}_loss']:.5f})")
+    return "\n".join(lines)
+
+
+def measure_curvature(fit: TrainingResult) -> dict[str, Any]:
+    """Measure the Hessian at the end: its five largest eigenvalues and, where affordable, the smallest and the
+    trace."""
+    operator = HessianOperator(fit.objective, fit.params)
+    n = operator.shape[0]
+    found = {"n_parameters": n, "largest_eigenvalues": operator.eigsh(min(5, n))[0][::-1].tolist()}
+    if n > DENSE_LIMIT:
+        return found | {"smallest_eigenvalue": None, "trace": None}
+    matrix = operator.to_dense()
+    smallest = scipy.linalg.eigvalsh(matrix, subset_by_index=[0, 0])[0]
+    return found | {"smallest_eigenvalue": float(smallest), "trace": float(np.trace(matrix))}
+
+
+def format_curvature(summary: dict[str, Any]) -> str:
+    """Return the curvature at the end as aligned lines."""
+    lines = ["largest eigenvalues " + "  ".join(f"{value:.6f}" for value in summary["largest_eigenvalues"])]
+    if summary["trace"] is None:
+        why = f"they take one product per parameter, and there are {summary['n_parameters']} (limit {DENSE_LIMIT})"
+        return "\n".join([*lines, f"smallest, trace     not computed: {why}"])
+    smallest = summary["smallest_eigenvalue"]
+    kind = "positive definite" if smallest > 0 else "NOT positive definite"
+    return "\n".join(
+        [*lines, f"smallest eigenvalue {smallest:.6e}   ({kind})", f"trace               {summary['trace']:.6f}"]
+    )
+
+
+def names_of(methods: str) -> Sequence[str]:
+    """Parse a comma-separated list of methods."""
+    found = list(dict.fromkeys(name.strip().lower() for name in methods.split(",") if name.strip()))
+    unknown = [name for name in found if name not in ALL_METHODS]
+    if unknown or not found:
+        what = f"unknown method {unknown[0]!r}" if unknown else "no method named"
+        raise argparse.ArgumentTypeError(f"{what}: choose from {', '.join(ALL_METHODS)}")
+    return found

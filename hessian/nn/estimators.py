@@ -1,0 +1,407 @@
+"""Networks and logistic regression as scikit-learn estimators that are fitted by Newton methods.
+
+This module needs scikit-learn (``pip install "hessian[train]"``) and is loaded when one of its classes is first asked
+for as an attribute of `hessian.nn`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hessian.nn.estimator_base import LogitClassifier, NetworkEstimator, NewtonEstimator, ValueRegressor
+from hessian.nn.layers import Parameters
+from hessian.nn.penalized import (
+    PenalizedObjective,
+    Reparametrised,
+    affine,
+    half_squared_error,
+    weighted_cross_entropy,
+)
+from hessian.nn.validation import check_number, check_penalty
+
+
+class NewtonMLPClassifier(LogitClassifier, NetworkEstimator):
+    """Classify by a multilayer perceptron that a Newton method trains on all rows at once.
+
+    Minimises ``(1/Σ w_i) [Σ_i w_i loss_i + (alpha/2) Σ_layers ||W||²]``, biases not penalised, where ``loss_i`` is the
+    surprise at the label: the objective of scikit-learn's ``MLPClassifier``.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, or int
+        Widths of the hidden layers; ``()`` for none.
+    activation : str or callable
+        Of the hidden layers: ``"tanh"``, ``"logistic"``, ``"relu"``, ``"identity"`` as in scikit-learn, any other name
+        in `hessian.nn.ACTIVATIONS`, or a function written in NumPy. Newton methods want a smooth one.
+    alpha : float
+        Weight of the penalty, at least 0.
+    class_weight : dict, "balanced" or None
+        Factor on the weights of a class's rows; a class not in the dict has 1. "balanced" gives all classes the same
+        total weight.
+    method : str, optional
+        Of `hessian.optimize.minimize` that works on derivatives of second order, such as ``"trust-ncg"``; by default
+        chosen by the number of parameters.
+    max_iter : int
+        Most iterations of the solver, rejected ones included.
+    tol : float
+        Stop when the 2-norm of the gradient of the objective above is at most this.
+    check_curvature : bool
+        Look for negative curvature where the gradient is that small, and go on where there is some. Left out by default:
+        on the plateaus of a network with little penalty it takes many more iterations to little gain.
+    random_state : int, numpy.random.RandomState or None
+        Of the starting weights, which are those of ``MLPClassifier``.
+    options : dict, optional
+        Further options of the solver, such as ``{"preconditioner": "lbfgs"}``.
+    verbose : bool
+        Show a progress bar on the standard error stream (needs tqdm).
+    warm_start : bool
+        Begin with the weights of the previous fit.
+
+    Attributes
+    ----------
+    classes_ : array, (K,)
+    coefs_, intercepts_ : list of array
+        Weights (n_in, n_out) and biases (n_out,) of each layer. The last one has one output for two classes, otherwise K.
+    loss_ : float
+        The objective at the end.
+    n_iter_ : int
+    result_ : scipy.optimize.OptimizeResult
+        The solver's own: status, message, gradient norm, counters and history.
+    n_features_in_, feature_names_in_
+        As everywhere in scikit-learn.
+    n_layers_, n_outputs_ : int
+        Layers, inputs and outputs counted; columns of the last.
+
+    Notes
+    -----
+    Computes in float64 whatever the dtype of X. Differs from ``MLPClassifier`` in defaults (tanh rather than relu, whose
+    kinks stall second-order methods), in refusing y with one class, and in taking no multilabel y.
+
+    For K > 2, a number added to the logits of all classes changes no probability. The solver works without that
+    redundancy (``result_.x`` is in the coordinates of `hessian.nn.penalized.Reparametrised`): the last layer's weights
+    and biases sum to zero over classes, those at the start too.
+
+    Cost
+    ----
+    One evaluation, one gradient and some Hessian-vector products per iteration, each a small multiple of a forward pass
+    over all rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.nn.estimators import NewtonMLPClassifier
+    >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> model = NewtonMLPClassifier((4,), alpha=1e-2, random_state=0).fit(X, ["even", "odd", "odd", "even"])
+    >>> model.predict(X).tolist(), model.result_.success
+    (['even', 'odd', 'odd', 'even'], True)
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Sequence[int] | int = (100,),
+        activation: Any = "tanh",
+        *,
+        alpha: float = 1e-4,
+        class_weight: Any = None,
+        method: str | None = None,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        check_curvature: bool = False,
+        random_state: Any = None,
+        options: dict[str, Any] | None = None,
+        verbose: bool = False,
+        warm_start: bool = False,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.alpha = alpha
+        self.class_weight = class_weight
+        self.method = method
+        self.max_iter = max_iter
+        self.tol = tol
+        self.check_curvature = check_curvature
+        self.random_state = random_state
+        self.options = options
+        self.verbose = verbose
+        self.warm_start = warm_start
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array or sparse matrix, (n, d)
+        y : array, (n,)
+            Labels of any kind, at least two different ones.
+        sample_weight : array, (n,), optional
+            Weights of the rows, at least 0.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        OptionError
+            A parameter or weight out of range, or fewer than two classes.
+        NonFiniteError
+            If the objective overflows at the start.
+        ValueError
+            Data that scikit-learn's own validation refuses.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the solver stopped early; the text is its advice.
+        """
+        rows, labels, weights = self._read_classes(X, y, sample_weight)
+        n_logits = self._n_logits()
+        self._minimize(rows, labels, weighted_cross_entropy, weights, n_logits, is_redundant=n_logits > 1)
+        return self
+
+    def _logits(self, X: Any) -> np.ndarray:
+        """Logits of the rows, one column for two classes."""
+        return self._forward(X)
+
+
+class NewtonMLPRegressor(ValueRegressor, NetworkEstimator):
+    """Regress by a multilayer perceptron that a Newton method trains on all rows at once.
+
+    Minimises ``(1/Σ w_i) [1/(2 m) Σ_i w_i ||outputs_i - y_i||² + (alpha/2) Σ_layers ||W||²]`` for m targets, biases not
+    penalised: the objective of scikit-learn's ``MLPRegressor``.
+
+    Parameters
+    ----------
+    hidden_layer_sizes, activation, alpha, method, max_iter, tol, check_curvature, random_state, options, verbose, warm_start
+        As for `NewtonMLPClassifier`.
+
+    Attributes
+    ----------
+    coefs_, intercepts_, loss_, n_iter_, result_, n_features_in_, feature_names_in_, n_layers_, n_outputs_
+        As for `NewtonMLPClassifier`.
+
+    Notes
+    -----
+    Computes in float64 whatever the dtype of X and y. With several targets ``MLPRegressor`` averages the loss over them
+    but not its gradient, so that its end point minimises neither; here both belong to the objective above.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.nn.estimators import NewtonMLPRegressor
+    >>> X = np.linspace(0.0, 1.0, 8)[:, None]
+    >>> line = NewtonMLPRegressor((), alpha=0.0, tol=1e-10, random_state=0).fit(X, 2.0 * X[:, 0] + 1.0)
+    >>> line.coefs_[0].round(8).item(), line.intercepts_[0].round(8).item()
+    (2.0, 1.0)
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Sequence[int] | int = (100,),
+        activation: Any = "tanh",
+        *,
+        alpha: float = 1e-4,
+        method: str | None = None,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        check_curvature: bool = False,
+        random_state: Any = None,
+        options: dict[str, Any] | None = None,
+        verbose: bool = False,
+        warm_start: bool = False,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.alpha = alpha
+        self.method = method
+        self.max_iter = max_iter
+        self.tol = tol
+        self.check_curvature = check_curvature
+        self.random_state = random_state
+        self.options = options
+        self.verbose = verbose
+        self.warm_start = warm_start
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array or sparse matrix, (n, d)
+        y : array, (n,) or (n, m)
+        sample_weight : array, (n,), optional
+            Weights of the rows, at least 0.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        OptionError
+            A parameter or weight out of range.
+        NonFiniteError
+            If the objective overflows at the start.
+        ValueError
+            Data that scikit-learn's own validation refuses.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the solver stopped early; the text is its advice.
+        """
+        rows, values, weights = self._read_values(X, y, sample_weight)
+        self._minimize(rows, values, half_squared_error, weights, values.shape[1], is_redundant=False)
+        return self
+
+
+class NewtonLogisticRegression(LogitClassifier, NewtonEstimator):
+    """Classify by logistic regression, binary or multinomial, fitted by a Newton method.
+
+    Minimises ``C Σ_i w_i loss_i + ½ ||coef||²``, the intercept not penalised, where ``loss_i`` is the surprise at the
+    label: the objective of scikit-learn's ``LogisticRegression``.
+
+    Parameters
+    ----------
+    penalty : {"l2"}
+    C : float
+        Weight of the data against the penalty, finite and above 0.
+    fit_intercept : bool
+    class_weight : dict, "balanced" or None
+        Factor on the weights of a class's rows; a class not in the dict has 1. "balanced" gives all classes the same
+        total weight.
+    method : str, optional
+        Of `hessian.optimize.minimize` that works on derivatives of second order, such as ``"trust-ncg"``; by default
+        chosen by the number of parameters.
+    max_iter : int
+        Most iterations of the solver, rejected ones included.
+    tol : float
+        Stop when the 2-norm of the gradient is at most this; that of the objective divided by ``C Σ w_i``, as for
+        ``LogisticRegression``, so that it need not grow with the number of rows.
+    random_state : int, numpy.random.RandomState or None
+        Of the vector from which the curvature is looked at; the start is zero.
+    options : dict, optional
+        Further options of the solver, such as ``{"preconditioner": "lbfgs"}``.
+    verbose : bool
+        Show a progress bar on the standard error stream (needs tqdm).
+    warm_start : bool
+        Begin with the coefficients of the previous fit.
+
+    Attributes
+    ----------
+    classes_ : array, (K,)
+    coef_ : array, (1, d) for two classes, otherwise (K, d)
+    intercept_ : array, (1,) or (K,)
+        For K > 2, where only differences between classes matter, these sum to zero.
+    loss_ : float
+        The objective at the end.
+    n_iter_ : int
+    result_ : scipy.optimize.OptimizeResult
+        The solver's own: status, message, counters and history, of the objective divided by ``C Σ w_i``, for K > 2 in
+        the coordinates of `hessian.nn.penalized.Reparametrised`, where the minimum is unique.
+    n_features_in_, feature_names_in_
+        As everywhere in scikit-learn.
+
+    Notes
+    -----
+    Computes in float64 whatever the dtype of X.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.nn.estimators import NewtonLogisticRegression
+    >>> model = NewtonLogisticRegression().fit([[-1.0], [1.0], [-1.0], [1.0]], [0, 1, 0, 1])
+    >>> w = model.coef_.item()  # 0 = w - 4/(1 + exp(w))
+    >>> bool(abs(w - 4.0 / (1.0 + np.exp(w))) < 1e-7), model.result_.status.name
+    (True, 'CONVERGED')
+    """
+
+    coef_: np.ndarray
+    intercept_: np.ndarray
+
+    def __init__(
+        self,
+        penalty: str = "l2",
+        *,
+        C: float = 1.0,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        method: str | None = None,
+        max_iter: int = 100,
+        tol: float = 1e-8,
+        random_state: Any = None,
+        options: dict[str, Any] | None = None,
+        verbose: bool = False,
+        warm_start: bool = False,
+    ) -> None:
+        self.penalty = penalty
+        self.C = C
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.method = method
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.options = options
+        self.verbose = verbose
+        self.warm_start = warm_start
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
+        """Fit the coefficients.
+
+        Parameters
+        ----------
+        X : array or sparse matrix, (n, d)
+        y : array, (n,)
+            Labels of any kind, at least two different ones.
+        sample_weight : array, (n,), optional
+            Weights of the rows, at least 0.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        OptionError
+            A parameter or weight out of range, or fewer than two classes.
+        ValueError
+            Data that scikit-learn's own validation refuses.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the solver stopped early; the text is its advice.
+        """
+        check_penalty(self._where, self.penalty)
+        rows, labels, weights = self._read_classes(X, y, sample_weight)
+        self._minimize(rows, labels, weights)
+        return self
+
+    def _minimize(self, X: Any, labels: np.ndarray, weights: np.ndarray | None) -> None:
+        """Fit the coefficients and store them."""
+        C = check_number(self._where, "C", self.C, is_positive=True)
+        model = Reparametrised(affine, self._n_logits() > 1)
+        objective = PenalizedObjective(model, X, labels, weighted_cross_entropy, 1.0 / C, weights)
+        start = model.reduce(self._start(X.shape[1]))
+        result = self._solve(objective, start, self._random_state(), check_curvature=True)
+        (layer,) = model.expand(result.x)
+        self.coef_ = layer["W"].T
+        self.intercept_ = layer["b"] if self.fit_intercept else np.zeros(self._n_logits())
+        self._conclude(result, C * objective.total_weight * float(result.fun))
+
+    def _start(self, n_features: int) -> Parameters:
+        """Begin at zero, where a convex objective starts best, or at the previous fit."""
+        n_logits = self._n_logits()
+        W, b = np.zeros((n_features, n_logits)), np.zeros(n_logits)
+        if not self._is_first():
+            W, b = self.coef_.T, self.intercept_
+        return [{"W": W, "b": b} if self.fit_intercept else {"W": W}]
+
+    def _logits(self, X: Any) -> np.ndarray:
+        """Logits of the rows, one column for two classes."""
+        return np.asarray(self._read_rows(X) @ self.coef_.T + self.intercept_)

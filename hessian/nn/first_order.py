@@ -1,0 +1,229 @@
+r"""First-order methods: one gradient of a batch per step, an elementwise rule that turns it into a step.
+
+With the gradient g of a batch at the parameters x, the learning rate :math:`\eta`, and all operations elementwise:
+
+==================== ==================================================================================================
+gradient-descent     :math:`x \leftarrow x - \eta g`
+momentum             :math:`v \leftarrow \mu v + g;\; x \leftarrow x - \eta v`; with Nesterov's correction
+                     :math:`x \leftarrow x - \eta (g + \mu v)`
+adagrad              :math:`s \leftarrow s + g^2;\; x \leftarrow x - \eta g / (\sqrt{s} + \epsilon)`
+rmsprop              :math:`s \leftarrow \gamma s + (1 - \gamma) g^2;\; x \leftarrow x - \eta g / (\sqrt{s} + \epsilon)`
+adam                 :math:`m \leftarrow \beta_1 m + (1 - \beta_1) g;\; s \leftarrow \beta_2 s + (1 - \beta_2) g^2;\;
+                     x \leftarrow x - \eta \hat m / (\sqrt{\hat s} + \epsilon)` with :math:`\hat m = m / (1 - \beta_1^t)`,
+                     :math:`\hat s = s / (1 - \beta_2^t)` at step t
+==================== ==================================================================================================
+
+Weight decay w is decoupled from the gradient in all of them: :math:`x \leftarrow x - \eta w x` comes on top. (The `l2` of
+`hessian.nn.train` is in the objective and goes through the rule like any gradient.)
+
+References
+----------
+B. T. Polyak, "Some methods of speeding up the convergence of iteration methods", USSR Comput. Math. Math. Phys. 4 (1964);
+I. Sutskever, J. Martens, G. Dahl and G. Hinton, "On the importance of initialization and momentum in deep learning", ICML
+(2013), for Nesterov's form; J. Duchi, E. Hazan and Y. Singer, "Adaptive subgradient methods for online learning and
+stochastic optimization", JMLR 12 (2011); T. Tieleman and G. Hinton, "Lecture 6.5: RMSprop", Coursera (2012); D. P. Kingma
+and J. Ba, "Adam: a method for stochastic optimization", ICLR (2015), algorithm 1; I. Loshchilov and F. Hutter, "Decoupled
+weight decay regularization", ICLR (2019), algorithm 2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from hessian.errors import OptionError, message
+from hessian.nn.batches import Batches
+from hessian.nn.clipping import clip_by_norm, clip_by_value
+from hessian.nn.minibatch import Ending, Iteration, Rows, check_start
+from hessian.nn.objective import BatchObjective
+from hessian.nn.schedules import get_schedule
+from hessian.nn.settings import FirstOrderOptions
+from hessian.optimize import Status
+from hessian.optimize.vectors import norm
+
+DEFAULT_BATCH = 32
+"""Rows of a batch where nothing is said."""
+Memory = dict[str, np.ndarray]
+Rule = Callable[[np.ndarray, Memory, int, FirstOrderOptions], np.ndarray]
+
+
+def _gradient_descent(g: np.ndarray, memory: Memory, t: int, options: FirstOrderOptions) -> np.ndarray:
+    """The gradient."""
+    return g
+
+
+def _momentum(g: np.ndarray, memory: Memory, t: int, options: FirstOrderOptions) -> np.ndarray:
+    """A decaying sum of gradients."""
+    memory["velocity"] = options.momentum * memory["velocity"] + g
+    return g + options.momentum * memory["velocity"] if options.nesterov else memory["velocity"]
+
+
+def _adagrad(g: np.ndarray, memory: Memory, t: int, options: FirstOrderOptions) -> np.ndarray:
+    """The gradient over the root of the sum of squares."""
+    memory["squares"] = memory["squares"] + g * g
+    return g / (np.sqrt(memory["squares"]) + options.epsilon)
+
+
+def _rmsprop(g: np.ndarray, memory: Memory, t: int, options: FirstOrderOptions) -> np.ndarray:
+    """The gradient over the root of the running mean of squares."""
+    memory["squares"] = options.decay * memory["squares"] + (1 - options.decay) * (g * g)
+    return g / (np.sqrt(memory["squares"]) + options.epsilon)
+
+
+def _adam(g: np.ndarray, memory: Memory, t: int, options: FirstOrderOptions) -> np.ndarray:
+    """The running mean of gradients over the root of that of squares, both corrected for their start at zero."""
+    memory["mean"] = options.beta1 * memory["mean"] + (1 - options.beta1) * g
+    memory["squares"] = options.beta2 * memory["squares"] + (1 - options.beta2) * (g * g)
+    mean = memory["mean"] / (1 - options.beta1**t)
+    return mean / (np.sqrt(memory["squares"] / (1 - options.beta2**t)) + options.epsilon)
+
+
+RULES: dict[str, Rule] = {
+    "gradient-descent": _gradient_descent,
+    "momentum": _momentum,
+    "adagrad": _adagrad,
+    "rmsprop": _rmsprop,
+    "adam": _adam,
+}
+_MEMORIES = {
+    "gradient-descent": (), "momentum": ("velocity",), "adagrad": ("squares",), "rmsprop": ("squares",),
+    "adam": ("mean", "squares"),
+}  # fmt: skip
+_RATES = {"gradient-descent": 0.1, "momentum": 0.01, "adagrad": 0.01, "rmsprop": 1e-3, "adam": 1e-3}
+"""Learning rates where nothing is said: those of the papers, or usual ones."""
+
+
+class FirstOrder:
+    """A first-order method; an iteration is an epoch.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RULES`.
+    objective : BatchObjective
+    rows : pair of arrays
+        Training rows. Each takes part once per epoch; the last batch of an epoch may be smaller, and weighs as much as any.
+    batch_size : int, optional
+        Default 32.
+    options : FirstOrderOptions
+        learning_rate : float or callable
+            :math:`\\eta`, or a function ``step -> rate``; default 0.1, 0.01, 0.01, 0.001, 0.001 in the order of the table.
+        schedule : str or callable
+            ``"constant"``, ``"step"``, ``"exponential"``, ``"cosine"``, ``"warmup"`` over ``maxiter`` epochs (see
+            `hessian.nn.schedules`), or a function ``step -> rate``.
+        momentum, nesterov, decay, beta1, beta2, epsilon, weight_decay
+            :math:`\\mu` = 0.9, False, :math:`\\gamma` = 0.9, 0.9, 0.999, 1e-8, 0 in the formulas.
+        clip_value, clip_norm : float
+            Bounds on each entry, and then on the 2-norm, of a batch's gradient; default none.
+    seed : numpy.random.SeedSequence
+
+    Notes
+    -----
+    The value of a record is that of all training rows after the epoch (one more forward pass), its ``gradient_norm`` the
+    root mean square over the epoch's batches, before clipping. A value or gradient that is not finite ends the training:
+    every later step would be NaN.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        objective: BatchObjective,
+        rows: Rows,
+        batch_size: int | None,
+        options: FirstOrderOptions,
+        seed: np.random.SeedSequence,
+    ) -> None:
+        self.name = name
+        self.x: np.ndarray = objective.start
+        self.ending: Ending | None = None
+        self._objective, self._rows, self._options = objective, rows, options
+        self._batches = Batches(len(rows[0]), batch_size or DEFAULT_BATCH, np.random.default_rng(seed))
+        self._memory: Memory = {part: np.zeros_like(self.x) for part in _MEMORIES[name]}
+        self._rule, self._rate = RULES[name], _learning_rate(name, options, options.maxiter * self._batches.per_epoch)
+        self._steps, self._squares, self._before = 0, 0.0, self.x
+
+    def start(self) -> Iteration:
+        """Evaluate the start.
+
+        Raises
+        ------
+        NonFiniteError
+            The objective is not finite there.
+        """
+        value = self._objective.value(self.x, *self._rows)
+        check_start(value)
+        return Iteration(value, cg_status="start")
+
+    def advance(self, deadline: float) -> Iteration | None:
+        """Take the step of one batch."""
+        value, gradient = self._objective.value_and_gradient(self.x, *self._batches.rows(*self._rows))
+        length = norm(gradient)
+        if not (math.isfinite(value) and math.isfinite(length)):
+            self.ending = (
+                Status.DIVERGED,
+                f"Step {self._steps} met the value {value:g} and a gradient of norm {length:g}.",
+            )
+            return None
+        self._squares += length * length
+        self._move(self._clipped(gradient))
+        return self._epoch() if self._batches.at_start else None
+
+    def _clipped(self, gradient: np.ndarray) -> np.ndarray:
+        """Bound a gradient."""
+        options = self._options
+        if options.clip_value < math.inf:
+            gradient = clip_by_value(gradient, options.clip_value)
+        return clip_by_norm(gradient, options.clip_norm) if options.clip_norm < math.inf else gradient
+
+    def _move(self, gradient: np.ndarray) -> None:
+        """Step along a gradient."""
+        rate = float(self._rate(self._steps))
+        if not 0.0 <= rate < math.inf:
+            what = f"the learning rate of step {self._steps} is {rate}"
+            raise OptionError(message("train", what, fix="Let the schedule return finite numbers >= 0"))
+        self._steps += 1
+        with np.errstate(all="ignore"):
+            step = self._rule(gradient, self._memory, self._steps, self._options)
+            if self._options.weight_decay:
+                step = step + self._options.weight_decay * self.x
+            self.x = self.x - rate * step
+
+    def _epoch(self) -> Iteration:
+        """Describe the epoch that has ended."""
+        value = self._objective.value(self.x, *self._rows)
+        if not math.isfinite(value):
+            self.ending = Status.DIVERGED, f"The objective is {value} after {self._steps} steps."
+        length = math.sqrt(self._squares / self._batches.per_epoch)
+        moved = norm(self.x - self._before)
+        self._squares, self._before = 0.0, self.x
+        return Iteration(value, length, step_norm=moved, cg_status=self.name)
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed run needs besides x."""
+        return {
+            "memory": self._memory,
+            "steps": self._steps,
+            "squares": self._squares,
+            "before": self._before,
+            "batches": self._batches.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state."""
+        self._memory, self._steps = dict(state["memory"]), state["steps"]
+        self._squares, self._before = state["squares"], state["before"]
+        self._batches.restore(state["batches"])
+
+
+def _learning_rate(name: str, options: FirstOrderOptions, total: int) -> Callable[[int], float]:
+    """Return the function of the step that the options describe."""
+    rate = _RATES[name] if options.learning_rate is None else options.learning_rate
+    if not callable(rate):
+        return get_schedule(options.schedule, rate, total)
+    if options.schedule != "constant":
+        what = "learning_rate is a function and there is a schedule besides"
+        raise OptionError(message("train", what, "both say what the rate is", "Pass one of them"))
+    return rate

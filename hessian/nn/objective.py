@@ -1,0 +1,141 @@
+"""What training minimises: a network, data, a loss and a penalty, over all rows or over batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hessian.core.trees import ravel
+from hessian.errors import LeavesTapeError
+from hessian.nn.losses import Loss, l2_penalty
+from hessian.operators.gauss_newton import GaussNewtonOperator
+from hessian.programs import RecordedFunction
+from hessian.transforms.first_order import value_and_grad
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """``loss(model(params, X), y) + (l2/2) ||params||²`` as a function of `params` alone.
+
+    Attributes
+    ----------
+    model : callable
+        ``model(params, X)``, such as an `MLP`.
+    X, y : array
+        Inputs, one example per row, and targets.
+    loss : callable
+        ``(outputs, targets) -> scalar``.
+    l2 : float
+        Weight of the penalty over every parameter, biases included.
+    """
+
+    model: Any
+    X: np.ndarray
+    y: np.ndarray
+    loss: Loss
+    l2: float = 0.0
+
+    def __call__(self, params: Any) -> Any:
+        """Evaluate the objective; `params` may be traced."""
+        data = self.loss(self.model(params, self.X), self.y)
+        return data + l2_penalty(params, self.l2) if self.l2 else data
+
+
+class BatchObjective:
+    """The objective of any batch of rows as a function of a vector, recorded once for each size of a batch.
+
+    Rows are arguments of what is recorded: a batch of a size seen before is a replay. A loss that turns its targets into
+    plain arrays, which a recording cannot follow, is run anew on each batch.
+
+    Attributes
+    ----------
+    start : ndarray, (n,)
+        The starting parameters as a vector.
+    unravel : callable
+        Puts a vector back into the structure of the parameters.
+    n_value, n_grad, n_hvp : int
+        Evaluations so far, on batches of whatever size.
+    """
+
+    def __init__(self, model: Any, loss: Loss, l2: float, params: Any) -> None:
+        l2_penalty(params, l2)  # refuses one that is out of range
+        self.start, self.unravel = ravel(params)
+        self.n_value = self.n_grad = self.n_hvp = 0
+        self._model, self._loss, self._l2 = model, loss, l2
+        self._targets: Any = None
+        # One object each: a recording of the pair is found by the identity of its halves.
+        self._outputs, self._output_loss = RecordedFunction(self._remember_targets), self._loss_of_outputs
+        self._data = RecordedFunction(self._value)
+        self._gradient = value_and_grad(self._data)
+        self._replays = True
+
+    def value(self, x: np.ndarray, X: np.ndarray, y: np.ndarray) -> float:
+        """Return the objective of a batch; NaN and infinity are answers."""
+        self.n_value += 1
+        return self.loss(x, X, y) + self._penalty(x)
+
+    def loss(self, x: np.ndarray, X: np.ndarray, y: np.ndarray) -> float:
+        """Return the loss of some rows without the penalty; not counted."""
+        with np.errstate(all="ignore"):
+            return float(self._attempt(lambda: self._data(x, X, y), lambda: self._value(x, X, y)))
+
+    def value_and_gradient(self, x: np.ndarray, X: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the objective of a batch and its gradient."""
+        self.n_value += 1
+        self.n_grad += 1
+        with np.errstate(all="ignore"):
+            data, gradient = self._attempt(
+                lambda: self._gradient(x, X, y), lambda: value_and_grad(lambda p: self._value(p, X, y))(x)
+            )
+            if self._l2:
+                gradient = gradient + x.dtype.type(self._l2) * x
+            return float(data) + self._penalty(x), gradient
+
+    def gauss_newton(self, x: np.ndarray, X: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """Return ``v -> (G + l2 I) v`` with the Gauss-Newton matrix G of a batch; the penalty's own matrix is exact."""
+        with np.errstate(all="ignore"):
+            operator = self._attempt(
+                lambda: GaussNewtonOperator(self._outputs, self._output_loss, x, X, y),
+                lambda: GaussNewtonOperator(
+                    lambda p: self._model(self.unravel(p), X), lambda outputs: self._loss(outputs, y), x
+                ),
+            )
+        l2 = x.dtype.type(self._l2)
+
+        def product(v: np.ndarray) -> np.ndarray:
+            self.n_hvp += 1
+            with np.errstate(all="ignore"):
+                result = operator @ v
+                return result + l2 * v if self._l2 else result
+
+        return product
+
+    def _penalty(self, x: np.ndarray) -> float:
+        """(l2/2) ||x||²."""
+        with np.errstate(all="ignore"):
+            return 0.5 * self._l2 * float(x @ x) if self._l2 else 0.0
+
+    def _value(self, x: Any, X: Any, y: Any) -> Any:
+        """The loss of a batch, without the penalty."""
+        return self._loss(self._model(self.unravel(x), X), y)
+
+    def _remember_targets(self, x: Any, X: Any, y: Any) -> Any:
+        """Outputs of the network; the targets that came with the batch wait for the loss, which gets the outputs alone."""
+        self._targets = y
+        return self._model(self.unravel(x), X)
+
+    def _loss_of_outputs(self, outputs: Any) -> Any:
+        """The loss of the batch whose outputs were computed last."""
+        return self._loss(outputs, self._targets)
+
+    def _attempt(self, recorded: Callable[[], Any], plain: Callable[[], Any]) -> Any:
+        """Replay, unless the loss cannot be recorded with its targets as arguments."""
+        if self._replays:
+            try:
+                return recorded()
+            except LeavesTapeError:
+                self._replays = False
+        return plain()

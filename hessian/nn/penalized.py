@@ -1,0 +1,208 @@
+"""Objectives of the scikit-learn estimators: weighted losses of all rows, and a penalty on weights but not on biases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from hessian import special
+from hessian.nn.layers import Layer, Parameters
+
+WeightedLoss = Callable[[Any, np.ndarray, np.ndarray | None], Any]
+
+
+def weighted_cross_entropy(logits: Any, labels: np.ndarray, weights: np.ndarray | None) -> Any:
+    """Sum the surprises at the labels: ``Σ_i w_i [logsumexp(z_i) - z_i[y_i]]``.
+
+    A single column of logits stands for two classes, the first with the logit zero: ``Σ_i w_i [log(1 + exp(z_i)) -
+    y_i z_i]``.
+
+    Parameters
+    ----------
+    logits : array, (n, K) with K > 2, or (n, 1)
+        May be traced.
+    labels : array of integers, (n,)
+        Class numbers below K, or below 2.
+    weights : array, (n,), or None
+        Of the rows; None means 1.
+
+    Returns
+    -------
+    scalar
+
+    Examples
+    --------
+    >>> two, three = np.zeros((4, 1)), np.zeros((4, 3))
+    >>> labels, weights = np.array([0, 1, 1, 0]), np.array([1.0, 0.0, 2.0, 1.0])
+    >>> float(weighted_cross_entropy(two, labels, weights) / np.log(2.0))
+    4.0
+    >>> float(np.round(weighted_cross_entropy(three, labels, None) / np.log(3.0), 12))
+    4.0
+    """
+    if np.shape(logits)[1] == 1:
+        z = logits[:, 0]
+        normalisers, chosen = np.logaddexp(z, 0.0), labels * z
+    else:
+        normalisers, chosen = special.logsumexp(logits, axis=1), logits[np.arange(labels.size), labels]
+    if weights is None:
+        return np.sum(normalisers) - np.sum(chosen)
+    return weights @ (normalisers - chosen)
+
+
+def half_squared_error(outputs: Any, targets: np.ndarray, weights: np.ndarray | None) -> Any:
+    """Sum half the squared residuals, averaged over outputs: ``1/(2 m) Σ_i w_i ||outputs_i - targets_i||²``.
+
+    Parameters
+    ----------
+    outputs : array, (n, m)
+        May be traced.
+    targets : array, (n, m)
+    weights : array, (n,), or None
+        Of the rows; None means 1.
+
+    Returns
+    -------
+    scalar
+
+    Examples
+    --------
+    >>> float(half_squared_error(np.ones((3, 2)), np.zeros((3, 2)), np.array([1.0, 2.0, 5.0])))
+    4.0
+    """
+    residuals = outputs - targets
+    squares = residuals * residuals
+    total = np.sum(squares) if weights is None else np.sum(weights @ squares)
+    return total / (2.0 * targets.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class PenalizedObjective:
+    """``[loss(model(params, X), y, weights) + (l2/2) Σ_layers ||W||²] / Σ_i weights_i``, biases not penalised.
+
+    With ``l2 = alpha`` this is the objective of scikit-learn's ``MLPClassifier`` and ``MLPRegressor``; with ``l2 = 1/C``
+    that of its ``LogisticRegression`` divided by ``C Σ weights``, which is also what that class minimises.
+
+    Attributes
+    ----------
+    model : callable
+        ``(params, X) -> outputs``.
+    X : array or csr_array, (n, d)
+    y : array
+        Class numbers (n,) or values (n, m).
+    loss : callable
+        ``(outputs, y, weights) -> scalar``, a sum over rows.
+    l2 : float
+    weights : array, (n,), or None
+        Of the rows; None means 1.
+    """
+
+    model: Callable[[Any, Any], Any]
+    X: Any
+    y: np.ndarray
+    loss: WeightedLoss
+    l2: float
+    weights: np.ndarray | None = None
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights of the rows."""
+        return float(len(self.y) if self.weights is None else np.sum(self.weights))
+
+    def __call__(self, params: Any) -> Any:
+        """Evaluate the objective; `params` may be traced."""
+        value = self.loss(self.model(params, self.X), self.y, self.weights)
+        if self.l2:
+            value = value + 0.5 * self.l2 * sum(np.sum(layer["W"] * layer["W"]) for layer in params)
+        return value / self.total_weight
+
+
+@dataclass(frozen=True, eq=False)
+class Reparametrised:
+    """A model whose last layer is described without what no probability depends on.
+
+    Adding the same number to the logits of all K > 2 classes changes no probability. One of the K columns of the last
+    layer's weights and biases is redundant, and the Hessian is singular along the biases. With the rows of Q, (K - 1,
+    K), an orthonormal basis of the vectors that sum to zero (the Helmert matrix), the last layer is ``W Q, b Q``. The
+    penalty loses nothing: ``||W Q|| = ||W||``, and at a minimum the weights of a row sum to zero anyway.
+
+    Attributes
+    ----------
+    model : callable
+        ``(params, X) -> outputs``, with parameters in the usual form.
+    is_redundant : bool
+        Whether to do that; otherwise the model is used as it is.
+    """
+
+    model: Callable[[Any, Any], Any]
+    is_redundant: bool
+
+    def __call__(self, params: Sequence[Layer], X: Any) -> Any:
+        """Evaluate the model; `params` may be traced."""
+        return self.model(self.expand(params), X)
+
+    def expand(self, params: Sequence[Layer]) -> Parameters:
+        """Return the usual form of the parameters: one column of the last layer per class."""
+        return self._change(params, lambda columns: columns @ _zero_sum_basis(columns.shape[-1] + 1))
+
+    def reduce(self, params: Sequence[Layer]) -> Parameters:
+        """Undo `expand`, dropping what all classes have in common."""
+        return self._change(params, lambda columns: columns @ _zero_sum_basis(columns.shape[-1]).T)
+
+    def _change(self, params: Sequence[Layer], change: Callable[[Any], Any]) -> Parameters:
+        """Change the last layer, if there is anything to change."""
+        if not self.is_redundant:
+            return list(params)
+        return [*params[:-1], {name: change(columns) for name, columns in params[-1].items()}]
+
+
+def affine(params: Sequence[Layer], X: Any) -> Any:
+    """Evaluate ``X W + b``, or ``X W`` where the one layer has no b; `params` may be traced."""
+    (layer,) = params
+    outputs = X @ layer["W"]
+    return outputs + layer["b"] if "b" in layer else outputs
+
+
+def _zero_sum_basis(n: int) -> np.ndarray:
+    """Orthonormal rows, (n - 1, n), that each sum to zero."""
+    return scipy.linalg.helmert(n)
+
+
+def glorot_start(sizes: Sequence[int], activation: Any, random_state: np.random.RandomState) -> Parameters:
+    """Draw starting weights and biases, both uniform, exactly as scikit-learn's networks do from the same state.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Widths from input to output.
+    activation : str or callable
+        Of the hidden layers: the bound is ``sqrt(6 / (n_in + n_out))``, and ``sqrt(2 / (n_in + n_out))`` for the
+        logistic one.
+    random_state : numpy.random.RandomState
+
+    Returns
+    -------
+    list of dict
+        One ``{"W": (n_in, n_out), "b": (n_out,)}`` per layer.
+
+    References
+    ----------
+    Glorot and Bengio (2010), eq. 16.
+
+    Examples
+    --------
+    >>> start = glorot_start((3, 5, 1), "tanh", np.random.RandomState(0))
+    >>> [layer["W"].shape for layer in start], bool(np.all(np.abs(start[0]["W"]) <= np.sqrt(6 / 8)))
+    ([(3, 5), (5, 1)], True)
+    """
+    gain = 2.0 if activation in ("logistic", "sigmoid") else 6.0
+    params = []
+    for n_in, n_out in pairwise(sizes):
+        bound = np.sqrt(gain / (n_in + n_out))
+        weights = random_state.uniform(-bound, bound, (n_in, n_out))
+        params.append({"W": weights, "b": random_state.uniform(-bound, bound, n_out)})
+    return params

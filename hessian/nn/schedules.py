@@ -1,0 +1,177 @@
+"""Learning rates as functions of the number of steps taken: ``rate = schedule(step)``, with ``step`` counted from 0."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+
+from hessian.errors import OptionError, message
+from hessian.nn.choices import choose
+
+Schedule = Callable[[int], float]
+
+
+def constant(rate: float) -> Schedule:
+    """Return the schedule ``rate``.
+
+    Examples
+    --------
+    >>> constant(0.1)(1000)
+    0.1
+    """
+    base = _positive("constant", "rate", rate)
+    return lambda step: base
+
+
+def step_decay(rate: float, every: int, factor: float = 0.1) -> Schedule:
+    """Return the staircase ``rate · factor^⌊step / every⌋``.
+
+    Parameters
+    ----------
+    rate : float
+        Where it starts.
+    every : int
+        Steps between two drops, at least 1.
+    factor : float
+        In (0, 1].
+
+    Raises
+    ------
+    OptionError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> [step_decay(1.0, every=10, factor=0.5)(step) for step in (0, 9, 10, 25)]
+    [1.0, 1.0, 0.5, 0.25]
+    """
+    base, length, ratio = _positive("step_decay", "rate", rate), _steps("step_decay", "every", every), _factor(factor)
+    return lambda step: base * ratio ** (step // length)
+
+
+def exponential(rate: float, every: int, factor: float = 0.1) -> Schedule:
+    """Return the smooth decay ``rate · factor^(step / every)``.
+
+    Parameters, errors as those of `step_decay`, whose corners this curve goes through.
+
+    Examples
+    --------
+    >>> exponential(1.0, every=10, factor=0.25)(5)
+    0.5
+    """
+    base, length, ratio = _positive("exponential", "rate", rate), _steps("exponential", "every", every), _factor(factor)
+    return lambda step: base * ratio ** (step / length)
+
+
+def cosine(rate: float, total: int, floor: float = 0.0) -> Schedule:
+    """Return half a cosine wave: ``floor + (rate - floor) (1 + cos(π step / total)) / 2``, and `floor` after `total` steps.
+
+    Parameters
+    ----------
+    rate : float
+        Where it starts.
+    total : int
+        Steps of the descent, at least 1.
+    floor : float
+        Where it ends, in [0, rate].
+
+    Raises
+    ------
+    OptionError
+        If an argument is out of range.
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR (2017), eq. 5 without
+    restarts.
+
+    Examples
+    --------
+    >>> [round(cosine(1.0, total=100)(step), 12) for step in (0, 50, 100, 200)]
+    [1.0, 0.5, 0.0, 0.0]
+    """
+    base, length = _positive("cosine", "rate", rate), _steps("cosine", "total", total)
+    if not (isinstance(floor, Real) and 0 <= floor <= base):
+        raise OptionError(message("cosine", f"floor is {floor!r}", fix=f"Pass a number from 0 to the rate {base:g}"))
+    return lambda step: floor + 0.5 * (base - floor) * (1.0 + math.cos(math.pi * min(step / length, 1.0)))
+
+
+def warmup(steps: int, then: float | Schedule) -> Schedule:
+    """Return a rise in equal steps, ``(step + 1) / steps`` of the rate that follows, before another schedule begins.
+
+    Parameters
+    ----------
+    steps : int
+        Length of the rise, at least 1; the step after it is step 0 of what follows.
+    then : float or callable
+        A constant rate, or a schedule.
+
+    Raises
+    ------
+    OptionError
+        If an argument is out of range.
+
+    References
+    ----------
+    P. Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", arXiv:1706.02677 (2017), section 2.2.
+
+    Examples
+    --------
+    >>> [warmup(4, 1.0)(step) for step in (0, 1, 3, 4, 50)]
+    [0.25, 0.5, 1.0, 1.0, 1.0]
+    """
+    length, after = _steps("warmup", "steps", steps), then if callable(then) else constant(then)
+    return lambda step: after(step - length) if step >= length else after(0) * (step + 1) / length
+
+
+SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
+    "constant": lambda rate, total: constant(rate),
+    "step": lambda rate, total: step_decay(rate, every=max(1, -(-total // 3))),
+    "exponential": lambda rate, total: exponential(rate, every=max(1, -(-total // 2))),
+    "cosine": lambda rate, total: cosine(rate, total=max(1, total)),
+    "warmup": lambda rate, total: warmup(max(1, total // 10), rate),
+}
+"""Schedules of a whole training of so many steps: a drop to a tenth after each third, a smooth decay to a hundredth, half a
+cosine to zero, a rise over the first tenth."""
+
+
+def get_schedule(schedule: str | Schedule, rate: float, total: int) -> Schedule:
+    """Return the schedule of a name, for a training of `total` steps; a function ``step -> rate`` is returned as it is.
+
+    Raises
+    ------
+    OptionError
+        If the name is unknown; the message names the nearest known one.
+
+    Examples
+    --------
+    >>> get_schedule("step", 1.0, total=300)(100)
+    0.1
+    """
+    if callable(schedule):
+        return schedule
+    return choose("schedule", schedule, SCHEDULES)(rate, total)
+
+
+def _positive(where: str, name: str, number: float) -> float:
+    """Return a finite number above 0."""
+    if not (isinstance(number, Real) and not isinstance(number, bool) and 0 < number < math.inf):
+        raise OptionError(message(where, f"{name} is {number!r}", fix="Pass a finite number > 0"))
+    return float(number)
+
+
+def _factor(factor: float) -> float:
+    """Return a factor that does not grow."""
+    if not (isinstance(factor, Real) and 0 < factor <= 1):
+        raise OptionError(
+            message("schedule", f"factor is {factor!r}", "the rate would grow", "Pass a number in (0, 1]")
+        )
+    return float(factor)
+
+
+def _steps(where: str, name: str, count: int) -> int:
+    """Return a number of steps."""
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+        raise OptionError(message(where, f"{name} is {count!r}", fix="Pass a whole number of steps, at least 1"))
+    return int(count)

@@ -1,0 +1,303 @@
+"""Nonlinear least squares: SciPy's ``least_squares`` without the derivative arguments, and with second derivatives' verdict."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from hessian.core.trees import ravel
+from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.optimize.gauss_newton_cg import GaussNewtonCG
+from hessian.optimize.levenberg_marquardt import LevenbergMarquardt, ScaledMethod
+from hessian.optimize.loop import Loop, Observer
+from hessian.optimize.objective import Point
+from hessian.optimize.observer import Progress, make_observer, parameter_names
+from hessian.optimize.options import Options, option_names, parse_options
+from hessian.optimize.regression import fit_statistics
+from hessian.optimize.residuals import ResidualPoint, Residuals
+from hessian.optimize.result import IterationRecord, OptimizeResult, Status
+from hessian.optimize.robust_losses import find_loss
+
+METHODS: dict[str, type[ScaledMethod]] = {method.name: method for method in (LevenbergMarquardt, GaussNewtonCG)}
+DENSE_LIMIT = 128
+"""Up to this many variables ``method=None`` takes the dense method."""
+DEFAULT_GTOL = {"float32": 1e-3, "float64": 1e-10}
+"""Largest cosine between residual and columns of the Jacobian that counts as a right angle, by precision."""
+
+_SUPPLIED = "Derivatives come from the engine"
+_ONE_TEST = "There is one test of convergence, on cosines, which does not depend on units"
+_UNSUPPORTED = {
+    "jac": (_SUPPLIED, "Leave jac out"),
+    "diff_step": (_SUPPLIED, "Leave diff_step out"),
+    "jac_sparsity": (_SUPPLIED, 'Leave it out; method="gauss-newton-cg" takes products only'),
+    "bounds": (
+        "The methods here are unconstrained",
+        "Substitute variables, e.g. x = np.exp(u) for x > 0, or use scipy.optimize.least_squares with jac=hessian.jacobian(fun)",
+    ),
+    "ftol": (_ONE_TEST, "Pass tol"),
+    "xtol": (_ONE_TEST, "Pass tol"),
+    "max_nfev": ("Iterations are limited", 'Pass options={"maxiter": ...}'),
+    "verbose": ("The library does not print", 'Pass options={"progress": True} or read res.history'),
+    "tr_solver": ("The method decides", 'Pass method="lm" or method="gauss-newton-cg"'),
+    "tr_options": ("The method decides", 'Pass method="lm" or method="gauss-newton-cg"'),
+    "kwargs": ("Arguments go by position", "Pass args, or a lambda"),
+}
+
+
+def least_squares(
+    fun: Callable[..., Any],
+    x0: Any,
+    args: Any = (),
+    *,
+    method: str | None = None,
+    x_scale: Any = "jac",
+    loss: str = "linear",
+    f_scale: float = 1.0,
+    tol: float | None = None,
+    callback: Callable[..., Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    **unsupported: Any,
+) -> OptimizeResult:
+    r"""Minimise half a sum of squares, or a robust loss, of any number of residuals.
+
+    .. math:: \tfrac12 \sum_i C^2 \rho\bigl((r_i(x) / C)^2\bigr), \qquad C = \mathtt{f\_scale}
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args)`` returns the residuals r, an array of any shape (or a container of arrays), ordinary NumPy.
+    x0 : array_like, or dict, list or tuple of arrays
+        Start. ``fun`` receives, and ``res.x`` has, its structure. Integers are converted to float64, float32 is kept.
+        Never modified.
+    args : tuple
+        Further arguments of ``fun``; anything else than a tuple counts as one argument.
+    method : {"lm", "gauss-newton-cg"}, optional
+        ``"lm"``: Levenberg-Marquardt as a trust region, by a singular value decomposition of the Jacobian per accepted
+        step; small n. ``"gauss-newton-cg"``: conjugate gradients on products with the Jacobian and its transpose; any
+        size. By default ``"lm"`` up to 128 variables.
+    x_scale : "jac", or numbers like x0
+        Sizes of variables in units of which steps are measured. ``"jac"``: the inverse norms of the Jacobian's columns,
+        never increasing (Moré 1978), so that units do not matter.
+    loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"}
+        rho(t) is t; 2 (sqrt(1 + t) - 1); t up to 1, then 2 sqrt(t) - 1; log(1 + t); arctan(t). SciPy's.
+    f_scale : float
+        C, the size from which on a residual counts as an outlier; the linear loss does not depend on it.
+    tol : float, optional
+        Stands for ``options["gtol"]`` where that is not given.
+    callback : callable, optional
+        As for :func:`hessian.optimize.minimize`; ``intermediate_result`` has ``cost``, and the residuals as ``fun``.
+    options : dict, optional
+        As for :func:`hessian.optimize.minimize`, except:
+
+        gtol : float
+            Stop when the largest cosine of an angle between the residual and a column of the Jacobian is at most this (see
+            Notes); default 1e-8, and 1e-3 in float32.
+        initial_radius, max_radius : float
+            Radius in scaled variables. By default the first step is as long as the model makes it, and no longer than x.
+
+    Returns
+    -------
+    OptimizeResult
+        As of :func:`~hessian.optimize.minimize` (status, history, counters), with these differences and additions:
+
+        fun : like what ``fun`` returns
+            The residuals at x. The history's ``value`` is the cost.
+        cost : float
+            The sum above at x.
+        jac : ndarray, shape (m, n), or JacobianOperator
+            Jacobian of the residuals at x between raveled vectors (without the loss's weights); an operator with
+            ``"gauss-newton-cg"``.
+        grad : like x
+            Gradient of the cost; ``gradient_norm`` is its 2-norm.
+        optimality : float
+            The largest cosine.
+        smallest_eigenvalue : float
+            Of the *exact* Hessian of the cost (curvature of the residuals included), the variables scaled to columns of
+            length 1. With the linear loss it is at most 1 where the residuals are not curved.
+        covariance, standard_errors, residual_std, degrees_of_freedom
+            With the linear loss: ``s^2 (J^T J)^-1`` between raveled vectors, the square roots of its diagonal with the
+            structure of x, ``s = |r| / sqrt(m - n)``, and m - n. NaN, with a sentence in the message, where the Jacobian is
+            rank-deficient or m <= n. The first two are computed by ``"lm"`` only.
+
+        ``n_grad`` and ``njev`` count Jacobians with ``"lm"``, reverse sweeps with ``"gauss-newton-cg"``; ``n_hvp`` counts
+        products with the Gauss-Newton matrix or the exact Hessian, and pulls for the scaling; ``n_hess`` exact Hessians.
+
+    Raises
+    ------
+    OptionError
+        Unknown method, loss, option or argument, or a value out of range.
+    DtypeError
+        x0 or the residuals are complex or not numeric.
+    ShapeMismatchError
+        x0 or the residuals are empty, or ``x_scale`` does not fit x0.
+    NonFiniteError
+        x0, a residual or the gradient there is not finite. (Later such points are rejected steps.)
+    StaleRecordingError, MissingDependencyError
+        As for :func:`hessian.optimize.minimize`.
+
+    Notes
+    -----
+    *Model.* Gauss-Newton: ``g.s + 1/2 |W^(1/2) J s|^2`` with ``g = J^T (rho' r)``. The weights are the second derivatives of
+    the loss, ``W = rho' + 2 t rho''``, which makes it the exact generalised Gauss-Newton model, but never less than
+    ``rho' / 10``: far residuals have no or negative curvature, and a model of them alone no minimum. (SciPy's floor is
+    rounding; iterative reweighting takes ``W = rho'``.) Where the cost falls by less than a fifth per step and the model
+    mispredicts that by more than a quarter, the residuals are too large for their curvature to be neglected: the model
+    then has the exact Hessian of the cost, so that convergence is quadratic there as well, where Gauss-Newton crawls.
+
+    *Convergence* is a right angle: ``|g_j| <= gtol |J_j| |r|`` for every column, J and r weighted by ``sqrt(rho')``. A point
+    also counts as converged when the residual along every column is lost in rounding, which is how zero residuals end
+    (:attr:`hessian.optimize.residuals.ResidualPoint.is_lost`; the message says so). What the status then says about a minimum comes from
+    the exact Hessian, and a saddle of the cost is left along its negative curvature.
+
+    Cost: ``fun`` is recorded once and replayed; its value per trial; per accepted step min(m, n) sweeps for the Jacobian and
+    a singular value decomposition, O(m n^2), or one reverse sweep, one push and one pull per CG iteration, and 8 pulls
+    for the scaling. One dense Hessian (or some Lanczos steps on its products) at the end.
+
+    References
+    ----------
+    J. J. Moré, The Levenberg-Marquardt algorithm: implementation and theory, Lecture Notes in Mathematics 630 (1978)
+    105-116. R. Fletcher and C. Xu, Hybrid methods for nonlinear least squares, IMA J. Numer. Anal. 7 (1987) 371-389. B.
+    Triggs et al., Bundle adjustment: a modern synthesis (2000), section 4.3, for robust losses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.optimize import least_squares
+    >>> t = np.array([0.0, 1.0, 2.0, 3.0])
+    >>> y = np.array([2.0, 0.7, 0.3, 0.1])
+    >>> res = least_squares(lambda b: b[0] * np.exp(-b[1] * t) - y, [1.0, 1.0])
+    >>> res.status.name, res.x.round(4), res.standard_errors.round(4)
+    ('CONVERGED', array([1.995 , 1.0095]), array([0.0313, 0.0356]))
+    """
+    _reject(unsupported)
+    asked = parse_options(options, None, np.dtype(np.float64), "least_squares")
+    objective = Residuals(fun, x0, args if isinstance(args, tuple) else (args,), find_loss(loss, f_scale), asked.seed)
+    default = DEFAULT_GTOL[objective.dtype.name] if tol is None else tol
+    parsed = parse_options(options, default, objective.dtype, "least_squares")
+    kind = _method(method, objective.size)
+    objective.is_dense = kind.is_dense
+    solver = kind(parsed, _fixed_scale(x_scale, objective))
+    note = "" if method is not None else f"(Method {kind.name} was chosen for {objective.size} variables.)"
+    with Progress(parsed, "least_squares") as progress:
+        observe = _with_residuals(callback, objective, progress)
+        return LeastSquaresLoop(objective, solver, parsed, observe, note).run()
+
+
+class LeastSquaresLoop(Loop):
+    """The loop with gtol on cosines, and results in the words of least squares."""
+
+    def __init__(
+        self, objective: Residuals, method: ScaledMethod, options: Options, observer: Observer, note: str = ""
+    ) -> None:
+        super().__init__(objective, method, options, observer, note)
+        self._residuals = objective
+
+    def _is_small(self) -> bool:
+        """Whether the gradient is small, decided by cosines, whatever its units."""
+        point = self._kept_point()
+        return point.is_lost or point.optimality <= self._options.gtol
+
+    def _numbers(self) -> str:
+        """Say how small the cosines are."""
+        point = self._kept_point()
+        lost = ", all of them lost in the rounding of the residuals" if point.is_lost else ""
+        gtol = self._options.gtol
+        return f"(Largest cosine between residual and columns {point.optimality:.3g}, gtol {gtol:g}{lost}.)"
+
+    def _kept_point(self) -> ResidualPoint:
+        """The point, as what it is here."""
+        assert isinstance(self._point, ResidualPoint)
+        return self._point
+
+    def _result(self, status: Status, details: str) -> OptimizeResult:
+        """Add what belongs to least squares."""
+        result, point = super()._result(status, details), self._kept_point()
+        is_dense = self._residuals.is_dense
+        m, n = point.residuals.size, point.x.size
+        result.update(
+            fun=point.fun,
+            cost=point.value,
+            optimality=point.optimality,
+            grad=self._residuals.structured(point.gradient),
+            jac=point.jacobian.astype(point.operator.dtype) if is_dense else point.operator,
+        )
+        if not self._residuals.loss.is_linear:
+            return result
+        result.degrees_of_freedom = m - n
+        result.residual_std = float(np.linalg.norm(point.residuals)) / math.sqrt(m - n) if m > n else math.nan
+        if is_dense:
+            statistics = fit_statistics(point.jacobian, point.residuals, self._residuals.eps)
+            result.covariance = statistics.covariance
+            result.standard_errors = self._residuals.structured(statistics.standard_errors)
+            result.message = " ".join(part for part in (result.message, statistics.note) if part)
+        return result
+
+
+def _with_residuals(callback: Callable[..., Any] | None, objective: Residuals, progress: Progress) -> Observer:
+    """Adapt the user's callback as ``minimize`` does; states have the residuals as ``fun`` and the value as ``cost``."""
+    if not callable(callback) or parameter_names(callback) != {"intermediate_result"}:
+        return make_observer(callback, objective, progress)
+    held: list[ResidualPoint] = []
+
+    def adapted(intermediate_result: OptimizeResult) -> Any:
+        state, point = intermediate_result, held[-1]
+        state.update(cost=state.fun, fun=point.fun, grad=state.pop("jac"), optimality=point.optimality)
+        return callback(intermediate_result=state)
+
+    inner = make_observer(adapted, objective, progress)
+
+    def observe(record: IterationRecord, point: Point) -> bool:
+        assert isinstance(point, ResidualPoint)
+        held[:] = [point]
+        return inner(record, point)
+
+    return observe
+
+
+def _reject(unsupported: Mapping[str, Any]) -> None:
+    """Explain arguments of SciPy's that do not apply here; ``None`` means not given."""
+    for name, item in unsupported.items():
+        if name in option_names():
+            fix = f"Pass options={{{name!r}: {item!r}}}"
+            raise OptionError(message("least_squares", f"{name} is an option, not an argument", fix=fix))
+        if name not in _UNSUPPORTED:
+            fix = "See help(hessian.optimize.least_squares)"
+            raise OptionError(message("least_squares", f"there is no argument {name!r}", fix=fix))
+        if item is not None:
+            why, fix = _UNSUPPORTED[name]
+            raise OptionError(message("least_squares", f"the argument {name} is not supported", why, fix))
+
+
+def _method(name: str | None, size: int) -> type[ScaledMethod]:
+    """Choose the method by name, or by the number of variables."""
+    if name is None:
+        return LevenbergMarquardt if size <= DENSE_LIMIT else GaussNewtonCG
+    known = str(name).lower().replace("_", "-")
+    if known not in METHODS:
+        near = difflib.get_close_matches(known, METHODS, n=1, cutoff=0.0)[0]
+        what = f"method {name!r} does not exist, only {', '.join(map(repr, METHODS))}"
+        raise OptionError(message("least_squares", what, fix=f"Use method={near!r}"))
+    return METHODS[known]
+
+
+def _fixed_scale(x_scale: Any, objective: Residuals) -> np.ndarray | None:
+    """Diagonal of the norm of steps for sizes of variables given; ``None`` for that of the Jacobian."""
+    if isinstance(x_scale, str):
+        if x_scale != "jac":
+            what = f"x_scale is {x_scale!r}"
+            raise OptionError(message("least_squares", what, fix="Pass 'jac', or positive numbers like x0"))
+        return None
+    sizes = np.asarray(ravel(x_scale)[0], dtype=np.float64)
+    if sizes.size not in (1, objective.size):
+        what = f"x_scale has {sizes.size} numbers for {objective.size} variables"
+        raise ShapeMismatchError(
+            message("least_squares", what, fix="Pass one number for each variable, or one for all")
+        )
+    if not np.all(np.isfinite(sizes) & (sizes > 0.0)):
+        what = "x_scale has entries that are not positive and finite"
+        raise OptionError(message("least_squares", what, "They are sizes of variables", "Pass numbers > 0"))
+    return np.broadcast_to(1.0 / sizes, (objective.size,))

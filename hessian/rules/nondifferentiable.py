@@ -19,9 +19,13 @@ def _nondifferentiable(target: Any) -> None:
     expose(target, operation if isinstance(target, np.ufunc) else _positional(target, operation))
 
 
+def _spelled_out(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> None:
+    """Stand for ``np.empty_like``, whose parameters NumPy tells from version 2.4 on."""
+
+
 def _positional(target: Any, operation: Nondifferentiable) -> Any:
     """Bind keywords to positions: an operation looks for traced values among its positional arguments."""
-    signature = inspect.signature(target)
+    signature = inspect.signature(_spelled_out if target is np.empty_like else target)
 
     def call(*args: Any, **keywords: Any) -> Any:
         given = signature.bind(*args, **keywords).arguments

@@ -149,6 +149,25 @@ def _tidy(x: Any) -> Any:
     return x
 
 
+def _call_plain(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call what has no rule on plain arrays where no derivative is lost (labels, counts); each becomes a guard."""
+    if _carries_derivative(args) or _carries_derivative(list(kwargs.values())):
+        missing_rule(function, (*args, *kwargs.values()))
+    return function(*map(_as_plain, args), **{name: _as_plain(x) for name, x in kwargs.items()})
+
+
+def _carries_derivative(x: Any) -> bool:
+    if isinstance(x, list | tuple):
+        return any(map(_carries_derivative, x))
+    return isinstance(x, Traced) and getattr(x, "carries_derivative", True)
+
+
+def _as_plain(x: Any) -> Any:
+    if isinstance(x, list | tuple):
+        return type(x)(map(_as_plain, x)) if type(x) in (list, tuple) else x
+    return np.asarray(x)[()] if isinstance(x, Traced) else x
+
+
 class ArrayProtocol(Traced):
     """Mixin: NumPy's protocols, Python's operators and the array methods, all reaching the rules."""
 
@@ -176,7 +195,7 @@ class ArrayProtocol(Traced):
                 raise OptionError(message(ufunc.__name__, what))
             entry = DISPATCH.get(ufunc)
             if entry is None:
-                missing_rule(ufunc, inputs)
+                return _call_plain(ufunc, inputs, {})
             return entry.call(*inputs)
         if method == "outer" and ufunc in DISPATCH:
             a, b = inputs
@@ -191,7 +210,7 @@ class ArrayProtocol(Traced):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         entry = DISPATCH.get(function)
         if entry is None:
-            missing_rule(function, (*args, *kwargs.values()))
+            return _call_plain(function, args, kwargs)
         if kwargs.pop("out", None) is not None:
             leaves_tape(f"{entry.name}(..., out=)", "Use the result: y = np.dot(a, b) instead of out=y")
         return entry.call(*map(_tidy, args), **{name: _tidy(x) for name, x in kwargs.items()})

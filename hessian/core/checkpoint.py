@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from hessian.core.sweeps import Linearization, record_function
+from hessian.core.tape import GuardMiss
 from hessian.core.trees import Structure, flatten, join_vector, split_vector
-from hessian.errors import DtypeError, OptionError, message
+from hessian.errors import DtypeError, OptionError, StaleRecordingError, message
 from hessian.rules.spec import NONDIFF, General, Traced
 
 
@@ -31,6 +32,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     ------
     DtypeError
         By a call: f returns something else than real arrays.
+    StaleRecordingError
+        By a sweep: f, run again, returns other shapes.
 
     Notes
     -----
@@ -69,6 +72,10 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     return checkpointed
 
 
+class OtherShapes(GuardMiss, StaleRecordingError):
+    """A checkpointed function returns other shapes than before: a program was made for others, or it depends on more."""
+
+
 class _Call:
     """One call of a checkpointed function, as a function of its traced leaves with one vector as its result."""
 
@@ -95,12 +102,19 @@ class _Call:
         for i, value in zip(self._at, values, strict=True):
             leaves[i] = value
         args, kwargs = self._structure.build(leaves)
-        results, self._result = flatten(self._f(*args, **kwargs))
+        results, structure = flatten(self._f(*args, **kwargs))
         arrays = [x if isinstance(x, Traced) else np.asarray(x) for x in results]
         if any(x.dtype.kind != "f" for x in arrays):
             what = f"the function returned {next(x.dtype for x in arrays if x.dtype.kind != 'f')}"
             raise DtypeError(message("checkpoint", what, fix="Return real arrays"))
-        self._shapes = [x.shape for x in arrays]
+        shapes = [x.shape for x in arrays]
+        if self._result is None:
+            self._result, self._shapes = structure, shapes
+        elif structure != self._result or shapes != self._shapes:
+            # Here shapes are known only where the function runs: a program made for others is the wrong one.
+            what = f"the function returned arrays of shapes {shapes}, and {self._shapes} before"
+            fix = "Checkpoint a function whose result does not change from call to call"
+            raise OtherShapes(message("checkpoint", what, "a sweep runs it again", fix))
         return join_vector(arrays)
 
 

@@ -2,12 +2,15 @@
 
 A slot holds one value; inputs come first, then one slot per instruction. The number of a tape is its creation order, and
 orders nested recordings: an operation belongs to the innermost tape among its operands, for which every value of an outer
-tape is a constant. There is no global trace state, so nothing is left behind when user code raises.
+tape is a constant. No operation looks at global trace state; which tapes of a thread are open is known only so that recorded
+functions do not replay inside another recording.
 """
 
 from __future__ import annotations
 
 import itertools
+import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from hessian.errors import StaleVariableError, message
 from hessian.rules.spec import Operation, Traced
 
 _SERIAL = itertools.count()
+_OPEN = threading.local()
 # Arrays of fewer bytes are copied at every use: cheaper than looking for a copy to share.
 _SMALL = 4096
 
@@ -54,11 +58,13 @@ class Tape:
         from the numbers it happens to hold except through a guard.
     borrows : bool
         Whether constants belong to the library, which does not change them: they need no copies.
+    own : set of int
+        Slots of results of the function itself, not of derivatives: a replay must give them to the last bit.
     """
 
     __slots__ = (
-        *("_borrows", "_snapshots", "active", "closed", "guards"),
-        *("instructions", "nested", "replayed", "serial", "values"),
+        *("__weakref__", "_borrows", "_snapshots", "active", "closed", "guards"),
+        *("instructions", "nested", "own", "replayed", "serial", "values"),
     )
 
     def __init__(self, *, replayed: bool = False, borrows: bool = False) -> None:
@@ -69,9 +75,11 @@ class Tape:
         self.active: list[bool] = []
         self.instructions: list[Instruction | None] = []
         self.guards: list[tuple[int, Any]] = []
+        self.own: set[int] = set()
         self.closed = False
         self.nested = False
         self._snapshots: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
+        _open_tapes().append(weakref.ref(self))
 
     def __repr__(self) -> str:
         count = sum(1 for instruction in self.instructions if instruction is not None)
@@ -123,6 +131,7 @@ class Tape:
         """End the recording: nothing can be added any more."""
         self.closed = True
         self._snapshots.clear()
+        is_recording()
 
     def snapshot(self, x: np.ndarray) -> np.ndarray:
         """Return the array as it is now, safe from later changes by its owner.
@@ -143,6 +152,29 @@ class Tape:
         # The array is kept as well, so that its address is not given to another one meanwhile.
         self._snapshots[key] = (x, copy)
         return copy
+
+
+class GuardMiss(Exception):
+    """A value that steered Python when a program was recorded is another one now."""
+
+
+def is_recording() -> bool:
+    """Tell whether some tape of this thread is open: what runs now may use its values, whatever its arguments are."""
+    tapes = _open_tapes()
+    while tapes:
+        tape = tapes[-1]()
+        if tape is not None and not tape.closed:
+            return True
+        tapes.pop()
+    return False
+
+
+def _open_tapes() -> list[weakref.ref[Tape]]:
+    """Return the tapes of this thread that may be open, the innermost last."""
+    found: list[weakref.ref[Tape]] | None = getattr(_OPEN, "tapes", None)
+    if found is None:
+        found = _OPEN.tapes = []
+    return found
 
 
 def _brief(operand: Any) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,11 @@ class Recording:
         Their slots; ``None`` for a leaf that depends on no input.
     aux : Any
         The second result when ``has_aux``.
+
+    Notes
+    -----
+    ``own=False`` says that the function is made by the library and returns derivatives: what a program of it computes need
+    only be right up to rounding.
     """
 
     def __init__(
@@ -130,6 +136,7 @@ class Recording:
         *,
         where: str,
         has_aux: bool = False,
+        own: bool = True,
     ) -> None:
         self.where = where
         self.primal = primal
@@ -142,7 +149,8 @@ class Recording:
             result = call(primal.build(variables))
             if has_aux:
                 result = self._take_aux(result)
-            leaves, self.output_structure = flatten(result)
+            # Where nothing is differentiated, a list of numbers comes back as it is.
+            leaves, self.output_structure = flatten(self._with_arrays(result), numbers=not primal.leaves)
             # Stacking scalars into one result is still part of the recording.
             leaves = [self._as_result(leaf) for leaf in leaves]
         except (TypeError, ValueError) as error:
@@ -152,6 +160,24 @@ class Recording:
             self.tape.close()
         self.slots = [output_slot(self.tape, leaf) for leaf in leaves]
         self.values = [self._plain(leaf) for leaf in leaves]
+        if own:
+            _mark_own(self.values)
+
+    def _with_arrays(self, result: Any) -> Any:
+        """Return a result with lists of numbers as arrays where the numbers are traced by somebody else, as if they were not."""
+        if not self.primal.leaves or not any(self._is_number_outside(leaf) for leaf in flatten(result)[0]):
+            return result
+        if isinstance(result, Mapping):
+            return {key: self._with_arrays(part) for key, part in result.items()}
+        if not isinstance(result, list | tuple):
+            return result
+        if all(isinstance(leaf, Real) or self._is_number_outside(leaf) for leaf in _items(result)):
+            return _stacked(result)
+        parts = [self._with_arrays(part) for part in result]
+        return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
+
+    def _is_number_outside(self, leaf: Any) -> bool:
+        return isinstance(leaf, Variable) and leaf.tape is not self.tape and leaf.ndim == 0 and leaf.is_number
 
     def _take_aux(self, result: Any) -> Any:
         if not (isinstance(result, tuple) and len(result) == 2):
@@ -222,6 +248,23 @@ class Recording:
             owned(np.zeros(batch + x.shape) if leaf is None else leaf, x.dtype)
             for leaf, x in zip(leaves, self.primal.leaves, strict=True)
         ]
+
+
+def _items(tree: Any) -> list[Any]:
+    """Return what nested lists and tuples hold."""
+    return [item for part in tree for item in _items(part)] if isinstance(tree, list | tuple) else [tree]
+
+
+def _stacked(tree: Any) -> Any:
+    return np.stack([_stacked(part) for part in tree]) if isinstance(tree, list | tuple) else tree
+
+
+def _mark_own(values: Sequence[Any]) -> None:
+    """Tell the tapes around a recording which of their values a function has returned."""
+    for value in values:
+        while isinstance(value, Variable):
+            value.tape.own.add(value.slot)
+            value = value.value
 
 
 def _explain(error: Exception, where: str) -> None:

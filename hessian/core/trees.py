@@ -101,9 +101,9 @@ def is_container(tree: Any) -> bool:
     return isinstance(tree, list | tuple) and not _only_numbers(tree)
 
 
-def flatten(tree: Any) -> tuple[list[Any], Structure]:
-    """Return the leaves of ``tree``, in order, and its structure."""
-    if not is_container(tree):
+def flatten(tree: Any, numbers: bool = False) -> tuple[list[Any], Structure]:
+    """Return the leaves of ``tree``, in order, and its structure; with ``numbers`` a list of numbers is a container as well."""
+    if not (is_container(tree) or (numbers and isinstance(tree, list | tuple))):
         return [tree], LEAF
     if isinstance(tree, Mapping):
         keys, parts = tuple(tree), list(tree.values())
@@ -113,7 +113,7 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
         kind = type(tree)
         if kind not in (list, tuple) and not hasattr(kind, "_fields"):
             kind = list if isinstance(tree, list) else tuple
-    flat = [flatten(part) for part in parts]
+    flat = [flatten(part, numbers) for part in parts]
     return [leaf for leaves, _ in flat for leaf in leaves], Structure(kind, keys, tuple(s for _, s in flat))
 
 

@@ -249,11 +249,12 @@ class Variable(ArrayProtocol):
         """Let a value without derivative leave, and note what was seen."""
         self.check_fresh()
         plain = primal_array(self)
-        seen = np.array(plain, dtype=dtype or plain.dtype)
+        seen = np.array(plain)
         self.tape.guards.append((self.slot, seen))
         if isinstance(self.value, Variable):
             self.value._guarded()  # the layers outside see the value leave as well
-        return seen
+        # The guard keeps the value as it was computed, whatever dtype it is wanted in.
+        return np.array(plain, dtype=dtype or plain.dtype)
 
     def __bool__(self) -> bool:
         if self.size != 1:
@@ -283,6 +284,14 @@ class Variable(ArrayProtocol):
     def tolist(self) -> Any:
         """Return Python numbers if the value carries no derivative; refuse otherwise."""
         return super().tolist() if self.carries_derivative else self._guarded().tolist()
+
+    # Text shows the numbers, and they may steer Python.
+
+    def __format__(self, spec: str) -> str:
+        return format(self._guarded()[()], spec) if spec else str(self)
+
+    def __str__(self) -> str:
+        return repr(self) if self.ndim else str(self._guarded()[()])
 
 
 def _base_array(x: Any, operation: Operation) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -15,9 +14,7 @@ from hessian.core.trace import Primal
 from hessian.core.trees import join_vector, split_vector
 from hessian.errors import ConvergenceError, DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.programs.derive import compile_maps
-from hessian.programs.emit import GuardMiss
-from hessian.programs.frames import Linearized
-from hessian.programs.program import is_finite
+from hessian.programs.frames import Linearized, attempt
 from hessian.rules.spec import Traced
 from hessian.transforms.seeds import sweep_rows, unit_blocks
 
@@ -40,6 +37,8 @@ class SymmetricOperator(LinearOperator):
         self.primal = primal
         self._program = program
         self._swept = 0
+        # Whether the function uses values that somebody else is recording: then so are products.
+        self._captures = False
         n = primal.size
         super().__init__(np.result_type(*(leaf.dtype for leaf in primal.leaves)), (n, n))
 
@@ -50,7 +49,7 @@ class SymmetricOperator(LinearOperator):
         """Multiply with a vector, the columns of a matrix, a scalar or another operator; what ``@`` calls."""
         if type(x) is np.ndarray and x.shape == self.shape[1:] and x.dtype == self.dtype:
             return self._matvec(x)  # by far the most frequent, and SciPy's checks take longer than small products
-        if is_traced(x, self.primal.leaves):
+        if self._captures or is_traced(x, self.primal.leaves):
             # SciPy would convert operands and results to plain arrays.
             return self._matvec(x) if np.ndim(x) == 1 else self._matmat(x)
         return super().dot(x)
@@ -85,7 +84,7 @@ class SymmetricOperator(LinearOperator):
 
     def _ready(self, direction: Any, count: int) -> tuple[Linearized, int] | None:
         """Return the program of the products, if there is one or it pays to make one; traced values are swept."""
-        if is_traced(direction, self.primal.leaves) or not self.shape[0]:
+        if self._captures or is_traced(direction, self.primal.leaves) or not self.shape[0]:
             return None
         self._swept += count
         if self._program is None and self._swept >= COMPILE_AFTER:
@@ -253,16 +252,6 @@ class SymmetricOperator(LinearOperator):
         values, vectors = eigsh(self, k=k, which=which, tol=tol, maxiter=maxiter, ncv=ncv, v0=start)
         order = np.argsort(values)
         return values[order], vectors[:, order]
-
-
-def attempt(run: Callable[[], np.ndarray]) -> np.ndarray | None:
-    """Run a program; ``None`` where its result must be computed without one."""
-    try:
-        result = run()
-    except GuardMiss:
-        return None
-    with np.errstate(all="ignore"):
-        return result if is_finite(result) else None
 
 
 def is_traced(x: Any, leaves: list[Any]) -> bool:

@@ -12,11 +12,11 @@ from hessian.core.second_order import LinearizedGradient
 from hessian.core.sweeps import Linearization
 from hessian.core.trace import Primal, Recording, record
 from hessian.core.trees import join_vector
-from hessian.operators.base import SymmetricOperator, attempt, read_only
+from hessian.operators.base import SymmetricOperator, read_only
 from hessian.programs import RecordedFunction
 from hessian.programs.arguments import Identity
 from hessian.programs.derive import Composition, Task
-from hessian.programs.frames import Linearized
+from hessian.programs.frames import Linearized, attempt
 from hessian.transforms.seeds import block_length
 
 
@@ -79,6 +79,7 @@ class GaussNewtonOperator(SymmetricOperator):
         self._model = record(model, (x, *args), where="GaussNewtonOperator")
         self.value = self._loss.scalar()
         super().__init__(self._model.primal)
+        self._captures = self._model.tape.nested or self._loss.tape.nested
 
     def __repr__(self) -> str:
         return f"<GaussNewtonOperator of order {self.shape[0]}, dtype {self.dtype}, loss = {float(self.value):.6g}>"

@@ -11,9 +11,10 @@ import numpy as np
 from hessian.core.second_order import LinearizedGradient
 from hessian.core.trace import Primal, Recording, record
 from hessian.core.trees import join_vector
-from hessian.operators.base import SymmetricOperator, attempt, read_only
+from hessian.operators.base import SymmetricOperator, read_only
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import Task
+from hessian.programs.frames import attempt
 from hessian.transforms.seeds import block_length
 
 
@@ -79,6 +80,7 @@ class HessianOperator(SymmetricOperator):
         self._recording = record(f, (x, *args), where="HessianOperator")
         self.value = self._recording.scalar()
         super().__init__(self._recording.primal)
+        self._captures = self._recording.tape.nested
 
     def __repr__(self) -> str:
         return f"<HessianOperator of order {self.shape[0]}, dtype {self.dtype}, f(x) = {float(self.value):.6g}>"

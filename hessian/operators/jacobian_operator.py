@@ -12,10 +12,10 @@ from scipy.sparse.linalg import LinearOperator
 from hessian.core.sweeps import Linearization
 from hessian.core.trace import Primal, Recording, owned, record
 from hessian.core.trees import join_vector, split_vector
-from hessian.operators.base import COMPILE_AFTER, as_direction, as_rows, attempt, is_traced
+from hessian.operators.base import COMPILE_AFTER, as_direction, as_rows, is_traced
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import Task, compile_maps
-from hessian.programs.frames import Linearized
+from hessian.programs.frames import Linearized, attempt
 from hessian.transforms.first_order import jacobian_matrix
 
 
@@ -60,6 +60,8 @@ class JacobianOperator(LinearOperator):
     def __init__(self, f: Callable[..., Any], x: Any, *args: Any) -> None:
         self._program: tuple[Linearized, int] | None = None
         self._swept = 0
+        # Whether the function uses values that somebody else is recording: then so are products.
+        self._captures = False
         found = (
             f.linearize(Task("map"), (x, *args), {}, "JacobianOperator") if isinstance(f, RecordedFunction) else None
         )
@@ -72,6 +74,7 @@ class JacobianOperator(LinearOperator):
             self._recording = record(f, (x, *args), where="JacobianOperator")
             values, structure = tuple(self._recording.values), self._recording.output_structure
             self.primal = self._recording.primal
+            self._captures = self._recording.tape.nested
         self.value = structure.build([owned(value) for value in values])
         self._output_shapes = [value.shape for value in values]
         dtype = np.result_type(*(value.dtype for value in values), *(leaf.dtype for leaf in self.primal.leaves))
@@ -91,7 +94,7 @@ class JacobianOperator(LinearOperator):
 
     def dot(self, x: Any) -> Any:
         """Multiply with a vector, the columns of a matrix, a scalar or another operator; what ``@`` calls."""
-        if is_traced(x, self.primal.leaves):
+        if self._captures or is_traced(x, self.primal.leaves):
             # SciPy would convert operands and results to plain arrays.
             return self._matvec(x) if np.ndim(x) == 1 else self._matmat(x)
         return super().dot(x)
@@ -111,7 +114,7 @@ class JacobianOperator(LinearOperator):
 
     def _ready(self, direction: Any) -> tuple[Linearized, int] | None:
         """Return the program and the number of its section that pushes, if there is one or it pays to make one."""
-        if is_traced(direction, self.primal.leaves) or not all(self.shape):
+        if self._captures or is_traced(direction, self.primal.leaves) or not all(self.shape):
             return None
         self._swept += 1
         if self._program is None and self._swept >= COMPILE_AFTER:
@@ -169,5 +172,6 @@ class JacobianOperator(LinearOperator):
                 )
             )
             if matrix is not None:
-                return np.ascontiguousarray(matrix)
-        return np.copy(jacobian_matrix(self._recording))
+                return np.ascontiguousarray(matrix, self.dtype)
+        dense = np.copy(jacobian_matrix(self._recording))
+        return dense.astype(self.dtype, copy=False)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import Structure, flatten
+from hessian.core.trees import Structure, flatten, map_leaves
 from hessian.rules.spec import Traced
 
 _PLAIN = frozenset(np.dtype(name) for name in ("f8", "f4", "i8", "i4", "u1", "?"))
@@ -17,6 +17,15 @@ _STATIC = (str, int, bool, type(None), np.integer, np.bool_)
 class Arguments:
     """Positional and keyword arguments of one call, taken apart.
 
+    Parameters
+    ----------
+    args, kwargs
+        Of the call.
+    arrays : sequence of int
+        Numbers of the arguments in which a list of numbers is an array: those that are differentiated.
+    static_floats : bool
+        Whether Python floats are static.
+
     Attributes
     ----------
     key : hashable
@@ -24,28 +33,45 @@ class Arguments:
     inputs : list of ndarray
         Array leaves, in order; Python floats among them, unless some array has another precision: a number takes that of
         each array it meets, which an input cannot, so it is static then.
+    numbers : bool
+        Whether a Python float is an input.
     traced : bool
         Whether a leaf is a traced value: somebody else is recording.
+
+    Notes
+    -----
+    A list or tuple of numbers is static and handed on as it is: it may be an index, a shape, or an operand of ``+``.
     """
 
-    __slots__ = ("_is_input", "inputs", "key", "leaves", "structure", "traced")
+    __slots__ = ("_is_input", "inputs", "key", "leaves", "numbers", "structure", "traced")
 
-    def __init__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        self.traced = False
+    def __init__(
+        self,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        arrays: Iterable[int] = (),
+        static_floats: bool = False,
+    ) -> None:
+        self.traced = self.numbers = False
         self.structure: Structure | None = None
         if not kwargs and all(type(arg) is np.ndarray and arg.dtype in _PLAIN for arg in args):
             # By far the most frequent, and the only case where microseconds count.
             self.inputs: list[Any] = list(args)
             self.key: Any = tuple([(arg.shape, arg.dtype) for arg in args])
             return
+        args = list(args)
+        for i in arrays:
+            if -len(args) <= i < len(args):
+                args[i] = as_arrays(args[i])
         self.leaves, self.structure = flatten((tuple(args), dict(kwargs)))
-        self._take_apart(self.leaves)
+        self._take_apart(self.leaves, static_floats)
 
-    def _take_apart(self, leaves: list[Any]) -> None:
+    def _take_apart(self, leaves: list[Any], static_floats: bool) -> None:
         self.inputs = []
         self._is_input: list[bool] = []
         keys: list[Any] = []
         floats = [leaf.dtype for leaf in leaves if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind == "f"]
+        static_floats = static_floats or any(dtype != np.float64 for dtype in floats)
         for leaf in leaves:
             before = len(self.inputs)
             if isinstance(leaf, Traced):
@@ -53,36 +79,62 @@ class Arguments:
                 keys.append(None)
             elif isinstance(leaf, _STATIC):
                 keys.append((type(leaf), leaf))
-            elif type(leaf) is float and not any(dtype != np.float64 for dtype in floats):
+            elif type(leaf) is float and not static_floats:
+                self.numbers = True
                 self.inputs.append(np.float64(leaf))
                 keys.append(("float",))
-            elif type(leaf) is float:
-                keys.append((float, repr(leaf)))
+            elif type(leaf) is float or isinstance(leaf, list | tuple):
+                keys.append(_contents(leaf))
             else:
                 self._take_leaf(leaf, keys)
             self._is_input.append(len(self.inputs) > before)
         self.key = (self.structure, tuple(keys))
 
     def _take_leaf(self, leaf: Any, keys: list[Any]) -> None:
-        array = np.asarray(leaf) if isinstance(leaf, np.ndarray | np.generic | list | tuple) else None
+        array = np.asarray(leaf) if isinstance(leaf, np.ndarray | np.generic) else None
         if array is not None and array.dtype.hasobject and any(isinstance(x, Traced) for x in array.ravel().tolist()):
             self.traced = True
         elif array is not None and array.dtype.kind in "fiub":
             native = array.dtype.newbyteorder("=")
-            self.inputs.append(array if native == array.dtype else array.astype(native))
+            array = array if native == array.dtype else array.astype(native)
+            self.inputs.append(array)
             keys.append((array.shape, native))
         else:
             # Anything else is static, known by its identity; what it holds is state that the verification watches.
             keys.append(("object", Identity(leaf)))
+
+    def order(self) -> tuple[Any, ...]:
+        """Return in which order the inputs lie in memory, empty if all are as NumPy makes them."""
+        strides = [None if x.ndim < 2 or x.flags.c_contiguous else x.strides for x in self.inputs]
+        return tuple(strides) if any(strides) else ()
 
     def rebuild(self, values: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
         """Return the arguments with other values in place of the inputs."""
         supply = iter(values)
         if self.structure is None:
             return list(supply), {}
-        leaves = [next(supply) if at else leaf for leaf, at in zip(self.leaves, self._is_input, strict=True)]
+        leaves = [next(supply) if at else _copied(leaf) for leaf, at in zip(self.leaves, self._is_input, strict=True)]
         args, kwargs = self.structure.build(leaves)
         return list(args), kwargs
+
+
+def as_arrays(tree: Any) -> Any:
+    """Return a container of arrays with the lists of numbers among them as arrays, as every transform takes them."""
+    return map_leaves(lambda leaf: np.array(leaf) if isinstance(leaf, list | tuple) else leaf, tree)
+
+
+def _contents(leaf: Any) -> Any:
+    """Return the key of a number or a list of numbers: the sign of a zero and the type tell apart what compares equal."""
+    if isinstance(leaf, list | tuple):
+        return type(leaf), tuple([_contents(part) for part in leaf])
+    return type(leaf), repr(leaf) if isinstance(leaf, float) else leaf
+
+
+def _copied(leaf: Any) -> Any:
+    """Return a leaf that may be changed without changing the caller's."""
+    if type(leaf) is list:
+        return [_copied(part) for part in leaf]
+    return tuple([_copied(part) for part in leaf]) if type(leaf) is tuple else leaf
 
 
 class Identity:

@@ -52,7 +52,9 @@ def assemble(nodes: list[Node], roots: Sequence[Node]) -> dict[int, Node]:
 
 
 def _is_sum(node: Node) -> bool:
-    return node.operation is ew.add and all(arg.shape == node.shape and arg.dtype == node.dtype for arg in node.args)
+    """Tell whether a node is a sum whose terms may be added in another order."""
+    same = all(arg.shape == node.shape and arg.dtype == node.dtype for arg in node.args)
+    return node.operation is ew.add and not node.exact and same
 
 
 def _inside_sums(nodes: list[Node], uses: dict[int, int]) -> set[int]:
@@ -87,7 +89,7 @@ def _rebuilt(node: Node, inner: set[int], new: dict[int, Node]) -> Node:
         args = tuple(new.get(arg.serial, arg) for arg in node.args)
         if all(a is b for a, b in zip(args, node.args, strict=True)):
             return node
-        return Node(node.operation, args, node.params, node.shape, node.dtype, node.level)
+        return node.on(args)
     others = [new.get(term.serial, term) for term in terms if term.operation is not embed_op]
     params = {"indices": tuple(term.params["index"] for term in embedded), "shape": node.shape}
     pieces = tuple(new.get(term.args[0].serial, term.args[0]) for term in embedded)
@@ -102,7 +104,7 @@ def _concatenation(node: Node, pieces: list[Node]) -> Node:
         indices.append((*(slice(None),) * axis, slice(start, stop), *(slice(None),) * (len(node.shape) - axis - 1)))
         start = stop
     params = {"indices": tuple(indices), "shape": node.shape}
-    return Node(assemble_op, tuple(pieces), params, node.shape, node.dtype, node.level)
+    return Node(assemble_op, tuple(pieces), params, node.shape, node.dtype, node.level, exact=node.exact)
 
 
 def _sum_of(terms: list[Node], like: Node) -> Node:

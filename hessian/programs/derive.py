@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from hessian.core.array_protocol import primal_array
 from hessian.core.second_order import LinearizedGradient
+from hessian.core.tape import Tape
 from hessian.core.trace import Primal, Recording, check_argnums
 from hessian.core.trees import LEAF, Structure, join_vector, split_vector
 from hessian.errors import OptionError, message
@@ -24,6 +26,10 @@ from hessian.rules.spec import Traced
 
 Outputs = tuple[list[Any], list[Any]]
 """What a body returns: the function's own results, and what is derived of them."""
+
+
+class WeakNumbers(Exception):
+    """A function combines Python floats with arrays of another precision, which an input would not take."""
 
 
 class Composition:
@@ -53,9 +59,11 @@ class Task:
     argnums: int | tuple[int, ...] = 0
 
 
-def gradient_task(argnums: Any) -> Task:
-    """Return the task of value and gradient."""
-    return Task("gradient", argnums if isinstance(argnums, int) else tuple(argnums))
+def numbered(kind: str, argnums: Any, count: int, where: str) -> Task:
+    """Return a task that differentiates in some of ``count`` positional arguments, or raise."""
+    if type(argnums) is not int or not 0 <= argnums < count:
+        check_argnums(argnums, count, where)
+    return Task(kind, argnums if isinstance(argnums, int) else tuple(argnums))
 
 
 @dataclass
@@ -75,6 +83,15 @@ class Recorded:
         Of the leaves of the differentiated argument and of the result.
     dtype : dtype
         Of raveled directions.
+    seen : list
+        The function's own result where it was recorded, computed without the program.
+    writes : bool
+        Whether the function changes an argument in place, which no replay would do.
+    by_order : bool
+        Whether guards depend on the order of the inputs in memory, as sums do.
+    coarse : bool
+        Whether the function uses another precision than float64, whatever that of its result is.
+    task : Task
     """
 
     program: Program
@@ -84,20 +101,39 @@ class Recorded:
     shapes: list[tuple[int, ...]]
     output_shapes: list[tuple[int, ...]]
     dtype: np.dtype
+    seen: list[Any]
+    writes: bool
+    by_order: bool
+    coarse: bool
+    task: Task
 
 
-def derive(f: Callable[..., Any], task: Task, arguments: Arguments, directions: Sequence[Any], where: str) -> Recorded:
-    """Record ``task`` for a function at the given arguments and compile it."""
+def derive(
+    f: Callable[..., Any],
+    task: Task,
+    arguments: Arguments,
+    directions: Sequence[Any],
+    where: str,
+    *,
+    own: bool = True,
+) -> Recorded:
+    """Record ``task`` for a function at the given arguments and compile it; ``own=False`` if f returns derivatives."""
     found: dict[str, Any] = {}
 
     def run(*values: Any) -> Results:
+        slots = [v.slot for v in values]
         args, kwargs = arguments.rebuild(values[: len(arguments.inputs)])
         dots = list(values[len(arguments.inputs) :])
-        recording = _record(f, task, args, kwargs, where)
+        recording = _record(f, task, args, kwargs, where, own)
         early = len(values[0].tape.guards) if values else 0
-        own, rest = _BODIES[task.kind](recording, dots, f)
-        found.update(recording=recording, count=len(own))
-        return Results([*own, *rest], early)
+        results, rest = _BODIES[task.kind](recording, dots, f)
+        writes = any(v.slot != slot for v, slot in zip(values, slots, strict=True))
+        found.update(recording=recording, seen=[primal_array(x) for x in results], writes=writes)
+        coarse = bool(values) and _meets_other_precision(values[0].tape)
+        found.update(coarse=coarse)
+        if arguments.numbers and coarse:
+            raise WeakNumbers
+        return Results([*results, *rest], early, len(results) if task.kind == "hvp" else 0)
 
     # Labels, masks and the like may steer Python; floats may not: their derivatives would be lost.
     points = [Argument(_example(x), POINT, x.dtype.kind == "f") for x in arguments.inputs]
@@ -105,16 +141,28 @@ def derive(f: Callable[..., Any], task: Task, arguments: Arguments, directions: 
     graph = trace(run, [*points, *extra])
     recording: Recording = found["recording"]
     leaves = recording.primal.leaves
-    sections = _sections(task, len(points), len(extra), found["count"], len(leaves))
+    sections = _sections(task, len(points), len(extra), len(found["seen"]), len(leaves))
     return Recorded(
         Program(graph, sections),
         LEAF if task.kind == "gauss_newton" else recording.output_structure,
         recording.primal.structure,
-        found["count"],
+        len(found["seen"]),
         recording.primal.shapes,
         [value.shape for value in recording.values],
         np.result_type(*(leaf.dtype for leaf in leaves)) if leaves else np.dtype(float),
+        found["seen"],
+        found["writes"],
+        graph.by_order,
+        found["coarse"],
+        task,
     )
+
+
+def _meets_other_precision(tape: Tape) -> bool:
+    """Tell whether values of another precision than that of Python floats are on a tape."""
+    operands = [x for instruction in tape.instructions if instruction is not None for x in instruction.operands]
+    dtypes = {getattr(x, "dtype", None) for x in (*tape.values, *operands)}
+    return any(dtype is not None and dtype.kind == "f" and dtype != np.float64 for dtype in dtypes)
 
 
 def _example(x: Any) -> Any:
@@ -122,9 +170,11 @@ def _example(x: Any) -> Any:
     return x if isinstance(x, np.ndarray) and x.ndim else np.asarray(x)[()]
 
 
-def _record(f: Callable[..., Any], task: Task, args: list[Any], kwargs: dict[str, Any], where: str) -> Recording:
+def _record(
+    f: Callable[..., Any], task: Task, args: list[Any], kwargs: dict[str, Any], where: str, own: bool = True
+) -> Recording:
     if task.kind == "value":
-        return Recording(Primal((), where), lambda _: f(*args, **kwargs), where=where)
+        return Recording(Primal((), where), lambda _: f(*args, **kwargs), where=where, own=own)
     primal, numbers = _chosen(task, args, where)
 
     def call(x: Any) -> Any:
@@ -167,6 +217,8 @@ def _directions(
     if task.kind == "map":
         recording = _record(f, task, args, kwargs, where)
         size = sum(int(np.size(value)) for value in recording.values)
+        joint = np.result_type(dtype, *(value.dtype for value in recording.values))
+        examples = [Argument(np.zeros(primal.size, joint), DIRECTION)]
         examples.append(Argument(np.zeros(size, np.result_type(*(v.dtype for v in recording.values))), DIRECTION))
     return examples
 
@@ -198,7 +250,8 @@ def _curvature(recording: Recording, dots: list[Any], f: Any) -> Outputs:
 
 def _map(recording: Recording, dots: list[Any], f: Any) -> Outputs:
     linearization, values = recording.linearize(), recording.values
-    pushed = _full(linearization.push(_leaves(dots[0], recording.primal)), values)
+    # Directions come in the precision of the operator, which is that of point and values together.
+    pushed = _full(linearization.push(split_vector(dots[0], recording.primal.shapes)), values, dots[0].dtype)
     bars = split_vector(dots[1], [v.shape for v in values])
     bars = [g.astype(v.dtype) if v.dtype.kind == "f" else g for g, v in zip(bars, values, strict=True)]
     x_bar = recording.gradient_leaves(linearization.pull(bars))
@@ -214,9 +267,9 @@ def _gauss_newton(recording: Recording, dots: list[Any], f: Composition) -> Outp
     return [loss.scalar()], [join_vector(gradient), join_vector(product)]
 
 
-def _full(tangents: list[Any], values: list[Any]) -> list[Any]:
+def _full(tangents: list[Any], values: list[Any], dtype: np.dtype | None = None) -> list[Any]:
     """Return tangents of results, arrays of zeros where nothing depends."""
-    return [np.zeros(v.shape, v.dtype) if t is None else t for t, v in zip(tangents, values, strict=True)]
+    return [np.zeros(v.shape, dtype or v.dtype) if t is None else t for t, v in zip(tangents, values, strict=True)]
 
 
 def _leaves(vector: Any, primal: Primal) -> list[Any]:

@@ -266,7 +266,7 @@ class BatchedSection:
         shared = Section("prepare", [], [node for node in nodes if node.level < DIRECTION], [])
         section = Section("rows", [rows], [node for node in nodes if node.level == DIRECTION], [output])
         layout = Layout([shared, section], program.places, "P")
-        emitted = Source(layout, exact=False)
+        emitted = Source(layout)
         self.source = emitted.text
         self._bind = emitted.compile()
         self._constants = emitted.constants

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from hessian.core.tape import GuardMiss
 from hessian.programs import layout as where_is
 from hessian.programs.assemble import assemble_op
 from hessian.programs.batch import arrange_op, spread_op
-from hessian.programs.graph import Node, reachable
+from hessian.programs.graph import Node
 from hessian.programs.layout import Layout, Place, Section
 from hessian.programs.rows import reserve_op
 from hessian.rules.elementwise import negative
@@ -46,8 +47,6 @@ class Source:
     Parameters
     ----------
     layout : Layout
-    exact : bool
-        Compute what the first output depends on exactly as the plain function does.
     lend : bool
         Return results where they are instead of handing out copies.
 
@@ -60,7 +59,7 @@ class Source:
         What ``K`` holds.
     """
 
-    def __init__(self, layout: Layout, *, exact: bool = True, lend: bool = False) -> None:
+    def __init__(self, layout: Layout, *, lend: bool = False) -> None:
         self._layout = layout
         self._lend = lend
         self.names: dict[str, Any] = {"ndarray": np.ndarray, "empty": np.empty, "zeros": np.zeros, "array": np.array}
@@ -71,8 +70,6 @@ class Source:
         self._bind: list[str] = []
         self._body: list[str] = []
         self._count = 0
-        # Nodes that the first output depends on are computed exactly as the plain function does.
-        self._exact = {n.serial for n in reachable(layout.sections[0].outputs[:1]) if exact}
         self._functions = [self._section(section) for section in layout.sections]
         kept = [self._ref(x) if layout.is_bound(x) else "None" for x in layout.sections[0].inputs]
         self._kept = f"({''.join(name + ', ' for name in kept)})"
@@ -343,7 +340,7 @@ class Source:
         dtype = x.dtype
         assert dtype is not None
         # A sum along one axis of a matrix is a product with ones, which BLAS does two to five times as fast.
-        as_product = node.serial not in self._exact and dtype == node.dtype and dtype.kind == "f"
+        as_product = not node.exact and dtype == node.dtype and dtype.kind == "f"
         if as_product and len(x.shape) == 2 and axes in ((-2,), (-1,)) and x.shape[axes[0]]:
             out = self._extra_view(node, ".reshape(-1)") if keepdims else self._ref(node)
             ones = self._ones(x.shape[axes[0]], dtype)
@@ -397,10 +394,6 @@ def reshaped(x: np.ndarray, shape: Any) -> np.ndarray:
             f"hessian.programs: an array of shape {x.shape}, strides {x.strides} has no view of shape {shape}"
         )
     return view
-
-
-class GuardMiss(Exception):
-    """A value that steered Python when a program was recorded is another one now."""
 
 
 def differs(value: Any, seen: np.ndarray) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.core.tape import GuardMiss
 from hessian.core.trace import Recording
 from hessian.programs.program import Program, is_finite
 
@@ -62,14 +63,19 @@ class Linearized:
                 sections = self._idle.pop()
             except IndexError:
                 sections = self._frame.more()
-            results = sections[number](direction)
+            results = sections[number](self._cast(number, direction))
         self._idle.append(sections)
         return results
 
     def rows(self, number: int, directions: np.ndarray, symmetric: bool) -> np.ndarray:
         """Run a section for every row of ``directions``, shape (k, n); return the results as rows."""
         self.result(number - 1)
-        return self.program.directions(number, symmetric).rows(self._frame.residuals, directions)
+        return self.program.directions(number, symmetric).rows(self._frame.residuals, self._cast(number, directions))
+
+    def _cast(self, number: int, directions: Any) -> Any:
+        """Return directions in the precision in which the section takes them."""
+        dtype = self.program.sections[number].inputs[0].dtype
+        return directions if directions.dtype == dtype else directions.astype(dtype)
 
     def matrix(self, number: int, symmetric: bool) -> np.ndarray:
         """Return the matrix that a section multiplies with."""
@@ -95,3 +101,13 @@ class Linearized:
         frame = getattr(self, "_frame", None)
         if frame is not None:
             self.program.release(frame)
+
+
+def attempt(run: Callable[[], np.ndarray]) -> np.ndarray | None:
+    """Run a program; ``None`` where its result must be computed without one."""
+    try:
+        result = run()
+    except GuardMiss:
+        return None
+    with np.errstate(all="ignore"):
+        return result if is_finite(result) else None

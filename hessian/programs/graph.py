@@ -39,9 +39,11 @@ class Node:
         Of a constant.
     serial : int
         Order of creation: a node is younger than what it reads.
+    exact : bool
+        Whether a guard or a returned value of the function itself depends on it: it is computed as the plain function does.
     """
 
-    __slots__ = ("args", "dtype", "level", "operation", "params", "serial", "shape", "value")
+    __slots__ = ("args", "dtype", "exact", "level", "operation", "params", "serial", "shape", "value")
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class Node:
         dtype: np.dtype | None,
         level: int,
         value: Any = None,
+        exact: bool = False,
     ) -> None:
         self.operation = operation
         self.args = args
@@ -60,6 +63,7 @@ class Node:
         self.dtype = dtype
         self.level = level
         self.value = value
+        self.exact = exact
         self.serial = next(_SERIAL)
 
     @property
@@ -74,6 +78,10 @@ class Node:
         for n in self.shape:
             count *= n
         return count
+
+    def on(self, args: Iterable[Node]) -> Node:
+        """Return the same operation on other nodes of the same shapes."""
+        return Node(self.operation, tuple(args), self.params, self.shape, self.dtype, self.level, exact=self.exact)
 
     def scalar(self) -> Any:
         """Return the number a constant is, if all its elements are the same one, else ``None``."""
@@ -91,6 +99,9 @@ class Node:
             return first
         # Weights 1/n of a mean, written out; a look at the last element spares most arrays the comparison.
         same = first == value[(-1,) * value.ndim] and value.size <= 2**16 and bool((value == first).all())
+        if same and not first and value.dtype.kind == "f":
+            # Zeros compare equal whatever their signs, which quotients and angles tell apart.
+            same = bool((np.signbit(value) == np.signbit(first)).all())
         return first if same else None
 
     def __repr__(self) -> str:
@@ -99,9 +110,19 @@ class Node:
 
 
 class Builder:
-    """Makes nodes, each of them once."""
+    """Makes nodes, each of them once.
+
+    Attributes
+    ----------
+    as_written : bool
+        Whether what is made now is part of the function's own value or of a guard: then no algebra, which rounds otherwise.
+    exact : bool
+        What the nodes made now are marked with.
+    """
 
     def __init__(self) -> None:
+        self.as_written = False
+        self.exact = False
         self._known: dict[Any, Node] = {}
         # What a key names by its identity must outlive the key.
         self._named: list[Any] = []
@@ -111,7 +132,8 @@ class Builder:
         if isinstance(value, np.ndarray):
             shape, dtype = value.shape, value.dtype
             if value.nbytes <= 4096:
-                key: Any = ("array", shape, dtype, value.tobytes())
+                # The order in memory is that in which sums add up.
+                key: Any = ("array", shape, value.strides, dtype, value.tobytes())
             else:
                 self._named.append(value)
                 key = ("array", id(value))
@@ -150,6 +172,8 @@ class Builder:
         node = self._known.get(key)
         if node is None:
             node = self._known[key] = Node(operation, args, params, shape, dtype, level)
+        # A node found again is what its key says, whoever made it.
+        node.exact = node.exact or self.exact
         return node
 
     def known(self, operation: Operation, args: tuple[Node, ...]) -> Node | None:

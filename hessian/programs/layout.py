@@ -8,7 +8,6 @@ read for the last time, to an elementwise result in place where shapes allow.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -399,8 +398,3 @@ def is_covered(node: Node) -> bool:
     for index in node.params["indices"]:
         seen[index] = True
     return bool(seen.all())
-
-
-def count(shape: tuple[int, ...]) -> int:
-    """Return the number of elements of an array of a shape."""
-    return math.prod(shape)

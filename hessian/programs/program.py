@@ -47,7 +47,7 @@ class Program:
     def _compile(self) -> None:
         sections, renewed = _by_rows(self.sections)
         layout = Layout(sections)
-        emitted = Source(layout, exact=self.sections[0].name != "run" or len(self.sections) == 1)
+        emitted = Source(layout)
         self.source = emitted.text
         self.places = {key: place for key, place in layout.places.items() if _lasts(place, layout)}
         # Batched programs are made from the sections as they were before they were split by rows.
@@ -144,7 +144,7 @@ def compile_block(section: Section) -> Any:
     """Compile a section whose inputs stay where they are; return a function that binds it to memory of its own."""
     # Memory to fill may be cut along another axis than the first: only elementwise results are computed right into it.
     layout = Layout([section], {n.serial: Place("argument", block=n.operation is None) for n in section.inputs})
-    emitted = Source(layout, exact=False, lend=True)
+    emitted = Source(layout, lend=True)
     bind = emitted.compile()
 
     def make() -> Any:
@@ -232,7 +232,7 @@ def pack(sections: Sequence[Section]) -> dict[str, Any]:
         return [number[node.serial] for node in of]
 
     return {
-        "nodes": [(n.operation, numbers(n.args), n.params, n.shape, n.dtype, n.level, n.value) for n in nodes],
+        "nodes": [(n.operation, numbers(n.args), n.params, n.shape, n.dtype, n.level, n.value, n.exact) for n in nodes],
         "sections": [
             (
                 *(s.name, numbers(s.inputs), numbers(s.nodes), numbers(s.outputs)),
@@ -246,8 +246,8 @@ def pack(sections: Sequence[Section]) -> dict[str, Any]:
 def unpack(state: dict[str, Any]) -> list[Section]:
     """Return the sections that :func:`pack` has put away."""
     nodes: list[Node] = []
-    for operation, args, params, shape, dtype, level, value in state["nodes"]:
-        nodes.append(Node(operation, tuple(nodes[i] for i in args), params, shape, dtype, level, value))
+    for operation, args, *rest in state["nodes"]:
+        nodes.append(Node(operation, tuple(nodes[i] for i in args), *rest))
     sections = []
     for name, inputs, inside, outputs, found in state["sections"]:
         guards: dict[int, list[Any]] = {}

@@ -7,85 +7,20 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from hessian.core.tape import GuardMiss, is_recording
 from hessian.errors import OptionError, ShapeMismatchError, StaleRecordingError, message
-from hessian.programs.arguments import Arguments
-from hessian.programs.derive import Recorded, Task, check_recordable, derive, plain_recording
-from hessian.programs.emit import GuardMiss
+from hessian.programs.arguments import Arguments, Identity
+from hessian.programs.derive import Recorded, Task, WeakNumbers, check_recordable, derive, plain_recording
 from hessian.programs.frames import Linearized
+from hessian.programs.tracing import Entangled
+from hessian.programs.variants import MAX_KINDS, MAX_VARIANTS, PATIENCE, Patience, Statistics, Variant, Variants
 
-#: Programs kept for one kind of arguments, which differ in their guards, and kinds of arguments kept in all.
-MAX_VARIANTS, MAX_KINDS = 8, 64
-#: After so many recordings of one kind without twice as many replays, recording does not pay and stops.
-PATIENCE = 16
-#: Relative difference between a replay and the plain function that is rounding without a second look.
-_ROUNDING = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-4}
-
-
-@dataclass
-class Statistics:
-    """What a recorded function has done.
-
-    Attributes
-    ----------
-    recordings : int
-        Times the plain function was recorded and compiled.
-    replays : int
-        Times a program ran instead.
-    guard_misses : int
-        Programs tried and found to be for another branch.
-    verifications : int
-        Replays compared with the plain function.
-    plain : int
-        Calls left to the plain function: inside another recording, where results are not finite, or where guards change so
-        often that recording does not pay.
-    """
-
-    recordings: int = 0
-    replays: int = 0
-    guard_misses: int = 0
-    verifications: int = 0
-    plain: int = 0
-
-
-class Variant:
-    """A program of one kind of arguments, with its own count of replays."""
-
-    __slots__ = ("recorded", "replays", "scale")
-
-    def __init__(self, recorded: Recorded) -> None:
-        self.recorded = recorded
-        self.replays = 0
-        self.scale = 0.0
-
-
-class Variants:
-    """The programs for one kind of arguments, the one that matched last in front."""
-
-    __slots__ = ("items", "recordings", "replays")
-
-    def __init__(self) -> None:
-        self.items: list[Variant] = []
-        self.recordings = 0
-        self.replays = 0
-
-    @property
-    def pays(self) -> bool:
-        """Whether recordings have been of use."""
-        return self.recordings < PATIENCE or self.replays >= 2 * self.recordings
-
-    def add(self, variant: Variant) -> None:
-        """Put a new program in front; the one that matched longest ago goes when there are too many."""
-        self.items = [variant, *self.items[: MAX_VARIANTS - 1]]
-        self.recordings += 1
-
-    def promote(self, variant: Variant) -> None:
-        """Put the program that matched in front."""
-        self.items = [variant, *(v for v in self.items if v is not variant)]
+#: Relative difference between a replay and the plain function that is rounding, second where float32 is used.
+_ROUNDING = (1e-10, 1e-4)
 
 
 class RecordedFunction:
@@ -106,7 +41,10 @@ class RecordedFunction:
         self.function: Callable[..., Any] = f.function if isinstance(f, RecordedFunction) else f
         self.verify = {True: "doubling", False: "never"}.get(verify, verify)
         self.stats = Statistics()
+        # Whether the function's results are its own: else they are derivatives, which need only be right up to rounding.
+        self._own = True
         self._cache: OrderedDict[Any, Variants] = OrderedDict()
+        self._tasks: dict[Task, Patience] = {}
         self._derived: dict[Any, RecordedFunction] = {}
         self._lock = threading.RLock()
         # Names and documentation, not the attributes: they could take the place of ours.
@@ -134,13 +72,25 @@ class RecordedFunction:
         """The compiled programs, the most recently used kind of arguments last; ``.source`` and ``print`` show them."""
         return [variant.recorded.program for variants in self._cache.values() for variant in variants.items]
 
-    def derived(self, key: Any, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> RecordedFunction:
-        """Return the recorded form of a function that is made from the plain one; made once per key."""
+    def __get__(self, instance: Any, owner: Any = None) -> RecordedFunction:
+        """Return the recorded form of the bound method, where a method has been recorded."""
+        if instance is None or not hasattr(self.function, "__get__"):
+            return self
+        make = lambda plain: plain.__get__(instance, owner)
+        return self.derived(("method", Identity(instance)), make, own=True)
+
+    def derived(
+        self, key: Any, make: Callable[[Callable[..., Any]], Callable[..., Any]], *, own: bool = False
+    ) -> RecordedFunction:
+        """Return the recorded form of a function that is made from the plain one; made once per key.
+
+        ``own=False`` says that its results are derivatives.
+        """
         found = self._derived.get(key)
         if found is None:
             with self._lock:
                 found = RecordedFunction(make(self.function), verify=self.verify)
-                found.stats = self.stats
+                found.stats, found._own = self.stats, own
                 found = self._derived.setdefault(key, found)
                 while len(self._derived) > MAX_KINDS:
                     self._derived.pop(next(iter(self._derived)))
@@ -152,8 +102,7 @@ class RecordedFunction:
         self, task: Task, args: Sequence[Any], kwargs: dict[str, Any], directions: Sequence[Any] = (), where: str = ""
     ) -> tuple[Recorded, tuple[Any, ...]] | None:
         """Run the program of a task of one section; ``None`` if the plain sweeps have to do it."""
-        arguments = Arguments(args, kwargs)
-        variants = self._variants(task, arguments, directions)
+        arguments, variants = self._prepared(task, args, kwargs, directions)
         if variants is None:
             return None
         inputs = (*arguments.inputs, *directions)
@@ -164,16 +113,22 @@ class RecordedFunction:
                 self.stats.guard_misses += 1
                 continue
             return self._replayed(variants, variant, arguments, results, value, finite)
-        recorded = self._record(task, variants, arguments, directions, where)
-        results, _, finite = recorded.program.run(inputs)
-        return self._checked(recorded, results, finite)
+        found = self._record(task, variants, arguments, directions, where)
+        if found is None:
+            # With Python floats as static arguments there may be a program.
+            return self.replay(task, args, kwargs, directions, where) if variants.static_floats else None
+        try:
+            results, value, finite = found.recorded.program.run(inputs, True)
+        except GuardMiss:
+            self._refuse(variants, found)
+            return None
+        return self._first(variants, found, results, value, finite)
 
     def linearize(
         self, task: Task, args: Sequence[Any], kwargs: dict[str, Any], where: str
     ) -> tuple[Recorded, Linearized] | None:
         """Run the first section of the program of a task at a point; ``None`` if the plain sweeps have to do it."""
-        arguments = Arguments(args, kwargs)
-        variants = self._variants(task, arguments, ())
+        arguments, variants = self._prepared(task, args, kwargs, ())
         if variants is None:
             return None
         for variant in variants.items:
@@ -184,46 +139,120 @@ class RecordedFunction:
                 continue
             if self._replayed(variants, variant, arguments, linearized.values, None, linearized.finite) is None:
                 return None
-            recorded = variant.recorded
             break
         else:
-            recorded = self._record(task, variants, arguments, (), where)
-            linearized = Linearized(recorded.program, arguments.inputs)
-            if self._checked(recorded, linearized.values, linearized.finite) is None:
+            found = self._record(task, variants, arguments, (), where)
+            if found is None:
+                return self.linearize(task, args, kwargs, where) if variants.static_floats else None
+            variant = found
+            try:
+                linearized = Linearized(variant.recorded.program, arguments.inputs)
+            except GuardMiss:
+                self._refuse(variants, variant)
+                return None
+            if self._first(variants, variant, linearized.values, None, linearized.finite) is None:
                 return None
         linearized.recover = functools.partial(plain_recording, self.function, task, arguments, where)
-        return recorded, linearized
+        return variant.recorded, linearized
 
-    def _variants(self, task: Task, arguments: Arguments, directions: Sequence[Any]) -> Variants | None:
+    def _prepared(
+        self, task: Task, args: Sequence[Any], kwargs: dict[str, Any], directions: Sequence[Any]
+    ) -> tuple[Arguments, Variants | None]:
+        """Return the arguments taken apart and the programs for their kind; ``None`` if none may be used."""
+        numbers = () if task.kind == "value" else (task.argnums,) if isinstance(task.argnums, int) else task.argnums
+        arguments = Arguments(args, kwargs, numbers)
+        variants = self._variants(task, arguments, directions)
+        if variants is not None and variants.static_floats:
+            arguments = Arguments(args, kwargs, numbers, static_floats=True)
+            variants = self._variants(task, arguments, directions)
+        if variants is not None and variants.by_order and (order := arguments.order()):
+            variants = self._variants(task, arguments, directions, order)
+        return arguments, variants
+
+    def _variants(
+        self, task: Task, arguments: Arguments, directions: Sequence[Any], order: tuple[Any, ...] = ()
+    ) -> Variants | None:
         """Return the programs for the kind of these arguments; ``None`` if none may be used."""
-        if arguments.traced:
+        # Inside another recording the function may use values of that one besides its arguments.
+        if arguments.traced or is_recording():
             self.stats.plain += 1
             return None
-        key = (task, arguments.key, tuple([(v.shape, v.dtype) for v in directions]))
+        key = (task, arguments.key, tuple([(v.shape, v.dtype) for v in directions]), order)
         variants = self._cache.get(key)
         if variants is None:
+            variants = self._new_variants(task, key)
+        elif len(self._cache) > MAX_KINDS // 2:
             with self._lock:
-                variants = self._cache.setdefault(key, Variants())
-                while len(self._cache) > MAX_KINDS:
-                    self._cache.popitem(last=False)
-        if not variants.pays:
+                if key in self._cache:
+                    self._cache.move_to_end(key)
+        if variants is None or variants.writes or not (variants.static_floats or variants.patience.allows()):
             self.stats.plain += 1
             return None
         return variants
 
+    def _new_variants(self, task: Task, key: Any) -> Variants | None:
+        """Open a place for programs of a new kind; ``None`` where there have been too many kinds that never came again."""
+        with self._lock:
+            shared = self._tasks.setdefault(task, Patience(4 * PATIENCE, 1))
+            if not shared.allows():
+                return None
+            variants = self._cache.setdefault(key, Variants(shared))
+            while len(self._cache) > MAX_KINDS:
+                self._cache.popitem(last=False)
+        return variants
+
     def _record(
         self, task: Task, variants: Variants, arguments: Arguments, directions: Sequence[Any], where: str
-    ) -> Recorded:
-        recorded = derive(self.function, task, arguments, directions, where or "record")
+    ) -> Variant | None:
+        """Record the function and compile it; ``None`` if no program can do what it does."""
+        variants.patience.recordings += 1
+        variants.shared.recordings += 1
+        try:
+            recorded = derive(self.function, task, arguments, directions, where or "record", own=self._own)
+        except WeakNumbers:
+            variants.static_floats = True
+            return None
+        except Entangled:
+            self.stats.plain += 1
+            return None
+        if recorded.writes:
+            variants.writes = True
+            self.stats.plain += 1
+            return None
+        variant = Variant(recorded)
         with self._lock:
-            variants.add(Variant(recorded))
+            # Programs for another order in memory than usual are kept apart, if it matters.
+            if not (recorded.by_order and not variants.by_order and arguments.order()):
+                variants.add(variant, MAX_VARIANTS)
+            variants.by_order = variants.by_order or recorded.by_order
             self.stats.recordings += 1
-        return recorded
+        return variant
 
     def _is_due(self, variant: Variant) -> bool:
         """Tell whether the next replay of a program is to be compared with the plain function."""
         count = variant.replays + 1
         return self.verify == "always" or (self.verify == "doubling" and count & (count - 1) == 0)
+
+    def _first(
+        self,
+        variants: Variants,
+        variant: Variant,
+        results: tuple[Any, ...],
+        value: tuple[Any, ...] | None,
+        finite: bool,
+    ) -> tuple[Recorded, tuple[Any, ...]] | None:
+        """Compare the first run of a program with what the function gave while it was recorded."""
+        found = results[: variant.recorded.count] if value is None else value
+        if finite and self._difference(variant, found, variant.recorded.seen) != 0.0:
+            self._refuse(variants, variant)
+            return None
+        return self._checked(variant.recorded, results, finite)
+
+    def _refuse(self, variants: Variants, variant: Variant) -> None:
+        """Forget a program that does not do what the function does: the plain function is right."""
+        with self._lock:
+            variants.drop(variant)
+        self.stats.plain += 1
 
     def _replayed(
         self,
@@ -235,14 +264,19 @@ class RecordedFunction:
         finite: bool,
     ) -> tuple[Recorded, tuple[Any, ...]] | None:
         """Count a replay, verify it if it is its turn, and refuse results that are not finite."""
-        if variants.items[0] is not variant:
+        if not variants.items or variants.items[0] is not variant:
             variants.promote(variant)
         due = self._is_due(variant)
         variant.replays += 1
-        variants.replays += 1
+        variants.patience.replays += 1
+        variants.shared.replays += 1
         self.stats.replays += 1
-        if due:
-            self._verify(variant, arguments, results[: variant.recorded.count] if value is None else value)
+        # What is not finite is computed again by the plain function anyway.
+        if due and finite:
+            found = results[: variant.recorded.count] if value is None else value
+            if not self._verify(variant, arguments, found):
+                self._refuse(variants, variant)
+                return None
         return self._checked(variant.recorded, results, finite)
 
     def _checked(
@@ -256,37 +290,62 @@ class RecordedFunction:
 
     # Verification.
 
-    def _verify(self, variant: Variant, arguments: Arguments, results: Sequence[Any]) -> None:
-        """Compare a replay with the plain function."""
+    def _verify(self, variant: Variant, arguments: Arguments, results: Sequence[Any]) -> bool:
+        """Compare a replay with the plain function; return whether they agree, and raise if data has changed."""
         self.stats.verifications += 1
-        args, kwargs = arguments.rebuild(arguments.inputs)
+        # The function may write into its arguments.
+        args, kwargs = arguments.rebuild([np.array(x, order="K")[()] for x in arguments.inputs])
         with np.errstate(all="ignore"):
             outcome = self.function(*args, **kwargs)
-        difference = self._difference(variant, results, outcome)
+        difference = self._distance(variant, results, outcome)
         if difference == 0.0:
-            return
-        # A fresh recording runs the same operations in the same order as the replay: what differs now is the data.
-        again = derive(self.function, Task("value"), arguments, (), "record")
-        fresh, _, _ = again.program.run(arguments.inputs)
-        if self._difference(variant, results, again.output.build(fresh)) == 0.0:
-            return
+            return True
         name = getattr(self.function, "__qualname__", "the function")
+        why = (
+            "something it uses besides its arguments has changed (data it captures, a random draw), which a recording "
+            "cannot see"
+        )
+        try:
+            given = variant.recorded.program.sections[0].inputs[len(arguments.inputs) :]
+            directions = [np.zeros(node.shape, node.dtype) for node in given]
+            again = derive(self.function, variant.recorded.task, arguments, directions, "record", own=self._own)
+            if self._distance(variant, again.seen, outcome) != 0.0:
+                why += ", or it asks for the type of its arguments"
+            elif self._reproduces(again, variant, (*arguments.inputs, *directions), results):
+                # The function is as it was, and its program adds up in another order, on which all depends here.
+                return False
+        except (Entangled, WeakNumbers):
+            pass
         raise StaleRecordingError(
             message(
                 "record",
                 f"{name} now gives another value than its recording replays, by {difference:.1e} relative to its size",
-                "something it uses besides its arguments has changed (data it captures, a random draw), which a recording "
-                "cannot see",
+                why,
                 "Pass what changes as an argument; or do not record it; verify='never' switches this check off",
             )
         )
 
-    @staticmethod
-    def _difference(variant: Variant, results: Sequence[Any], outcome: Any) -> float:
-        """Return the relative difference between a replay and what it should be; 0 if it is rounding."""
+    def _reproduces(self, again: Recorded, variant: Variant, inputs: Sequence[Any], results: Sequence[Any]) -> bool:
+        """Tell whether a fresh program gives what a replay gave."""
+        try:
+            fresh, checked, _ = again.program.run(inputs, True)
+        except GuardMiss:
+            return True
+        found = checked if again.task.kind == "hvp" and checked is not None else fresh[: again.count]
+        return self._difference(variant, results, found) == 0.0
+
+    def _distance(self, variant: Variant, results: Sequence[Any], outcome: Any) -> float:
+        """Return the relative difference between results and what the plain function returned; 0 if it is rounding."""
         try:
             leaves = variant.recorded.output.leaves_of(outcome, "record", "the result")
         except ShapeMismatchError:
+            return math.inf
+        return self._difference(variant, results, leaves)
+
+    @staticmethod
+    def _difference(variant: Variant, results: Sequence[Any], leaves: Sequence[Any]) -> float:
+        """Return the relative difference between a replay and what it should be; 0 if it is rounding."""
+        if len(results) != len(leaves):
             return math.inf
         worst = 0.0
         for result, leaf in zip(results, leaves, strict=True):
@@ -303,16 +362,20 @@ class RecordedFunction:
             # Values shrink towards zero in a minimisation; their rounding does not.
             variant.scale = max(variant.scale, size)
             relative = gap / variant.scale if variant.scale else math.inf
-            if relative > _ROUNDING.get(found.dtype, 1e-10):
+            if relative > _ROUNDING[variant.recorded.coarse]:
                 worst = max(worst, relative)
         return worst
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"function": self.function, "verify": self.verify, "stats": self.stats, "cache": self._cache}
+        return {
+            **{"function": self.function, "verify": self.verify, "stats": self.stats},
+            **{"cache": self._cache, "own": self._own, "tasks": self._tasks},
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["function"], verify=state["verify"])  # type: ignore[misc]
         self.stats, self._cache = state["stats"], state["cache"]
+        self._own, self._tasks = state["own"], state["tasks"]
 
 
 def record(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFunction:
@@ -322,8 +385,9 @@ def record(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFuncti
     ----------
     f : callable
         A function written in NumPy. Its arguments: arrays (in containers or not) and Python floats are inputs; strings, ints,
-        bools and ``None`` are static, a new value makes a new recording; so does a new shape, dtype or structure. Beside
-        float32 arrays Python floats are static as well: as inputs they could not take the precision of what they meet.
+        bools, ``None`` and lists and tuples of numbers are static, a new value makes a new recording; so does a new shape,
+        dtype or structure. Where float32 is used Python floats are static as well: as inputs they could not take the
+        precision of what they meet. A list of numbers that is differentiated is an array.
     verify : {'doubling', 'always', 'never'}
         When a replay is compared with the plain function: the 1st, 2nd, 4th, 8th, ... replay of each program, each, or none.
 
@@ -336,7 +400,8 @@ def record(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFuncti
     Raises
     ------
     StaleRecordingError
-        By a call: f uses something besides its arguments that has changed since it was recorded.
+        By a call: f uses something besides its arguments that has changed since it was recorded, or behaves in another way
+        when it is recorded (it asks for the type of its arguments).
     LeavesTapeError
         By a call: f turns an input into plain numbers (``float(x)``, ``math.sin(x)``).
 
@@ -344,9 +409,21 @@ def record(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFuncti
     -----
     *Branches.* What leaves the tape to steer Python (``if x[0] > 0``, a boolean mask, a loop's length) is a guard. A replay
     evaluates its guards; if one differs, the next program with the same kind of arguments is tried, and then f is recorded
-    again. At most 8 programs are kept per kind of arguments; where recordings keep missing, calls go to f itself.
+    again. At most 8 programs are kept per kind of arguments; where recordings keep missing, calls go to f itself, and
+    recordings are tried again less and less often.
 
-    *State.* Arrays that f captures are copied when it is recorded. Pass data that changes as an argument.
+    *Exactness.* Values of f and guards are computed as f is written, operation by operation: they are f's to the last bit,
+    but for products and other functions that add up inside, for arguments that do not lie in memory in C order (guards
+    follow that order in sums, values do not), and for rows summed in blocks. ``np.prod`` multiplies by halves, recorded or
+    differentiated. Derivatives are right up to rounding.
+    The first run of a program is compared with what f gave while it was recorded: where the last digits decide everything,
+    calls go to f itself.
+
+    *State.* Arrays that f captures are copied when it is recorded. Pass data that changes as an argument. Inside another
+    recording (``hs.grad`` of a function that calls this one) f itself runs, because it may use values of that one. A function
+    that writes into an argument in place runs itself as well.
+
+    *Methods.* ``@hs.record`` records a method; each object has programs of its own.
 
     *Infinite partials* (the square root at 0 in a branch not taken) are left to the plain sweeps, which know what was not
     taken: a replay whose results are not finite is computed again without a program.

@@ -1,7 +1,9 @@
 """Cheaper ways to say the same: algebra on single nodes, applied as they are made.
 
-Every rule is exact up to rounding. Rules move work from the direction to the point (what depends on the point alone is done
-once), negations and factors to where they cost nothing, and views to where they meet.
+Every rule is exact up to rounding and the signs of zeros, which is enough for derivatives. Rules move work from the direction
+to the point (what depends on the point alone is done once), negations and factors to where they cost nothing, and views to
+where they meet. What the function's own values and guards depend on stays as it is written, to the last bit: there only views
+and copies are left out.
 """
 
 from __future__ import annotations
@@ -31,12 +33,14 @@ def rewrite(
     dtype: Any,
 ) -> Node | None:
     """Return a node equal to the operation on ``args`` and cheaper, or ``None`` if no rule applies."""
+    if builder.as_written:
+        return _as_written(builder, operation, args, params, shape, dtype)
     # Integers wrap and widen: their signs and sums stay where they are.
     if any(x is not None and x.kind != "f" for x in (dtype, *(arg.dtype for arg in args))):
         return None
     if isinstance(operation, Elementwise):
-        bare = tuple(_unbroadcast(builder, args, i, shape) for i in range(len(args)))
-        if any(a is not b for a, b in zip(args, bare, strict=True)) and _joint_shape(bare) == shape:
+        bare = _all_unbroadcast(builder, args, shape)
+        if bare is not None:
             return builder.apply(operation, bare, params, shape, dtype)
     if isinstance(operation, Bilinear) or operation is ew.multiply:
         found = _negated_factor(builder, operation, args, params, shape, dtype)
@@ -46,8 +50,33 @@ def rewrite(
     return None if rule is None else rule(builder, args, params, shape, dtype)
 
 
+def _as_written(
+    builder: Builder,
+    operation: Operation,
+    args: tuple[Node, ...],
+    params: dict[str, Any],
+    shape: tuple[int, ...],
+    dtype: Any,
+) -> Node | None:
+    """Apply the rules that change no bit."""
+    # Other functions have loops of their own for numbers, which may round in another way than those for arrays.
+    if operation in _ARITHMETIC and dtype is not None and dtype.kind == "f":
+        bare = _all_unbroadcast(builder, args, shape)
+        if bare is not None:
+            return builder.apply(operation, bare, params, shape, dtype)
+    rule = _RULES.get(operation.name) if operation.name in _EXACT else None
+    return None if rule is None else rule(builder, args, params, shape, dtype)
+
+
 def _joint_shape(args: tuple[Node, ...]) -> tuple[int, ...]:
     return np.broadcast_shapes(*(arg.shape for arg in args))
+
+
+def _all_unbroadcast(builder: Builder, args: tuple[Node, ...], shape: tuple[int, ...]) -> tuple[Node, ...] | None:
+    """Return the operands before they were broadcast; ``None`` if nothing is gained."""
+    bare = tuple(_unbroadcast(builder, args, i, shape) for i in range(len(args)))
+    changed = any(a is not b for a, b in zip(args, bare, strict=True))
+    return bare if changed and _joint_shape(bare) == shape else None
 
 
 def _unbroadcast(builder: Builder, args: tuple[Node, ...], i: int, shape: tuple[int, ...]) -> Node:
@@ -140,7 +169,10 @@ def _over(builder: Builder, x: Node, factor: Node, shape: Any, dtype: Any) -> No
     numerator, number = x.args[0].scalar(), factor.scalar()
     if numerator is None or number is None or not (_is_real(x.args[0]) and _is_real(factor)):
         return None
-    return builder.apply(ew.divide, (builder.constant(numerator * number), x.args[1]), {}, shape, dtype)
+    product = numerator * number
+    if not np.finfo(dtype).tiny <= abs(product) <= np.finfo(dtype).max:
+        return None
+    return builder.apply(ew.divide, (builder.constant(product), x.args[1]), {}, shape, dtype)
 
 
 def _product_dtype(a: Node, b: Node) -> Any:
@@ -255,3 +287,7 @@ _RULES: dict[str, Rule] = {
     "slice": _slice,
     "sum": _sum,
 }
+
+_ARITHMETIC = (ew.add, ew.subtract, ew.multiply, ew.divide)
+_EXACT = frozenset(("positive", "conjugate", "broadcast_to", "reshape", "permute", "slice"))
+"""Rules that only leave out views and copies."""

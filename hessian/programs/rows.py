@@ -248,10 +248,8 @@ class RowSplitter:
 
     def _renewed(self, node: Node) -> Node:
         args = tuple(self._new.get(arg.serial, arg) for arg in node.args)
-        if any(a is not b for a, b in zip(args, node.args, strict=True)):
-            renewed = Node(node.operation, args, node.params, node.shape, node.dtype, node.level)
-        else:
-            renewed = node
+        changed = any(a is not b for a, b in zip(args, node.args, strict=True))
+        renewed = node.on(args) if changed else node
         self._new[node.serial] = renewed
         return renewed
 
@@ -288,7 +286,7 @@ class RowSplitter:
         for node in parts.inside:
             if node.serial in views:
                 base = replaced.get(node.args[0].serial, node.args[0])
-                view = Node(node.operation, (base,), node.params, node.shape, node.dtype, node.level)
+                view = node.on([base])
                 again.append(view)
                 replaced[node.serial] = view
         for key, node in replaced.items():
@@ -304,7 +302,7 @@ class RowSplitter:
         after = []
         for node in parts.after:
             args = tuple(renamed.get(arg.serial, arg) for arg in node.args)
-            renamed[node.serial] = Node(node.operation, args, node.params, node.shape, node.dtype, node.level)
+            renamed[node.serial] = node.on(args)
             after.append(renamed[node.serial])
         for old, new in list(self._new.items()):
             self._new[old] = renamed.get(new.serial, new)
@@ -443,7 +441,9 @@ class _Block:
             operation, params = take_op, {}
         elif operation in (reshape_op, broadcast_op):
             params = {**params, "shape": shape}
-        new = self._new[node.serial] = Node(operation, tuple(args), params, shape, node.dtype, node.level)
+        # Sums over rows are cut into blocks: nothing inside is exact to the last bit.
+        new = Node(operation, tuple(args), params, shape, node.dtype, node.level)
+        self._new[node.serial] = new
         return new
 
 
@@ -454,6 +454,9 @@ take_op = Operation("take", lambda x, index: x.reshape(-1).take(index, mode="cli
 # Threads.
 
 _POOLS: dict[int, ThreadPoolExecutor] = {}
+if hasattr(os, "register_at_fork"):
+    # A child process has the pools of its parent without their threads.
+    os.register_at_fork(after_in_child=_POOLS.clear)
 
 
 def _pool(workers: int) -> ThreadPoolExecutor:

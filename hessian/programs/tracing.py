@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hessian.core.tape import Tape
+from hessian.core.array_protocol import primal_array
+from hessian.core.tape import Instruction, Tape
 from hessian.core.variable import Variable
 from hessian.programs.graph import CONSTANT, Builder, Node
+from hessian.programs.rows import MIN_ROWS
 from hessian.rules.indexing import embed_op, slice_op
+from hessian.rules.products import matmul_op, matvec_op, vecdot_op, vecmat_op
+from hessian.rules.reductions import sum_op
 from hessian.rules.shaping import broadcast_op, permute_op, reshape_op
-from hessian.rules.spec import Operation
+from hessian.rules.spec import Operation, Traced
 
 
 @dataclass
@@ -25,11 +29,14 @@ class Graph:
     inputs : list of Node
     outputs : list of Node
     guards : list of Guard
+    by_order : bool
+        Whether guards depend on sums whose order is that of an array in memory.
     """
 
     inputs: list[Node]
     outputs: list[Node]
     guards: list[Guard]
+    by_order: bool = False
 
 
 @dataclass
@@ -52,10 +59,24 @@ class Argument:
 
 @dataclass
 class Results:
-    """What a traced function returns: its outputs, and how many guards had been met when the first one was known."""
+    """What a traced function returns.
+
+    Attributes
+    ----------
+    outputs : list
+    early_guards : int
+        How many guards had been met when the first output was known.
+    checked : int
+        How many of the first outputs are there to be compared with the plain function only, which rounding may tell apart.
+    """
 
     outputs: list[Any]
     early_guards: int
+    checked: int = 0
+
+
+class Entangled(Exception):
+    """A traced function uses a value of a recording that is under way outside: it is no constant."""
 
 
 def trace(function: Callable[..., Results], arguments: Sequence[Argument], *, borrows: bool = False) -> Graph:
@@ -67,6 +88,8 @@ def trace(function: Callable[..., Results], arguments: Sequence[Argument], *, bo
         results = function(*variables)
     finally:
         tape.close()
+    if tape.nested or any(isinstance(r, Traced) and getattr(r, "tape", None) is not tape for r in results.outputs):
+        raise Entangled
     return _graph(tape, slots, results, arguments)
 
 
@@ -77,34 +100,99 @@ def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[A
     for slot, argument in zip(slots, arguments, strict=True):
         nodes[slot] = builder.input(np.shape(argument.value), argument.value.dtype, argument.level)
     inputs = [nodes[slot] for slot in slots]
-    needed = bytearray(len(tape))
-    for result in results.outputs:
-        if isinstance(result, Variable):
-            needed[result.slot] = 1
-    for slot, _ in tape.guards:
-        needed[slot] = 1
-    instructions = tape.instructions
-    for slot in range(len(tape) - 1, -1, -1):
-        instruction = instructions[slot]
-        if needed[slot] and instruction is not None:
-            for source in instruction.sources:
-                if source >= 0:
-                    needed[source] = 1
-    for slot, instruction in enumerate(instructions):
+    ordered = {node.serial for node, a in zip(inputs, arguments, strict=True) if a.value.flags.c_contiguous}
+    returned = [r.slot for r in results.outputs if isinstance(r, Variable)]
+    guarded = [slot for slot, _ in tape.guards]
+    own = [r.slot for r in results.outputs[results.checked :] if isinstance(r, Variable) and r.slot in tape.own]
+    needed = _sources(tape, [*returned, *guarded])
+    as_written, exact = _sources(tape, [*tape.own, *guarded]), _sources(tape, [*own, *guarded])
+    steers, by_order = _sources(tape, guarded), False
+    # Programs are kept by the order of arguments for the sake of guards only, and long batches are summed by blocks anyway.
+    in_order = len(ordered) == len(inputs)
+    for slot, instruction in enumerate(tape.instructions):
         if instruction is None or not needed[slot]:
             continue
+        builder.as_written, builder.exact = bool(as_written[slot]), bool(exact[slot])
         args = [
             nodes[source] if source >= 0 else builder.constant(operand)
             for source, operand in zip(instruction.sources, instruction.operands, strict=True)
         ]
         value = tape.values[slot]
+        if steers[slot] and instruction.operation in _ORDERED:
+            by_order = by_order or any(len(arg.shape) > 1 for arg in args)
+            args = _in_order_of(builder, args, tape, instruction, ordered)
+        elif exact[slot] and instruction.operation is sum_op and in_order and max(args[0].shape, default=0) < MIN_ROWS:
+            args = _in_order_of(builder, args, tape, instruction, ordered)
         nodes[slot] = _node(builder, instruction.operation, args, instruction.params, value.shape, value.dtype)
     outputs = [nodes[r.slot] if isinstance(r, Variable) else builder.constant(np.asarray(r)) for r in results.outputs]
     guards: dict[int, Guard] = {}
     for i, (slot, seen) in enumerate(tape.guards):
         if nodes[slot].level != CONSTANT:
             guards.setdefault(nodes[slot].serial, Guard(nodes[slot], seen, i < results.early_guards))
-    return Graph(inputs, outputs, list(guards.values()))
+    return Graph(inputs, outputs, list(guards.values()), by_order)
+
+
+def _lay_out(x: np.ndarray, *, strides: tuple[int, ...]) -> np.ndarray:
+    extents = [(n - 1) * step for n, step in zip(x.shape, strides, strict=True)]
+    start = -sum(e for e in extents if e < 0)
+    memory = np.empty(start + sum(e for e in extents if e > 0) + x.itemsize, np.uint8)
+    out: np.ndarray = np.ndarray(x.shape, x.dtype, memory, start, strides)
+    np.copyto(out, x)
+    return out
+
+
+lay_out_op = Operation("lay_out", _lay_out)
+"""A copy with given strides."""
+lay_out_op.home = __name__
+_ORDERED = (sum_op, matmul_op, matvec_op, vecmat_op, vecdot_op)
+"""Operations that add up in an order that depends on where their operands lie in memory."""
+
+
+def _in_order_of(
+    builder: Builder, nodes: list[Node], tape: Tape, instruction: Instruction, ordered: set[int]
+) -> list[Node]:
+    """Return operands that lie in memory as they did on the tape; programs hold what they compute in C order."""
+    result = []
+    for node, source, operand in zip(nodes, instruction.sources, instruction.operands, strict=True):
+        seen = primal_array(operand if source < 0 else tape.values[source])
+        if seen.ndim > 1 and seen.size and _strides(node, ordered) != _essential(seen):
+            node = builder.make(lay_out_op, (node,), {"strides": seen.strides}, node.shape, node.dtype)
+        result.append(node)
+    return result
+
+
+def _strides(node: Node, ordered: set[int]) -> tuple[int, ...] | None:
+    """Return the strides that a value has in a program, but for axes of length one; ``None`` if they are not known."""
+    views = []
+    while node.operation in (permute_op, slice_op, broadcast_op):
+        views.append(node)
+        (node,) = node.args
+    if node.operation is None and not node.is_constant and node.serial not in ordered:
+        return None
+    assert node.dtype is not None
+    array = node.value if isinstance(node.value, np.ndarray) else np.empty(node.shape, node.dtype)
+    for view in reversed(views):
+        assert view.operation is not None
+        array = view.operation.function(array, **view.params)
+    return _essential(array)
+
+
+def _essential(array: np.ndarray) -> tuple[int, ...]:
+    return tuple(step for step, n in zip(array.strides, array.shape, strict=True) if n > 1)
+
+
+def _sources(tape: Tape, slots: Iterable[int]) -> bytearray:
+    """Mark what some slots of a tape depend on, themselves included."""
+    marked = bytearray(len(tape))
+    for slot in slots:
+        marked[slot] = 1
+    for slot in range(len(tape) - 1, -1, -1):
+        instruction = tape.instructions[slot]
+        if marked[slot] and instruction is not None:
+            for source in instruction.sources:
+                if source >= 0:
+                    marked[source] = 1
+    return marked
 
 
 def _node(

@@ -125,7 +125,8 @@ def _halved_product(x: Any) -> Any:
         paired = x[..., :half] * x[..., half : 2 * half]
         x = np.concatenate([paired, x[..., 2 * half :]], axis=-1) if length % 2 else paired
         length = x.shape[-1]
-    return x[..., 0]
+    # Of a vector a number, as NumPy's product is.
+    return x[0] if x.ndim == 1 else x[..., 0]
 
 
 @composite(np.prod, cases=[case(A(5)), case(A(2, 3), axis=0), case(A(2, 3, 2), axis=(0, 2), keepdims=True), case(A(0))])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from hessian.core.trace import Recording, owned, record
-from hessian.core.trees import Structure, map_leaves
+from hessian.core.trace import Recording, check_argnums, owned, record
+from hessian.core.trees import Structure, flatten, map_leaves
 from hessian.errors import DtypeError, ShapeMismatchError, message
 from hessian.programs import RecordedFunction
-from hessian.programs.derive import gradient_task
+from hessian.programs.arguments import as_arrays
+from hessian.programs.derive import numbered
 from hessian.rules.spec import Traced
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
 
@@ -98,7 +100,7 @@ def _replayed_gradient(
     """Return value and gradient of a recorded function, or ``None`` where the plain sweep has to do it."""
     if not isinstance(f, RecordedFunction):
         return None
-    replayed = f.replay(gradient_task(argnums), args, kwargs, where=where)
+    replayed = f.replay(numbered("gradient", argnums, len(args), where), args, kwargs, where=where)
     if replayed is None:
         return None
     recorded, (value, *leaves) = replayed
@@ -154,8 +156,8 @@ def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any, Any]:
 def push_forward(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], where: str) -> tuple[Any, Any]:
     """Compute :func:`jvp` on behalf of the public function ``where``."""
     if isinstance(f, RecordedFunction):
-        recorded = f.derived("jvp", lambda plain: lambda x, v, args: push_forward(plain, x, v, args, where))
-        return recorded(x, v, args)
+        recorded = f.derived(("jvp", where), lambda plain: lambda x, v, args: push_forward(plain, x, v, args, where))
+        return recorded(as_arrays(x), as_arrays(v), args)
     recording = record(f, (x, *args), where=where)
     dots, batch = recording.primal.tangent_leaves(v)
     pushed = recording.linearize().push(dots, len(batch))
@@ -165,7 +167,7 @@ def push_forward(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], w
 
 def _output_tangents(recording: Recording, pushed: list[Any], batch: tuple[int, ...]) -> list[Any]:
     return [
-        np.zeros(batch + value.shape, value.dtype if value.dtype.kind == "f" else float) if dot is None else owned(dot)
+        owned(np.zeros(batch + value.shape, value.dtype if value.dtype.kind == "f" else float) if dot is None else dot)
         for dot, value in zip(pushed, recording.values, strict=True)
     ]
 
@@ -207,8 +209,9 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any) -> tuple[Any, Callable[[Any],
     if isinstance(f, RecordedFunction):
         pulled = f.derived("vjp", lambda plain: lambda x, y_bar, args: vjp(plain, x, *args)[1](y_bar))
         # The pullback belongs to this point, whatever the caller does to its arrays.
-        kept, others = map_leaves(_kept, x), [map_leaves(_kept, arg) for arg in args]
-        return f(x, *args), lambda y_bar: pulled(kept, y_bar, tuple(others))
+        kept, others = map_leaves(_kept, as_arrays(x)), tuple(map_leaves(_kept, arg) for arg in args)
+        y = f.derived("vjp value", lambda plain: lambda x, args: vjp(plain, x, *args)[0], own=True)(kept, others)
+        return y, lambda y_bar: pulled(kept, _as_arrays_like(y, y_bar), others)
     recording = record(f, (x, *args), where="vjp")
     linearization = recording.linearize()
     structure, values = recording.output_structure, recording.values
@@ -222,7 +225,18 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any) -> tuple[Any, Callable[[Any],
 
 def _kept(leaf: Any) -> Any:
     """Return a leaf that later changes by its owner do not reach."""
-    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+    return copy.deepcopy(leaf) if isinstance(leaf, np.ndarray | list | tuple) else leaf
+
+
+def _as_arrays_like(y: Any, y_bar: Any) -> Any:
+    """Return a cotangent with arrays where the result has arrays or numbers: lists of numbers would be static."""
+    if isinstance(y, Mapping) and isinstance(y_bar, Mapping) and set(y) == set(y_bar):
+        return {key: _as_arrays_like(y[key], part) for key, part in y_bar.items()}
+    if isinstance(y, list | tuple) and isinstance(y_bar, list | tuple) and len(y) == len(y_bar):
+        parts = [_as_arrays_like(a, b) for a, b in zip(y, y_bar, strict=True)]
+        return parts if isinstance(y_bar, list) else tuple(parts)
+    traced = any(isinstance(leaf, Traced) for leaf in flatten(y_bar)[0])
+    return y_bar if traced or isinstance(y, list | tuple | Mapping | Traced) else np.asarray(y_bar)
 
 
 def _cotangent_leaves(structure: Structure, values: list[Any], y_bar: Any) -> tuple[list[Any], tuple[int, ...]]:
@@ -278,8 +292,7 @@ def jacobian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Calla
     """
 
     if isinstance(f, RecordedFunction):
-        numbers = argnums if isinstance(argnums, int) else tuple(argnums)
-        return f.derived(("jacobian", numbers), lambda plain: jacobian(plain, numbers))
+        return _recorded_jacobian(f, argnums)
 
     @functools.wraps(f)
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
@@ -288,6 +301,17 @@ def jacobian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Calla
         shapes = [value.shape for value in values]
         matrix = jacobian_matrix(recording)
         return blocks_of(matrix, shapes, primal.shapes, recording.output_structure, primal.structure)
+
+    return jacobian_f
+
+
+def _recorded_jacobian(f: RecordedFunction, argnums: Any) -> Callable[..., Any]:
+    @functools.wraps(f)
+    def jacobian_f(*args: Any, **kwargs: Any) -> Any:
+        positions = check_argnums(argnums, len(args), "jacobian")
+        numbers = argnums if isinstance(argnums, int) else tuple(argnums)
+        recorded = f.derived(("jacobian", numbers), lambda plain: jacobian(plain, numbers))
+        return recorded(*[as_arrays(arg) if i in positions else arg for i, arg in enumerate(args)], **kwargs)
 
     return jacobian_f
 

@@ -11,6 +11,7 @@ import numpy as np
 from hessian.core.trace import Primal
 from hessian.errors import OptionError, message
 from hessian.programs import RecordedFunction
+from hessian.programs.arguments import as_arrays
 from hessian.transforms.first_order import push_forward
 
 
@@ -49,7 +50,7 @@ def directional(f: Callable[..., Any], x: Any, *directions: Any, args: tuple[Any
 
     if isinstance(f, RecordedFunction):
         contracted = f.derived("directional", lambda plain: lambda x, vs, args: directional(plain, x, *vs, args=args))
-        return contracted(x, directions, args)
+        return contracted(as_arrays(x), as_arrays(directions), args)
 
     def at(k: int, point: Any) -> Any:
         if k == 0:
@@ -101,7 +102,7 @@ def taylor(f: Callable[..., Any], x: Any, v: Any, order: int, *args: Any) -> np.
         raise OptionError(message("taylor", f"order is {order!r}", fix="Pass an integer >= 0"))
     if isinstance(f, RecordedFunction):
         expanded = f.derived("taylor", lambda plain: lambda x, v, order, args: taylor(plain, x, v, order, *args))
-        return expanded(x, v, order, args)
+        return expanded(as_arrays(x), as_arrays(v), order, args)
     primal = Primal(x, "taylor")
     dots, batch = primal.tangent_leaves(v)
     if batch:

@@ -13,9 +13,8 @@ from hessian.core.second_order import LinearizedGradient
 from hessian.core.trace import Primal, Recording, record
 from hessian.core.trees import flatten, join_vector, split_vector
 from hessian.programs import RecordedFunction
-from hessian.programs.derive import Recorded, Task
-from hessian.programs.frames import Linearized
-from hessian.programs.program import is_finite
+from hessian.programs.derive import Recorded, Task, numbered
+from hessian.programs.frames import Linearized, attempt
 from hessian.rules.spec import Traced
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
 
@@ -135,11 +134,10 @@ def _replayed_batch(
     """Return gradient and products for directions with leading axes."""
     recorded, linearized = operator
     vectors = join_vector(dots, len(batch)).astype(recorded.dtype, copy=False)
-    rows = linearized.rows(3, vectors.reshape(math.prod(batch), vectors.shape[-1]), symmetric=True)
-    (gradient,) = linearized.result(1)
-    with np.errstate(all="ignore"):
-        if not (is_finite(rows) and is_finite(gradient)):
-            return None
+    rows = attempt(lambda: linearized.rows(3, vectors.reshape(math.prod(batch), vectors.shape[-1]), symmetric=True))
+    gradient = attempt(lambda: linearized.result(1)[0])
+    if rows is None or gradient is None:
+        return None
     leaves = [
         [piece.astype(dot.dtype, copy=False) for piece, dot in zip(pieces, dots, strict=True)]
         for pieces in (
@@ -185,14 +183,11 @@ def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callab
     @functools.wraps(f)
     def hessian_f(*args: Any, **kwargs: Any) -> Any:
         if isinstance(f, RecordedFunction):
-            numbers = argnums if isinstance(argnums, int) else tuple(argnums)
-            found = f.linearize(Task("curvature", numbers), args, kwargs, "hessian")
+            found = f.linearize(numbered("curvature", argnums, len(args), "hessian"), args, kwargs, "hessian")
             if found is not None:
                 recorded, linearized = found
-                matrix = linearized.matrix(3, symmetric=True)
-                with np.errstate(all="ignore"):
-                    finite = is_finite(matrix)
-                if finite:
+                matrix = attempt(lambda: linearized.matrix(3, symmetric=True))
+                if matrix is not None:
                     return blocks_of(matrix, recorded.shapes, recorded.shapes, recorded.primal, recorded.primal)
                 f.stats.plain += 1
         recording = record(f, args, kwargs, argnums=argnums, where="hessian")

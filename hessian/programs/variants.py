@@ -1,0 +1,108 @@
+"""What a recorded function keeps: programs by the kind of the arguments, and whether recording has been of use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hessian.programs.derive import Recorded
+
+#: Programs kept for one kind of arguments, which differ in their guards, and kinds of arguments kept in all.
+MAX_VARIANTS, MAX_KINDS = 8, 64
+#: After so many recordings of one kind without twice as many replays, recording does not pay and stops. So it does for new
+#: kinds after four times as many of them without as many replays.
+PATIENCE = 16
+#: Calls after which recordings are tried again, so many of them; twice as many calls the next time.
+PAUSE, TRIALS = 64, 2
+
+
+@dataclass
+class Statistics:
+    """What a recorded function has done.
+
+    Attributes
+    ----------
+    recordings : int
+        Times the plain function was recorded and compiled.
+    replays : int
+        Times a program ran instead.
+    guard_misses : int
+        Programs tried and found to be for another branch.
+    verifications : int
+        Replays compared with the plain function.
+    plain : int
+        Calls left to the plain function: inside another recording, where results are not finite, where guards change so often
+        that recording does not pay, and where a program cannot do what the function does (arguments changed in place; sums
+        whose last digits decide).
+    """
+
+    recordings: int = 0
+    replays: int = 0
+    guard_misses: int = 0
+    verifications: int = 0
+    plain: int = 0
+
+
+class Patience:
+    """Tells whether recordings have been of use; where they have not, they are tried again less and less often."""
+
+    __slots__ = ("_factor", "_limit", "_pause", "_skipped", "recordings", "replays")
+
+    def __init__(self, limit: int, factor: int) -> None:
+        self._limit = limit
+        self._factor = factor
+        self._pause = PAUSE
+        self._skipped = 0
+        self.recordings = 0
+        self.replays = 0
+
+    def allows(self) -> bool:
+        """Tell whether to look for a program, and count the refusals."""
+        if self.recordings < self._limit or self.replays >= self._factor * self.recordings:
+            return True
+        self._skipped += 1
+        if self._skipped < self._pause:
+            return False
+        self._skipped, self._pause = 0, 2 * self._pause
+        self.recordings, self.replays = self._limit - TRIALS, 0
+        return True
+
+
+class Variant:
+    """A program of one kind of arguments, with its own count of replays."""
+
+    __slots__ = ("recorded", "replays", "scale")
+
+    def __init__(self, recorded: Recorded) -> None:
+        self.recorded = recorded
+        self.replays = 0
+        self.scale = 0.0
+
+
+class Variants:
+    """The programs for one kind of arguments, the one that matched last in front."""
+
+    __slots__ = ("by_order", "items", "patience", "shared", "static_floats", "writes")
+
+    def __init__(self, shared: Patience) -> None:
+        self.items: list[Variant] = []
+        self.patience = Patience(PATIENCE, 2)
+        # That of all kinds of arguments together.
+        self.shared = shared
+        # What recording has shown of the function: programs cannot do the one, and have to be told of the other.
+        self.writes = False
+        self.static_floats = False
+        self.by_order = False
+
+    def add(self, variant: Variant, most: int) -> None:
+        """Put a new program in front; the one that matched longest ago goes when there are more than ``most``."""
+        self.items = [variant, *self.items[: most - 1]]
+
+    def drop(self, variant: Variant) -> None:
+        """Forget a program."""
+        self.items = [v for v in self.items if v is not variant]
+
+    def promote(self, variant: Variant) -> None:
+        """Put the program that matched in front, unless it has been dropped meanwhile."""
+        others = [v for v in self.items if v is not variant]
+        if len(others) < len(self.items):
+            self.items = [variant, *others]

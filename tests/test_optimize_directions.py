@@ -321,12 +321,12 @@ def test_pairs_of_a_quadratic_make_the_next_solve_short() -> None:
         gradient_norm = float(np.linalg.norm(gradient))
 
     pairs = CollectedPairs()
-    assert pairs.at(At()) is None
+    assert pairs.at(At(), 1000) is None
     first = steihaug_toint(matrix.__matmul__, At.gradient, math.inf, 1e-8, 100, collect=pairs.collect)
-    again = steihaug_toint(matrix.__matmul__, At.gradient, math.inf, 1e-8, 100, precondition=pairs.at(At()))
+    again = steihaug_toint(matrix.__matmul__, At.gradient, math.inf, 1e-8, 100, precondition=pairs.at(At(), 1000))
     # Nine different eigenvalues: the pairs know the matrix on all of the space that the gradient meets.
     assert (first.products, again.products) == (9, 1)
-    apply = pairs.at(At())
+    apply = pairs.at(At(), 1000)
     assert apply is not None
     inverse = np.stack([apply(row) for row in np.eye(30)])
     assert_allclose(inverse, inverse.T, atol=1e-12)
@@ -338,7 +338,7 @@ def test_the_estimated_diagonal_is_positive_and_close() -> None:
     objective = Objective(lambda x: 0.5 * np.sum(scales * x**2) + np.sum(x[1:] * x[:-1]) * 1e-3, np.ones(400), ())
     point = objective.start()
     jacobi = Jacobi(0)
-    jacobi.at(point)
+    jacobi.at(point, 1000)
     assert point.counters.n_hvp == 8
     assert jacobi._diagonal is not None
     assert_allclose(jacobi._diagonal, np.maximum(scales, 0.1), rtol=0.05)

@@ -241,11 +241,14 @@ def test_a_spent_budget_leaves_the_curvature_undecided() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_radius_options(method: str) -> None:
-    res = minimize(rosenbrock, START, method=method, options={"initial_radius": 0.3, "max_radius": 0.5})
-    assert res.success
+    options = {"initial_radius": 0.3, "max_radius": 0.5}
     if method in ("newton", "newton-cg", "arc"):
-        assert all(math.isnan(record.radius) for record in res.history)
+        with pytest.raises(OptionError, match="takes no initial_radius. Leave it out, or use 'trust-ncg'"):
+            minimize(rosenbrock, START, method=method, options=options)
+        assert all(math.isnan(record.radius) for record in minimize(rosenbrock, START, method=method).history)
         return
+    res = minimize(rosenbrock, START, method=method, options=options)
+    assert res.success
     assert res.history[0].radius == res.history[1].radius == 0.3
     assert max(record.radius for record in res.history) <= 0.5
     alias = {"initial_trust_radius": 0.3, "max_trust_radius": 0.5}

@@ -83,7 +83,7 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise CheckpointError(message("resume", what, str(error), fix)) from error
+        raise CheckpointError(message("resume", what, "It is damaged, or another program's", fix)) from error
     if not isinstance(found, dict) or found.get("layout") != _LAYOUT:
         raise CheckpointError(message("resume", what, "Its layout is of another version", fix))
     restored: dict[str, Any] = _with_arrays(found["state"], arrays)

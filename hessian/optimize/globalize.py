@@ -14,6 +14,8 @@ from hessian.optimize.vectors import norm
 
 ROUNDING = 100.0
 """Differences of the objective below this many units of its rounding are not believed."""
+LARGEST = 1e300
+"""Weights of the cubic term end here: steps are below rounding long before."""
 PATIENCE = 3
 """Rejections in a row after which the values are suspected of more noise than their size tells."""
 
@@ -55,8 +57,8 @@ class Judge:
     gradient that an accepted trial needs anyway.
 
     - Where the values differ by less than 100 eps |f|, the gradients decide.
-    - Where the values reject a trial although both reductions are below eps^(2/3) |f|, or for the fourth time in a row
-      and below sqrt(eps) times the largest |f| met (f may be small by cancellation), the gradients are asked too. If
+    - Where the values reject a trial although both reductions are below eps^(2/3) |f|, or below 100 eps times the largest
+      |f| met, or for the fourth time in a row and below sqrt(eps) times the largest |f| met (f may be small by cancellation), the gradients are asked too. If
       they confirm the predicted reduction p to within p/2, the trial is accepted: for a cubic along the step, an error
       c of the prediction shows up as 3c/2 in the trapezoidal rule, so the true reduction is then at least 2p/3, and the
       values must be noise.
@@ -72,7 +74,7 @@ class Judge:
     def __init__(self, start: Point, eta: float) -> None:
         self._eta = eta
         self._eps = float(np.finfo(start.x.dtype).eps)
-        self._largest = abs(start.value)
+        self.largest = abs(start.value)
         self._is_noisy = False
 
     def assess(self, point: Point, trial: Point, step: Step, rejections: int) -> Assessment:
@@ -98,16 +100,16 @@ class Judge:
 
     def state(self) -> dict[str, Any]:
         """What a resumed run has to know."""
-        return {"largest": self._largest, "is_noisy": self._is_noisy}
+        return {"largest": self.largest, "is_noisy": self._is_noisy}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state."""
-        self._largest, self._is_noisy = state["largest"], state["is_noisy"]
+        self.largest, self._is_noisy = state["largest"], state["is_noisy"]
 
     def _accept(self, trial: Point, assessment: Assessment) -> Assessment:
         """Remember the size of accepted values."""
         if assessment.accepted:
-            self._largest = max(self._largest, abs(trial.value))
+            self.largest = max(self.largest, abs(trial.value))
         return assessment
 
     def _is_doubtful(self, point: Point, trial: Point, step: Step, rejections: int) -> bool:
@@ -115,7 +117,10 @@ class Judge:
         size = max(abs(point.value - trial.value), step.predicted)
         if size <= self._eps ** (2.0 / 3.0) * max(abs(point.value), abs(trial.value)):
             return True
-        return (self._is_noisy or rejections >= PATIENCE) and size <= math.sqrt(self._eps) * self._largest
+        # A value may be small by cancellation of terms as large as values met before.
+        if size <= ROUNDING * self._eps * self.largest:
+            return True
+        return (self._is_noisy or rejections >= PATIENCE) and size <= math.sqrt(self._eps) * self.largest
 
 
 class Control(Protocol):
@@ -202,14 +207,15 @@ class CubicWeight:
         """Weigh by the gradient over the squared length of the model's own step where there is no weight yet."""
         if math.isnan(self.bound):
             length = natural_length(model, point)
-            self.bound = 0.1 * point.gradient_norm / length**2 if length > 0.0 else 1.0
+            self.bound = min(0.1 * point.gradient_norm / length / length, LARGEST) if length > 0.0 else 1.0
 
     def learn(self, step: Step, assessment: Assessment, rejections: int) -> None:
         """Fall after good ratios, grow after rejections."""
         if not assessment.accepted:
             grown = self.bound * (10.0 if math.isnan(assessment.ratio) else 5.0)
             # A weight far too small to matter would take many rejections to be felt.
-            self.bound = max(grown, step.predicted / step.norm**3)
+            felt = step.predicted / step.norm / step.norm / step.norm if step.norm > 0.0 else 0.0
+            self.bound = min(max(grown, felt), LARGEST)
         elif assessment.ratio > 0.9 and not rejections:
             self.bound = max(0.1 * self.bound, float(np.finfo(float).tiny))
 

@@ -16,6 +16,11 @@ import scipy.linalg
 from hessian.errors import OptionError, message
 from hessian.optimize.vectors import norm
 
+
+class IndefinitePreconditioner(OptionError):
+    """A preconditioner turned out not to be positive definite."""
+
+
 Product = Callable[[np.ndarray], np.ndarray]
 
 
@@ -237,7 +242,7 @@ def _check_positive(square: float) -> None:
     if not square > 0.0:
         what = f"the preconditioner gives v.M^-1 v = {square:.3g} for a vector that is not zero"
         fix = "Return M^-1 v of a symmetric positive definite M"
-        raise OptionError(message("minimize", what, "Conjugate gradients need it positive definite", fix))
+        raise IndefinitePreconditioner(message("minimize", what, "Conjugate gradients need it positive definite", fix))
 
 
 def _octave(length: float) -> float:

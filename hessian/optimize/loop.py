@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hessian.errors import CheckpointError, message
 from hessian.optimize.checkpoint import Checkpoint
-from hessian.optimize.globalize import Assessment, Judge, Model
+from hessian.optimize.globalize import ROUNDING, Assessment, Judge, Model
 from hessian.optimize.krylov import Step
 from hessian.optimize.method import Method
 from hessian.optimize.objective import COUNTER_NAMES, Counters, Point
@@ -24,6 +25,10 @@ from hessian.optimize.vectors import norm
 
 UNRESOLVED_LIMIT = 5
 """Iterations in a row that the values do not resolve and that do not halve the gradient, before the run ends."""
+AS_PREDICTED = 0.05
+"""What such an iteration counts for that was accepted and whose gradients confirm the model."""
+FAR = 0.01
+"""Length of a Newton step, relative to that of x and to 1, beyond which a point is not called a minimum."""
 UNBOUNDED = 1e20
 """Fall of the objective, relative to max(1, |start|), at which it is called unbounded."""
 NOISE_FACTOR = 10.0
@@ -41,7 +46,9 @@ Observer = Callable[[IterationRecord, Point], bool]
 
 
 class Objective(Protocol):
-    """What the loop minimises: vectors in, points out, evaluations counted."""
+    """What the loop minimises: vectors in, points out, evaluations counted; ``source`` is the caller's function and arguments."""
+
+    source: tuple[Callable[..., Any], tuple[Any, ...]]
 
     @property
     def size(self) -> int:
@@ -61,8 +68,8 @@ class Objective(Protocol):
     def trial(self, vector: np.ndarray) -> Point:
         """Evaluate where a model led."""
 
-    def known(self, vector: np.ndarray, value: float, gradient: np.ndarray) -> Point:
-        """Return to a point evaluated in an earlier process."""
+    def known(self, vector: np.ndarray) -> Point:
+        """Evaluate at a point of an earlier process."""
 
     def structured(self, vector: np.ndarray) -> Any:
         """Give a vector the structure of the start."""
@@ -96,7 +103,7 @@ class Loop:
         self._saddles: list[SaddleRecord] = []
         self._rejections = 0
         self._outside = 0
-        self._unresolved = 0
+        self._unresolved = 0.0
         self._best_norm = start.gradient_norm
         self._largest_norm = start.gradient_norm
         self._ended: tuple[Status, str] | None = None
@@ -108,6 +115,7 @@ class Loop:
             "variables": objective.size,
             "dtype": str(objective.dtype),
             "x0": zlib.crc32(np.ascontiguousarray(start.x).tobytes()),
+            **method.identity,
         }
 
     def run(self) -> OptimizeResult:
@@ -132,15 +140,31 @@ class Loop:
             return False
         for name in COUNTER_NAMES:
             setattr(self._objective.counters, name, state["counters"][name])
-        self._point = self._objective.known(state["x"], state["value"], state["gradient"])
-        self._method.restore(state["method"])
         self._judge.restore(state["judge"])
+        self._point = self._known_point(state)
+        self._method.restore(state["method"])
         self._best_norm, self._largest_norm = state["best_norm"], state["largest_norm"]
         self._floor, self._unresolved = state["floor"], state["unresolved"]
         self._history = [IterationRecord(**row) for row in state["history"]]
         self._saddles = [SaddleRecord(**row) for row in state["saddles"]]
         self._began -= self._history[-1].seconds
         return True
+
+    def _known_point(self, state: dict[str, Any]) -> Point:
+        """Return to the point kept, value and gradient to the last bit, if the objective still is what it was there."""
+        point, value = self._objective.known(state["x"]), float(state["value"])
+        for name in COUNTER_NAMES:
+            setattr(self._objective.counters, name, state["counters"][name])
+        eps = float(np.finfo(point.x.dtype).eps)
+        scale = max(math.sqrt(eps) * abs(value), ROUNDING * eps * self._judge.largest)
+        if not abs(point.value - value) <= scale:
+            what = f"the objective is {point.value:.17g} where the checkpoint was taken with {value:.17g}"
+            why = "The function, its arguments or its data have changed since"
+            raise CheckpointError(
+                message("resume", what, why, "Resume with what the run was started with, or start anew")
+            )
+        point.adopt(value, state["gradient"])
+        return point
 
     def _keep(self) -> None:
         """Note what a checkpoint needs, at a point that has just been accepted; histories are cut where it is written."""
@@ -210,10 +234,16 @@ class Loop:
         curvature = measure_curvature(point, self._method.is_dense, options.seed, self._products_left())
         self._curvature = curvature
         if curvature.definiteness is not Definiteness.NEGATIVE:
-            return _CONVERGED[curvature.definiteness]
+            is_far = curvature.definiteness is Definiteness.POSITIVE and self._is_far(curvature.smallest)
+            return Status.CONVERGED_FAR if is_far else _CONVERGED[curvature.definiteness]
         self._model, self._ended, self._unresolved = self._method.escape(point, curvature), None, 0
         self._saddles.append(SaddleRecord(len(self._history) - 1, point.value, curvature.smallest))
         return None
+
+    def _is_far(self, smallest: float) -> bool:
+        """Whether a Newton step from here might still be long."""
+        point = self._point
+        return point.gradient_norm > FAR * max(norm(point.x), 1.0) * smallest
 
     def _iterate(self) -> None:
         """Take one step, accepted or not."""
@@ -244,6 +274,7 @@ class Loop:
         self._outside = 0 if math.isfinite(trial.value) else self._outside + 1
         if assessment.accepted:
             self._point, self._model, self._rejections = trial, None, 0
+            self._curvature = Curvature(math.nan, Definiteness.UNDECIDED)
         else:
             self._rejections += 1
         size = self._point.gradient_norm
@@ -251,7 +282,9 @@ class Loop:
         if size <= 0.5 * self._best_norm or (assessment.accepted and assessment.resolved):
             self._unresolved, self._best_norm = 0, size
         elif not assessment.resolved:
-            self._unresolved += 1
+            # Gradients that confirm the model go on shrinking where conditioning is bad; for a while.
+            as_predicted = assessment.accepted and abs(assessment.ratio - 1.0) <= 0.5
+            self._unresolved += AS_PREDICTED if as_predicted else 1.0
         if self._unresolved >= UNRESOLVED_LIMIT:
             self._ended = self._limit(step)
         return assessment
@@ -299,7 +332,7 @@ class Loop:
         """Put the outcome together in SciPy's names and ours."""
         point, counters = self._point, self._objective.counters
         parts = [status.advice, self._numbers(), details, self._curvature_text(), self._saddles_text(), self._note]
-        return OptimizeResult(
+        result = OptimizeResult(
             message=" ".join(part for part in parts if part),
             success=status.success,
             status=status,
@@ -318,6 +351,8 @@ class Loop:
             saddles=self._saddles,
             history=self._history,
         )
+        result.remember(*self._objective.source)
+        return result
 
     def _curvature_text(self) -> str:
         """Say what the curvature check found."""

@@ -26,10 +26,13 @@ class Method:
         Whether it takes the whole Hessian, so that its eigenvalues cost nothing more.
     control : Control
         How far its models are trusted.
+    identity : dict
+        What else a run must share with the checkpoint it is resumed from.
     """
 
     name: str
     is_dense = False
+    identity: dict[str, str] = {}  # noqa: RUF012 - replaced, never changed
 
     def __init__(self, options: Options, control: Control) -> None:
         self.options = options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,6 +29,15 @@ regressions of 1e3 to 2e4 rows: up to here it takes 0.1 to 1.6 times the time of
 Hessian is ill-conditioned and ten times less work; at 64 variables and 2e4 rows it takes 3 times as long."""
 _PLAIN: dict[str, Callable[[Options], Method]] = {
     method.name: method for method in (TrustKrylov, TrustExact, Newton, NewtonCG, Arc, SaddleFree)
+}
+
+_RADIUS = ("trust-ncg", "trust-krylov", "trust-exact", "saddle-free")
+_OPTIONS_OF = {
+    "initial_radius": _RADIUS,
+    "max_radius": _RADIUS,
+    "initial_regularization": ("arc",),
+    "preconditioner": ("trust-ncg",),
+    "max_cg": ("trust-ncg", "trust-krylov", "newton-cg", "arc", "saddle-free"),
 }
 
 _SUPPLIED = "Derivatives come from the engine"
@@ -174,9 +184,13 @@ def minimize(
         constraints is None or (isinstance(constraints, (list, tuple)) and not constraints)
     )
     if (method is None and is_constrained) or _is_scipys(method):
-        return minimize_by_scipy(
+        result = minimize_by_scipy(
             fun, x0, args, method, bounds=bounds, constraints=constraints, tol=tol, callback=callback, options=options
         )
+        result.setdefault("history", [])
+        if not is_constrained:
+            result.remember(fun, args)
+        return result
     if is_constrained:
         what = f"method {method!r} takes neither bounds nor constraints"
         fix = "Leave method out, use 'L-BFGS-B' or 'trust-constr', or substitute variables, e.g. x = exp(u) for x > 0"
@@ -214,17 +228,26 @@ def _method(name: str | None, objective: Objective, options: Options) -> Method:
     if name is None:
         name = "trust-exact" if objective.size <= DENSE_LIMIT else "trust-ncg"
     known = str(name).lower().replace("_", "-")
+    _refuse_ignored(known, options)
     if known == TrustNCG.name:
         preconditioner = make_preconditioner(options.preconditioner, objective.structured, options.seed)
         return TrustNCG(options, preconditioner)
     if known in _PLAIN:
-        if options.preconditioner is not None:
-            what = f"method {known!r} takes no preconditioner"
-            raise OptionError(message("minimize", what, fix=f"Leave it out, or use method={TrustNCG.name!r}"))
         return _PLAIN[known](options)
     near = difflib.get_close_matches(str(name), METHODS + SCIPY_METHODS, n=1, cutoff=0.0)[0]
     what = f"method {name!r} does not exist; there are {', '.join(map(repr, METHODS + SCIPY_METHODS))}"
     raise OptionError(message("minimize", what, fix=f"Use method={near!r}"))
+
+
+def _refuse_ignored(method: str, options: Options) -> None:
+    """Refuse options that a method would not look at."""
+    if method not in METHODS:
+        return
+    for name, takers in _OPTIONS_OF.items():
+        setting = getattr(options, name)
+        if method not in takers and setting is not None and setting is not math.inf:
+            what = f"method {method!r} takes no {name}"
+            raise OptionError(message("minimize", what, fix=f"Leave it out, or use {' or '.join(map(repr, takers))}"))
 
 
 def _reason(name: str, size: int) -> str:

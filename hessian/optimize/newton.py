@@ -88,7 +88,13 @@ class Newton(Method):
         gradient = point.gradient.astype(np.float64)
         if not np.all(np.isfinite(hessian)):
             length = unit_length(point) / point.gradient_norm
-            return LineModel(-length * point.gradient, -length * point.gradient_norm**2, 0.0, "not-finite", False)
+            return LineModel(
+                -length * point.gradient,
+                -(length * point.gradient_norm) * point.gradient_norm,
+                0.0,
+                "not-finite",
+                False,
+            )
         symmetric = 0.5 * (hessian + hessian.T).astype(np.float64)
         direction, shift = self._solve(symmetric, gradient, point)
         curvature = float(direction @ (symmetric @ direction))

@@ -110,8 +110,11 @@ def capped_cg(
 def _log_bound(largest: float, eps: float, k: int) -> float:
     """Logarithm of ``T tau^k``, which ``|r_k|^2 / |g|^2`` obeys where the damped matrix is at least eps."""
     kappa = (largest + 2.0 * eps) / eps
-    tau = math.sqrt(kappa) / (math.sqrt(kappa) + 1.0)
-    return math.log(4.0) + 4.0 * math.log(kappa) - 2.0 * math.log1p(-math.sqrt(tau)) + k * math.log(tau)
+    root = math.sqrt(kappa)
+    log_tau = -math.log1p(1.0 / root)
+    # 1 - sqrt(tau) = (1 - tau) / (1 + sqrt(tau)), and 1 - tau = 1 / (root + 1): nothing cancels.
+    log_gap = -math.log1p(root) - math.log1p(math.exp(0.5 * log_tau))
+    return math.log(4.0) + 4.0 * math.log(kappa) - 2.0 * log_gap + k * log_tau
 
 
 def _between(
@@ -161,13 +164,15 @@ class NewtonCG(Method):
         assumes a unit for third derivatives.
         """
         tolerance = self.tolerance(point)
-        damping = DAMPING * min(1.0, point.gradient_norm / self._largest_norm)
+        # Not below rounding, at which curvature has no sign.
+        rounding = 10.0 * float(np.finfo(point.x.dtype).eps)
+        damping = max(rounding, DAMPING * min(1.0, point.gradient_norm / self._largest_norm))
         found = capped_cg(point.product, point.gradient, damping, tolerance, self.budget(point))
         vector, curvature = found.vector, point.gradient_norm * found.curvature
         has_length = curvature > 0.0
         if not has_length:
             scale = unit_length(point) / norm(vector)
-            vector, curvature = scale * vector, scale**2 * curvature
+            vector, curvature = scale * vector, scale * (scale * curvature)
         slope = float(point.gradient @ vector)
         if slope > 0.0:
             vector, slope = -vector, -slope

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -94,6 +93,7 @@ class Objective:
     where = "minimize"
 
     def __init__(self, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...]) -> None:
+        self.source = fun, args
         # Points of one run are many: fun is recorded once. Arguments of a function that is recorded already are its inputs.
         self._args = args if isinstance(fun, RecordedFunction) else ()
         self._fun = fun if isinstance(fun, RecordedFunction) else RecordedFunction(lambda x: fun(x, *args))
@@ -140,14 +140,9 @@ class Objective:
         with quiet():
             return self._at(vector)
 
-    def known(self, vector: np.ndarray, value: float, gradient: np.ndarray) -> Point:
-        """Return to a point evaluated in an earlier process: value and gradient are taken over and not counted."""
-        counts = dataclasses.replace(self.counters)
-        point = self.trial(vector)
-        for name in COUNTER_NAMES:
-            setattr(self.counters, name, getattr(counts, name))
-        point.adopt(value, gradient)
-        return point
+    def known(self, vector: np.ndarray) -> Point:
+        """Evaluate at a point of an earlier process."""
+        return self.trial(vector)
 
     def _at(self, vector: np.ndarray) -> Point:
         """Record the objective at a vector."""

@@ -44,24 +44,24 @@ class Options:
 _FROM_SCIPY = {"disp": "progress", "initial_trust_radius": "initial_radius", "max_trust_radius": "max_radius"}
 _POSITIVE = "a number > 0"
 _RANGES: dict[str, tuple[str, Any]] = {
-    "gtol": ("a number >= 0", lambda v: _is_real(v) and v >= 0),
-    "maxiter": ("an integer >= 0", lambda v: _is_integer(v) and v >= 0),
-    "max_hvp": ("an integer >= 0", lambda v: _is_integer(v) and v >= 0),
-    "max_cg": ("an integer >= 1", lambda v: _is_integer(v) and v >= 1),
-    "initial_radius": ("a finite number > 0", lambda v: _is_real(v) and 0 < v < math.inf),
-    "max_radius": ("a number > 0", lambda v: _is_real(v) and v > 0),
-    "eta": ("a number in [0, 0.25)", lambda v: _is_real(v) and 0 <= v < 0.25),
+    "gtol": ("a number >= 0", lambda v: is_real(v) and v >= 0),
+    "maxiter": ("an integer >= 0", lambda v: is_integer(v) and v >= 0),
+    "max_hvp": ("an integer >= 0", lambda v: is_integer(v) and v >= 0),
+    "max_cg": ("an integer >= 1", lambda v: is_integer(v) and v >= 1),
+    "initial_radius": ("a finite number > 0", lambda v: is_real(v) and 0 < v < math.inf),
+    "max_radius": ("a number > 0", lambda v: is_real(v) and v > 0),
+    "eta": ("a number in [0, 0.25)", lambda v: is_real(v) and 0 <= v < 0.25),
     "check_curvature": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
-    "max_seconds": ("a number >= 0", lambda v: _is_real(v) and v >= 0),
-    "initial_regularization": ("a finite number > 0", lambda v: _is_real(v) and 0 < v < math.inf),
+    "max_seconds": ("a number >= 0", lambda v: is_real(v) and v >= 0),
+    "initial_regularization": ("a finite number > 0", lambda v: is_real(v) and 0 < v < math.inf),
     "preconditioner": (
         "'jacobi', 'lbfgs', an array like x0, a linear operator or a function of x that returns one",
         lambda v: v in ("jacobi", "lbfgs") if isinstance(v, str) else not isinstance(v, (bool, numbers.Number)),
     ),
     "checkpoint": ("the name of a file", lambda v: isinstance(v, (str, os.PathLike))),
-    "checkpoint_every": ("a number of seconds >= 0", lambda v: _is_real(v) and v >= 0),
+    "checkpoint_every": ("a number of seconds >= 0", lambda v: is_real(v) and v >= 0),
     "resume": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
-    "seed": ("an integer >= 0", lambda v: _is_integer(v) and v >= 0),
+    "seed": ("an integer >= 0", lambda v: is_integer(v) and v >= 0),
     "progress": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
 }
 
@@ -120,11 +120,11 @@ def _unknown(key: Any, where: str) -> str:
     )
 
 
-def _is_real(item: Any) -> bool:
+def is_real(item: Any) -> bool:
     """A real number that is not a flag and not NaN."""
     return isinstance(item, (numbers.Real, np.number)) and not isinstance(item, bool) and not math.isnan(item)
 
 
-def _is_integer(item: Any) -> bool:
+def is_integer(item: Any) -> bool:
     """An integer that is not a flag."""
     return isinstance(item, (numbers.Integral, np.integer)) and not isinstance(item, bool)

@@ -30,11 +30,16 @@ FLOOR = 1e-3
 class Preconditioner:
     """No preconditioner, and what all have in common: ``M^-1`` at a point, learning, and a state to resume from."""
 
+    name = "none"
     collect: Callable[[np.ndarray, np.ndarray], None] | None = None
 
-    def at(self, point: Point) -> Product | None:
-        """Return ``v -> M^-1 v`` for the system at a point."""
+    def at(self, point: Point, left: int) -> Product | None:
+        """Return ``v -> M^-1 v`` for the system at a point, spending less than what is left of the budget of products."""
         return None
+
+    def forget(self) -> bool:
+        """Drop what was learnt and turned out wrong; False where there is nothing to drop, the user's own being at fault."""
+        return False
 
     def state(self) -> dict[str, Any]:
         """What a resumed run has to know."""
@@ -60,15 +65,20 @@ class Jacobi(Preconditioner):
     Math. 57 (2007) 1214-1229), deterministic given the seed.
     """
 
+    name = "jacobi"
+
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
         self._diagonal: np.ndarray | None = None
         self._age = 0
 
-    def at(self, point: Point) -> Product | None:
-        """Divide by the diagonal, taken anew every few points."""
-        if self._diagonal is None or self._age >= REFRESH:
+    def at(self, point: Point, left: int) -> Product | None:
+        """Divide by the diagonal, taken anew every few points while the budget lasts."""
+        cost = point.x.size if point.x.size <= EXACT_DIAGONAL else PROBES
+        if (self._diagonal is None or self._age >= REFRESH) and cost < left:
             self._diagonal, self._age = self._measure(point), 0
+        if self._diagonal is None:
+            return None
         self._age += 1
         diagonal = self._diagonal
         return _scaled(lambda v: v / diagonal, point)
@@ -106,6 +116,8 @@ class CollectedPairs(Preconditioner):
     J. L. Morales and J. Nocedal, SIAM J. Optim. 10 (2000) 1079-1096.
     """
 
+    name = "lbfgs"
+
     def __init__(self) -> None:
         self._pairs: list[tuple[np.ndarray, np.ndarray]] = []
         self._fresh: list[tuple[np.ndarray, np.ndarray]] = []
@@ -121,12 +133,18 @@ class CollectedPairs(Preconditioner):
                 self._stride *= 2
         self._seen += 1
 
-    def at(self, point: Point) -> Product | None:
+    def at(self, point: Point, left: int) -> Product | None:
         """Make the pairs of the last point the preconditioner of this one."""
         if self._fresh:
             self._pairs = self._fresh[:: -(-len(self._fresh) // PAIRS)]
         self._fresh, self._seen, self._stride = [], 0, 1
         return _scaled(_inverse_of_pairs(self._pairs), point) if self._pairs else None
+
+    def forget(self) -> bool:
+        """Drop pairs that rounding has spoiled."""
+        had = bool(self._pairs)
+        self._pairs, self._fresh = [], []
+        return had
 
     def state(self) -> dict[str, Any]:
         """The pairs."""
@@ -165,11 +183,13 @@ def _inverse_of_pairs(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Product:
 class Given(Preconditioner):
     """The user's: a positive diagonal of M, an operator that applies ``M^-1``, or a function of x that returns one."""
 
+    name = "given"
+
     def __init__(self, choice: Any, structured: Callable[[np.ndarray], Any]) -> None:
         self._choice = choice
         self._structured = structured
 
-    def at(self, point: Point) -> Product | None:
+    def at(self, point: Point, left: int) -> Product | None:
         """Ask for it at a point."""
         is_function = callable(self._choice) and not isinstance(self._choice, LinearOperator)
         found = self._choice(self._structured(point.x)) if is_function else self._choice

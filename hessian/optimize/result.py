@@ -7,14 +7,17 @@ import enum
 import math
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.optimize
 
-from hessian.errors import ConvergenceError, message
+from hessian.errors import ConvergenceError, OptionError, message
+
+if TYPE_CHECKING:
+    from hessian.optimize.covariance import Covariance
 
 
 class Status(enum.IntEnum):
@@ -131,6 +134,13 @@ class Status(enum.IntEnum):
         "SciPy's method reports success, by its own criteria; the curvature was not looked at.",
     )
     EXTERNAL_FAILURE = (17, False, "SciPy's method stopped early, for the reason it gives.")
+    CONVERGED_FAR = (
+        18,
+        True,
+        "The gradient is at most gtol and the Hessian is positive definite, but so flat that the minimum may be far from "
+        "here, or at infinity: a Newton step could still be longer than a hundredth of x. Ask for a smaller gtol, or rescale "
+        "the objective; if the run then goes on for ever, there is no minimum.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +309,100 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
             what = f"stopped after {self.nit} iterations with status {self.status.name}"
             raise ConvergenceError(message("minimize", what, self.message))
         return self
+
+    def remember(self, fun: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """Keep the function that was minimised, for :meth:`covariance`; neither pickled nor copied, nor an entry."""
+        self.__dict__["_source"] = fun, args
+
+    def __getstate__(self) -> None:
+        """Pickle the entries only: functions may be lambdas, and data large."""
+        return None
+
+    def covariance(
+        self,
+        kind: str | None = None,
+        *,
+        fun: Callable[..., Any] | None = None,
+        args: Any = (),
+        scale: float | None = None,
+        per_example: Callable[..., Any] | None = None,
+        model: Callable[..., Any] | None = None,
+        likelihood: str | None = None,
+    ) -> Covariance:
+        """Compute the covariance of the parameters, with standard errors and the combinations that are poorly determined.
+
+        Parameters
+        ----------
+        kind : {"observed", "expected", "sandwich"}
+            Which; see :func:`hessian.optimize.covariance.covariance`, and for least squares
+            :func:`~hessian.optimize.covariance.least_squares_covariance`. By default ``"observed"``, and ``"expected"`` for
+            least squares.
+        fun : callable, optional
+            The function that was minimised, ``fun(x, *args)``. The result remembers it, with its arguments; to be passed
+            where it has been unpickled or copied, or had bounds or constraints.
+        args : tuple
+            Further arguments of the functions passed here; by default those of the run.
+        scale : float, optional
+            Makes ``fun`` a negative log-likelihood: 1, the default, for a sum over examples; n for a mean of n terms; 1 over
+            the variance for half a sum of squares, which least squares estimates where it is not given.
+        per_example, model, likelihood
+            As there.
+
+        Raises
+        ------
+        OptionError
+            The function is not known, or as there.
+        ConvergenceError
+            The information is singular or indefinite, or x is not the optimum.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hessian.optimize import minimize
+        >>> y = np.array([0.3, -1.1, 0.8, 0.4])
+        >>> nll = lambda p: np.sum(0.5 * ((y - p["mean"]) / np.exp(p["log_std"])) ** 2 + p["log_std"])
+        >>> res = minimize(nll, {"mean": 0.0, "log_std": 0.0})
+        >>> res.covariance()
+        Covariance of 2 parameters, observed
+          mean           0.1 ± 0.36
+          log_std  -0.331794 ± 0.35
+        """
+        from hessian.optimize.covariance import covariance, least_squares_covariance
+
+        args = args if isinstance(args, tuple) else (args,)
+        if fun is None:
+            fun, own = self._remembered()
+            args = args or own
+        else:
+            own = args
+        if "cost" not in self:
+            return covariance(
+                fun,
+                self.x,
+                own,
+                kind=kind or "observed",
+                scale=1.0 if scale is None else scale,
+                per_example=None if per_example is None else lambda x, *_: per_example(x, *args),
+                model=None if model is None else lambda x, *_: model(x, *args),
+                likelihood=likelihood,
+            )
+        if per_example is not None or model is not None or likelihood is not None:
+            what = "least squares takes neither per_example nor model nor likelihood"
+            raise OptionError(message("covariance", what, "Its residuals say it all", "Leave them out"))
+        if "residual_std" not in self:
+            what = "a robust loss is no likelihood with a known scale"
+            fix = "Write the cost as a function for minimize, and use kind='sandwich' with its per_example="
+            raise OptionError(message("covariance", what, fix=fix))
+        return least_squares_covariance(fun, self.x, own, kind=kind or "expected", scale=scale)
+
+    def _remembered(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """The function that was minimised and its arguments, or the error that asks for it."""
+        if "_source" not in self.__dict__:
+            what = "the result does not know the function that was minimised"
+            why = "Functions are neither pickled nor copied with results, and not kept where there were constraints"
+            raise OptionError(message("covariance", what, why, "Pass fun=, and args= if it takes any"))
+        remembered: tuple[Callable[..., Any], tuple[Any, ...]] = self.__dict__["_source"]
+        return remembered
 
     def __repr__(self) -> str:
         """Show the verdict first, then the numbers; the history by its length only."""

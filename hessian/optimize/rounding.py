@@ -41,7 +41,8 @@ def measure_rounding(objective: _Evaluates, point: Point, seed: int) -> Rounding
     largest = float(np.max(np.abs(x)))
     unit = eps * np.maximum(np.abs(x), 1e-3 * largest if largest > 0.0 else 1.0)
     rng = np.random.default_rng(seed)
-    values, gradients = [0.0], [0.0]
+    # Neighbours may share a value that is rounded coarsely: its own spacing is the least there is to resolve.
+    values, gradients = [float(np.spacing(x.dtype.type(abs(point.value))))], [0.0]
     for _ in range(NEIGHBOURS):
         neighbour = objective.trial((x + unit * rng.choice((-1.0, 1.0), x.size)).astype(x.dtype))
         if np.isfinite(neighbour.value) and np.isfinite(neighbour.gradient_norm):

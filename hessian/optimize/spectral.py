@@ -51,10 +51,12 @@ class SpectralModel:
         self.values = values
         self.products = products
         self._lift = lift
+        # Everything is divided by |g|: it changes no step, and squares stay within the range of floats.
+        self._size = norm(gradient) or 1.0
         is_flat = np.abs(values) <= values.size * eps * self.scale
         is_flat &= np.abs(gradient) <= 10.0 * eps * norm(gradient)
-        self._levels = np.where(is_flat, 0.0, values)
-        self._c = np.where(is_flat, 0.0, gradient)
+        self._levels = np.where(is_flat, 0.0, values / self._size)
+        self._c = np.where(is_flat, 0.0, gradient / self._size)
         self._lowest = float(self._levels.min())
         self._gaps = self._levels - self._lowest
 
@@ -72,18 +74,22 @@ class SpectralModel:
 
     def step(self, radius: float) -> Step:
         """Minimise the model within the radius."""
-        y, mu, status = self.coordinates(radius)
-        return self._finish(y, mu, status)
+        return self._finish(*self._coordinates(radius))
 
     def coordinates(self, radius: float) -> tuple[np.ndarray, float, str]:
         """Return the minimiser within the radius in the eigenbasis, its multiplier, and what ended it."""
+        y, mu, status = self._coordinates(radius)
+        return y, self._size * mu, status
+
+    def _coordinates(self, radius: float) -> tuple[np.ndarray, float, str]:
+        """Do so with the multiplier divided by |g|."""
         if self.end_norm <= radius:
             return self._at(self._lowest), 0.0, "newton"
         y = self._at(0.0)
-        missing = radius * radius - float(y @ y) if np.all(np.isfinite(y)) else -1.0
-        if missing >= 0.0:
+        length = norm(y) if np.all(np.isfinite(y)) else math.inf
+        if length <= radius:
             # Hard case: (H + mu I) s = -g leaves the lowest eigenvector free; take as much of it as reaches the radius.
-            y[int(np.argmin(self._levels))] += math.sqrt(missing)
+            y[int(np.argmin(self._levels))] += math.sqrt(radius - length) * math.sqrt(radius + length)
             return y, -self._lowest, "negative-curvature"
         sigma = self._solve(radius, max(self._lowest, 0.0))
         status = "negative-curvature" if self._lowest < 0.0 else "boundary"
@@ -91,22 +97,28 @@ class SpectralModel:
 
     def cubic_step(self, weight: float) -> Step:
         """Minimise ``m(s) + weight/3 |s|^3``; ``predicted`` is the reduction of m with the cubic term."""
-        y, mu, status = self.cubic_coordinates(weight)
-        length = norm(y)
+        y, mu, status = self._cubic_coordinates(weight)
         # The sum of non-negative terms of _finish, and what the cubic term takes back: mu |y|^2 = weight |y|^3.
-        quadratic = 0.5 * float(y @ ((self._levels + mu) * y)) + 0.5 * mu * length**2
+        cubic = (weight / self._size * norm(y)) * norm(y) * norm(y)
         vector = self._lift(y)
-        return Step(vector, norm(vector), float(quadratic - weight * length**3 / 3.0), True, status)
+        return Step(vector, norm(vector), self._size * (self._reduction(y, mu) - cubic / 3.0), True, status)
 
     def cubic_coordinates(self, weight: float) -> tuple[np.ndarray, float, str]:
         """Return the minimiser of the cubic model in the eigenbasis, its multiplier, and what ended it."""
+        y, mu, status = self._cubic_coordinates(weight)
+        return y, self._size * mu, status
+
+    def _cubic_coordinates(self, weight: float) -> tuple[np.ndarray, float, str]:
+        """Do so with the multiplier divided by |g|."""
         if weight <= 0.0:
-            return self.coordinates(math.inf)
+            return self._coordinates(math.inf)
+        weight = weight / self._size
         shift = max(-self._lowest, 0.0)
         y = self._at(max(self._lowest, 0.0))
         if shift > 0.0 and np.all(np.isfinite(y)) and weight * norm(y) <= shift:
             # Hard case: even the smallest multiplier asks for a longer step than the gradient gives.
-            y[int(np.argmin(self._levels))] += math.sqrt(max((shift / weight) ** 2 - float(y @ y), 0.0))
+            wanted, length = shift / weight, norm(y)
+            y[int(np.argmin(self._levels))] += math.sqrt(max(wanted - length, 0.0)) * math.sqrt(wanted + length)
             return y, shift, "negative-curvature"
         sigma = self._solve_cubic(weight, max(self._lowest, 0.0))
         return self._at(sigma), sigma - self._lowest, "negative-curvature" if shift > 0.0 else "cubic"
@@ -132,8 +144,8 @@ class SpectralModel:
             if abs(length - radius) <= _ACCURACY * radius:
                 break
             low, high = (sigma, high) if length > radius else (low, sigma)
-            slope = float(y @ (y / (self._gaps + sigma)))
-            proposal = sigma + (length - radius) / radius * length**2 / slope
+            unit = y / length
+            proposal = sigma + (length - radius) / radius / float(unit @ (unit / (self._gaps + sigma)))
             sigma = proposal if low < proposal < high else 0.5 * (low + high)
         return sigma
 
@@ -141,7 +153,8 @@ class SpectralModel:
         """Find the shift ``sigma = mu + l_1`` at which ``mu = weight |y(sigma)|``.
 
         Newton's method on ``1/|y| - weight/mu``, concave and increasing between its pole and its root, safeguarded by
-        bisection. The bracket: at ``mu`` the step is at most ``|c| / sigma``.
+        bisection; both it and its slope are multiplied by ``|y|``. The bracket: at ``mu`` the step is at most
+        ``|c| / sigma``.
         """
         size = norm(self._c)
         low = floor
@@ -155,9 +168,9 @@ class SpectralModel:
             if abs(mu - weight * length) <= _ACCURACY * mu or length == 0.0:
                 break
             low, high = (sigma, high) if mu < weight * length else (low, sigma)
-            value = 1.0 / length - weight / mu
-            slope = float(y @ (y / (self._gaps + sigma))) / length**3 + weight / mu**2
-            proposal = sigma - value / slope
+            unit, ratio = y / length, weight * length / mu if mu > 0.0 else math.inf
+            slope = float(unit @ (unit / (self._gaps + sigma))) + ratio / mu if mu > 0.0 else math.inf
+            proposal = sigma - (1.0 - ratio) / slope
             sigma = proposal if low < proposal < high else 0.5 * (low + high)
             if sigma in (low, high):
                 break
@@ -165,9 +178,12 @@ class SpectralModel:
 
     def _finish(self, y: np.ndarray, mu: float, status: str) -> Step:
         """Leave the eigenbasis. The reduction is a sum of non-negative terms, as ``l_i + mu >= 0``."""
-        predicted = 0.5 * float(y @ ((self._levels + mu) * y)) + 0.5 * mu * float(y @ y)
         vector = self._lift(y)
-        return Step(vector, norm(vector), predicted, status != "newton", status)
+        return Step(vector, norm(vector), self._size * self._reduction(y, mu), status != "newton", status)
+
+    def _reduction(self, y: np.ndarray, mu: float) -> float:
+        """Reduction of the quadratic model, divided by |g|; squares of y alone might underflow."""
+        return 0.5 * float(y @ ((self._levels + mu) * y)) + 0.5 * float(y @ (mu * y))
 
 
 class CubicModel:
@@ -205,7 +221,7 @@ class AbsoluteModel(SpectralModel):
     def step(self, radius: float) -> Step:
         """Minimise the model of ``|H|`` within the radius."""
         y, _, status = self.coordinates(radius)
-        predicted = -float(self._c @ y) - 0.5 * float(y @ (self._signed * y))
+        predicted = -self._size * (float(self._c @ y) + 0.5 * float(y @ (self._signed / self._size * y)))
         if status == "newton" and np.any(self._signed[y != 0.0] < 0.0):
             status = "saddle-free"
         vector = self._lift(y)

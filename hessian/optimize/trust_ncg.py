@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hessian.optimize.globalize import TrustRadius
-from hessian.optimize.krylov import Path, steihaug_toint
+from hessian.optimize.krylov import IndefinitePreconditioner, Path, Product, steihaug_toint
 from hessian.optimize.method import Method
 from hessian.optimize.objective import Point
 from hessian.optimize.options import Options
@@ -20,11 +20,21 @@ class TrustNCG(Method):
     def __init__(self, options: Options, preconditioner: Preconditioner) -> None:
         super().__init__(options, TrustRadius(options.initial_radius, options.max_radius))
         self._preconditioner = preconditioner
+        self.identity = {"preconditioner": preconditioner.name}
 
     def model(self, point: Point) -> Path:
         """Run CG at a point, within what is left of the budget of products."""
         tolerance = self.tolerance(point)
-        precondition = self._preconditioner.at(point)
+        precondition = self._preconditioner.at(point, self.options.max_hvp - point.counters.n_hvp)
+        try:
+            return self._path(point, tolerance, precondition)
+        except IndefinitePreconditioner:
+            if not self._preconditioner.forget():
+                raise
+            return self._path(point, tolerance, None)
+
+    def _path(self, point: Point, tolerance: float, precondition: Product | None) -> Path:
+        """Run CG with a preconditioner."""
         return steihaug_toint(
             point.product,
             point.gradient,

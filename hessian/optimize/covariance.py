@@ -1,0 +1,352 @@
+"""The covariance of estimated parameters: observed, expected or robust, by exact second derivatives at the optimum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+from hessian.core.trees import flatten, join_vector, ravel
+from hessian.errors import ConvergenceError, NotScalarError, OptionError, ShapeMismatchError, message
+from hessian.operators.hessian_operator import HessianOperator
+from hessian.operators.jacobian_operator import JacobianOperator
+from hessian.optimize.fisher_information import fisher_root
+from hessian.optimize.information import Information, WeakDirection, parameter_names
+from hessian.optimize.vectors import norm
+
+KINDS = ("observed", "expected", "sandwich")
+AWAY = 0.1
+"""Standard errors that x may be away from the minimum of the quadratic model there."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Covariance:
+    """Covariance of the parameters at an optimum.
+
+    Attributes
+    ----------
+    kind : {"observed", "expected", "sandwich"}
+    x : array or container
+        The estimates.
+    standard_errors : like x
+        Square roots of the variances.
+    matrix : ndarray, shape (n, n)
+        Covariance between raveled parameters.
+    root : ndarray, shape (n, k)
+        ``root @ root.T`` is the matrix; standard errors and whatever is derived from the covariance come from it, so that
+        nothing cancels.
+    names : tuple of str
+        Of the raveled parameters.
+    weak_directions : tuple of WeakDirection
+        Combinations of parameters that the information matrix hardly determines, the weakest first; empty where there are
+        none.
+    scale : float
+        What ``fun`` was multiplied with.
+    """
+
+    kind: str
+    x: Any
+    standard_errors: Any
+    matrix: np.ndarray
+    root: np.ndarray
+    names: tuple[str, ...]
+    weak_directions: tuple[WeakDirection, ...]
+    scale: float
+
+    @property
+    def correlation(self) -> np.ndarray:
+        """Correlations of the raveled parameters, shape (n, n), with ones on the diagonal."""
+        unit = self.root / np.array([norm(row) for row in self.root])[:, None]
+        correlation = unit @ unit.T
+        np.fill_diagonal(correlation, 1.0)
+        return correlation
+
+    def interval(self, confidence: float = 0.95) -> tuple[Any, Any]:
+        """Return the ends of a confidence interval of each parameter by the normal distribution, with the structure of x.
+
+        Raises
+        ------
+        OptionError
+            The confidence is not between 0 and 1.
+        """
+        if not 0.0 < confidence < 1.0:
+            raise OptionError(message("interval", f"confidence is {confidence!r}", fix="Pass a number between 0 and 1"))
+        reach = float(scipy.special.ndtri(0.5 + 0.5 * confidence))
+        center, unravel = ravel(self.x)
+        errors = ravel(self.standard_errors)[0]
+        return unravel(center - reach * errors), unravel(center + reach * errors)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.matrix, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        """List estimates with their standard errors, and the weak directions."""
+        shown = 12
+        pairs = zip(self.names, ravel(self.x)[0][:shown], ravel(self.standard_errors)[0][:shown], strict=False)
+        rows = [(name, f"{value:.6g}", f"{error:.2g}") for name, value, error in pairs]
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        lines = [f"Covariance of {len(self.names)} parameters, {self.kind}"]
+        lines += [f"  {name:<{widths[0]}}  {x:>{widths[1]}} ± {error:<{widths[2]}}".rstrip() for name, x, error in rows]
+        if len(self.names) > shown:
+            lines.append(f"  ... {len(self.names) - shown} more")
+        for weak in self.weak_directions[:3]:
+            lines.append(f"  weak: {weak.text} (relative information {weak.eigenvalue:.2g})")
+        return "\n".join(lines)
+
+
+def covariance(
+    fun: Callable[..., Any],
+    x: Any,
+    args: Any = (),
+    *,
+    kind: str = "observed",
+    scale: float = 1.0,
+    per_example: Callable[..., Any] | None = None,
+    model: Callable[..., Any] | None = None,
+    likelihood: str | None = None,
+) -> Covariance:
+    r"""Compute the covariance of the minimiser of a negative log-likelihood.
+
+    With c = ``scale``, H the exact Hessian of c f at x, :math:`s_i` the gradient of the i-th example's term and F(z) the
+    information of an observation about its natural parameters z:
+
+    .. math:: V_{observed} = H^{-1}, \qquad V_{expected} = (J^T F(z) J)^{-1} / c, \qquad
+              V_{sandwich} = H^{-1} \Bigl(\sum_i s_i s_i^T\Bigr) H^{-1}
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args)`` returns one number f. **c f is the negative log-likelihood of all data**, constants aside.
+    x : array or container of float arrays
+        Its minimiser.
+    args : tuple
+        Further arguments of all functions here.
+    kind : {"observed", "expected", "sandwich"}
+        ``"observed"`` and ``"expected"`` hold where the likelihood is right, and agree in large samples; the sandwich
+        holds where only the gradient is right, for independent examples (heteroscedasticity, a wrong distribution).
+    scale : float
+        c: 1 for a sum of negative log-likelihoods, the number of examples n for their mean, :math:`1 / \sigma^2` for half
+        a sum of squares of residuals with the variance :math:`\sigma^2`. For ``"expected"`` it multiplies the information
+        of the model: leave it at 1 except for a Gaussian, where it is :math:`1 / \sigma^2`.
+    per_example : callable
+        For the sandwich: ``per_example(x, *args)`` returns the n terms of c f, shape (n,), a penalty left out. (For a
+        cluster of dependent examples, their sum is one term.)
+    model : callable
+        For ``"expected"``: ``model(x, *args)`` returns z, shape (n,) or (n, k).
+    likelihood : {"gaussian", "bernoulli", "poisson", "categorical"}
+        For ``"expected"``: z are means with variance 1 (set ``scale``), log-odds, logarithms of rates, logits of classes.
+
+    Returns
+    -------
+    Covariance
+
+    Raises
+    ------
+    ConvergenceError
+        The information matrix is singular or has a negative eigenvalue (the message names the combination of parameters),
+        or x is more than a tenth of a standard error from the minimum of the quadratic model there.
+    OptionError
+        The kind is unknown, a function that it needs is missing, the scale is not positive, or f is the mean of the examples
+        and the scale is 1.
+    NotScalarError, NonFiniteError, ShapeMismatchError, DtypeError
+        By functions that do not return what they should.
+
+    Notes
+    -----
+    A penalty in f counts as information with ``"observed"``, as it should for the curvature of a posterior; the frequentist
+    error of a penalised estimate is the sandwich. The sandwich is White's, without a correction for small samples (HC0):
+    multiply by n / (n - p) for HC1. The matrix is scaled to a diagonal of 1 before it is decomposed, so that the units of
+    the parameters do not matter: neither to the inverse, nor to what counts as singular or as a weak direction.
+
+    Cost: the dense Hessian (n products in blocks) and an eigendecomposition, O(p^3) for p parameters; for the sandwich
+    and the expected information a Jacobian, min(n k, p) sweeps.
+
+    References
+    ----------
+    B. Efron and D. V. Hinkley, Biometrika 65 (1978) 457-482, observed and expected information. H. White, Econometrica 50
+    (1982) 1-25, theorem 3.2, the sandwich. P. McCullagh and J. A. Nelder, Generalized Linear Models (1989), section 2.5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.optimize.covariance import covariance
+    >>> counts = np.array([3.0, 5.0, 4.0, 4.0])
+    >>> nll = lambda u: np.sum(np.exp(u) - counts * u)
+    >>> rate = covariance(nll, np.log(4.0))
+    >>> rate
+    Covariance of 1 parameters, observed
+      x  1.38629 ± 0.25
+    >>> bool(np.isclose(rate.matrix[0, 0], 1 / counts.sum()))
+    True
+    """
+    args = args if isinstance(args, tuple) else (args,)
+    task = _Task(fun, x, args, kind, _checked_scale(scale))
+    if kind == "observed":
+        return task.finish(task.hessian())
+    if kind == "expected":
+        if model is None or likelihood is None:
+            what = "kind='expected' needs the distribution of the data"
+            why = "An expectation over data cannot be read off the data's own likelihood"
+            fix = 'Pass model=(x -> z) and likelihood="bernoulli" (or the like), or use kind="observed"'
+            raise OptionError(message("covariance", what, why, fix))
+        root = math.sqrt(task.scale) * fisher_root(model, likelihood, x, args, "covariance")
+        return task.finish(task.information_of(root, "Fisher information"))
+    if per_example is None:
+        what = "kind='sandwich' needs the gradient of every example"
+        fix = "Pass per_example=, a function of (x, *args) that returns the terms of the sum, shape (n,)"
+        raise OptionError(message("covariance", what, fix=fix))
+    return task.finish(task.hessian(), task.scores(per_example))
+
+
+def least_squares_covariance(
+    fun: Callable[..., Any],
+    x: Any,
+    args: Any = (),
+    *,
+    kind: str = "expected",
+    scale: float | None = None,
+) -> Covariance:
+    r"""Compute the covariance of a least-squares estimate, whose ``fun`` returns residuals.
+
+    With J the Jacobian of the residuals r and H the exact Hessian of :math:`\tfrac12 |r|^2`,
+
+    .. math:: V_{expected} = s^2 (J^T J)^{-1}, \qquad V_{observed} = s^2 H^{-1}, \qquad
+              V_{sandwich} = H^{-1} \Bigl(\sum_i r_i^2 j_i j_i^T\Bigr) H^{-1}, \qquad s^2 = \frac{|r|^2}{m - n}
+
+    Parameters
+    ----------
+    fun, x, args
+        As for :func:`hessian.optimize.least_squares.least_squares`: m residuals, n parameters.
+    kind : {"expected", "observed", "sandwich"}
+        ``"expected"`` is the Gauss-Newton one that regression programs report and NIST certifies.
+    scale : float, optional
+        One over the variance of the errors where that is known; by default :math:`1 / s^2`. The sandwich does not depend
+        on it.
+
+    Returns
+    -------
+    Covariance
+
+    Raises
+    ------
+    ConvergenceError, NonFiniteError
+        As for :func:`covariance`.
+    OptionError
+        The kind is unknown, the scale is not positive, or there are no degrees of freedom to estimate the variance from.
+
+    References
+    ----------
+    D. M. Bates and D. G. Watts, Nonlinear Regression Analysis and Its Applications (1988), section 2; for the observed
+    information J. R. Donaldson and R. B. Schnabel, Technometrics 29 (1987) 67-82.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.array([1.0, 3.0, 2.0, 4.0])
+    >>> mean = least_squares_covariance(lambda b: b - y, np.array([2.5]))
+    >>> bool(np.isclose(mean.standard_errors[0], np.std(y, ddof=1) / 2))
+    True
+    """
+    args = args if isinstance(args, tuple) else (args,)
+    operator = JacobianOperator(fun, x, *args)
+    residuals = join_vector([np.asarray(leaf, np.float64) for leaf in flatten(operator.value)[0]])
+    if scale is None:
+        freedom = residuals.size - operator.shape[1]
+        if freedom <= 0 and kind != "sandwich":
+            what = f"{residuals.size} residuals for {operator.shape[1]} parameters leave no degrees of freedom"
+            fix = "Pass scale=1/variance if the variance of the errors is known"
+            raise OptionError(message("covariance", what, "They cannot tell the variance of the errors", fix))
+        squares = float(residuals @ residuals)
+        scale = freedom / squares if squares > 0.0 and freedom > 0 else 1.0
+        if squares == 0.0 and kind != "sandwich":
+            what = "all residuals are zero"
+            fix = "Pass scale=1/variance if the variance of the errors is known"
+            raise OptionError(message("covariance", what, "They cannot tell the variance of the errors", fix))
+
+    def cost(point: Any, *rest: Any) -> Any:
+        leaves = flatten(fun(point, *rest))[0]
+        return 0.5 * sum(np.sum(leaf * leaf) for leaf in leaves)
+
+    task = _Task(cost, x, args, kind, _checked_scale(scale))
+    if kind == "observed":
+        return task.finish(task.hessian())
+    jacobian = operator.to_dense()
+    if kind == "expected":
+        return task.finish(task.information_of(math.sqrt(task.scale) * jacobian, "Jacobian"))
+    return task.finish(task.hessian(), task.scale * residuals[:, None] * jacobian)
+
+
+class _Task:
+    """What the kinds share: the point, its names, the gradient, and the way from information to errors."""
+
+    def __init__(self, fun: Callable[..., Any], x: Any, args: tuple[Any, ...], kind: str, scale: float) -> None:
+        if kind not in KINDS:
+            what = f"kind is {kind!r}"
+            raise OptionError(message("covariance", what, fix=f"Pass one of {', '.join(map(repr, KINDS))}"))
+        self.kind, self.x, self.args, self.scale = kind, x, args, scale
+        self.names = parameter_names(x)
+        self._operator = HessianOperator(fun, x, *args)
+
+    def hessian(self) -> Information:
+        """The Hessian of the negative log-likelihood."""
+        matrix = self._operator.to_dense()
+        return Information.of_matrix(matrix.dtype.type(self.scale) * matrix, self.names, where="covariance")
+
+    def information_of(self, root: np.ndarray, what: str) -> Information:
+        """The information by its root."""
+        return Information.of_root(root, self.names, where="covariance", what=what)
+
+    def scores(self, per_example: Callable[..., Any]) -> np.ndarray:
+        """Gradients of the examples' terms, shape (n, p)."""
+        operator = JacobianOperator(per_example, self.x, *self.args)
+        terms = operator.value
+        if np.ndim(terms) != 1 or not isinstance(terms, np.ndarray):
+            what = f"per_example returns an array of shape {np.shape(terms)}"
+            if np.ndim(terms) == 0:
+                raise NotScalarError(message("covariance", what, fix="Return one term per example, shape (n,)"))
+            raise ShapeMismatchError(message("covariance", what, fix="Return one term per example, shape (n,)"))
+        value, mean = float(self._operator.value), float(np.mean(terms))
+        is_mean = abs(value - mean) <= 1e-9 * abs(mean) + float(np.finfo(terms.dtype).eps) * abs(mean) * len(terms)
+        if len(terms) > 1 and self.scale == 1.0 and mean != 0.0 and is_mean:
+            what = f"fun is the mean of the {len(terms)} terms of per_example, not their sum"
+            raise OptionError(message("covariance", what, "H and scores need one unit", f"Pass scale={len(terms)}"))
+        return operator.to_dense()
+
+    def finish(self, information: Information, scores: np.ndarray | None = None) -> Covariance:
+        """Check that x is the optimum, and put the result together."""
+        away = information.distance(self.scale * self._operator.gradient.astype(np.float64))
+        if not away <= AWAY:
+            what = f"x is {away:.2g} standard errors from the minimum of the quadratic model there"
+            fix = "Minimise with a smaller gtol, or start again from x"
+            raise ConvergenceError(message("covariance", what, "Curvature elsewhere is not that of the optimum", fix))
+        root = information.inverse_root
+        if scores is not None:
+            # Triangular, so that the root has no more columns than there are parameters.
+            root = root @ np.asarray(np.linalg.qr(scores.astype(np.float64) @ root, mode="r")).T
+        errors = np.array([norm(row) for row in root])
+        center, unravel = ravel(self.x)
+        return Covariance(
+            kind=self.kind,
+            x=unravel(center),
+            standard_errors=unravel(errors),
+            matrix=root @ root.T,
+            root=root,
+            names=self.names,
+            weak_directions=information.weak_directions,
+            scale=self.scale,
+        )
+
+
+def _checked_scale(scale: Any) -> float:
+    """Return the scale as a number."""
+    if isinstance(scale, bool) or not isinstance(scale, Real) or not 0.0 < float(scale) < math.inf:
+        what = f"scale is {scale!r}"
+        why = "It makes fun a negative log-likelihood"
+        fix = "Pass a finite number > 0: 1 for a sum, n for a mean of n terms, 1/variance for half a sum of squares"
+        raise OptionError(message("covariance", what, why, fix))
+    return float(scale)

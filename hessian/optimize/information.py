@@ -1,0 +1,212 @@
+"""Information matrices: inverted whatever the units of the parameters, or refused with the combination they leave open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from hessian.core.trees import Structure, flatten
+from hessian.errors import ConvergenceError, NonFiniteError, message
+from hessian.optimize.optimality import Definiteness, judge
+from hessian.optimize.vectors import norm
+
+WEAK = 1e-2
+"""Eigenvalues below this, of an information matrix whose diagonal is scaled to 1, make a weak direction: the standard error
+along it is at least ten times what it would be if the other parameters were known."""
+_MOST_TERMS = 4
+_SHARE = 0.98
+
+
+@dataclass(frozen=True, repr=False)
+class WeakDirection:
+    """A combination of parameters that is poorly determined.
+
+    Attributes
+    ----------
+    eigenvalue : float
+        Of the information matrix with its diagonal scaled to 1: the information along the combination relative to what the
+        parameters would have one by one. 1 where they do not trade off, 0 where nothing is known.
+    vector : ndarray, shape (n,)
+        The unit eigenvector: weights of the parameters, each in units of its own standard error with the others known.
+    text : str
+        The largest weights by the names of their parameters.
+    """
+
+    eigenvalue: float
+    vector: np.ndarray
+    text: str
+
+    def __repr__(self) -> str:
+        return f"<WeakDirection {self.text}: eigenvalue {self.eigenvalue:.2g}>"
+
+
+class Information:
+    r"""A positive definite information matrix :math:`I = D C D`, its diagonal scaled to 1 in C, by the eigenpairs of C.
+
+    Parameters
+    ----------
+    scale : ndarray, shape (n,)
+        D.
+    values, vectors : ndarray, shape (n,), (n, n)
+        Eigenvalues of C, ascending, and eigenvectors.
+    names : sequence of str
+        Of the parameters.
+    """
+
+    def __init__(self, scale: np.ndarray, values: np.ndarray, vectors: np.ndarray, names: Sequence[str]) -> None:
+        self._scale, self._values, self._vectors, self._names = scale, values, vectors, names
+
+    @classmethod
+    def of_matrix(cls, matrix: np.ndarray, names: Sequence[str], *, where: str, what: str = "Hessian") -> Information:
+        """Decompose a symmetric matrix.
+
+        Raises
+        ------
+        NonFiniteError
+            The matrix holds NaN or infinity.
+        ConvergenceError
+            It is singular to its precision or has a negative eigenvalue; the message names the eigenvector.
+        """
+        precision = matrix.dtype
+        if not np.all(np.isfinite(matrix)):
+            why = "Uncertainty is the inverse of finite curvature"
+            raise NonFiniteError(
+                message(where, f"the {what} at x holds NaN or infinity", why, "Move x into the domain")
+            )
+        symmetric = 0.5 * (matrix + matrix.T).astype(np.float64)
+        diagonal = np.diag(symmetric)
+        rows = np.linalg.norm(symmetric, axis=1)
+        scale = np.sqrt(np.where(diagonal > 0.0, diagonal, np.where(rows > 0.0, rows, 1.0)))
+        values, vectors = scipy.linalg.eigh(symmetric / scale / scale[:, None], driver="evd")
+        largest = float(np.max(np.abs(values)))
+        definiteness = judge(float(values[0]), largest, precision, True)
+        if definiteness is not Definiteness.POSITIVE:
+            raise _indefinite(definiteness, float(values[0]), vectors[:, 0], names, where, what)
+        return cls(scale, values, vectors, names)
+
+    @classmethod
+    def of_root(cls, root: np.ndarray, names: Sequence[str], *, where: str, what: str) -> Information:
+        """Decompose ``root^T root`` without forming it, which keeps twice the digits.
+
+        Raises
+        ------
+        NonFiniteError, ConvergenceError
+            As for a matrix.
+        """
+        m, n = root.shape
+        eps = float(np.finfo(root.dtype).eps)
+        if not np.all(np.isfinite(root)):
+            raise NonFiniteError(message(where, f"the {what} at x holds NaN or infinity", fix="Move x into the domain"))
+        wide = root.astype(np.float64)
+        norms = np.array([norm(column) for column in wide.T])
+        scale = np.where(norms > 0.0, norms, 1.0)
+        _, singular, right = scipy.linalg.svd(wide / scale, full_matrices=m < n, check_finite=False)
+        singular = np.concatenate([singular, np.zeros(n - len(singular))])
+        if not singular[-1] > max(m, n) * eps * singular[0]:
+            raise _indefinite(Definiteness.ZERO, float(singular[-1]) ** 2, right[-1], names, where, what)
+        return cls(scale, singular[::-1] ** 2, right[::-1].T, names)
+
+    @property
+    def inverse_root(self) -> np.ndarray:
+        """A matrix R with ``R R^T`` the inverse, shape (n, n)."""
+        return self._vectors / np.sqrt(self._values) / self._scale[:, None]
+
+    @property
+    def log_determinant(self) -> float:
+        """Logarithm of the determinant."""
+        return float(np.sum(np.log(self._values)) + 2.0 * np.sum(np.log(self._scale)))
+
+    @property
+    def weak_directions(self) -> tuple[WeakDirection, ...]:
+        """Eigenvectors with eigenvalues below 0.01, the weakest first."""
+        count = int(np.searchsorted(self._values, WEAK))
+        return tuple(
+            WeakDirection(float(value), vector, describe_combination(vector, self._names))
+            for value, vector in zip(self._values[:count], self._vectors.T[:count], strict=True)
+        )
+
+    def distance(self, gradient: np.ndarray) -> float:
+        """Length of the Newton step for a gradient in standard errors, ``sqrt(g^T I^-1 g)``."""
+        return norm(gradient.astype(np.float64) @ self.inverse_root)
+
+
+def parameter_names(x: Any) -> tuple[str, ...]:
+    """Name every number of a container as one would write it: ``x[3]``, ``bias``, ``layers[0].W[3, 1]``.
+
+    Parameters
+    ----------
+    x : array or container of arrays
+
+    Returns
+    -------
+    tuple of str
+        In the order of the raveled vector.
+
+    Examples
+    --------
+    >>> parameter_names({"layers": [{"W": np.zeros((1, 2))}], "bias": 0.0})
+    ('layers[0].W[0, 0]', 'layers[0].W[0, 1]', 'bias')
+    >>> parameter_names(np.zeros(2))
+    ('x[0]', 'x[1]')
+    """
+    leaves, structure = flatten(x)
+    found = []
+    for leaf, path in zip(leaves, _paths(structure, ""), strict=True):
+        name = path or "x"
+        for index in np.ndindex(np.shape(leaf)):
+            found.append(f"{name}[{', '.join(map(str, index))}]" if index else name)
+    return tuple(found)
+
+
+def _paths(structure: Structure, path: str) -> list[str]:
+    """Paths of the leaves of a container."""
+    if structure.kind is None:
+        return [path]
+    if issubclass(structure.kind, dict):
+        steps = [f"{path}.{key}" if path else str(key) for key in structure.keys]
+    elif hasattr(structure.kind, "_fields"):
+        steps = [f"{path}.{key}" if path else str(key) for key in structure.kind._fields]
+    else:
+        steps = [f"{path or 'x'}[{i}]" for i in range(len(structure.children))]
+    return [leaf for step, child in zip(steps, structure.children, strict=True) for leaf in _paths(child, step)]
+
+
+def describe_combination(vector: np.ndarray, names: Sequence[str]) -> str:
+    """Write a unit vector by its largest weights, the first of them positive; ``...`` stands for the rest.
+
+    Examples
+    --------
+    >>> describe_combination(np.array([-0.7, 0.0, 0.714]), ["a", "b", "c"])
+    '0.71 c - 0.70 a'
+    """
+    sizes = np.abs(vector)
+    # Equal weights differ by rounding only: then the order is that of the parameters.
+    order = np.argsort(-np.round(sizes / sizes.max(), 2), kind="stable")
+    shares = np.cumsum(vector[order] ** 2) / float(vector @ vector)
+    count = min(int(np.searchsorted(shares, _SHARE)) + 1, _MOST_TERMS)
+    sign = np.sign(vector[order[0]])
+    text = ""
+    for j in order[:count]:
+        weight = sign * vector[j]
+        joint = (" + " if weight > 0 else " - ") if text else ""
+        text += f"{joint}{abs(weight):.2f} {names[j]}"
+    return text if shares[count - 1] >= _SHARE else f"{text} + ..."
+
+
+def _indefinite(
+    definiteness: Definiteness, value: float, vector: np.ndarray, names: Sequence[str], where: str, what: str
+) -> ConvergenceError:
+    """Build the error for a matrix that has no inverse or is no information, naming the eigenvector."""
+    combination = describe_combination(vector, names)
+    scaled = f"eigenvalue {value:.2g}, the diagonal scaled to 1"
+    if definiteness is Definiteness.NEGATIVE:
+        text = f"the {what} at x is not positive definite: negative curvature along {combination} ({scaled})"
+        why = "x is no minimum, or fun is no negative log-likelihood (a log-likelihood has the other sign)"
+        return ConvergenceError(message(where, text, why, "Minimise again from x, or check the sign of fun"))
+    text = f"the {what} at x is singular to working precision along {combination} ({scaled})"
+    why = "Nothing determines that combination, so its variance is infinite"
+    return ConvergenceError(message(where, text, why, "Fix one of these parameters, add data, or add a penalty"))

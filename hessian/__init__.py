@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 from hessian import special
 from hessian.core.checkpoint import checkpoint
 from hessian.errors import HessianError
-from hessian.operators import GaussNewtonOperator, HessianOperator, JacobianOperator
+from hessian.operators import (
+    ChunkedOperator,
+    EmpiricalFisherOperator,
+    FisherOperator,
+    GaussNewtonOperator,
+    HessianOperator,
+    JacobianOperator,
+    RestrictedOperator,
+)
 from hessian.programs import RecordedFunction, record
 from hessian.transforms import (
     DerivativeReport,
@@ -24,19 +32,24 @@ from hessian.transforms import (
 )
 
 if TYPE_CHECKING:
-    from hessian import nn, optimize, plotting
+    from hessian import curvature, nn, optimize, plotting
 
 __version__ = "0.1.0"
 __all__ = [
+    "ChunkedOperator",
     "DerivativeReport",
+    "EmpiricalFisherOperator",
+    "FisherOperator",
     "GaussNewtonOperator",
     "HessianError",
     "HessianOperator",
     "JacobianOperator",
     "RecordedFunction",
+    "RestrictedOperator",
     "__version__",
     "check_derivatives",
     "checkpoint",
+    "curvature",
     "directional",
     "grad",
     "grad_and_hvp",
@@ -55,7 +68,7 @@ __all__ = [
 ]
 
 # SciPy's optimisers take longer to import than this whole package: loaded when first asked for.
-_ON_DEMAND = frozenset({"nn", "optimize", "plotting"})
+_ON_DEMAND = frozenset({"curvature", "nn", "optimize", "plotting"})
 
 
 def __getattr__(name: str) -> Any:

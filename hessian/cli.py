@@ -12,10 +12,14 @@ from typing import Any
 
 from hessian import __version__
 from hessian.commands.comparison import run_comparison
+from hessian.commands.curvature import run_curvature
 from hessian.commands.datasets import NAMES
+from hessian.commands.output import discard
 from hessian.commands.training import (
     ALL_METHODS,
     DEFAULT_GTOL,
+    DEFAULT_MAX_HVP,
+    EXIT_CONVERGED,
     EXIT_USAGE,
     names_of,
     run_training,
@@ -54,7 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return EXIT_USAGE
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read the output has left; what was asked for is done, or was only to be read.
+        discard(sys.stdout)
+        return EXIT_CONVERGED
     except HessianError as error:
         print(f"hessian: error: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -80,10 +90,19 @@ def build_parser() -> argparse.ArgumentParser:
         help="train the same network by several methods and draw their losses",
         description="Train the same network from the same weights by several methods, and draw the objective against "
         "Hessian-vector products and against seconds.",
+        epilog="Exit codes: 0 some method converged, 1 every one stopped early, 2 bad option or data, 3 could not be saved.",
     )
     _add_problem(comparing)
     _add_comparison(comparing)
     comparing.set_defaults(run=run_comparison)
+    measuring = commands.add_parser(
+        "curvature",
+        help="measure and draw the curvature of a trained run",
+        description="Spend a budget of Hessian-vector products on the spectrum at the end of a run, and write the numbers "
+        "and pictures into its folder.",
+    )
+    _add_curvature(measuring)
+    measuring.set_defaults(run=run_curvature)
     operations = commands.add_parser(
         "operations", help="list the operations that have derivative rules, with their conventions"
     )
@@ -123,9 +142,8 @@ def _add_problem(parser: argparse.ArgumentParser) -> None:
     _add(
         limits,
         "--max-hvp",
-        "most Hessian-vector products of full-batch methods",
+        f"most Hessian-vector products of full-batch methods (default: {DEFAULT_MAX_HVP})",
         type=_at_least(int, 0),
-        default=20_000,
     )
     _add(limits, "--max-seconds", "most seconds of each method", type=_at_least(float, 0.0))
     _add(limits, "--batch-size", "rows per batch, of methods on batches", type=_at_least(int, 1), metavar="N")
@@ -157,6 +175,15 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``compare`` alone."""
     text = f"comma-separated from {', '.join(ALL_METHODS)}"
     _add(parser, "--methods", text, type=names_of, default=COMPARED, metavar="LIST")
+
+
+def _add_curvature(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``curvature``."""
+    parser.add_argument("folder", metavar="RUN_FOLDER", type=Path, help="folder that `hessian train` wrote")
+    _add(parser, "--budget", "Hessian-vector products to spend", type=_at_least(int, 12), default=100)
+    _add(parser, "--seed", "seed of random vectors", type=_at_least(int, 0), default=0)
+    _add(parser, "--threads", "threads of the BLAS", type=_at_least(int, 1), default=1)
+    _add(parser, "--no-plot", "leave the pictures out (matplotlib is not needed then)", action="store_true")
 
 
 def _add(group: Any, flag: str, text: str, **keywords: Any) -> None:

@@ -1,7 +1,36 @@
 """Curvature and Jacobians as SciPy linear operators."""
 
+from hessian.operators.algebra import (
+    DampedOperator,
+    MatrixOperator,
+    ScaledOperator,
+    SumOperator,
+    added,
+    damped,
+    scaled,
+)
+from hessian.operators.chunked import ChunkedOperator
+from hessian.operators.empirical_fisher import EmpiricalFisherOperator
+from hessian.operators.fisher import FisherOperator
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
+from hessian.operators.restricted import RestrictedOperator, named_blocks
 
-__all__ = ["GaussNewtonOperator", "HessianOperator", "JacobianOperator"]
+__all__ = [
+    "ChunkedOperator",
+    "DampedOperator",
+    "EmpiricalFisherOperator",
+    "FisherOperator",
+    "GaussNewtonOperator",
+    "HessianOperator",
+    "JacobianOperator",
+    "MatrixOperator",
+    "RestrictedOperator",
+    "ScaledOperator",
+    "SumOperator",
+    "added",
+    "damped",
+    "named_blocks",
+    "scaled",
+]

@@ -96,6 +96,48 @@ class SymmetricOperator(LinearOperator):
             self._program = Linearized(compile_maps([product], [(self.shape[0], self.dtype)]), ()), 1
         return self._program
 
+    # SciPy's sums and multiples are plain operators; these stay symmetric ones. The module that makes them builds on this one.
+
+    def __add__(self, other: Any) -> Any:
+        from hessian.operators.algebra import added
+
+        return added(self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        from hessian.operators.algebra import added
+
+        return added(other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        from hessian.operators.algebra import added, scaled
+
+        return added(self, scaled(other, -1.0))
+
+    def __rsub__(self, other: Any) -> Any:
+        from hessian.operators.algebra import added, scaled
+
+        return added(other, scaled(self, -1.0))
+
+    def __neg__(self) -> Any:
+        from hessian.operators.algebra import scaled
+
+        return scaled(self, -1.0)
+
+    def __mul__(self, other: Any) -> Any:
+        from hessian.operators.algebra import scaled
+
+        return scaled(self, other) if isinstance(other, Real) else super().__mul__(other)
+
+    def __rmul__(self, other: Any) -> Any:
+        from hessian.operators.algebra import scaled
+
+        return scaled(self, other) if isinstance(other, Real) else super().__rmul__(other)
+
+    def __truediv__(self, other: Any) -> Any:
+        from hessian.operators.algebra import scaled
+
+        return scaled(self, 1.0 / other)
+
     def _adjoint(self) -> SymmetricOperator:
         return self
 

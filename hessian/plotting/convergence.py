@@ -1,4 +1,4 @@
-"""Pictures of a solver's run. matplotlib is imported when a picture is drawn, never before."""
+"""Pictures of a solver's run, and of several side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from hessian.errors import OptionError, message, missing_dependency
+from hessian.errors import OptionError, message
+from hessian.plotting.canvas import COLORS, GREY, grid, line_style, new_figure, show_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +86,7 @@ def plot_convergence(
         raise OptionError(
             message("plot_convergence", "the history is empty", "there is nothing to draw", "Pass result.history")
         )
-    figure = _new_figure()
+    figure = new_figure("plot_convergence")
     left, right = figure.subplots(1, 2)
     x = np.array([getattr(record, against) for record in history], dtype=float)
     values = np.array([record.value for record in history], dtype=float)
@@ -95,7 +96,7 @@ def plot_convergence(
     _draw(left, x, values - lowest, accepted, f"objective - {lowest:.6g}")
     _draw(right, x, norms, accepted, "gradient norm")
     if gtol is not None:
-        right.axhline(gtol, color="0.4", linestyle="--", linewidth=1, label=f"gtol = {gtol:g}")
+        right.axhline(gtol, color=GREY, linestyle="--", linewidth=1, label=f"gtol = {gtol:g}")
     for axes in (left, right):
         axes.set_xlabel(_AXES[against])
     right.legend(frameon=False)
@@ -139,12 +140,12 @@ def plot_comparison(histories: Mapping[str, Sequence[Record]], *, path: str | Pa
     """
     if not histories or not all(histories.values()):
         raise OptionError(message("plot_comparison", "a history is empty", "there is nothing to draw"))
-    figure = _new_figure()
+    figure = new_figure("plot_comparison")
     left, right = figure.subplots(1, 2, sharey=True)
     values = {name: np.array([row.value for row in history], dtype=float) for name, history in histories.items()}
     lowest = min(float(np.nanmin(series)) for series in values.values())
     for number, (name, history) in enumerate(histories.items()):
-        style: dict[str, Any] = {"linewidth": 1.4, "color": f"C{number}", "label": name}
+        style: dict[str, Any] = {"linewidth": 1.4, "label": name, **line_style(number)}
         above = np.where(values[name] > lowest, values[name] - lowest, np.nan)
         for axes, key in ((left, "n_hvp"), (right, "seconds")):
             x = np.array([getattr(row, key) for row in history], dtype=float)
@@ -152,37 +153,20 @@ def plot_comparison(histories: Mapping[str, Sequence[Record]], *, path: str | Pa
                 axes.loglog(np.where(x > 0.0, x, np.nan), above, **style)
     for axes, key in ((left, "n_hvp"), (right, "seconds")):
         axes.set_xlabel(_AXES[key])
-        axes.grid(True, which="major", alpha=0.3)
+        grid(axes)
     left.set_ylabel(f"objective - {lowest:.6g}")
-    right.legend(frameon=False, fontsize=8)
+    show_labels(right, fontsize=8)
     if path is not None:
         figure.savefig(path, dpi=120)
     return figure
 
 
-def require_matplotlib(where: str) -> None:
-    """Raise the error that names the extra where matplotlib is missing; to be called before long work that ends in a
-    picture."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise missing_dependency(where, "matplotlib", "plot") from error
-
-
-def _new_figure() -> Figure:
-    """Make a figure without pyplot, so that no window system and no global state is touched."""
-    require_matplotlib("plot_convergence")
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(9.0, 3.6), layout="constrained")
-
-
 def _draw(axes: Axes, x: np.ndarray, y: np.ndarray, accepted: np.ndarray, label: str) -> None:
     """Draw one positive curve on a log axis and mark its rejected steps."""
     shown = np.where(y > 0, y, np.nan)
-    options: dict[str, Any] = {"marker": "o", "markersize": 3, "linewidth": 1.2}
+    options: dict[str, Any] = {"marker": "o", "markersize": 3, "linewidth": 1.2, "color": COLORS[0]}
     axes.semilogy(x[accepted], shown[accepted], label="accepted", **options)
     if not accepted.all():
-        axes.semilogy(x[~accepted], shown[~accepted], "x", color="tab:red", label="rejected")
+        axes.semilogy(x[~accepted], shown[~accepted], "x", color=COLORS[1], label="rejected")
     axes.set_ylabel(label)
-    axes.grid(True, which="major", alpha=0.3)
+    grid(axes)

@@ -1,0 +1,145 @@
+"""`hessian curvature`: the curvature of a trained run, as numbers and pictures in its folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hessian.commands.datasets import load_dataset, split_dataset
+from hessian.commands.folder import SETTINGS
+from hessian.commands.training import EXIT_CONVERGED, EXIT_NOT_SAVED, network
+from hessian.curvature import (
+    BlockSpectrum,
+    CurvatureSummary,
+    Eigenpairs,
+    LineSlice,
+    block_spectra,
+    eigen_directions,
+    eigenvalues,
+    line_slice,
+    summary,
+)
+from hessian.errors import OptionError, message
+from hessian.nn import Objective, softmax_cross_entropy, squared_error
+from hessian.operators import HessianOperator
+from hessian.plotting import plot_density, plot_layers, plot_line, plot_spectrum, require_matplotlib
+
+BLOCK_BUDGET = 30
+"""Products for each layer's spectrum."""
+MOST_OUTLIERS = 12
+"""Largest eigenvalues shown: as many as classes and a few more."""
+
+
+def run_curvature(args: argparse.Namespace) -> int:
+    """Measure, report and draw; return the exit code."""
+    if not args.no_plot:
+        require_matplotlib("curvature")
+    from threadpoolctl import threadpool_limits
+
+    objective, params = load_run(args.folder)
+    with threadpool_limits(args.threads, user_api="blas"):
+        operator = HessianOperator(objective, params)
+        found = summary(operator, args.budget, rng=args.seed)
+        print(found)
+        places = {f"layer {k}": (k - 1,) for k in range(1, len(params) + 1)}
+        layers = block_spectra(operator, places, k=1, budget=BLOCK_BUDGET, rng=args.seed)
+        print("\n" + format_layers(layers))
+        top = eigenvalues(operator, min(MOST_OUTLIERS, operator.shape[0]), which="LA", rng=args.seed)
+        lines = None if args.no_plot else _slices(objective, params, args.seed)
+    try:
+        save_curvature(args.folder, found, layers, top)
+        if lines is not None:
+            _draw(args.folder, found, layers, top, lines)
+    except OSError as error:
+        print(f"hessian: error: the curvature could not be saved in {args.folder}: {error}", file=sys.stderr)
+        return EXIT_NOT_SAVED
+    print(f"\nwritten to {args.folder}")
+    return EXIT_CONVERGED
+
+
+def load_run(folder: Path) -> tuple[Objective, list[dict[str, np.ndarray]]]:
+    """Rebuild the objective of a run from its settings, and read the parameters it ended at.
+
+    Raises
+    ------
+    OptionError
+        The folder holds no finished run, or its data are no longer what they were.
+    """
+    settings_file, arrays_file = folder / SETTINGS, folder / "parameters.npz"
+    if not settings_file.exists() or not arrays_file.exists():
+        what = f"{folder} holds no finished run"
+        raise OptionError(message("curvature", what, fix="Pass the folder that `hessian train` wrote"))
+    try:
+        settings = json.loads(settings_file.read_text(encoding="utf-8"))
+        with np.load(arrays_file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError) as error:
+        what = f"{folder} cannot be read: {error}"
+        raise OptionError(message("curvature", what, fix="Train again, or pass another folder")) from error
+    args = argparse.Namespace(**settings)
+    split = split_dataset(load_dataset(args.data, args.target, args.task), args.test_size, args.split_seed)
+    model = network(args, split)
+    params = [{"W": arrays[f"W{k}"], "b": arrays[f"b{k}"]} for k in range(len(model.sizes) - 1)]
+    shapes = [layer["W"].shape for layer in params]
+    if shapes != list(zip(model.sizes[:-1], model.sizes[1:], strict=True)):
+        what = f"the parameters in {folder} have shapes {shapes}, the network for its data {model.sizes}"
+        raise OptionError(message("curvature", what, "The data have changed since", "Train again"))
+    loss = softmax_cross_entropy if split.is_classification else squared_error
+    X = split.X_train.astype(params[0]["W"].dtype)
+    y = split.y_train if split.is_classification else split.y_train.astype(X.dtype)
+    return Objective(model, X, y, loss, args.l2), params
+
+
+def _slices(objective: Objective, params: Any, seed: int) -> list[LineSlice]:
+    """Losses along the eigenvectors of the two largest eigenvalues."""
+    directions = eigen_directions(objective, params, k=2, rng=seed)
+    return [line_slice(objective, params, direction) for direction in directions]
+
+
+def format_layers(layers: dict[str, BlockSpectrum]) -> str:
+    """Return one line per layer: its size, extreme eigenvalues and trace."""
+    lines = [f"{'layer':<12} {'parameters':>10} {'smallest':>12} {'largest':>12} {'trace':>12}"]
+    for name, block in layers.items():
+        low, high = float(block.lowest.values[0]), float(block.highest.values[-1])
+        lines.append(f"{name:<12} {block.size:>10} {low:>12.4e} {high:>12.4e} {block.trace.value:>12.4e}")
+    return "\n".join(lines)
+
+
+def save_curvature(folder: Path, found: CurvatureSummary, layers: dict[str, BlockSpectrum], top: Eigenpairs) -> None:
+    """Write the numbers."""
+    numbers = {
+        "n": found.n,
+        "n_hvp": found.n_hvp,
+        "largest_eigenvalues": top.values[::-1].tolist(),
+        "residuals": top.residuals[::-1].tolist(),
+        "trace": [float(found.trace.value), float(found.trace.standard_error)],
+        "frobenius_norm": [float(found.frobenius_norm.value), float(found.frobenius_norm.standard_error)],
+        "layers": {
+            name: {"largest": float(block.highest.values[-1]), "trace": float(block.trace.value)}
+            for name, block in layers.items()
+        },
+    }
+    (folder / "curvature.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    (folder / "curvature.txt").write_text(f"{found}\n\n{format_layers(layers)}\n", encoding="utf-8")
+
+
+def _draw(
+    folder: Path, found: CurvatureSummary, layers: dict[str, BlockSpectrum], top: Eigenpairs, lines: list[LineSlice]
+) -> None:
+    """Save the pictures."""
+    axes = {
+        "spectrum": plot_spectrum(top),
+        "density": plot_density(found.density, eigenvalues=top.values),
+        "layers": plot_layers(
+            {name: block.trace for name, block in layers.items()}, label="trace of the Hessian's block"
+        ),
+    }
+    axes |= {f"slice{k}": plot_line(line) for k, line in enumerate(lines, 1)}
+    for name, ax in axes.items():
+        figure: Any = ax.figure
+        figure.savefig(folder / f"{name}.png", dpi=120)

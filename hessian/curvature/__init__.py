@@ -1,0 +1,70 @@
+"""Curvature you can look at: eigenvalues, densities, traces and more of symmetric operators, with their errors."""
+
+from hessian.curvature.alignment import Alignment, gradient_alignment
+from hessian.curvature.blocks import BlockSpectrum, block_spectra
+from hessian.curvature.delta import DerivedQuantity, delta_method
+from hessian.curvature.density import SpectralDensity, spectral_density
+from hessian.curvature.diagonal import diagonal
+from hessian.curvature.directions import (
+    Direction,
+    NegativeCurvature,
+    eigen_directions,
+    negative_curvature,
+    random_directions,
+)
+from hessian.curvature.estimate import Estimate
+from hessian.curvature.functions import ConditionNumber, condition_number, frobenius_norm, logdet
+from hessian.curvature.inertia import Inertia, inertia
+from hessian.curvature.influence import ExampleScores, influence, leverage
+from hessian.curvature.inverse import InverseProduct, inverse_product
+from hessian.curvature.lanczos import Eigenpairs, eigenvalues
+from hessian.curvature.laplace import Laplace, Prediction, laplace
+from hessian.curvature.sharpness import SharpnessMeter, SharpnessTrace, edge_of_stability, sharpness_along
+from hessian.curvature.slices import LineSlice, PlaneSlice, line_slice, plane_slice
+from hessian.curvature.summary import CurvatureSummary, summary
+from hessian.curvature.trace import trace
+
+__all__ = [
+    "Alignment",
+    "BlockSpectrum",
+    "ConditionNumber",
+    "CurvatureSummary",
+    "DerivedQuantity",
+    "Direction",
+    "Eigenpairs",
+    "Estimate",
+    "ExampleScores",
+    "Inertia",
+    "InverseProduct",
+    "Laplace",
+    "LineSlice",
+    "NegativeCurvature",
+    "PlaneSlice",
+    "Prediction",
+    "SharpnessMeter",
+    "SharpnessTrace",
+    "SpectralDensity",
+    "block_spectra",
+    "condition_number",
+    "delta_method",
+    "diagonal",
+    "edge_of_stability",
+    "eigen_directions",
+    "eigenvalues",
+    "frobenius_norm",
+    "gradient_alignment",
+    "inertia",
+    "influence",
+    "inverse_product",
+    "laplace",
+    "leverage",
+    "line_slice",
+    "logdet",
+    "negative_curvature",
+    "plane_slice",
+    "random_directions",
+    "sharpness_along",
+    "spectral_density",
+    "summary",
+    "trace",
+]

@@ -1,0 +1,287 @@
+"""The spectral density of an operator, with a confidence band."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import scipy.special
+
+from hessian.curvature.products import Products, as_count, as_generator, as_real
+from hessian.curvature.quadrature import Quadrature, Runs, joined
+from hessian.errors import OptionError, message
+
+# A Gaussian of width w times the range is resolved to 1e-3 by 1/w steps: its Chebyshev coefficients fall as exp(-(2 w j)^2 / 2),
+# and the quadrature is exact up to j = 2/w - 1.
+_STEPS_PER_RANGE = 1.0
+# The L1 distance expected of the default width: 0.8 (0.57 / (n B))^(1/2) / w for B products in p = w B vectors.
+_DISTANCE = 0.02
+_WIDTHS = (0.02, 0.12)
+_EXACT_WIDTH = 0.05
+_MARGIN = 4.0
+_EXACT_ORDER = 2000
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SpectralDensity:
+    """A smoothed density of eigenvalues.
+
+    Attributes
+    ----------
+    grid : ndarray, shape (m,)
+    density : ndarray, shape (m,)
+        Integrates to 1.
+    band : ndarray, shape (2, m)
+        Lower and upper limits that hold on the whole grid at once, with the confidence asked for.
+    width : float
+        Standard deviation of the Gaussian that every eigenvalue is smoothed to.
+    nodes, weights : ndarray, shape (p, k)
+        The quadrature behind it, one row per test vector; the eigenvalues where it is exact.
+    n_hvp : int
+    method : str
+    confidence : float
+    """
+
+    grid: np.ndarray
+    density: np.ndarray
+    band: np.ndarray
+    width: float
+    nodes: np.ndarray
+    weights: np.ndarray
+    n_hvp: int
+    method: str
+    confidence: float
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is made of all eigenvalues."""
+        return self.method == "exact"
+
+    def __repr__(self) -> str:
+        low, high = self.nodes.min(), self.nodes.max()
+        return f"spectral density on [{low:.4g}, {high:.4g}], width {self.width:.2g} ({self.method}, {self.n_hvp} products)"
+
+
+def spectral_density(
+    H: Any,
+    budget: int | None = None,
+    *,
+    width: float | None = None,
+    grid: Any = None,
+    steps: int | None = None,
+    confidence: float = 0.95,
+    rng: int | np.random.Generator = 0,
+) -> SpectralDensity:
+    r"""Estimate :math:`\phi(t) = \frac1n \sum_i K(t - \lambda_i)`, K a Gaussian.
+
+    Parameters
+    ----------
+    H : LinearOperator or matrix, shape (n, n)
+        Symmetric.
+    budget : int, optional
+        Products at most; 100 by default. If n is not larger, the density is exact.
+    width : float, optional
+        Standard deviation of K; by default the range by the number of steps, of which as many are taken as leave
+        enough test vectors for an expected L1 distance of 0.02 from the exact density; a twentieth of the range if that is exact.
+    grid : array_like, optional
+        Where to evaluate; by default 512 points over the range and four widths on either side.
+    steps : int, optional
+        Lanczos steps per test vector; by default as many as the width takes.
+    confidence : float
+        Of the band.
+    rng : int or numpy.random.Generator
+        Seed of the test vectors.
+
+    Returns
+    -------
+    SpectralDensity
+        ``.grid``, ``.density``, ``.band``.
+
+    Raises
+    ------
+    OptionError
+        An option is out of range, or H is not symmetric.
+
+    Notes
+    -----
+    Stochastic Lanczos quadrature: k steps from a random unit vector x give nodes and weights with
+    :math:`x \cdot f(H) x \approx \sum_j \tau_j f(\theta_j)`, exact for polynomials up to degree 2k - 1. Averaged over p vectors.
+
+    The band: :math:`x \cdot f(H)x` is a mean of :math:`f(\lambda_i) z_i^2`, hence close to a gamma variable. Its mean is
+    :math:`\phi`, and by :math:`f = K(t - \cdot) \le K(0)` its variance is at most :math:`\frac{2}{n+2} K(0) \phi`: a gamma
+    variable of scale :math:`s = 2 K(0) / ((n+2) p)` and shape :math:`\phi / s`. Inverting its tail probabilities in the shape
+    gives limits of the kind that a Poisson count has, which neither go below zero nor vanish where few eigenvalues were seen.
+    Far from all nodes that scale is too large, where lower limits are concerned: the band is the wider one of that with K(0)
+    and that with K at the nearest node. Tails are those of one point divided by the number of widths in the range
+    (Bonferroni). To that is added what the last two Lanczos steps still changed at each point, averaged over vectors.
+
+    Cost: p k products, p at a time, and k p vectors of memory.
+
+    References
+    ----------
+    L. Lin, Y. Saad and C. Yang, "Approximating spectral densities of large matrices", SIAM Review 58 (2016), section 3.2.
+    B. Ghorbani, S. Krishnan and Y. Xiao, "An investigation into neural net optimization via Hessian eigenvalue density" (2019).
+    F. Garwood, "Fiducial limits for the Poisson distribution", Biometrika 28 (1936).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.curvature import spectral_density
+    >>> spectral_density(np.diag([1.0, 2.0, 5.0]))
+    spectral density on [1, 5], width 0.2 (exact, 0 products)
+    """
+    where = "spectral_density"
+    products = Products(H, where)
+    n = products.n
+    budget = 100 if budget is None else as_count(budget, "budget", where, 4, "A density takes a few Lanczos steps")
+    generator = as_generator(rng, where)
+    if width is not None and not as_real(width, "width", where):
+        raise OptionError(message(where, "width is 0", "A density of points is not a function", "Pass a number > 0"))
+    if not 0.0 < confidence < 1.0:
+        raise OptionError(message(where, f"confidence is {confidence!r}", fix="Pass a number between 0 and 1"))
+    if n <= budget or (products.matrix is not None and n <= _EXACT_ORDER):
+        values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64)
+        rule = Quadrature(values[None], np.full((1, n), 1.0 / n), n)
+        return density_of(rule, None, products, exact=True, width=width, grid=grid, confidence=confidence)
+    rule, before = _run(products, budget, width, steps, generator)
+    return density_of(rule, None, products, exact=False, before=before, width=width, grid=grid, confidence=confidence)
+
+
+def density_of(
+    rule: Quadrature,
+    known: np.ndarray | None,
+    products: Products,
+    *,
+    exact: bool,
+    before: Quadrature | None = None,
+    width: float | None = None,
+    grid: Any = None,
+    confidence: float = 0.95,
+) -> SpectralDensity:
+    """Smooth a quadrature of what known eigenvalues leave; all eigenvalues are their own quadrature."""
+    n, share = products.n, rule.n / products.n
+    known = np.zeros(0) if known is None else known
+    seen = np.concatenate([rule.nodes[rule.weights > 0.0], known])
+    resolution = _EXACT_WIDTH if exact else _STEPS_PER_RANGE / rule.nodes.shape[1]
+    width, points = _frame(seen, width, resolution, grid, products.where)
+    fixed = _smoothed(Quadrature(known[None], np.full((1, len(known)), 1.0 / n), n), points, width)
+    density = _smoothed(rule, points, width)
+    # What the last steps changed bounds what the next ones would: convergence is geometric.
+    truncation = np.zeros(len(points)) if before is None else np.abs(density - _smoothed(before, points, width))
+    band = (
+        np.stack([density, density])
+        if exact
+        else _band(density, truncation, points, width, rule.n, rule.nodes.shape[0], seen, confidence)
+    )
+    p = rule.nodes.shape[0]
+    nodes = np.concatenate([rule.nodes, np.broadcast_to(known, (p, len(known)))], axis=1)
+    weights = np.concatenate([share * rule.weights, np.full((p, len(known)), 1.0 / n)], axis=1)
+    return SpectralDensity(
+        points,
+        fixed + share * density,
+        fixed + share * band,
+        width,
+        nodes,
+        weights,
+        products.count,
+        "exact" if exact else "Lanczos quadrature",
+        confidence,
+    )
+
+
+def _run(
+    products: Products, budget: int, width: float | None, steps: int | None, rng: np.random.Generator
+) -> tuple[Quadrature, Quadrature]:
+    """Return the quadrature and the one of two steps before: two vectors first, then as many more as the budget allows."""
+    limit = min(products.n, budget // 2)
+    runs = Runs(products, 2, rng)
+    if steps is not None:
+        k = min(limit, as_count(steps, "steps", products.where, 2))
+    elif width is None:
+        k = min(limit, math.ceil(_STEPS_PER_RANGE / _default_width(products.n, budget)))
+    else:
+        while runs.steps < min(limit, 8) and not runs.is_complete:
+            runs.grow()
+        nodes = runs.quadrature().nodes
+        k = min(limit, max(runs.steps, math.ceil(_STEPS_PER_RANGE * float(nodes.max() - nodes.min()) / width)))
+    while runs.steps < k and not runs.is_complete:
+        runs.grow()
+    every = [runs]
+    more = (budget - products.count) // runs.steps
+    if more:
+        every.append(Runs(products, more, rng))
+        while every[-1].steps < runs.steps:
+            every[-1].grow()
+    shorter = runs.steps if runs.is_complete else max(1, runs.steps - 2)
+    return joined([part.quadrature() for part in every]), joined([part.quadrature(shorter) for part in every])
+
+
+def _default_width(n: int, budget: int) -> float:
+    """Width, relative to the range, that balances resolution and sampling."""
+    return float(np.clip(0.8 / _DISTANCE * math.sqrt(0.57 / (n * budget)), *_WIDTHS))
+
+
+def _frame(
+    nodes: np.ndarray, width: float | None, resolution: float, grid: Any, where: str
+) -> tuple[float, np.ndarray]:
+    """Choose the width, if it is not given, and the grid."""
+    low, high = float(nodes.min()), float(nodes.max())
+    span = high - low
+    if not span > 1e-12 * max(abs(low), abs(high)):
+        span = max(abs(low), abs(high)) or 1.0
+    chosen = resolution * span if width is None else float(width)
+    if grid is None:
+        return chosen, np.linspace(low - _MARGIN * chosen, high + _MARGIN * chosen, 512)
+    points = np.asarray(grid, np.float64)
+    if points.ndim != 1 or not points.size or not np.isfinite(points).all():
+        raise OptionError(message(where, f"the grid has shape {points.shape}", fix="Pass a vector of finite numbers"))
+    return chosen, points
+
+
+def _smoothed(rule: Quadrature, points: np.ndarray, width: float) -> np.ndarray:
+    """Evaluate the density."""
+    nodes, weights = rule.nodes.ravel(), rule.weights.ravel() / len(rule.nodes)
+    density = np.zeros(len(points))
+    for start in range(0, len(nodes), 512):
+        z = (points[:, None] - nodes[None, start : start + 512]) / width
+        density += np.exp(-0.5 * z * z) @ weights[start : start + 512]
+    return density / (width * math.sqrt(2.0 * math.pi))
+
+
+def _band(
+    density: np.ndarray,
+    truncation: np.ndarray,
+    points: np.ndarray,
+    width: float,
+    n: int,
+    p: int,
+    nodes: np.ndarray,
+    confidence: float,
+) -> np.ndarray:
+    """Invert the gamma distribution in its shape."""
+    places = max(1.0, float(nodes.max() - nodes.min()) / width)
+    tail = 0.5 * (1.0 - confidence) / places
+    peak = 2.0 / (width * math.sqrt(2.0 * math.pi)) / ((n + 2) * p)
+    # Away from all nodes no eigenvalue contributes by the peak of K: the scale is as much smaller as K is at the nearest.
+    ordered = np.sort(nodes)
+    after = np.minimum(np.searchsorted(ordered, points), len(ordered) - 1)
+    nearest = np.minimum(np.abs(points - ordered[np.maximum(after - 1, 0)]), np.abs(points - ordered[after]))
+    away = np.maximum(peak * np.exp(-0.5 * np.minimum(nearest / width, 30.0) ** 2), 1e-200 * peak)
+    lower = [scale * _shape(density / scale, 1.0 - tail) for scale in (peak, away)]
+    upper = [scale * _shape(density / scale, tail) for scale in (peak, away)]
+    return np.stack([np.maximum(0.0, np.minimum(*lower) - truncation), np.maximum(*upper) + truncation])
+
+
+def _shape(seen: np.ndarray, probability: float) -> np.ndarray:
+    """Solve ``gammainc(shape, seen) = probability`` for the shape, by bisection in its logarithm."""
+    seen = np.maximum(seen, 1e-300)
+    low, high = np.full(seen.shape, -30.0), np.log(4.0 * seen + 200.0)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        # A larger shape moves the variable up, and the probability of being below what was seen down.
+        below = scipy.special.gammainc(np.exp(middle), seen) > probability
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.exp(0.5 * (low + high))

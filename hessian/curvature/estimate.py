@@ -1,0 +1,91 @@
+"""An estimated number, or vector of numbers, with its uncertainty."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from hessian.errors import OptionError, message
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Estimate:
+    """An estimate with its standard error and its price.
+
+    Attributes
+    ----------
+    name : str
+        What was estimated.
+    value : float or ndarray
+    standard_error : float or ndarray
+        Estimated standard deviation of ``value``; for an exact method, a bound on rounding.
+    n_hvp : int
+        Products with H spent.
+    method : str
+    degrees_of_freedom : float
+        Of the standard error itself, ``inf`` for exact methods: with few of them use :meth:`interval`, which widens as
+        Student's t does.
+
+    Examples
+    --------
+    >>> from hessian.curvature import Estimate
+    >>> e = Estimate("trace", 10.0, 0.5, 12, "hutchinson", 11.0)
+    >>> e
+    trace = 10.00 ± 0.50 (hutchinson, 12 products)
+    >>> [round(end, 2) for end in e.interval(0.95)]
+    [8.9, 11.1]
+    """
+
+    name: str
+    value: Any
+    standard_error: Any
+    n_hvp: int
+    method: str
+    degrees_of_freedom: float = math.inf
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether only rounding separates the value from the truth."""
+        return math.isinf(self.degrees_of_freedom)
+
+    def interval(self, confidence: float = 0.95) -> tuple[Any, Any]:
+        """Return the ends of a confidence interval by Student's t (for each entry by itself, where there are many).
+
+        Raises
+        ------
+        OptionError
+            The confidence is not between 0 and 1.
+        """
+        if not 0.0 < confidence < 1.0:
+            raise OptionError(message("interval", f"confidence is {confidence!r}", fix="Pass a number between 0 and 1"))
+        reach = stats.t.ppf(0.5 + 0.5 * confidence, self.degrees_of_freedom) * self.standard_error
+        if np.ndim(self.value):
+            return self.value - reach, self.value + reach
+        return float(self.value - reach), float(self.value + reach)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __repr__(self) -> str:
+        price = f"{self.n_hvp} product{'s' * (self.n_hvp != 1)}"
+        if np.ndim(self.value):
+            errors = np.asarray(self.standard_error)
+            spread = f"standard errors up to {errors.max():.2g}"
+            return f"{self.name}: {len(errors)} entries, {spread} ({self.method}, {price})"
+        return f"{self.name} = {with_error(self.value, self.standard_error, self.is_exact)} ({self.method}, {price})"
+
+
+def with_error(value: float, error: float, exact: bool) -> str:
+    """Write a number with as many digits as its error, of which two are shown, leaves it; ten where it is exact."""
+    if exact or not error > 0.0 or not math.isfinite(error):
+        return f"{value:.10g}"
+    decimals = 1 - math.floor(math.log10(error))
+    if -6 <= decimals <= 10 and abs(value) < 1e12:
+        places = max(decimals, 0)
+        return f"{round(value, decimals):.{places}f} ± {round(error, decimals):.{places}f}"
+    digits = 1 if value == 0.0 else max(1, decimals + math.floor(math.log10(abs(value))) + 1)
+    return f"{value:.{min(digits, 17)}g} ± {error:.2g}"

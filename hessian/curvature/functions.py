@@ -1,0 +1,317 @@
+"""Log-determinant, Frobenius norm and condition number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+
+from hessian.curvature.estimate import Estimate
+from hessian.curvature.lanczos import eigenvalues
+from hessian.curvature.leave_out import leave_out, sketch
+from hessian.curvature.products import Products, as_count, as_generator, as_real, on_sphere
+from hessian.curvature.quadrature import Runs, joined
+from hessian.curvature.trace import DEFAULT_BUDGET
+from hessian.errors import OptionError, message
+
+# Up to this order a dense factorisation of a matrix that is given takes less than a second.
+_DENSE_ORDER = 2000
+
+
+def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int | np.random.Generator = 0) -> Estimate:
+    r"""Estimate :math:`\log\det(H + \lambda I) = \sum_i \log(\lambda_i + \lambda)` of a positive definite matrix.
+
+    Parameters
+    ----------
+    H : LinearOperator or matrix, shape (n, n)
+    budget : int, optional
+        Products at most; 60 by default.
+    damping : float
+        :math:`\lambda \ge 0`.
+    rng : int or numpy.random.Generator
+        Seed of the test vectors.
+
+    Returns
+    -------
+    Estimate
+
+    Raises
+    ------
+    OptionError
+        H + damping I is seen not to be positive definite, or the budget is below 8.
+
+    Notes
+    -----
+    Stochastic Lanczos quadrature: two vectors first, until further steps change less than a tenth of the standard error; then
+    as many more as the budget allows. The standard error is that of the mean over vectors, by the spread of the logarithm over
+    the spectrum (:meth:`hessian.curvature.quadrature.Quadrature.moments`), and what further steps
+    would change, extrapolated from the last four.
+
+    Cost: ``budget`` products; exact, with n products and a Cholesky factorisation, where n is not larger. A matrix that is given is
+    factored up to n = 2000.
+
+    References
+    ----------
+    S. Ubaru, J. Chen and Y. Saad, SIAM J. Matrix Anal. Appl. 38 (2017), algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.curvature import logdet
+    >>> logdet(np.diag([1.0, np.e, np.e**2]))
+    logdet = 3 (exact, 0 products)
+    """
+    where = "logdet"
+    products = Products(H, where)
+    budget = DEFAULT_BUDGET if budget is None else as_count(budget, "budget", where)
+    damping = as_real(damping, "damping", where)
+    generator = as_generator(rng, where)
+    n = products.n
+    if budget >= n or (products.matrix is not None and n <= _DENSE_ORDER):
+        matrix = products.dense().astype(np.float64)
+        matrix[np.diag_indices(n)] += damping
+        try:
+            factor = scipy.linalg.cholesky(matrix, lower=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            raise _not_definite(float(scipy.linalg.eigvalsh(matrix, subset_by_index=[0, 0])[0])) from None
+        logs = 2.0 * np.log(np.diag(factor))
+        rounding = products.eps * n * max(1.0, float(np.abs(logs).max()))
+        return Estimate("logdet", float(logs.sum()), rounding, products.count, "exact")
+    if budget < 8:
+        why = "It takes two test vectors of four Lanczos steps"
+        raise OptionError(message(where, f"the budget is {budget}", why, "Pass at least 8 products"))
+
+    def log(nodes: np.ndarray) -> np.ndarray:
+        if nodes.min() + damping <= 0.0:
+            raise _not_definite(float(nodes.min()) + damping)
+        return np.log(nodes + damping)
+
+    runs = Runs(products, 2, generator)
+    while runs.steps < budget // 2 and not runs.is_complete:
+        runs.grow()
+        if runs.steps >= 6 and remainder([runs], log) <= 0.1 * math.sqrt(runs.quadrature().moments(log)[1]):
+            break
+    every = [runs]
+    more = (budget - products.count) // runs.steps
+    if more:
+        further = Runs(products, more, generator)
+        for _ in range(runs.steps):
+            further.grow()
+        every.append(further)
+    rule = joined([part.quadrature() for part in every])
+    mean, variance = rule.moments(log)
+    truncation = remainder(every, log)
+    error = n * (math.hypot(math.sqrt(variance), truncation) + products.eps * math.sqrt(n) * max(1.0, abs(mean)))
+    dof = rule.degrees_of_freedom(log)
+    return Estimate("logdet", n * mean, error, products.count, "Lanczos quadrature", dof)
+
+
+def remainder(every: list[Runs], f: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Extrapolate what further Lanczos steps would change, from the last four.
+
+    With ratio r of successive changes the rest of a geometric series is the last change by r / (1 - r). Where convergence is
+    slower than geometric, r tends to 1, and the estimate with it to the right order.
+    """
+    steps = every[0].steps
+    if all(part.is_complete for part in every):
+        return 0.0
+    if steps < 5:
+        return abs(_mean(every, f, steps) - _mean(every, f, 1))
+    last, before, first = (_mean(every, f, k) for k in (steps, steps - 2, steps - 4))
+    change, ratio = abs(last - before), abs(last - before) / max(abs(before - first), 1e-300)
+    ratio = min(ratio, 0.95)
+    return change * max(1.0, ratio / (1.0 - ratio))
+
+
+def _mean(every: list[Runs], f: Callable[[np.ndarray], np.ndarray], steps: int) -> float:
+    """Mean of f over the spectrum after so many steps."""
+    return joined([part.quadrature(steps) for part in every]).moments(f)[0]
+
+
+def _not_definite(value: float) -> OptionError:
+    what = f"the matrix is not positive definite: its smallest eigenvalue is at most {value:.3g}"
+    return OptionError(message("logdet", what, "The logarithm is not real", "Pass damping > 0, or use eigenvalues"))
+
+
+def frobenius_norm(H: Any, budget: int | None = None, *, rng: int | np.random.Generator = 0) -> Estimate:
+    r"""Estimate :math:`\|H\|_F = (\sum_{ij} h_{ij}^2)^{1/2} = (\sum_i \lambda_i^2)^{1/2}`.
+
+    Parameters
+    ----------
+    H : LinearOperator or matrix, shape (n, n)
+        Symmetric.
+    budget : int, optional
+        Products at most; 60 by default.
+    rng : int or numpy.random.Generator
+        Seed of the test vectors.
+
+    Returns
+    -------
+    Estimate
+
+    Raises
+    ------
+    OptionError
+        The budget is below 6, or H is not symmetric.
+
+    Notes
+    -----
+    The norm squared is the trace of :math:`H^2`, taken by XTrace from one product per vector and one per sketched direction:
+    :math:`x \cdot H^2 x = \|Hx\|^2`, and the range of H is that of :math:`H^2`. The standard error of the root is that of the square
+    by twice the root (delta method).
+
+    Cost: ``budget`` products; exact with n products where n is not larger, with none for a matrix.
+
+    References
+    ----------
+    E. N. Epperly, J. A. Tropp and R. J. Webber, SIAM J. Matrix Anal. Appl. 45 (2024), section 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.curvature import frobenius_norm
+    >>> frobenius_norm(np.diag([3.0, 4.0]))
+    frobenius norm = 5 (exact, 0 products)
+    """
+    where, name = "frobenius_norm", "frobenius norm"
+    products = Products(H, where)
+    n = products.n
+    budget = DEFAULT_BUDGET if budget is None else as_count(budget, "budget", where)
+    generator = as_generator(rng, where)
+    if products.matrix is not None:
+        entries = products.matrix.data if scipy.sparse.issparse(products.matrix) else products.matrix
+        return _norm(float(np.linalg.norm(np.asarray(entries, np.float64))), products)
+    if budget >= n:
+        squares, step = 0.0, products.columns_at_once()
+        for start in range(0, n, step):
+            units = np.zeros((n, min(step, n - start)), products.dtype)
+            units[np.arange(start, start + units.shape[1]), np.arange(units.shape[1])] = 1.0
+            block = products(units)
+            products.check_symmetric(block[start : start + units.shape[1]])
+            squares += float(np.sum(np.square(block, dtype=np.float64)))
+        return _norm(math.sqrt(squares), products)
+    if budget < 6:
+        why = "Its standard error takes three vectors and their sketch"
+        raise OptionError(message(where, f"the budget is {budget}", why, "Pass at least 6 products"))
+    found = sketch(products, on_sphere(generator, n, min(budget // 2, n - 1), products.dtype))
+    # Of a norm near one, so that fourth powers of numbers fit.
+    scale = products.magnitude or 1.0
+    Z, Y = found.Z.astype(np.float64) / scale, found.Y.astype(np.float64) / scale
+    middle = Z.T @ Z
+    if found.S is None:
+        size = scale * math.sqrt(float(np.trace(middle)))
+        return Estimate(name, size, products.eps * n * size, products.count, "xtrace of the square")
+    squares_of, variance = leave_out(found, np.sum(Y * Y, axis=0), Z.T @ Y, middle)
+    square = float(np.mean(squares_of))
+    if not square > 0.0:
+        what = "the estimate of the squared norm is not positive"
+        raise OptionError(message(where, what, fix="Raise the budget"))
+    size = math.sqrt(square)
+    error = math.hypot(math.sqrt(variance) / (2.0 * size), products.eps * n * size)
+    dof = len(squares_of) - 1.0
+    return Estimate(name, scale * size, scale * error, products.count, "xtrace of the square", dof)
+
+
+def _norm(value: float, products: Products) -> Estimate:
+    return Estimate("frobenius norm", value, products.eps * products.n * value, products.count, "exact")
+
+
+@dataclass(frozen=True, repr=False)
+class ConditionNumber:
+    """A condition number between two bounds.
+
+    Attributes
+    ----------
+    value : float
+        Largest magnitude of an eigenvalue over the smallest; infinite if H is singular to working precision.
+    low, high : float
+        The truth lies between, provided no eigenvalue farther out was missed.
+    largest, smallest : float
+        The eigenvalues.
+    n_hvp : int
+    """
+
+    value: float
+    low: float
+    high: float
+    largest: float
+    smallest: float
+    n_hvp: int
+
+    def __repr__(self) -> str:
+        return (
+            f"condition number = {self.value:.6g}, between {self.low:.6g} and {self.high:.6g} ({self.n_hvp} products)"
+        )
+
+
+def condition_number(
+    H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int | np.random.Generator = 0
+) -> ConditionNumber:
+    r"""Bound :math:`\kappa = \max_i |\lambda_i| / \min_i |\lambda_i|` of a definite operator, or of any small one.
+
+    Parameters
+    ----------
+    H : LinearOperator or matrix, shape (n, n)
+        Symmetric.
+    budget : int, optional
+        Products at most; without one, both ends are computed to full accuracy.
+    damping : float
+        Added to H, at least 0.
+    rng : int or numpy.random.Generator
+        Seed of the starting direction.
+
+    Returns
+    -------
+    ConditionNumber
+
+    Raises
+    ------
+    OptionError
+        H is indefinite and n is above 500 (above the budget, if that is smaller): its eigenvalue nearest to zero lies inside
+        the spectrum, where Lanczos does not converge.
+
+    Notes
+    -----
+    Both ends by :func:`hessian.curvature.eigenvalues`. A Ritz value never lies beyond an end, so that their ratio is a bound from
+    below; residuals give the one from above. Cost: as there; n products for small n.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.curvature import condition_number
+    >>> condition_number(np.diag([1.0, 2.0, 100.0])).value
+    100.0
+    """
+    where = "condition_number"
+    products = Products(H, where)
+    n = products.n
+    damping = as_real(damping, "damping", where)
+    if budget is not None:
+        as_count(budget, "budget", where, min(n, 8), "Both ends of the spectrum take a few Lanczos steps")
+    if n <= (500 if budget is None else min(500, budget)) or (products.matrix is not None and n <= _DENSE_ORDER):
+        values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64) + damping
+        rounding = 4.0 * products.eps * math.sqrt(n) * float(np.abs(values).max())
+        sizes = np.abs(values)
+        ends = values[[np.argmax(sizes), np.argmin(sizes)]]
+        return _ratio(ends, np.full(2, rounding), products.count)
+    pairs = eigenvalues(H, 2, "BE", budget=budget, rng=rng)
+    values = pairs.values.astype(np.float64) + damping
+    if values[0] < 0.0 < values[1]:
+        what = f"H is indefinite, with eigenvalues {values[0]:.3g} and {values[1]:.3g}, of order {n}"
+        raise OptionError(message(where, what, "What lies nearest to zero is inside the spectrum", "Pass damping > 0"))
+    order = np.argsort(-np.abs(values))
+    return _ratio(values[order], pairs.residuals[order].astype(np.float64), pairs.n_hvp)
+
+
+def _ratio(ends: np.ndarray, bounds: np.ndarray, count: int) -> ConditionNumber:
+    """Divide the largest magnitude by the smallest, with their bounds."""
+    large, small = np.abs(ends)
+    value = large / small if small > bounds[1] else math.inf
+    low = max(1.0, (large - bounds[0]) / (small + bounds[1])) if small + bounds[1] else math.inf
+    high = (large + bounds[0]) / (small - bounds[1]) if small > bounds[1] else math.inf
+    return ConditionNumber(float(value), float(low), float(high), float(ends[0]), float(ends[1]), count)

@@ -1,0 +1,166 @@
+"""How many eigenvalues are negative, zero and positive."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from hessian.curvature.products import Products, as_count, as_generator, as_real
+from hessian.curvature.quadrature import Quadrature, Runs
+from hessian.errors import OptionError, message
+
+_DENSE_ORDER = 2000
+
+
+@dataclass(frozen=True, repr=False)
+class Inertia:
+    """Counts of eigenvalues by sign.
+
+    Attributes
+    ----------
+    negative, zero, positive : float
+        Whole numbers where they are exact.
+    standard_error : float
+        Of the estimated counts, the quadrature's uncertainty about its cut included; 0 where they are exact.
+    at_least_negative, at_least_positive : int
+        Certain, up to rounding: that many Ritz values of one Krylov space have the sign (Cauchy interlacing).
+    threshold : float
+        Magnitude up to which an eigenvalue counts as zero.
+    n_hvp : int
+    method : str
+    """
+
+    negative: float
+    zero: float
+    positive: float
+    standard_error: float
+    at_least_negative: int
+    at_least_positive: int
+    threshold: float
+    n_hvp: int
+    method: str
+
+    def __repr__(self) -> str:
+        counts = f"{self.negative:.4g} negative, {self.zero:.4g} zero, {self.positive:.4g} positive"
+        if self.standard_error:
+            counts += f", each ± {self.standard_error:.2g}, at least {self.at_least_negative} negative for certain"
+        return f"inertia: {counts} ({self.method}, {self.n_hvp} products)"
+
+
+def inertia(
+    H: Any, budget: int | None = None, *, threshold: float | None = None, rng: int | np.random.Generator = 0
+) -> Inertia:
+    r"""Count the eigenvalues below :math:`-\epsilon`, within, and above :math:`\epsilon`.
+
+    Parameters
+    ----------
+    H : LinearOperator or matrix, shape (n, n)
+        Symmetric.
+    budget : int, optional
+        Products at most; 100 by default. If n is not larger, the counts are exact; so they are for a matrix up to n = 2000.
+    threshold : float, optional
+        :math:`\epsilon`; by default n times the precision, relative to the largest magnitude.
+    rng : int or numpy.random.Generator
+        Seed of the test vectors.
+
+    Returns
+    -------
+    Inertia
+
+    Raises
+    ------
+    OptionError
+        The budget is below 8, or an option is out of range.
+
+    Notes
+    -----
+    Estimated by Lanczos quadrature with four vectors (two below 40 products). By the Chebyshev-Markov-Stieltjes inequalities
+    the weight below a cut lies between the sums up to the nodes on either side of it, without and with their own weights; half that
+    distance is added to the standard error. Eigenvalues close to zero are where it is large: a count is as sharp as the gap there.
+
+    References
+    ----------
+    G. H. Golub and G. Meurant, Matrices, Moments and Quadrature with Applications (2010). G. Szego, Orthogonal Polynomials
+    (1939), section 3.41.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.curvature import inertia
+    >>> inertia(np.diag([-1.0, 0.0, 2.0, 3.0]))
+    inertia: 1 negative, 1 zero, 2 positive (exact, 0 products)
+    """
+    where = "inertia"
+    products = Products(H, where)
+    n = products.n
+    budget = 100 if budget is None else as_count(budget, "budget", where)
+    generator = as_generator(rng, where)
+    cut = None if threshold is None else as_real(threshold, "threshold", where)
+    if budget >= n or (products.matrix is not None and n <= _DENSE_ORDER):
+        values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64)
+        rule = Quadrature(values[None], np.full((1, n), 1.0 / n), n)
+        return count_signs(rule, None, products, exact=True, threshold=cut)
+    if budget < 8:
+        raise OptionError(message(where, f"the budget is {budget}", fix="Pass at least 8 products"))
+    p = 4 if budget >= 40 else 2
+    runs = Runs(products, p, generator)
+    while runs.steps < budget // p and not runs.is_complete:
+        runs.grow()
+    return count_signs(runs.quadrature(), None, products, exact=False, threshold=cut)
+
+
+def count_signs(
+    rule: Quadrature, known: np.ndarray | None, products: Products, *, exact: bool, threshold: float | None = None
+) -> Inertia:
+    """Count by a quadrature of what known eigenvalues leave; all eigenvalues are their own quadrature."""
+    n, nodes = products.n, rule.nodes
+    known = np.zeros(0) if known is None else known
+    scale = max(float(np.abs(nodes).max()), float(np.abs(known).max(initial=0.0)))
+    cut = n * products.eps * scale if threshold is None else threshold
+    if exact:
+        minus, plus = int(np.sum(nodes < -cut)), int(np.sum(nodes > cut))
+        return Inertia(minus, n - minus - plus, plus, 0.0, minus, plus, cut, products.count, "exact")
+    below, below_error = _weight(nodes, rule.weights, -cut, rule.n)
+    above, above_error = _weight(-nodes, rule.weights, -cut, rule.n)
+    known_below, known_above = int(np.sum(known < -cut)), int(np.sum(known > cut))
+    sure = [
+        max(int(np.sum((sign * row > cut) & (tau > 0.0))) for row, tau in zip(nodes, rule.weights, strict=True))
+        for sign in (-1.0, 1.0)
+    ]
+    minus_found, plus_found = rule.n * below + known_below, rule.n * above + known_above
+    # Below rounding of the weights, nothing is left over.
+    rest = n - minus_found - plus_found
+    rest = rest if rest > 1e-9 * n else 0.0
+    return Inertia(
+        minus_found,
+        rest,
+        plus_found,
+        rule.n * max(below_error, above_error),
+        sure[0] + known_below,
+        sure[1] + known_above,
+        cut,
+        products.count,
+        "Lanczos quadrature",
+    )
+
+
+def _weight(nodes: np.ndarray, weights: np.ndarray, cut: float, n: int) -> tuple[float, float]:
+    """Return the share of the spectrum below a cut, and its standard error."""
+    share, doubt = np.zeros(len(nodes)), np.zeros(len(nodes))
+    for i, (theta, tau) in enumerate(zip(nodes, weights, strict=True)):
+        order = np.argsort(theta[tau > 0.0], kind="stable")
+        theta, tau = theta[tau > 0.0][order], tau[tau > 0.0][order]
+        j = int(np.searchsorted(theta, cut))
+        share[i] = tau[:j].sum()
+        # A node on the far side may stand for eigenvalues on this one, and the other way round.
+        inner = tau[j - 1] if j else 0.0
+        outer = tau[j] if j < len(tau) and j > 0 else 0.0
+        doubt[i] = 0.5 * (inner + outer) if 0 < j < len(tau) else 0.0
+    mean = float(np.mean(share))
+    # Half a vector's worth of weight is the least that is believed of a share that was seen as zero.
+    spread = 2.0 * max(mean * (1.0 - mean), 1.0 / n) / ((n + 2) * len(nodes))
+    return mean, math.hypot(math.sqrt(spread), float(np.mean(doubt)))

@@ -1,0 +1,357 @@
+"""Laplace's approximation: the posterior as a Gaussian at its mode, by the exact Hessian or the Gauss-Newton matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from hessian.core.trees import describe, flatten, is_container, join_vector, map_leaves, ravel
+from hessian.curvature.outputs import Outputs
+from hessian.curvature.products import as_count, as_generator
+from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.operators.gauss_newton import GaussNewtonOperator
+from hessian.operators.hessian_operator import HessianOperator
+from hessian.operators.jacobian_operator import JacobianOperator
+from hessian.optimize.information import Information, WeakDirection, parameter_names
+
+AWAY = 0.1
+"""Posterior standard deviations, in all, that x may be away from the mode."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction:
+    """What a model predicts where its parameters are uncertain.
+
+    Attributes
+    ----------
+    mean, variance : like the model's output
+        Of the model's output over the posterior: the uncertainty of the parameters, without noise of the data.
+    covariance : ndarray, shape (m, m), or None
+        Between raveled outputs, where it was asked for.
+    method : {"linearized", "samples"}
+    n_samples : int
+        0 for the linearised prediction.
+    """
+
+    mean: Any
+    variance: Any
+    covariance: np.ndarray | None
+    method: str
+    n_samples: int
+
+    @property
+    def standard_deviation(self) -> Any:
+        """Square root of the variance."""
+        return map_leaves(np.sqrt, self.variance)
+
+    def __repr__(self) -> str:
+        deviations = np.sqrt(Outputs(self.variance).vector)
+        count = "" if self.method == "linearized" else f" of {self.n_samples}"
+        return (
+            f"<Prediction of {deviations.size} outputs, {self.method}{count}: "
+            f"standard deviations {deviations.min(initial=math.inf):.3g} to {deviations.max(initial=0.0):.3g}>"
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Laplace:
+    """Gaussian approximation of a posterior.
+
+    Attributes
+    ----------
+    x : array or container
+        Its mean, the mode of the posterior.
+    standard_deviations : like x
+    covariance : ndarray, shape (n, n)
+        Inverse of the posterior precision, between raveled parameters.
+    root : ndarray, shape (n, n)
+        ``root @ root.T`` is the covariance.
+    log_evidence : float
+        Logarithm of the marginal likelihood of the data, constants included as far as ``fun`` includes them.
+    log_likelihood : float
+        ``-scale * fun(x)``.
+    log_prior : float
+        Logarithm of the prior density at x.
+    log_occam : float
+        Logarithm of the volume of the posterior, ``n/2 log 2 pi + 1/2 log det covariance``; the evidence is the sum of the
+        three.
+    effective_parameters : float
+        Directions that the data determine rather than the prior, ``n - tr(prior precision @ covariance)``.
+    names : tuple of str
+    weak_directions : tuple of WeakDirection
+    curvature : {"hessian", "gauss-newton"}
+    """
+
+    x: Any
+    standard_deviations: Any
+    covariance: np.ndarray
+    root: np.ndarray
+    log_evidence: float
+    log_likelihood: float
+    log_prior: float
+    log_occam: float
+    effective_parameters: float
+    names: tuple[str, ...]
+    weak_directions: tuple[WeakDirection, ...]
+    curvature: str
+
+    def __repr__(self) -> str:
+        return (
+            f"<Laplace approximation of {len(self.names)} parameters ({self.curvature}): log evidence {self.log_evidence:.6g}, "
+            f"{self.effective_parameters:.4g} effective parameters>"
+        )
+
+    def sample(self, n_samples: int, rng: int | np.random.Generator = 0) -> list[Any]:
+        """Draw parameters from the approximation.
+
+        Parameters
+        ----------
+        n_samples : int
+        rng : int or numpy.random.Generator
+
+        Returns
+        -------
+        list
+            Of parameters like x.
+
+        Raises
+        ------
+        OptionError
+            The number of samples is not a positive integer.
+        """
+        as_count(n_samples, "n_samples", "sample")
+        center, unravel = ravel(self.x)
+        draws = as_generator(rng, "sample").standard_normal((n_samples, self.root.shape[1])) @ self.root.T
+        return [unravel(center + draw.astype(center.dtype)) for draw in draws]
+
+    def predict(
+        self,
+        model: Callable[..., Any],
+        *args: Any,
+        method: str = "linearized",
+        n_samples: int = 1000,
+        rng: int | np.random.Generator = 0,
+        full: bool = False,
+    ) -> Prediction:
+        r"""Predict with uncertain parameters.
+
+        .. math:: \text{mean } g(\hat x), \qquad \text{covariance } J V J^T, \qquad J = \partial g / \partial x \text{ at } \hat x
+
+        Parameters
+        ----------
+        model : callable
+            ``model(x, *args)`` returns the outputs g, an array of any shape or a container.
+        *args
+            Inputs.
+        method : {"linearized", "samples"}
+            The formulas above by exact Jacobians, or moments of the outputs at parameters drawn from the approximation. With
+            ``curvature="gauss-newton"`` the linearised prediction is the consistent one (Immer et al. 2021): samples leave
+            the region where that matrix describes the network.
+        n_samples, rng
+            For samples.
+        full : bool
+            Compute the covariance between all outputs.
+
+        Raises
+        ------
+        OptionError
+            An unknown method, or fewer than two samples.
+        NonFiniteError
+            The prediction is not finite.
+
+        Notes
+        -----
+        Add the variance of the noise for the variance of new data. Cost: min(m, n) sweeps for m outputs, or an evaluation
+        per sample.
+
+        References
+        ----------
+        D. J. C. MacKay, Neural Computation 4 (1992) 448-472. A. Immer, M. Korzepa and M. Bauer, "Improving predictions of
+        Bayesian neural nets via local linearization", AISTATS (2021).
+        """
+        if method == "samples":
+            return self._sampled(model, args, n_samples, rng, full)
+        if method != "linearized":
+            fix = "Pass 'linearized' or 'samples'"
+            raise OptionError(message("predict", f"method is {method!r}", fix=fix))
+        operator = JacobianOperator(model, self.x, *args)
+        root = operator.to_dense().astype(np.float64) @ self.root
+        variance = np.sum(root * root, axis=1)
+        return _prediction(operator.value, None, variance, root @ root.T if full else None, method, 0)
+
+    def _sampled(
+        self, model: Callable[..., Any], args: tuple[Any, ...], n_samples: int, rng: Any, full: bool
+    ) -> Prediction:
+        """Moments over samples."""
+        draws = self.sample(n_samples, rng)
+        if n_samples < 2:
+            raise OptionError(message("predict", "n_samples is 1", "A variance takes two", "Pass n_samples >= 2"))
+        outputs = [model(draw, *args) for draw in draws]
+        table = np.stack([Outputs(output).vector for output in outputs])
+        mean = table.mean(axis=0)
+        apart = table - mean
+        variance = np.sum(apart * apart, axis=0) / (n_samples - 1)
+        covariance = apart.T @ apart / (n_samples - 1) if full else None
+        return _prediction(outputs[0], mean, variance, covariance, "samples", n_samples)
+
+
+def laplace(
+    fun: Callable[..., Any],
+    x: Any,
+    args: Any = (),
+    *,
+    prior_precision: Any,
+    prior_mean: Any = 0.0,
+    scale: float = 1.0,
+    model: Callable[..., Any] | None = None,
+) -> Laplace:
+    r"""Approximate a posterior by a Gaussian at its mode.
+
+    With c = ``scale`` and the prior :math:`N(\mu, \Lambda^{-1})`, :math:`\Lambda` diagonal,
+
+    .. math::
+
+        P = c \nabla^2 f(\hat x) + \Lambda, \qquad
+        \log p(D) \approx -c f(\hat x) - \tfrac12 (\hat x - \mu)^T \Lambda (\hat x - \mu)
+        + \tfrac12 \log\det\Lambda - \tfrac12 \log\det P
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args)`` returns one number f, **the prior left out**; c f is the negative log-likelihood of all data. The
+        evidence counts its constants: include them (:math:`\tfrac n2 \log 2\pi\sigma^2`) to compare models that differ in
+        them. With ``model``, ``fun(z)`` is a function of the outputs z.
+    x : array or container of float arrays
+        The mode :math:`\hat x`, where :math:`c f + \tfrac12 (x - \mu)^T \Lambda (x - \mu)` is least.
+    args : tuple
+        Further arguments of ``fun``, or of ``model`` where there is one.
+    prior_precision : number, or like x
+        :math:`\Lambda > 0`: what weight decay calls l2, times c.
+    prior_mean : number, or like x
+        :math:`\mu`.
+    scale : float
+        c: 1 for a sum, n for a mean of n terms, :math:`1 / \sigma^2` for half a sum of squares.
+    model : callable, optional
+        ``model(x, *args)`` returns outputs z: the Gauss-Newton matrix of ``fun(model(x, *args))`` then takes the place of the
+        Hessian. It is never negative where ``fun`` is convex in z, which a network's Hessian need not be.
+
+    Returns
+    -------
+    Laplace
+
+    Raises
+    ------
+    ConvergenceError
+        The precision is not positive definite (the message names the combination of parameters), or x is not the mode.
+    OptionError
+        The prior precision or the scale is not positive.
+    ShapeMismatchError
+        The prior does not have the structure of x.
+    NonFiniteError
+        Loss or curvature is not finite at x.
+
+    Notes
+    -----
+    Exact for a linear model with Gaussian noise. Cost: the dense matrix, n products in blocks, and an eigendecomposition,
+    O(n^3): meant for up to a few thousand parameters.
+
+    References
+    ----------
+    D. J. C. MacKay, "A practical Bayesian framework for backpropagation networks", Neural Computation 4 (1992) 448-472. E.
+    Daxberger et al., "Laplace redux", NeurIPS (2021).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.array([1.2, 0.7, 1.4])
+    >>> nll = lambda m: np.sum(0.5 * (y - m) ** 2 + 0.5 * np.log(2 * np.pi))
+    >>> found = laplace(nll, y.sum() / 4, prior_precision=1.0)
+    >>> found
+    <Laplace approximation of 1 parameters (hessian): log evidence -4.03371, 0.75 effective parameters>
+    >>> exact = -0.5 * (y @ np.linalg.solve(np.eye(3) + 1.0, y) + np.log(4.0) + 3 * np.log(2 * np.pi))
+    >>> bool(np.isclose(found.log_evidence, exact, rtol=1e-14))
+    True
+    """
+    where = "laplace"
+    if isinstance(scale, bool) or not isinstance(scale, Real) or not 0.0 < float(scale) < math.inf:
+        fix = "Pass a finite number > 0: 1 for a sum, n for a mean of n terms"
+        raise OptionError(message(where, f"scale is {scale!r}", fix=fix))
+    args = args if isinstance(args, tuple) else (args,)
+    center, unravel = ravel(x)
+    precision = _like(prior_precision, x, "prior_precision")
+    if not np.all(np.isfinite(precision) & (precision > 0.0)):
+        why = "A prior without precision has no density to compare with"
+        raise OptionError(
+            message(where, "prior_precision has entries that are not positive and finite", why, "Pass > 0")
+        )
+    operator = HessianOperator(fun, x, *args) if model is None else GaussNewtonOperator(model, fun, x, *args)
+    value = scale * float(operator.value)
+    if not math.isfinite(value):
+        raise NonFiniteError(message(where, f"fun is {value} at x", fix="Choose an x at which fun is finite"))
+    matrix = operator.to_dense()
+    names = parameter_names(x)
+    posterior = (scale * matrix.astype(np.float64) + np.diag(precision)).astype(matrix.dtype)
+    what = "posterior precision"
+    information = Information.of_matrix(posterior, names, where=where, what=what)
+    apart = center.astype(np.float64) - _like(prior_mean, x, "prior_mean")
+    away = information.distance(scale * np.asarray(operator.gradient, dtype=np.float64) + precision * apart)
+    if not away <= AWAY:
+        text = f"x is {away:.2g} standard deviations from the mode of the quadratic model there"
+        fix = "Minimise scale * fun + 1/2 prior_precision * |x - prior_mean|^2, with a small gtol"
+        raise ConvergenceError(message(where, text, "The approximation is made at the mode", fix))
+    root = information.inverse_root
+    variances = np.sum(root * root, axis=1)
+    n = len(center)
+    log_prior = 0.5 * float(np.sum(np.log(precision)) - apart @ (precision * apart) - n * math.log(2.0 * math.pi))
+    log_occam = 0.5 * (n * math.log(2.0 * math.pi) - information.log_determinant)
+    return Laplace(
+        x=unravel(center),
+        standard_deviations=unravel(np.sqrt(variances)),
+        covariance=root @ root.T,
+        root=root,
+        log_evidence=-value + log_prior + log_occam,
+        log_likelihood=-value,
+        log_prior=log_prior,
+        log_occam=log_occam,
+        effective_parameters=n - float(precision @ variances),
+        names=names,
+        weak_directions=information.weak_directions,
+        curvature="hessian" if model is None else "gauss-newton",
+    )
+
+
+def _like(numbers: Any, x: Any, name: str) -> np.ndarray:
+    """Return a number for each parameter as a vector."""
+    leaves, structure = flatten(x)
+    if isinstance(numbers, Real):
+        return np.full(sum(np.size(leaf) for leaf in leaves), float(numbers))
+    parts = structure.leaves_of(numbers, "laplace", name)
+    for part in parts:
+        if is_container(part):
+            what = f"{name} is {describe(part)} where x has an array"
+            raise ShapeMismatchError(message("laplace", what, fix=f"Pass one number, or {name} like x"))
+    given = [np.asarray(part, dtype=np.float64) for part in parts]
+    for one, leaf in zip(given, leaves, strict=True):
+        if one.ndim and one.shape != np.shape(leaf):
+            what = f"{name} has an array of shape {one.shape} where x has {np.shape(leaf)}"
+            raise ShapeMismatchError(message("laplace", what, fix=f"Pass one number, or {name} like x"))
+    full = [np.broadcast_to(one, np.shape(leaf)) for one, leaf in zip(given, leaves, strict=True)]
+    return np.asarray(join_vector(full), dtype=np.float64)
+
+
+def _prediction(
+    like: Any, mean: np.ndarray | None, variance: np.ndarray, covariance: np.ndarray | None, method: str, count: int
+) -> Prediction:
+    """Give moments the structure of an output."""
+    outputs = Outputs(like)
+    finite = np.all(np.isfinite(variance)) and np.all(np.isfinite(outputs.vector if mean is None else mean))
+    if not finite:
+        why = "Some parameters within the posterior lead out of the model's domain" if count else ""
+        raise NonFiniteError(message("predict", "the prediction is not finite", why, "Check the inputs"))
+    value = like if mean is None else outputs.structured(mean)
+    return Prediction(value, outputs.structured(variance), covariance, method, count)

@@ -1,0 +1,109 @@
+"""Averages over leaving out one test vector, and what leaving out two says about their variance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessian.curvature.products import Products
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """Test vectors W (n, k), images ``Y = H W = Q R``, second images ``Z = H Q``, and unit vectors S of leaving one out.
+
+    The range of Y without column i is that of ``Q (I - s_i s_i^T)``. ``S`` is ``None`` where Y has not full rank: its range is
+    then that of H, and nothing is left to estimate.
+    """
+
+    W: np.ndarray
+    Y: np.ndarray
+    Q: np.ndarray
+    Z: np.ndarray
+    R: np.ndarray
+    S: np.ndarray | None
+
+    @property
+    def projected(self) -> np.ndarray:
+        """``Q^T H Q``."""
+        return (self.Q.T @ self.Z).astype(np.float64)
+
+
+def sketch(products: Products, W: np.ndarray) -> Sketch:
+    """Spend 2 k products (fewer where H has a lower rank) on a sketch."""
+    Y = products(W)
+    Q, R = np.linalg.qr(Y)
+    U, sizes, _ = np.linalg.svd(R.astype(np.float64))
+    rank = int(np.sum(sizes > products.eps * max(products.n, len(R)) * sizes.max(initial=0.0)))
+    if rank < len(R):
+        Q = Q @ U[:, :rank].astype(Q.dtype)
+        Z = products(Q) if rank else Q
+        return Sketch(W, Y, Q, Z, Q.T @ Y, None)
+    Z = products(Q)
+    # The same numbers twice: Q^T (H W), and (H Q)^T W.
+    gap = Q.T @ Y - Z.T @ W
+    products.check_symmetric(
+        np.block([[np.zeros_like(gap), gap], [np.zeros_like(gap), np.zeros_like(gap)]]), math.sqrt(products.n)
+    )
+    S = np.linalg.inv(R.astype(np.float64)).T
+    return Sketch(W, Y, Q, Z, R.astype(np.float64), S / np.linalg.norm(S, axis=0))
+
+
+def leave_out(found: Sketch, plain: np.ndarray, cross: np.ndarray, middle: np.ndarray) -> tuple[np.ndarray, float]:
+    r"""Return k estimates of ``tr B`` that each leave one vector out, and the variance of their mean.
+
+    Parameters
+    ----------
+    found : Sketch
+        With vectors on the sphere of radius sqrt(n).
+    plain : ndarray, shape (k,)
+        :math:`w_i^T B w_i`.
+    cross : ndarray, shape (k, k)
+        Columns :math:`Q^T B w_i`.
+    middle : ndarray, shape (k, k)
+        :math:`Q^T B Q`.
+
+    Notes
+    -----
+    With :math:`P_i` the projection off the sketch without :math:`w_i`, the estimates are
+    :math:`t_i = \mathrm{tr}(B) - \mathrm{tr}(P_i B P_i) + c_i\, w_i^T P_i B P_i w_i`, where :math:`c_i = (n-k+1)/\|P_i w_i\|^2`.
+    Given the other vectors, each is unbiased.
+
+    They are not independent, and their sample variance is too small by a factor that reaches 2 and more. But let
+    :math:`t_{i|j}` be the estimate that also leaves :math:`w_j` out of the sketch, and :math:`\delta_{ij} = t_i - t_{i|j}`. Given
+    all but :math:`w_j`, the errors of :math:`t_j` and :math:`t_{j|i}` have mean zero, and :math:`t_{i|j}` does not depend on
+    :math:`w_j`; so in the expectation of :math:`(t_i - \mathrm{tr} B)(t_j - \mathrm{tr} B)` everything cancels but
+    :math:`E[\delta_{ij} \delta_{ji}]`. Hence
+
+    .. math:: \frac{s^2}{k} + \frac{1}{k (k-1)} \sum_{i \ne j} \delta_{ij} \delta_{ji}
+
+    with the sample variance :math:`s^2` is an unbiased estimate of the variance of the mean (of which only a second term below
+    zero is not believed). It costs a few k x k products and none with H.
+    """
+    if found.S is None:
+        raise ValueError("leave_out needs a sketch of full rank")
+    n, k = found.W.shape
+    S = found.S
+    inner = (found.Q.T @ found.W).astype(np.float64)
+    g, p, M, x, h = S.T @ S, S.T @ inner, S.T @ middle @ S, S.T @ cross, S.T @ middle @ inner
+    a = np.diag(p)
+    total = float(np.trace(middle))
+    lengths = n - np.sum(inner * inner, axis=0) + a**2
+    rest = plain - 2.0 * np.sum(inner * cross, axis=0) + np.sum(inner * (middle @ inner), axis=0)
+    rest = rest + 2.0 * a * np.diag(x) + a**2 * np.diag(M) - 2.0 * a * np.diag(h)
+    one = total - np.diag(M) + (n - k + 1) * rest / lengths
+
+    # Row j, column i: s_i stays the first direction, what s_j adds to it is the second.
+    sine = np.sqrt(np.maximum(1.0 - g**2, np.finfo(np.float64).tiny))
+    np.fill_diagonal(sine, 1.0)
+    b = (p - g * a) / sine
+    along_x, along_h, along_m = ((m - g * np.diag(m)) / sine for m in (x, h, M))
+    twice = (np.diag(M)[:, None] - 2.0 * g * M + g**2 * np.diag(M)) / sine**2
+    further = rest + 2.0 * b * along_x + b**2 * twice - 2.0 * b * along_h + 2.0 * a * b * along_m
+    two = total - np.diag(M) - twice + (n - k + 2) * further / (lengths + b**2)
+    delta = one - two
+    np.fill_diagonal(delta, 0.0)
+    shared = float(np.sum(delta * delta.T)) / (k * (k - 1))
+    return one, float(np.var(one, ddof=1)) / k + max(shared, 0.0)

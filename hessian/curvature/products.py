@@ -1,0 +1,176 @@
+"""Products with a symmetric operator: accepted in any of SciPy's forms, counted, and looked at before they are used."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from scipy.sparse.linalg import aslinearoperator
+
+from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
+
+# Numbers in one block of directions, at most: 128 MiB in float64.
+_BLOCK_NUMBERS = 2**24
+
+
+class Products:
+    """A symmetric operator of order n behind one method that counts: ``products(V)`` for a vector or for columns.
+
+    Matrices are checked for symmetry entry by entry. An operator cannot be; the estimators compare ``x.Hy`` with ``y.Hx``
+    on products they have made anyway (:func:`check_symmetric`), so that the check costs nothing.
+    """
+
+    def __init__(self, H: Any, where: str) -> None:
+        self.where = where
+        self.source = H
+        self.count = 0
+        self.magnitude = 0.0
+        self.matrix = _as_matrix(H)
+        if self.matrix is None and not hasattr(H, "matvec"):
+            what = f"H is {type(H).__name__}"
+            raise ShapeMismatchError(message(where, what, fix="Pass a symmetric LinearOperator or matrix"))
+        shape = np.shape(H) if self.matrix is None else self.matrix.shape
+        if len(shape) != 2 or shape[0] != shape[1]:
+            what = f"H has shape {tuple(shape)}"
+            raise ShapeMismatchError(message(where, what, "Curvature is square", "Pass an operator of shape (n, n)"))
+        if shape[0] == 0:
+            raise ShapeMismatchError(
+                message(where, "H has order 0", "It has no curvature", "Pass at least one parameter")
+            )
+        self.n = int(shape[0])
+        self.dtype = _working_dtype(getattr(H if self.matrix is None else self.matrix, "dtype", None), where)
+        if self.matrix is not None:
+            self._check_matrix(self.matrix)
+        self._operator = aslinearoperator(H if self.matrix is None else self.matrix)
+
+    @property
+    def eps(self) -> float:
+        """Spacing of the numbers at one."""
+        return float(np.finfo(self.dtype).eps)
+
+    def columns_at_once(self) -> int:
+        """How many directions fit into one block."""
+        return max(1, _BLOCK_NUMBERS // self.n)
+
+    def __call__(self, V: np.ndarray) -> np.ndarray:
+        """Return ``H @ V`` and count its columns; a product that is not finite is an error."""
+        columns = 1 if V.ndim == 1 else V.shape[1]
+        if V.ndim == 2 and columns > self.columns_at_once():
+            step = self.columns_at_once()
+            return np.concatenate([self(V[:, k : k + step]) for k in range(0, columns, step)], axis=1)
+        # A single column takes the operator's path for vectors, which is the short one.
+        result = self._operator @ (V[:, 0] if V.ndim == 2 and columns == 1 else V)
+        self.count += columns
+        result = np.asarray(result, dtype=self.dtype).reshape(V.shape)
+        if not np.isfinite(result).all():
+            what = f"product {self.count} holds NaN or inf"
+            fix = "Look at the point of differentiation, and at H.gradient"
+            raise NonFiniteError(message(self.where, what, "Every number from it would be wrong", fix))
+        self._measure(V, result)
+        return result
+
+    def _measure(self, V: np.ndarray, result: np.ndarray) -> None:
+        """Keep the largest ``|Hv| / |v|``, in whose square numbers have to fit."""
+        with np.errstate(over="ignore", under="ignore"):
+            sizes = np.linalg.norm(V, axis=0)
+            growth = float(np.max(np.linalg.norm(result, axis=0) / np.where(sizes > 0.0, sizes, 1.0), initial=0.0))
+        limits = np.finfo(self.dtype)
+        low, high = 1e3 * float(limits.tiny) ** 0.5, 1e-3 * float(limits.max) ** 0.5
+        if growth > high or (growth < low and self.magnitude < low and np.any(result)):
+            what = f"products are of size {np.abs(result).max():.3g}"
+            raise NonFiniteError(message(self.where, what, f"Their squares leave {self.dtype}", "Pass a multiple of H"))
+        self.magnitude = max(self.magnitude, growth)
+
+    def dense(self) -> np.ndarray:
+        """Return the symmetric matrix in the working dtype: as given, by the operator's own way, or by n products."""
+        if self.matrix is not None:
+            full = self.matrix.toarray() if scipy.sparse.issparse(self.matrix) else self.matrix
+        elif hasattr(self.source, "to_dense"):
+            full = self.source.to_dense()
+            self.count += self.n
+        else:
+            full = self(np.eye(self.n, dtype=self.dtype))
+        full = np.asarray(full, self.dtype)
+        if not np.isfinite(full).all():
+            raise NonFiniteError(message(self.where, "H holds NaN or inf", fix="Look at the point of differentiation"))
+        self.magnitude = max(self.magnitude, float(np.abs(full).max()))
+        self.check_symmetric(full)
+        return 0.5 * (full + full.T)
+
+    def check_symmetric(self, gram: np.ndarray, square: float = 1.0) -> None:
+        """Compare ``x_i.H x_j`` with ``x_j.H x_i`` for vectors of a squared length.
+
+        What they may differ by is measured by the largest ``|Hv| / |v|`` seen, so that no cancellation looks like asymmetry.
+        """
+        scale = self.magnitude * square
+        gap = float(np.max(np.abs(gram - gram.T), initial=0.0))
+        if gap > 4.0 * np.sqrt(self.eps) * scale:
+            what = f"H is not symmetric: x.Hy and y.Hx differ by {gap:.3g}, products are of size {scale:.3g}"
+            fix = "Pass a symmetric operator, for example (A + A.T) / 2"
+            raise OptionError(message(self.where, what, "Estimates of its curvature would be wrong", fix))
+
+    def _check_matrix(self, matrix: Any) -> None:
+        entries = matrix.data if scipy.sparse.issparse(matrix) else matrix
+        if not np.isfinite(entries).all():
+            raise NonFiniteError(message(self.where, "H holds NaN or inf", fix="Look at the point of differentiation"))
+        gap = float(abs(matrix - matrix.T).max())
+        if gap > 4.0 * np.sqrt(self.eps) * float(abs(matrix).max()):
+            what = f"H is not symmetric: entries and their mirror images differ by up to {gap:.3g}"
+            fix = "Pass (A + A.T) / 2"
+            raise OptionError(message(self.where, what, "Estimates of its curvature would be wrong", fix))
+
+
+def _as_matrix(H: Any) -> Any:
+    """Return H where it is a matrix, dense or sparse; ``None`` for an operator."""
+    if scipy.sparse.issparse(H):
+        return H.tocsr()
+    if isinstance(H, np.ndarray | list | tuple):
+        return np.asarray(H)
+    return None
+
+
+def _working_dtype(dtype: Any, where: str) -> np.dtype:
+    """Return float32 for float32, float64 for other real numbers."""
+    if dtype is None:
+        return np.dtype(np.float64)
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "fiub":
+        raise DtypeError(message(where, f"H has dtype {dtype}", "The operator is real", "Pass real numbers"))
+    return dtype if dtype == np.float32 else np.dtype(np.float64)
+
+
+def as_generator(rng: Any, where: str) -> np.random.Generator:
+    """Return a generator from a seed or a generator."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, int | np.integer) and not isinstance(rng, bool) and rng >= 0:
+        return np.random.default_rng(rng)
+    raise OptionError(message(where, f"rng is {rng!r}", fix="Pass a seed >= 0 or a numpy.random.Generator"))
+
+
+def as_count(value: Any, name: str, where: str, least: int = 1, why: str = "") -> int:
+    """Return a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise OptionError(message(where, f"{name} is {value!r}", why, f"Pass a whole number >= {least}"))
+    return int(value)
+
+
+def as_real(value: Any, name: str, where: str) -> float:
+    """Return a finite number of at least zero."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 <= float(value) < math.inf:
+        raise OptionError(message(where, f"{name} is {value!r}", fix="Pass a number >= 0"))
+    return float(value)
+
+
+def signs(rng: np.random.Generator, n: int, k: int, dtype: np.dtype) -> np.ndarray:
+    """Draw k columns of independent signs."""
+    return (2.0 * rng.integers(0, 2, (k, n)) - 1.0).astype(dtype).T
+
+
+def on_sphere(rng: np.random.Generator, n: int, k: int, dtype: np.dtype) -> np.ndarray:
+    """Draw k columns that are uniform on the sphere of radius sqrt(n)."""
+    gaussian = rng.standard_normal((k, n))
+    return (gaussian * (np.sqrt(n) / np.linalg.norm(gaussian, axis=1, keepdims=True))).astype(dtype).T

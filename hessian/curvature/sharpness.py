@@ -1,0 +1,319 @@
+"""Sharpness along training: the largest eigenvalue of the Hessian where the parameters are, by warm-started Lanczos."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from hessian.core.trees import ravel
+from hessian.curvature.products import as_count, as_generator
+from hessian.errors import NonFiniteError, OptionError, message
+from hessian.operators.hessian_operator import HessianOperator
+from hessian.programs import RecordedFunction
+from hessian.transforms.first_order import value_and_grad
+
+_STIR = 0.1
+_FEWEST = 3
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SharpnessTrace:
+    """Sharpness at points along a trajectory.
+
+    Attributes
+    ----------
+    iterations : ndarray of int, shape (m,)
+    sharpness : ndarray, shape (m,)
+        Largest eigenvalue found at each point. It is a Rayleigh quotient: the true one is at least this.
+    residuals : ndarray, shape (m,)
+        An eigenvalue lies within this of it.
+    losses : ndarray, shape (m,)
+    products : ndarray of int, shape (m,)
+        Hessian-vector products spent at each point.
+    threshold : float
+        Sharpness above which the steps are unstable on the quadratic model; NaN where the step size is not known.
+    """
+
+    iterations: np.ndarray
+    sharpness: np.ndarray
+    residuals: np.ndarray
+    losses: np.ndarray
+    products: np.ndarray
+    threshold: float = math.nan
+
+    @property
+    def n_hvp(self) -> int:
+        """Products in all."""
+        return int(self.products.sum())
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """Sharpness over the threshold, shape (m,): 1 at the edge of stability."""
+        return self.sharpness / self.threshold
+
+    def __repr__(self) -> str:
+        if not len(self.iterations):
+            return "<SharpnessTrace: no points>"
+        edge = "" if math.isnan(self.threshold) else f", threshold {self.threshold:.4g}"
+        return (
+            f"<SharpnessTrace: {len(self.iterations)} points, iterations {self.iterations[0]} to {self.iterations[-1]}, "
+            f"sharpness {self.sharpness[0]:.4g} to {self.sharpness[-1]:.4g}{edge}, {self.n_hvp} products>"
+        )
+
+
+class SharpnessMeter:
+    r"""Measures the largest eigenvalue of the Hessian at one point after the other.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(x, *args)`` returns one number; recorded once.
+    *args
+        Further arguments of f.
+    step_size : float, optional
+        :math:`\eta` of the descent that is watched, for the threshold.
+    momentum : float
+        :math:`\beta` of heavy-ball momentum.
+    tol : float
+        Residual asked for, relative to the eigenvalue. Its error is of second order in the residual where the eigenvalue is
+        well separated.
+    max_products : int
+        Most products at a point; what is found by then is reported with its residual.
+    seed : int
+
+    Attributes
+    ----------
+    trace : SharpnessTrace
+        What has been measured so far.
+
+    Notes
+    -----
+    Lanczos starts from the eigenvector found at the last point, stirred with a tenth of a random vector so that another
+    eigenvalue can overtake; a few products per point where the parameters have moved little. The threshold is
+    :math:`2 (1 + \beta) / \eta`: on a quadratic, gradient descent (with momentum) grows along eigenvectors above it.
+
+    References
+    ----------
+    J. Cohen, S. Kaur, Y. Li, J. Z. Kolter and A. Talwalkar, "Gradient descent on neural networks typically occurs at the edge
+    of stability", ICLR (2021), section 2 and appendix B.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> meter = SharpnessMeter(lambda x: np.sum(x**4) / 12, step_size=0.5)
+    >>> [round(meter.measure(np.array([t, 0.5])), 9) for t in (1.0, 2.0)]
+    [1.0, 4.0]
+    >>> meter.trace.ratio.round(9).tolist()
+    [0.25, 1.0]
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        *args: Any,
+        step_size: float | None = None,
+        momentum: float = 0.0,
+        tol: float = 1e-3,
+        max_products: int = 200,
+        seed: int = 0,
+    ) -> None:
+        where = "SharpnessMeter"
+        if step_size is not None:
+            _check_step(step_size, where)
+        _check_share("momentum", momentum, where, 0.0)
+        _check_share("tol", tol, where, math.ulp(0.0))
+        as_count(max_products, "max_products", where)
+        self._f = f if isinstance(f, RecordedFunction) else RecordedFunction(f)
+        self._args, self._tol, self._limit = args, float(tol), max_products
+        self._threshold = math.nan if step_size is None else 2.0 * (1.0 + momentum) / step_size
+        self._rng = as_generator(seed, where)
+        self._vector: np.ndarray | None = None
+        self._rows: list[tuple[int, float, float, float, int]] = []
+
+    @property
+    def trace(self) -> SharpnessTrace:
+        columns = list(zip(*self._rows, strict=True)) if self._rows else [()] * 5
+        return SharpnessTrace(
+            np.array(columns[0], dtype=int),
+            np.array(columns[1], dtype=float),
+            np.array(columns[2], dtype=float),
+            np.array(columns[3], dtype=float),
+            np.array(columns[4], dtype=int),
+            self._threshold,
+        )
+
+    def measure(self, x: Any, iteration: int | None = None) -> float:
+        """Return the sharpness at a point, and add it to the trace under the next number unless one is given.
+
+        Raises
+        ------
+        NonFiniteError
+            A product holds NaN or infinity.
+        """
+        H = HessianOperator(self._f, x, *self._args)
+        value, self._vector, residual, products = _largest(H, self._start(H), self._tol, self._limit)
+        number = (self._rows[-1][0] + 1 if self._rows else 0) if iteration is None else iteration
+        self._rows.append((number, value, residual, float(H.value), products))
+        return value
+
+    def _start(self, H: HessianOperator) -> np.ndarray:
+        """The last eigenvector, stirred."""
+        fresh = self._rng.standard_normal(H.shape[0])
+        fresh /= np.linalg.norm(fresh)
+        start = fresh if self._vector is None or len(self._vector) != len(fresh) else self._vector + _STIR * fresh
+        return (start / np.linalg.norm(start)).astype(H.dtype)
+
+
+def sharpness_along(f: Callable[..., Any], points: Iterable[Any], *args: Any, **options: Any) -> SharpnessTrace:
+    """Measure the sharpness at each of a sequence of points.
+
+    Parameters
+    ----------
+    f, args
+        As for :class:`SharpnessMeter`.
+    points : iterable
+        Of arrays or containers, all of one structure.
+    **options
+        Of :class:`SharpnessMeter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> trace = sharpness_along(lambda x: np.sum(x**4) / 12, [np.array([t, 0.5]) for t in (1.0, 2.0, 3.0)])
+    >>> trace.sharpness.round(9).tolist()
+    [1.0, 4.0, 9.0]
+    """
+    meter = SharpnessMeter(f, *args, **options)
+    for point in points:
+        meter.measure(point)
+    return meter.trace
+
+
+def edge_of_stability(
+    f: Callable[..., Any], x0: Any, *args: Any, step_size: float, steps: int, every: int = 10, **options: Any
+) -> tuple[SharpnessTrace, Any]:
+    r"""Run gradient descent with a fixed step and measure the sharpness as it goes.
+
+    .. math:: x_{k+1} = x_k - \eta \nabla f(x_k)
+
+    Parameters
+    ----------
+    f : callable
+        ``f(x, *args)`` returns one number, of all data: the theory is of full batches.
+    x0 : array or container of float arrays
+        Start; not modified.
+    *args
+        Further arguments of f.
+    step_size : float
+        :math:`\eta`.
+    steps : int
+        How many.
+    every : int
+        Steps between two measurements; the start and the end are measured too.
+    **options
+        ``tol``, ``max_products`` and ``seed`` of :class:`SharpnessMeter`.
+
+    Returns
+    -------
+    trace : SharpnessTrace
+        With the threshold :math:`2 / \eta`.
+    x : like x0
+        The last point.
+
+    Raises
+    ------
+    NonFiniteError
+        The loss or its gradient became NaN or infinite: the step is too long for the start, not merely at the edge.
+    OptionError
+        A step size, a number of steps or an option out of range.
+
+    Notes
+    -----
+    Cost: a value and a gradient per step; some 3 to 20 products per measurement.
+
+    References
+    ----------
+    J. Cohen et al., ICLR (2021). Sharpness rises until 2 / eta and then hovers there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> trace, x = edge_of_stability(lambda x: 1.5 * np.sum(x**2), np.ones(2), step_size=0.1, steps=20)
+    >>> trace.iterations.tolist(), trace.sharpness.round(9).tolist(), round(trace.threshold, 9)
+    ([0, 10, 20], [3.0, 3.0, 3.0], 20.0)
+    """
+    where = "edge_of_stability"
+    _check_step(step_size, where)
+    as_count(steps, "steps", where)
+    as_count(every, "every", where)
+    recorded = f if isinstance(f, RecordedFunction) else RecordedFunction(f)
+    meter = SharpnessMeter(recorded, *args, step_size=step_size, **options)
+    gradient_at = value_and_grad(recorded)
+    vector, unravel = ravel(x0)
+    for step in range(steps + 1):
+        x = unravel(vector)
+        if step % every == 0 or step == steps:
+            meter.measure(x, step)
+        if step == steps:
+            break
+        value, gradient = gradient_at(x, *args)
+        vector = vector - vector.dtype.type(step_size) * ravel(gradient)[0]
+        if not (math.isfinite(float(value)) and np.all(np.isfinite(vector))):
+            what = f"the descent left all bounds at step {step}"
+            why = f"A step size of {step_size:g} is unstable there"
+            raise NonFiniteError(message(where, what, why, "Lower step_size, or start where the loss is flatter"))
+    return meter.trace, unravel(vector)
+
+
+def _largest(H: HessianOperator, start: np.ndarray, tol: float, limit: int) -> tuple[float, np.ndarray, float, int]:
+    """Largest Ritz value in a growing Krylov space, its vector, its residual, and the products spent."""
+    eps = float(np.finfo(start.dtype).eps)
+    most = min(limit, start.size)
+    rows = np.empty((min(most, 32), start.size), start.dtype)
+    diagonal: list[float] = []
+    beside: list[float] = []
+    q = start
+    for k in range(most):
+        if k == len(rows):
+            rows = np.concatenate([rows, np.empty_like(rows[: most - k])])
+        rows[k] = q
+        w = np.asarray(H @ q)
+        diagonal.append(float(q @ w))
+        # Twice is enough for orthogonality to rounding, and with it for the residual read off beta.
+        for _ in range(2):
+            w = w - (rows[: k + 1] @ w) @ rows[: k + 1]
+        beta = float(np.linalg.norm(w))
+        if not math.isfinite(beta + diagonal[-1]):
+            why = "Curvature is defined where the loss is smooth and finite"
+            raise NonFiniteError(message("SharpnessMeter", "a Hessian-vector product holds NaN or infinity", why))
+        values, vectors = scipy.linalg.eigh_tridiagonal(diagonal, beside)
+        scale = max(abs(values[0]), abs(values[-1]))
+        rounding = 4.0 * eps * math.sqrt(start.size) * scale
+        residual = beta * abs(float(vectors[-1, -1])) + rounding
+        is_whole = k + 1 == start.size or beta <= 10.0 * eps * scale
+        if is_whole or (k + 1 >= _FEWEST and residual <= tol * abs(values[-1])):
+            break
+        beside.append(beta)
+        q = w / beta
+    count = len(diagonal)
+    vector = vectors[:, -1].astype(start.dtype) @ rows[:count]
+    return float(values[-1]), vector / np.linalg.norm(vector), float(residual), count
+
+
+def _check_step(step_size: Any, where: str) -> None:
+    """Refuse what is no step size."""
+    if isinstance(step_size, bool) or not isinstance(step_size, Real) or not 0.0 < float(step_size) < math.inf:
+        raise OptionError(message(where, f"step_size is {step_size!r}", fix="Pass a finite number > 0"))
+
+
+def _check_share(name: str, number: Any, where: str, least: float) -> None:
+    """Refuse what is no number below one."""
+    if not (isinstance(number, Real) and least <= float(number) < 1.0):
+        expected = "in [0, 1)" if least == 0.0 else "between 0 and 1"
+        raise OptionError(message(where, f"{name} is {number!r}", fix=f"Pass a number {expected}"))

@@ -1,0 +1,201 @@
+"""What a number of products can tell about an operator, together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from hessian.curvature.density import SpectralDensity, density_of
+from hessian.curvature.estimate import Estimate
+from hessian.curvature.functions import remainder
+from hessian.curvature.inertia import Inertia, count_signs
+from hessian.curvature.lanczos import Eigenpairs, eigenvalues
+from hessian.curvature.products import Products, as_count, as_generator
+from hessian.curvature.quadrature import Quadrature, Runs
+from hessian.curvature.summary_text import as_html, as_text
+from hessian.errors import OptionError, message
+
+_EXACT_MATRIX = 2000
+LEAST = 12
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CurvatureSummary:
+    """What is known of a spectrum; prints as a table, in notebooks with a picture.
+
+    Attributes
+    ----------
+    n : int
+        Order of the operator.
+    n_hvp : int
+        Products spent on all of it.
+    eigenvalues : Eigenpairs
+        At both ends, with their residuals.
+    trace, frobenius_norm : Estimate
+    logdet : Estimate or None
+        ``None`` where H is not seen to be positive definite.
+    inertia : Inertia
+    condition_number : float
+        A bound from below, from the values at hand (infinite for singular matrices); exact where all eigenvalues are.
+    density : SpectralDensity
+    is_exact : bool
+        Whether all eigenvalues were computed.
+    """
+
+    n: int
+    n_hvp: int
+    eigenvalues: Eigenpairs
+    trace: Estimate
+    frobenius_norm: Estimate
+    logdet: Estimate | None
+    inertia: Inertia
+    condition_number: float
+    density: SpectralDensity
+    is_exact: bool
+
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        """Return the table and a picture of the density for a notebook."""
+        return as_html(self)
+
+
+def summary(H: Any, budget: int = 60, *, rng: int | np.random.Generator = 0) -> CurvatureSummary:
+    r"""Spend a budget of products on extreme eigenvalues, trace, norm, log-determinant, inertia and density.
+
+    Parameters
+    ----------
+    H : LinearOperator or matrix, shape (n, n)
+        Symmetric.
+    budget : int
+        Products at most, at least 12.
+    rng : int or numpy.random.Generator
+        Seed.
+
+    Returns
+    -------
+    CurvatureSummary
+
+    Raises
+    ------
+    OptionError
+        The budget is below 12 and below n, or H is not symmetric.
+    NonFiniteError
+        A product holds NaN or inf.
+
+    Notes
+    -----
+    Where n is within the budget, or H is a matrix up to n = 2000, everything is computed from all eigenvalues. Else half of the
+    budget goes into Lanczos for both ends. The eigenpairs that have converged are taken out of the problem exactly, and the rest
+    of the budget into Lanczos quadrature from a few vectors orthogonal to them, whose nodes give the trace, the norm, the
+    log-determinant, the counts and the density of what is left, with standard errors from the spread of the spectrum
+    (:mod:`hessian.curvature.quadrature`). The standard errors are thus those of a problem without its outliers.
+
+    Cost: ``budget`` products.
+
+    References
+    ----------
+    A. S. Gambhir, A. Stathopoulos and K. Orginos, "Deflation as a method of variance reduction for estimating the trace of a
+    matrix inverse", SIAM J. Sci. Comput. 39 (2017).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.curvature import summary
+    >>> found = summary(np.diag([1.0, 2.0, 4.0]))
+    >>> found.trace.value, found.condition_number, found.inertia.positive, found.n_hvp
+    (7.0, 4.0, 3, 0)
+    """
+    where = "summary"
+    products = Products(H, where)
+    as_count(budget, "budget", where)
+    generator = as_generator(rng, where)
+    n = products.n
+    if budget >= n or (products.matrix is not None and n <= _EXACT_MATRIX):
+        return _exact(products)
+    if budget < LEAST:
+        what = f"the budget is {budget} products for an operator of order {n}"
+        raise OptionError(message(where, what, "Extremes and a quadrature share it", f"Pass at least {LEAST}, or {n}"))
+    half = budget // 2
+    k = int(np.clip(half // 4, 2, min(8, n)))
+    ends = eigenvalues(H, k, "BE", budget=half, confirm=False, rng=generator)
+    products.count, products.magnitude = ends.n_hvp, float(np.abs(ends.values).max())
+    return _estimated(products, ends, budget, generator)
+
+
+def _exact(products: Products) -> CurvatureSummary:
+    """Compute everything from all eigenvalues."""
+    n = products.n
+    values, vectors = scipy.linalg.eigh(products.dense())
+    values = values.astype(np.float64)
+    k = min(n, 8)
+    picked = np.concatenate([np.arange(k // 2), np.arange(n - (k - k // 2), n)])
+    rounding = 4.0 * products.eps * math.sqrt(n) * float(np.abs(values).max())
+    ends = Eigenpairs(values[picked], vectors[:, picked], np.full(k, rounding), products.count, True, 0.0, "dense")
+    rule = Quadrature(values[None], np.full((1, n), 1.0 / n), n)
+
+    def exact(name: str, value: float, error: float) -> Estimate:
+        return Estimate(name, value, error, products.count, "exact")
+
+    total = exact("trace", float(values.sum()), rounding * math.sqrt(n))
+    norm = exact("frobenius norm", float(np.linalg.norm(values)), rounding)
+    definite = bool(values[0] > n * products.eps * np.abs(values).max())
+    logs = float(np.log(values).sum()) if definite else math.nan
+    logdet = exact("logdet", logs, n * rounding / values[0]) if definite else None
+    signs = count_signs(rule, None, products, exact=True)
+    smallest = float(np.abs(values).min())
+    largest = float(np.abs(values).max())
+    condition = largest / smallest if smallest > n * products.eps * largest else math.inf
+    density = density_of(rule, None, products, exact=True)
+    return CurvatureSummary(n, products.count, ends, total, norm, logdet, signs, condition, density, True)
+
+
+def _estimated(products: Products, ends: Eigenpairs, budget: int, rng: np.random.Generator) -> CurvatureSummary:
+    """Take out what has converged, and sample the rest."""
+    n = products.n
+    # What is taken out must be so well known that its error is below any that sampling makes.
+    good = ends.residuals <= 1e-5 * products.magnitude
+    known, vectors = ends.values[good].astype(np.float64), ends.vectors[:, good]
+    left = budget - ends.n_hvp
+    p = 2 if left < 40 else 4
+    runs = Runs(products, p, rng, known=vectors)
+    while runs.steps < min(left // p, n - len(known)) and not runs.is_complete:
+        runs.grow()
+    rest = runs.quadrature()
+    doubt = float(ends.residuals[good].sum())
+
+    def total(name: str, f: Any, known_part: float, doubt: float) -> Estimate:
+        mean, variance = rest.moments(f)
+        error = rest.n * math.hypot(math.sqrt(variance), remainder([runs], f)) + doubt
+        error += products.eps * n * max(abs(mean), 1e-300)
+        return Estimate(
+            name, rest.n * mean + known_part, error, products.count, "Lanczos quadrature", rest.degrees_of_freedom(f)
+        )
+
+    trace = total("trace", lambda t: t, float(known.sum()), doubt)
+    # Of a norm near one, so that fourth powers of numbers fit.
+    scale = products.magnitude or 1.0
+    square = total("square", lambda t: (t / scale) ** 2, float(np.sum((known / scale) ** 2)), 2.0 * doubt / scale)
+    size = math.sqrt(square.value)
+    norm_error = scale * square.standard_error / (2.0 * size) if size else 0.0
+    norm = Estimate(
+        "frobenius norm", scale * size, norm_error, products.count, square.method, square.degrees_of_freedom
+    )
+    lowest = min(float(rest.nodes.min()), float(ends.values.min()))
+    definite = lowest > n * products.eps * products.magnitude
+    logdet = total("logdet", np.log, float(np.log(known).sum()), doubt / lowest) if definite else None
+    spectrum = np.concatenate([ends.values, rest.nodes.ravel()])
+    inner = np.abs(spectrum).min() if definite or spectrum.max() < 0.0 else np.abs(known).min(initial=math.inf)
+    # A node inside an indefinite spectrum says nothing about the eigenvalue nearest to zero.
+    condition = (
+        float(np.abs(spectrum).max() / min(float(inner), float(np.abs(spectrum).max()))) if spectrum.any() else math.inf
+    )
+    signs = count_signs(rest, known, products, exact=False)
+    before = rest if runs.is_complete else runs.quadrature(max(1, runs.steps - 2))
+    density = density_of(rest, known, products, exact=False, before=before)
+    return CurvatureSummary(n, products.count, ends, trace, norm, logdet, signs, condition, density, False)

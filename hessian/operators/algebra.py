@@ -1,0 +1,351 @@
+"""Sums, multiples and damping of symmetric operators, which stay symmetric operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
+
+from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
+from hessian.operators.base import SymmetricOperator, as_direction
+
+# Columns of the identity multiplied at once where an operator has no dense form or diagonal of its own, in numbers.
+_BLOCK_NUMBERS = 2**22
+
+
+class ComposedOperator(SymmetricOperator):
+    """A symmetric operator made of others: products given, the rest as for the operators of functions.
+
+    A subclass fills in ``_apply``: an array of shape (n,) or (n, k) to its product.
+    """
+
+    def __init__(self, n: int, dtype: Any) -> None:
+        # There is no function behind it, hence no point of differentiation.
+        LinearOperator.__init__(self, np.dtype(dtype), (n, n))
+
+    def _apply(self, V: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def dot(self, x: Any) -> Any:
+        """Multiply with a vector, the columns of a matrix, a scalar or another operator; what ``@`` calls."""
+        if isinstance(x, Real):
+            return self * x
+        return LinearOperator.dot(self, x)
+
+    def __matmul__(self, other: Any) -> Any:
+        return LinearOperator.__matmul__(self, other)
+
+    def _matvec(self, v: Any) -> Any:
+        return self._apply(as_direction(v, self).reshape(-1))
+
+    def _matmat(self, V: Any) -> Any:
+        return self._apply(as_direction(V, self))
+
+    def to_dense(self) -> np.ndarray:
+        """Return the matrix, shape (n, n), by n products in blocks."""
+        matrix = np.empty(self.shape, self.dtype)
+        for start, stop, images in self._columns():
+            matrix[:, start:stop] = images
+        return matrix
+
+    def diagonal(self) -> np.ndarray:
+        """Return the exact diagonal, shape (n,), by n products in blocks."""
+        diagonal = np.empty(self.shape[0], self.dtype)
+        for start, stop, images in self._columns():
+            diagonal[start:stop] = np.diag(images[start:stop])
+        return diagonal
+
+    def _columns(self) -> Any:
+        """Yield the columns of the matrix in blocks, with their place."""
+        n = self.shape[0]
+        step = max(1, min(n, _BLOCK_NUMBERS // max(n, 1)))
+        for start in range(0, n, step):
+            stop = min(start + step, n)
+            units = np.zeros((n, stop - start), self.dtype)
+            units[np.arange(start, stop), np.arange(stop - start)] = 1.0
+            yield start, stop, self._apply(units)
+
+
+class SumOperator(ComposedOperator):
+    r"""The sum :math:`A_1 + \dots + A_k` of symmetric operators.
+
+    Parameters
+    ----------
+    terms : sequence of LinearOperator or matrix
+        Symmetric, of one shape.
+
+    Raises
+    ------
+    ShapeMismatchError
+        The shapes differ, or there is no term.
+
+    Notes
+    -----
+    Cost of a product: one with each term, in the order given. The dense form and the diagonal are sums of the terms' own.
+
+    Examples
+    --------
+    >>> import numpy as np, hessian as hs
+    >>> from hessian.operators.algebra import SumOperator
+    >>> H = hs.HessianOperator(lambda x: np.sum(x**3), np.array([1.0, 2.0]))
+    >>> SumOperator([H, np.eye(2)]).to_dense().tolist()
+    [[7.0, 0.0], [0.0, 13.0]]
+    """
+
+    def __init__(self, terms: Sequence[Any]) -> None:
+        flat: list[Any] = []
+        for term in map(as_symmetric, terms):
+            flat += term.terms if isinstance(term, SumOperator) else [term]
+        if not flat:
+            raise ShapeMismatchError(message("SumOperator", "there is no term", fix="Pass at least one operator"))
+        shapes = {term.shape for term in flat}
+        if len(shapes) > 1:
+            what = f"the terms have shapes {sorted(shapes)}"
+            raise ShapeMismatchError(message("SumOperator", what, "Only operators on one space add up"))
+        self.terms: list[Any] = flat
+        super().__init__(flat[0].shape[0], np.result_type(*(term.dtype for term in flat)))
+
+    def __repr__(self) -> str:
+        return f"<SumOperator of order {self.shape[0]}, {len(self.terms)} terms>"
+
+    def _apply(self, V: np.ndarray) -> np.ndarray:
+        total = self.terms[0] @ V
+        for term in self.terms[1:]:
+            total = total + term @ V
+        return np.asarray(total, self.dtype)
+
+    def to_dense(self) -> np.ndarray:
+        """Return the matrix, shape (n, n): the sum of the terms'."""
+        return np.asarray(sum(dense(term) for term in self.terms), self.dtype)
+
+    def diagonal(self) -> np.ndarray:
+        """Return the exact diagonal, shape (n,): the sum of the terms'."""
+        return np.asarray(sum(diagonal(term) for term in self.terms), self.dtype)
+
+
+class ScaledOperator(ComposedOperator):
+    r"""The multiple :math:`c A` of a symmetric operator.
+
+    Parameters
+    ----------
+    operator : LinearOperator or matrix
+    factor : float
+        c, finite.
+
+    Raises
+    ------
+    OptionError
+        c is no finite number.
+
+    Notes
+    -----
+    Cost of a product: one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.operators.algebra import ScaledOperator
+    >>> ScaledOperator(np.eye(2), 3.0).to_dense().tolist()
+    [[3.0, 0.0], [0.0, 3.0]]
+    """
+
+    def __init__(self, operator: Any, factor: float) -> None:
+        _check_number("ScaledOperator", "factor", factor)
+        self.operator = as_symmetric(operator)
+        self.factor = float(factor)
+        super().__init__(self.operator.shape[0], self.operator.dtype)
+
+    def __repr__(self) -> str:
+        return f"<ScaledOperator of order {self.shape[0]}: {self.factor:g} times {self.operator!r}>"
+
+    def _apply(self, V: np.ndarray) -> np.ndarray:
+        return np.asarray(self.factor * (self.operator @ V), self.dtype)
+
+    def to_dense(self) -> np.ndarray:
+        """Return the matrix, shape (n, n): the multiple of the operator's."""
+        return np.asarray(self.factor * dense(self.operator), self.dtype)
+
+    def diagonal(self) -> np.ndarray:
+        """Return the exact diagonal, shape (n,)."""
+        return np.asarray(self.factor * diagonal(self.operator), self.dtype)
+
+
+class DampedOperator(ComposedOperator):
+    r"""The damped operator :math:`A + \lambda D`, D the identity or a diagonal.
+
+    Parameters
+    ----------
+    operator : LinearOperator or matrix
+    damping : float
+        :math:`\lambda`, finite; negative to shift the spectrum down.
+    scaling : array_like, shape (n,), optional
+        The diagonal of D; ones by default.
+
+    Raises
+    ------
+    OptionError, ShapeMismatchError
+        An argument is not finite, or does not fit.
+
+    Notes
+    -----
+    Cost of a product: one, and n multiplications. The eigenvalues of :math:`A + \lambda I` are those of A, shifted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.operators.algebra import DampedOperator
+    >>> DampedOperator(np.diag([1.0, -1.0]), 2.0).solve(np.array([3.0, 1.0])).tolist()
+    [1.0, 1.0]
+    """
+
+    def __init__(self, operator: Any, damping: float, scaling: Any = None) -> None:
+        _check_number("DampedOperator", "damping", damping)
+        self.operator = as_symmetric(operator)
+        self.damping = float(damping)
+        n = self.operator.shape[0]
+        self._added = np.full(n, self.damping, self.operator.dtype)
+        if scaling is not None:
+            scaling = np.array(scaling, self.operator.dtype)
+            if scaling.shape != (n,) or not np.isfinite(scaling).all():
+                what = f"scaling has shape {scaling.shape}, the operator has order {n}"
+                raise ShapeMismatchError(message("DampedOperator", what, fix=f"Pass {n} finite numbers"))
+            self._added = self.damping * scaling
+        super().__init__(n, self.operator.dtype)
+
+    def __repr__(self) -> str:
+        return f"<DampedOperator of order {self.shape[0]}: damping {self.damping:g} added to {self.operator!r}>"
+
+    def _apply(self, V: np.ndarray) -> np.ndarray:
+        shift = self._added if V.ndim == 1 else self._added[:, None]
+        return np.asarray(self.operator @ V + shift * V, self.dtype)
+
+    def to_dense(self) -> np.ndarray:
+        """Return the matrix, shape (n, n)."""
+        matrix = np.array(dense(self.operator), self.dtype)
+        matrix[np.diag_indices_from(matrix)] += self._added
+        return matrix
+
+    def diagonal(self) -> np.ndarray:
+        """Return the exact diagonal, shape (n,)."""
+        return np.asarray(diagonal(self.operator) + self._added, self.dtype)
+
+
+class MatrixOperator(ComposedOperator):
+    """A symmetric matrix, dense or sparse, as an operator.
+
+    Parameters
+    ----------
+    matrix : array_like or sparse array, shape (n, n)
+        Kept, not copied.
+
+    Raises
+    ------
+    ShapeMismatchError, DtypeError, OptionError
+        It is not square, not real, or not symmetric to the square root of the precision.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.operators.algebra import MatrixOperator
+    >>> (2.0 * MatrixOperator(np.eye(2)) @ np.ones(2)).tolist()
+    [2.0, 2.0]
+    """
+
+    def __init__(self, matrix: Any) -> None:
+        matrix = matrix.tocsr() if scipy.sparse.issparse(matrix) else np.asarray(matrix)
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+            raise ShapeMismatchError(
+                message("MatrixOperator", f"the matrix has shape {matrix.shape}", fix="Pass a square one")
+            )
+        if matrix.dtype.kind not in "fiub":
+            raise DtypeError(message("MatrixOperator", f"the matrix has dtype {matrix.dtype}", fix="Pass real numbers"))
+        dtype = matrix.dtype if matrix.dtype == np.float32 else np.dtype(np.float64)
+        self.matrix = matrix.astype(dtype, copy=False)
+        if matrix.shape[0]:
+            gap, largest = float(abs(self.matrix - self.matrix.T).max()), float(abs(self.matrix).max())
+            if not gap <= 4.0 * float(np.finfo(dtype).eps) ** 0.5 * largest:
+                what = f"entries and their mirror images differ by up to {gap:.3g}"
+                raise OptionError(message("MatrixOperator", what, "The operator is symmetric", "Pass (A + A.T) / 2"))
+        super().__init__(matrix.shape[0], dtype)
+
+    def __repr__(self) -> str:
+        return f"<MatrixOperator of order {self.shape[0]}, dtype {self.dtype}>"
+
+    def _apply(self, V: np.ndarray) -> np.ndarray:
+        return np.asarray(self.matrix @ V)
+
+    def to_dense(self) -> np.ndarray:
+        """Return a copy of the matrix, dense."""
+        return self.matrix.toarray() if scipy.sparse.issparse(self.matrix) else np.array(self.matrix)
+
+    def diagonal(self) -> np.ndarray:
+        """Return the diagonal, shape (n,)."""
+        return np.array(self.matrix.diagonal())
+
+
+def as_symmetric(operator: Any) -> Any:
+    """Accept a symmetric operator in any of SciPy's forms."""
+    if isinstance(operator, LinearOperator):
+        if operator.shape[0] != operator.shape[1]:
+            raise ShapeMismatchError(
+                message("operator algebra", f"an operator has shape {operator.shape}", fix="Pass square ones")
+            )
+        return operator
+    if isinstance(operator, np.ndarray | list | tuple) or scipy.sparse.issparse(operator):
+        return MatrixOperator(operator)
+    return aslinearoperator(operator)
+
+
+def added(first: Any, second: Any) -> Any:
+    """Add two symmetric operators or matrices; what ``+`` calls."""
+    if isinstance(second, Real) or isinstance(first, Real):
+        what = "an operator plus a number"
+        fix = "Use DampedOperator(H, number) for H + number * I"
+        raise OptionError(message("operator algebra", what, "It could mean every entry or the diagonal", fix))
+    # An operator of SciPy's own may not be symmetric: its sums are SciPy's.
+    if any(isinstance(a, LinearOperator) and not isinstance(a, SymmetricOperator) for a in (first, second)):
+        return LinearOperator.__add__(aslinearoperator(first), aslinearoperator(second))
+    return SumOperator([first, second])
+
+
+def scaled(operator: Any, factor: Any) -> Any:
+    """Multiply a symmetric operator with a number; what ``*`` calls."""
+    if isinstance(operator, LinearOperator) and not isinstance(operator, SymmetricOperator):
+        return LinearOperator.__mul__(operator, factor)
+    if isinstance(operator, ScaledOperator):
+        return ScaledOperator(operator.operator, operator.factor * factor)
+    return ScaledOperator(operator, factor)
+
+
+def damped(operator: Any, damping: float, scaling: Any = None) -> DampedOperator:
+    """Return ``operator + damping * I``, or plus ``damping * diag(scaling)``."""
+    return DampedOperator(operator, damping, scaling)
+
+
+def dense(operator: Any) -> np.ndarray:
+    """Return the matrix of any operator, by its own way where it has one."""
+    if hasattr(operator, "to_dense"):
+        return operator.to_dense()
+    return np.asarray(operator @ np.eye(operator.shape[0], dtype=operator.dtype))
+
+
+def diagonal(operator: Any) -> np.ndarray:
+    """Return the diagonal of any operator, by its own way where it has one."""
+    if hasattr(operator, "diagonal"):
+        return operator.diagonal()
+    n = operator.shape[0]
+    found = np.empty(n, operator.dtype)
+    for k in range(n):
+        unit = np.zeros(n, operator.dtype)
+        unit[k] = 1.0
+        found[k] = (operator @ unit)[k]
+    return found
+
+
+def _check_number(where: str, name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
+        raise OptionError(message(where, f"{name} is {value!r}", fix="Pass a finite number"))

@@ -1,0 +1,99 @@
+"""Pictures of estimated parameters with their standard errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hessian.core.trees import ravel
+from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.plotting.canvas import axes_for, line_style, show_labels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MARKERS = "osD^v<>"
+_SPREAD = 0.5
+
+
+def plot_estimates(
+    estimates: Mapping[str, Any],
+    *,
+    ax: Axes | None = None,
+    errors: float = 1.96,
+    names: Mapping[int, str] | None = None,
+) -> Axes:
+    """Draw parameters with their standard errors, those of several sources side by side.
+
+    Parameters
+    ----------
+    estimates : mapping of str to Covariance or Laplace
+        What ``result.covariance(kind)`` and :func:`hessian.curvature.laplace` return, by the name to show.
+    ax : Axes, optional
+        Where to draw.
+    errors : float
+        Half the length of the bars, in standard errors; 1.96 makes intervals of 95 %.
+    names : mapping of int to str, optional
+        Raveled parameters to draw and what to call them; by default all of them, under their own names.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The first parameter on top.
+
+    Raises
+    ------
+    OptionError
+        There is nothing to draw, or the length of the bars is not positive.
+    ShapeMismatchError
+        The sources have different numbers of parameters, or a parameter to draw is not among them.
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.optimize import minimize
+    >>> res = minimize(lambda u: np.sum(np.exp(u) - np.array([3.0, 5.0]) * u), np.zeros(2))
+    >>> ax = plot_estimates({"observed": res.covariance()})
+    >>> ax.get_xlabel(), [text.get_text() for text in ax.get_yticklabels()]
+    ('estimate ± 1.96 standard errors', ['x[0]', 'x[1]'])
+    """
+    where = "plot_estimates"
+    if not estimates:
+        raise OptionError(message(where, "there are no estimates", "There is nothing to draw"))
+    if not errors > 0.0:
+        raise OptionError(message(where, f"errors is {errors!r}", fix="Pass a number > 0"))
+    found = {name: _numbers(one) for name, one in estimates.items()}
+    known = next(iter(estimates.values())).names
+    sizes = {name: len(centers) for name, (centers, _) in found.items()}
+    if len(set(sizes.values())) > 1:
+        raise ShapeMismatchError(
+            message(where, f"the numbers of parameters are {sizes}", fix="Pass estimates of one model")
+        )
+    shown = dict(enumerate(known)) if names is None else dict(names)
+    if not shown or not all(0 <= position < len(known) for position in shown):
+        what = f"names has the positions {sorted(shown)}, there are {len(known)} parameters"
+        raise ShapeMismatchError(message(where, what, fix="Pass positions from 0 on"))
+    ax = axes_for(where, ax, 6.0, 1.2 + 0.4 * len(shown))
+    places, picked = np.arange(len(shown)), list(shown)
+    apart = np.linspace(-0.5, 0.5, len(found)) * _SPREAD if len(found) > 1 else np.zeros(1)
+    for number, (name, (centers, deviations)) in enumerate(found.items()):
+        style: dict[str, Any] = {"color": line_style(number)["color"], "fmt": _MARKERS[number % len(_MARKERS)]}
+        bars = errors * deviations[picked]
+        ax.errorbar(centers[picked], places + apart[number], xerr=bars, label=name, markersize=4, capsize=2.5, **style)
+    ax.set_yticks(places, list(shown.values()))
+    ax.set_ylim(len(shown) - 0.4, -0.6)
+    ax.set_xlabel(f"estimate ± {errors:g} standard errors")
+    ax.grid(True, axis="x", alpha=0.3)
+    ax.set_axisbelow(True)
+    show_labels(ax)
+    return ax
+
+
+def _numbers(source: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Raveled estimates and standard errors of a source."""
+    deviations = source.standard_errors if hasattr(source, "standard_errors") else source.standard_deviations
+    return ravel(source.x)[0].astype(float), ravel(deviations)[0].astype(float)

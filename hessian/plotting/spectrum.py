@@ -1,0 +1,113 @@
+"""Pictures of eigenvalues with the bounds on their errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hessian.errors import ShapeMismatchError, message
+from hessian.plotting.canvas import COLORS, as_row, axes_for, grid, line_style, show_labels, wants_log, whole_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MANY = 100
+
+
+def plot_spectrum(
+    pairs: Any, *, ax: Axes | None = None, label: str | None = None, scale: str = "auto", marker: str = "o"
+) -> Axes:
+    """Draw eigenvalues against their rank, the largest first, each with a bar as long as its residual.
+
+    Parameters
+    ----------
+    pairs : Eigenpairs or array_like, shape (k,)
+        What :func:`hessian.curvature.eigenvalues` returns, or numbers alone, which get no bars.
+    ax : Axes, optional
+        Where to draw; draw several spectra into one to compare them.
+    label : str, optional
+        Name in the legend.
+    scale : {"auto", "linear", "log"}
+        Of the vertical axis. A log axis shows magnitudes, with triangles that point down for negative eigenvalues.
+        ``"auto"`` takes it where all are positive and a factor 30 apart.
+    marker : str
+        As matplotlib names it.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    OptionError
+        There are no eigenvalues, or the scale is unknown.
+    ShapeMismatchError
+        There are not as many residuals as eigenvalues.
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    Notes
+    -----
+    More than a hundred eigenvalues are drawn as points against the logarithm of their rank.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.curvature import eigenvalues
+    >>> ax = plot_spectrum(eigenvalues(np.diag([1.0, 2.0, 300.0]), 3), label="example")
+    >>> ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale(), ax.lines[0].get_ydata().tolist()
+    ('rank', 'eigenvalue', 'log', [300.0, 2.0, 1.0])
+    """
+    where = "plot_spectrum"
+    values = as_row(where, "the spectrum", getattr(pairs, "values", pairs))
+    residuals = getattr(pairs, "residuals", None)
+    errors = None if residuals is None else np.asarray(residuals, dtype=float)
+    if errors is not None and errors.shape != values.shape:
+        what = f"there are residuals of shape {errors.shape} for eigenvalues of shape {values.shape}"
+        raise ShapeMismatchError(message(where, what, fix="Pass one residual per eigenvalue"))
+    is_log = wants_log(where, scale, values)
+    ax = axes_for(where, ax)
+    color = line_style(len(ax.containers))["color"]
+    order = np.argsort(-values, kind="stable")
+    rank, values = np.arange(1, len(values) + 1), values[order]
+    bars = np.zeros(len(values)) if errors is None else errors[order]
+    style: dict[str, Any] = {"linestyle": "none", "markersize": 2.5 if len(values) > _MANY else 4.5}
+    if errors is not None:
+        style |= {"capsize": 2.5, "elinewidth": 1.0}
+    if is_log:
+        ax.set_yscale("log")
+        below = values < 0.0
+        if not below.all():
+            _draw(
+                ax,
+                rank[~below],
+                values[~below],
+                bars[~below],
+                style | {"marker": marker, "color": color, "label": label},
+            )
+        if below.any():
+            _draw(
+                ax,
+                rank[below],
+                -values[below],
+                bars[below],
+                style | {"marker": "v", "color": COLORS[1], "label": "negative"},
+            )
+    else:
+        _draw(ax, rank, values, bars, style | {"marker": marker, "color": color, "label": label})
+        ax.axhline(0.0, color="black", linewidth=0.6)
+    if len(values) > _MANY:
+        ax.set_xscale("log")
+    else:
+        whole_numbers(ax)
+    ax.set_xlabel("rank")
+    ax.set_ylabel("magnitude of the eigenvalue" if is_log and np.any(values < 0.0) else "eigenvalue")
+    grid(ax)
+    show_labels(ax)
+    return ax
+
+
+def _draw(ax: Axes, rank: np.ndarray, heights: np.ndarray, bars: np.ndarray, style: dict[str, Any]) -> None:
+    """Draw markers, with bars where they have a length."""
+    ax.errorbar(rank, heights, yerr=bars if "capsize" in style else None, **style)

@@ -69,9 +69,14 @@ class MissingDependencyError(HessianError, ImportError):
 
 def message(where: str, what: str, why: str = "", fix: str = "") -> str:
     """Format ``where: what. why. fix.`` with each sentence closed once."""
-    sentences = [part.strip().rstrip(".") + "." for part in (what, why, fix) if part.strip()]
+    sentences = [_closed(part.strip()) for part in (what, why, fix) if part.strip()]
     capitalised = [sentences[0], *(sentence[0].upper() + sentence[1:] for sentence in sentences[1:])]
     return f"{where}: {' '.join(capitalised)}"
+
+
+def _closed(sentence: str) -> str:
+    """End a sentence once."""
+    return sentence if sentence.endswith(("?", "!")) else sentence.rstrip(".") + "."
 
 
 def missing_dependency(where: str, package: str, extra: str) -> MissingDependencyError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from dataclasses import fields
@@ -16,8 +17,9 @@ from numpy.testing import assert_allclose
 import hessian as hs
 from hessian import cli
 from hessian.commands import training
-from hessian.commands.datasets import Split, load_dataset, split_dataset
+from hessian.commands.datasets import Dataset, Split, load_dataset, split_dataset
 from hessian.commands.training import EXIT_CONVERGED, EXIT_NOT_SAVED, EXIT_STOPPED_EARLY, EXIT_USAGE
+from hessian.errors import NonFiniteError, OptionError
 from hessian.nn import accuracy, mlp
 from hessian.optimize import IterationRecord
 
@@ -161,6 +163,70 @@ def test_errors_found_later_also_exit_with_two(tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["train", "wine", "--patience", "3"], "--patience without --validation"),
+        (["train", "wine", "--batch-size", "3"], "--batch-size has no meaning for trust-ncg"),
+        (["train", "wine", "--gtol", "1e-3", "--method", "adam"], "--gtol has no meaning for adam"),
+        (["train", "wine", "--max-hvp", "9", "--method", "hessian-free"], "--max-hvp has no meaning for hessian-free"),
+        (["compare", "wine", "--methods", "arc,newton", "--batch-size", "9"], "has no meaning for arc and newton"),
+        (["train", "wine", "--set", "learning_rate=1"], "there is no option 'learning_rate'"),
+        (["train", "wine", "--method", "arc", "--set", "preconditioner=lbfgs"], "takes no preconditioner"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused_and_leave_nothing(
+    options: list[str], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*options, "--out", str(tmp_path / "run")]) == EXIT_USAGE
+    assert text in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("text", ["", '{"l2": 0.0', "[1]"])
+def test_settings_that_cannot_be_read(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = [*SMALL, "--maxiter", "0", "--quiet", "--no-spectrum", "--no-plot", "--out", str(tmp_path)]
+    cli.main(quick)
+    (tmp_path / "settings.json").write_text(text)
+    capsys.readouterr()
+    assert cli.main([*quick, "--resume"]) == EXIT_USAGE
+    assert "settings.json cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [[], ["-u"]])
+def test_a_reader_who_leaves_does_no_harm(flags: list[str], tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        *flags,
+        "-m",
+        "hessian",
+        "train",
+        "wine",
+        "--hidden",
+        "2",
+        "--no-plot",
+        "--out",
+        str(tmp_path),
+    ]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as stdout:
+        run = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    assert run.returncode == EXIT_CONVERGED
+    assert "Traceback" not in run.stderr
+    assert "BrokenPipe" not in run.stderr
+    assert "trace" in json.loads((tmp_path / "summary.json").read_text())["results"]
+
+
+def test_a_list_that_nobody_reads_to_its_end() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as stdout:
+        command = [sys.executable, "-m", "hessian", "operations"]
+        run = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    assert (run.returncode, run.stderr) == (EXIT_CONVERGED, "")
+
+
 def test_overwrite_replaces_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quick = [*SMALL, "--maxiter", "0", "--quiet", "--no-spectrum", "--no-plot", "--out", str(tmp_path)]
     assert cli.main(quick) == EXIT_STOPPED_EARLY
@@ -269,6 +335,8 @@ def test_a_file_is_read_with_and_without_names(tmp_path: Path) -> None:
         ("1,x\n2,y\n3,x\n4,y\n", ["--task", "regression"], "has the target 'x', not a number"),
         ("a,b\n1,2\n3,4\n5,6\n7,8\n", ["--target", "c"], "has no column 'c'. Pass --target with one of: a, b"),
         ("", [], "has 0 rows of data"),
+        ("1,x\n1_0,y\n2,x\n3,y\n4,x\n", [], "line 2, column 1 of "),
+        ("2,b,c\n1,2,3\n3,4,5\n5,6,7\n7,8,9\n", [], "a first line names the columns only if no cell of it is one"),
     ],
 )
 def test_bad_files(
@@ -298,6 +366,43 @@ def test_constant_columns_and_huge_scales_do_no_harm(tmp_path: Path, capsys: pyt
     options = ["train", path, "--hidden", "2", "--no-plot", "--quiet", "--out", str(tmp_path / "run")]
     assert cli.main(options) == EXIT_CONVERGED
     assert float(_fields(capsys.readouterr().out)["training accuracy"].split()[0]) > 0.9
+
+
+def test_columns_near_the_ends_of_floating_point_are_scaled_like_any_other() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 3)), rng.standard_normal(60)
+    plain = split_dataset(Dataset("plain", X, y, ()), 0.25, 0)
+    # Powers of two: no digit changes.
+    units = np.array([2.0**1000, 2.0**-1000, 1.0])
+    scaled = split_dataset(Dataset("huge", X * units, y * 2.0**1015, ()), 0.25, 0)
+    for name in ("X_train", "X_test", "y_train", "y_test"):
+        np.testing.assert_array_equal(getattr(scaled, name), getattr(plain, name), err_msg=name)
+    assert scaled.n_constant == 0
+    assert_allclose(plain.X_train, (plain.X_train - plain.X_train.mean(axis=0)) / plain.X_train.std(axis=0), atol=1e-12)
+    level = split_dataset(Dataset("level", np.column_stack([X, np.full(60, 1e300)]), np.full(60, 0.1), ()), 0.25, 0)
+    assert level.n_constant == 1
+    assert np.abs(level.X_train[:, 3]).max() < 1e-12
+    assert np.abs(level.y_train).max() < 1e-12
+    # The split does not look at values: row 0 goes where it goes.
+    tests = [seed for seed in range(20) if X[0, 0] in split_dataset(Dataset("raw", X, y, (), True), 0.25, seed).X_test]
+    X = X * 1e-300
+    X[0, 0] = 1e300
+    with pytest.raises(NonFiniteError, match="input 1 of the test rows is infinite on the scale of the training rows"):
+        split_dataset(Dataset("far", X, y, ()), 0.25, tests[0])
+
+
+def test_numbers_that_are_equal_are_one_class(tmp_path: Path) -> None:
+    cells = ["1", "1.0", "0", "2", "+2", "-0.0"]
+    path = write(tmp_path / "data.csv", "\n".join(f"{i},{cells[i % 6]}" for i in range(60)))
+    data = load_dataset(path)
+    assert data.classes == ("0", "1", "2")
+    assert data.y[:6].tolist() == [1, 1, 0, 2, 2, 0]
+
+
+def test_a_class_with_one_row_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.csv", "\n".join(f"{i},{'rare' if i == 3 else 'ab'[i % 2]}" for i in range(40)))
+    with pytest.raises(OptionError, match="has one row of the class 'rare'"):
+        split_dataset(load_dataset(path), 0.25, 0)
 
 
 # Methods, resuming, comparing.
@@ -385,6 +490,13 @@ def test_methods_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         cli.main(["compare", "wine", "--methods", "adam,newtn"])
     assert "unknown method 'newtn'" in capsys.readouterr().err
+
+
+def test_a_comparison_in_which_no_method_ends_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["compare", "wine", "--hidden", "2", "--methods", "arc,adam", "--maxiter", "2", "--no-plot"]
+    assert cli.main([*options, "--out", str(tmp_path)]) == EXIT_STOPPED_EARLY
+    assert "every method stopped early" in capsys.readouterr().err
+    assert (tmp_path / "comparison.csv").exists()
 
 
 @pytest.mark.long

@@ -401,6 +401,24 @@ def test_a_warm_start_refuses_other_classes_and_other_widths() -> None:
 
 
 @pytest.mark.parametrize("estimator", ALL)
+def test_a_fit_that_fails_leaves_the_previous_one(estimator: type) -> None:
+    X, y = blobs(3)
+    model = small(estimator).fit(X, y)
+    expected, attributes = model.predict(X), dict(vars(model))
+    with pytest.raises(OptionError, match="method 'nweton'"):
+        model.set_params(method="nweton").fit(X[:, :3], y + 7)
+    model.set_params(method=None)
+    assert vars(model) == attributes
+    assert_array_equal(model.predict(X), expected)
+    fresh = small(estimator, tol=-1.0)
+    with pytest.raises(OptionError, match="tol is -1"):
+        fresh.fit(X, y)
+    assert vars(fresh) == vars(small(estimator, tol=-1.0))
+    with pytest.raises(NotFittedError):
+        fresh.predict(X)
+
+
+@pytest.mark.parametrize("estimator", ALL)
 def test_stopping_early_is_a_warning_at_the_line_that_fits(estimator: type) -> None:
     X, y = blobs(3)
     with pytest.warns(
@@ -545,6 +563,8 @@ def test_overflow_at_the_start_is_explained() -> None:
         (NewtonLogisticRegression(tol=-1.0), "tol is -1.0, expected a finite number >= 0"),
         (NewtonLogisticRegression(max_iter=0), "max_iter is 0, expected an integer >= 1"),
         (NewtonLogisticRegression(method="lbgfs"), "method 'lbgfs' does not exist"),
+        (NewtonLogisticRegression(method="L-BFGS-B"), "method 'L-BFGS-B' is one of SciPy's"),
+        (NewtonMLPRegressor(method="bfgs"), "Pass one of trust-ncg, trust-krylov"),
         (NewtonLogisticRegression(class_weight="balance"), "class_weight is 'balance'. Pass 'balanced', a dict"),
         (NewtonLogisticRegression(class_weight={7: 1.0}), "class_weight names [7], y has the classes [0, 1, 2]"),
         (NewtonLogisticRegression(class_weight={0: -1.0}), "class_weight[0] is -1.0"),

@@ -173,6 +173,21 @@ def test_a_loss_that_cannot_be_recorded_with_its_targets_is_run_plainly() -> Non
         assert_allclose(_flat(hard), _flat(easy), rtol=1e-9)
 
 
+def test_the_matrix_of_a_batch_has_its_own_targets_even_where_the_loss_copies_them() -> None:
+    # Whole numbers are not traced, so that a copy of them looks like a constant to a recording.
+    X, labels = _blobs(0)
+    weighted = lambda outputs, targets: np.mean((1 + np.asarray(targets)) * (outputs[:, 0] - targets) ** 2)
+    network = mlp((2, 3, 1))
+    params = network.init(0)
+    batches, rng = BatchObjective(network, weighted, 0.0, params), np.random.default_rng(0)
+    for _ in range(6):
+        rows = rng.permutation(60)[:16]
+        product = batches.gauss_newton(batches.start, X[rows], labels[rows])
+        loss = lambda z: weighted(z, labels[rows])  # noqa: B023
+        exact = hs.GaussNewtonOperator(lambda p: network(p, X[rows]), loss, params)  # noqa: B023
+        assert_allclose(np.stack([product(e) for e in np.eye(batches.start.size)]), exact.to_dense(), atol=1e-12)
+
+
 # Hessian-free optimisation.
 
 
@@ -288,8 +303,13 @@ def test_hessian_free_learns_from_batches_of_the_gradient() -> None:
 @pytest.mark.parametrize("method", ["hessian-free", "adam"])
 def test_a_start_that_is_not_finite_is_refused(method: str) -> None:
     X, labels = _blobs(0)
-    with pytest.raises(NonFiniteError, match="the objective is nan at the start"):
-        train(mlp((2, 3)), X, labels, loss=lambda z, y: np.sum(z) * np.nan, method=method)
+    broken = lambda z, y: np.sum(z) * np.nan
+    with pytest.raises(
+        NonFiniteError, match=r"the objective is nan at the start.*Scale X and y, or start elsewhere\.$"
+    ):
+        train(mlp((2, 3)), X, labels, loss=broken, method=method)
+    with pytest.raises(NonFiniteError, match=r"or start elsewhere, or pass dtype=float64\.$"):
+        train(mlp((2, 3)), X, labels, loss=broken, method=method, dtype=np.float32)
 
 
 def test_hessian_free_refuses_a_start_without_a_gradient() -> None:
@@ -328,7 +348,10 @@ def test_first_order_methods_take_the_steps_of_torch(method: str, more: dict[str
     network = mlp((3, 2))
     start = network.init(0)
     options = {"learning_rate": 0.05, "maxiter": 25, **more}
-    own = {"momentum": 0.7, "decay": 0.8, "beta1": 0.8, "beta2": 0.99, "epsilon": 1e-6}
+    own = {
+        "gradient-descent": {}, "momentum": {"momentum": 0.7}, "adagrad": {"epsilon": 1e-6},
+        "rmsprop": {"decay": 0.8, "epsilon": 1e-6}, "adam": {"beta1": 0.8, "beta2": 0.99, "epsilon": 1e-6},
+    }[method]  # fmt: skip
     fit = train(
         network, X, Y, loss="squared_error", method=method, params=start, batch_size=20, options={**own, **options}
     )
@@ -575,6 +598,40 @@ def test_early_stopping_returns_the_parameters_with_the_smallest_validation_loss
     assert_allclose(ravel(fit.result.jac)[0], gradient, rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.parametrize("method", ["trust-ncg", "newton", "hessian-free"])
+def test_a_method_that_converges_past_the_best_parameters_claims_nothing_of_them(method: str) -> None:
+    rng = np.random.default_rng(0)
+    X, labels = rng.standard_normal((80, 4)), rng.integers(0, 2, 80)
+    held = rng.standard_normal((40, 4)), rng.integers(0, 2, 40)
+    run = lambda **limits: train(
+        mlp((4, 2)), X, labels, l2=1e-2, method=method, validation=held, patience=1000, options={"gtol": 1e-8, **limits}
+    )
+    fit = run()
+    best = int(np.argmin([loss for _, loss in fit.validation]))
+    assert best < fit.result.nit
+    assert fit.result.gradient_norm > 1e-3
+    assert (fit.result.status, fit.result.success) == (Status.EARLY_STOPPED, True)
+    assert f"was at iteration {best}, whose parameters these are" in fit.result.message
+    assert f"The method went on to iteration {fit.result.nit} and ended with CONVERGED" in fit.result.message
+    assert math.isnan(fit.result.smallest_eigenvalue)
+    assert math.isnan(fit.result.get("smallest_eigenvalue_residual", math.nan))
+    # Not having come to an end stays a failure, whichever parameters are returned.
+    short = run(maxiter=best + 1)
+    assert (short.result.status, short.result.success) == (Status.MAX_ITERATIONS, False)
+    assert f"(That is about iteration {best + 1}, the last.)" in short.result.message
+    assert_array_equal(_flat(short), _flat(fit))
+
+
+@pytest.mark.parametrize("method", ["trust-ncg", "hessian-free"])
+def test_patience_changes_nothing_where_the_last_parameters_are_the_best(method: str) -> None:
+    X, labels = _blobs(0)
+    run = lambda **how: train(mlp((2, 3)), X, labels, l2=1e-2, method=method, validation=(X, labels), **how)
+    patient, plain = run(patience=1000), run()
+    assert patient.result.status is plain.result.status
+    assert patient.result.message == plain.result.message
+    assert_array_equal(patient.result.smallest_eigenvalue, plain.result.smallest_eigenvalue)
+
+
 @pytest.mark.parametrize("method", ["hessian-free", "adam", "trust-ncg"])
 def test_validation_without_patience_only_watches(method: str) -> None:
     X, labels = _blobs(0)
@@ -636,6 +693,48 @@ def test_an_interrupt_returns_the_best_so_far(method: str) -> None:
     fit = train(mlp((2, 4, 3)), X, labels, method=method, callback=interrupt)
     assert fit.result.status is Status.INTERRUPTED
     assert fit.result.fun == min(record.value for record in fit.result.history)
+
+
+@pytest.mark.parametrize("method", ["hessian-free", "adam"])
+@pytest.mark.parametrize("call", [1, 20])
+def test_an_interrupt_within_a_step_leaves_a_checkpoint_that_resumes_to_the_same_end(
+    method: str, call: int, tmp_path: Path
+) -> None:
+    X, labels = _blobs(0)
+    targets = np.eye(3)[labels]
+    calls = []
+
+    def loss(outputs: Any, targets: Any) -> Any:
+        calls.append(0)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return softmax_cross_entropy(outputs, np.asarray(targets))  # not recorded, hence called each time
+
+    run = lambda **keep: train(
+        mlp((2, 4, 3)), X, targets, loss=loss, method=method, batch_size=16, options={"maxiter": 6}, **keep
+    )
+    keep = {"checkpoint": tmp_path / "run", "resume": True}
+    fit = run(**keep)
+    assert fit.result.status is Status.INTERRUPTED
+    assert (tmp_path / "run").exists() == ("no time to write a checkpoint" not in fit.result.message)
+    assert (tmp_path / "run").exists() == (call == 20)
+    resumed, whole = run(**keep), run()
+    assert_array_equal(_flat(resumed), _flat(whole))
+    assert [record.value for record in resumed.result.history] == [record.value for record in whole.result.history]
+    assert resumed.result.n_grad == whole.result.n_grad
+
+
+@pytest.mark.parametrize("method", [None, *BATCH_METHODS])
+def test_no_time_is_a_limit_like_any_other(method: str | None) -> None:
+    fit = train(mlp((2, 4, 3)), *_blobs(0), method=method, options={"max_seconds": 0})
+    assert (fit.result.status, fit.result.nit) == (Status.MAX_SECONDS, 0)
+
+
+def test_hessian_free_says_what_it_does_not_look_at() -> None:
+    fit = train(mlp((2, 3)), *_blobs(0), l2=1e-2, method="hessian-free")
+    assert fit.result.status is Status.CONVERGED_UNCHECKED
+    assert "the curvature was not looked at, which this method never does" in fit.result.message
+    assert "check_curvature" not in fit.result.message
 
 
 @pytest.mark.parametrize("method", BATCH_METHODS)
@@ -700,7 +799,7 @@ _CHILD = """
         options["learning_rate"] = rate
     fit = train(
         mlp((3, 6, 2)), X, labels, l2=1e-3, method=method, batch_size=10, validation=0.2, options=options,
-        callback=callback, checkpoint=path or None, resume=True,
+        callback=callback, checkpoint=path or None, resume=bool(path),
     )
     history = [[r.iteration, r.value, r.step_norm, r.cg_iterations, r.n_value, r.n_grad, r.n_hvp] for r in fit.result.history]
     np.savez(out, x=ravel(fit.params)[0], history=np.array(history), validation=np.array(fit.validation))
@@ -783,6 +882,72 @@ def test_a_checkpoint_of_another_training_is_refused(changes: dict[str, Any], te
     with pytest.raises(CheckpointError, match="belongs to another run") as caught:
         run(**{**arguments, **changes})
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["trust-ncg", "hessian-free", "adam"])
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"activation": "sigmoid"}, "where the checkpoint was taken with"),
+        ({"loss": squared_error}, "where the checkpoint was taken with"),
+        ({"held": slice(30, 50)}, "validation"),
+    ],
+)
+def test_a_checkpoint_of_another_network_loss_or_validation_is_refused(
+    method: str, changes: dict[str, Any], text: str, tmp_path: Path
+) -> None:
+    X, labels = _blobs(0)
+    y, keep = np.eye(3)[labels], {"checkpoint": tmp_path / "run", "resume": True}
+
+    def run(activation: str = "tanh", loss: Any = softmax_cross_entropy, held: slice = slice(40, 60)) -> Any:
+        return train(
+            mlp((2, 4, 3), activation), X[:30], y[:30], loss=loss, method=method, validation=(X[held], y[held]),
+            options={"maxiter": 5}, **keep,
+        )  # fmt: skip
+
+    first = run()
+    again = run()
+    assert_array_equal(_flat(again), _flat(first))
+    assert again.result.n_value == first.result.n_value
+    with pytest.raises(CheckpointError, match=text):
+        run(**changes)
+
+
+def test_a_resumed_training_on_all_rows_remembers_the_best_parameters(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X, labels = rng.standard_normal((80, 4)), rng.integers(0, 2, 80)
+    held = rng.standard_normal((40, 4)), rng.integers(0, 2, 40)
+    run = lambda maxiter, **keep: train(
+        mlp((4, 16, 2)),
+        X,
+        labels,
+        method="trust-ncg",
+        validation=held,
+        patience=8,
+        options={"maxiter": maxiter},
+        **keep,
+    )
+    whole = run(300)
+    best = int(np.argmin([loss for _, loss in whole.validation]))
+    assert whole.result.nit == best + 8
+    keep = {"checkpoint": tmp_path / "run", "resume": True}
+    run(best + 3, **keep)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.best"]
+
+    def fail(intermediate_result: Any) -> None:
+        if intermediate_result.nit == best + 5:
+            raise RuntimeError("the process is killed")
+
+    with pytest.raises(RuntimeError):
+        run(300, callback=fail, **keep)
+    resumed = run(300, **keep)
+    assert resumed.result.nit == whole.result.nit
+    assert resumed.validation == whole.validation
+    assert_array_equal(_flat(resumed), _flat(whole))
+    # A run that starts anew forgets them.
+    train(mlp((4, 16, 2)), X, labels, method="trust-ncg", validation=held, checkpoint=tmp_path / "run",
+          options={"maxiter": 0})  # fmt: skip
+    assert not (tmp_path / "run.best").exists()
 
 
 @pytest.mark.parametrize("method", ["hessian-free", "adam"])
@@ -883,7 +1048,10 @@ def test_batches_in_float32_stay_in_float32(method: str) -> None:
         ({"X": np.zeros((1, 2)), "y": np.zeros(1, int), "validation": 0.5}, OptionError, "which has 1 row"),
         ({"patience": 3}, OptionError, "patience without validation rows"),
         ({"patience": 0, "validation": 0.2}, OptionError, "patience is 0"),
-        ({"l2": -1.0}, OptionError, "l2 is -1.0"),
+        ({"l2": -1.0}, OptionError, "l2 is -1.0. A negative penalty is unbounded below"),
+        ({"params": mlp((3, 3)).init(0)}, ShapeMismatchError, "params['W'] has shape (3, 3), the layer needs (2, 3)"),
+        ({"params": mlp((2, 4)).init(0)}, ShapeMismatchError, "params['W'] has shape (2, 4), the layer needs (2, 3)"),
+        ({"params": [{"W": np.zeros((2, 3)), "b": np.zeros(1)}]}, ShapeMismatchError, "params['b'] has shape (1,)"),
         ({"callback": 3}, OptionError, "callback is 3"),
     ],
 )
@@ -917,7 +1085,15 @@ def test_bad_inputs_of_training_are_refused(
         ({"method": "adam", "options": [1]}, "options is [1], not a dict"),
         ({"method": "hessian-free", "options": {"damping": 0.0}}, "option 'damping' is 0.0"),
         ({"method": "hessian-free", "options": {"preconditioner": "jacobi"}}, "'diagonal' or None"),
-        ({"method": "hessian-free", "options": {"max_seconds": 0}}, "option 'max_seconds' is 0"),
+        ({"method": "hessian-free", "options": {"max_seconds": -1}}, "option 'max_seconds' is -1"),
+        ({"method": "adam", "options": {"nesterov": True}}, "Leave it out, or use method='momentum'"),
+        ({"method": "adam", "options": {"momentum": None}}, "there is no option 'momentum' of method 'adam'"),
+        ({"method": "gradient-descent", "options": {"beta1": 0.5}}, "use method='adam'"),
+        ({"method": "momentum", "options": {"decay": 0.5}}, "use method='rmsprop'"),
+        ({"method": "rmsprop", "options": {"momentum": 0.5}}, "use method='momentum'"),
+        ({"resume": True}, "resume is given without a checkpoint"),
+        ({"method": "adam", "resume": True}, "resume is given without a checkpoint"),
+        ({"l2": math.nan}, "l2 is nan. Pass a finite number >= 0"),
     ],
 )  # fmt: skip
 def test_bad_options_are_refused(arguments: dict[str, Any], text: str) -> None:

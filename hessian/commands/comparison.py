@@ -12,9 +12,12 @@ from typing import Any
 
 from hessian.commands.datasets import load_dataset, split_dataset
 from hessian.commands.folder import prepare_folder
+from hessian.commands.output import say
 from hessian.commands.training import (
     EXIT_CONVERGED,
     EXIT_NOT_SAVED,
+    EXIT_STOPPED_EARLY,
+    check_options,
     describe,
     fit_network,
     method_options,
@@ -34,6 +37,7 @@ _COLUMNS = (
 
 def run_comparison(args: argparse.Namespace) -> int:
     """Train by every method, report and save; return the exit code."""
+    check_options(args, args.methods)
     if not args.no_plot:
         require_matplotlib("compare")
     data = load_dataset(args.data, args.target, args.task)
@@ -42,23 +46,26 @@ def run_comparison(args: argparse.Namespace) -> int:
     from threadpoolctl import threadpool_limits
 
     model = network(args, split)
-    print(describe(args, data, split, model) + "\n")
+    say(describe(args, data, split, model) + "\n")
     fits: dict[str, TrainingResult] = {}
     rows: list[dict[str, Any]] = []
-    print(_heading(split.is_classification))
+    say(_heading(split.is_classification))
     with threadpool_limits(args.threads, user_api="blas"):
         for method in args.methods:
             fit = fit_network(args, split, model, method, method_options(args, method), None)
             fits[method] = fit
             rows.append(summarise(fit, split, fit.result.history[-1].seconds))
-            print(_line(rows[-1]), flush=True)
+            say(_line(rows[-1]))
     try:
         save_comparison(folder, rows, {name: fit.result.history for name, fit in fits.items()}, not args.no_plot)
     except OSError as error:
-        print(f"hessian: error: the comparison could not be saved in {folder}: {error}", file=sys.stderr)
+        say(f"hessian: error: the comparison could not be saved in {folder}: {error}", sys.stderr)
         return EXIT_NOT_SAVED
-    print(f"\nfolder {folder}")
-    return EXIT_CONVERGED
+    say(f"\nfolder {folder}")
+    if any(row["success"] for row in rows):
+        return EXIT_CONVERGED
+    say("hessian: every method stopped early; comparison.csv says why", sys.stderr)
+    return EXIT_STOPPED_EARLY
 
 
 def _heading(is_classification: bool) -> str:

@@ -6,7 +6,9 @@ import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,9 @@ NAMES = ("digits", "breast_cancer", "diabetes", "wine")
 MOST_CLASSES = 20
 """Whole numbers of at most so many kinds, each at least five times on average, are taken for class labels."""
 FEWEST_ROWS = 4
+_CONSTANT = 1e-12
+"""A column of inputs that varies by no more than this share of its size is rounding, and would be blown up to weigh as much as
+any other."""
 
 
 @dataclass(frozen=True)
@@ -145,21 +150,23 @@ def _column(target: str | None, names: Sequence[str], width: int, path: Path) ->
 
 
 def _is_number(cell: str) -> bool:
-    """Whether a cell holds a number."""
+    """Whether a cell holds a number; Python's 1_0 for 10 is none, and a typing error in a table."""
     try:
         float(cell)
     except ValueError:
         return False
-    return True
+    return "_" not in cell
 
 
 def _number(cell: str, line: int, column: int, names: Sequence[str], path: Path) -> float:
     """Return the number in a cell."""
     where = f"line {line}, column {names[column] if names else column + 1} of {path}"
     if not _is_number(cell):
-        what = f"{where} holds {cell.strip()!r}, not a number"
+        what, why = f"{where} holds {cell.strip()!r}, not a number", "inputs are numbers"
+        if line == 1 and not names:
+            why += ", and a first line names the columns only if no cell of it is one"
         fix = "Encode text as numbers and fill in or leave out what is missing"
-        raise OptionError(message("train", what, "inputs are numbers", fix))
+        raise OptionError(message("train", what, why, fix))
     number = float(cell)
     if not math.isfinite(number):
         raise NonFiniteError(message("train", f"{where} holds {cell.strip()}", fix="Fill in or leave out such rows"))
@@ -172,7 +179,12 @@ def _targets(cells: list[str], task: str, path: Path) -> tuple[np.ndarray, tuple
     values = np.array([float(cell) for cell in cells]) if are_numbers else np.empty(0)
     if are_numbers and not np.all(np.isfinite(values)):
         raise NonFiniteError(message("train", f"{path} has targets that are not finite", fix="Leave out such rows"))
-    kinds = sorted(set(cells), key=(lambda cell: float(cell)) if are_numbers else str)
+    # Exact numbers, so that 1 and 1.0 are one class, under the name that comes first, and large ones stay apart.
+    keys: list[Any] = [Decimal(cell) for cell in cells] if are_numbers else list(cells)
+    names: dict[Any, str] = {}
+    for key, cell in zip(keys, cells, strict=True):
+        names.setdefault(key, cell)
+    kinds = sorted(names)
     if task == "auto":
         are_few = len(kinds) <= min(MOST_CLASSES, len(cells) // 5)
         is_whole = are_numbers and bool(np.all(values == np.round(values)))
@@ -185,22 +197,31 @@ def _targets(cells: list[str], task: str, path: Path) -> tuple[np.ndarray, tuple
             )
         return values, ()
     if len(kinds) < 2:
-        what = f"{path} has one class only, {kinds[0]!r}"
+        what = f"{path} has one class only, {names[kinds[0]]!r}"
         raise OptionError(message("train", what, "there is nothing to tell apart", "Pass --target, or more rows"))
     numbers = {kind: number for number, kind in enumerate(kinds)}
-    return np.array([numbers[cell] for cell in cells]), tuple(kinds)
+    return np.array([numbers[key] for key in keys]), tuple(names[kind] for kind in kinds)
 
 
 def split_dataset(data: Dataset, test_size: float, seed: int) -> Split:
     """Split into training and test rows, stratified by class, and scale by mean and deviation of the training rows.
 
-    A column that is constant in the training rows is only centred. Values to predict are scaled too, so that losses and
-    penalties mean about the same on every data set.
+    A column that is constant in the training rows is centred and divided by its size. Values to predict are scaled too, so
+    that losses and penalties mean about the same on every data set.
+
+    Raises
+    ------
+    OptionError
+        A class with one row, or a share that leaves a part without rows or without some class.
+    NonFiniteError
+        A column of the test rows is beyond floating point on the scale of the training rows.
     """
     try:
         from sklearn import model_selection
     except ModuleNotFoundError as error:
         raise missing_dependency("train", "scikit-learn", "train") from error
+    if data.is_classification:
+        _check_counts(data)
     stratify = data.y if data.is_classification else None
     try:
         X_train, X_test, y_train, y_test = model_selection.train_test_split(
@@ -208,16 +229,42 @@ def split_dataset(data: Dataset, test_size: float, seed: int) -> Split:
         )
     except ValueError as error:
         what = f"--test-size {test_size} leaves a part without some class, or without rows: {error}"
-        raise OptionError(message("train", what, fix="Pass a share nearer to 0.25")) from error
+        fix = "Pass more rows, or another share" if test_size == 0.25 else "Pass a share nearer to 0.25"
+        raise OptionError(message("train", what, fix=fix)) from error
     n_constant = 0
     if not data.is_scaled:
-        scale = X_train.std(axis=0)
-        constant = scale <= 1e-12 * np.max(np.abs(X_train), axis=0)
-        n_constant = int(constant.sum())
-        scale[constant] = 1.0
-        mean = X_train.mean(axis=0)
-        X_train, X_test = (X_train - mean) / scale, (X_test - mean) / scale
+        X_train, X_test, n_constant = _scaled(X_train, X_test, "input", _CONSTANT)
     if not data.is_classification:
-        centre, spread = y_train.mean(), y_train.std() or 1.0
-        y_train, y_test = ((part[:, None] - centre) / spread for part in (y_train, y_test))
+        y_train, y_test, _ = _scaled(y_train[:, None], y_test[:, None], "target", 0.0)
     return Split(X_train, X_test, y_train, y_test, data.classes, n_constant)
+
+
+def _check_counts(data: Dataset) -> None:
+    """Refuse a class that cannot be in both parts."""
+    counts = np.bincount(data.y, minlength=len(data.classes))
+    if counts.min() < 2:
+        what = f"{data.name} has one row of the class {data.classes[int(np.argmin(counts))]!r}"
+        why = "training and test rows need one each"
+        raise OptionError(message("train", what, why, "Add rows of it or leave it out, or pass --task regression"))
+
+
+def _scaled(
+    train: np.ndarray, test: np.ndarray, kind: str, constant_below: float
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Centre columns and divide them by their deviation in the training rows; the last answer is how many have none.
+
+    Squares of numbers beyond 1e154 overflow and those of numbers below 1e-162 vanish, so that each column is first divided
+    by the power of two above its largest entry, which changes no digit.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        exponents = np.frexp(np.max(np.abs(train), axis=0))[1]
+        train, test = np.ldexp(train, -exponents), np.ldexp(test, -exponents)
+        deviation, mean = train.std(axis=0), train.mean(axis=0)
+        constant = (deviation <= constant_below * np.max(np.abs(train), axis=0)) | (np.ptp(train, axis=0) == 0.0)
+        deviation[constant] = 1.0
+        train, test = (train - mean) / deviation, (test - mean) / deviation
+    if not np.isfinite(test).all():
+        place = int(np.argwhere(~np.isfinite(test))[0][1]) + 1
+        what = f"{kind} {place} of the test rows is infinite on the scale of the training rows"
+        raise NonFiniteError(message("train", what, fix="Mend or leave out such rows, or pass another --split-seed"))
+    return train, test, int(constant.sum())

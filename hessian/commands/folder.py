@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import platform
 import time
 from collections.abc import Mapping
@@ -62,12 +64,12 @@ def keep_settings(folder: Path, settings: Mapping[str, Any], *, resume: bool) ->
     path = folder / SETTINGS
     if not resume:
         try:
-            path.write_text(json.dumps(own, indent=2) + "\n", encoding="utf-8")
+            _replace(path, json.dumps(own, indent=2) + "\n")
         except OSError as error:
             what = f"--out {folder} cannot be written to: {error}"
             raise OptionError(message("train", what, fix="Pass a folder you may write to")) from error
         return
-    kept = json.loads(path.read_text(encoding="utf-8"))
+    kept = _read_settings(path)
     plain = json.loads(json.dumps(own))
     differing = [key for key in plain if kept.get(key) != plain[key]]
     if differing:
@@ -78,18 +80,55 @@ def keep_settings(folder: Path, settings: Mapping[str, Any], *, resume: bool) ->
         )
 
 
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """Return the settings of the run to go on with."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(kept, dict):
+            raise ValueError(f"it holds a {type(kept).__name__}")
+    except (OSError, ValueError) as error:
+        what = f"--resume: {path} cannot be read: {error}"
+        why = "Nothing else says which run the checkpoint belongs to"
+        raise OptionError(message("train", what, why, "Restore the file, or start anew with --overwrite")) from error
+    return kept
+
+
+def forget_settings(folder: Path) -> None:
+    """Undo `keep_settings` where nothing came of the run, so that the corrected command finds the folder as it was."""
+    if (folder / CHECKPOINT).exists():
+        return
+    with contextlib.suppress(OSError):
+        (folder / SETTINGS).unlink(missing_ok=True)
+        folder.rmdir()
+
+
 def save_run(folder: Path, fit: TrainingResult, summary: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Write parameters, history, summary and, unless left out, the picture."""
     arrays: dict[str, Any] = named_arrays(fit.params)
     np.savez(folder / "parameters.npz", **arrays)
     write_history(fit.result.history, folder / "history.csv")
-    kept = {name: setting for name, setting in settings.items() if name not in {"run", "out"}}
-    versions = {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__}
-    text = json.dumps({"settings": kept, "versions": versions, "results": summary}, indent=2)
-    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    save_summary(folder, summary, settings)
     if not settings["no_plot"]:
         against = "n_hvp" if fit.result.n_hvp else "iteration"
         plot_convergence(fit.result.history, against=against, gtol=settings["gtol"], path=folder / "convergence.png")
+
+
+def save_summary(folder: Path, summary: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Write what was asked for, by which versions, and what came of it."""
+    kept = {name: setting for name, setting in settings.items() if name not in {"run", "out"}}
+    versions = {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__}
+    text = json.dumps({"settings": kept, "versions": versions, "results": summary}, indent=2)
+    _replace(folder / "summary.json", text + "\n")
 
 
 def named_arrays(params: Any) -> dict[str, np.ndarray]:

@@ -12,7 +12,9 @@ import numpy as np
 import scipy.linalg
 
 from hessian.commands.datasets import Dataset, Split, load_dataset, split_dataset
-from hessian.commands.folder import CHECKPOINT, keep_settings, prepare_folder, save_run
+from hessian.commands.folder import CHECKPOINT, forget_settings, keep_settings, prepare_folder, save_run, save_summary
+from hessian.commands.output import say
+from hessian.errors import HessianError, OptionError, message
 from hessian.nn import MLP, TrainingResult, accuracy, mlp, r2, softmax_cross_entropy, squared_error, train
 from hessian.nn.training import BATCH_METHODS
 from hessian.operators import HessianOperator
@@ -26,6 +28,7 @@ ALL_METHODS = METHODS + tuple(BATCH_METHODS)
 # and the matrix passes 200 MB.
 DENSE_LIMIT = 5000
 DEFAULT_GTOL = {"float64": 1e-6, "float32": 1e-3}
+DEFAULT_MAX_HVP = 20_000
 # Without a terminal a bar would fill the log with its own redrawings; a line now and then says the same.
 SECONDS_BETWEEN_LINES = 1.0
 MOST_ROWS_SHOWN = 200
@@ -33,6 +36,7 @@ MOST_ROWS_SHOWN = 200
 
 def run_training(args: argparse.Namespace) -> int:
     """Train, report and save; return the exit code."""
+    check_options(args, (args.method,))
     if not args.no_plot:
         require_matplotlib("train")
     data = load_dataset(args.data, args.target, args.task)
@@ -45,37 +49,82 @@ def run_training(args: argparse.Namespace) -> int:
         return _train(args, data, split)
 
 
+def check_options(args: argparse.Namespace, methods: Sequence[str]) -> None:
+    """Refuse, before any work, options that would do nothing.
+
+    Raises
+    ------
+    OptionError
+        No method named takes the option, or it waits for another one.
+    """
+    on_batches = [method for method in methods if method in BATCH_METHODS]
+    on_all_rows = [method for method in methods if method not in BATCH_METHODS]
+    takers = {
+        "batch_size": (on_batches, "full-batch methods see all rows at once"),
+        "max_hvp": (
+            on_all_rows,
+            "methods on batches have no budget of products; --maxiter and --max-seconds limit them",
+        ),
+        "gtol": (
+            on_all_rows + [name for name in on_batches if name == "hessian-free"],
+            "first-order methods have none",
+        ),
+    }
+    for name, (those, why) in takers.items():
+        if getattr(args, name) is not None and not those:
+            what = f"--{name.replace('_', '-')} has no meaning for {' and '.join(methods)}"
+            raise OptionError(message("train", what, why, "Leave it out, or choose another method"))
+    if args.patience is not None and args.validation is None:
+        what, why = "--patience without --validation", "there is no validation loss to wait for"
+        raise OptionError(message("train", what, why, "Pass e.g. --validation 0.2"))
+
+
 def _train(args: argparse.Namespace, data: Dataset, split: Split) -> int:
-    """Train on the data, report and save."""
+    """Train on the data, save and report."""
     folder = prepare_folder(args.out, data.name, overwrite=args.overwrite, resume=args.resume)
     keep_settings(folder, vars(args), resume=args.resume)
-    show: Callable[[str], None] = (lambda line: None) if args.quiet else print
+    show: Callable[[str], None] = (lambda line: None) if args.quiet else say
     model = network(args, split)
     show(describe(args, data, split, model))
     has_bar = not args.quiet and sys.stderr.isatty()
     callback = None if args.quiet or has_bar else PlainProgress()
     options = solver_options(args) | {"progress": has_bar}
     started = time.perf_counter()
-    fit = fit_network(
-        args, split, model, args.method, options, callback, checkpoint=folder / CHECKPOINT, resume=args.resume
-    )
-    seconds = time.perf_counter() - started
+    try:
+        fit = fit_network(
+            args, split, model, args.method, options, callback, checkpoint=folder / CHECKPOINT, resume=args.resume
+        )
+    except HessianError:
+        if not args.resume:
+            forget_settings(folder)
+        raise
+    summary = summarise(fit, split, time.perf_counter() - started)
+    settings = vars(args) | {"gtol": gtol(args)}
+    # Saved before anything else can fail: printing, or the curvature, which can take as long as the training.
+    problem = _attempt(lambda: save_run(folder, fit, summary, settings))
     show("\n" + shortened(format_history(fit.result.history)) + "\n")
-    summary = summarise(fit, split, seconds)
-    print(format_summary(summary))
+    say(format_summary(summary))
     if not args.no_spectrum:
         summary |= measure_curvature(fit)
-        print(format_curvature(summary))
-    try:
-        save_run(folder, fit, summary, vars(args) | {"gtol": gtol(args)})
-    except OSError as error:
-        print(f"hessian: error: the run could not be saved in {folder}: {error}", file=sys.stderr)
+        say(format_curvature(summary))
+        problem = problem or _attempt(lambda: save_summary(folder, summary, settings))
+    if problem is not None:
+        say(f"hessian: error: the run could not be saved in {folder}: {problem}", sys.stderr)
         return EXIT_NOT_SAVED
-    print(f"run folder          {folder}")
+    say(f"run folder          {folder}")
     if fit.result.success:
         return EXIT_CONVERGED
-    print(f"hessian: the solver stopped early: {fit.result.message}", file=sys.stderr)
+    say(f"hessian: the solver stopped early: {fit.result.message}", sys.stderr)
     return EXIT_STOPPED_EARLY
+
+
+def _attempt(save: Callable[[], None]) -> OSError | None:
+    """Save something; the answer is why that failed."""
+    try:
+        save()
+    except OSError as error:
+        return error
+    return None
 
 
 def network(args: argparse.Namespace, split: Split) -> MLP:
@@ -100,7 +149,7 @@ def method_options(args: argparse.Namespace, method: str) -> dict[str, Any]:
     if args.max_seconds is not None:
         options["max_seconds"] = args.max_seconds
     if method not in BATCH_METHODS:
-        options |= {"gtol": gtol(args), "max_hvp": args.max_hvp}
+        options |= {"gtol": gtol(args), "max_hvp": DEFAULT_MAX_HVP if args.max_hvp is None else args.max_hvp}
     elif method == "hessian-free":
         options["gtol"] = gtol(args)
     return options
@@ -156,8 +205,8 @@ class PlainProgress:
         if time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
             state = intermediate_result
-            print(f"iteration {state.nit}: objective {state.fun:.8f}, gradient norm {state.gradient_norm:.2e}, "
-                  f"{state.n_hvp} Hessian-vector products", file=sys.stderr, flush=True)  # fmt: skip
+            line = f"iteration {state.nit}: objective {state.fun:.8f}, gradient norm {state.gradient_norm:.2e}, "
+            say(f"{line}{state.n_hvp} Hessian-vector products", sys.stderr)
 
 
 def summarise(fit: TrainingResult, split: Split, seconds: float) -> dict[str, Any]:

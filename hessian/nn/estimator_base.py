@@ -5,7 +5,9 @@ This module needs scikit-learn (``pip install "hessian[train]"``) and is loaded 
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from hessian.nn.validation import (
     check_classes,
     check_count,
     check_hidden_sizes,
+    check_method,
     check_number,
     check_options,
     check_weights,
@@ -56,6 +59,20 @@ class NewtonEstimator(BaseEstimator):
         """Name that errors and warnings begin with."""
         return f"{type(self).__name__}.fit"
 
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Leave the estimator as it was where a fit fails: old weights and new classes would predict nonsense."""
+        before = dict(vars(self))
+        try:
+            yield
+        except ConvergenceWarning:
+            # Where warnings are errors, what the solver reached is kept all the same.
+            raise
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
     def _is_first(self) -> bool:
         """Whether to start anew, and to forget the features of the previous fit."""
         return not (self.warm_start and hasattr(self, "result_"))
@@ -78,6 +95,7 @@ class NewtonEstimator(BaseEstimator):
         self, objective: PenalizedObjective, start: Parameters, state: np.random.RandomState, *, check_curvature: bool
     ) -> OptimizeResult:
         """Run the solver."""
+        check_method(self._where, self.method)
         own = {
             "gtol": check_number(self._where, "tol", self.tol),
             "maxiter": check_count(self._where, "max_iter", self.max_iter),

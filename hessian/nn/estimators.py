@@ -158,9 +158,10 @@ class NewtonMLPClassifier(LogitClassifier, NetworkEstimator):
         sklearn.exceptions.ConvergenceWarning
             If the solver stopped early; the text is its advice.
         """
-        rows, labels, weights = self._read_classes(X, y, sample_weight)
-        n_logits = self._n_logits()
-        self._minimize(rows, labels, weighted_cross_entropy, weights, n_logits, is_redundant=n_logits > 1)
+        with self._whole():
+            rows, labels, weights = self._read_classes(X, y, sample_weight)
+            n_logits = self._n_logits()
+            self._minimize(rows, labels, weighted_cross_entropy, weights, n_logits, is_redundant=n_logits > 1)
         return self
 
     def _logits(self, X: Any) -> np.ndarray:
@@ -254,8 +255,9 @@ class NewtonMLPRegressor(ValueRegressor, NetworkEstimator):
         sklearn.exceptions.ConvergenceWarning
             If the solver stopped early; the text is its advice.
         """
-        rows, values, weights = self._read_values(X, y, sample_weight)
-        self._minimize(rows, values, half_squared_error, weights, values.shape[1], is_redundant=False)
+        with self._whole():
+            rows, values, weights = self._read_values(X, y, sample_weight)
+            self._minimize(rows, values, half_squared_error, weights, values.shape[1], is_redundant=False)
         return self
 
 
@@ -378,8 +380,9 @@ class NewtonLogisticRegression(LogitClassifier, NewtonEstimator):
             If the solver stopped early; the text is its advice.
         """
         check_penalty(self._where, self.penalty)
-        rows, labels, weights = self._read_classes(X, y, sample_weight)
-        self._minimize(rows, labels, weights)
+        with self._whole():
+            rows, labels, weights = self._read_classes(X, y, sample_weight)
+            self._minimize(rows, labels, weights)
         return self
 
     def _minimize(self, X: Any, labels: np.ndarray, weights: np.ndarray | None) -> None:

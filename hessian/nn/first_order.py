@@ -114,8 +114,10 @@ class FirstOrder:
         schedule : str or callable
             ``"constant"``, ``"step"``, ``"exponential"``, ``"cosine"``, ``"warmup"`` over ``maxiter`` epochs (see
             `hessian.nn.schedules`), or a function ``step -> rate``.
-        momentum, nesterov, decay, beta1, beta2, epsilon, weight_decay
-            :math:`\\mu` = 0.9, False, :math:`\\gamma` = 0.9, 0.9, 0.999, 1e-8, 0 in the formulas.
+        momentum, nesterov, decay, beta1, beta2, epsilon
+            :math:`\\mu` = 0.9, False, :math:`\\gamma` = 0.9, 0.9, 0.999, 1e-8 in the formulas; a method takes those in its own.
+        weight_decay : float
+            w, default 0.
         clip_value, clip_norm : float
             Bounds on each entry, and then on the 2-norm, of a batch's gradient; default none.
     seed : numpy.random.SeedSequence
@@ -154,7 +156,7 @@ class FirstOrder:
             The objective is not finite there.
         """
         value = self._objective.value(self.x, *self._rows)
-        check_start(value)
+        check_start(value, self.x.dtype)
         return Iteration(value, cg_status="start")
 
     def advance(self, deadline: float) -> Iteration | None:
@@ -204,7 +206,7 @@ class FirstOrder:
     def state(self) -> dict[str, Any]:
         """Everything a resumed run needs besides x."""
         return {
-            "memory": self._memory,
+            "memory": dict(self._memory),
             "steps": self._steps,
             "squares": self._squares,
             "before": self._before,

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hessian.core.trees import ravel
-from hessian.nn.minibatch import Supervision, describe_best
+from hessian.nn.minibatch import Supervision, checksum, describe_best, grade_best
 from hessian.nn.objective import Objective
 from hessian.nn.reporting import adapt
 from hessian.optimize import OptimizeResult, Status, minimize
+from hessian.optimize.checkpoint import Checkpoint
 from hessian.optimize.minimize import DENSE_LIMIT
 from hessian.optimize.trust_ncg import TrustNCG
 from hessian.optimize.vectors import norm
@@ -46,7 +53,11 @@ def minimize_all_rows(
 
 
 class _Watch:
-    """A callback that measures the validation rows before it calls the caller's own."""
+    """A callback that measures the validation rows before it calls the caller's own.
+
+    What it has seen goes to a file beside the checkpoint, whenever that has been written. A resumed run repeats what comes
+    after its checkpoint bit by bit, so that parameters seen later than that do no harm.
+    """
 
     def __init__(
         self, objective: Objective, start: Any, supervision: Supervision, callback: Callable[..., Any] | None
@@ -57,26 +68,81 @@ class _Watch:
         self._ran_out = False
         self.seen = [(0, float(self._measured(start)))]
         self._best, self._params = self.seen[0], start
+        vector, self._unravel = ravel(start)
+        self._fingerprint = {"start": checksum(vector), "validation": checksum(X, y)}
+        self._watched = None if supervision.checkpoint is None else Path(supervision.checkpoint)
+        self._file = Checkpoint(None if self._watched is None else _beside(self._watched))
+        self._written = self._written_at()
+        self._begin(supervision.resume)
+
+    def _begin(self, resume: bool) -> None:
+        """Take up what a run to resume has seen; what another run has seen is forgotten."""
+        if resume and self._written is not None:
+            state = self._file.load(self._fingerprint)
+            if state is not None:
+                self.seen = [(int(number), float(loss)) for number, loss in state["seen"]]
+                self._best = int(state["best"][0]), float(state["best"][1])
+                self._params = self._unravel(state["x"])
+        elif self._file.path is not None:
+            with contextlib.suppress(OSError):
+                self._file.path.unlink(missing_ok=True)
 
     def __call__(self, *, intermediate_result: OptimizeResult) -> bool:
         """Measure, remember the best, and stop when patience has run out."""
         number, loss = int(intermediate_result.nit), float(self._measured(intermediate_result.x))
+        while self.seen[-1][0] >= number:
+            self.seen.pop()
         self.seen.append((number, loss))
         if loss < self._best[1]:
             self._best, self._params = (number, loss), intermediate_result.x
+        if self._written_at() != self._written:
+            self._keep()
         self._ran_out = self._patience is not None and number - self._best[0] >= self._patience
         is_stopped = self._callback is not None and self._callback(intermediate_result)
         return is_stopped or self._ran_out
 
     def finished(self, result: OptimizeResult) -> OptimizeResult:
         """Return the result at the best parameters, if patience was to find them."""
+        if self._written_at() != self._written:
+            self._keep()
         if self._patience is None:
             return result
-        if self._best[0] != result.nit:
-            value, gradient = value_and_grad(self._objective)(self._params)
-            result.x, result.fun, result.jac = self._params, float(value), gradient
-            result.gradient_norm = norm(ravel(gradient)[0])
+        status, said = result.status, result.message
         if self._ran_out:
-            result.status, result.success = Status.EARLY_STOPPED, Status.EARLY_STOPPED.success
-            result.message = f"{Status.EARLY_STOPPED.advice} {describe_best(*self._best)}"
+            status, said = Status.EARLY_STOPPED, f"{Status.EARLY_STOPPED.advice} {describe_best(*self._best)}"
+        if not np.array_equal(ravel(self._params)[0], ravel(result.x)[0]):
+            if not self._ran_out:
+                status, said = grade_best(status, said, *self._best, int(result.nit))
+            self._move(result)
+        result.status, result.success, result.message = status, status.success, said
         return result
+
+    def _move(self, result: OptimizeResult) -> None:
+        """Make a result that of the best parameters, where nobody looked at the curvature."""
+        value, gradient = value_and_grad(self._objective)(self._params)
+        result.x, result.fun, result.jac = self._params, float(value), gradient
+        result.gradient_norm = norm(ravel(gradient)[0])
+        for name in ("smallest_eigenvalue", "smallest_eigenvalue_residual"):
+            if name in result:
+                result[name] = math.nan
+
+    def _written_at(self) -> tuple[int, int] | None:
+        """When the checkpoint was written, and which file it is; None if there is none."""
+        if self._watched is None:
+            return None
+        try:
+            found = os.stat(self._watched)
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    def _keep(self) -> None:
+        """Write down what was seen."""
+        state = {"seen": self.seen, "best": self._best, "x": ravel(self._params)[0]}
+        self._file.offer(lambda: state, self._fingerprint, now=True)
+        self._written = self._written_at()
+
+
+def _beside(checkpoint: Path) -> Path:
+    """File of the best parameters."""
+    return checkpoint.with_name(f"{checkpoint.name}.best")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.activations import Activation, get_activation
 from hessian.nn.initializers import Initializer, draw_weights, get_initializer
-from hessian.nn.model import check_dtype
+from hessian.nn.model import check_arrays, check_dtype
 
 Layer = dict[str, Any]
 Parameters = list[Layer]
@@ -108,7 +108,7 @@ class MLP:
         Raises
         ------
         ShapeMismatchError
-            If `X` is not a matrix of ``sizes[0]`` columns, or `params` has another number of layers.
+            If `X` is not a matrix of ``sizes[0]`` columns, or `params` are those of another network.
 
         Notes
         -----
@@ -143,6 +143,8 @@ class MLP:
                     fix="Pass what init() of this network returned",
                 )
             )
+        for k, (layer, (n_in, n_out)) in enumerate(zip(params, self._shapes(), strict=True)):
+            check_arrays(f"MLP.apply, layer {k}", layer, {"W": (n_in, n_out), "b": (n_out,)})
 
 
 def mlp(

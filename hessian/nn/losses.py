@@ -8,6 +8,7 @@ predictions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.choices import choose
 from hessian.nn.likelihoods import gaussian_nll, poisson, sigmoid_cross_entropy
 from hessian.nn.reduction import as_constant, check_shapes, check_weights, reduce
+from hessian.optimize.options import is_real
 from hessian.rules.spec import Traced
 
 Loss = Callable[[Any, Any], Any]
@@ -232,10 +234,9 @@ def l2_penalty(params: Any, l2: float) -> Any:
     >>> float(l2_penalty([{"W": np.ones((2, 3)), "b": np.array([2.0])}], 0.5))
     2.5
     """
-    if not (np.isfinite(l2) and l2 >= 0):
-        raise OptionError(
-            message("l2_penalty", f"l2 is {l2!r}", "a negative penalty is unbounded below", "Pass a number >= 0")
-        )
+    if not (is_real(l2) and 0 <= l2 < math.inf):
+        why = "a negative penalty is unbounded below" if is_real(l2) and l2 < 0 else ""
+        raise OptionError(message("l2_penalty", f"l2 is {l2!r}", why, "Pass a finite number >= 0"))
     return 0.5 * float(l2) * sum(np.sum(leaf * leaf) for leaf in flatten(params)[0])
 
 

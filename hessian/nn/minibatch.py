@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hessian.errors import NonFiniteError, message
+from hessian.errors import CheckpointError, NonFiniteError, message
 from hessian.nn.objective import BatchObjective
 from hessian.nn.reporting import Reporter
 from hessian.nn.settings import LoopOptions, fingerprint_of
@@ -88,7 +88,7 @@ class Supervision:
     resume: bool = False
 
 
-def check_start(value: float, gradient_norm: float = 0.0) -> None:
+def check_start(value: float, dtype: np.dtype[Any], gradient_norm: float = 0.0) -> None:
     """Refuse a start at which the objective or its gradient is not finite.
 
     Raises
@@ -99,13 +99,38 @@ def check_start(value: float, gradient_norm: float = 0.0) -> None:
         what = f"the objective is {value} and its gradient's norm {gradient_norm} at the start"
         if not math.isfinite(value):
             what = f"the objective is {value} at the start"
-        fix = "Scale X, start elsewhere, or pass dtype=float64"
+        fix = "Scale X and y, or start elsewhere"
+        if dtype.itemsize < np.dtype(np.float64).itemsize:
+            fix += ", or pass dtype=float64"
         raise NonFiniteError(message("train", what, "no step leads away from there", fix))
 
 
 def describe_best(iteration: int, loss: float) -> str:
     """Say where the smallest loss on the validation rows was."""
     return f"The smallest loss, {loss:.6g}, was at iteration {iteration}."
+
+
+def grade_best(status: Status, said: str, iteration: int, loss: float, last: int) -> Ending:
+    """Say what is known where patience returns other parameters than those the method ended at.
+
+    What a status claims about a point (a small gradient, positive curvature) is true of the last one alone. A method that
+    had reached its aim leaves nothing to wait for; one that had not still has not.
+    """
+    where = f"The smallest loss on the validation rows, {loss:.6g}, was at iteration {iteration}, whose parameters these are."
+    if status.success:
+        return (
+            Status.EARLY_STOPPED,
+            f"{where} The method went on to iteration {last} and ended with {status.name}: {said}",
+        )
+    return status, f"{said} (That is about iteration {last}, the last.) {where}"
+
+
+def is_same_value(value: float, kept: float, dtype: np.dtype[Any]) -> bool:
+    """Whether two evaluations, perhaps on different machines, may be of the same function at the same point."""
+    if not (math.isfinite(value) and math.isfinite(kept)):
+        return str(value) == str(kept)
+    eps = float(np.finfo(dtype).eps)
+    return math.isclose(value, kept, rel_tol=math.sqrt(eps), abs_tol=eps)
 
 
 class Run:
@@ -135,12 +160,14 @@ class Run:
         self._history: list[IterationRecord] = []
         self._best = Best(method.x)
         self._is_stopped = False
+        self._kept: dict[str, Any] = {}
         self._began = time.perf_counter()
         self._fingerprint = {
             "method": method.name,
             "rows": len(rows[0]),
-            "data": _checksum(*rows),
-            "start": _checksum(method.x),
+            "data": checksum(*rows),
+            "validation": None if supervision.validation is None else checksum(*supervision.validation),
+            "start": checksum(method.x),
             "dtype": str(method.x.dtype),
             "options": fingerprint_of(options),
             **identity,
@@ -153,6 +180,7 @@ class Run:
             spent = self._restored()
             if spent is None:
                 self._note(self._method.start())
+                self._keep()
             else:
                 self._began -= spent
                 deadline -= spent
@@ -160,11 +188,12 @@ class Run:
                 iteration = self._method.advance(deadline)
                 if iteration is not None:
                     self._note(iteration)
+                self._keep()
                 self._checkpoint.offer(self._state, self._fingerprint)
-            self._checkpoint.offer(self._state, self._fingerprint, now=True)
         except KeyboardInterrupt:
-            # Nothing is written now: the interrupt may have come between two halves of a step.
-            ending = Status.INTERRUPTED, ""
+            ending = Status.INTERRUPTED, self._about_checkpoint()
+        if self._kept:
+            self._checkpoint.offer(self._state, self._fingerprint, now=True)
         return self._result(*ending)
 
     def _note(self, iteration: Iteration) -> None:
@@ -212,24 +241,42 @@ class Run:
 
     # Checkpoints.
 
-    def _state(self) -> dict[str, Any]:
-        """Everything a resumed run needs."""
-        counters = self._objective
-        return {
+    def _keep(self) -> None:
+        """Note what a checkpoint needs after a piece of work that is whole: an interrupt may come in the middle of the next."""
+        if self._checkpoint.path is None:
+            return
+        counters, best = self._objective, self._best
+        self._kept = {
             "x": self._method.x,
             "method": self._method.state(),
-            "best": asdict(self._best),
-            "history": [asdict(record) for record in self._history],
-            "validation": self.validation,
+            "best": {"x": best.x, "loss": best.loss, "iteration": best.iteration},
+            "history": len(self._history),
+            "validation": len(self.validation),
             "counters": [counters.n_value, counters.n_grad, counters.n_hvp],
             "seconds": time.perf_counter() - self._began,
         }
+
+    def _state(self) -> dict[str, Any]:
+        """Everything a resumed run needs, as of the last piece of work, and the loss there, which tells objectives apart."""
+        kept = self._kept
+        return {
+            **kept,
+            "loss": self._objective.loss(kept["x"], *self._rows),
+            "history": [asdict(record) for record in self._history[: kept["history"]]],
+            "validation": self.validation[: kept["validation"]],
+        }
+
+    def _about_checkpoint(self) -> str:
+        """Say that there is none to resume from, where one was to be kept."""
+        path = self._checkpoint.path
+        return "" if path is None or self._kept or path.exists() else "It had no time to write a checkpoint."
 
     def _restored(self) -> float | None:
         """Go on where a checkpoint was left; the answer is the seconds spent until then, None if there is no checkpoint."""
         state = self._checkpoint.load(self._fingerprint) if self._supervision.resume else None
         if state is None:
             return None
+        self._check_objective(state)
         self._method.x = state["x"]
         self._method.restore(state["method"])
         self._best = Best(**state["best"])
@@ -238,12 +285,38 @@ class Run:
         self._objective.n_value, self._objective.n_grad, self._objective.n_hvp = state["counters"]
         return float(state["seconds"])
 
+    def _check_objective(self, state: Mapping[str, Any]) -> None:
+        """Refuse a checkpoint of another network or loss, which give the parameters another value."""
+        loss, kept = self._objective.loss(state["x"], *self._rows), float(state.get("loss", math.nan))
+        if not is_same_value(loss, kept, self._method.x.dtype):
+            what = f"the loss is {loss:.17g} where the checkpoint was taken with {kept:.17g}"
+            why = "The network, its activation or the loss is another one"
+            fix = "Resume with the arguments it was started with, or delete the file"
+            raise CheckpointError(message("resume", what, why, fix))
+
     # The end.
+
+    def _is_told_of_another_point(self, status: Status) -> bool:
+        """Whether a status is about the last parameters, and the best are others."""
+        about_best = (Status.EARLY_STOPPED, Status.INTERRUPTED, Status.DIVERGED)
+        return status not in about_best and not np.array_equal(self._best.x, self._method.x)
+
+    def _advice(self, status: Status) -> str:
+        """Return what a status means; these methods have no option to look at the curvature."""
+        if status is not Status.CONVERGED_UNCHECKED:
+            return status.advice
+        return (
+            "The gradient is at most gtol; the curvature was not looked at, which this method never does: this may be a saddle. "
+            'To find out, go on from these parameters with method="trust-ncg".'
+        )
 
     def _result(self, status: Status, text: str) -> OptimizeResult:
         """Put the result together: the best parameters where the run was to find them or was broken off, else the last."""
         takes_best = self._supervision.patience is not None or status in (Status.INTERRUPTED, Status.DIVERGED)
         x = self._best.x if takes_best else self._method.x
+        said = f"{self._advice(status)} {text}".strip()
+        if self._supervision.patience is not None and self._is_told_of_another_point(status):
+            status, said = grade_best(status, said, self._best.iteration, self._best.loss, len(self._history) - 1)
         value, gradient = self._objective.value_and_gradient(x, *self._rows)
         counters = self._objective
         return OptimizeResult(
@@ -253,7 +326,7 @@ class Run:
             gradient_norm=norm(gradient),
             success=status.success,
             status=status,
-            message=f"{status.advice} {text}".strip(),
+            message=said,
             smallest_eigenvalue=math.nan,
             nit=max(0, len(self._history) - 1),
             nfev=counters.n_value,
@@ -269,7 +342,7 @@ class Run:
         )
 
 
-def _checksum(*arrays: np.ndarray) -> int:
+def checksum(*arrays: np.ndarray) -> int:
     """Number that tells arrays apart."""
     check = 0
     for array in arrays:

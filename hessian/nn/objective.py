@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hessian.core.trees import ravel
-from hessian.errors import LeavesTapeError
+from hessian.errors import LeavesTapeError, StaleRecordingError
 from hessian.nn.losses import Loss, l2_penalty
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.programs import RecordedFunction
@@ -98,7 +98,7 @@ class BatchObjective:
         """Return ``v -> (G + l2 I) v`` with the Gauss-Newton matrix G of a batch; the penalty's own matrix is exact."""
         with np.errstate(all="ignore"):
             operator = self._attempt(
-                lambda: GaussNewtonOperator(self._outputs, self._output_loss, x, X, y),
+                lambda: self._recorded_gauss_newton(x, X, y),
                 lambda: GaussNewtonOperator(
                     lambda p: self._model(self.unravel(p), X), lambda outputs: self._loss(outputs, y), x
                 ),
@@ -112,6 +112,15 @@ class BatchObjective:
                 return result + l2 * v if self._l2 else result
 
         return product
+
+    def _recorded_gauss_newton(self, x: np.ndarray, X: np.ndarray, y: np.ndarray) -> GaussNewtonOperator:
+        """Return the operator from a recording; the loss gets its targets past the recording, which may notice."""
+        try:
+            return GaussNewtonOperator(self._outputs, self._output_loss, x, X, y)
+        except StaleRecordingError as error:
+            # Integers that the loss copies (np.asarray) were taken for constants. A loss that really changes is noticed by
+            # the recording of the objective, where targets are arguments.
+            raise LeavesTapeError(str(error)) from error
 
     def _penalty(self, x: np.ndarray) -> float:
         """(l2/2) ||x||²."""

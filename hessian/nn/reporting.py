@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from hessian.errors import OptionError, message, missing_dependency
 from hessian.optimize import OptimizeResult
+from hessian.optimize.observer import parameter_names
 from hessian.optimize.result import IterationRecord
 
 
@@ -77,7 +77,7 @@ def adapt(callback: Callable[..., Any]) -> Callable[[OptimizeResult], bool]:
     if not callable(callback):
         what = f"callback is {callback!r}, which cannot be called"
         raise OptionError(message("train", what, fix="Pass a function or leave it out"))
-    takes_state = _parameters(callback) == {"intermediate_result"}
+    takes_state = parameter_names(callback) == {"intermediate_result"}
 
     def call(state: OptimizeResult) -> bool:
         try:
@@ -87,14 +87,6 @@ def adapt(callback: Callable[..., Any]) -> Callable[[OptimizeResult], bool]:
         return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
     return call
-
-
-def _parameters(callback: Callable[..., Any]) -> set[str]:
-    """Names of a callable's parameters; none for those that do not tell."""
-    try:
-        return set(inspect.signature(callback).parameters)
-    except (TypeError, ValueError):
-        return set()
 
 
 def _state(record: IterationRecord, params: Any, validation: float | None) -> OptimizeResult:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hessian.errors import OptionError, message
+from hessian.optimize.options import is_integer, is_real
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,21 +56,21 @@ class FirstOrderOptions(LoopOptions):
 
 Chosen = TypeVar("Chosen", bound=LoopOptions)
 
-_COUNT = ("an integer >= 1", lambda v: _is_integer(v) and v >= 1)
+_COUNT = ("an integer >= 1", lambda v: is_integer(v) and v >= 1)
 _FLAG = ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1))
-_POSITIVE = ("a finite number > 0", lambda v: _is_real(v) and 0 < v < math.inf)
-_LIMIT = ("a number > 0", lambda v: _is_real(v) and v > 0)
-_SHARE = ("a number in [0, 1)", lambda v: _is_real(v) and 0 <= v < 1)
-_SIZE = ("a finite number >= 0", lambda v: _is_real(v) and 0 <= v < math.inf)
+_POSITIVE = ("a finite number > 0", lambda v: is_real(v) and 0 < v < math.inf)
+_LIMIT = ("a number > 0", lambda v: is_real(v) and v > 0)
+_SHARE = ("a number in [0, 1)", lambda v: is_real(v) and 0 <= v < 1)
+_SIZE = ("a finite number >= 0", lambda v: is_real(v) and 0 <= v < math.inf)
 _RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "maxiter": ("an integer >= 0", lambda v: _is_integer(v) and v >= 0),
-    "max_seconds": _LIMIT,
+    "maxiter": ("an integer >= 0", lambda v: is_integer(v) and v >= 0),
+    "max_seconds": ("a number >= 0", lambda v: is_real(v) and v >= 0),
     "checkpoint_every": _SIZE,
     "progress": _FLAG,
     "gtol": _SIZE,
     "damping": _POSITIVE,
     "max_cg": _COUNT,
-    "cg_tol": ("a number in (0, 1)", lambda v: _is_real(v) and 0 < v < 1),
+    "cg_tol": ("a number in (0, 1)", lambda v: is_real(v) and 0 < v < 1),
     "gradient_batch_size": _COUNT,
     "preconditioner": ("'diagonal' or None", lambda v: isinstance(v, str) and v == "diagonal"),
     "learning_rate": ("a finite number > 0, or a function step -> rate", lambda v: callable(v) or _POSITIVE[1](v)),
@@ -86,6 +86,11 @@ _RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "clip_value": _LIMIT,
 }
 _CAN_BE_NONE = ("preconditioner",)
+_OF_RULES = {
+    "gradient-descent": (), "momentum": ("momentum", "nesterov"), "adagrad": ("epsilon",), "rmsprop": ("decay", "epsilon"),
+    "adam": ("beta1", "beta2", "epsilon"),
+}  # fmt: skip
+"""Options in the formulas of single first-order methods; the others have no use for them."""
 
 
 def parse_settings(kind: type[Chosen], method: str, options: Mapping[str, Any] | None) -> Chosen:
@@ -99,13 +104,12 @@ def parse_settings(kind: type[Chosen], method: str, options: Mapping[str, Any] |
     if options is not None and not isinstance(options, Mapping):
         fix = 'Pass e.g. options={"maxiter": 50}'
         raise OptionError(message("train", f"options is {options!r}, not a dict", fix=fix))
-    known, given = [field.name for field in fields(kind)], {}
+    known, given = _names(kind, method), {}
     for key, setting in (options or {}).items():
         name = "progress" if key == "disp" else key
         if name not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)[0]
             what = f"there is no option {key!r} of method {method!r}"
-            raise OptionError(message("train", what, f"All are {', '.join(known)}", f"Did you mean {near!r}?"))
+            raise OptionError(message("train", what, f"All are {', '.join(known)}", _advice(name, known)))
         if setting is None and name not in _CAN_BE_NONE:
             continue
         expected, is_valid = _RANGES[name]
@@ -113,6 +117,20 @@ def parse_settings(kind: type[Chosen], method: str, options: Mapping[str, Any] |
             raise OptionError(message("train", f"option {name!r} is {setting!r}, expected {expected}"))
         given[name] = setting
     return kind(**given)
+
+
+def _names(kind: type[LoopOptions], method: str) -> list[str]:
+    """Options a method has: of those in formulas only the ones in its own."""
+    others = {name for names in _OF_RULES.values() for name in names} - set(_OF_RULES.get(method, ()))
+    return [field.name for field in fields(kind) if method not in _OF_RULES or field.name not in others]
+
+
+def _advice(name: Any, known: list[str]) -> str:
+    """Say whose an option is that this method does not have, or which one was meant."""
+    owners = [repr(method) for method, names in _OF_RULES.items() if name in names]
+    if owners:
+        return f"Leave it out, or use method={' or '.join(owners)}"
+    return f"Did you mean {difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)[0]!r}?"
 
 
 def fingerprint_of(settings: LoopOptions) -> dict[str, Any]:
@@ -124,13 +142,3 @@ def fingerprint_of(settings: LoopOptions) -> dict[str, Any]:
 def _named(setting: Any) -> Any:
     """Return a setting that a file can hold: functions go by their names."""
     return getattr(setting, "__qualname__", type(setting).__name__) if callable(setting) else setting
-
-
-def _is_real(item: Any) -> bool:
-    """A real number that is not a flag and not NaN."""
-    return isinstance(item, (numbers.Real, np.number)) and not isinstance(item, bool) and not math.isnan(item)
-
-
-def _is_integer(item: Any) -> bool:
-    """An integer that is not a flag."""
-    return isinstance(item, (numbers.Integral, np.integer)) and not isinstance(item, bool)

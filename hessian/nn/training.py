@@ -142,13 +142,17 @@ def train(
     NonFiniteError
         If `X` or `y` holds NaN or infinity, or the objective is not finite at the start.
     CheckpointError
-        If the file to resume from belongs to another training.
+        If the file to resume from belongs to another training: other rows, options, network or loss.
 
     Notes
     -----
-    KeyboardInterrupt ends a training on batches with the best parameters so far and ``Status.INTERRUPTED``; the checkpoint
-    is then the one last written. The objective is recorded once per batch size, with the rows as arguments. With a method
-    for all rows at once, patience counts from where a run is resumed.
+    KeyboardInterrupt ends a training on batches with the best parameters so far and ``Status.INTERRUPTED``; a checkpoint of
+    the last step that was whole is written then. The objective is recorded once per batch size, with the rows as arguments.
+    A method for all rows at once that watches validation rows keeps their losses and the best parameters in a second file,
+    named like `checkpoint` with ``.best`` added.
+
+    Where patience returns other parameters than those the method ended at, the status is ``EARLY_STOPPED`` if the method had
+    reached its aim, whatever it knows of the curvature being about the last ones; the message says both.
 
     Cost
     ----
@@ -174,6 +178,8 @@ def train(
     held_seed, batch_seed = _streams(seed)
     rows, held = _hold_out(model, rows, validation, chosen, held_seed)
     _check_patience(patience, held)
+    if resume and checkpoint is None:
+        raise OptionError(message("train", "resume is given without a checkpoint", fix="Pass checkpoint=FILE"))
     objective = Objective(model, *rows, chosen, l2)
     name = None if method is None else str(method).lower().replace("_", "-")
     supervision = Supervision(held, patience, checkpoint, resume)

@@ -12,6 +12,8 @@ import scipy.sparse
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.activations import Activation, get_activation
+from hessian.optimize.minimize import METHODS
+from hessian.optimize.scipy_methods import SCIPY_METHODS
 
 
 def check_number(where: str, name: str, number: Any, *, is_positive: bool = False) -> float:
@@ -54,6 +56,14 @@ def check_penalty(where: str, penalty: Any) -> None:
     known = penalty if penalty is None or isinstance(penalty, str) else "?"
     fix = "Raise C" if penalty is None else "Pass penalty='l2'"
     raise OptionError(message(where, f"penalty is {penalty!r}, only 'l2' is supported", reasons.get(known, ""), fix))
+
+
+def check_method(where: str, method: Any) -> None:
+    """Refuse SciPy's methods, whose options are not those an estimator sets; what does not exist at all is refused later."""
+    if isinstance(method, str) and method.lower() in {name.lower() for name in SCIPY_METHODS}:
+        why = "It takes neither tol nor check_curvature in the sense of this class"
+        fix = f"Pass one of {', '.join(METHODS)}, or None"
+        raise OptionError(message(where, f"method {method!r} is one of SciPy's", why, fix))
 
 
 def check_options(where: str, options: Any, own: Mapping[str, Any]) -> dict[str, Any]:

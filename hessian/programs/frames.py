@@ -70,7 +70,11 @@ class Linearized:
     def rows(self, number: int, directions: np.ndarray, symmetric: bool) -> np.ndarray:
         """Run a section for every row of ``directions``, shape (k, n); return the results as rows."""
         self.result(number - 1)
-        return self.program.directions(number, symmetric).rows(self._frame.residuals, self._cast(number, directions))
+        batched = self.program.directions(number, symmetric)
+        if len(directions) and batched.block_length() == 1:
+            # One direction fills the cache: the section as it is does as well as a batch of one, and is there already.
+            return np.stack([self.run(number, row)[0] for row in np.ascontiguousarray(directions)])
+        return batched.rows(self._frame.residuals, self._cast(number, directions))
 
     def _cast(self, number: int, directions: Any) -> Any:
         """Return directions in the precision in which the section takes them."""

@@ -213,16 +213,18 @@ print(f"truncated Newton: {newton.nit} steps, {newton.n_hvp} products, gradient 
 
 # %%
 xs, ys = np.meshgrid(np.linspace(-1.6, 1.4, 300), np.linspace(-0.6, 1.6, 300))
+from hessian.plotting import COLORS
+
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained")
 left.contourf(xs, ys, np.log10(rosen(np.array([xs, ys])) + 1e-3), levels=20, cmap="Greys", alpha=0.6)
-left.plot(*descent.T, color="tab:orange", label="gradient descent")
-left.plot(*newton_path.T, "o-", color="tab:blue", markersize=4, linewidth=1, label="truncated Newton")
-left.plot(1, 1, "*", color="tab:red", markersize=12, label="minimum")
+left.plot(*descent.T, color=COLORS[0], label="gradient descent")
+left.plot(*newton_path.T, "o-", color=COLORS[1], markersize=4, linewidth=1, label="truncated Newton")
+left.plot(1, 1, "*", color="black", markersize=12, label="minimum")
 left.set(xlabel="x", ylabel="y")
 left.legend(loc="lower right", fontsize=8)
-right.loglog(1 + np.arange(len(descent)), [np.linalg.norm(gradient_of(q)) for q in descent], color="tab:orange")
+right.loglog(1 + np.arange(len(descent)), [np.linalg.norm(gradient_of(q)) for q in descent], color=COLORS[0])
 right.loglog(
-    1 + np.arange(len(newton.history)), [r.gradient_norm for r in newton.history], "o-", color="tab:blue", markersize=4
+    1 + np.arange(len(newton.history)), [r.gradient_norm for r in newton.history], "o-", color=COLORS[1], markersize=4
 )
 right.set(xlabel="iteration + 1", ylabel="gradient norm")
 right.grid(alpha=0.3)
@@ -239,9 +241,9 @@ plt.show()
 # hessian train digits` runs this from a shell.
 
 # %%
-from hessian.cli import load_digits
+from hessian.commands.datasets import load_dataset, split_dataset
 
-data = load_digits(test_size=0.25, seed=0)
+data = split_dataset(load_dataset("digits"), test_size=0.25, seed=0)
 network = hs.nn.mlp((64, 32, 10), "tanh")
 fit = hs.nn.train(network, data.X_train, data.y_train, l2=1e-3, seed=0)
 test_accuracy = hs.nn.accuracy(fit.predict(data.X_test), data.y_test)
@@ -278,12 +280,12 @@ print("on the shelf:   ", np.sum(np.abs(spectrum - 1e-3) < 1e-4), "eigenvalues w
 print("below it:       ", np.sum(spectrum < 0.9e-3))
 
 # %%
+from hessian.plotting import plot_spectrum
+
 figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
-axes.semilogy(np.arange(1, len(spectrum) + 1), spectrum[::-1], ".", markersize=3)
+plot_spectrum(spectrum, ax=axes, scale="log")
 axes.axhline(1e-3, color="0.4", linestyle="--", linewidth=1, label="l2 = 0.001")
-axes.set_xscale("log")
-axes.set(xlabel="rank", ylabel="eigenvalue of the Hessian", title="64-32-10 on digits, at the minimum")
-axes.grid(alpha=0.3)
+axes.set(title="64-32-10 on digits, at the minimum")
 axes.legend(frameon=False)
 plt.show()
 

@@ -15,9 +15,10 @@ from optimize_problems import SMALL, Problem
 from residual_problems import RESIDUALS
 
 import hessian as hs
-from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError
+from hessian.errors import CheckpointError, DtypeError, NonFiniteError, OptionError, ShapeMismatchError
 from hessian.optimize import OptimizeResult, Status
 from hessian.optimize.least_squares import DENSE_LIMIT, least_squares
+from hessian.optimize.levenberg_marquardt import decompose
 from hessian.optimize.regression import fit_statistics
 from hessian.optimize.residuals import Residuals
 from hessian.optimize.robust_losses import LOSSES, find_loss
@@ -39,7 +40,7 @@ def test_nist(name: str, start: int) -> None:
     assert_allclose(res.standard_errors, data.standard_deviations, rtol=5e-7)
     assert_allclose(2.0 * res.cost, data.sum_of_squares, rtol=5e-7)
     assert_allclose(res.residual_std, data.residual_std, rtol=5e-7)
-    assert_allclose(res.standard_errors, np.sqrt(np.diag(res.covariance)), rtol=1e-12)
+    assert_allclose(res.standard_errors, np.sqrt(np.diag(res.covariance().matrix)), rtol=1e-10)
     assert res.nit <= 200
 
 
@@ -112,7 +113,9 @@ def test_a_linear_problem_takes_one_step(seed: int, units: float) -> None:
     assert_allclose(res.jac, a, rtol=1e-14)
     unit = a / columns
     sigma2 = np.sum((a @ expected - b) ** 2) / 15
-    assert_allclose(res.covariance, sigma2 * np.linalg.inv(unit.T @ unit) / np.outer(columns, columns), rtol=1e-9)
+    assert_allclose(
+        res.covariance().matrix, sigma2 * np.linalg.inv(unit.T @ unit) / np.outer(columns, columns), rtol=1e-9
+    )
     assert_allclose(res.residual_std**2, sigma2, rtol=1e-12)
     assert res.degrees_of_freedom == 15
 
@@ -154,6 +157,23 @@ def test_the_verdict_is_that_of_the_exact_hessian() -> None:
     exact = hs.hessian(lambda b: 0.5 * np.sum(data.residuals(b) ** 2))(res.x)
     norms = np.linalg.norm(res.jac, axis=0)
     assert_allclose(res.smallest_eigenvalue, np.linalg.eigvalsh(exact / np.outer(norms, norms))[0], rtol=1e-8)
+
+
+@pytest.mark.parametrize("is_dense", [True, False])
+@pytest.mark.parametrize("loss", list(LOSSES))
+def test_cosines_are_those_of_what_residuals_pull_with(loss: str, is_dense: bool) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((30, 4)), rng.standard_normal(30) * 10.0 ** rng.uniform(-2.0, 6.0, 30)
+    objective = Residuals(lambda x: a @ x - b, np.zeros(4), (), find_loss(loss, 0.5))
+    objective.is_dense = is_dense
+    point = objective.start()
+    slopes = LOSSES[loss].slope((b / 0.5) ** 2)
+    lengths = np.sqrt(slopes) * np.abs(b)
+    if loss != "linear":
+        lengths = np.minimum(lengths, 0.5)
+    cosines = np.abs(a.T @ (slopes * b)) / np.linalg.norm((slopes * np.abs(b) / lengths)[:, None] * a, axis=0)
+    assert_allclose(point.cosines, cosines / np.linalg.norm(lengths), rtol=1e-12)
+    assert point.optimality == point.cosines.max() <= 1.0
 
 
 @pytest.mark.parametrize("is_dense", [True, False])
@@ -270,6 +290,22 @@ def test_a_start_at_which_everything_is_an_outlier(loss: str) -> None:
     assert_allclose(res.x, [2.0, 3.0], atol=1e-2)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("far", [1e15, 1e20, 1e50, 1e100])
+@pytest.mark.parametrize("loss", ROBUST)
+def test_a_gross_outlier_does_not_end_the_run(loss: str, far: float, method: str) -> None:
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((20, 2))
+    b = a @ [1.0, 2.0] + 0.1 * rng.standard_normal(20)
+    b[0] = far
+    res = least_squares(lambda x: a @ x - b, np.zeros(2), loss=loss, method=method)
+    # Once it is far out, how far does not matter any more.
+    b[0] = 1e10
+    near = least_squares(lambda x: a @ x - b, np.zeros(2), loss=loss, method=method, tol=1e-13)
+    assert res.status is near.status is Status.CONVERGED
+    assert_allclose(res.x, near.x, rtol=1e-9)
+
+
 # Size.
 
 
@@ -335,6 +371,48 @@ def test_zero_residuals(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("residuals", "start", "solution"),
+    [
+        (lambda x: np.array([x[0] - 1e-3, 2.0 * x[0] - 2e-3]), [1e20], [1e-3]),
+        (lambda x: (x[0] - 1e-3) * np.arange(1.0, 8.0) + (x[0] - 1e-3) ** 3 * np.arange(1.0, 8.0) ** 2, [1e25], [1e-3]),
+        (lambda x: np.array([x[0] - 1e-3, x[1] - 1e20]), [5.0, 1e20], [1e-3, 1e20]),
+    ],
+    ids=["linear", "cubic", "two-sizes"],
+)
+def test_what_is_small_next_to_the_start_is_not_lost(
+    residuals: Any, start: list[float], solution: list[float], method: str
+) -> None:
+    res = least_squares(residuals, start, method=method)
+    assert res.status is Status.CONVERGED
+    assert_allclose(res.x, solution, rtol=1e-14)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("dtype", "lowest"), [(np.float64, 1e-307), (np.float32, 1e-37)], ids=["float64", "float32"])
+@pytest.mark.parametrize("start", [1.0, 1e5])
+@pytest.mark.parametrize("power", [1, 2, 3])
+def test_zero_residuals_at_zero(power: int, start: float, dtype: Any, lowest: float, method: str) -> None:
+    # No angle gets right all the way: what ends is the range of squares.
+    a = np.random.default_rng(0).standard_normal((9, 3)).astype(dtype)
+    res = least_squares(lambda x: a @ x**power, start * np.array([1.0, 2.0, -1.0], dtype), method=method)
+    assert res.status in (Status.CONVERGED, Status.CONVERGED_SEMIDEFINITE)
+    assert res.cost < lowest
+    assert res.optimality == 0.0 or "lost in the rounding" in res.message
+
+
+def test_what_is_lost_in_one_variable_is_resolved_in_another() -> None:
+    # Along the first column rounding is the limit, along the second the solution is zero.
+    a = np.array([[2.0, 0.0], [0.0, 1.7], [0.0, 0.6]])
+    y = np.exp(0.3 * a @ [-0.81060248, 0.0])
+    start = np.array([-0.6, 0.2], np.float32)
+    for method in METHODS:
+        res = least_squares(lambda x: np.exp(0.3 * (a @ x)) - y, start, method=method)
+        assert res.status is Status.CONVERGED
+        assert_allclose(res.x, [-0.81060248, 0.0], atol=1e-7)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_fewer_residuals_than_variables(method: str) -> None:
     res = least_squares(lambda x: np.stack([x[0] + x[1] + x[2] - 3.0]), [0.0, 0.0, 0.0], method=method)
     assert res.status is Status.CONVERGED_SEMIDEFINITE
@@ -342,7 +420,8 @@ def test_fewer_residuals_than_variables(method: str) -> None:
     assert_allclose(res.x, 1.0, rtol=1e-12)
     assert math.isnan(res.residual_std)
     if method == "lm":
-        assert np.isnan(res.covariance).all()
+        with pytest.raises(OptionError, match=r"m > n|degrees of freedom|more residuals"):
+            res.covariance()
         assert "has rank 1 for 3 variables" in res.message
 
 
@@ -370,6 +449,17 @@ def test_a_variable_without_effect(method: str) -> None:
     assert_allclose(res.x, [1.5, 7.0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("start", [45.0, 80.0])
+def test_a_column_that_has_shrunk_is_no_column_of_zeros(start: float) -> None:
+    # The scale remembers exp(start); at the solution the first column is 1e-19 or 1e-34 of that.
+    res = least_squares(
+        lambda x: np.array([np.exp(x[0]) - 2.0, x[1] - 3.0, x[0] * x[1] - 2.0]), [start, 0.0], method="lm"
+    )
+    plain = least_squares(lambda x: np.array([np.exp(x[0]) - 2.0, x[1] - 3.0, x[0] * x[1] - 2.0]), [1.0, 1.0])
+    assert res.status is Status.CONVERGED
+    assert_allclose(res.x, plain.x, rtol=1e-9)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_trials_outside_the_domain_are_rejected(method: str) -> None:
     res = least_squares(lambda x: np.log(x) + 2.0 - np.array([0.0, 0.5]), [5.0, 3.0], method=method)
@@ -391,6 +481,43 @@ def test_statistics_name_what_cannot_be_told() -> None:
     assert found.rank == 2
     assert "entries [0, 2] of x" in found.note
     assert_allclose(found.residual_std, 2.0)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-100, 1e100, 1e200])
+def test_standard_errors_of_variables_of_any_size(size: float) -> None:
+    y = np.array([1.0, 1.1, 0.9, 1.02])
+    res = least_squares(lambda x: x[0] / size + 0.1 * x[1] - y, [2.0 * size, 0.0], method="lm", x_scale=[size, 1.0])
+    assert np.isnan(res.standard_errors).all()
+    res = least_squares(lambda x: x[0] / size - y, [2.0 * size])
+    assert res.status is Status.CONVERGED
+    assert_allclose(res.x, size * y.mean(), rtol=1e-14)
+    assert_allclose(res.standard_errors, size * y.std(ddof=1) / 2.0, rtol=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_decompositions_keep_columns_of_any_size(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    eps = float(np.finfo(np.float64).eps)
+    sizes = np.array([1.0, 1e150, 1e-150, 1e8, 1e-8])
+    for rows in (7, 5):
+        unit = rng.standard_normal((rows, 5))
+        left, singular, right = decompose(unit * sizes, eps)
+        assert_allclose((left * singular) @ right, unit * sizes, rtol=1e-12, atol=1e138)
+        assert_allclose(left.T @ left, np.eye(5), atol=1e-13)
+        assert_allclose(right @ right.T, np.eye(5), atol=1e-13)
+        b = rng.standard_normal(rows)
+        assert_allclose(right.T @ (left.T @ b / singular) * sizes, np.linalg.lstsq(unit, b)[0], rtol=1e-9)
+        # What belongs to a column much smaller than the others is its distance from their span.
+        rest = np.delete(unit, 2, axis=1)
+        away = unit[:, 2] - rest @ np.linalg.lstsq(rest, unit[:, 2])[0]
+        assert_allclose(singular.min(), 1e-150 * np.linalg.norm(away), rtol=1e-9)
+    dependent = np.column_stack([unit, unit[:, 0] - 3.0 * unit[:, 1]]) * [1.0, 1e4, 1e-4, 1e8, 1e-8, 1e2]
+    left, singular, right = decompose(dependent, eps)
+    assert (singular.shape, left.shape, right.shape) == ((5,), (5, 5), (5, 6))
+    assert np.all(singular > 0.0)
+    assert_allclose(dependent @ (right.T @ (left.T @ b / singular)), b, rtol=1e-9)
+    left, singular, right = decompose(dependent[:, [0, 1, 5]], eps)
+    assert np.sum(singular == 0.0) == 1
 
 
 # Interface.
@@ -478,6 +605,21 @@ def test_a_resumed_run_repeats_the_other(method: str, tmp_path: Any) -> None:
     assert [r.value for r in rest.history] == [r.value for r in whole.history]
 
 
+@pytest.mark.parametrize("other", [{"loss": "huber"}, {"loss": "soft_l1", "f_scale": 0.1}, {"loss": "cauchy"}])
+def test_a_run_is_not_resumed_with_another_loss(other: dict[str, Any], tmp_path: Any) -> None:
+    t, y = outliers(0)
+
+    def residuals(b: Any) -> Any:
+        return b[0] * np.exp(-b[1] * t) + b[2] - y
+
+    options = {"checkpoint": tmp_path / "run", "checkpoint_every": 0.0}
+    first = {"loss": "soft_l1", "f_scale": 0.3}
+    least_squares(residuals, [4.5, 0.5, 1.2], options={**options, "maxiter": 3}, **first)
+    with pytest.raises(CheckpointError, match="The function, its arguments or its data have changed"):
+        least_squares(residuals, [4.5, 0.5, 1.2], options={**options, "resume": True}, **other)
+    assert least_squares(residuals, [4.5, 0.5, 1.2], options={**options, "resume": True}, **first).success
+
+
 def test_callbacks() -> None:
     data = nist.read("Misra1a")
     seen: list[Any] = []
@@ -510,6 +652,50 @@ def test_x_scale() -> None:
         least_squares(data.residuals, data.starts[1], x_scale="auto")
 
 
+@pytest.mark.parametrize("size", [1e170, 1e300])
+def test_sizes_given_may_be_too_large(size: float) -> None:
+    with pytest.raises(
+        NonFiniteError, match="1 of 2 columns of the scaled Jacobian have no finite square, first column 1"
+    ):
+        least_squares(lambda x: 1e10 * x - 1.0, [1.0, 1.0], method="lm", x_scale=[1.0, size])
+
+
+@pytest.mark.parametrize("sizes", [[1.0, 1e8, 1e-8], [1.0, 1e-8, 1e8], [1e-20, 1.0, 1e20]])
+def test_sizes_given_do_not_decide_on_the_rank(sizes: list[float]) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((10, 3)), rng.standard_normal(10)
+    res = least_squares(lambda x: a @ x - b, np.zeros(3), method="lm", x_scale=sizes)
+    assert (res.status, res.nit) == (Status.CONVERGED, 1)
+    assert_allclose(res.x, np.linalg.lstsq(a, b)[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("spread", [1e-4, 1e4, 1e8])
+@pytest.mark.parametrize("name", ["bard", "freudenstein-roth", "beale", "jennrich-sampson", "powell-singular"])
+def test_problems_in_sizes_that_mislead(name: str, spread: float) -> None:
+    problem = next(p for p in SMALL if p.name == name)
+    sizes = np.geomspace(spread, 1.0 / spread, problem.start.size)
+    res = least_squares(RESIDUALS[name], problem.start, method="lm", x_scale=sizes)
+    assert res.success
+    assert min(abs(2.0 * res.cost - m) - 1e-9 * m for m in problem.minima) <= 1e-14
+
+
+@pytest.mark.parametrize("loss", ["linear", "huber"])
+@pytest.mark.parametrize("size", [10, 100])
+@pytest.mark.parametrize("most", [0, 1, 5, 8, 9, 20, 50])
+def test_the_budget_of_products_is_kept(most: int, size: int, loss: str) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2 * size, size)), rng.standard_normal(2 * size)
+    arguments: dict[str, Any] = {"method": "gauss-newton-cg", "loss": loss, "f_scale": 0.3}
+    res = least_squares(lambda x: a @ x - b, np.zeros(size), options={"max_hvp": most}, **arguments)
+    assert res.n_hvp <= most
+    if not res.success:
+        assert res.status is Status.MAX_PRODUCTS
+        assert res.n_hvp == most
+    if most == 0:
+        assert math.isnan(res.optimality)
+        assert "No product was left to measure the angle" in res.message
+
+
 def test_the_method_is_chosen_by_size() -> None:
     assert least_squares(lambda x: x - 1.0, np.zeros(DENSE_LIMIT)).method == "lm"
     assert least_squares(lambda x: x - 1.0, np.zeros(DENSE_LIMIT + 1)).method == "gauss-newton-cg"
@@ -528,6 +714,9 @@ def test_the_method_is_chosen_by_size() -> None:
         ({"gtol": 1e-8}, r"Pass options=\{'gtol': 1e-08\}"),
         ({"colour": 1}, "there is no argument 'colour'"),
         ({"options": {"gtoll": 1}}, "Did you mean 'gtol'"),
+        ({"options": {"preconditioner": "jacobi"}}, "'preconditioner' has no effect .* or pass x_scale"),
+        ({"options": {"initial_regularization": 1.0}}, "'initial_regularization' has no effect .* Pass initial_radius"),
+        ({"options": {"max_cg": 5}}, "'max_cg' has no effect with method 'lm'.* pass method='gauss-newton-cg'"),
     ],
 )
 def test_wrong_arguments(arguments: dict[str, Any], pattern: str) -> None:
@@ -541,6 +730,8 @@ def test_wrong_residuals() -> None:
     for factor in (1e-170, 1e170):
         with pytest.raises(NonFiniteError, match="Squares leave the range of floating point"):
             least_squares(lambda x, factor=factor: factor * (x - 1.0), [3.0])
+    with pytest.raises(NonFiniteError, match="Squares leave the range of floating point"):
+        least_squares(lambda x: 1e-20 * (x - 1.0), np.array([3.0], np.float32))
     with pytest.raises(ShapeMismatchError, match="fun returns no residuals"):
         least_squares(lambda x: x[:0], [1.0])
     with pytest.raises(DtypeError, match="complex"):

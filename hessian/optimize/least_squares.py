@@ -13,7 +13,7 @@ from hessian.core.trees import ravel
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.optimize.gauss_newton_cg import GaussNewtonCG
 from hessian.optimize.levenberg_marquardt import LevenbergMarquardt, ScaledMethod
-from hessian.optimize.loop import Loop, Observer
+from hessian.optimize.loop import FAR, Loop, Observer
 from hessian.optimize.objective import Point
 from hessian.optimize.observer import Progress, make_observer, parameter_names
 from hessian.optimize.options import Options, option_names, parse_options
@@ -21,6 +21,7 @@ from hessian.optimize.regression import fit_statistics
 from hessian.optimize.residuals import ResidualPoint, Residuals
 from hessian.optimize.result import IterationRecord, OptimizeResult, Status
 from hessian.optimize.robust_losses import find_loss
+from hessian.optimize.vectors import norm
 
 METHODS: dict[str, type[ScaledMethod]] = {method.name: method for method in (LevenbergMarquardt, GaussNewtonCG)}
 DENSE_LIMIT = 128
@@ -46,6 +47,12 @@ _UNSUPPORTED = {
     "tr_options": ("The method decides", 'Pass method="lm" or method="gauss-newton-cg"'),
     "kwargs": ("Arguments go by position", "Pass args, or a lambda"),
 }
+
+_UNUSED = {
+    "preconditioner": ("Variables are scaled by the norms of the Jacobian's columns", "Leave it out, or pass x_scale"),
+    "initial_regularization": ("Steps are bounded by a radius", "Pass initial_radius"),
+}
+_NO_CG = "It decomposes the Jacobian", "Leave it out, or pass method='gauss-newton-cg'"
 
 
 def least_squares(
@@ -95,9 +102,13 @@ def least_squares(
 
         gtol : float
             Stop when the largest cosine of an angle between the residual and a column of the Jacobian is at most this (see
-            Notes); default 1e-8, and 1e-3 in float32.
+            Notes); default 1e-10, and 1e-3 in float32.
+        max_hvp : int
+            Most products of ``"gauss-newton-cg"``, those for the scaling included.
         initial_radius, max_radius : float
             Radius in scaled variables. By default the first step is as long as the model makes it, and no longer than x.
+        preconditioner, initial_regularization, and max_cg with ``"lm"``
+            Have no effect here and are refused.
 
     Returns
     -------
@@ -114,14 +125,14 @@ def least_squares(
         grad : like x
             Gradient of the cost; ``gradient_norm`` is its 2-norm.
         optimality : float
-            The largest cosine.
+            The largest cosine; NaN where ``max_hvp`` left no product for the norms of columns.
         smallest_eigenvalue : float
             Of the *exact* Hessian of the cost (curvature of the residuals included), the variables scaled to columns of
             length 1. With the linear loss it is at most 1 where the residuals are not curved.
-        covariance, standard_errors, residual_std, degrees_of_freedom
-            With the linear loss: ``s^2 (J^T J)^-1`` between raveled vectors, the square roots of its diagonal with the
-            structure of x, ``s = |r| / sqrt(m - n)``, and m - n. NaN, with a sentence in the message, where the Jacobian is
-            rank-deficient or m <= n. The first two are computed by ``"lm"`` only.
+        standard_errors, residual_std, degrees_of_freedom
+            With the linear loss: the square roots of the diagonal of ``s^2 (J^T J)^-1`` with the structure of x (by ``"lm"``
+            only), ``s = |r| / sqrt(m - n)``, and m - n. NaN, with a sentence in the message, where the Jacobian is
+            rank-deficient or m <= n. ``res.covariance()`` gives the whole matrix.
 
         ``n_grad`` and ``njev`` count Jacobians with ``"lm"``, reverse sweeps with ``"gauss-newton-cg"``; ``n_hvp`` counts
         products with the Gauss-Newton matrix or the exact Hessian, and pulls for the scaling; ``n_hess`` exact Hessians.
@@ -148,14 +159,16 @@ def least_squares(
     mispredicts that by more than a quarter, the residuals are too large for their curvature to be neglected: the model
     then has the exact Hessian of the cost, so that convergence is quadratic there as well, where Gauss-Newton crawls.
 
-    *Convergence* is a right angle: ``|g_j| <= gtol |J_j| |r|`` for every column, J and r weighted by ``sqrt(rho')``. A point
-    also counts as converged when the residual along every column is lost in rounding, which is how zero residuals end
-    (:attr:`hessian.optimize.residuals.ResidualPoint.is_lost`; the message says so). What the status then says about a minimum comes from
-    the exact Hessian, and a saddle of the cost is left along its negative curvature.
+    *Convergence* is a right angle: ``|g_j| <= gtol |J_j| |r|`` for every column, J and r weighted by ``sqrt(rho')`` and no
+    residual counting as longer than C (:attr:`hessian.optimize.residuals.ResidualPoint.cosines`). A column also counts as
+    converged when the residual along it is lost in rounding, which is how zero residuals end
+    (:meth:`~hessian.optimize.residuals.ResidualPoint.is_stationary`; the message says so). What the status then says about a
+    minimum comes from the exact Hessian, and a saddle of the cost is left along its negative curvature.
 
     Cost: ``fun`` is recorded once and replayed; its value per trial; per accepted step min(m, n) sweeps for the Jacobian and
     a singular value decomposition, O(m n^2), or one reverse sweep, one push and one pull per CG iteration, and 8 pulls
-    for the scaling. One dense Hessian (or some Lanczos steps on its products) at the end.
+    for the scaling (8 more where residuals of ``"huber"`` or ``"soft_l1"`` are beyond C). One dense Hessian (or some
+    Lanczos steps on its products) at the end.
 
     References
     ----------
@@ -175,10 +188,12 @@ def least_squares(
     """
     _reject(unsupported)
     asked = parse_options(options, None, np.dtype(np.float64), "least_squares")
-    objective = Residuals(fun, x0, args if isinstance(args, tuple) else (args,), find_loss(loss, f_scale), asked.seed)
+    args = args if isinstance(args, tuple) else (args,)
+    objective = Residuals(fun, x0, args, find_loss(loss, f_scale), asked.seed, asked.max_hvp)
     default = DEFAULT_GTOL[objective.dtype.name] if tol is None else tol
     parsed = parse_options(options, default, objective.dtype, "least_squares")
     kind = _method(method, objective.size)
+    _reject_options(parsed, kind)
     objective.is_dense = kind.is_dense
     solver = kind(parsed, _fixed_scale(x_scale, objective))
     note = "" if method is not None else f"(Method {kind.name} was chosen for {objective.size} variables.)"
@@ -198,14 +213,24 @@ class LeastSquaresLoop(Loop):
 
     def _is_small(self) -> bool:
         """Whether the gradient is small, decided by cosines, whatever its units."""
+        return self._kept_point().is_stationary(self._options.gtol)
+
+    def _is_far(self, smallest: float) -> bool:
+        """Whether a Newton step might still be long, in the scaled variables that the eigenvalue belongs to."""
         point = self._kept_point()
-        return point.is_lost or point.optimality <= self._options.gtol
+        if point.optimality > self._options.gtol:
+            return False
+        size = max(norm(point.scale * point.x), point.length)
+        return norm(point.gradient / point.scale) > FAR * size * smallest
 
     def _numbers(self) -> str:
         """Say how small the cosines are."""
         point = self._kept_point()
-        lost = ", all of them lost in the rounding of the residuals" if point.is_lost else ""
+        if math.isnan(point.optimality):
+            return "(No product was left to measure the angle between residual and columns.)"
         gtol = self._options.gtol
+        is_lost = point.optimality > gtol and point.is_stationary(gtol)
+        lost = "; those above it are lost in the rounding of the residuals" if is_lost else ""
         return f"(Largest cosine between residual and columns {point.optimality:.3g}, gtol {gtol:g}{lost}.)"
 
     def _kept_point(self) -> ResidualPoint:
@@ -228,10 +253,9 @@ class LeastSquaresLoop(Loop):
         if not self._residuals.loss.is_linear:
             return result
         result.degrees_of_freedom = m - n
-        result.residual_std = float(np.linalg.norm(point.residuals)) / math.sqrt(m - n) if m > n else math.nan
+        result.residual_std = norm(point.residuals) / math.sqrt(m - n) if m > n else math.nan
         if is_dense:
             statistics = fit_statistics(point.jacobian, point.residuals, self._residuals.eps)
-            result.covariance = statistics.covariance
             result.standard_errors = self._residuals.structured(statistics.standard_errors)
             result.message = " ".join(part for part in (result.message, statistics.note) if part)
         return result
@@ -270,6 +294,17 @@ def _reject(unsupported: Mapping[str, Any]) -> None:
         if item is not None:
             why, fix = _UNSUPPORTED[name]
             raise OptionError(message("least_squares", f"the argument {name} is not supported", why, fix))
+
+
+def _reject_options(options: Options, kind: type[ScaledMethod]) -> None:
+    """Refuse options of :func:`hessian.optimize.minimize` that would change nothing here."""
+    unused = dict(_UNUSED)
+    if kind.is_dense:
+        unused["max_cg"] = _NO_CG
+    for name, (why, fix) in unused.items():
+        if getattr(options, name) is not None:
+            what = f"option {name!r} has no effect with method {kind.name!r}"
+            raise OptionError(message("least_squares", what, why, fix))
 
 
 def _method(name: str | None, size: int) -> type[ScaledMethod]:

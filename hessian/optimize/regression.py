@@ -19,10 +19,8 @@ class Statistics:
     ----------
     residual_std : float
         ``s = |r| / sqrt(m - n)``, the estimate of the errors' standard deviation; NaN without degrees of freedom.
-    covariance : ndarray, shape (n, n)
-        ``s^2 (J^T J)^-1``; NaN where the data do not determine all parameters.
     standard_errors : ndarray, shape (n,)
-        Square roots of its diagonal.
+        Square roots of the diagonal of ``s^2 (J^T J)^-1``; NaN where the data do not determine all parameters.
     rank : int
         Rank of J, its columns scaled to length 1.
     note : str
@@ -30,7 +28,6 @@ class Statistics:
     """
 
     residual_std: float
-    covariance: np.ndarray
     standard_errors: np.ndarray
     rank: int
     note: str
@@ -49,7 +46,8 @@ def fit_statistics(jacobian: np.ndarray, residuals: np.ndarray, eps: float) -> S
     Notes
     -----
     With ``J D^-1 = U S V^T``, columns of length 1, ``(J^T J)^-1 = B B^T`` for ``B = D^-1 V S^-1``: nothing is squared
-    that has to be inverted, and units of parameters do not matter. Cost: one singular value decomposition, n^2 m.
+    that has to be inverted, and units of parameters do not matter: the errors are norms of rows of B, and no square leaves
+    the range of floating point. Cost: one singular value decomposition, n^2 m.
 
     References
     ----------
@@ -60,8 +58,8 @@ def fit_statistics(jacobian: np.ndarray, residuals: np.ndarray, eps: float) -> S
     >>> import numpy as np
     >>> from hessian.optimize.regression import fit_statistics
     >>> mean = fit_statistics(np.ones((4, 1)), np.array([1.0, -1.0, 1.0, -1.0]), 1e-16)
-    >>> round(mean.residual_std**2, 9), mean.covariance.round(9).tolist()
-    (1.333333333, [[0.333333333]])
+    >>> round(mean.residual_std**2, 9), (mean.standard_errors**2).round(9).tolist()
+    (1.333333333, [0.333333333])
     """
     m, n = jacobian.shape
     norms = np.array([norm(column) for column in jacobian.T])
@@ -71,14 +69,13 @@ def fit_statistics(jacobian: np.ndarray, residuals: np.ndarray, eps: float) -> S
     if m <= n or rank < n:
         return Statistics(
             norm(residuals) / math.sqrt(m - n) if m > n else math.nan,
-            np.full((n, n), math.nan),
             np.full(n, math.nan),
             rank,
             _reason(m, n, rank, right[-1] / scale if rank < len(singular) else None),
         )
     std = norm(residuals) / math.sqrt(m - n)
-    root = std * (right.T / singular) / scale[:, None]
-    return Statistics(std, root @ root.T, np.linalg.norm(root, axis=1), rank, "")
+    errors = std * np.array([norm(row) for row in right.T / singular]) / scale
+    return Statistics(std, errors, rank, "")
 
 
 def _reason(m: int, n: int, rank: int, direction: np.ndarray | None) -> str:

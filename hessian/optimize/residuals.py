@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -69,10 +70,13 @@ class ResidualPoint(Point):
     @cached_property
     def jacobian(self) -> np.ndarray:
         """Dense Jacobian of the residuals, shape (m, n), in double precision; min(m, n) sweeps."""
-        if not self._objective.is_dense:
-            self.counters.n_hvp += min(self.operator.shape)
         with quiet():
             return self.operator.to_dense().astype(np.float64, copy=False)
+
+    @property
+    def _has_jacobian(self) -> bool:
+        """Whether the dense Jacobian is there, or is computed anyway."""
+        return self._objective.is_dense or "jacobian" in self.__dict__
 
     def push(self, v: np.ndarray) -> np.ndarray:
         """Product ``J v``; one forward sweep."""
@@ -88,57 +92,98 @@ class ResidualPoint(Point):
 
         The estimate is the root mean square of ``J^T (sqrt(rho') u)`` over vectors u of random signs, whose expected
         square is that of the norm: exact where a column has one entry that is not zero, else off by a quarter, typically.
+        There are fewer of them where fewer products are left, and NaN where none is.
         """
-        roots = np.sqrt(self.weights.slopes)
-        if self._objective.is_dense or self.x.size <= EXACT_NORMS:
-            return np.array([norm(column) for column in (roots[:, None] * self.jacobian).T])
+        return self._norms(self.weights.roots)
+
+    def _norms(self, factors: np.ndarray) -> np.ndarray:
+        """Norms of the columns of the Jacobian with its rows multiplied by factors, within the budget of products."""
+        sweeps, left = min(self.operator.shape), self._objective.max_hvp - self.counters.n_hvp
+        is_there = self._has_jacobian
+        if is_there or (self.x.size <= EXACT_NORMS and sweeps <= left):
+            self.counters.n_hvp += 0 if is_there else sweeps
+            return np.array([norm(column) for column in (factors[:, None] * self.jacobian).T])
+        probes = min(PROBES, left)
+        if probes <= 0:
+            return np.full(self.x.size, math.nan)
         rng = np.random.default_rng(self._objective.seed)
-        signs = rng.choice((-1.0, 1.0), (roots.size, PROBES))
+        signs = rng.choice((-1.0, 1.0), (factors.size, probes))
         with quiet():
-            pulled = self.pull(roots[:, None] * signs).astype(np.float64)
-        self.counters.n_hvp += PROBES
-        return np.asarray(np.linalg.norm(pulled, axis=1) / math.sqrt(PROBES))
+            pulled = self.pull(factors[:, None] * signs).astype(np.float64)
+        self.counters.n_hvp += probes
+        return np.array([norm(row) for row in pulled]) / math.sqrt(probes)
 
     @cached_property
     def scale(self) -> np.ndarray:
         """The norms of the columns, ones for columns of zeros: in units of their inverses all variables weigh the same."""
-        return np.where(self.column_norms > 0.0, self.column_norms, 1.0)
+        return _ones_for_zeros(self.column_norms)
+
+    @property
+    def optimality(self) -> float:
+        """The largest cosine; NaN where no product was left for the norms."""
+        return float(np.max(self.cosines))
 
     @cached_property
-    def optimality(self) -> float:
-        r"""Largest cosine of an angle between the residual and a column of the Jacobian, both weighted by sqrt(rho').
+    def cosines(self) -> np.ndarray:
+        r"""Cosines of the angles between the residual and the columns of the Jacobian, shape (n,).
 
-        .. math:: \max_j |g_j| / (\|J_j\| \|r\|)
+        .. math:: |g_j| / (\|W J_j\| \|W^{-1} \rho' r\|), \qquad W^{-1} \rho' |r| = \min(\sqrt{\rho'} |r|, C)
 
-        It does not change with the units of variables or residuals, and is at most 1 (above that only with estimated
+        With the linear loss W is 1; with the others it is ``sqrt(rho')``, but never so small that a residual counts as
+        longer than ``f_scale``: it pulls with no more than that, and an outlier as long as ``sqrt(rho') |r|`` would make
+        every angle look right.
+
+        They do not change with the units of variables or residuals, and are at most 1 (above that only with estimated
         norms); 0 for a residual of zeros.
 
         References
         ----------
         J. J. Moré, B. S. Garbow and K. E. Hillstrom, User guide for MINPACK-1 (1980), ``gtol`` of LMDER.
         """
-        return self._along / self.length if self.length > 0.0 else 0.0
+        if self.length == 0.0:
+            return np.zeros(self.x.size)
+        return np.abs(self.gradient.astype(np.float64)) / self._cosine_scale / self.length
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the residual along every column is below its rounding, as at the end of runs to a residual of zero.
+    def is_stationary(self, gtol: float) -> bool:
+        """Whether every column is at a right angle, to gtol, or the residual along it is below its rounding.
 
-        The rounding is that of ``J x``: what a change of the variables in their last digit does to the residuals. A
-        variable smaller than sqrt(eps) of what it was at the start counts as that large.
+        The latter is how runs to a residual of zero end. Where the solution is zero too, the rounding shrinks along with
+        the residuals, and what ends is the range of their squares.
         """
-        eps = self._objective.eps
-        sizes = np.maximum(np.abs(self.x), math.sqrt(eps) * np.abs(self._objective.origin))
-        return self._along <= NOISE * eps * norm(self.scale * sizes)
+        is_right = self.cosines <= gtol
+        if np.all(is_right) or self.value < np.finfo(self.x.dtype).tiny:
+            return True
+        return bool(np.all(is_right | (np.abs(self.gradient) <= self._rounding)))
 
     @cached_property
-    def _along(self) -> float:
-        """Largest part of the residual along a column."""
-        return float(np.max(np.abs(self.gradient.astype(np.float64)) / self.scale))
+    def _rounding(self) -> np.ndarray:
+        """What the rounding of the residuals may do to the gradient, shape (n,).
+
+        The rounding is that of ``J x``: what a change of the variables in their last digit does to each residual, or to all
+        of them together where only the norms of columns are known.
+        """
+        unit = NOISE * self._objective.eps
+        together = self.scale * norm(self.scale * self.x)
+        if not self._has_jacobian:
+            return unit * together
+        sizes = np.abs(self.weights.roots[:, None] * self.jacobian)
+        return unit * np.minimum(sizes.T @ (sizes @ np.abs(self.x)), together)
 
     @cached_property
     def length(self) -> float:
-        """Norm of the residual weighted by sqrt(rho')."""
-        return norm(np.sqrt(self.weights.slopes) * self.residuals)
+        """Norm of ``W^-1 rho' r``."""
+        return norm(self.weights.lengths)
+
+    @cached_property
+    def _cosine_scale(self) -> np.ndarray:
+        """Norms of the columns of ``W J``, ones for columns of zeros; W is that of the cosines."""
+        weights = self.weights
+        if not np.any(weights.is_far):
+            return self.scale
+        pulls = weights.slopes * np.abs(self.residuals)
+        norms = self._norms(np.divide(pulls, weights.lengths, out=weights.roots, where=weights.is_far))
+        # Without products for them, the smaller norms make the test of convergence a stricter one.
+        return self.scale if np.any(np.isnan(norms)) else _ones_for_zeros(norms)
 
     # The exact Hessian of the cost: for the second-order check, and for models where Gauss-Newton is poor.
 
@@ -179,18 +224,26 @@ class Residuals(Objective):
     loss : ScaledLoss
     seed : int
         Of the estimate of norms.
+    max_hvp : int
+        Products that may be spent, those for the norms included.
     """
 
     where = "least_squares"
     is_dense = True
 
     def __init__(
-        self, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...], loss: ScaledLoss, seed: int = 0
+        self,
+        fun: Callable[..., Any],
+        x0: Any,
+        args: tuple[Any, ...],
+        loss: ScaledLoss,
+        seed: int = 0,
+        max_hvp: int = sys.maxsize,
     ) -> None:
         super().__init__(fun, x0, args)
         self.loss = loss
         self.seed = seed
-        self.origin = self._start
+        self.max_hvp = max_hvp
         self.eps = float(np.finfo(self.dtype).eps)
         plain = fun.function if isinstance(fun, RecordedFunction) else fun
         closed = () if isinstance(fun, RecordedFunction) else args
@@ -217,6 +270,11 @@ class Residuals(Objective):
         return point
 
 
+def _ones_for_zeros(norms: np.ndarray) -> np.ndarray:
+    """Take norms of zero for ones; they divide zeros."""
+    return np.where(norms == 0.0, 1.0, norms)
+
+
 def _check_residuals(operator: JacobianOperator) -> None:
     """Refuse what is no vector of real numbers."""
     leaves = [np.asarray(leaf) for leaf in flatten(operator.value)[0]]
@@ -239,7 +297,7 @@ def _check_start(point: ResidualPoint) -> None:
         why = "The start decides the first model, so it has to lie in the domain"
         raise NonFiniteError(message("least_squares", what, why, "Choose an x0 at which fun is finite"))
     largest = float(np.max(np.abs(point.residuals)))
-    if largest > 0.0 and not np.finfo(np.float64).tiny <= point.value < math.inf:
+    if largest > 0.0 and not np.finfo(point.x.dtype).tiny <= point.value < math.inf:
         what = f"the cost at x0 is {point.value:.3g} while the largest residual is {largest:.3g}"
         fix = "Multiply the residuals by a constant that brings them near 1"
         raise NonFiniteError(message("least_squares", what, "Squares leave the range of floating point", fix))

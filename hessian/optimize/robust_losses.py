@@ -85,11 +85,22 @@ class Weights:
         reweighting.
     bends : ndarray, shape (m,)
         Second derivatives of the loss; the exact generalised Gauss-Newton matrix is ``J^T diag(bends) J``.
+    lengths : ndarray, shape (m,)
+        ``sqrt(rho'_i) |r_i|``, but at most ``f_scale`` where the loss is robust: what a residual counts.
+    is_far : ndarray of bool, shape (m,)
+        Which of them are cut.
     """
 
     cost: float
     slopes: np.ndarray
     bends: np.ndarray
+    lengths: np.ndarray
+    is_far: np.ndarray
+
+    @property
+    def roots(self) -> np.ndarray:
+        """Square roots of the slopes."""
+        return np.sqrt(self.slopes)
 
     @property
     def model(self) -> np.ndarray:
@@ -114,10 +125,13 @@ class ScaledLoss:
         r = residuals.astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             if self.is_linear:
-                return Weights(0.5 * float(r @ r), np.ones_like(r), np.ones_like(r))
+                ones = np.ones_like(r)
+                return Weights(0.5 * float(r @ r), ones, ones, np.abs(r), ones == 0.0)
             t = (r / self.f_scale) ** 2
-            cost = 0.5 * self.f_scale**2 * float(np.sum(self.loss.rho(t)))
-            return Weights(cost, self.loss.slope(t), self.loss.bend(t))
+            cost, slopes = 0.5 * self.f_scale**2 * float(np.sum(self.loss.rho(t))), self.loss.slope(t)
+            lengths = np.sqrt(slopes) * np.abs(r)
+            is_far = lengths > self.f_scale
+            return Weights(cost, slopes, self.loss.bend(t), np.where(is_far, self.f_scale, lengths), is_far)
 
 
 def find_loss(name: str, f_scale: float) -> ScaledLoss:

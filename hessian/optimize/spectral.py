@@ -51,8 +51,8 @@ class SpectralModel:
         self.values = values
         self.products = products
         self._lift = lift
-        # Everything is divided by |g|: it changes no step, and squares stay within the range of floats.
-        self._size = norm(gradient) or 1.0
+        # Everything is divided by |g| (by |H| at a saddle): it changes no step, and squares stay within the range of floats.
+        self._size = max(norm(gradient), eps * self.scale) or 1.0
         is_flat = np.abs(values) <= values.size * eps * self.scale
         is_flat &= np.abs(gradient) <= 10.0 * eps * norm(gradient)
         self._levels = np.where(is_flat, 0.0, values / self._size)
@@ -159,7 +159,11 @@ class SpectralModel:
         size = norm(self._c)
         low = floor
         # sigma (sigma - l_1) = weight |c| bounds the root from above.
-        high = 0.5 * (self._lowest + math.hypot(self._lowest, 2.0 * math.sqrt(weight * size)))
+        root = math.hypot(self._lowest, 2.0 * math.sqrt(weight * size))
+        if self._lowest < 0.0:
+            high = 2.0 * weight * size / (root - self._lowest)  # the same without cancellation
+        else:
+            high = 0.5 * (self._lowest + root)
         high = max(high, floor) * (1.0 + 1e-12) + float(np.finfo(float).tiny)
         sigma = high
         for _ in range(_ROUNDS):

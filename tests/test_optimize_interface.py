@@ -243,7 +243,7 @@ def test_a_spent_budget_leaves_the_curvature_undecided() -> None:
 def test_radius_options(method: str) -> None:
     options = {"initial_radius": 0.3, "max_radius": 0.5}
     if method in ("newton", "newton-cg", "arc"):
-        with pytest.raises(OptionError, match="takes no initial_radius. Leave it out, or use 'trust-ncg'"):
+        with pytest.raises(OptionError, match=r"takes no initial_radius\. Leave it out, or use 'trust-ncg'"):
             minimize(rosenbrock, START, method=method, options=options)
         assert all(math.isnan(record.radius) for record in minimize(rosenbrock, START, method=method).history)
         return

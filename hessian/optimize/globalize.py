@@ -58,10 +58,10 @@ class Judge:
 
     - Where the values differ by less than 100 eps |f|, the gradients decide.
     - Where the values reject a trial although both reductions are below eps^(2/3) |f|, or below 100 eps times the largest
-      |f| met, or for the fourth time in a row and below sqrt(eps) times the largest |f| met (f may be small by cancellation), the gradients are asked too. If
-      they confirm the predicted reduction p to within p/2, the trial is accepted: for a cubic along the step, an error
-      c of the prediction shows up as 3c/2 in the trapezoidal rule, so the true reduction is then at least 2p/3, and the
-      values must be noise.
+      |f| met (f may be small by cancellation), or, for the fourth time in a row, below sqrt(eps) times that, the gradients
+      are asked too. If they confirm the predicted reduction p to within p/2, the trial is accepted: for a cubic along the
+      step, an error c of the prediction shows up as 3c/2 in the trapezoidal rule, so the true reduction is then at least
+      2p/3, and the values must be noise.
 
     A trial with a value or gradient that is not finite is rejected.
 

@@ -160,10 +160,8 @@ class SpectralModel:
         low = floor
         # sigma (sigma - l_1) = weight |c| bounds the root from above.
         root = math.hypot(self._lowest, 2.0 * math.sqrt(weight * size))
-        if self._lowest < 0.0:
-            high = 2.0 * weight * size / (root - self._lowest)  # the same without cancellation
-        else:
-            high = 0.5 * (self._lowest + root)
+        # Whichever form of the root does not cancel.
+        high = 2.0 * weight * size / (root - self._lowest) if self._lowest < 0.0 else 0.5 * (self._lowest + root)
         high = max(high, floor) * (1.0 + 1e-12) + float(np.finfo(float).tiny)
         sigma = high
         for _ in range(_ROUNDS):

@@ -97,7 +97,8 @@ plt.show()
 
 # %% [markdown]
 # Second for second, Adam with the better rate comes close (how close depends on the machine), and with the other it
-# does not. Hessian-free has no rate to choose, and is not at its end. Below, some test images and what is left of them after the bottleneck of eight numbers:
+# does not. Hessian-free has no rate to choose, and is not at its end. Below, some test images and what is left of them after
+# the bottleneck of eight numbers:
 
 # %%
 shown = data.X_test[:10]

@@ -84,7 +84,7 @@ def spectral_density(
     budget : int, optional
         Products at most; 100 by default. If n is not larger, the density is exact.
     width : float, optional
-        Standard deviation of K; by default the range by the number of steps, of which as many are taken as leave
+        Standard deviation of K, at least the range by the number of steps; by default that, as many of them as leave
         enough test vectors for an expected L1 distance of 0.02 from the exact density; a twentieth of the range if that is exact.
     grid : array_like, optional
         Where to evaluate; by default 512 points over the range and four widths on either side.
@@ -103,7 +103,7 @@ def spectral_density(
     Raises
     ------
     OptionError
-        An option is out of range, or H is not symmetric.
+        An option is out of range, H is not symmetric, or the width is less than the steps resolve.
 
     Notes
     -----
@@ -166,7 +166,7 @@ def density_of(
     known = np.zeros(0) if known is None else known
     seen = np.concatenate([rule.nodes[rule.weights > 0.0], known])
     resolution = _EXACT_WIDTH if exact else _STEPS_PER_RANGE / rule.nodes.shape[1]
-    width, points = _frame(seen, width, resolution, grid, products.where)
+    width, points = _frame(seen, width, resolution, grid, products)
     fixed = _smoothed(Quadrature(known[None], np.full((1, len(known)), 1.0 / n), n), points, width)
     density = _smoothed(rule, points, width)
     # What the last steps changed bounds what the next ones would: convergence is geometric.
@@ -197,18 +197,21 @@ def _run(
 ) -> tuple[Quadrature, Quadrature]:
     """Return the quadrature and the one of two steps before: two vectors first, then as many more as the budget allows."""
     limit = min(products.n, budget // 2)
+    asked = None if steps is None else as_count(steps, "steps", products.where, 2)
     runs = Runs(products, 2, rng)
-    if steps is not None:
-        k = min(limit, as_count(steps, "steps", products.where, 2))
+    if asked is not None:
+        k = min(limit, asked)
     elif width is None:
         k = min(limit, math.ceil(_STEPS_PER_RANGE / _default_width(products.n, budget)))
     else:
-        while runs.steps < min(limit, 8) and not runs.is_complete:
-            runs.grow()
-        nodes = runs.quadrature().nodes
-        k = min(limit, max(runs.steps, math.ceil(_STEPS_PER_RANGE * float(nodes.max() - nodes.min()) / width)))
+        k = min(limit, 8)
     while runs.steps < k and not runs.is_complete:
         runs.grow()
+        if runs.steps == k and asked is None and width is not None:
+            # The range comes out with the steps.
+            k = min(limit, max(k, math.ceil(_STEPS_PER_RANGE * _range(runs) / width)))
+    if width is not None and not runs.is_complete:
+        _check_width(width, runs, limit, products.where)
     every = [runs]
     more = (budget - products.count) // runs.steps
     if more:
@@ -219,25 +222,45 @@ def _run(
     return joined([part.quadrature() for part in every]), joined([part.quadrature(shorter) for part in every])
 
 
+def _range(runs: Runs) -> float:
+    """Distance between the outermost nodes."""
+    return float(np.ptp(runs.quadrature().nodes))
+
+
+def _check_width(width: float, runs: Runs, limit: int, where: str) -> None:
+    """Refuse a width that the steps cannot resolve: the density would show the quadrature's nodes, not eigenvalues."""
+    least = _STEPS_PER_RANGE * _range(runs) / runs.steps
+    if width < (1.0 - 1e-6) * least:
+        what = f"width is {width:.4g}, {runs.steps} steps resolve {least:.4g}"
+        needed = math.ceil(_STEPS_PER_RANGE * _range(runs) / width)
+        # The range still grows a little with the steps.
+        more = "raise the steps" if runs.steps < limit else f"raise the budget to {2 * needed + 2}"
+        fix = f"Pass width={1.05 * least:.3g}, or {more}"
+        raise OptionError(message(where, what, "Its peaks would be those of the quadrature's nodes", fix))
+
+
 def _default_width(n: int, budget: int) -> float:
     """Width, relative to the range, that balances resolution and sampling."""
     return float(np.clip(0.8 / _DISTANCE * math.sqrt(0.57 / (n * budget)), *_WIDTHS))
 
 
 def _frame(
-    nodes: np.ndarray, width: float | None, resolution: float, grid: Any, where: str
+    nodes: np.ndarray, width: float | None, resolution: float, grid: Any, products: Products
 ) -> tuple[float, np.ndarray]:
     """Choose the width, if it is not given, and the grid."""
     low, high = float(nodes.min()), float(nodes.max())
     span = high - low
-    if not span > 1e-12 * max(abs(low), abs(high)):
+    # What rounding alone can spread is one point.
+    if not span > max(1e-12, 4.0 * math.sqrt(products.n) * products.eps) * max(abs(low), abs(high)):
         span = max(abs(low), abs(high)) or 1.0
     chosen = resolution * span if width is None else float(width)
     if grid is None:
         return chosen, np.linspace(low - _MARGIN * chosen, high + _MARGIN * chosen, 512)
     points = np.asarray(grid, np.float64)
     if points.ndim != 1 or not points.size or not np.isfinite(points).all():
-        raise OptionError(message(where, f"the grid has shape {points.shape}", fix="Pass a vector of finite numbers"))
+        raise OptionError(
+            message(products.where, f"the grid has shape {points.shape}", fix="Pass a vector of finite numbers")
+        )
     return chosen, points
 
 

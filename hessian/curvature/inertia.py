@@ -14,6 +14,7 @@ from hessian.curvature.quadrature import Quadrature, Runs
 from hessian.errors import OptionError, message
 
 _DENSE_ORDER = 2000
+_MISS = 1e-3
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +64,8 @@ def inertia(
     budget : int, optional
         Products at most; 100 by default. If n is not larger, the counts are exact; so they are for a matrix up to n = 2000.
     threshold : float, optional
-        :math:`\epsilon`; by default n times the precision, relative to the largest magnitude.
+        :math:`\epsilon`; by default :math:`4 \sqrt n` times the precision, relative to the largest magnitude: what rounding
+        does to an eigenvalue.
     rng : int or numpy.random.Generator
         Seed of the test vectors.
 
@@ -81,11 +83,14 @@ def inertia(
     Estimated by Lanczos quadrature with four vectors (two below 40 products). By the Chebyshev-Markov-Stieltjes inequalities
     the weight below a cut lies between the sums up to the nodes on either side of it, without and with their own weights; half that
     distance is added to the standard error. Eigenvalues close to zero are where it is large: a count is as sharp as the gap there.
+    For a cut beyond all nodes, the whole is added, unless they are so far from it that with an eigenvalue on its other side, steps
+    from random starts would have left that gap with a probability below 1e-3 (Kuczynski and Wozniakowski).
 
     References
     ----------
     G. H. Golub and G. Meurant, Matrices, Moments and Quadrature with Applications (2010). G. Szego, Orthogonal Polynomials
-    (1939), section 3.41.
+    (1939), section 3.41. J. Kuczynski and H. Wozniakowski, "Estimating the largest eigenvalue by the power and Lanczos
+    algorithms with a random start", SIAM J. Matrix Anal. Appl. 13 (1992), theorem 4.1.
 
     Examples
     --------
@@ -110,22 +115,36 @@ def inertia(
     runs = Runs(products, p, generator)
     while runs.steps < budget // p and not runs.is_complete:
         runs.grow()
-    return count_signs(runs.quadrature(), None, products, exact=False, threshold=cut)
+    return count_signs(runs.quadrature(), None, products, exact=False, complete=runs.is_complete, threshold=cut)
+
+
+def zero_below(products: Products) -> float:
+    """Magnitude, relative to the largest, up to which an eigenvalue may be rounding: about what an eigensolver's residual is."""
+    return 4.0 * math.sqrt(products.n) * products.eps
 
 
 def count_signs(
-    rule: Quadrature, known: np.ndarray | None, products: Products, *, exact: bool, threshold: float | None = None
+    rule: Quadrature,
+    known: np.ndarray | None,
+    products: Products,
+    *,
+    exact: bool,
+    complete: bool = False,
+    threshold: float | None = None,
 ) -> Inertia:
-    """Count by a quadrature of what known eigenvalues leave; all eigenvalues are their own quadrature."""
+    """Count by a quadrature of what known eigenvalues leave; all eigenvalues are their own quadrature.
+
+    The nodes of complete processes are eigenvalues themselves: no cut between them is in doubt.
+    """
     n, nodes = products.n, rule.nodes
     known = np.zeros(0) if known is None else known
     scale = max(float(np.abs(nodes).max()), float(np.abs(known).max(initial=0.0)))
-    cut = n * products.eps * scale if threshold is None else threshold
+    cut = zero_below(products) * scale if threshold is None else threshold
     if exact:
         minus, plus = int(np.sum(nodes < -cut)), int(np.sum(nodes > cut))
         return Inertia(minus, n - minus - plus, plus, 0.0, minus, plus, cut, products.count, "exact")
-    below, below_error = _weight(nodes, rule.weights, -cut, rule.n)
-    above, above_error = _weight(-nodes, rule.weights, -cut, rule.n)
+    below, below_error = _weight(nodes, rule.weights, -cut, rule.n, complete)
+    above, above_error = _weight(-nodes, rule.weights, -cut, rule.n, complete)
     known_below, known_above = int(np.sum(known < -cut)), int(np.sum(known > cut))
     sure = [
         max(int(np.sum((sign * row > cut) & (tau > 0.0))) for row, tau in zip(nodes, rule.weights, strict=True))
@@ -148,19 +167,36 @@ def count_signs(
     )
 
 
-def _weight(nodes: np.ndarray, weights: np.ndarray, cut: float, n: int) -> tuple[float, float]:
+def _weight(nodes: np.ndarray, weights: np.ndarray, cut: float, n: int, complete: bool) -> tuple[float, float]:
     """Return the share of the spectrum below a cut, and its standard error."""
-    share, doubt = np.zeros(len(nodes)), np.zeros(len(nodes))
-    for i, (theta, tau) in enumerate(zip(nodes, weights, strict=True)):
-        order = np.argsort(theta[tau > 0.0], kind="stable")
-        theta, tau = theta[tau > 0.0][order], tau[tau > 0.0][order]
+    share, doubt, misses = np.zeros(len(nodes)), np.zeros(len(nodes)), np.ones(len(nodes))
+    for i, (row, tau_row) in enumerate(zip(nodes, weights, strict=True)):
+        order = np.argsort(row[tau_row > 0.0], kind="stable")
+        theta, tau = row[tau_row > 0.0][order], tau_row[tau_row > 0.0][order]
         j = int(np.searchsorted(theta, cut))
         share[i] = tau[:j].sum()
+        if complete or (tau_row[-1] == 0.0 and row[-1] == row[-2]):
+            # Ended, where padded before the others, in an invariant space.
+            misses[i] = 0.0
+            continue
         # A node on the far side may stand for eigenvalues on this one, and the other way round.
         inner = tau[j - 1] if j else 0.0
-        outer = tau[j] if j < len(tau) and j > 0 else 0.0
-        doubt[i] = 0.5 * (inner + outer) if 0 < j < len(tau) else 0.0
+        outer = tau[j] if j < len(tau) else 0.0
+        # Beyond all nodes the sum is itself one end of the interval, so that all of it lies on the other side.
+        doubt[i] = 0.5 * (inner + outer) if inner and outer else inner + outer
+        misses[i] = _miss(theta, cut, n)
+    # No process has a node on one of the sides: starts are independent, so that the chances of all of them multiply.
+    if (not share.any() or np.all(share > 1.0 - 1e-12)) and np.prod(misses) <= _MISS:
+        doubt[:] = 0.0
     mean = float(np.mean(share))
     # Half a vector's worth of weight is the least that is believed of a share that was seen as zero.
     spread = 2.0 * max(mean * (1.0 - mean), 1.0 / n) / ((n + 2) * len(nodes))
     return mean, math.hypot(math.sqrt(spread), float(np.mean(doubt)))
+
+
+def _miss(theta: np.ndarray, cut: float, n: int) -> float:
+    """Bound the probability of nodes that far from a cut, were there an eigenvalue on its other side."""
+    gap, reach = (theta[0] - cut, theta[-1] - cut) if theta[0] > cut else (cut - theta[-1], cut - theta[0])
+    if gap <= 0.0:
+        return 1.0
+    return min(1.0, 1.648 * math.sqrt(n) * math.exp(-math.sqrt(gap / reach) * (2 * len(theta) - 1)))

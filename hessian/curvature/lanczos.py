@@ -204,6 +204,7 @@ class _Search:
         self._raises = budget is None
         self._space = BlockSpace(products, min(n, room, affordable), rng)
         self._looks = 0
+        self._locked = False
 
     def run(self, confirm: bool) -> Eigenpairs:
         space = self._space
@@ -224,19 +225,19 @@ class _Search:
             picked = _pick(values, self._k, self._which)
             scale = max(float(np.abs(values).max()), self._products.magnitude)
             # What a lock drops adds up: before one, the residuals have to be smaller.
-            goal = self._tol if self._looks or not confirm else 0.25 * self._tol
+            goal = self._tol if self._locked or not confirm else 0.25 * self._tol
             done = bool(residuals[picked].max() <= goal * scale) or space.is_whole
             miss = 0.0 if space.is_whole else self._miss(values, residuals, picked, scale) if self._looks else math.nan
-            if held is not None and not _same(values[picked], held, self._tol * scale):
+            if held is not None and not self._same(values[picked], held, scale):
                 # Something was missing. What else is, only another start can tell.
                 self._looks, held = 0, None
                 miss = math.nan
             if ends or (done and (not confirm or miss <= _MISS)):
                 if not done and self._raises:
-                    self._fail(residuals[picked], scale)
+                    self._fail(residuals[picked], goal * scale)
                 return self._result(values, S, residuals, picked, scale, done, miss)
             if done and not self._looks:
-                self._looks, held = 1, values[picked]
+                self._looks, held, self._locked = 1, values[picked], True
                 space.keep(values[picked], S[:, picked], lock=True)
                 space.begin(self._block)
             elif space.is_full:
@@ -284,9 +285,15 @@ class _Search:
         by_steps = 1.648 * math.sqrt(self._products.n) * math.exp(-math.sqrt(gap / max(reach, gap)) * (2 * steps - 1))
         return min(1.0, by_steps, 2.0 / math.pi * math.atan(residual / gap))
 
-    def _fail(self, residuals: np.ndarray, scale: float) -> None:
+    def _same(self, values: np.ndarray, before: np.ndarray, scale: float) -> bool:
+        """Whether the wanted values have not moved; of those wanted for their magnitude, either sign may come first."""
+        if self._which == "LM":
+            values, before = np.sort(np.abs(values)), np.sort(np.abs(before))
+        return bool(np.max(np.abs(values - before)) <= 10.0 * self._tol * scale)
+
+    def _fail(self, residuals: np.ndarray, goal: float) -> None:
         what = f"after {self._products.count} products the residuals are up to {residuals.max():.2e}, "
-        what += f"asked for {self._tol * scale:.2e}"
+        what += f"asked for {goal:.2e}"
         fix = (
             "Pass a budget to take what there is with its residuals, a larger tol, or a block for clustered eigenvalues"
         )
@@ -314,8 +321,3 @@ class _Search:
             miss,
             "block Lanczos" if self._block > 1 else "Lanczos",
         )
-
-
-def _same(values: np.ndarray, before: np.ndarray, tolerance: float) -> bool:
-    """Whether the wanted values have not moved."""
-    return bool(np.max(np.abs(values - before)) <= 10.0 * tolerance)

@@ -43,6 +43,8 @@ class Products:
         self.n = int(shape[0])
         self.dtype = _working_dtype(getattr(H if self.matrix is None else self.matrix, "dtype", None), where)
         if self.matrix is not None:
+            # First, since differences of booleans are undefined and those of unsigned numbers wrap around.
+            self.matrix = self.matrix.astype(self.dtype, copy=False)
             self._check_matrix(self.matrix)
         self._operator = aslinearoperator(H if self.matrix is None else self.matrix)
 

@@ -12,7 +12,7 @@ import scipy.linalg
 from hessian.curvature.density import SpectralDensity, density_of
 from hessian.curvature.estimate import Estimate
 from hessian.curvature.functions import remainder
-from hessian.curvature.inertia import Inertia, count_signs
+from hessian.curvature.inertia import Inertia, count_signs, zero_below
 from hessian.curvature.lanczos import Eigenpairs, eigenvalues
 from hessian.curvature.products import Products, as_count, as_generator
 from hessian.curvature.quadrature import Quadrature, Runs
@@ -144,13 +144,13 @@ def _exact(products: Products) -> CurvatureSummary:
 
     total = exact("trace", float(values.sum()), rounding * math.sqrt(n))
     norm = exact("frobenius norm", float(np.linalg.norm(values)), rounding)
-    definite = bool(values[0] > n * products.eps * np.abs(values).max())
+    definite = bool(values[0] > zero_below(products) * np.abs(values).max())
     logs = float(np.log(values).sum()) if definite else math.nan
     logdet = exact("logdet", logs, n * rounding / values[0]) if definite else None
     signs = count_signs(rule, None, products, exact=True)
     smallest = float(np.abs(values).min())
     largest = float(np.abs(values).max())
-    condition = largest / smallest if smallest > n * products.eps * largest else math.inf
+    condition = largest / smallest if smallest > zero_below(products) * largest else math.inf
     density = density_of(rule, None, products, exact=True)
     return CurvatureSummary(n, products.count, ends, total, norm, logdet, signs, condition, density, True)
 
@@ -159,7 +159,8 @@ def _estimated(products: Products, ends: Eigenpairs, budget: int, rng: np.random
     """Take out what has converged, and sample the rest."""
     n = products.n
     # What is taken out must be so well known that its error is below any that sampling makes.
-    good = ends.residuals <= 1e-5 * products.magnitude
+    # Half of the second bound is the allowance for rounding in every residual.
+    good = ends.residuals <= max(1e-5, 8.0 * products.eps * math.sqrt(n)) * products.magnitude
     known, vectors = ends.values[good].astype(np.float64), ends.vectors[:, good]
     left = budget - ends.n_hvp
     p = 2 if left < 40 else 4
@@ -172,7 +173,7 @@ def _estimated(products: Products, ends: Eigenpairs, budget: int, rng: np.random
     def total(name: str, f: Any, known_part: float, doubt: float) -> Estimate:
         mean, variance = rest.moments(f)
         error = rest.n * math.hypot(math.sqrt(variance), remainder([runs], f)) + doubt
-        error += products.eps * n * max(abs(mean), 1e-300)
+        error += products.eps * n * abs(mean)
         return Estimate(
             name, rest.n * mean + known_part, error, products.count, "Lanczos quadrature", rest.degrees_of_freedom(f)
         )
@@ -187,15 +188,14 @@ def _estimated(products: Products, ends: Eigenpairs, budget: int, rng: np.random
         "frobenius norm", scale * size, norm_error, products.count, square.method, square.degrees_of_freedom
     )
     lowest = min(float(rest.nodes.min()), float(ends.values.min()))
-    definite = lowest > n * products.eps * products.magnitude
+    definite = lowest > zero_below(products) * products.magnitude
     logdet = total("logdet", np.log, float(np.log(known).sum()), doubt / lowest) if definite else None
     spectrum = np.concatenate([ends.values, rest.nodes.ravel()])
     inner = np.abs(spectrum).min() if definite or spectrum.max() < 0.0 else np.abs(known).min(initial=math.inf)
     # A node inside an indefinite spectrum says nothing about the eigenvalue nearest to zero.
-    condition = (
-        float(np.abs(spectrum).max() / min(float(inner), float(np.abs(spectrum).max()))) if spectrum.any() else math.inf
-    )
-    signs = count_signs(rest, known, products, exact=False)
+    largest = float(np.abs(spectrum).max())
+    condition = largest / min(float(inner), largest) if inner > zero_below(products) * largest else math.inf
+    signs = count_signs(rest, known, products, exact=False, complete=runs.is_complete)
     before = rest if runs.is_complete else runs.quadrature(max(1, runs.steps - 2))
     density = density_of(rest, known, products, exact=False, before=before)
     return CurvatureSummary(n, products.count, ends, trace, norm, logdet, signs, condition, density, False)

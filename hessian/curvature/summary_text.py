@@ -33,7 +33,7 @@ def rows(found: CurvatureSummary) -> list[tuple[str, str]]:
         ),
     ]
     if found.logdet is None:
-        table.append(("log-determinant", "none: not positive definite"))
+        table.append(("log-determinant", "none: not seen to be positive definite"))
     else:
         table.append(
             ("log-determinant", with_error(found.logdet.value, found.logdet.standard_error, found.logdet.is_exact))
@@ -43,7 +43,8 @@ def rows(found: CurvatureSummary) -> list[tuple[str, str]]:
     if signs.standard_error:
         counts += f" (± {signs.standard_error:.2g}; at least {signs.at_least_negative} negative)"
     table.append(("signs", counts))
-    table.append(("condition number", f"{'' if found.is_exact else 'at least '}{found.condition_number:.4g}"))
+    bound = "" if found.is_exact or math.isinf(found.condition_number) else "at least "
+    table.append(("condition number", f"{bound}{found.condition_number:.4g}"))
     return table
 
 

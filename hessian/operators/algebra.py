@@ -11,7 +11,7 @@ import scipy.sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
-from hessian.operators.base import SymmetricOperator, as_direction
+from hessian.operators.base import SymmetricOperator, as_direction, is_number
 
 # Columns of the identity multiplied at once where an operator has no dense form or diagonal of its own, in numbers.
 _BLOCK_NUMBERS = 2**22
@@ -302,7 +302,7 @@ def as_symmetric(operator: Any) -> Any:
 
 def added(first: Any, second: Any) -> Any:
     """Add two symmetric operators or matrices; what ``+`` calls."""
-    if isinstance(second, Real) or isinstance(first, Real):
+    if is_number(second) or is_number(first):
         what = "an operator plus a number"
         fix = "Use DampedOperator(H, number) for H + number * I"
         raise OptionError(message("operator algebra", what, "It could mean every entry or the diagonal", fix))
@@ -314,6 +314,9 @@ def added(first: Any, second: Any) -> Any:
 
 def scaled(operator: Any, factor: Any) -> Any:
     """Multiply a symmetric operator with a number; what ``*`` calls."""
+    if is_number(operator):
+        return operator * factor
+    factor = factor.item() if isinstance(factor, np.ndarray) else factor
     if isinstance(operator, LinearOperator) and not isinstance(operator, SymmetricOperator):
         return LinearOperator.__mul__(operator, factor)
     if isinstance(operator, ScaledOperator):

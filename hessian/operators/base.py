@@ -106,7 +106,8 @@ class SymmetricOperator(LinearOperator):
     def __radd__(self, other: Any) -> Any:
         from hessian.operators.algebra import added
 
-        return added(other, self)
+        # What sum() starts from.
+        return self if isinstance(other, int) and other == 0 else added(other, self)
 
     def __sub__(self, other: Any) -> Any:
         from hessian.operators.algebra import added, scaled
@@ -126,17 +127,23 @@ class SymmetricOperator(LinearOperator):
     def __mul__(self, other: Any) -> Any:
         from hessian.operators.algebra import scaled
 
-        return scaled(self, other) if isinstance(other, Real) else super().__mul__(other)
+        return scaled(self, other) if is_number(other) else super().__mul__(other)
 
     def __rmul__(self, other: Any) -> Any:
         from hessian.operators.algebra import scaled
 
-        return scaled(self, other) if isinstance(other, Real) else super().__rmul__(other)
+        return scaled(self, other) if is_number(other) else super().__rmul__(other)
 
     def __truediv__(self, other: Any) -> Any:
         from hessian.operators.algebra import scaled
 
-        return scaled(self, 1.0 / other)
+        if not is_number(other):
+            return NotImplemented
+        if other == 0:
+            raise OptionError(
+                message("operator algebra", "an operator is divided by 0", fix="Pass a number other than 0")
+            )
+        return scaled(self, 1.0 / float(other))
 
     def _adjoint(self) -> SymmetricOperator:
         return self
@@ -294,6 +301,11 @@ class SymmetricOperator(LinearOperator):
         values, vectors = eigsh(self, k=k, which=which, tol=tol, maxiter=maxiter, ncv=ncv, v0=start)
         order = np.argsort(values)
         return values[order], vectors[:, order]
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether something is a real number, an array without axes included."""
+    return isinstance(value, Real) or (isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiub")
 
 
 def is_traced(x: Any, leaves: list[Any]) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hessian.core.trees import Structure
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.operators.algebra import ComposedOperator, as_symmetric
+from hessian.operators.algebra import ComposedOperator, DampedOperator, ScaledOperator, as_symmetric
 
 
 class RestrictedOperator(ComposedOperator):
@@ -114,13 +114,19 @@ def named_blocks(operator: Any, depth: int | None = None) -> dict[str, slice]:
 def _parts(operator: Any) -> tuple[Structure, list[int]]:
     """Structure of the point of an operator, and the sizes of its leaves."""
     inner = operator
-    # Multiples and damping of an operator act on the same x.
-    while not hasattr(inner, "primal") and hasattr(inner, "operator") and inner.operator.shape == operator.shape:
+    while not hasattr(inner, "primal") and _keeps_places(inner):
         inner = inner.operator
     if not hasattr(inner, "primal"):
         what = f"{type(operator).__name__} does not know the structure of x"
         raise OptionError(message("blocks", what, fix="Pass the blocks as slices or index arrays"))
     return inner.primal.structure, [math.prod(shape) for shape in inner.primal.shapes]
+
+
+def _keeps_places(operator: Any) -> bool:
+    """Whether an operator acts on the same raveled x as the one inside: a multiple, damping, or the whole in its order."""
+    if isinstance(operator, RestrictedOperator):
+        return bool(np.array_equal(operator.indices, np.arange(operator.operator.shape[0])))
+    return isinstance(operator, ScaledOperator | DampedOperator)
 
 
 def _walk(structure: Structure, path: tuple[Any, ...], depth: int | None) -> list[tuple[tuple[Any, ...], int]]:
@@ -146,7 +152,9 @@ def _indices(operator: Any, block: Any, n: int) -> np.ndarray:
         if given.ndim != 1 or given.dtype.kind not in "iub" or (given.dtype.kind == "b" and len(given) != n):
             what = f"the block is an array of shape {given.shape} and dtype {given.dtype}"
             raise ShapeMismatchError(message(where, what, fix=f"Pass a vector of indices, or {n} booleans"))
-        indices = np.flatnonzero(given) if given.dtype.kind == "b" else np.where(given < 0, given + n, given)
+        # Small types cannot hold n.
+        given = np.flatnonzero(given) if given.dtype.kind == "b" else given.astype(np.intp)
+        indices = np.where(given < 0, given + n, given)
     if not len(indices):
         raise OptionError(message(where, "the block is empty", fix="Pass at least one index"))
     if indices.min() < 0 or indices.max() >= n:

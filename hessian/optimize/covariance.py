@@ -132,7 +132,7 @@ def covariance(
     scale : float
         c: 1 for a sum of negative log-likelihoods, the number of examples n for their mean, :math:`1 / \sigma^2` for half
         a sum of squares of residuals with the variance :math:`\sigma^2`. For ``"expected"`` it multiplies the information
-        of the model: leave it at 1 except for a Gaussian, where it is :math:`1 / \sigma^2`.
+        of the model: 1 except for a Gaussian, where it is :math:`1 / \sigma^2`.
     per_example : callable
         For the sandwich: ``per_example(x, *args)`` returns the n terms of c f, shape (n,), a penalty left out. (For a
         cluster of dependent examples, their sum is one term.)
@@ -151,8 +151,9 @@ def covariance(
         The information matrix is singular or has a negative eigenvalue (the message names the combination of parameters),
         or x is more than a tenth of a standard error from the minimum of the quadratic model there.
     OptionError
-        The kind is unknown, a function that it needs is missing, the scale is not positive, or f is the mean of the examples
-        and the scale is 1.
+        The kind is unknown, a function that it needs is missing, the scale is not positive, the expected information of
+        a likelihood without a scale is asked for with one, or the terms of the sandwich add up to c f times or by their
+        number, or to f where c is not 1.
     NotScalarError, NonFiniteError, ShapeMismatchError, DtypeError
         By functions that do not return what they should.
 
@@ -194,6 +195,10 @@ def covariance(
             why = "An expectation over data cannot be read off the data's own likelihood"
             fix = 'Pass model=(x -> z) and likelihood="bernoulli" (or the like), or use kind="observed"'
             raise OptionError(message("covariance", what, why, fix))
+        if likelihood != "gaussian" and task.scale != 1.0:
+            what = f"scale is {task.scale:g} with likelihood={likelihood!r}"
+            why = "The expected information is that of all rows of the model, whatever fun is a multiple of"
+            raise OptionError(message("covariance", what, why, "Leave scale at 1"))
         root = math.sqrt(task.scale) * fisher_root(model, likelihood, x, args, "covariance")
         return task.finish(task.information_of(root, "Fisher information"))
     if per_example is None:
@@ -310,12 +315,26 @@ class _Task:
             if np.ndim(terms) == 0:
                 raise NotScalarError(message("covariance", what, fix="Return one term per example, shape (n,)"))
             raise ShapeMismatchError(message("covariance", what, fix="Return one term per example, shape (n,)"))
-        value, mean = float(self._operator.value), float(np.mean(terms))
-        is_mean = abs(value - mean) <= 1e-9 * abs(mean) + float(np.finfo(terms.dtype).eps) * abs(mean) * len(terms)
-        if len(terms) > 1 and self.scale == 1.0 and mean != 0.0 and is_mean:
-            what = f"fun is the mean of the {len(terms)} terms of per_example, not their sum"
-            raise OptionError(message("covariance", what, "H and scores need one unit", f"Pass scale={len(terms)}"))
+        self._check_unit(terms)
         return operator.to_dense()
+
+    def _check_unit(self, terms: np.ndarray) -> None:
+        """Refuse terms whose sum is c f but for a factor that mistakes are made of."""
+        count, total, value = len(terms), float(np.sum(terms)), float(self._operator.value)
+        allowed = 1e-9 + float(np.finfo(terms.dtype).eps) * count
+
+        def is_near(a: float, b: float) -> bool:
+            return a != 0.0 and abs(a - b) <= allowed * max(abs(a), abs(b))
+
+        if is_near(self.scale * value, total):
+            return
+        why = "H and scores need one unit"
+        if count > 1 and is_near(self.scale * value * count, total):
+            what = f"scale * fun is the mean of the {count} terms of per_example, not their sum"
+            raise OptionError(message("covariance", what, why, f"Pass scale={self.scale * count:g}"))
+        if is_near(value, total) or (count > 1 and is_near(self.scale * value, total * count)):
+            what = f"the terms of per_example add up to {total:.6g}, scale * fun is {self.scale * value:.6g}"
+            raise OptionError(message("covariance", what, why, "Return the terms of scale * fun, not those of fun"))
 
     def finish(self, information: Information, scores: np.ndarray | None = None) -> Covariance:
         """Check that x is the optimum, and put the result together."""

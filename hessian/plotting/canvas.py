@@ -99,6 +99,19 @@ def wants_log(where: str, scale: str, values: np.ndarray) -> bool:
     return bool(finite.size and finite.min() > 0.0 and finite.max() >= _WIDE * finite.min())
 
 
+def check_log(where: str, shown: np.ndarray) -> None:
+    """Refuse a log axis for numbers of which it can show none.
+
+    Raises
+    ------
+    OptionError
+        None of the numbers is positive.
+    """
+    if not np.any(np.isfinite(shown) & (shown > 0.0)):
+        what = "scale is 'log' and there is no positive number"
+        raise OptionError(message(where, what, "A log axis has no place for the others", 'Pass scale="linear"'))
+
+
 def as_row(where: str, name: str, data: Any) -> np.ndarray:
     """Return data as float64, shape (m,), m > 0."""
     row = np.asarray(data, dtype=float)

@@ -66,8 +66,8 @@ def plot_convergence(
 
     Notes
     -----
-    The lowest value itself is at zero, which a log axis cannot show: the left curve ends before it. Crosses are
-    rejected steps.
+    The lowest value itself is at zero, which a log axis cannot show: the left curve ends before it. Values that are not
+    finite are left out. Crosses are rejected steps.
 
     Examples
     --------
@@ -92,10 +92,13 @@ def plot_convergence(
     values = np.array([record.value for record in history], dtype=float)
     norms = np.array([record.gradient_norm for record in history], dtype=float)
     accepted = np.array([record.accepted for record in history], dtype=bool)
-    lowest = np.nanmin(values)
-    _draw(left, x, values - lowest, accepted, f"objective - {lowest:.6g}")
+    lowest = _lowest(values)
+    _draw(left, x, _above(values, lowest), accepted, f"objective - {lowest:.6g}")
     _draw(right, x, norms, accepted, "gradient norm")
     if gtol is not None:
+        if gtol > 0.0 and not np.any(np.isfinite(norms) & (norms > 0.0)):
+            # A log axis finds no limits around a line alone.
+            right.set_ylim(0.1 * gtol, 10.0 * gtol)
         right.axhline(gtol, color=GREY, linestyle="--", linewidth=1, label=f"gtol = {gtol:g}")
     for axes in (left, right):
         axes.set_xlabel(_AXES[against])
@@ -143,10 +146,10 @@ def plot_comparison(histories: Mapping[str, Sequence[Record]], *, path: str | Pa
     figure = new_figure("plot_comparison")
     left, right = figure.subplots(1, 2, sharey=True)
     values = {name: np.array([row.value for row in history], dtype=float) for name, history in histories.items()}
-    lowest = min(float(np.nanmin(series)) for series in values.values())
+    lowest = _lowest(np.concatenate(list(values.values())))
     for number, (name, history) in enumerate(histories.items()):
         style: dict[str, Any] = {"linewidth": 1.4, "label": name, **line_style(number)}
-        above = np.where(values[name] > lowest, values[name] - lowest, np.nan)
+        above = _above(values[name], lowest)
         for axes, key in ((left, "n_hvp"), (right, "seconds")):
             x = np.array([getattr(row, key) for row in history], dtype=float)
             if x[-1] > 0.0:
@@ -161,9 +164,19 @@ def plot_comparison(histories: Mapping[str, Sequence[Record]], *, path: str | Pa
     return figure
 
 
+def _lowest(values: np.ndarray) -> float:
+    """Lowest finite value, NaN where there is none."""
+    return float(np.min(values, where=np.isfinite(values), initial=np.inf)) if np.isfinite(values).any() else np.nan
+
+
+def _above(values: np.ndarray, lowest: float) -> np.ndarray:
+    """Height above the lowest value, NaN where a log axis cannot show it."""
+    return np.subtract(values, lowest, out=np.full(values.shape, np.nan), where=np.isfinite(values) & (values > lowest))
+
+
 def _draw(axes: Axes, x: np.ndarray, y: np.ndarray, accepted: np.ndarray, label: str) -> None:
     """Draw one positive curve on a log axis and mark its rejected steps."""
-    shown = np.where(y > 0, y, np.nan)
+    shown = np.where((y > 0) & np.isfinite(y), y, np.nan)
     options: dict[str, Any] = {"marker": "o", "markersize": 3, "linewidth": 1.2, "color": COLORS[0]}
     axes.semilogy(x[accepted], shown[accepted], label="accepted", **options)
     if not accepted.all():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.plotting.canvas import COLORS, axes_for, few_ticks, wants_log
+from hessian.plotting.canvas import COLORS, axes_for, check_log, few_ticks, wants_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,8 @@ def plot_layers(
     errors : mapping of str to float, optional
         Half the length of the error bar, for each layer.
     scale : {"linear", "log", "auto"}
-        Of the numbers. On a log axis, which has no zero for bars to start from, they are dots.
+        Of the numbers. On a log axis, which has no zero for bars to start from, they are dots; those of numbers that are
+        not positive are left out.
 
     Returns
     -------
@@ -44,7 +45,7 @@ def plot_layers(
     Raises
     ------
     OptionError
-        There are no layers, or the scale is unknown.
+        There are no layers, the scale is unknown, or it is a log one and no number is positive.
     ShapeMismatchError
         The errors are those of other layers.
     MissingDependencyError
@@ -66,6 +67,9 @@ def plot_layers(
     spreads = [errors[name] if errors else getattr(one, "standard_error", 0.0) for name, one in values.items()]
     lengths = np.array(spreads, dtype=float)
     is_log = wants_log(where, scale, numbers)
+    if is_log:
+        check_log(where, numbers)
+        numbers = np.where(numbers > 0.0, numbers, np.nan)
     ax = axes_for(where, ax, 6.0, 1.2 + 0.35 * len(values))
     places = np.arange(len(values))
     bars: dict[str, Any] = {"xerr": lengths} if np.any(lengths > 0.0) else {}

@@ -51,10 +51,12 @@ def plot_sharpness(trace: Any, *, ax: Axes | None = None, label: str | None = No
     ax = axes_for(where, ax)
     style = line_style(len(ax.containers))
     residuals = np.asarray(trace.residuals, dtype=float)
+    # A run that diverged is drawn as far as it can be.
+    known = np.isfinite(sharpness) & np.isfinite(residuals)
     ax.errorbar(
         iterations,
-        sharpness,
-        yerr=residuals,
+        np.where(np.isfinite(sharpness), sharpness, np.nan),
+        yerr=np.where(known, residuals, 0.0),
         marker="o",
         markersize=2.5,
         linewidth=1.3,
@@ -65,7 +67,8 @@ def plot_sharpness(trace: Any, *, ax: Axes | None = None, label: str | None = No
     if not math.isnan(trace.threshold):
         name = f"edge of stability, {trace.threshold:.4g}"
         ax.axhline(trace.threshold, color=style["color"], linestyle="--", linewidth=1.0, label=name)
-    ax.set_ylim(bottom=min(0.0, float(np.nanmin(sharpness - residuals))))
+    ends = sharpness[known] - residuals[known]
+    ax.set_ylim(bottom=float(np.min(ends, initial=0.0)))
     ax.set_xlabel("iteration")
     ax.set_ylabel("sharpness (largest eigenvalue)")
     grid(ax)

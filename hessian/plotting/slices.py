@@ -89,7 +89,7 @@ def plot_plane(plane: Any, *, ax: Axes | None = None, model: str | None = "quadr
     Raises
     ------
     OptionError
-        An unknown model or scale, or no finite loss.
+        An unknown model or scale, no finite loss, or a log scale for losses that are not all positive.
     MissingDependencyError
         If matplotlib is not installed.
 
@@ -109,6 +109,9 @@ def plot_plane(plane: Any, *, ax: Axes | None = None, model: str | None = "quadr
     if not values.count():
         raise OptionError(message(where, "no loss is finite", "There is nothing to draw", "Choose a smaller span"))
     is_log = wants_log(where, scale, values.compressed())
+    if is_log and values.min() <= 0.0:
+        what = f"scale is 'log' and the loss goes down to {values.min():.4g}"
+        raise OptionError(message(where, what, "It has no logarithm there", 'Pass scale="linear"'))
     levels = _levels(values, is_log)
     ax = axes_for(where, ax, 5.4, 4.2)
     from matplotlib.colors import LogNorm, Normalize
@@ -150,8 +153,6 @@ def _reach(values: np.ndarray) -> tuple[float, float]:
 def _levels(values: np.ma.MaskedArray, is_log: bool) -> np.ndarray:
     """Ascending levels over the range of the values, however small it is."""
     low, high = float(values.min()), float(values.max())
-    if is_log:
-        return np.geomspace(low, high, _LEVELS)
     if high - low <= 1e-12 * max(abs(low), abs(high)):
-        low, high = _reach(np.array([low, high]))
-    return np.linspace(low, high, _LEVELS)
+        low, high = (0.999 * low, 1.001 * high) if is_log else _reach(np.array([low, high]))
+    return np.geomspace(low, high, _LEVELS) if is_log else np.linspace(low, high, _LEVELS)

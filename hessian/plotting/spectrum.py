@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hessian.errors import ShapeMismatchError, message
-from hessian.plotting.canvas import COLORS, as_row, axes_for, grid, line_style, show_labels, wants_log, whole_numbers
+from hessian.plotting.canvas import (
+    COLORS,
+    as_row,
+    axes_for,
+    check_log,
+    grid,
+    line_style,
+    show_labels,
+    wants_log,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +51,7 @@ def plot_spectrum(
     Raises
     ------
     OptionError
-        There are no eigenvalues, or the scale is unknown.
+        There are no eigenvalues, the scale is unknown, or it is a log one and all eigenvalues are zero.
     ShapeMismatchError
         There are not as many residuals as eigenvalues.
     MissingDependencyError
@@ -67,6 +77,8 @@ def plot_spectrum(
         what = f"there are residuals of shape {errors.shape} for eigenvalues of shape {values.shape}"
         raise ShapeMismatchError(message(where, what, fix="Pass one residual per eigenvalue"))
     is_log = wants_log(where, scale, values)
+    if is_log:
+        check_log(where, np.abs(values))
     ax = axes_for(where, ax)
     color = line_style(len(ax.containers))["color"]
     order = np.argsort(-values, kind="stable")
@@ -77,13 +89,13 @@ def plot_spectrum(
         style |= {"capsize": 2.5, "elinewidth": 1.0}
     if is_log:
         ax.set_yscale("log")
-        below = values < 0.0
-        if not below.all():
+        below, above = values < 0.0, ~(values <= 0.0)
+        if above.any():
             _draw(
                 ax,
-                rank[~below],
-                values[~below],
-                bars[~below],
+                rank[above],
+                values[above],
+                bars[above],
                 style | {"marker": marker, "color": color, "label": label},
             )
         if below.any():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hessian.curvature.estimate import Estimate
-from hessian.curvature.leave_out import Sketch, sketch
+from hessian.curvature.leave_out import Sketch, degrees_of_freedom, left, sketch
 from hessian.curvature.products import Products, as_count, as_generator, signs
 from hessian.curvature.trace import exact_diagonal
 from hessian.errors import OptionError, message
@@ -77,12 +77,20 @@ def diagonal(
     whole = np.einsum("nk,nk->n", found.Q, found.Z, dtype=np.float64)
     rounding = products.eps * products.n**0.5 * float(np.abs(whole).max(initial=0.0))
     if found.S is None:
-        return Estimate(
-            "diagonal", whole.astype(products.dtype), np.full(products.n, rounding), products.count, "xdiag"
-        )
+        x = signs(generator, products.n, 1, products.dtype)
+        _, image, spans = left(products, found, x)
+        size = float(np.linalg.norm(image))
+        if spans:
+            error = np.full(products.n, rounding + size)
+            return Estimate("diagonal", whole.astype(products.dtype), error, products.count, "xdiag")
+        # One fresh vector's estimate of what the sketch leaves: no entry is known better than the typical one.
+        image = (image - found.Q @ (found.Q.T @ image))[:, 0]
+        error = np.hypot(np.hypot(image, size / products.n**0.5), rounding)
+        value = (whole + x[:, 0] * image).astype(products.dtype)
+        return Estimate("diagonal", value, error, products.count, "xdiag", 1.0)
     mean, variance = _xdiag(found, whole)
     error = np.sqrt(variance + rounding**2)
-    return Estimate("diagonal", mean.astype(products.dtype), error, products.count, "xdiag", k - 1.0)
+    return Estimate("diagonal", mean.astype(products.dtype), error, products.count, "xdiag", degrees_of_freedom(k))
 
 
 def _xdiag(found: Sketch, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,8 @@ class Estimate:
         What was estimated.
     value : float or ndarray
     standard_error : float or ndarray
-        Estimated standard deviation of ``value``; for an exact method, a bound on rounding.
+        Estimated standard deviation of ``value``, with half the reach of a known one-sided error where a function says so;
+        for an exact method, a bound on rounding.
     n_hvp : int
         Products with H spent.
     method : str
@@ -81,6 +82,8 @@ class Estimate:
 
 def with_error(value: float, error: float, exact: bool) -> str:
     """Write a number with as many digits as its error, of which two are shown, leaves it; ten where it is exact."""
+    if not exact and math.isinf(error):
+        return f"{value:.10g} ± inf"
     if exact or not error > 0.0 or not math.isfinite(error):
         return f"{value:.10g}"
     decimals = 1 - math.floor(math.log10(error))

@@ -13,7 +13,7 @@ import scipy.sparse
 
 from hessian.curvature.estimate import Estimate
 from hessian.curvature.lanczos import eigenvalues
-from hessian.curvature.leave_out import leave_out, sketch
+from hessian.curvature.leave_out import degrees_of_freedom, leave_out, left, sketch
 from hessian.curvature.products import Products, as_count, as_generator, as_real, on_sphere
 from hessian.curvature.quadrature import Runs, joined
 from hessian.curvature.trace import DEFAULT_BUDGET
@@ -47,17 +47,29 @@ def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int 
 
     Notes
     -----
-    Stochastic Lanczos quadrature: two vectors first, until further steps change less than a tenth of the standard error; then
-    as many more as the budget allows. The standard error is that of the mean over vectors, by the spread of the logarithm over
-    the spectrum (:meth:`hessian.curvature.quadrature.Quadrature.moments`), and what further steps
-    would change, extrapolated from the last four.
+    Stochastic Lanczos quadrature: two vectors first, until the bounds below are close compared with the spread; then
+    as many more as the budget allows.
+
+    Even derivatives of the logarithm are negative and odd ones positive. So for each vector Gauss's rule is a bound from above, and
+    Gauss-Radau's with a node at :math:`a \le \lambda_{\min}` one from below. As a serves :math:`\theta_{\min} - \|r\|`, the smallest
+    Ritz value less its residual, once that is below half of it in every run; before, ``damping`` where no Ritz value of H is below zero;
+    and otherwise :math:`n \epsilon \|H\|`, below which a matrix is not definite to working precision. The value is
+    Gauss's.
+
+    The standard error is the sum of a bound on rounding and two parts: the standard deviation of the mean over vectors, by the
+    spread of the logarithm over the spectrum (:meth:`hessian.curvature.quadrature.Quadrature.moments`), and half the distance of
+    the bounds, so that two standard errors, and ``.interval(0.95)``, reach the lower one. The second part is a bound rather than a
+    deviation, one-sided (the value tends to be too high), and large where the spectrum reaches so far down that the budget does not
+    resolve it. Raise the budget then, or the damping. For an exact result the standard error is a bound on rounding to first
+    order, :math:`4 \epsilon \sqrt n\, \|H + \lambda I\|\, \mathrm{tr}\,(H + \lambda I)^{-1}`.
 
     Cost: ``budget`` products; exact, with n products and a Cholesky factorisation, where n is not larger. A matrix that is given is
     factored up to n = 2000.
 
     References
     ----------
-    S. Ubaru, J. Chen and Y. Saad, SIAM J. Matrix Anal. Appl. 38 (2017), algorithm 1.
+    S. Ubaru, J. Chen and Y. Saad, SIAM J. Matrix Anal. Appl. 38 (2017), algorithm 1. G. H. Golub and G. Meurant, Matrices, Moments
+    and Quadrature with Applications (2010), chapter 6.
 
     Examples
     --------
@@ -80,7 +92,9 @@ def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int 
         except np.linalg.LinAlgError:
             raise _not_definite(float(scipy.linalg.eigvalsh(matrix, subset_by_index=[0, 0])[0])) from None
         logs = 2.0 * np.log(np.diag(factor))
-        rounding = products.eps * n * max(1.0, float(np.abs(logs).max()))
+        inverse = scipy.linalg.lapack.dtrtri(factor, lower=1)[0]
+        norm = min(float(np.abs(matrix).sum(axis=0).max()), float(np.linalg.norm(matrix)))
+        rounding = 4.0 * products.eps * math.sqrt(n) * norm * float(np.sum(np.tril(inverse) ** 2))
         return Estimate("logdet", float(logs.sum()), rounding, products.count, "exact")
     if budget < 8:
         why = "It takes two test vectors of four Lanczos steps"
@@ -91,11 +105,15 @@ def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int 
             raise _not_definite(float(nodes.min()) + damping)
         return np.log(nodes + damping)
 
-    runs = Runs(products, 2, generator)
+    runs, look = Runs(products, 2, generator), 6
     while runs.steps < budget // 2 and not runs.is_complete:
         runs.grow()
-        if runs.steps >= 6 and remainder([runs], log) <= 0.1 * math.sqrt(runs.quadrature().moments(log)[1]):
-            break
+        # Bounds cost more than a step: they are looked at after every tenth part of the way.
+        if runs.steps >= look:
+            deviation = math.sqrt(runs.quadrature().moments(log)[1])
+            if log_gap([runs], products, damping) <= 0.2 * deviation:
+                break
+            look = math.ceil(1.1 * runs.steps)
     every = [runs]
     more = (budget - products.count) // runs.steps
     if more:
@@ -105,10 +123,38 @@ def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int 
         every.append(further)
     rule = joined([part.quadrature() for part in every])
     mean, variance = rule.moments(log)
-    truncation = remainder(every, log)
-    error = n * (math.hypot(math.sqrt(variance), truncation) + products.eps * math.sqrt(n) * max(1.0, abs(mean)))
+    # To first order, what a change of H by rounding does to the logarithm: by the mean of the inverse.
+    inverse = rule.moments(lambda nodes: (products.magnitude + damping) / (nodes + damping))[0]
+    rounding = 4.0 * products.eps * math.sqrt(n) * max(inverse, abs(mean))
+    error = n * (math.sqrt(variance) + 0.5 * log_gap(every, products, damping) + rounding)
     dof = rule.degrees_of_freedom(log)
     return Estimate("logdet", n * mean, error, products.count, "Lanczos quadrature", dof)
+
+
+def log_gap(every: list[Runs], products: Products, damping: float = 0.0) -> float:
+    """Return how far Gauss's mean logarithm is above Gauss-Radau's, between which the truth lies for these vectors.
+
+    The second rule's node is the smallest Ritz value less its residual where that is resolved; ``damping``, where no Ritz value
+    of H is below zero; or the smallest eigenvalue that rounding would leave visible.
+    """
+    if all(part.is_complete for part in every):
+        return 0.0
+    floor = products.n * products.eps * (products.magnitude + damping)
+    lowest, residuals = (np.concatenate(parts) for parts in zip(*(part.lowest() for part in every), strict=True))
+    if lowest.min() + damping <= 0.0:
+        return math.inf
+    if np.all(residuals <= 0.5 * (lowest + damping)):
+        floor = max(floor, float((lowest - residuals).min()) + damping)
+    elif lowest.min() >= 0.0:
+        floor = max(floor, damping)
+    floor = min(floor, float(lowest.min()) + damping)
+    below = joined([part.quadrature(node=floor - damping) for part in every])
+
+    def floored(nodes: np.ndarray) -> np.ndarray:
+        return np.log(np.maximum(nodes + damping, floor))
+
+    above = joined([part.quadrature() for part in every])
+    return max(0.0, above.moments(floored)[0] - below.moments(floored)[0])
 
 
 def remainder(every: list[Runs], f: Callable[[np.ndarray], np.ndarray]) -> float:
@@ -204,16 +250,24 @@ def frobenius_norm(H: Any, budget: int | None = None, *, rng: int | np.random.Ge
     Z, Y = found.Z.astype(np.float64) / scale, found.Y.astype(np.float64) / scale
     middle = Z.T @ Z
     if found.S is None:
-        size = scale * math.sqrt(float(np.trace(middle)))
-        return Estimate(name, size, products.eps * n * size, products.count, "xtrace of the square")
-    squares_of, variance = leave_out(found, np.sum(Y * Y, axis=0), Z.T @ Y, middle)
+        known = float(np.trace(middle))
+        _, image, spans = left(products, found, on_sphere(generator, n, 1, products.dtype))
+        rest = float(np.sum((image / scale) ** 2))
+        size = math.sqrt(known + (0.0 if spans else rest))
+        if spans:
+            error = products.eps * n * size + (math.sqrt(rest) if size else 0.0)
+            return Estimate(name, scale * size, scale * error, products.count, "xtrace of the square")
+        # One sample of a square varies by its own size at most, times the root of two.
+        error = math.hypot(math.sqrt(0.5) * rest / size, products.eps * n * size)
+        return Estimate(name, scale * size, scale * error, products.count, "xtrace of the square", 1.0)
+    squares_of, variance = leave_out(found, Y.T @ Y, Z.T @ Y, middle)
     square = float(np.mean(squares_of))
     if not square > 0.0:
         what = "the estimate of the squared norm is not positive"
         raise OptionError(message(where, what, fix="Raise the budget"))
     size = math.sqrt(square)
     error = math.hypot(math.sqrt(variance) / (2.0 * size), products.eps * n * size)
-    dof = len(squares_of) - 1.0
+    dof = degrees_of_freedom(len(squares_of))
     return Estimate(name, scale * size, scale * error, products.count, "xtrace of the square", dof)
 
 
@@ -301,7 +355,8 @@ def condition_number(
         return _ratio(ends, np.full(2, rounding), products.count)
     pairs = eigenvalues(H, 2, "BE", budget=budget, rng=rng)
     values = pairs.values.astype(np.float64) + damping
-    if values[0] < 0.0 < values[1]:
+    # What is nearer to zero than its residual has no sign: a singular operator is not indefinite.
+    if values[0] < -pairs.residuals[0] and values[1] > pairs.residuals[1]:
         what = f"H is indefinite, with eigenvalues {values[0]:.3g} and {values[1]:.3g}, of order {n}"
         raise OptionError(message(where, what, "What lies nearest to zero is inside the spectrum", "Pass damping > 0"))
     order = np.argsort(-np.abs(values))

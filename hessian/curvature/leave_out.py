@@ -9,13 +9,17 @@ import numpy as np
 
 from hessian.curvature.products import Products
 
+# Samples that the pairs' variance counts for, and vectors of which all pairs are taken: k^3 flops each.
+_PRIOR = 6
+_PAIRED = 8
+
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
     """Test vectors W (n, k), images ``Y = H W = Q R``, second images ``Z = H Q``, and unit vectors S of leaving one out.
 
     The range of Y without column i is that of ``Q (I - s_i s_i^T)``. ``S`` is ``None`` where Y has not full rank: its range is
-    then that of H, and nothing is left to estimate.
+    then that of H as far as rounding lets one see, which :func:`left` finds out.
     """
 
     W: np.ndarray
@@ -36,7 +40,8 @@ def sketch(products: Products, W: np.ndarray) -> Sketch:
     Y = products(W)
     Q, R = np.linalg.qr(Y)
     U, sizes, _ = np.linalg.svd(R.astype(np.float64))
-    rank = int(np.sum(sizes > products.eps * max(products.n, len(R)) * sizes.max(initial=0.0)))
+    # Of the size of rounding in Y itself, whatever its length: a bulk far below an outlier is no rounding.
+    rank = int(np.sum(sizes > 4.0 * products.eps * math.sqrt(len(R)) * sizes.max(initial=0.0)))
     if rank < len(R):
         Q = Q @ U[:, :rank].astype(Q.dtype)
         Z = products(Q) if rank else Q
@@ -51,6 +56,18 @@ def sketch(products: Products, W: np.ndarray) -> Sketch:
     return Sketch(W, Y, Q, Z, R.astype(np.float64), S / np.linalg.norm(S, axis=0))
 
 
+def left(products: Products, found: Sketch, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Return what the sketch leaves of a fresh vector x (n, 1), its image, and whether that image is rounding alone.
+
+    One product, of those that a sketch of lower rank has saved.
+    """
+    v = x - found.Q @ (found.Q.T @ x)
+    v = v - found.Q @ (found.Q.T @ v)
+    image = products(v)
+    rounding = 8.0 * products.eps * math.sqrt(products.n) * products.magnitude
+    return v.astype(np.float64), image.astype(np.float64), float(np.linalg.norm(image)) <= rounding
+
+
 def leave_out(found: Sketch, plain: np.ndarray, cross: np.ndarray, middle: np.ndarray) -> tuple[np.ndarray, float]:
     r"""Return k estimates of ``tr B`` that each leave one vector out, and the variance of their mean.
 
@@ -58,8 +75,8 @@ def leave_out(found: Sketch, plain: np.ndarray, cross: np.ndarray, middle: np.nd
     ----------
     found : Sketch
         With vectors on the sphere of radius sqrt(n).
-    plain : ndarray, shape (k,)
-        :math:`w_i^T B w_i`.
+    plain : ndarray, shape (k, k)
+        :math:`w_i^T B w_j`.
     cross : ndarray, shape (k, k)
         Columns :math:`Q^T B w_i`.
     middle : ndarray, shape (k, k)
@@ -81,6 +98,12 @@ def leave_out(found: Sketch, plain: np.ndarray, cross: np.ndarray, middle: np.nd
 
     with the sample variance :math:`s^2` is an unbiased estimate of the variance of the mean (of which only a second term below
     zero is not believed). It costs a few k x k products and none with H.
+
+    The sample variance of few estimates is itself a guess, and too small where no vector happened to see an outlier. Off
+    a sketch without :math:`w_i` and :math:`w_j`, the squares of :math:`w_i^T P_{ij} B P_{ij} w_j` estimate the squared norm whose
+    double is the variance of one Hutchinson sample (less the part of the identity, which has none on a sphere), from more pairs
+    than there are vectors. Being that of a smaller sketch it is a little larger. It enters as if it had been seen in six
+    samples, and only where it is larger than what the samples say.
     """
     if found.S is None:
         raise ValueError("leave_out needs a sketch of full rank")
@@ -91,7 +114,7 @@ def leave_out(found: Sketch, plain: np.ndarray, cross: np.ndarray, middle: np.nd
     a = np.diag(p)
     total = float(np.trace(middle))
     lengths = n - np.sum(inner * inner, axis=0) + a**2
-    rest = plain - 2.0 * np.sum(inner * cross, axis=0) + np.sum(inner * (middle @ inner), axis=0)
+    rest = np.diag(plain) - 2.0 * np.sum(inner * cross, axis=0) + np.sum(inner * (middle @ inner), axis=0)
     rest = rest + 2.0 * a * np.diag(x) + a**2 * np.diag(M) - 2.0 * a * np.diag(h)
     one = total - np.diag(M) + (n - k + 1) * rest / lengths
 
@@ -106,4 +129,34 @@ def leave_out(found: Sketch, plain: np.ndarray, cross: np.ndarray, middle: np.nd
     delta = one - two
     np.fill_diagonal(delta, 0.0)
     shared = float(np.sum(delta * delta.T)) / (k * (k - 1))
-    return one, float(np.var(one, ddof=1)) / k + max(shared, 0.0)
+    sampled = float(np.var(one, ddof=1))
+    # Of what differs from a multiple of the identity, which vectors on a sphere see without variance.
+    level = float(np.sum(rest) / np.sum(lengths))
+    gram = (found.W.T @ found.W).astype(np.float64)
+    eye = np.eye(k)
+    paired = 2.0 * _pair_square(S, inner, plain - level * gram, cross - level * inner, middle - level * eye)
+    # A part that pairs do not see at all is no reason to believe less than the samples say.
+    return one, ((k * sampled + _PRIOR * max(paired, sampled)) / (k + _PRIOR)) / k + max(shared, 0.0)
+
+
+def _pair_square(S: np.ndarray, inner: np.ndarray, plain: np.ndarray, cross: np.ndarray, middle: np.ndarray) -> float:
+    """Mean square of ``w_i^T P_ij B P_ij w_j``, over the pairs of up to eight vectors with all others."""
+    k = len(S)
+    squares = []
+    for i in range(min(k, _PAIRED)):
+        others = np.delete(np.arange(k), i)
+        s, E = S[:, i], S[:, others]
+        E = E - np.outer(s, s @ E)
+        E = E / np.maximum(np.linalg.norm(E, axis=0), np.finfo(np.float64).tiny)
+        mine = inner[:, [i]] - np.outer(s, s @ inner[:, [i]])
+        mine = mine - E * (inner[:, i] @ E)
+        theirs = inner[:, others] - np.outer(s, s @ inner[:, others])
+        theirs = theirs - E * np.sum(E * inner[:, others], axis=0)
+        value = plain[i, others] - np.sum(mine * cross[:, others], axis=0) - cross[:, i] @ theirs
+        squares.append((value + np.sum(mine * (middle @ theirs), axis=0)) ** 2)
+    return float(np.mean(np.concatenate(squares)))
+
+
+def degrees_of_freedom(k: int) -> float:
+    """Of the variance from leaving out one or two of k vectors, which share most of what they see."""
+    return max(1.0, 0.5 * k - 1.0)

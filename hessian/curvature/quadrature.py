@@ -109,18 +109,48 @@ class Runs:
         self._betas.append(beta)
         self._bases.append(w / np.where(self._ended <= self.steps, 1.0, beta).astype(w.dtype)[:, None])
 
-    def quadrature(self, steps: int | None = None) -> Quadrature:
-        """Return nodes and weights after so many steps, by default all."""
-        steps = self.steps if steps is None else steps
-        alphas, betas = np.array(self._alphas), np.array(self._betas)
-        nodes, weights = np.zeros((self.p, steps)), np.zeros((self.p, steps))
+    def lowest(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return each process's smallest Ritz value and the residual of its Ritz vector."""
+        values, residuals = np.zeros(self.p), np.zeros(self.p)
         for i in range(self.p):
-            m = min(steps, int(self._ended[i]))
-            theta, S = scipy.linalg.eigh_tridiagonal(alphas[:m, i], betas[: m - 1, i])
+            theta, S, beta = self._ritz(i, self.steps)
+            values[i], residuals[i] = theta[0], beta * abs(S[-1, 0])
+        return values, residuals
+
+    def _ritz(self, i: int, steps: int) -> tuple[np.ndarray, np.ndarray, float]:
+        """Ritz values, the vectors' coefficients, and the next coefficient: 0 where the process has ended."""
+        m = min(steps, int(self._ended[i]))
+        alphas = np.array([alpha[i] for alpha in self._alphas[:m]])
+        betas = np.array([beta[i] for beta in self._betas[:m]])
+        theta, S = scipy.linalg.eigh_tridiagonal(alphas, betas[:-1])
+        return theta, S, 0.0 if self._ended[i] <= steps else float(betas[-1])
+
+    def quadrature(self, steps: int | None = None, *, node: float | None = None) -> Quadrature:
+        """Return nodes and weights after so many steps, by default all; with one more node at a given place below them, if any.
+
+        The latter is Gauss-Radau's rule: a last diagonal entry that makes the given node an eigenvalue (Golub and Meurant 2010,
+        section 6.2).
+        """
+        steps = self.steps if steps is None else steps
+        width = steps + (node is not None)
+        nodes, weights = np.zeros((self.p, width)), np.zeros((self.p, width))
+        for i in range(self.p):
+            theta, S, beta = self._ritz(i, steps)
+            if node is not None and beta > 0.0 and theta[0] > node:
+                theta, S = self._with_node(i, steps, node, theta, S, beta)
+            m = len(theta)
             nodes[i, :m], weights[i, :m] = theta, S[0] ** 2
             # Padding repeats a node, so that functions are evaluated where they are defined.
             nodes[i, m:] = theta[-1]
         return Quadrature(nodes, weights, self.order)
+
+    def _with_node(
+        self, i: int, steps: int, node: float, theta: np.ndarray, S: np.ndarray, beta: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Extend a tridiagonal matrix by the row that makes the given node an eigenvalue."""
+        last = node + beta**2 * float(np.sum(S[-1] ** 2 / (theta - node)))
+        alphas = np.array([alpha[i] for alpha in self._alphas[:steps]] + [last])
+        return scipy.linalg.eigh_tridiagonal(alphas, np.array([beta[i] for beta in self._betas[:steps]]))
 
 
 def joined(parts: list[Quadrature]) -> Quadrature:

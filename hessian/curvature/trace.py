@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from hessian.curvature.estimate import Estimate
-from hessian.curvature.leave_out import leave_out, sketch
+from hessian.curvature.leave_out import Sketch, degrees_of_freedom, leave_out, left, sketch
 from hessian.curvature.products import Products, as_count, as_generator, on_sphere, signs
 from hessian.errors import OptionError, message
 
 _LEAST = {"hutchinson": 2, "hutch++": 6, "xtrace": 6}
 DEFAULT_BUDGET = 60
+# Below that, the few estimates that leave one vector out say too little about their own spread.
+_LEAST_FOR_XTRACE = 20
 
 
 def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator = 0, method: str = "auto") -> Estimate:
@@ -28,7 +30,7 @@ def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator =
     rng : int or numpy.random.Generator
         Seed of the test vectors.
     method : {"auto", "exact", "hutchinson", "hutch++", "xtrace"}
-        ``"auto"`` is exact where the budget allows it, else XTrace, or Hutchinson with fewer than 8 products.
+        ``"auto"`` is exact where the budget allows it, else XTrace, or Hutchinson with fewer than 20 products.
 
     Returns
     -------
@@ -49,13 +51,18 @@ def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator =
     :math:`\sum_{l \ne k} h_{kl}^2`, so that twice the sum of *their* sample variances estimates it without bias, from n numbers
     per product instead of one: that is the standard error here, and far steadier than the spread of m samples.
 
-    Hutch++ projects off the range of m/3 products, whose part of the trace it takes exactly, and applies Hutchinson to the rest;
-    given that range, the standard error is Hutchinson's. XTrace uses every vector for both, m/2 times over leaving one out;
-    its variance is the unbiased one from leaving out two (:func:`hessian.curvature.leave_out.leave_out`). On a decaying spectrum the
-    error of both falls as 1/m or faster, Hutchinson's as :math:`1/\sqrt m`.
+    Hutch++ projects off the range of m/3 products (of fewer, where less than four samples would be left), whose part of the trace
+    it takes exactly, and applies Hutchinson to the rest; given that range, the standard error is Hutchinson's, with the weight of
+    two samples on the variance that includes the diagonal. XTrace uses every vector for both, m/2 times over leaving one out;
+    its variance is the unbiased one from leaving out two (:func:`hessian.curvature.leave_out.leave_out`), drawn towards that of
+    Hutchinson on the rest. On a decaying spectrum the error of both falls as 1/m or faster, Hutchinson's as :math:`1/\sqrt m`.
 
     The standard errors of few products are themselves uncertain: ``.interval()`` takes Student's t with as many degrees of
-    freedom as there are vectors, less one.
+    freedom as there are vectors, less one; for XTrace, whose estimates share most of their vectors, half as many.
+
+    Where the images of the test vectors are linearly dependent to working precision, XTrace spends one more product on a fresh
+    vector. If nothing but rounding comes back, the sketch spans the range of H and the result is exact; else that vector's
+    estimate of the rest is added, with its own standard error and one degree of freedom.
 
     Cost: ``budget`` products, at once where they do not depend on each other, and :math:`O(n m^2)` flops for the last two;
     n products for the exact trace (none for a matrix).
@@ -86,7 +93,7 @@ def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator =
             "exact"
             if products.matrix is not None or budget >= products.n
             else "xtrace"
-            if budget >= 8
+            if budget >= _LEAST_FOR_XTRACE
             else "hutchinson"
         )
     if method == "exact":
@@ -101,7 +108,7 @@ def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator =
     if method == "xtrace":
         return _xtrace(products, min(budget // 2, products.n - 1), generator)
     if method == "hutch++":
-        return _hutch(products, budget, min(budget // 3, products.n - 1), generator)
+        return _hutch(products, budget, min(budget // 3, (budget - 4) // 2, products.n - 1), generator)
     return _hutch(products, budget, 0, generator)
 
 
@@ -137,7 +144,8 @@ def _hutch(products: Products, budget: int, k: int, rng: np.random.Generator) ->
     """Hutchinson's estimate, of what k directions leave of it (Hutch++) if k is not zero."""
     n, Q, head = products.n, None, 0.0
     if k:
-        found = sketch(products, signs(rng, n, k, products.dtype))
+        # Not signs: what is left of two equal outliers next to the axes would be orthogonal to half of all samples.
+        found = sketch(products, on_sphere(rng, n, k, products.dtype))
         Q, head = found.Q, float(np.trace(found.projected))
     m = max(2, budget - products.count)
     total, squares = np.zeros(n), 0.0
@@ -155,6 +163,9 @@ def _hutch(products: Products, budget: int, k: int, rng: np.random.Generator) ->
     mean = total / m
     # Rounding leaves a difference of large numbers where H is diagonal and every sample the same.
     spread = max(0.0, squares - m * float(mean @ mean) - products.eps * squares) / (m - 1)
+    if k:
+        # Few samples off a small sketch may agree by chance. The norm with the diagonal, which a projection fills, counts for two.
+        spread = (spread * (m - 1) + 2.0 * squares / m) / (m + 1)
     value = head + float(np.mean(np.concatenate(samples)))
     rounding = products.eps * math.sqrt(n) * (abs(value) + math.sqrt(squares / m))
     error = math.hypot(math.sqrt(2.0 * spread / m), rounding)
@@ -170,9 +181,22 @@ def _xtrace(products: Products, k: int, rng: np.random.Generator) -> Estimate:
     middle = found.projected
     rounding = products.eps * n * float(np.linalg.norm(middle))
     if found.S is None:
-        # The sketch spans the range of H: nothing is left out.
-        return Estimate("trace", float(np.trace(middle)), rounding, products.count, "xtrace")
-    plain = np.einsum("nk,nk->k", found.W, found.Y, dtype=np.float64)
+        return _low_rank(products, found, rounding, rng)
+    plain = (found.W.T @ found.Y).astype(np.float64)
     estimates, variance = leave_out(found, plain, found.R, middle)
     error = math.hypot(math.sqrt(variance), rounding)
-    return Estimate("trace", float(np.mean(estimates)), error, products.count, "xtrace", k - 1.0)
+    return Estimate("trace", float(np.mean(estimates)), error, products.count, "xtrace", degrees_of_freedom(k))
+
+
+def _low_rank(products: Products, found: Sketch, rounding: float, rng: np.random.Generator) -> Estimate:
+    """Take the trace on a sketch of lower rank, and look with a fresh vector at what it leaves."""
+    n, rank = found.Q.shape
+    value = float(np.trace(found.projected))
+    v, image, spans = left(products, found, on_sphere(rng, n, 1, products.dtype))
+    image = image - found.Q @ (found.Q.T @ image)
+    size = float(np.linalg.norm(image))
+    if spans:
+        # The norm of the rest is about ``size``, its trace at most sqrt(n) times that.
+        return Estimate("trace", value, rounding + math.sqrt(n) * size, products.count, "xtrace")
+    value += (n - rank) * float(np.vdot(v, image)) / float(np.vdot(v, v))
+    return Estimate("trace", value, rounding + math.sqrt(2.0) * size, products.count, "xtrace", 1.0)

@@ -138,8 +138,6 @@ class Loop:
         state = self._checkpoint.load(self._fingerprint) if self._options.resume else None
         if state is None:
             return False
-        for name in COUNTER_NAMES:
-            setattr(self._objective.counters, name, state["counters"][name])
         self._judge.restore(state["judge"])
         self._point = self._known_point(state)
         self._method.restore(state["method"])

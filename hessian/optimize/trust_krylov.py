@@ -25,6 +25,7 @@ class TrustKrylov(Method):
     """
 
     name = "trust-krylov"
+    kind: type[SpectralModel] = SpectralModel
 
     def __init__(self, options: Options) -> None:
         super().__init__(options, TrustRadius(options.initial_radius, options.max_radius))
@@ -37,7 +38,7 @@ class TrustKrylov(Method):
         def residual(model: SpectralModel, last: np.ndarray) -> float:
             return abs(float(last @ model.coordinates(self.control.bound)[0]))
 
-        return grow_until(space, residual, tolerance)
+        return grow_until(space, residual, tolerance, self.kind)
 
 
 class Arc(Method):
@@ -76,7 +77,7 @@ class Arc(Method):
         return CubicModel(model)
 
 
-class SaddleFree(Method):
+class SaddleFree(TrustKrylov):
     """Trust region on the model with ``|H|`` in place of H, on a Krylov space (saddle-free Newton).
 
     The space grows until the Newton step of ``|T|`` in it leaves a residual that is small enough, as for the definite
@@ -88,16 +89,4 @@ class SaddleFree(Method):
     """
 
     name = "saddle-free"
-
-    def __init__(self, options: Options) -> None:
-        super().__init__(options, TrustRadius(options.initial_radius, options.max_radius))
-
-    def model(self, point: Point) -> SpectralModel:
-        """Grow a Krylov space at a point."""
-        space = KrylovSpace(point.product, point.gradient, self.budget(point))
-        tolerance = self.tolerance(point)
-
-        def residual(model: SpectralModel, last: np.ndarray) -> float:
-            return abs(float(last @ model.coordinates(self.control.bound)[0]))
-
-        return grow_until(space, residual, tolerance, AbsoluteModel)
+    kind = AbsoluteModel

@@ -274,9 +274,14 @@ class StepShare:
 
 
 def natural_length(model: Model, point: Point) -> float:
-    """Length of the model's own step; where it is unbounded below, a tenth of the length of x, at least 1/10."""
+    """Length of the model's own step, where it has one."""
     length = model.end_norm
-    return length if math.isfinite(length) else 0.1 * max(1.0, norm(point.x))
+    return length if math.isfinite(length) else unit_length(point)
+
+
+def unit_length(point: Point) -> float:
+    """Length at which a direction without one of its own is tried first: a tenth of the length of x, at least 1/10."""
+    return 0.1 * max(1.0, norm(point.x))
 
 
 @dataclass(frozen=True, slots=True)

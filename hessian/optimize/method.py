@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from hessian.optimize.globalize import Control, LineModel, Model
+from hessian.optimize.globalize import Control, LineModel, Model, unit_length
 from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature
 from hessian.optimize.options import Options
 from hessian.optimize.spectral import SpectralModel
-from hessian.optimize.vectors import norm
 
 
 class Method:
@@ -85,11 +84,6 @@ def _along(point: Point, curvature: Curvature) -> SpectralModel:
     return SpectralModel(
         np.array([curvature.smallest]), np.array([slope]), lambda y: y[0].astype(direction.dtype) * direction, eps
     )
-
-
-def unit_length(point: Point) -> float:
-    """Length at which a direction without one of its own is tried first: a tenth of the length of x, at least 1/10."""
-    return 0.1 * max(1.0, norm(point.x))
 
 
 def line_escape(point: Point, curvature: Curvature) -> LineModel:

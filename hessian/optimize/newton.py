@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 
-from hessian.optimize.globalize import LineModel, StepShare
-from hessian.optimize.method import Method, line_escape, unit_length
+from hessian.optimize.globalize import LineModel, StepShare, unit_length
+from hessian.optimize.method import Method, line_escape
 from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature
 from hessian.optimize.options import Options

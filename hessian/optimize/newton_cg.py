@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessian.optimize.globalize import LineModel, StepShare
+from hessian.optimize.globalize import LineModel, StepShare, unit_length
 from hessian.optimize.krylov import Product
-from hessian.optimize.method import Method, line_escape, unit_length
+from hessian.optimize.method import Method, line_escape
 from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature
 from hessian.optimize.options import Options

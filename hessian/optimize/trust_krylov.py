@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessian.optimize.globalize import CubicWeight, TrustRadius
+from hessian.optimize.globalize import CubicWeight, TrustRadius, unit_length
 from hessian.optimize.lanczos import KrylovSpace, grow_until
-from hessian.optimize.method import Method, unit_length
+from hessian.optimize.method import Method
 from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature
 from hessian.optimize.options import Options

@@ -100,9 +100,6 @@ class Batcher:
     def _front(self, x: Batched) -> Batched:
         return self._reorder(x, (_K, *range(len(x.order) - 1)))
 
-    def _middle(self, x: Batched) -> Batched:
-        return self._reorder(x, (0, _K, 1))
-
     # Operations.
 
     def _apply(self, node: Node, operation: Operation, args: list[Any]) -> Batched:

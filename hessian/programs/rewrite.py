@@ -263,17 +263,6 @@ def _sum(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any, dtyp
     return None
 
 
-def _move_sign_out(operation: Operation) -> Rule:
-    """Return the rule that negates after an operation that is cheap instead of before it."""
-
-    def rule(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any, dtype: Any) -> Node | None:
-        if _is_negated(args[0]):
-            return _negate(builder, builder.apply(operation, args[0].args, params, shape, dtype))
-        return None
-
-    return rule
-
-
 _RULES: dict[str, Rule] = {
     "multiply": _multiply,
     "negative": _negative,

@@ -15,8 +15,13 @@ from hessian.rules.spec import OPERATIONS, Nondifferentiable, Traced, expose, re
 
 def _nondifferentiable(target: Any) -> None:
     """Declare one function whose derivative is exactly zero where it exists."""
-    operation = register(Nondifferentiable(target.__name__, target))
+    operation = register(Nondifferentiable(target.__name__, _count if target is np.count_nonzero else target))
     expose(target, operation if isinstance(target, np.ufunc) else _positional(target, operation))
+
+
+def _count(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    """Stand for ``np.count_nonzero``, which gives a Python int before NumPy 2.3: a value on a tape has a dtype."""
+    return np.asarray(np.count_nonzero(a, axis, keepdims=keepdims))[()]
 
 
 def _spelled_out(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> None:
@@ -63,7 +68,6 @@ for _target in (
     np.rint,
     np.floor_divide,
     np.round,
-    np.fix,
     np.argmax,
     np.argmin,
     np.argsort,
@@ -81,6 +85,7 @@ for _target in (
     _nondifferentiable(_target)
 
 expose(np.around, OPERATIONS["round"])
+expose(np.fix, OPERATIONS["trunc"])  # deprecated by NumPy 2.5 in favour of its twin
 expose(np.shape, lambda a: a.shape)
 expose(np.ndim, lambda a: a.ndim)
 expose(np.size, lambda a, axis=None: a.size if axis is None else a.shape[axis])

@@ -32,11 +32,15 @@ class LeavesTapeError(HessianError, TypeError):
 
 
 class StaleVariableError(HessianError, RuntimeError):
-    """A traced value was used after its recording ended, or as a view whose base has changed."""
+    """A traced value was used after its recording ended."""
 
 
 class StaleRecordingError(HessianError, RuntimeError):
     """A recorded function depends on something that has changed and is not among its arguments."""
+
+
+class ReadOnlyError(HessianError, ValueError):
+    """An array was assigned to that NumPy would protect from it."""
 
 
 class NonFiniteError(HessianError, ValueError):

@@ -472,17 +472,6 @@ def test_a_leaked_value_in_a_later_result_is_an_error() -> None:
     failure(lambda: hs.grad(lambda x: kept[0])(X), StaleVariableError)
 
 
-def test_stale_view_names_the_line() -> None:
-    def f(x: Any) -> Any:
-        y = x * 1.0
-        window = y[1:]
-        y[2] = 0.0
-        return np.sum(window)
-
-    text = failure(lambda: hs.grad(f)(X), StaleVariableError)
-    assert_says(text, "view", "copy", HERE)
-
-
 # Options.
 
 
@@ -517,8 +506,8 @@ def test_check_derivatives_sees_a_wrong_derivative() -> None:
     """A function that hides part of itself in a constant is inconsistent with its own values."""
 
     def hides(x: Any) -> Any:
-        plain = X + 0.0 if isinstance(x, np.ndarray) else X
-        return np.sum(x * plain) if not isinstance(x, np.ndarray) else np.sum(x * x)
+        # The one question about its type that a traced value cannot answer.
+        return np.sum(x * x) if type(x) is np.ndarray else np.sum(x * X)
 
     failure(lambda: hs.check_derivatives(hides, X), hs.errors.DerivativeCheckError)
 

@@ -12,7 +12,7 @@ from functions import CASES, Case, direction, flatten, leaves, map_leaves
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
-from hessian.errors import HessianError, StaleVariableError
+from hessian.errors import HessianError, ReadOnlyError
 
 Array = np.ndarray
 X = np.array([0.5, -1.5, 2.0, 3.0])
@@ -370,9 +370,15 @@ SQUARE_MATRIX = np.arange(1.0, 10.0).reshape(3, 3)
 def assert_as_numpy_or_refused(f: Callable[[Any], Any], x: Array) -> None:
     """Require NumPy's value and its slopes (by differences), or an error: a different number is the one wrong answer."""
     try:
-        value, gradient = hs.value_and_grad(f)(x)
+        hs.value_and_grad(f)(x)
     except HessianError:
         return
+    assert_as_numpy(f, x)
+
+
+def assert_as_numpy(f: Callable[[Any], Any], x: Array) -> None:
+    """Require NumPy's value and its slopes by differences."""
+    value, gradient = hs.value_and_grad(f)(x)
     step, slopes = 1e-6, np.zeros(x.size)
     for i, e in enumerate(np.eye(x.size).reshape(-1, *x.shape)):
         slopes[i] = (f(x + step * e) - f(x - step * e)) / (2 * step)
@@ -380,7 +386,7 @@ def assert_as_numpy_or_refused(f: Callable[[Any], Any], x: Array) -> None:
     assert_allclose(gradient.ravel(), slopes, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("name", [name for name in VIEWS if name != "flat"])  # NumPy has no arithmetic of flatiters
 def test_a_view_taken_before_an_assignment(name: str) -> None:
     def f(x: Any) -> Any:
         y = x * 1.0
@@ -389,7 +395,7 @@ def test_a_view_taken_before_an_assignment(name: str) -> None:
         y[1] += 1.0
         return np.sum(window * window)
 
-    assert_as_numpy_or_refused(f, SQUARE_MATRIX)
+    assert_as_numpy(f, SQUARE_MATRIX)
 
 
 @pytest.mark.parametrize("name", [name for name in VIEWS if name not in ("diagonal", "diagonal_method", "diag")])
@@ -403,20 +409,19 @@ def test_writing_through_a_view(name: str) -> None:
         window[1:] = 0.5
         return np.sum(y * y)
 
-    assert_as_numpy_or_refused(f, SQUARE_MATRIX)
+    assert_as_numpy(f, SQUARE_MATRIX)
 
 
-@pytest.mark.parametrize("name", ["slice", "reversed", "reshape", "ravel", "T", "row"])
-def test_stale_views_raise(name: str) -> None:
-    """In NumPy the view would show the new entry; here it cannot, so it must not be used."""
-
+@pytest.mark.parametrize("name", ["broadcast_to", "linalg_diagonal", "diagonal", "diagonal_method", "diag"])
+def test_writing_to_a_read_only_view(name: str) -> None:
     def f(x: Any) -> Any:
         y = x * 1.0
-        window = VIEWS[name](y)
-        y[2] = x[0] ** 2
-        return np.sum(window) + np.sum(y)
+        VIEWS[name](y)[1:] = 0.5
+        return np.sum(y * y)
 
-    with pytest.raises(StaleVariableError):
+    with pytest.raises(ValueError, match="read-only"):
+        f(SQUARE_MATRIX)
+    with pytest.raises(ReadOnlyError, match="read-only"):
         hs.grad(f)(SQUARE_MATRIX)
 
 

@@ -82,7 +82,9 @@ class _Call:
     def __init__(self, f: Callable[..., Any], leaves: list[Any], structure: Structure, at: list[int]) -> None:
         self._f = f
         # Arrays are copied: the function may run again after their owner has changed them.
-        self._leaves = [leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
+        self._leaves = [
+            leaf.copy() if isinstance(leaf, np.ndarray) and not isinstance(leaf, Traced) else leaf for leaf in leaves
+        ]
         self._structure = structure
         self._at = at
         self._result: Structure | None = None

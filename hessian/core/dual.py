@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.array_protocol import ArrayProtocol, leaves_tape, reaches_rule
+from hessian.core.advice import leaves_tape, reaches_rule
+from hessian.core.array_protocol import ArrayProtocol
+from hessian.core.kinds import Elements
 from hessian.core.steps import linearize
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.spec import Operation
 
 
-class Dual(ArrayProtocol):
+class Dual(Elements, ArrayProtocol):
     r"""A dual number :math:`x + \dot x\,\varepsilon`.
 
     Parameters
@@ -35,7 +37,7 @@ class Dual(ArrayProtocol):
     (0.0, 3.0)
     """
 
-    __slots__ = ("tangent", "value")
+    __slots__ = ("_value", "tangent")
     trace_level = float("inf")
 
     def __init__(self, primal: Any, tangent: Any = None) -> None:
@@ -43,30 +45,30 @@ class Dual(ArrayProtocol):
             what = "the primal is itself a dual number"
             why = "one epsilon cannot be told from the other"
             raise OptionError(message("Dual", what, why, "Nest transforms instead: hs.jvp, hs.directional, hs.taylor"))
-        self.value = primal if isinstance(primal, ArrayProtocol) else np.asarray(primal)
+        self._value = primal if isinstance(primal, ArrayProtocol) else np.asarray(primal)
         self.tangent = tangent if tangent is None or isinstance(tangent, ArrayProtocol) else np.asarray(tangent)
         if self.tangent is not None:
             shape = self.tangent.shape
-            if shape[len(shape) - self.value.ndim :] != self.value.shape or len(shape) < self.value.ndim:
-                what = f"the tangent has shape {shape}, the primal {self.value.shape}"
+            if shape[len(shape) - self._value.ndim :] != self._value.shape or len(shape) < self._value.ndim:
+                what = f"the tangent has shape {shape}, the primal {self._value.shape}"
                 raise ShapeMismatchError(message("Dual", what, fix="Trailing axes of the tangent must be the primal's"))
 
     @property
     def will_change(self) -> bool:
         """Whether the numbers held now are an example that will be replaced by others."""
-        return any(isinstance(x, ArrayProtocol) and x.will_change for x in (self.value, self.tangent))
+        return any(isinstance(x, ArrayProtocol) and x.will_change for x in (self._value, self.tangent))
 
     @property
     def primal(self) -> Any:
         """The value."""
-        return self.value
+        return self._value
 
     def __repr__(self) -> str:
-        return f"Dual({self.value!r}, {self.tangent!r})"
+        return f"Dual({self._value!r}, {self.tangent!r})"
 
     def trace_apply(self, operation: Operation, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Evaluate on primals and push tangents through the linearised operation."""
-        primals = tuple(x.value if isinstance(x, Dual) else x for x in operands)
+        primals = tuple(x._value if isinstance(x, Dual) else x for x in operands)
         y = operation(*primals, **params)
         if not operation.differentiable:
             return y
@@ -88,4 +90,4 @@ class Dual(ArrayProtocol):
         return leaves_tape("conversion of a dual number to a plain array", "Use .primal or .tangent")
 
     def __bool__(self) -> bool:
-        return bool(self.value)
+        return bool(self._value)

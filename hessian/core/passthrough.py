@@ -56,5 +56,10 @@ def asked_by_sparse() -> bool:
     return function == "_matmul_dispatch" and module.startswith("scipy.sparse.")
 
 
+def sparse_is_asking() -> bool:
+    """Tell whether SciPy's sparse arrays ask for a type: to them an ndarray has a buffer that they read in C."""
+    return sys._getframe(2).f_globals.get("__name__", "").startswith("scipy.sparse.")
+
+
 def _place(frame: Any) -> tuple[str, str]:
     return frame.f_globals.get("__name__", ""), frame.f_code.co_name

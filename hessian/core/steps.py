@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.array_protocol import ArrayProtocol, primal_array
+from hessian.core.array_methods import primal_array
+from hessian.core.array_protocol import ArrayProtocol
 from hessian.errors import MissingRuleError, message
 from hessian.rules.broadcast import open_gap, sum_to
 from hessian.rules.spec import Bilinear, Elementwise, General, Linear, Operation
@@ -65,11 +66,11 @@ def suspicious(d: Any) -> bool:
     What will be replayed on other numbers is taken to be finite: an infinite partial that matters shows in the results of
     the replay, which then are computed without a program.
     """
-    if isinstance(d, int | float):
-        return not math.isfinite(d)
     if isinstance(d, ArrayProtocol):
         # Finite here, but a derivative that is taken of it later may not be.
         return not d.will_change
+    if isinstance(d, int | float):
+        return not math.isfinite(d)
     if d.dtype.kind == "b":
         return False
     return not math.isfinite(np.add.reduce(d, axis=None))

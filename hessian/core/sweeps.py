@@ -19,7 +19,7 @@ import numpy as np
 
 from hessian.core.steps import ElementwiseStep, LinearStep, Step, added, linearize
 from hessian.core.tape import Tape
-from hessian.core.variable import Variable
+from hessian.core.variable import Variable, variable
 
 
 class Linearization:
@@ -222,16 +222,16 @@ def _steps(tape: Tape, outputs: Sequence[int | None]) -> list[tuple[int, tuple[i
 def record_function(function: Callable[..., Sequence[Any]], values: Sequence[Any]) -> Linearization:
     """Record ``function`` of several values with several results and linearise it there."""
     tape = Tape()
-    variables = [Variable(tape, tape.add_input(value), value) for value in values]
+    variables = [variable(tape, tape.add_input(value), value) for value in values]
     try:
         results = function(*variables)
     finally:
         tape.close()
-    return Linearization(tape, [v.slot for v in variables], [output_slot(tape, r) for r in results])
+    return Linearization(tape, [v._slot for v in variables], [output_slot(tape, r) for r in results])
 
 
 def output_slot(tape: Tape, result: Any) -> int | None:
     """Return the slot of a result on ``tape``, or ``None`` if it does not depend on the inputs."""
-    if isinstance(result, Variable) and result.tape is tape and result.active:
-        return result.slot
+    if isinstance(result, Variable) and result._tape is tape and result.active:
+        return result._slot
     return None

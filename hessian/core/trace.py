@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.array_protocol import stack_objects
 from hessian.core.sweeps import Linearization, output_slot
 from hessian.core.tape import Tape
 from hessian.core.trees import Structure, flatten
-from hessian.core.variable import Variable
+from hessian.core.variable import Variable, variable
 from hessian.errors import (
     DtypeError,
     HessianError,
@@ -22,7 +21,7 @@ from hessian.errors import (
     StaleVariableError,
     message,
 )
-from hessian.rules.spec import Traced
+from hessian.rules.traced import Traced, entered
 
 
 def as_primal(leaf: Any, where: str, name: str = "x") -> Any:
@@ -30,7 +29,7 @@ def as_primal(leaf: Any, where: str, name: str = "x") -> Any:
     if isinstance(leaf, Traced):
         value: Any = leaf.frozen()
     elif isinstance(leaf, np.ndarray) and leaf.dtype.hasobject:
-        value = stack_objects(leaf)
+        value = entered(leaf)
     else:
         value = np.array(leaf)
         value = value if isinstance(leaf, np.ndarray) or value.dtype.hasobject else value[()]
@@ -141,9 +140,9 @@ class Recording:
         self.where = where
         self.primal = primal
         self.tape = Tape()
-        variables = [Variable(self.tape, self.tape.add_input(x), x) for x in primal.leaves]
+        variables = [variable(self.tape, self.tape.add_input(x), x) for x in primal.leaves]
         # In-place assignment may move a variable away from its input slot.
-        self.inputs = [v.slot for v in variables]
+        self.inputs = [v._slot for v in variables]
         self.aux: Any = None
         try:
             result = call(primal.build(variables))
@@ -171,20 +170,20 @@ class Recording:
             return {key: self._with_arrays(part) for key, part in result.items()}
         if not isinstance(result, list | tuple):
             return result
-        if all(isinstance(leaf, Real) or self._is_number_outside(leaf) for leaf in _items(result)):
+        if all(_is_plain_number(leaf) or self._is_number_outside(leaf) for leaf in _items(result)):
             return _stacked(result)
         parts = [self._with_arrays(part) for part in result]
         return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
 
     def _is_number_outside(self, leaf: Any) -> bool:
-        return isinstance(leaf, Variable) and leaf.tape is not self.tape and leaf.ndim == 0 and leaf.is_number
+        return isinstance(leaf, Variable) and leaf._tape is not self.tape and leaf.ndim == 0 and leaf.is_number
 
     def _take_aux(self, result: Any) -> Any:
         if not (isinstance(result, tuple) and len(result) == 2):
             what = f"with has_aux=True the function must return (value, aux), it returned {type(result).__name__}"
             raise OptionError(message(self.where, what))
         leaves, structure = flatten(result[1])
-        leaves = [stack_objects(x) if isinstance(x, np.ndarray) and x.dtype.hasobject else x for x in leaves]
+        leaves = [entered(x) if isinstance(x, np.ndarray) and x.dtype.hasobject else x for x in leaves]
         for leaf in leaves:
             if isinstance(leaf, Variable):
                 leaf.check_fresh()
@@ -193,8 +192,8 @@ class Recording:
 
     def _as_result(self, leaf: Any) -> Any:
         if isinstance(leaf, np.ndarray) and leaf.dtype.hasobject:
-            leaf = stack_objects(leaf)
-        if isinstance(leaf, Variable) and leaf.tape.closed:
+            leaf = entered(leaf)
+        if isinstance(leaf, Variable) and leaf._tape.closed:
             what = "the function returned a traced value of an earlier recording"
             why = "it does not depend on the arguments of this call"
             raise StaleVariableError(message(self.where, what, why, "Compute the result from the arguments"))
@@ -213,7 +212,7 @@ class Recording:
 
     def _plain(self, leaf: Any) -> Any:
         """Strip this tape's layer from a value."""
-        return leaf.value if isinstance(leaf, Variable) and leaf.tape is self.tape else leaf
+        return leaf._value if isinstance(leaf, Variable) and leaf._tape is self.tape else leaf
 
     def scalar(self) -> Any:
         """Return the value of a function that must return one real number, or raise."""
@@ -250,6 +249,10 @@ class Recording:
         ]
 
 
+def _is_plain_number(leaf: Any) -> bool:
+    return isinstance(leaf, Real) and not isinstance(leaf, Traced)
+
+
 def _items(tree: Any) -> list[Any]:
     """Return what nested lists and tuples hold."""
     return [item for part in tree for item in _items(part)] if isinstance(tree, list | tuple) else [tree]
@@ -263,8 +266,8 @@ def _mark_own(values: Sequence[Any]) -> None:
     """Tell the tapes around a recording which of their values a function has returned."""
     for value in values:
         while isinstance(value, Variable):
-            value.tape.own.add(value.slot)
-            value = value.value
+            value._tape.own.add(value._slot)
+            value = value._value
 
 
 def _explain(error: Exception, where: str) -> None:

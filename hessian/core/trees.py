@@ -91,6 +91,8 @@ def describe(tree: Any) -> str:
 
 
 def _only_numbers(tree: Any) -> bool:
+    if isinstance(tree, Traced):
+        return False
     return isinstance(tree, Real) or (isinstance(tree, list | tuple) and bool(tree) and all(map(_only_numbers, tree)))
 
 

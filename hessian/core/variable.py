@@ -6,87 +6,91 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.array_protocol import (
-    ArrayProtocol,
-    concrete_index,
-    leaves_tape,
-    primal_array,
-    reaches_rule,
-    stack_objects,
-    user_line,
-)
-from hessian.core.passthrough import asked_by_sparse, passing_through
+from hessian.core.advice import leaves_tape, reaches_rule, user_line
+from hessian.core.array_methods import concrete_index, primal_array
+from hessian.core.array_protocol import ArrayProtocol
+from hessian.core.kinds import Elements, NumberType, Uniterable
+from hessian.core.passthrough import asked_by_sparse, passing_through, sparse_is_asking
 from hessian.core.tape import Instruction, Tape
+from hessian.core.views import View, chain
 from hessian.errors import DtypeError, ShapeMismatchError, StaleVariableError, message
 from hessian.rules import indexing
 from hessian.rules.spec import Operation, Traced
-
-# Operands that nobody can change.
-_SCALARS = (int, float, np.generic, bool, str, type(None))
+from hessian.rules.traced import PLAIN, entered
 
 
 class Variable(ArrayProtocol):
-    """A value on a tape.
+    """A value on a tape: an :class:`Array`, or a :class:`Number` where NumPy has a scalar.
+
+    Its attributes are private: a plain number that could be read off a traced value would lose its derivative.
 
     Attributes
     ----------
-    value : ndarray, numpy scalar or traced value of an outer tape
+    _value : ndarray, numpy scalar or traced value of an outer tape
         The primal.
-    tape, slot
+    _tape, _slot
         Where it is recorded. In-place assignment moves the variable to a new slot.
+    _view : View or None
+        For an array that shares the memory of another one: how it was taken.
+    _version : int
+        How often the memory was written to, for an array that owns its memory.
     """
 
-    __slots__ = ("_key", "_number", "_root", "_seen", "_version", "slot", "tape", "trace_level", "value")
-    value: Any
+    __slots__ = ("_slot", "_tape", "_value", "_version", "_view", "trace_level")
+    _value: Any
+    is_number = False
+    """Whether NumPy would have a scalar here, immutable, rather than an array."""
 
     def __init__(self, tape: Tape, slot: int, value: Any) -> None:
-        self.tape = tape
+        self._tape = tape
         self.trace_level = tape.serial
-        self.slot = slot
-        self.value = value
-        self._number: bool | None = None
+        self._slot = slot
+        self._value = value
         self._version = 0
-        self._root: Variable | None = None
-        self._seen = 0
-        self._key: Any = None
+        self._view: View | None = None
 
     @property
     def active(self) -> bool:
         """Whether the value depends differentiably on an input of its tape."""
-        return self.tape.active[self.slot]
+        return self._tape.active[self._slot]
 
     @property
     def carries_derivative(self) -> bool:
         """Whether turning the value into plain numbers would lose a derivative, on this tape or one around it."""
-        return self.active or (isinstance(self.value, Variable) and self.value.carries_derivative)
+        self.check_fresh()
+        return self.active or (isinstance(self._value, Variable) and self._value.carries_derivative)
 
     @property
     def will_change(self) -> bool:
         """Whether the numbers held now are an example: the tape, or one around it, will be replayed on others."""
-        return self.tape.replayed or (isinstance(self.value, Variable) and self.value.will_change)
+        return self._tape.replayed or (isinstance(self._value, Variable) and self._value.will_change)
 
     def __repr__(self) -> str:
-        return f"Variable({primal_array(self)!r}, tape={self.tape.serial}, slot={self.slot})"
+        return f"Variable({primal_array(self)!r}, tape={self._tape.serial}, slot={self._slot})"
 
     def trace_apply(self, operation: Operation, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Evaluate ``operation`` on the primals and record it on this variable's tape."""
-        tape = self.tape
+        tape = self._tape
         activity = tape.active
         values: list[Any] = []
         sources: list[int] = []
         active, nested, base = False, tape.nested, self
         for x in operands:
-            if type(x) is Variable and x.tape is tape:
-                x.check_fresh()
-                values.append(x.value)
-                sources.append(x.slot)
-                active = active or activity[x.slot]
-                base = x
-                continue
-            if not isinstance(x, _SCALARS):
-                x = x if isinstance(x, Traced) else self._constant(x, operation)
-                if isinstance(x, Traced):
-                    x, nested = x.frozen(), True
+            kind = type(x)
+            if kind is Array or kind is Number:
+                if x._view is not None and x._refresh():
+                    # The owner of the memory may have been assigned a value of a tape inside this one.
+                    return operation(*operands, **params)
+                if x._tape is tape:
+                    slot = x._slot
+                    values.append(x._value)
+                    sources.append(slot)
+                    active = active or activity[slot]
+                    base = x
+                    continue
+            if kind not in PLAIN:
+                x = self._constant(x, operation)
+                nested = nested or isinstance(x, Traced)
             values.append(x)
             sources.append(-1)
         if active and (operation.states is not None or not operation.differentiable):
@@ -99,59 +103,69 @@ class Variable(ArrayProtocol):
         if value.dtype.kind == "c":
             _complex_result(operation)
         slot = tape.append(Instruction(operation, tuple(values), tuple(sources), params), value, active)
-        out = Variable(tape, slot, value)
         # Where NumPy gives a number, not a 0-d array, there is no memory to share.
-        if operation.view and not out.is_number:
-            out._view_of(base, params.get("index"))
+        if isinstance(value, np.generic) if not nested else _is_number(value):
+            return Number(tape, slot, value)
+        out = Array(tape, slot, value)
+        if operation.view and (not operation.copies or _shares_memory(value, base._value)):
+            out._view = View(base, operation, params, base._owner()._version)
         return out
 
     def _constant(self, x: Any, operation: Operation) -> Any:
-        """Return a plain operand as the tape may keep it."""
+        """Return an operand of no slot as the tape may keep it: plain numbers, or a value of a tape around this one."""
+        if isinstance(x, Traced):
+            kept: Any = x.frozen()
+            if isinstance(kept, Variable) and kept._tape.closed:
+                _outlived(operation.name)
+            assert kept.trace_level < self.trace_level, (
+                f"{operation.name}: a value of this tape became a constant of it"
+            )
+            return kept
         if type(x) is not np.ndarray:
             x = _base_array(x, operation)
         if x.dtype.hasobject:
-            return stack_objects(x)
-        return self.tape.snapshot(x) if operation.retains or self.tape.replayed else x
-
-    @property
-    def is_number(self) -> bool:
-        """Whether NumPy would have a scalar here, immutable, rather than a 0-d array."""
-        if self._number is None:
-            outer = self.value
-            self._number = outer.is_number if isinstance(outer, Variable) else isinstance(outer, np.generic)
-        return self._number
+            _no_numbers(x, operation)
+        return self._tape.snapshot(x) if operation.retains or self._tape.replayed else x
 
     def frozen(self) -> Variable:
         """Return the value under a handle of its own, which later assignments through this one do not reach."""
         self.check_fresh()
-        return Variable(self.tape, self.slot, self.value)
+        return type(self)(self._tape, self._slot, self._value)
+
+    def apart(self) -> Variable:
+        """Return the value as a copy of its own: writing to it reaches no other array."""
+        return self.frozen()
 
     def check_fresh(self) -> None:
-        """Raise if this is a view of an array that has been assigned to since."""
-        if self._root is not None and self._root._version != self._seen:
-            raise StaleVariableError(
-                message(
-                    "view",
-                    f"a view of a traced array is used after the array was changed in place, at {user_line()}",
-                    "NumPy's view would show the new values, this one holds the old",
-                    "Take the view again after the assignment, or take a copy before it",
-                )
-            )
+        """Take a view again if the memory that it shows was written to."""
+        if self._view is not None:
+            self._refresh()
 
-    def _view_of(self, base: Variable, index: Any) -> None:
-        """Remember the array that owns the memory, and the state it was seen in."""
-        self._root = base if base._root is None else base._root
-        self._seen = self._root._version
-        # Writing through is possible for a slice taken straight from the array that owns the memory.
-        self._key = index if base._root is None else None
+    def _owner(self) -> Variable:
+        """Return the array that owns the memory."""
+        owner = self
+        while owner._view is not None:
+            owner = owner._view.base
+        return owner
+
+    def _refresh(self) -> bool:
+        """Take a view again if the memory that it shows was written to; tell whether it was."""
+        links = chain(self)
+        version = links[-1]._version
+        changed = False
+        for link in reversed(links[:-1]):
+            if link._view.seen != version:
+                link._adopt(link._view.take())
+                link._view.seen = version
+                changed = True
+        return changed
 
     # In-place assignment re-binds the handle to a new slot.
 
     def __setitem__(self, index: Any, value: Any) -> None:
         index = concrete_index(index)
-        if isinstance(value, list | tuple):
-            value = np.array(value)
-        value = stack_objects(value) if type(value) is np.ndarray and value.dtype.hasobject else value
+        value = entered(value)
+        self.check_fresh()
         if isinstance(value, Traced) and value.dtype != self.dtype:
             value = value.astype(self.dtype)
         self._rebind(indexing.setitem(self, index, value))
@@ -165,25 +179,23 @@ class Variable(ArrayProtocol):
         self[...] = value
 
     def _rebind(self, new: Any) -> Variable:
-        """Become ``new``; a view writes through to the array it was taken from."""
+        """Become ``new``; a view writes through to the array that owns the memory."""
         new = new if new.dtype == self.dtype else new.astype(self.dtype)
-        if self._root is not None:
-            if self._key is None:
-                raise StaleVariableError(
-                    message(
-                        "in-place assignment",
-                        f"the target is a view of another traced array, at {user_line()}",
-                        "NumPy would change the other array as well",
-                        "Assign to the array itself, or take a copy first",
-                    )
-                )
-            root = self._root
-            root[self._key] = new
-            self._seen = root._version
-        self._number = self.is_number
-        self.tape, self.trace_level, self.slot, self.value = new.tape, new.trace_level, new.slot, new.value
-        self._version += 1
+        links, value = chain(self), new
+        for link in links[:-1]:
+            value = link._view.put(value)
+        owner = links[-1]
+        owner._adopt(value)
+        owner._version += 1
+        if self is not owner:
+            self._adopt(new)
+            assert self._view is not None
+            self._view.seen = owner._version
         return self
+
+    def _adopt(self, new: Any) -> None:
+        """Stand for another slot from now on."""
+        self._tape, self.trace_level, self._slot, self._value = new._tape, new.trace_level, new._slot, new._value
 
     def __iadd__(self, other: Any) -> Variable:
         return self._in_place(self + other)
@@ -250,9 +262,9 @@ class Variable(ArrayProtocol):
         self.check_fresh()
         plain = primal_array(self)
         seen = np.array(plain)
-        self.tape.guards.append((self.slot, seen))
-        if isinstance(self.value, Variable):
-            self.value._guarded()  # the layers outside see the value leave as well
+        self._tape.guards.append((self._slot, seen))
+        if isinstance(self._value, Variable):
+            self._value._guarded()  # the layers outside see the value leave as well
         # The guard keeps the value as it was computed, whatever dtype it is wanted in.
         return np.array(plain, dtype=dtype or plain.dtype)
 
@@ -294,6 +306,42 @@ class Variable(ArrayProtocol):
         return repr(self) if self.ndim else str(self._guarded()[()])
 
 
+class Array(Elements, Variable):
+    """A traced array: what asks for its type hears ``np.ndarray``."""
+
+    __slots__ = ()
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return Array if sparse_is_asking() else np.ndarray
+
+
+class Number(Variable, Uniterable, metaclass=NumberType):
+    """A traced number: what asks for its type hears NumPy's scalar type, such as ``np.float64``, which is a ``float``."""
+
+    __slots__ = ()
+    is_number = True
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return Number if sparse_is_asking() else self.dtype.type
+
+
+def variable(tape: Tape, slot: int, value: Any) -> Variable:
+    """Return the handle of a slot: a number where NumPy has a scalar."""
+    return (Number if _is_number(value) else Array)(tape, slot, value)
+
+
+def _is_number(value: Any) -> bool:
+    return value.is_number if isinstance(value, Variable) else isinstance(value, np.generic)
+
+
+def _shares_memory(value: Any, base: Any) -> bool:
+    """Tell whether NumPy's result is a view of its operand, not a copy."""
+    owner = primal_array(base)
+    return owner.flags.c_contiguous or np.may_share_memory(primal_array(value), owner)
+
+
 def _base_array(x: Any, operation: Operation) -> np.ndarray:
     """Return lists and subclasses of ndarray that only store numbers as plain arrays."""
     if isinstance(x, np.ma.MaskedArray | np.matrix):
@@ -312,5 +360,28 @@ def _complex_result(operation: Operation) -> None:
             f"the result is complex, at {user_line()}",
             "only real functions of real numbers are differentiated",
             "Work with real and imaginary parts",
+        )
+    )
+
+
+def _outlived(where: str) -> None:
+    raise StaleVariableError(
+        message(
+            where,
+            f"a traced value is used after the function that was being differentiated has returned, at {user_line()}",
+            "it no longer takes part in any derivative",
+            "Return it from the function instead of storing it; plain numbers can come back with has_aux=True",
+        )
+    )
+
+
+def _no_numbers(x: np.ndarray, operation: Operation) -> None:
+    item = x.ravel().tolist()[0] if x.size else x
+    raise DtypeError(
+        message(
+            operation.name,
+            f"an operand of type {type(item).__name__} meets a traced value at {user_line()}",
+            "it holds no numbers that NumPy could read",
+            "Pass numbers, arrays, or lists of them",
         )
     )

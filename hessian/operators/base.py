@@ -315,7 +315,7 @@ def is_traced(x: Any, leaves: list[Any]) -> bool:
 
 def read_only(vector: Any) -> Any:
     """Protect a vector that an operator keeps and hands out."""
-    if isinstance(vector, np.ndarray):
+    if isinstance(vector, np.ndarray) and not isinstance(vector, Traced):
         vector.flags.writeable = False
     return vector
 

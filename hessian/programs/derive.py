@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.array_protocol import primal_array
+from hessian.core.array_methods import primal_array
 from hessian.core.second_order import LinearizedGradient
 from hessian.core.tape import Tape
 from hessian.core.trace import Primal, Recording, check_argnums
@@ -121,15 +121,15 @@ def derive(
     found: dict[str, Any] = {}
 
     def run(*values: Any) -> Results:
-        slots = [v.slot for v in values]
+        slots = [v._slot for v in values]
         args, kwargs = arguments.rebuild(values[: len(arguments.inputs)])
         dots = list(values[len(arguments.inputs) :])
         recording = _record(f, task, args, kwargs, where, own)
-        early = len(values[0].tape.guards) if values else 0
+        early = len(values[0]._tape.guards) if values else 0
         results, rest = _BODIES[task.kind](recording, dots, f)
-        writes = any(v.slot != slot for v, slot in zip(values, slots, strict=True))
+        writes = any(v._slot != slot for v, slot in zip(values, slots, strict=True))
         found.update(recording=recording, seen=[primal_array(x) for x in results], writes=writes)
-        coarse = bool(values) and _meets_other_precision(values[0].tape)
+        coarse = bool(values) and _meets_other_precision(values[0]._tape)
         found.update(coarse=coarse)
         if arguments.numbers and coarse:
             raise WeakNumbers

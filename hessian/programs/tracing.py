@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.array_protocol import primal_array
+from hessian.core.array_methods import primal_array
 from hessian.core.tape import Instruction, Tape
-from hessian.core.variable import Variable
+from hessian.core.variable import Variable, variable
 from hessian.programs.graph import CONSTANT, Builder, Node
 from hessian.programs.rows import MIN_ROWS
 from hessian.rules.indexing import embed_op, slice_op
@@ -82,13 +82,13 @@ class Entangled(Exception):
 def trace(function: Callable[..., Results], arguments: Sequence[Argument], *, borrows: bool = False) -> Graph:
     """Run ``function`` on recorded values and return the graph of its results; ``borrows`` keeps constants uncopied."""
     tape = Tape(replayed=True, borrows=borrows)
-    variables = [Variable(tape, tape.add_input(a.value, a.active), a.value) for a in arguments]
-    slots = [v.slot for v in variables]
+    variables = [variable(tape, tape.add_input(a.value, a.active), a.value) for a in arguments]
+    slots = [v._slot for v in variables]
     try:
         results = function(*variables)
     finally:
         tape.close()
-    if tape.nested or any(isinstance(r, Traced) and getattr(r, "tape", None) is not tape for r in results.outputs):
+    if tape.nested or any(isinstance(r, Traced) and getattr(r, "_tape", None) is not tape for r in results.outputs):
         raise Entangled
     return _graph(tape, slots, results, arguments)
 
@@ -101,9 +101,9 @@ def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[A
         nodes[slot] = builder.input(np.shape(argument.value), argument.value.dtype, argument.level)
     inputs = [nodes[slot] for slot in slots]
     ordered = {node.serial for node, a in zip(inputs, arguments, strict=True) if a.value.flags.c_contiguous}
-    returned = [r.slot for r in results.outputs if isinstance(r, Variable)]
+    returned = [r._slot for r in results.outputs if isinstance(r, Variable)]
     guarded = [slot for slot, _ in tape.guards]
-    own = [r.slot for r in results.outputs[results.checked :] if isinstance(r, Variable) and r.slot in tape.own]
+    own = [r._slot for r in results.outputs[results.checked :] if isinstance(r, Variable) and r._slot in tape.own]
     needed = _sources(tape, [*returned, *guarded])
     as_written, exact = _sources(tape, [*tape.own, *guarded]), _sources(tape, [*own, *guarded])
     steers, by_order = _sources(tape, guarded), False
@@ -124,7 +124,7 @@ def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[A
         elif exact[slot] and instruction.operation is sum_op and in_order and max(args[0].shape, default=0) < MIN_ROWS:
             args = _in_order_of(builder, args, tape, instruction, ordered)
         nodes[slot] = _node(builder, instruction.operation, args, instruction.params, value.shape, value.dtype)
-    outputs = [nodes[r.slot] if isinstance(r, Variable) else builder.constant(np.asarray(r)) for r in results.outputs]
+    outputs = [nodes[r._slot] if isinstance(r, Variable) else builder.constant(np.asarray(r)) for r in results.outputs]
     guards: dict[int, Guard] = {}
     for i, (slot, seen) in enumerate(tape.guards):
         if nodes[slot].level != CONSTANT:

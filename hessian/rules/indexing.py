@@ -37,9 +37,10 @@ _BASIC = (slice, int, np.integer)
 class Positions:
     """Where each output element of a gather comes from: flat positions in the input, or a hole that stays zero."""
 
-    def __init__(self, flat: np.ndarray, shape: tuple[int, ...]) -> None:
+    def __init__(self, flat: np.ndarray, shape: tuple[int, ...], read_only: bool = False) -> None:
         self.flat = np.asarray(flat, dtype=np.intp)
         self.shape = shape
+        self.read_only = read_only
         self.size = math.prod(shape)
 
     @cached_property
@@ -149,7 +150,7 @@ def moves_elements(function: Callable[..., Any], x: Any, *args: Any, **kwargs: A
     kwargs = {name: np.asarray(a) if isinstance(a, Traced) else a for name, a in kwargs.items()}
     moved = function(numbered, *args, **kwargs)
     gather = gather_view_op if np.may_share_memory(moved, numbered) else gather_op
-    return gather(x, positions=Positions(moved - 1, x.shape))
+    return gather(x, positions=Positions(moved - 1, x.shape, read_only=not moved.flags.writeable))
 
 
 # Positions that are computed: an index that is an argument of a recorded function changes from call to call.
@@ -321,6 +322,20 @@ def setitem(base: Any, index: Any, value: Any) -> Any:
     if np.ndim(value) > len(target):
         value = np.reshape(value, np.shape(value)[np.ndim(value) - len(target) :])
     return assign_op(base, value, index=place, shape=base.shape, target=target)
+
+
+def names_twice(base: Any, index: Any) -> bool:
+    """Tell whether an index names an element of ``base`` twice."""
+    if expand_index(index, base.ndim) is not None:
+        return False
+    picked = np.arange(base.size).reshape(base.shape)[index]
+    return picked.size > 0 and not Positions(picked, base.shape).distinct
+
+
+def added_at(base: Any, index: Any, value: Any) -> Any:
+    """Return ``base`` with ``value`` added at an index, as often as it names an element."""
+    positions = Positions(np.arange(base.size).reshape(base.shape)[index], base.shape)
+    return base + scatter_add_op(np.broadcast_to(value, positions.flat.shape), positions=positions)
 
 
 def _moving(function: Any, *cases: Any) -> None:

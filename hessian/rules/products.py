@@ -25,6 +25,7 @@ from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.elementwise import multiply
 from hessian.rules.shaping import swapaxes
 from hessian.rules.spec import A, Bilinear, Linear, Traced, case, composite, expose, refuse, register
+from hessian.rules.traced import each_entered
 
 
 def _t(x: Any) -> Any:
@@ -375,7 +376,7 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = 
     return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
-@composite(np.linalg.multi_dot, cases=[case([A(2, 3), A(3, 4), A(4, 2)])])
+@composite(np.linalg.multi_dot, cases=[case([A(2, 3), A(3, 4), A(4, 2)])], enters=each_entered)
 def multi_dot(arrays: Any) -> Any:
     product = arrays[0]
     for a in arrays[1:]:

@@ -15,6 +15,7 @@ import numpy as np
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import normalize_axes, normalize_axis, sum_to
 from hessian.rules.spec import A, Linear, Nondifferentiable, case, composite, register
+from hessian.rules.traced import each_entered
 
 
 def _batch(x: Any, ndim: int) -> tuple[int, ...]:
@@ -31,6 +32,7 @@ reshape_op: Linear = register(
         moves=True,
     )
 )
+reshape_op.copies = True
 
 permute_op: Linear = register(
     Linear(
@@ -188,7 +190,9 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
 
 
 @composite(
-    np.concatenate, cases=[case([A(2, 3), A(1, 3)]), case([A(2), A(3)], axis=-1), case([A(2, 2), A(3)], axis=None)]
+    np.concatenate,
+    cases=[case([A(2, 3), A(1, 3)]), case([A(2), A(3)], axis=-1), case([A(2, 2), A(3)], axis=None)],
+    enters=each_entered,
 )
 def concatenate(
     arrays: Any, axis: int | None = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
@@ -200,29 +204,31 @@ def concatenate(
     return concatenate_op(*arrays, axis=normalize_axis(axis, np.ndim(arrays[0]), "concatenate"))
 
 
-@composite(np.stack, cases=[case([A(3), A(3)]), case([A(2, 3), A(2, 3)], axis=-1), case([A(), A()])])
+@composite(
+    np.stack, cases=[case([A(3), A(3)]), case([A(2, 3), A(2, 3)], axis=-1), case([A(), A()])], enters=each_entered
+)
 def stack(arrays: Any, axis: int = 0, out: Any = None, **keywords: Any) -> Any:
     return concatenate([np.expand_dims(a, axis) for a in arrays], axis=axis, out=out, **keywords)
 
 
-@composite(np.vstack, cases=[case([A(3), A(2, 3)])])
+@composite(np.vstack, cases=[case([A(3), A(2, 3)])], enters=each_entered)
 def vstack(tup: Any, **keywords: Any) -> Any:
     return concatenate([np.atleast_2d(a) for a in tup], axis=0, **keywords)
 
 
-@composite(np.hstack, cases=[case([A(3), A(2)]), case([A(2, 1), A(2, 3)])])
+@composite(np.hstack, cases=[case([A(3), A(2)]), case([A(2, 1), A(2, 3)])], enters=each_entered)
 def hstack(tup: Any, **keywords: Any) -> Any:
     arrays = [np.atleast_1d(a) for a in tup]
     return concatenate(arrays, axis=0 if arrays[0].ndim == 1 else 1, **keywords)
 
 
-@composite(np.dstack, cases=[case([A(3), A(3)]), case([A(2, 3), A(2, 3)])])
+@composite(np.dstack, cases=[case([A(3), A(3)]), case([A(2, 3), A(2, 3)])], enters=each_entered)
 def dstack(tup: Any) -> Any:
     arrays = [np.atleast_2d(a) for a in tup]
     return concatenate([np.expand_dims(a, 2) if a.ndim == 2 else a for a in arrays], axis=2)
 
 
-@composite(np.column_stack, cases=[case([A(3), A(3, 2)])])
+@composite(np.column_stack, cases=[case([A(3), A(3, 2)])], enters=each_entered)
 def column_stack(tup: Any) -> Any:
     return concatenate([np.reshape(a, (-1, 1)) if np.ndim(a) == 1 else a for a in tup], axis=1)
 

@@ -27,35 +27,14 @@ import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.special
 
 from hessian.errors import OptionError, message
-
-
-class Traced:
-    """Base of values that record or transform the operations applied to them.
-
-    ``trace_level`` orders nested recordings: the operand with the highest level decides how an operation is applied.
-    """
-
-    __slots__ = ()
-    trace_level: float
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Traced values have the attributes of arrays."""
-
-    def trace_apply(self, operation: Operation, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        """Apply ``operation`` to ``operands``, of which this one is innermost."""
-        raise NotImplementedError
-
-    def frozen(self) -> Traced:
-        """Return the value under a handle of its own, which later assignments through this one do not reach."""
-        return self
+from hessian.rules.traced import PLAIN, entered
+from hessian.rules.traced import Traced as Traced
 
 
 class State:
@@ -119,6 +98,8 @@ class Operation:
     differentiable = True
     view = False
     """Whether the result shares memory with its operand in NumPy."""
+    copies = False
+    """Whether it does so only where the memory allows it."""
     retains = True
     """Whether a sweep may read operands again after recording; if not, constants need no snapshot."""
     home = ""
@@ -132,10 +113,23 @@ class Operation:
         self.flops = flops
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
-        innermost, level = None, -1.0
+        innermost, level, foreign = None, -1.0, False
         for x in operands:
-            if isinstance(x, Traced) and x.trace_level > level:
-                innermost, level = x, x.trace_level
+            kind = type(x)
+            if kind is np.ndarray:
+                foreign = foreign or x.dtype.hasobject
+            elif kind in PLAIN:
+                pass
+            elif isinstance(x, Traced):
+                if x.trace_level > level:
+                    innermost, level = x, x.trace_level
+            else:
+                foreign = True
+        if foreign:
+            # A list may hold traced values of a tape inside all of those seen so far.
+            whole = tuple([entered(x) for x in operands])
+            if any(new is not old for new, old in zip(whole, operands, strict=True)):
+                return self(*whole, **params)
         if innermost is None:
             return self.function(*operands, **params)
         return innermost.trace_apply(self, operands, params)
@@ -323,7 +317,10 @@ class Nondifferentiable(Operation):
 
 @dataclass(frozen=True)
 class Entry:
-    """A NumPy or SciPy callable that works on traced values, with its test cases."""
+    """A NumPy or SciPy callable that works on traced values, with its test cases.
+
+    ``enters`` is applied to every argument first: a list is one array, a sequence of them, or taken apart by ``call`` itself.
+    """
 
     target: Callable[..., Any]
     call: Callable[..., Any]
@@ -331,6 +328,7 @@ class Entry:
     domain: tuple[float, float] = (-2.0, 2.0)
     analytic: Callable[..., Any] | None = None
     kinks: str = ""
+    enters: Callable[[Any], Any] = entered
 
     @property
     def name(self) -> str:
@@ -384,9 +382,10 @@ def expose(
     domain: tuple[float, float] = (-2.0, 2.0),
     analytic: Callable[..., Any] | None = None,
     kinks: str = "",
+    enters: Callable[[Any], Any] = entered,
 ) -> None:
     """Let ``target``, as users write it, reach ``call`` when it meets a traced value."""
-    DISPATCH[target] = Entry(target, call, tuple(cases), domain, analytic, kinks)
+    DISPATCH[target] = Entry(target, call, tuple(cases), domain, analytic, kinks, enters)
 
 
 def elementwise(ufunc: np.ufunc, **row: Any) -> Elementwise:

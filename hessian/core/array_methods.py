@@ -1,0 +1,189 @@
+"""Attributes and methods of ndarray on traced values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hessian.core.advice import leaves_tape, user_line
+from hessian.rules import indexing, shaping
+from hessian.rules.shaping import astype_op, cast_op
+from hessian.rules.traced import Traced, entered, holds_traced
+
+
+class ArrayMethods(Traced):
+    """Mixin: shape, indexing and the methods of arrays; a subclass holds the primal."""
+
+    __slots__ = ()
+
+    _value: Any
+
+    # Shape and type.
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the primal value."""
+        return self._value.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of the primal value."""
+        return self._value.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the primal value."""
+        return self._value.size
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Dtype of the primal value."""
+        return self._value.dtype
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.size * self.itemsize
+
+    def __getitem__(self, index: Any) -> Any:
+        if indexing.has_computed(index):
+            parts = index if isinstance(index, tuple) else (index,)
+            return indexing.getitem_computed(
+                self, tuple([part if indexing.has_computed(part) else concrete_index(part) for part in parts])
+            )
+        return indexing.getitem(self, concrete_index(index))
+
+    # Methods of ndarray.
+
+    @property
+    def T(self) -> Any:
+        """The array with its axes reversed."""
+        return np.transpose(self)
+
+    @property
+    def mT(self) -> Any:
+        """The array with its last two axes exchanged."""
+        return np.swapaxes(self, -1, -2)
+
+    @property
+    def real(self) -> Any:
+        """The array itself: traced values are real."""
+        return self
+
+    @property
+    def imag(self) -> Any:
+        """Zeros: traced values are real."""
+        return np.zeros_like(self)
+
+    @property
+    def flat(self) -> Any:
+        """The array raveled."""
+        return np.ravel(self)
+
+    def reshape(self, *shape: Any, order: str = "C") -> Any:
+        """Reshape, as ``ndarray.reshape``."""
+        return shaping.reshape(self, shape[0] if len(shape) == 1 else shape, order)
+
+    def transpose(self, *axes: Any) -> Any:
+        """Permute axes, as ``ndarray.transpose``."""
+        return np.transpose(self, (axes[0] if len(axes) == 1 else axes) if axes and axes[0] is not None else None)
+
+    def flatten(self, order: str = "C") -> Any:
+        """Ravel into a copy, as ``ndarray.flatten``."""
+        return np.copy(shaping.ravel(self, order))
+
+    def astype(self, dtype: Any, **keywords: Any) -> Any:
+        """Cast to another dtype; a cast to integers carries no derivative."""
+        dtype = np.dtype(dtype)
+        if dtype == self.dtype:
+            return self if keywords.get("copy") is False else np.copy(self)
+        if dtype.kind != "f" or self.dtype.kind != "f":
+            return cast_op(self, dtype=dtype)
+        return astype_op(self, dtype=dtype, source=self.dtype)
+
+    def copy(self, order: str = "C") -> Any:
+        """Copy, as ``ndarray.copy``."""
+        return np.copy(self)
+
+    def nonzero(self) -> tuple[np.ndarray, ...]:
+        """Return indices of nonzero elements as plain arrays."""
+        return np.nonzero(np.asarray(np.not_equal(self, 0)))
+
+    def item(self, *args: Any) -> Any:
+        """Refuse: a Python number carries no derivative."""
+        return leaves_tape("item()")
+
+    def tolist(self) -> Any:
+        """Refuse: Python numbers carry no derivative."""
+        return leaves_tape("tolist()")
+
+    def __float__(self) -> float:
+        return leaves_tape("float(x)")
+
+    def __complex__(self) -> complex:
+        return leaves_tape("complex(x)", "Complex numbers are not differentiable here; keep real and imaginary parts")
+
+    def __format__(self, spec: str) -> str:
+        return format(primal_array(self)[()], spec) if spec else repr(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AttributeError(
+            f"a traced value has no attribute {name!r} (at {user_line()}). "
+            f"Use the NumPy function, np.{name}, if there is one."
+        )
+
+
+def concrete_index(index: Any) -> Any:
+    """Replace traced masks and integer indices by plain arrays; each becomes a guard of its recording."""
+    kind = type(index)
+    if kind is int or (kind is np.ndarray and not index.dtype.hasobject):
+        return index
+    if kind is not tuple and holds_traced(index):
+        index = entered(index)
+    if kind is tuple:
+        return tuple([concrete_index(part) for part in index])
+    if kind is slice:
+        if not any(isinstance(part, Traced) for part in (index.start, index.stop, index.step)):
+            return index
+        return slice(*(concrete_index(part) for part in (index.start, index.stop, index.step)))
+    if isinstance(index, Traced):
+        if index.dtype.kind not in "iub":
+            return leaves_tape("index of floats", "An index must be an integer or boolean array")
+        return np.asarray(index)[()]
+    return index
+
+
+def primal_array(x: Any) -> np.ndarray:
+    """Return the plain array underneath any number of traced layers."""
+    while isinstance(x, ArrayMethods):
+        x = x._value
+    return np.asarray(x)
+
+
+def _delegate(name: str, function: Any) -> None:
+    """Give the mixin an array method that is a NumPy function of the same name."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    method.__name__ = name
+    method.__doc__ = f"Call ``np.{function.__name__}`` on this array."
+    setattr(ArrayMethods, name, method)
+
+
+for _name in (
+    *("sum", "mean", "prod", "max", "min", "var", "std", "ptp", "any", "all", "cumsum", "cumprod"),
+    *("ravel", "squeeze", "swapaxes", "repeat", "take", "diagonal", "trace", "dot", "clip", "round"),
+    *("argmax", "argmin", "argsort", "searchsorted", "compress"),
+):
+    _delegate(_name, getattr(np, _name))
+for _name in ("conj", "conjugate"):
+    _delegate(_name, np.conjugate)

@@ -430,7 +430,7 @@ def test_functions_that_are_not_scalar() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("error", [SystemExit, ZeroDivisionError, StopIteration])
+@pytest.mark.parametrize("error", [SystemExit, KeyError, StopIteration])
 def test_errors_of_the_function_pass_through(error: type[BaseException], method: str) -> None:
     raised = error("mine")
     calls = 0
@@ -451,8 +451,11 @@ def test_floating_point_settings_of_the_user_hold() -> None:
     def fun(x: Any) -> Any:
         return np.sum(x - np.log(x))
 
-    with np.errstate(invalid="raise"), pytest.raises(FloatingPointError):
-        minimize(fun, [5.0])
+    with np.errstate(invalid="raise"):
+        # At the start they are the caller's affair, at a trial point an error is a rejected step.
+        with pytest.raises(FloatingPointError):
+            minimize(fun, [-5.0])
+        assert minimize(fun, [5.0]).success
     assert minimize(fun, [5.0]).success
 
 
@@ -633,7 +636,7 @@ def test_pickle() -> None:
 def test_statuses_advise() -> None:
     assert [status.value for status in Status] == list(range(len(Status)))
     others = {Status.EARLY_STOPPED, Status.EXTERNAL_SUCCESS}
-    converged = {status for status in Status if status.name.startswith("CONVERGED")}
+    converged = {status for status in Status if status.name.startswith("CONVERGED")} - {Status.CONVERGED_FAR}
     assert {status for status in Status if status.success} == converged | others
     for status in Status:
         assert status.advice.endswith(".")

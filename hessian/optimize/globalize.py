@@ -234,7 +234,8 @@ class StepShare:
     A rejection cuts at the minimum of the parabola through the value and slope at the point and the value at the trial,
     within [0.1, 0.5] of the step; to a tenth where the trial is not finite. A direction without a natural length, from a
     Hessian that is not positive definite, starts at a share that is learnt: it doubles after a step that did as well as
-    predicted, and is what was accepted after a rejection.
+    predicted, and is what was accepted after a rejection. ``reach`` is a length up to which steps may be expected to do well:
+    that of the last one that was shortened (half of it after a poor prediction), at least twice that of one that did well.
     """
 
     radius = math.nan
@@ -243,6 +244,7 @@ class StepShare:
     def __init__(self) -> None:
         self.bound = 1.0
         self.stretch = 1.0
+        self.reach = math.inf
         self._is_new = True
 
     def prepare(self, model: Model, point: Point) -> None:
@@ -258,6 +260,10 @@ class StepShare:
             if step.on_boundary:
                 is_good = assessment.ratio > 0.5 and not rejections
                 self.stretch = 2.0 * self.bound if is_good else self.bound
+            if rejections or assessment.ratio < 0.25:
+                self.reach = step.norm if assessment.ratio >= 0.25 else 0.5 * step.norm
+            elif assessment.ratio > 0.75:
+                self.reach = max(self.reach, 2.0 * step.norm)
             return
         # With p the predicted and r p the actual reduction, p = -(slope + curvature / 2) and the parabola's minimum
         # lies at slope / (2 (slope + r p)); slope = -2 p where the step minimises its model.
@@ -266,11 +272,11 @@ class StepShare:
 
     def state(self) -> dict[str, float]:
         """What has been learnt."""
-        return {"stretch": self.stretch}
+        return {"stretch": self.stretch, "reach": self.reach}
 
     def restore(self, state: dict[str, float]) -> None:
         """Take over a state."""
-        self.stretch = state["stretch"]
+        self.stretch, self.reach = state["stretch"], state["reach"]
 
 
 def natural_length(model: Model, point: Point) -> float:

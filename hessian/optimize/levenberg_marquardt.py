@@ -18,7 +18,7 @@ from hessian.optimize.optimality import Curvature
 from hessian.optimize.options import Options
 from hessian.optimize.residuals import ResidualPoint
 from hessian.optimize.spectral import Lift, SpectralModel
-from hessian.optimize.vectors import norm
+from hessian.optimize.vectors import norm, symmetrized
 
 FIRST_RADIUS = 1.0
 """The first step is at most so many times as long as x is in scaled variables. On NIST's and Moré, Garbow and Hillstrom's
@@ -216,7 +216,7 @@ class LevenbergMarquardt(ScaledMethod):
         if not np.all(np.isfinite(matrix)):
             return self.scaled_model(point, scale)
         point.counters.n_factor += 1
-        values, vectors = scipy.linalg.eigh(0.5 * (matrix + matrix.T), driver="evd")
+        values, vectors = scipy.linalg.eigh(symmetrized(matrix), driver="evd")
         lift: Lift = lambda y: np.asarray((vectors @ y) / scale).astype(point.x.dtype)
         gradient = vectors.T @ (point.gradient.astype(np.float64) / scale)
         return ScaledSpectralModel(values, gradient, lift, float(np.finfo(point.x.dtype).eps), exact=True)

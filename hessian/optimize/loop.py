@@ -268,6 +268,9 @@ class Loop:
 
     def _try(self, trial: Point, step: Step) -> Assessment:
         """Judge a trial, move there if it is good, and notice when values stop telling anything."""
+        if trial.value == -math.inf:
+            self._ended = Status.UNBOUNDED, ""
+            return Assessment(math.inf, False, True)
         assessment = self._judge.assess(self._point, trial, step, self._rejections)
         self._outside = 0 if math.isfinite(trial.value) else self._outside + 1
         if assessment.accepted:

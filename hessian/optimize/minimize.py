@@ -161,7 +161,9 @@ def minimize(
     -----
     Cost: ``fun`` is recorded once and replayed (see :func:`hessian.record`, whose guards and verification apply): its value
     per trial, a reverse sweep per accepted step, a tangent sweep per product, or one dense Hessian and one
-    decomposition per accepted step. Exceptions raised by ``fun`` or the callback pass through; after a KeyboardInterrupt
+    decomposition per accepted step. Exceptions raised by ``fun`` or the callback pass through,
+    but ``LinAlgError`` and ``ArithmeticError`` (ZeroDivisionError, FloatingPointError, ...) at a trial point, which is then a
+    rejected step; after a KeyboardInterrupt
     the best point is returned, with ``Status.INTERRUPTED``. ``nhev`` counts Hessians, not products, which SciPy adds to it:
     those are ``n_hvp``.
 

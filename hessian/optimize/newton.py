@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import scipy.linalg
 
@@ -10,11 +12,14 @@ from hessian.optimize.method import Method, line_escape
 from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature
 from hessian.optimize.options import Options
+from hessian.optimize.vectors import norm, symmetrized
 
 FIRST_SHIFT, FIRST_GROWTH, GROWTH, DECAY = 1e-4, 100.0, 8.0, 1.0 / 3.0
 """Shifts relative to the largest diagonal entry or off-diagonal row of H: the first ever, its growth until one works, later
 growth, and the share of the last one to begin with at the next point. Wächter and Biegler's."""
 MOST_SHIFTS = 60
+SHORTENINGS = 3
+"""Factorisations spent on a direction that is longer than steps have proved to be good for."""
 
 
 class Factorization:
@@ -67,7 +72,8 @@ class Newton(Method):
     """Solves ``(H + tau I) d = -g``, tau zero where H is positive definite, and searches along d.
 
     Where the factorisation shows eigenvalues that are not positive, a shift is raised until it shows none: H is computed
-    once and factored again. The last shift is remembered, and a third of it tried first at the next point.
+    once and factored again. The last shift is remembered, and a third of it tried first at the next point. Where a step had
+    to be shortened, the shift also keeps directions from being longer than what was accepted, until steps do well again: a direction of a nearly singular Hessian is not only too long, it is the wrong one.
 
     References
     ----------
@@ -77,6 +83,7 @@ class Newton(Method):
 
     name = "newton"
     is_dense = True
+    control: StepShare
 
     def __init__(self, options: Options) -> None:
         super().__init__(options, StepShare())
@@ -95,7 +102,7 @@ class Newton(Method):
                 "not-finite",
                 False,
             )
-        symmetric = 0.5 * (hessian + hessian.T).astype(np.float64)
+        symmetric = symmetrized(hessian)
         direction, shift = self._solve(symmetric, gradient, point)
         curvature = float(direction @ (symmetric @ direction))
         status = "shifted" if shift else "newton"
@@ -107,21 +114,39 @@ class Newton(Method):
 
     def _solve(self, matrix: np.ndarray, gradient: np.ndarray, point: Point) -> tuple[np.ndarray, float]:
         """Raise the shift until the inertia is right; return direction and shift."""
-        eps = float(np.finfo(point.x.dtype).eps)
+        # Divided by a power of two near its largest entry, sums of entries do not overflow and no digit changes.
+        size = math.ldexp(1.0, math.frexp(float(np.max(np.abs(matrix))))[1] - 1) or 1.0
+        matrix, gradient = matrix / size, gradient / size
         scale = float(np.max(np.abs(matrix).sum(axis=1))) or 1.0
-        floor = matrix.shape[0] * eps * scale
+        floor = matrix.shape[0] * float(np.finfo(point.x.dtype).eps) * scale
         shift = 0.0
         for trial in range(MOST_SHIFTS):
-            factors = Factorization(matrix + shift * np.eye(len(matrix)) if shift else matrix)
-            point.counters.n_factor += 1
+            factors = self._factored(matrix, shift, point)
             if np.all(factors.values > floor):
                 break
             if trial == 0:
-                shift = max(DECAY * self._shift, FIRST_SHIFT * scale if self._shift == 0.0 else eps * scale)
+                shift = max(DECAY * self._shift, FIRST_SHIFT * scale if self._shift == 0.0 else floor)
             else:
                 shift *= FIRST_GROWTH if self._shift == 0.0 else GROWTH
         self._shift = shift or self._shift
-        return factors.solve(-gradient), shift
+        direction = factors.solve(-gradient)
+        if self.control.reach == math.inf:
+            self.control.reach = unit_length(point) if shift else norm(direction)
+        for _ in range(SHORTENINGS):
+            length = norm(direction)
+            if length <= 1.1 * self.control.reach:
+                break
+            # One step of Newton's method on 1 / |d| - 1 / reach, which never overshoots.
+            unit = direction / length
+            shift += (length - self.control.reach) / self.control.reach / float(unit @ factors.solve(unit))
+            factors = self._factored(matrix, shift, point)
+            direction = factors.solve(-gradient)
+        return direction, shift
+
+    def _factored(self, matrix: np.ndarray, shift: float, point: Point) -> Factorization:
+        """Factor with a shift, and count."""
+        point.counters.n_factor += 1
+        return Factorization(matrix + shift * np.eye(len(matrix)) if shift else matrix)
 
     def state(self) -> dict[str, float]:
         """Add the last shift."""

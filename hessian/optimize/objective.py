@@ -28,6 +28,8 @@ class Counters:
 
 
 COUNTER_NAMES = tuple(field.name for field in fields(Counters))
+FAILURES = (np.linalg.LinAlgError, ArithmeticError)
+"""What a function may raise where it has no value: a Cholesky decomposition that fails, a division by zero, an overflow."""
 
 
 class Point:
@@ -83,6 +85,20 @@ class Point:
             return np.asarray(self._operator.to_dense())
 
 
+class NoPoint(Point):
+    """Where the objective has no value because it raised: NaN, and so is everything else."""
+
+    __slots__ = ()
+
+    def __init__(self, x: np.ndarray, counters: Counters) -> None:
+        self.x = x
+        self.counters = counters
+        self.value = math.nan
+        self._gradient = np.full_like(x, math.nan)
+        self._gradient_norm = math.nan
+        counters.n_value += 1
+
+
 class Objective:
     """``fun(x, *args)`` with the structure of x0 taken off: solvers see vectors, ``fun`` sees what the caller wrote.
 
@@ -136,9 +152,12 @@ class Objective:
         return point
 
     def trial(self, vector: np.ndarray) -> Point:
-        """Evaluate where a model led; a value that is not finite is allowed there."""
-        with quiet():
-            return self._at(vector)
+        """Evaluate where a model led; a value that is not finite is allowed there, and so is none at all."""
+        try:
+            with quiet():
+                return self._at(vector)
+        except FAILURES:
+            return NoPoint(vector, self.counters)
 
     def known(self, vector: np.ndarray) -> Point:
         """Evaluate at a point of an earlier process."""

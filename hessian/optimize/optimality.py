@@ -11,7 +11,7 @@ import scipy.linalg
 
 from hessian.optimize.krylov import lanczos_lowest
 from hessian.optimize.objective import Point
-from hessian.optimize.vectors import norm
+from hessian.optimize.vectors import norm, symmetrized
 
 ROUNDING = 100.0
 """Eigenvalues below this many units of rounding of the largest count as zero."""
@@ -79,7 +79,7 @@ def _from_dense(point: Point) -> Curvature:
     if not np.all(np.isfinite(hessian)):
         return Curvature(math.nan, Definiteness.UNDECIDED)
     point.counters.n_factor += 1
-    symmetric = 0.5 * (hessian + hessian.T).astype(np.float64)
+    symmetric = symmetrized(hessian)
     values, vectors = scipy.linalg.eigh(symmetric, driver="evd")
     scale = float(np.max(np.abs(values)))
     residual = norm(symmetric @ vectors[:, 0] - values[0] * vectors[:, 0])

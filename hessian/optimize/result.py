@@ -91,7 +91,7 @@ class Status(enum.IntEnum):
     UNBOUNDED = (
         8,
         False,
-        "The objective seems unbounded below: it keeps falling. Check its sign, or add a term that bounds it.",
+        "The objective seems unbounded below: it keeps falling, or is -inf at a trial point. Check its sign, or add a term that bounds it.",
     )
     NEGATIVE_CURVATURE = (
         9,
@@ -136,7 +136,7 @@ class Status(enum.IntEnum):
     EXTERNAL_FAILURE = (17, False, "SciPy's method stopped early, for the reason it gives.")
     CONVERGED_FAR = (
         18,
-        True,
+        False,
         "The gradient is at most gtol and the Hessian is positive definite, but so flat that the minimum may be far from "
         "here, or at infinity: a Newton step could still be longer than a hundredth of x. Ask for a smaller gtol, or rescale "
         "the objective; if the run then goes on for ever, there is no minimum.",

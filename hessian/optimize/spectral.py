@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 
 from hessian.optimize.krylov import Step
-from hessian.optimize.vectors import norm
+from hessian.optimize.vectors import norm, symmetrized
 
 Lift = Callable[[np.ndarray], np.ndarray]
 """Takes coordinates in the eigenbasis to a step."""
@@ -243,7 +243,7 @@ class EigenModel(SpectralModel):
         self.is_finite = bool(np.all(np.isfinite(hessian)))
         # A Hessian that is not finite leaves a linear model. Symmetrised, because eigh would read one triangle with its
         # rounding errors; in float64, because at this size the arithmetic is free.
-        symmetric = 0.5 * (hessian + hessian.T).astype(np.float64) if self.is_finite else np.zeros(hessian.shape)
+        symmetric = symmetrized(hessian) if self.is_finite else np.zeros(hessian.shape)
         values, vectors = scipy.linalg.eigh(symmetric, driver="evd")
         eps = float(np.finfo(dtype).eps)
         super().__init__(values, vectors.T @ gradient, lambda y: (vectors @ y).astype(dtype), eps)

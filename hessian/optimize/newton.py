@@ -72,8 +72,9 @@ class Newton(Method):
     """Solves ``(H + tau I) d = -g``, tau zero where H is positive definite, and searches along d.
 
     Where the factorisation shows eigenvalues that are not positive, a shift is raised until it shows none: H is computed
-    once and factored again. The last shift is remembered, and a third of it tried first at the next point. Where a step had
-    to be shortened, the shift also keeps directions from being longer than what was accepted, until steps do well again: a direction of a nearly singular Hessian is not only too long, it is the wrong one.
+    once and factored again. The last shift is remembered, and a third of it tried first at the next point. The shift also keeps
+    directions from being longer than steps have proved to be good for: a direction of a nearly singular Hessian is not only
+    too long, it is the wrong one.
 
     References
     ----------

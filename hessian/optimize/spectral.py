@@ -144,8 +144,10 @@ class SpectralModel:
             if abs(length - radius) <= _ACCURACY * radius:
                 break
             low, high = (sigma, high) if length > radius else (low, sigma)
-            unit = y / length
-            proposal = sigma + (length - radius) / radius / float(unit @ (unit / (self._gaps + sigma)))
+            proposal = math.nan
+            if 0.0 < length < math.inf:
+                unit = y / length
+                proposal = sigma + (length - radius) / radius / float(unit @ (unit / (self._gaps + sigma)))
             sigma = proposal if low < proposal < high else 0.5 * (low + high)
         return sigma
 

@@ -60,11 +60,13 @@ class Tape:
         Whether constants belong to the library, which does not change them: they need no copies.
     own : set of int
         Slots of results of the function itself, not of derivatives: a replay must give them to the last bit.
+    numbers, roots
+        Value numbers, and roots whose powers may be smooth, while they are looked for; see :mod:`hessian.core.roots`.
     """
 
     __slots__ = (
         *("__weakref__", "_borrows", "_snapshots", "active", "closed", "guards"),
-        *("instructions", "nested", "own", "replayed", "serial", "values"),
+        *("instructions", "nested", "numbers", "own", "replayed", "roots", "serial", "values"),
     )
 
     def __init__(self, *, replayed: bool = False, borrows: bool = False) -> None:
@@ -78,6 +80,8 @@ class Tape:
         self.own: set[int] = set()
         self.closed = False
         self.nested = False
+        self.numbers: Any = None
+        self.roots: Any = None
         self._snapshots: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
         _open_tapes().append(weakref.ref(self))
 
@@ -131,6 +135,7 @@ class Tape:
         """End the recording: nothing can be added any more."""
         self.closed = True
         self._snapshots.clear()
+        self.numbers = self.roots = None
         is_recording()
 
     def snapshot(self, x: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from hessian.core.array_methods import concrete_index, primal_array
 from hessian.core.array_protocol import ArrayProtocol
 from hessian.core.kinds import Elements, NumberType, Uniterable
 from hessian.core.passthrough import asked_by_sparse, passing_through, sparse_is_asking
+from hessian.core.roots import smooth_form
 from hessian.core.tape import Instruction, Tape
 from hessian.core.views import View, chain
 from hessian.errors import DtypeError, ShapeMismatchError, StaleVariableError, message
 from hessian.rules import indexing
+from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import Operation, Traced
 from hessian.rules.traced import PLAIN, entered
 
@@ -103,6 +106,12 @@ class Variable(ArrayProtocol):
         if value.dtype.kind == "c":
             _complex_result(operation)
         slot = tape.append(Instruction(operation, tuple(values), tuple(sources), params), value, active)
+        if active and (operation.root is not None or tape.roots is not None):
+            smooth = smooth_form(tape, slot, partial(_at, tape))
+            if smooth is not None:
+                # What was written gives the value, the smooth function the derivatives.
+                activity[slot] = False
+                return smooth_op(smooth, _at(tape, slot))
         # Where NumPy gives a number, not a 0-d array, there is no memory to share.
         if isinstance(value, np.generic) if not nested else _is_number(value):
             return Number(tape, slot, value)
@@ -340,6 +349,10 @@ def _shares_memory(value: Any, base: Any) -> bool:
     """Tell whether NumPy's result is a view of its operand, not a copy."""
     owner = primal_array(base)
     return owner.flags.c_contiguous or np.may_share_memory(primal_array(value), owner)
+
+
+def _at(tape: Tape, slot: int) -> Variable:
+    return variable(tape, slot, tape.values[slot])
 
 
 def _base_array(x: Any, operation: Operation) -> np.ndarray:

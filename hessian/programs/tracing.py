@@ -17,6 +17,7 @@ from hessian.rules.indexing import embed_op, slice_op
 from hessian.rules.products import matmul_op, matvec_op, vecdot_op, vecmat_op
 from hessian.rules.reductions import sum_op
 from hessian.rules.shaping import broadcast_op, permute_op, reshape_op
+from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import Operation, Traced
 
 
@@ -112,6 +113,9 @@ def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[A
     for slot, instruction in enumerate(tape.instructions):
         if instruction is None or not needed[slot]:
             continue
+        if instruction.operation is smooth_op:
+            nodes[slot] = nodes[_sources_of_value(instruction)[0]]
+            continue
         builder.as_written, builder.exact = bool(as_written[slot]), bool(exact[slot])
         args = [
             nodes[source] if source >= 0 else builder.constant(operand)
@@ -189,10 +193,15 @@ def _sources(tape: Tape, slots: Iterable[int]) -> bytearray:
     for slot in range(len(tape) - 1, -1, -1):
         instruction = tape.instructions[slot]
         if marked[slot] and instruction is not None:
-            for source in instruction.sources:
+            for source in _sources_of_value(instruction):
                 if source >= 0:
                     marked[source] = 1
     return marked
+
+
+def _sources_of_value(instruction: Instruction) -> tuple[int, ...]:
+    """Return what the value of an instruction depends on; of a smooth product the first operand is there to be differentiated."""
+    return instruction.sources[1:] if instruction.operation is smooth_op else instruction.sources
 
 
 def _node(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, message
+from hessian.rules.smooth import Root
 from hessian.rules.spec import NONDIFF, ZERO, A, Elementwise, Traced, case, elementwise, expose, register
 
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
@@ -42,6 +43,12 @@ def _power_mixed(y: Any, a: Any, b: Any) -> Any:
     return np.where(p == 0, 0.0, p * (1 + b * np.log(np.where(p == 0, 1.0, a))))
 
 
+def _nearly_whole(exponent: Any) -> Any:
+    """Return exponents with those that rounding has moved away from a whole number, as of a third times three, put back."""
+    whole = np.round(exponent)
+    return np.where(np.abs(exponent - whole) <= 4 * np.finfo(float).eps * np.abs(whole), whole, exponent)[()]
+
+
 _POWER: dict[str, Any] = {
     "d1": [lambda y, a, b: _scaled_power(b, a, b - 1), lambda y, a, b: _times_log(y, a)],
     "d2": {
@@ -51,8 +58,11 @@ _POWER: dict[str, Any] = {
     },
     "domain": [_POSITIVE, (-2.0, 3.0)],
     "kinks": "a**b at a = 0: 0 in a for b = 0, 0 in b for b > 0, -inf in b for b = 0 (0**b jumps there)",
+    "root": Root((), lambda product, degree, a, b: product(a ** _nearly_whole(degree * b), 1)),
     "flops": 20.0,
 }
+# Of the modulus of a number, however it is written.
+_MODULUS = Root((2,), lambda product, degree, x, *_: product(x, x))
 
 # Arithmetic.
 add = elementwise(np.add, d1=[1, 1], d2={})
@@ -74,7 +84,12 @@ reciprocal = elementwise(
     np.reciprocal, d1=[lambda y, x: -y * y], d2={(0, 0): lambda y, x: 2 * y * y * y}, domain=[_POSITIVE]
 )
 sqrt = elementwise(
-    np.sqrt, d1=[lambda y, x: 0.5 / y], d2={(0, 0): lambda y, x: -0.25 / (y * x)}, domain=[_POSITIVE], flops=4.0
+    np.sqrt,
+    d1=[lambda y, x: 0.5 / y],
+    d2={(0, 0): lambda y, x: -0.25 / (y * x)},
+    domain=[_POSITIVE],
+    flops=4.0,
+    root=Root((2,), lambda product, degree, x: product(x, 1)),
 )
 cbrt = elementwise(
     np.cbrt,
@@ -82,6 +97,7 @@ cbrt = elementwise(
     d2={(0, 0): lambda y, x: -2 / (9 * y * y * x)},
     domain=[_POSITIVE],
     analytic=lambda z: z ** (1 / 3),
+    root=Root((3,), lambda product, degree, x: product(x, 1)),
     flops=10.0,
 )
 remainder = elementwise(
@@ -110,6 +126,7 @@ hypot = elementwise(
     },
     kinks="NaN at (0, 0)",
     analytic=lambda a, b: np.sqrt(a * a + b * b),
+    root=Root((2,), lambda product, degree, a, b: product(a, a) + product(b, b)),
     flops=6.0,
 )
 deg2rad = elementwise(np.deg2rad, d1=[math.pi / 180], d2={}, analytic=lambda z: z * (math.pi / 180))
@@ -255,10 +272,20 @@ arctanh = elementwise(
 
 # Kinks and choices.
 absolute = elementwise(
-    np.absolute, d1=[lambda y, x: np.sign(x)], d2={}, kinks="0 at 0", analytic=lambda z: z * np.sign(np.real(z))
+    np.absolute,
+    d1=[lambda y, x: np.sign(x)],
+    d2={},
+    kinks="0 at 0",
+    analytic=lambda z: z * np.sign(np.real(z)),
+    root=_MODULUS,
 )
 fabs = elementwise(
-    np.fabs, d1=[lambda y, x: np.sign(x)], d2={}, kinks="0 at 0", analytic=lambda z: z * np.sign(np.real(z))
+    np.fabs,
+    d1=[lambda y, x: np.sign(x)],
+    d2={},
+    kinks="0 at 0",
+    analytic=lambda z: z * np.sign(np.real(z)),
+    root=_MODULUS,
 )
 
 
@@ -276,6 +303,7 @@ def _choice(ufunc: np.ufunc, larger: bool) -> Elementwise:
         d2={},
         selects=True,
         kinks="1/2 in each argument at a tie",
+        root=_MODULUS,  # where the other argument is -a
         analytic=lambda a, b: np.where(sign * (np.real(a) - np.real(b)) > 0, a, b),
     )
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from hessian.errors import MissingRuleError, OptionError, message
 from hessian.rules.broadcast import normalize_axes
+from hessian.rules.smooth import Root
 from hessian.rules.spec import A, General, Nondifferentiable, Sample, case, composite, expose, register
 
 # NumPy's named result tuples have no public import path.
@@ -282,6 +283,7 @@ norm_op: General = register(
         pushforward=lambda y, xs, dots, *, axes, unit: np.sum(unit * dots[0], axis=axes, keepdims=True),
         pullback=lambda y, xs, g, wanted, *, axes, unit: [unit * g],
         kinks="gradient 0 at the origin (the subgradient of least norm); the Hessian there does not exist: not finite",
+        root=Root((2,), lambda product, degree, x, *, axes: product(np.sum(np.square(x), axis=axes, keepdims=True), 1)),
         flops=2.0,
     )
 )

@@ -104,6 +104,8 @@ class Operation:
     """Whether a sweep may read operands again after recording; if not, constants need no snapshot."""
     home = ""
     """Module of an operation that is not registered."""
+    root: Any = None
+    """Which powers of a result that is not smooth are: a :class:`hessian.rules.smooth.Root`."""
     states: tuple[Any, ...] | None = None
     """Per argument ``None`` (a rule), :data:`ZERO`, :data:`NONDIFF` or :data:`MISSING`; ``None`` if all have rules."""
 
@@ -173,6 +175,8 @@ class Elementwise(Operation):
         The convention where the derivative does not exist.
     analytic : callable
         Complex-capable twin for the complex-step test, where ``function`` itself does not accept complex numbers.
+    root : Root or None
+        Which powers of a result that is not smooth are.
     """
 
     def __init__(
@@ -186,9 +190,11 @@ class Elementwise(Operation):
         domain: Sequence[tuple[float, float]] | None = None,
         kinks: str = "",
         analytic: Callable[..., Any] | None = None,
+        root: Any = None,
         flops: float = 1.0,
     ) -> None:
         super().__init__(name, function, flops=flops)
+        self.root = root
         self.d1 = tuple(d1)
         self.d2 = None if d2 is None else {**d2, **{(j, i): entry for (i, j), entry in d2.items()}}
         self.selects = selects
@@ -282,6 +288,8 @@ class General(Operation):
     core : tuple of int or None
         Core axes of each argument (then of the result), when leading axes of the arguments broadcast against each
         other; ``None`` when every axis is a core axis and the parameters count axes from the end.
+    root : Root or None
+        Which powers of a result that is not smooth are.
     """
 
     def __init__(
@@ -296,9 +304,11 @@ class General(Operation):
         reduces: bool = False,
         core: tuple[int, ...] | None = None,
         kinks: str = "",
+        root: Any = None,
         flops: Callable[..., float] | float = 1.0,
     ) -> None:
         super().__init__(name, function, flops=flops)
+        self.root = root
         self.pushforward = pushforward
         self.pullback = pullback
         self.prepare = prepare

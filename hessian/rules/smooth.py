@@ -1,0 +1,37 @@
+"""Roots: operations that are not smooth where they vanish, and the powers of them that are.
+
+A row declares ``root=Root(degrees, power)``: a product of ``degree`` equal results is ``power(product, degree, *operands)``, a
+smooth function of the operands. The tape finds such products (:mod:`hessian.core.roots`) and records them as
+:data:`smooth_op`: the value is that of what was written, to the last bit, the derivatives are those of the smooth function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hessian.rules.spec import ZERO, Elementwise
+
+
+@dataclass(frozen=True)
+class Root:
+    """What powers of an operation's result are smooth.
+
+    Parameters
+    ----------
+    degrees : tuple of int
+        Numbers of equal factors whose product is smooth.
+    power : callable
+        ``(product, degree, *operands, **params) -> array``: that product, written in differentiable operations.
+        ``product(a, b)`` is the product of what the factors are where one root is replaced by ``a``, another by ``b`` and any
+        further one by 1: ``(c |x|) (|x| / d)`` is ``product(x, x)``, which is ``(c x) (x / d)``.
+    """
+
+    degrees: tuple[int, ...]
+    power: Callable[..., Any]
+
+
+smooth_op: Elementwise = Elementwise("smooth", lambda smooth, written: written, d1=[1, ZERO], d2={})
+"""Of a smooth function and the value as it was written: the value of the second with the derivatives of the first."""
+smooth_op.home = __name__

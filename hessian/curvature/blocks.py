@@ -116,8 +116,7 @@ def _spectrum(name: str, block: RestrictedOperator, k: int, budget: int | None, 
     k = min(k, size)
     share = (60 if budget is None else budget) // 3
     if size <= share:
-        matrix = block.to_dense()
-        matrix = 0.5 * (matrix + matrix.T)
+        matrix = Products(block, f"block_spectra, block {name!r}").dense()
         low, high = eigenvalues(matrix, k, "SA"), eigenvalues(matrix, k, "LA")
         return BlockSpectrum(name, size, low, high, trace(matrix), size)
     each = None if budget is None else max(share, k)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from hessian.curvature.estimate import Estimate
+from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.leave_out import Sketch, degrees_of_freedom, left, sketch
-from hessian.curvature.products import Products, as_count, as_generator, signs
+from hessian.curvature.products import Products, as_count, as_generator, on_sphere, signs
 from hessian.curvature.trace import exact_diagonal
 from hessian.errors import OptionError, message
+
+_LEAST, _LEAST_XDIAG = 6, 12
 
 
 def diagonal(
@@ -26,7 +29,8 @@ def diagonal(
         Products at most; by default n, which is exact.
     rng : int or numpy.random.Generator
         Seed of the test vectors.
-    method : {"auto", "exact", "xdiag"}
+    method : {"auto", "exact", "regression", "xdiag"}
+        ``"auto"`` is exact where the budget allows it, else XDiag, or the regression with fewer than 24 products.
 
     Returns
     -------
@@ -36,13 +40,27 @@ def diagonal(
     Raises
     ------
     OptionError
-        The method is unknown, or the budget is too small for it (n, or 6 for XDiag).
+        The method is unknown, or the budget is too small for it (n; 6 for the regression; 24 for XDiag).
+    NonFiniteError
+        The diagonal or a product holds NaN or inf.
 
     Notes
     -----
+    With a Gaussian vector w, entry k of Hw is :math:`h_{kk} w_k` and a sum over :math:`l \ne k` of :math:`h_{kl} w_l`, which is Gaussian
+    and independent of :math:`w_k`. So over m vectors it is the textbook's regression through the origin: its slope is unbiased, and
+    by its standard error has Student's t distribution with m - 1 degrees of freedom, exactly, whatever H is. A diagonal matrix leaves
+    no residual. What a few outliers would do to all entries is taken out first: with Q a basis of the range of k products and
+    :math:`Z = HQ`, and P the projection off Q,
+
+    .. math:: h_{kk} = q_k \cdot z_k + e_k^T H P e_k, \qquad (H P w)_k = b_k (P w)_k + \text{noise}, \quad
+        e_k^T H P e_k = b_k \|P e_k\|^2
+
+    and the same holds given Q. A third of the budget beyond six goes into Q, as much into Z, the rest into the regression.
+
     XDiag averages, over leaving out one of k vectors w of signs,
     :math:`\mathrm{diag}(Q_i Q_i^T H) + w_i \circ (I - Q_i Q_i^T) H w_i`, :math:`Q_i` the range of the other images. The variance of
-    the mean counts the dependence between its terms as for the trace, entry by entry, by leaving out two.
+    the mean counts the dependence between its terms as for the trace, entry by entry, by leaving out two. It is the better one
+    where the spectrum decays fast, the worse one where the diagonal dominates, and its standard errors hold approximately.
 
     Cost: n products in blocks (``H.diagonal()`` where there is one, nothing for a matrix), or ``budget`` products and
     :math:`O(n k^2)` flops.
@@ -63,16 +81,20 @@ def diagonal(
     budget = products.n if budget is None else as_count(budget, "budget", where)
     generator = as_generator(rng, where)
     if method == "auto":
-        method = "exact" if products.matrix is not None or budget >= products.n else "xdiag"
+        exact, many = products.matrix is not None or budget >= products.n, budget >= 2 * _LEAST_XDIAG
+        method = "exact" if exact else "xdiag" if many else "regression"
     if method == "exact":
         entries = exact_diagonal(products, budget)
         return Estimate("diagonal", entries, products.eps * np.abs(entries), products.count, "exact")
+    if method == "regression":
+        return _regression(products, budget, generator)
     if method != "xdiag":
-        raise OptionError(message(where, f"method is {method!r}", fix="Pass one of auto, exact, xdiag"))
+        raise OptionError(message(where, f"method is {method!r}", fix="Pass one of auto, exact, regression, xdiag"))
     k = min(budget // 2, products.n - 1)
-    if k < 3:
+    if k < _LEAST_XDIAG:
         what = f"xdiag with {budget} products on an operator of order {products.n}"
-        raise OptionError(message(where, what, "Its standard errors take three vectors", "Pass a budget >= 6, or n"))
+        why = "Fewer vectors of signs agree by chance too often"
+        raise OptionError(message(where, what, why, f'Pass a budget >= {2 * _LEAST_XDIAG}, or method="auto"'))
     found = sketch(products, signs(generator, products.n, k, products.dtype))
     whole = np.einsum("nk,nk->n", found.Q, found.Z, dtype=np.float64)
     rounding = products.eps * products.n**0.5 * float(np.abs(whole).max(initial=0.0))
@@ -89,8 +111,9 @@ def diagonal(
         value = (whole + x[:, 0] * image).astype(products.dtype)
         return Estimate("diagonal", value, error, products.count, "xdiag", 1.0)
     mean, variance = _xdiag(found, whole)
-    error = np.sqrt(variance + rounding**2)
-    return Estimate("diagonal", mean.astype(products.dtype), error, products.count, "xdiag", degrees_of_freedom(k))
+    error, dof = widened(np.sqrt(variance), degrees_of_freedom(k))
+    error = np.hypot(error, rounding)
+    return Estimate("diagonal", mean.astype(products.dtype), error, products.count, "xdiag", dof)
 
 
 def _xdiag(found: Sketch, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,3 +139,38 @@ def _xdiag(found: Sketch, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             second = (QS[:, i] - c * QS[:, j]) * (ZS[:, i] - c * ZS[:, j] + W[:, j] * c * own[j]) / sine2
             shared += 2.0 * first * second
     return mean, variance + np.maximum(shared, 0.0) / (k * (k - 1))
+
+
+def _regression(products: Products, budget: int, rng: np.random.Generator) -> Estimate:
+    """Regress every row of ``H P w`` on that of ``P w``, over Gaussian w, with P off the range of a sketch."""
+    n = products.n
+    if budget < _LEAST:
+        what = f"the budget is {budget} products on an operator of order {n}"
+        raise OptionError(
+            message(products.where, what, "Its standard errors take six", f"Pass a budget >= {_LEAST}, or n")
+        )
+    k = (budget - _LEAST) // 3
+    Q = Z = np.zeros((n, 0))
+    if k:
+        found = sketch(products, on_sphere(rng, n, k, products.dtype))
+        Q, Z = found.Q.astype(np.float64), found.Z.astype(np.float64)
+    W = rng.standard_normal((budget - products.count, n)).astype(products.dtype).T
+    Y = products(W)
+    products.check_symmetric(W.T @ Y, 2.0 * n)
+    W, Y = W.astype(np.float64), Y.astype(np.float64)
+    inner = Q.T @ W
+    sizes = np.sum(Y * Y, axis=1)
+    W, Y = W - Q @ inner, Y - Z @ inner
+    shares = np.maximum(1.0 - np.sum(Q * Q, axis=1), products.eps)
+    squares = np.sum(W * W, axis=1)
+    slope = np.sum(W * Y, axis=1) / squares
+    m = W.shape[1]
+    noise = np.sum((Y - slope[:, None] * W) ** 2, axis=1) / (m - 1)
+    value = np.sum(Q * Z, axis=1) + shares * slope
+    error, dof = widened(shares * np.sqrt(noise / squares), m - 1.0)
+    rounding = products.eps * (np.sqrt(sizes / m) + products.magnitude * np.sqrt(np.sum(Q * Q, axis=1)))
+    if float(np.linalg.norm(Y)) <= 8.0 * products.eps * math.sqrt(n) * products.magnitude * math.sqrt(m):
+        # Not one of the vectors sees anything but rounding of what the sketch leaves: its range is that of H.
+        dof = math.inf
+    value = value.astype(products.dtype)
+    return Estimate("diagonal", value, np.hypot(error, math.sqrt(n) * rounding), products.count, "regression", dof)

@@ -11,12 +11,12 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 
-from hessian.curvature.estimate import Estimate
+from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.lanczos import eigenvalues
 from hessian.curvature.leave_out import degrees_of_freedom, leave_out, left, sketch
 from hessian.curvature.products import Products, as_count, as_generator, as_real, on_sphere
 from hessian.curvature.quadrature import Runs, joined
-from hessian.curvature.trace import DEFAULT_BUDGET
+from hessian.curvature.trace import DEFAULT_BUDGET, unit_products
 from hessian.errors import OptionError, message
 
 # Up to this order a dense factorisation of a matrix that is given takes less than a second.
@@ -233,13 +233,7 @@ def frobenius_norm(H: Any, budget: int | None = None, *, rng: int | np.random.Ge
         entries = products.matrix.data if scipy.sparse.issparse(products.matrix) else products.matrix
         return _norm(float(np.linalg.norm(np.asarray(entries, np.float64))), products)
     if budget >= n:
-        squares, step = 0.0, products.columns_at_once()
-        for start in range(0, n, step):
-            units = np.zeros((n, min(step, n - start)), products.dtype)
-            units[np.arange(start, start + units.shape[1]), np.arange(units.shape[1])] = 1.0
-            block = products(units)
-            products.check_symmetric(block[start : start + units.shape[1]])
-            squares += float(np.sum(np.square(block, dtype=np.float64)))
+        squares = sum(float(np.sum(np.square(block, dtype=np.float64))) for _, block in unit_products(products))
         return _norm(math.sqrt(squares), products)
     if budget < 6:
         why = "Its standard error takes three vectors and their sketch"
@@ -266,8 +260,8 @@ def frobenius_norm(H: Any, budget: int | None = None, *, rng: int | np.random.Ge
         what = "the estimate of the squared norm is not positive"
         raise OptionError(message(where, what, fix="Raise the budget"))
     size = math.sqrt(square)
-    error = math.hypot(math.sqrt(variance) / (2.0 * size), products.eps * n * size)
-    dof = degrees_of_freedom(len(squares_of))
+    error, dof = widened(math.sqrt(variance) / (2.0 * size), degrees_of_freedom(len(squares_of)))
+    error = math.hypot(error, products.eps * n * size)
     return Estimate(name, scale * size, scale * error, products.count, "xtrace of the square", dof)
 
 

@@ -158,5 +158,5 @@ def _pair_square(S: np.ndarray, inner: np.ndarray, plain: np.ndarray, cross: np.
 
 
 def degrees_of_freedom(k: int) -> float:
-    """Of the variance from leaving out one or two of k vectors, which share most of what they see."""
-    return max(1.0, 0.5 * k - 1.0)
+    """Of the variance from leaving out one or two of k vectors."""
+    return k - 1.0

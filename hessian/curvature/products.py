@@ -19,8 +19,10 @@ _BLOCK_NUMBERS = 2**24
 class Products:
     """A symmetric operator of order n behind one method that counts: ``products(V)`` for a vector or for columns.
 
-    Matrices are checked for symmetry entry by entry. An operator cannot be; the estimators compare ``x.Hy`` with ``y.Hx``
-    on products they have made anyway (:func:`check_symmetric`), so that the check costs nothing.
+    Matrices are checked for symmetry entry by entry. An operator cannot be: here the first direction x and its product are
+    kept, and ``x.Hy`` is compared with ``y.Hx`` for every later direction y, whatever asked for it. The products are those made
+    anyway, and two inner products each are all it costs: O(n) flops per product. Estimators that have more of them at hand
+    compare more (:func:`check_symmetric`).
     """
 
     def __init__(self, H: Any, where: str) -> None:
@@ -28,6 +30,7 @@ class Products:
         self.source = H
         self.count = 0
         self.magnitude = 0.0
+        self._first: tuple[np.ndarray, np.ndarray] | None = None
         self.matrix = _as_matrix(H)
         if self.matrix is None and not hasattr(H, "matvec"):
             what = f"H is {type(H).__name__}"
@@ -67,12 +70,36 @@ class Products:
         result = self._operator @ (V[:, 0] if V.ndim == 2 and columns == 1 else V)
         self.count += columns
         result = np.asarray(result, dtype=self.dtype).reshape(V.shape)
-        if not np.isfinite(result).all():
-            what = f"product {self.count} holds NaN or inf"
-            fix = "Look at the point of differentiation, and at H.gradient"
-            raise NonFiniteError(message(self.where, what, "Every number from it would be wrong", fix))
+        self.require_finite(result, f"product {self.count}")
         self._measure(V, result)
+        self._compare(V.reshape(self.n, -1), result.reshape(self.n, -1))
         return result
+
+    @property
+    def name(self) -> str:
+        """What the operator is called in an error."""
+        return f"{type(self.source).__name__} of order {np.shape(self.source)[0]}"
+
+    def require_finite(self, numbers: np.ndarray, what: str) -> None:
+        """Refuse numbers of H that are not finite, wherever they come from."""
+        if not np.isfinite(numbers).all():
+            why, fix = "Every number from it would be wrong", "Look at the point of differentiation, and at H.gradient"
+            raise NonFiniteError(message(self.where, f"{what} holds NaN or inf, H is {self.name}", why, fix))
+
+    def _compare(self, V: np.ndarray, images: np.ndarray) -> None:
+        """Compare ``x.Hy`` with ``y.Hx`` for the first direction x that was ever asked for."""
+        if not V.shape[1]:
+            return
+        if self._first is None:
+            self._first = V[:, 0].copy(), images[:, 0].copy()
+            V, images = V[:, 1:], images[:, 1:]
+        x, image = self._first
+        with np.errstate(over="ignore", under="ignore"):
+            gap = np.abs(x @ images - image @ V)
+            lengths = np.linalg.norm(V, axis=0) * float(np.linalg.norm(x))
+        worst = np.flatnonzero(gap > self._slack * self.magnitude * lengths)
+        if len(worst):
+            self._refuse(float(gap[worst[0]]), self.magnitude * float(lengths[worst[0]]))
 
     def _measure(self, V: np.ndarray, result: np.ndarray) -> None:
         """Keep the largest ``|Hv| / |v|``, in whose square numbers have to fit."""
@@ -96,8 +123,7 @@ class Products:
         else:
             full = self(np.eye(self.n, dtype=self.dtype))
         full = np.asarray(full, self.dtype)
-        if not np.isfinite(full).all():
-            raise NonFiniteError(message(self.where, "H holds NaN or inf", fix="Look at the point of differentiation"))
+        self.require_finite(full, "H")
         self.magnitude = max(self.magnitude, float(np.abs(full).max()))
         self.check_symmetric(full)
         return 0.5 * (full + full.T)
@@ -109,17 +135,23 @@ class Products:
         """
         scale = self.magnitude * square
         gap = float(np.max(np.abs(gram - gram.T), initial=0.0))
-        if gap > 4.0 * np.sqrt(self.eps) * scale:
-            what = f"H is not symmetric: x.Hy and y.Hx differ by {gap:.3g}, products are of size {scale:.3g}"
-            fix = "Pass a symmetric operator, for example (A + A.T) / 2"
-            raise OptionError(message(self.where, what, "Estimates of its curvature would be wrong", fix))
+        if gap > self._slack * scale:
+            self._refuse(gap, scale)
+
+    @property
+    def _slack(self) -> float:
+        """How far rounding in products with a symmetric operator may pull x.Hy and y.Hx apart, relative to their size."""
+        return 4.0 * math.sqrt(self.eps)
+
+    def _refuse(self, gap: float, scale: float) -> None:
+        what = f"H is not symmetric: x.Hy and y.Hx differ by {gap:.3g}, products are of size {scale:.3g}"
+        fix = "Pass a symmetric operator, for example (A + A.T) / 2"
+        raise OptionError(message(self.where, what, "Estimates of its curvature would be wrong", fix))
 
     def _check_matrix(self, matrix: Any) -> None:
-        entries = matrix.data if scipy.sparse.issparse(matrix) else matrix
-        if not np.isfinite(entries).all():
-            raise NonFiniteError(message(self.where, "H holds NaN or inf", fix="Look at the point of differentiation"))
+        self.require_finite(matrix.data if scipy.sparse.issparse(matrix) else matrix, "H")
         gap = float(abs(matrix - matrix.T).max())
-        if gap > 4.0 * np.sqrt(self.eps) * float(abs(matrix).max()):
+        if gap > self._slack * float(abs(matrix).max()):
             what = f"H is not symmetric: entries and their mirror images differ by up to {gap:.3g}"
             fix = "Pass (A + A.T) / 2"
             raise OptionError(message(self.where, what, "Estimates of its curvature would be wrong", fix))

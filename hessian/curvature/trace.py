@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from hessian.curvature.estimate import Estimate
+from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.leave_out import Sketch, degrees_of_freedom, leave_out, left, sketch
 from hessian.curvature.products import Products, as_count, as_generator, on_sphere, signs
 from hessian.errors import OptionError, message
 
 _LEAST = {"hutchinson": 2, "hutch++": 6, "xtrace": 6}
 DEFAULT_BUDGET = 60
+# Fewer vectors of signs agree by chance too often: on x_k x_l, which is all that one entry h_kl is seen by, in one of 2^(m-1) draws.
+_LEAST_SIGNS = 10
 # Below that, the few estimates that leave one vector out say too little about their own spread.
 _LEAST_FOR_XTRACE = 20
 
@@ -46,19 +49,25 @@ def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator =
 
     Notes
     -----
-    With vectors x of independent signs, Hutchinson's mean of :math:`x \cdot Hx` has variance
+    With ten vectors x of independent signs or more, Hutchinson's mean of :math:`x \cdot Hx` has variance
     :math:`\frac2m \sum_{k \ne l} h_{kl}^2` for m products. The entries :math:`r_k = x_k (Hx)_k` have variances
     :math:`\sum_{l \ne k} h_{kl}^2`, so that twice the sum of *their* sample variances estimates it without bias, from n numbers
     per product instead of one: that is the standard error here, and far steadier than the spread of m samples.
 
-    Hutch++ projects off the range of m/3 products (of fewer, where less than four samples would be left), whose part of the trace
-    it takes exactly, and applies Hutchinson to the rest; given that range, the standard error is Hutchinson's, with the weight of
-    two samples on the variance that includes the diagonal. XTrace uses every vector for both, m/2 times over leaving one out;
-    its variance is the unbiased one from leaving out two (:func:`hessian.curvature.leave_out.leave_out`), drawn towards that of
-    Hutchinson on the rest. On a decaying spectrum the error of both falls as 1/m or faster, Hutchinson's as :math:`1/\sqrt m`.
+    Fewer signs too often agree by chance, and then an entry :math:`h_{kl}`, seen by :math:`x_k x_l` alone, looks like no error
+    at all, or the matrix like zero. So fewer vectors are uniform on the sphere of radius :math:`\sqrt n`: there the variance is
+    :math:`\frac{2 n}{(n+2) m} (\|H\|_F^2 - \mathrm{tr}^2 H / n)`, whose bracket is the expectation of
+    :math:`\|Hx - \tfrac1n \mathrm{tr}(H)\, x\|^2`, and nothing is overlooked.
 
-    The standard errors of few products are themselves uncertain: ``.interval()`` takes Student's t with as many degrees of
-    freedom as there are vectors, less one; for XTrace, whose estimates share most of their vectors, half as many.
+    Hutch++ projects off the range of m/3 products (of fewer, where less than four samples would be left), whose part of the trace
+    it takes exactly, and applies Hutchinson to the rest; given that range, the standard error is Hutchinson's. XTrace uses
+    every vector for both, m/2 times over leaving one out; its variance is the unbiased one from leaving out two
+    (:func:`hessian.curvature.leave_out.leave_out`), drawn towards that of Hutchinson on the rest. On a decaying spectrum the
+    error of both falls as 1/m or faster, Hutchinson's as :math:`1/\sqrt m`.
+
+    The standard errors of few products are themselves uncertain, with as many degrees of freedom as there are vectors (on the
+    sphere) or one less, and widened for it: two of them cover 95 %, ``.interval()`` what it is asked for
+    (:func:`hessian.curvature.estimate.widened`).
 
     Where the images of the test vectors are linearly dependent to working precision, XTrace spends one more product on a fresh
     vector. If nothing but rounding comes back, the sketch spans the range of H and the result is exact; else that vector's
@@ -113,7 +122,7 @@ def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator =
 
 
 def exact_diagonal(products: Products, budget: int) -> np.ndarray:
-    """Return the diagonal: read off a matrix, by the operator's own way, or by n products in chunks."""
+    """Return the diagonal: read off a matrix, by the operator's own way, or by n products in blocks."""
     n = products.n
     if products.matrix is not None:
         return np.asarray(products.matrix.diagonal(), products.dtype)
@@ -122,16 +131,34 @@ def exact_diagonal(products: Products, budget: int) -> np.ndarray:
         raise OptionError(message(products.where, what, fix="Raise the budget or choose another method"))
     if hasattr(products.source, "diagonal"):
         products.count += n
-        return np.asarray(products.source.diagonal(), products.dtype)
-    diagonal, step = np.empty(n, products.dtype), products.columns_at_once()
+        diagonal = np.asarray(products.source.diagonal(), products.dtype)
+        products.require_finite(diagonal, "the diagonal")
+        return diagonal
+    diagonal = np.empty(n, products.dtype)
+    for start, block in unit_products(products):
+        stop = start + block.shape[1]
+        diagonal[start:stop] = np.diag(block[start:stop])
+    return diagonal
+
+
+def unit_products(products: Products) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the columns of H in blocks, each with the position of its first, by n products.
+
+    ``Hr`` and ``H^T r`` for one random r come out with them: where they differ, H is not symmetric.
+    """
+    n, step = products.n, products.columns_at_once()
+    r = on_sphere(np.random.default_rng(0), n, 1, np.dtype(np.float64))[:, 0]
+    across, along = np.empty(n), np.zeros(n)
     for start in range(0, n, step):
         stop = min(start + step, n)
         units = np.zeros((n, stop - start), products.dtype)
         units[np.arange(start, stop), np.arange(stop - start)] = 1.0
-        images = products(units)[start:stop]
-        products.check_symmetric(images)
-        diagonal[start:stop] = np.diag(images)
-    return diagonal
+        block = products(units)
+        across[start:stop] = r @ block
+        along += block @ r[start:stop]
+        yield start, block
+    gap = float(np.max(np.abs(across - along), initial=0.0))
+    products.check_symmetric(np.array([[0.0, gap], [0.0, 0.0]]), math.sqrt(n))
 
 
 def _exact(products: Products, budget: int) -> Estimate:
@@ -142,34 +169,60 @@ def _exact(products: Products, budget: int) -> Estimate:
 
 def _hutch(products: Products, budget: int, k: int, rng: np.random.Generator) -> Estimate:
     """Hutchinson's estimate, of what k directions leave of it (Hutch++) if k is not zero."""
-    n, Q, head = products.n, None, 0.0
+    Q, head = None, 0.0
     if k:
         # Not signs: what is left of two equal outliers next to the axes would be orthogonal to half of all samples.
-        found = sketch(products, on_sphere(rng, n, k, products.dtype))
+        found = sketch(products, on_sphere(rng, products.n, k, products.dtype))
         Q, head = found.Q, float(np.trace(found.projected))
     m = max(2, budget - products.count)
+    rest, variance, dof = (_of_signs if m >= _LEAST_SIGNS else _of_sphere)(products, m, Q, rng)
+    rounding = products.eps * math.sqrt(products.n) * (abs(head + rest) + math.sqrt(0.5 * variance * m))
+    error, dof = widened(math.sqrt(variance), dof)
+    name = "hutch++" if k else "hutchinson"
+    return Estimate("trace", head + rest, math.hypot(error, rounding), products.count, name, dof)
+
+
+def _of_signs(products: Products, m: int, Q: np.ndarray | None, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Mean of m samples with signs, its variance and degrees of freedom."""
+    n = products.n
     total, squares = np.zeros(n), 0.0
     samples: list[np.ndarray] = []
     for start in range(0, m, products.columns_at_once()):
         x = signs(rng, n, min(products.columns_at_once(), m - start), products.dtype)
-        v = x if Q is None else x - Q @ (Q.T @ x)
+        v = _off(Q, x)
         image = products(v)
-        gram = v.T @ image
-        products.check_symmetric(gram, n)
-        entries = (x * (image if Q is None else image - Q @ (Q.T @ image))).astype(np.float64)
+        products.check_symmetric(v.T @ image, n)
+        entries = (x * _off(Q, image)).astype(np.float64)
         total += entries.sum(axis=1)
         squares += float(np.sum(entries * entries))
         samples.append(entries.sum(axis=0))
     mean = total / m
     # Rounding leaves a difference of large numbers where H is diagonal and every sample the same.
     spread = max(0.0, squares - m * float(mean @ mean) - products.eps * squares) / (m - 1)
-    if k:
-        # Few samples off a small sketch may agree by chance. The norm with the diagonal, which a projection fills, counts for two.
-        spread = (spread * (m - 1) + 2.0 * squares / m) / (m + 1)
-    value = head + float(np.mean(np.concatenate(samples)))
-    rounding = products.eps * math.sqrt(n) * (abs(value) + math.sqrt(squares / m))
-    error = math.hypot(math.sqrt(2.0 * spread / m), rounding)
-    return Estimate("trace", value, error, products.count, "hutch++" if k else "hutchinson", m - 1.0)
+    return float(np.mean(np.concatenate(samples))), 2.0 * spread / m, m - 1.0
+
+
+def _of_sphere(
+    products: Products, m: int, Q: np.ndarray | None, rng: np.random.Generator
+) -> tuple[float, float, float]:
+    """Mean of a few samples from the sphere, its variance and degrees of freedom."""
+    n = products.n
+    order = n - (0 if Q is None else Q.shape[1])
+    v = _off(Q, _off(Q, on_sphere(rng, n, m, products.dtype)))
+    v = v * (math.sqrt(order) / np.linalg.norm(v, axis=0)).astype(v.dtype)
+    image = products(v)
+    products.check_symmetric(v.T @ image, n)
+    v, image = v.astype(np.float64), _off(Q, image).astype(np.float64)
+    mean = float(np.mean(np.sum(v * image, axis=0)))
+    apart = image - (mean / order) * v
+    # The mean that is taken off varies itself: what that takes from the squares goes back.
+    square = float(np.mean(np.sum(apart * apart, axis=0))) / max(1.0 - 2.0 / ((order + 2) * m), 0.5)
+    return mean, 2.0 * order / (order + 2) * square / m, float(m)
+
+
+def _off(Q: np.ndarray | None, v: np.ndarray) -> np.ndarray:
+    """Project off the columns of Q, if there are any."""
+    return v if Q is None else v - Q @ (Q.T @ v)
 
 
 def _xtrace(products: Products, k: int, rng: np.random.Generator) -> Estimate:
@@ -184,8 +237,8 @@ def _xtrace(products: Products, k: int, rng: np.random.Generator) -> Estimate:
         return _low_rank(products, found, rounding, rng)
     plain = (found.W.T @ found.Y).astype(np.float64)
     estimates, variance = leave_out(found, plain, found.R, middle)
-    error = math.hypot(math.sqrt(variance), rounding)
-    return Estimate("trace", float(np.mean(estimates)), error, products.count, "xtrace", degrees_of_freedom(k))
+    error, dof = widened(math.sqrt(variance), degrees_of_freedom(k))
+    return Estimate("trace", float(np.mean(estimates)), math.hypot(error, rounding), products.count, "xtrace", dof)
 
 
 def _low_rank(products: Products, found: Sketch, rounding: float, rng: np.random.Generator) -> Estimate:

@@ -53,8 +53,9 @@ def assemble(nodes: list[Node], roots: Sequence[Node]) -> dict[int, Node]:
 
 def _is_sum(node: Node) -> bool:
     """Tell whether a node is a sum whose terms may be added in another order."""
-    same = all(arg.shape == node.shape and arg.dtype == node.dtype for arg in node.args)
-    return node.operation is ew.add and not node.exact and same
+    if node.operation is not ew.add or node.exact:
+        return False
+    return all(arg.shape == node.shape and arg.dtype == node.dtype for arg in node.args)
 
 
 def _inside_sums(nodes: list[Node], uses: dict[int, int]) -> set[int]:
@@ -81,20 +82,27 @@ def _terms(node: Node, inner: set[int]) -> list[Node]:
 def _rebuilt(node: Node, inner: set[int], new: dict[int, Node]) -> Node:
     if node.operation is concatenate_op and all(arg.dtype == node.dtype for arg in node.args):
         return _concatenation(node, [new.get(arg.serial, arg) for arg in node.args])
+    if node.operation is not embed_op and not _is_sum(node):
+        return _renewed(node, new)
     terms = _terms(node, inner) if _is_sum(node) else [node]
     embedded = [term for term in terms if term.operation is embed_op]
+    if not embedded and len(terms) == 2:
+        return _renewed(node, new)
     if not embedded:
-        if len(terms) > 1:
-            return _sum_of([new.get(term.serial, term) for term in terms], node)
-        args = tuple(new.get(arg.serial, arg) for arg in node.args)
-        if all(a is b for a, b in zip(args, node.args, strict=True)):
-            return node
-        return node.on(args)
+        return _sum_of([new.get(term.serial, term) for term in terms], node)
     others = [new.get(term.serial, term) for term in terms if term.operation is not embed_op]
     params = {"indices": tuple(term.params["index"] for term in embedded), "shape": node.shape}
     pieces = tuple(new.get(term.args[0].serial, term.args[0]) for term in embedded)
     whole = Node(assemble_op, pieces, params, node.shape, node.dtype, max(p.level for p in pieces))
     return _sum_of([whole, *others], node)
+
+
+def _renewed(node: Node, new: dict[int, Node]) -> Node:
+    """Return a node on what its arguments have become."""
+    for arg in node.args:
+        if new.get(arg.serial, arg) is not arg:
+            return node.on([new.get(arg.serial, arg) for arg in node.args])
+    return node
 
 
 def _concatenation(node: Node, pieces: list[Node]) -> Node:

@@ -267,8 +267,8 @@ class BatchedSection:
         section = Section("rows", [rows], [node for node in nodes if node.level == DIRECTION], [output])
         layout = Layout([shared, section], program.places, "P")
         emitted = Source(layout)
-        self.source = emitted.text
-        self._bind = emitted.compile()
+        self.code = emitted.code
+        self._bind = emitted.code.bind()
         self._constants = emitted.constants
         self._sizes = layout.sizes
         self._idle: list[tuple[np.ndarray, np.ndarray, np.ndarray, Any]] = []

@@ -8,6 +8,7 @@ length.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -33,6 +34,8 @@ class Node:
     params : dict
     shape, dtype
         Of the value; ``dtype`` is ``None`` for a Python number, which adapts to what it meets.
+    size : int
+        Number of elements.
     level : int
         ``CONSTANT``, ``POINT`` or ``DIRECTION``.
     value : Any
@@ -43,7 +46,7 @@ class Node:
         Whether a guard or a returned value of the function itself depends on it: it is computed as the plain function does.
     """
 
-    __slots__ = ("args", "dtype", "exact", "level", "operation", "params", "serial", "shape", "value")
+    __slots__ = ("args", "dtype", "exact", "level", "operation", "params", "serial", "shape", "size", "value")
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Node:
         self.args = args
         self.params = params
         self.shape = shape
+        self.size = math.prod(shape)
         self.dtype = dtype
         self.level = level
         self.value = value
@@ -70,14 +74,6 @@ class Node:
     def is_constant(self) -> bool:
         """Whether the value is known."""
         return self.operation is None and self.value is not None
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        count = 1
-        for n in self.shape:
-            count *= n
-        return count
 
     def on(self, args: Iterable[Node]) -> Node:
         """Return the same operation on other nodes of the same shapes."""
@@ -157,8 +153,10 @@ class Builder:
         from hessian.programs.rewrite import rewrite  # which builds in turn
 
         args = tuple(args)
-        level = max((arg.level for arg in args), default=CONSTANT)
-        if level == CONSTANT:
+        for arg in args:
+            if arg.level != CONSTANT:
+                break
+        else:
             return self.constant(evaluate(operation, [arg.value for arg in args], params))
         better = rewrite(self, operation, args, params, shape, dtype)
         return self.make(operation, args, params, shape, dtype) if better is None else better
@@ -167,10 +165,10 @@ class Builder:
         self, operation: Operation, args: tuple[Node, ...], params: dict[str, Any], shape: tuple[int, ...], dtype: Any
     ) -> Node:
         """Return the node of an operation as it stands."""
-        level = max(arg.level for arg in args)
-        key = (operation, *[arg.serial for arg in args], self._parameter_key(params))
+        key = (operation, *[arg.serial for arg in args], self._parameter_key(params) if params else ())
         node = self._known.get(key)
         if node is None:
+            level = max([arg.level for arg in args])
             node = self._known[key] = Node(operation, args, params, shape, dtype, level)
         # A node found again is what its key says, whoever made it.
         node.exact = node.exact or self.exact

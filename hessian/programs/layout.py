@@ -125,6 +125,8 @@ class Layout:
         self._section: dict[int, int] = {}
         self._last_section: dict[int, int] = {}
         self._uses: dict[int, int] = {}
+        self._free: dict[int, list[int]] = {}
+        self._memories: dict[int, tuple[Node, bool]] = {}
         self._survey()
         for number, section in enumerate(sections):
             self._place_inputs(number, section)
@@ -139,29 +141,38 @@ class Layout:
 
     def is_bound(self, node: Node) -> bool:
         """Tell whether the memory of a node is known before the section runs."""
-        place = self.places[node.serial]
-        if place.of is not None:
-            return self.is_bound(place.of)
-        return place.kind in ("constant", "R", "T", "P")
+        return self.places[self._memory(node)[0].serial].kind in ("constant", "R", "T", "P")
 
     def is_in_order(self, node: Node) -> bool:
         """Tell whether a value is known to lie in memory in C order, so that any reshaping of it is a view."""
-        place = self.places[node.serial]
-        if place.kind == "view":
-            block = node.operation is slice_op and _is_block(node.args[0].shape, node.params["index"])
-            return (block or node.operation is reshape_op) and self.is_in_order(node.args[0])
-        if place.of is not None:
-            return place.block and self.is_in_order(place.of)
+        while (place := self.places[node.serial]).of is not None:
+            if place.kind == "view":
+                block = node.operation is slice_op and _is_block(node.args[0].shape, node.params["index"])
+                if not (block or node.operation is reshape_op):
+                    return False
+            elif not place.block:
+                return False
+            node = place.of
         return place.kind in ("R", "T", "P", "result") or (
             place.kind == "constant" and isinstance(node.value, np.ndarray) and bool(node.value.flags.c_contiguous)
         )
 
     def is_contiguous(self, node: Node) -> bool:
         """Tell whether the memory a node is computed into is known to be in one stretch."""
-        place = self.places[node.serial]
-        if place.of is not None:
-            return place.block and self.is_contiguous(place.of)
-        return place.kind != "argument"
+        owner, block = self._memory(node)
+        return block and self.places[owner.serial].kind != "argument"
+
+    def _memory(self, node: Node) -> tuple[Node, bool]:
+        """Return the node whose memory a node is a view or part of, and whether all on the way to it are blocks."""
+        known, path, block = self._memories, [], True
+        while node.serial not in known and (of := self.places[node.serial].of) is not None:
+            path.append(node)
+            node = of
+        owner, block = known.get(node.serial, (node, True))
+        for each in reversed(path):
+            block = block and self.places[each.serial].block
+            known[each.serial] = owner, block
+        return owner, block
 
     def _survey(self) -> None:
         """Count uses, and find in which sections nodes are made and read last."""
@@ -272,39 +283,41 @@ class Layout:
 
     def _share(self, section: Section) -> None:
         """Give places in the arena ``T`` by lifetime."""
-        last: dict[int, int] = {}
-        for i, node in enumerate(section.nodes):
-            for arg in node.args:
-                for owner in self._owners(arg):
-                    last[owner.serial] = i
-        for node in [*section.outputs, *(g.node for guards in section.guards.values() for g in guards)]:
-            for owner in self._owners(node):
-                last[owner.serial] = len(section.nodes)
-        free: list[tuple[int, int]] = []
+        last = self._last_reads(section)
+        self._free = {}
         ending: dict[int, list[tuple[int, int]]] = {}
         sizes: dict[int, int] = {}
         for i, node in enumerate(section.nodes):
             place = self.places[node.serial]
             if place.kind == "T" and place.offset < 0:
                 heir = self._in_place(node, last, i, sizes)
-                size = _padded(node)
                 if heir is not None:
                     place.offset, size = self.places[heir.serial].offset, sizes[heir.serial]
                     ending[i].remove((place.offset, size))
                 else:
-                    place.offset, size = self._take(free, size)
+                    place.offset, size = self._take(_padded(node))
                 sizes[node.serial] = size
                 ending.setdefault(max(last.get(node.serial, i), i), []).append((place.offset, size))
-            free.extend(ending.pop(i, []))
+            for offset, size in ending.pop(i, ()):
+                self._free.setdefault(size, []).append(offset)
 
-    def _owners(self, node: Node) -> list[Node]:
-        """Return the nodes whose memory a node may share; what a call returned may be a view of its arguments."""
-        place = self.places[node.serial]
-        if place.of is not None:
-            return self._owners(place.of)
-        if place.kind == "local":
-            return [node, *(owner for arg in node.args for owner in self._owners(arg))]
-        return [node]
+    def _last_reads(self, section: Section) -> dict[int, int]:
+        """Return where in a section the memory of each node is read for the last time.
+
+        What reads a view reads what it is a view of; what a call returned may be a view of its arguments.
+        """
+        last: dict[int, int] = {}
+        for i, node in enumerate(section.nodes):
+            for arg in node.args:
+                last[arg.serial] = i
+        for node in [*section.outputs, *(g.node for guards in section.guards.values() for g in guards)]:
+            last[node.serial] = len(section.nodes)
+        for node in reversed(section.nodes):
+            place, end = self.places[node.serial], last.get(node.serial, -1)
+            for owner in (place.of,) if place.of is not None else node.args if place.kind == "local" else ():
+                if last.get(owner.serial, -1) < end:
+                    last[owner.serial] = end
+        return last
 
     def _in_place(self, node: Node, last: dict[int, int], i: int, shared: dict[int, int]) -> Node | None:
         """Return an operand that is read here for the last time and whose memory the result can take over."""
@@ -321,13 +334,12 @@ class Layout:
                 return arg
         return None
 
-    def _take(self, free: list[tuple[int, int]], size: int) -> tuple[int, int]:
+    def _take(self, size: int) -> tuple[int, int]:
         """Return the free stretch that fits best, or a new one."""
-        fitting = [block for block in free if size <= block[1] <= 2 * size + 4096]
+        fitting = [length for length, offsets in self._free.items() if size <= length <= 2 * size + 4096 and offsets]
         if fitting:
-            best = min(fitting, key=lambda block: block[1])
-            free.remove(best)
-            return best
+            best = min(fitting)
+            return self._free[best].pop(), best
         offset = self.sizes["T"]
         self.sizes["T"] += size
         return offset, size

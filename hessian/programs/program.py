@@ -48,13 +48,18 @@ class Program:
         sections, renewed = _by_rows(self.sections)
         layout = Layout(sections)
         emitted = Source(layout)
-        self.source = emitted.text
+        self.code = emitted.code
         self.places = {key: place for key, place in layout.places.items() if _lasts(place, layout)}
         # Batched programs are made from the sections as they were before they were split by rows.
         self.places.update({old: self.places[new.serial] for old, new in renewed.items() if new.serial in self.places})
         self._constants = emitted.constants
         self._sizes = layout.sizes
-        self._bind = emitted.compile()
+        self._bind = emitted.code.bind()
+
+    @property
+    def source(self) -> str:
+        """The program as Python source."""
+        return self.code.text
 
     def frame(self) -> Frame:
         """Return a frame to run in: a spare one, or a new one."""
@@ -145,7 +150,7 @@ def compile_block(section: Section) -> Any:
     # Memory to fill may be cut along another axis than the first: only elementwise results are computed right into it.
     layout = Layout([section], {n.serial: Place("argument", block=n.operation is None) for n in section.inputs})
     emitted = Source(layout, lend=True)
-    bind = emitted.compile()
+    bind = emitted.code.bind()
 
     def make() -> Any:
         return bind(emitted.constants, arena(layout.sizes["R"]), arena(layout.sizes["T"]))[0][0]

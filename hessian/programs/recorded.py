@@ -14,6 +14,7 @@ import numpy as np
 from hessian.core.tape import GuardMiss, is_recording
 from hessian.errors import OptionError, ShapeMismatchError, StaleRecordingError, message
 from hessian.programs.arguments import Arguments, Identity
+from hessian.programs.compilation import paused_collection
 from hessian.programs.derive import Recorded, Task, WeakNumbers, check_recordable, derive, plain_recording
 from hessian.programs.frames import Linearized
 from hessian.programs.tracing import Entangled
@@ -208,7 +209,8 @@ class RecordedFunction:
         variants.patience.recordings += 1
         variants.shared.recordings += 1
         try:
-            recorded = derive(self.function, task, arguments, directions, where or "record", own=self._own)
+            with paused_collection():
+                recorded = derive(self.function, task, arguments, directions, where or "record", own=self._own)
         except WeakNumbers:
             variants.static_floats = True
             return None

@@ -36,13 +36,16 @@ def rewrite(
     if builder.as_written:
         return _as_written(builder, operation, args, params, shape, dtype)
     # Integers wrap and widen: their signs and sums stay where they are.
-    if any(x is not None and x.kind != "f" for x in (dtype, *(arg.dtype for arg in args))):
+    if dtype is not None and dtype.kind != "f":
         return None
+    for arg in args:
+        if arg.dtype is not None and arg.dtype.kind != "f":
+            return None
     if isinstance(operation, Elementwise):
         bare = _all_unbroadcast(builder, args, shape)
         if bare is not None:
             return builder.apply(operation, bare, params, shape, dtype)
-    if isinstance(operation, Bilinear) or operation is ew.multiply:
+    if (operation is ew.multiply or isinstance(operation, Bilinear)) and (_is_negated(args[0]) or _is_negated(args[1])):
         found = _negated_factor(builder, operation, args, params, shape, dtype)
         if found is not None:
             return found
@@ -74,6 +77,12 @@ def _joint_shape(args: tuple[Node, ...]) -> tuple[int, ...]:
 
 def _all_unbroadcast(builder: Builder, args: tuple[Node, ...], shape: tuple[int, ...]) -> tuple[Node, ...] | None:
     """Return the operands before they were broadcast; ``None`` if nothing is gained."""
+    for arg in args:
+        # By far the most operands are neither.
+        if arg.operation is broadcast_op or (arg.shape and arg.is_constant):
+            break
+    else:
+        return None
     bare = tuple(_unbroadcast(builder, args, i, shape) for i in range(len(args)))
     changed = any(a is not b for a, b in zip(args, bare, strict=True))
     return bare if changed and _joint_shape(bare) == shape else None

@@ -129,7 +129,7 @@ def huber(
 def softmax_cross_entropy(
     logits: Any, labels: npt.ArrayLike, *, weights: npt.ArrayLike | None = None, reduction: str = "mean"
 ) -> Any:
-    """Measure the surprise at the labels: ``(1/n) Σ_i [logsumexp(z_i) - Σ_k y_ik z_ik]``.
+    """Measure the surprise at the labels: ``-(1/n) Σ_i Σ_k y_ik [z_ik - logsumexp(z_i)]``.
 
     Parameters
     ----------
@@ -154,7 +154,8 @@ def softmax_cross_entropy(
 
     Notes
     -----
-    At ``z = 0`` the loss is ``log K`` whatever the labels. In W of a linear model at ``W = 0`` its Hessian is
+    Computed from ``log_softmax``, which loses no digits at large logits. A logit of -inf is a class that is masked out. At
+    ``z = 0`` the loss is ``log K`` whatever the labels. In W of a linear model at ``W = 0`` its Hessian is
     ``(1/K)(I - 11ᵀ/K) ⊗ XᵀX/n``.
 
     Examples
@@ -173,11 +174,14 @@ def softmax_cross_entropy(
     n, n_classes = np.shape(logits)
     # A traced value stays traced: labels that are arguments of a recorded function change from call to call.
     targets = labels if isinstance(labels, Traced) else np.asarray(labels)
+    surprises = -special.log_softmax(logits, axis=1)
     if targets.shape == (n,):
-        chosen = logits[np.arange(n), check_labels("softmax_cross_entropy", targets, n_classes)]
+        at_labels = surprises[np.arange(n), check_labels("softmax_cross_entropy", targets, n_classes)]
     else:
-        chosen = np.sum(logits * _check_probabilities(as_constant(targets, logits), (n, n_classes)), axis=1)
-    return reduce("softmax_cross_entropy", special.logsumexp(logits, axis=1) - chosen, reduction, weights)
+        shares = _check_probabilities(as_constant(targets, logits), (n, n_classes))
+        # Classes without a share may be masked out, and 0 times inf is 0 here.
+        at_labels = np.sum(shares * np.where(np.equal(shares, 0), 0.0, surprises), axis=1)
+    return reduce("softmax_cross_entropy", at_labels, reduction, weights)
 
 
 LOSSES: dict[str, Loss] = {

@@ -17,7 +17,7 @@ WeightedLoss = Callable[[Any, np.ndarray, np.ndarray | None], Any]
 
 
 def weighted_cross_entropy(logits: Any, labels: np.ndarray, weights: np.ndarray | None) -> Any:
-    """Sum the surprises at the labels: ``Σ_i w_i [logsumexp(z_i) - z_i[y_i]]``.
+    """Sum the surprises at the labels: ``-Σ_i w_i [z_i[y_i] - logsumexp(z_i)]``.
 
     A single column of logits stands for two classes, the first with the logit zero: ``Σ_i w_i [log(1 + exp(z_i)) -
     y_i z_i]``.
@@ -45,13 +45,12 @@ def weighted_cross_entropy(logits: Any, labels: np.ndarray, weights: np.ndarray 
     4.0
     """
     if np.shape(logits)[1] == 1:
+        # Of class 1 it is log(1 + exp(-z)): no difference of large numbers.
         z = logits[:, 0]
-        normalisers, chosen = np.logaddexp(z, 0.0), labels * z
+        surprises = np.logaddexp(np.where(labels == 1, -z, z), 0.0)
     else:
-        normalisers, chosen = special.logsumexp(logits, axis=1), logits[np.arange(labels.size), labels]
-    if weights is None:
-        return np.sum(normalisers) - np.sum(chosen)
-    return weights @ (normalisers - chosen)
+        surprises = -special.log_softmax(logits, axis=1)[np.arange(labels.size), labels]
+    return np.sum(surprises) if weights is None else weights @ surprises
 
 
 def half_squared_error(outputs: Any, targets: np.ndarray, weights: np.ndarray | None) -> Any:

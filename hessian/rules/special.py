@@ -15,7 +15,8 @@ import scipy.special as sc
 from hessian.errors import OptionError, message
 from hessian.rules import elementwise as ew
 from hessian.rules.broadcast import normalize_axes
-from hessian.rules.spec import A, Elementwise, General, Traced, case, elementwise, expose, register
+from hessian.rules.softmax import log_softmax_op, logsumexp_op, softmax_op
+from hessian.rules.spec import A, Elementwise, Traced, case, elementwise, expose, register
 
 _POSITIVE, _OPEN_UNIT = (0.4, 4.0), (0.1, 0.9)
 _INV_SQRT_2PI, _2_SQRT_PI = 1 / math.sqrt(2 * math.pi), 2 / math.sqrt(math.pi)
@@ -174,31 +175,6 @@ for _ufunc, _operation in ((sc.log1p, ew.log1p), (sc.expm1, ew.expm1), (sc.exp2,
     expose(_ufunc, _operation, analytic=_operation.analytic)
 
 
-def _logsumexp(a: Any, *, axes: tuple[int, ...]) -> Any:
-    shift = np.max(a, axis=axes, keepdims=True, initial=-np.inf)
-    shift = np.where(np.isfinite(shift), shift, np.zeros((), a.dtype))
-    with np.errstate(divide="ignore"):  # log(0) = -inf is the answer when every entry is -inf
-        return np.log(np.sum(np.exp(a - shift), axis=axes, keepdims=True)) + shift
-
-
-def _softmax(y: Any, xs: Any, *, axes: tuple[int, ...]) -> dict[str, Any]:
-    """Compute softmax(a) from a and its logsumexp y; zero where every entry is -inf."""
-    return {"weights": np.exp(xs[0] - np.where(np.isfinite(y), y, 0.0))}
-
-
-logsumexp_op: General = register(
-    General(
-        "logsumexp",
-        _logsumexp,
-        prepare=_softmax,
-        reduces=True,
-        pushforward=lambda y, xs, dots, *, axes, weights: np.sum(weights * dots[0], axis=axes, keepdims=True),
-        pullback=lambda y, xs, g, wanted, *, axes, weights: [weights * g],
-        flops=20.0,
-    )
-)
-
-
 def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     r"""Compute the logarithm of a sum of exponentials, :math:`\log \sum_i e^{a_i}`, without overflow.
 
@@ -222,7 +198,9 @@ def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
     Notes
     -----
-    Twin of :func:`scipy.special.logsumexp`, which converts its argument to a plain array and cannot carry derivatives.
+    Twin of :func:`scipy.special.logsumexp`, which converts its argument to a plain array and cannot carry derivatives. The
+    largest entry is taken out of the sum, so that ``logsumexp([0, -100])`` is ``exp(-100)`` and not 0. The gradient is
+    `softmax`; at infinite entries their equal shares, and 0 where every entry is -inf.
 
     References
     ----------
@@ -245,7 +223,8 @@ def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
 def log_softmax(x: Any, axis: Any = None) -> Any:
     r"""Compute :math:`x - \log \sum_i e^{x_i}` along ``axis`` (all axes if ``None``), without overflow.
 
-    Twin of :func:`scipy.special.log_softmax` that also takes traced values.
+    Twin of :func:`scipy.special.log_softmax` that also takes traced values. It is formed from differences to the largest entry:
+    its error is relative to the result, however large x is.
 
     Examples
     --------
@@ -254,7 +233,7 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
     [-0.693147, -0.693147]
     """
     x = _as_float(x)
-    return x - logsumexp(x, axis, keepdims=True)
+    return log_softmax_op(x, axes=normalize_axes(axis, x.ndim, "log_softmax"))[()]
 
 
 def softmax(x: Any, axis: Any = None) -> Any:
@@ -268,7 +247,8 @@ def softmax(x: Any, axis: Any = None) -> Any:
     >>> softmax([0.0, 0.0]).tolist()
     [0.5, 0.5]
     """
-    return np.exp(log_softmax(x, axis))
+    x = _as_float(x)
+    return softmax_op(x, axes=normalize_axes(axis, x.ndim, "softmax"))[()]
 
 
 def _as_float(a: Any) -> Any:

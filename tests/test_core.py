@@ -242,8 +242,13 @@ def test_a_tangent_dict_may_list_its_keys_in_any_order():
     assert (float(y), float(y_dot)) == (6.0, 3.0)
 
 
-def test_a_list_of_numbers_is_an_array():
-    assert_array_equal(hs.grad(lambda x: np.sum(x**2))([1.0, 2.0]), [2.0, 4.0])
+def test_a_list_of_numbers_is_a_list():
+    gradient = hs.grad(lambda x: x[0] ** 2 + sum([*x[1:], 3.0]) ** 2)([1.0, 2.0])
+    assert gradient == [2.0, 10.0]
+    assert isinstance(gradient, list)
+    with pytest.raises(TypeError) as caught:
+        hs.grad(lambda x: np.sum(x**2))([1.0, 2.0])
+    assert caught.value.__notes__ == ["grad: x is a list, and so it is in the function. Pass np.array(x) for an array."]
 
 
 def test_wrong_number_of_leaves():

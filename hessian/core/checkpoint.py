@@ -8,11 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.sweeps import Linearization, record_function
-from hessian.core.tape import GuardMiss
-from hessian.core.trees import Structure, flatten, join_vector, split_vector
-from hessian.errors import DtypeError, OptionError, StaleRecordingError, message
-from hessian.rules.spec import NONDIFF, General, Traced
+from hessian.core.array_methods import primal_array
+from hessian.core.checkpoint_call import CheckpointCall
+from hessian.core.sweeps import Linearization, output_slot
+from hessian.core.tape import Tape
+from hessian.core.trees import holds_traced, join_vector, split_vector
+from hessian.core.variable import variable
+from hessian.errors import OptionError, StaleRecordingError, message
+from hessian.rules.spec import NONDIFF, General
+
+#: Relative difference between two runs of a function that is rounding, second for float32.
+_ROUNDING = (1e-10, 1e-4)
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,14 +32,20 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     Returns
     -------
     callable
-        Of the same arguments and with the same result.
+        Of the same arguments and with the same result. A traced array that f changes in place is changed for the caller, too.
 
     Raises
     ------
     DtypeError
         By a call: f returns something else than real arrays.
+    LeavesTapeError
+        By a call: f uses a traced value that is not among its arguments.
+    OptionError
+        By a call: f changes a container or a plain array among its arguments, or one of several that share memory.
+    StaleVariableError
+        By the use of a value that left f in another way than by return.
     StaleRecordingError
-        By a sweep: f, run again, returns other shapes.
+        By a sweep: f, run again, does something else.
 
     Notes
     -----
@@ -63,61 +75,13 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(f)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
-        leaves, structure = flatten((args, kwargs))
-        at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Traced)]
-        if not at:
+        if not holds_traced((args, kwargs)):
             return f(*args, **kwargs)
-        return _Call(f, leaves, structure, at).apply()
+        call = CheckpointCall(f, args, kwargs)
+        states = tuple(None if x.dtype.kind == "f" else NONDIFF for x in call.traced)
+        return call.results(opaque(lambda *xs: [call.run(xs)], states, len(states))(*call.traced))
 
     return checkpointed
-
-
-class OtherShapes(GuardMiss, StaleRecordingError):
-    """A checkpointed function returns other shapes than before: a program was made for others, or it depends on more."""
-
-
-class _Call:
-    """One call of a checkpointed function, as a function of its traced leaves with one vector as its result."""
-
-    def __init__(self, f: Callable[..., Any], leaves: list[Any], structure: Structure, at: list[int]) -> None:
-        self._f = f
-        # Arrays are copied: the function may run again after their owner has changed them.
-        self._leaves = [
-            leaf.copy() if isinstance(leaf, np.ndarray) and not isinstance(leaf, Traced) else leaf for leaf in leaves
-        ]
-        self._structure = structure
-        self._at = at
-        self._result: Structure | None = None
-        self._shapes: list[tuple[int, ...]] = []
-
-    def apply(self) -> Any:
-        traced = [self._leaves[i] for i in self._at]
-        for i in self._at:
-            self._leaves[i] = None
-        states = tuple(None if x.dtype.kind == "f" else NONDIFF for x in traced)
-        vector = opaque(lambda *xs: [self._run(xs)], states, len(traced))(*traced)
-        assert self._result is not None
-        return self._result.build(split_vector(vector, self._shapes))
-
-    def _run(self, values: Sequence[Any]) -> Any:
-        leaves = list(self._leaves)
-        for i, value in zip(self._at, values, strict=True):
-            leaves[i] = value
-        args, kwargs = self._structure.build(leaves)
-        results, structure = flatten(self._f(*args, **kwargs))
-        arrays = [x if isinstance(x, Traced) else np.asarray(x) for x in results]
-        if any(x.dtype.kind != "f" for x in arrays):
-            what = f"the function returned {next(x.dtype for x in arrays if x.dtype.kind != 'f')}"
-            raise DtypeError(message("checkpoint", what, fix="Return real arrays"))
-        shapes = [x.shape for x in arrays]
-        if self._result is None:
-            self._result, self._shapes = structure, shapes
-        elif structure != self._result or shapes != self._shapes:
-            # Here shapes are known only where the function runs: a program made for others is the wrong one.
-            what = f"the function returned arrays of shapes {shapes}, and {self._shapes} before"
-            fix = "Checkpoint a function whose result does not change from call to call"
-            raise OtherShapes(message("checkpoint", what, "a sweep runs it again", fix))
-        return join_vector(arrays)
 
 
 Vectors = Callable[..., list[Any]]
@@ -126,44 +90,45 @@ Vectors = Callable[..., list[Any]]
 def opaque(function: Vectors, states: tuple[Any, ...], count: int) -> Callable[..., Any]:
     """Return a function of arrays with one array as its result, recorded as one operation; so are its derivatives.
 
-    ``function`` returns a list of one. Operands may carry leading batch axes where the operation is linear in them; the
-    functions below know which.
+    ``function`` returns a list of one; it takes ``count`` operands, and may be given more. Operands may carry leading batch
+    axes where the operation is linear in them; the functions below know which. What is computed again is compared with what
+    it was, which is the last operand of the derivatives.
     """
 
     def pushforward(y: Any, xs: Any, dots: Any) -> Any:
-        live, shape = [i for i, dot in enumerate(dots) if dot is not None], y.shape
-        ndim = np.ndim(xs[live[0]])
+        active, shape = [i for i, dot in enumerate(dots) if dot is not None], y.shape
+        ndim = np.ndim(xs[active[0]])
 
         def push(*operands: Any) -> list[Any]:
             # A batched program calls this with more axes than it was recorded with.
             batch = operands[count].ndim - ndim
             given: list[Any] = [None] * count
-            for i, dot in zip(live, operands[count:], strict=True):
+            for i, dot in zip(active, operands[count:], strict=False):
                 given[i] = dot
-            pushed = _linearized(function, operands[:count], states).push(_active(given, states), batch)
+            pushed = _linearized(function, operands[:count], states, operands[-1]).push(_active(given, states), batch)
             return [_or_zeros(pushed[0], operands[count].shape[:batch] + shape, y.dtype)]
 
-        inner = (*states, *(None for _ in live))
-        return opaque(push, inner, len(inner))(*xs, *(dots[i] for i in live))
+        inner = (*states, *(None for _ in active), NONDIFF)
+        return opaque(push, inner, len(inner))(*xs, *(dots[i] for i in active), y)
 
     def pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
         batch = g.ndim - y.ndim
         pieces: list[Any] = [None] * count
-        shapes = [np.shape(x) for x, state in zip(xs, states, strict=True) if state is None]
-        ndim = y.ndim
+        own = [x for x, state in zip(xs, states, strict=True) if state is None]
+        shapes, dtypes, ndim = [np.shape(x) for x in own], [x.dtype for x in own], y.ndim
 
         def pull(*operands: Any) -> list[Any]:
-            batch = operands[count].ndim - ndim
-            lead = operands[count].shape[:batch]
-            bars = _linearized(function, operands[:count], states).pull([operands[count]], batch)
-            own = [x for x, state in zip(operands, states, strict=False) if state is None]
-            full = [_or_zeros(bar, lead + shape, x.dtype) for bar, shape, x in zip(bars, shapes, own, strict=True)]
+            g = operands[count]
+            batch = g.ndim - ndim
+            bars = _linearized(function, operands[:count], states, operands[-1]).pull([g], batch)
+            lead = g.shape[:batch]
+            full = [_or_zeros(bar, lead + shape, dtype) for bar, shape, dtype in zip(bars, shapes, dtypes, strict=True)]
             return [join_vector(full, batch)]
 
-        vector = opaque(pull, (*states, None), count + 1)(*xs, g)
+        vector = opaque(pull, (*states, None, NONDIFF), count + 2)(*xs, g, y)
         parts = split_vector(vector, shapes, batch)
         for i, part in zip((i for i, state in enumerate(states) if state is None), parts, strict=True):
-            pieces[i] = part
+            pieces[i] = part if part.dtype == xs[i].dtype else part.astype(xs[i].dtype)
         return pieces
 
     operation = General(
@@ -173,17 +138,32 @@ def opaque(function: Vectors, states: tuple[Any, ...], count: int) -> Callable[.
     return operation
 
 
-def _linearized(function: Vectors, xs: Sequence[Any], states: tuple[Any, ...]) -> Linearization:
-    """Run a function again, recorded in the operands that have derivatives."""
-    own = [i for i, state in enumerate(states) if state is None]
+def _linearized(function: Vectors, xs: Sequence[Any], states: tuple[Any, ...], y: Any) -> Linearization:
+    """Run a function again, on a tape of its own, and linearise it in the operands that have derivatives."""
+    tape = Tape(private=True)
+    variables = [
+        variable(tape, tape.add_input(x, active=state is None), x) for x, state in zip(xs, states, strict=True)
+    ]
+    slots = [v._slot for v, state in zip(variables, states, strict=True) if state is None]
+    try:
+        result = function(*variables)[0]
+    finally:
+        tape.close()
+    _check_again(result, y)
+    return Linearization(tape, slots, [output_slot(tape, result)])
 
-    def run(*values: Any) -> list[Any]:
-        operands = list(xs)
-        for i, value in zip(own, values, strict=True):
-            operands[i] = value
-        return function(*operands)
 
-    return record_function(run, [xs[i] for i in own])
+def _check_again(result: Any, y: Any) -> None:
+    """Raise if a function did something else when it ran again."""
+    expected, again = primal_array(y), primal_array(result)
+    if expected.shape != again.shape or np.array_equal(expected, again, equal_nan=True):
+        return  # other shapes: a batch
+    with np.errstate(all="ignore"):
+        gap, size = np.max(np.abs(again - expected)), np.max(np.abs(expected))
+    if not gap <= _ROUNDING[expected.dtype == np.float32] * size:
+        what = f"the function gave another result when it ran again, by {float(gap):.1e}"
+        why = "a sweep needs what it did the first time; it draws random numbers, or uses data that has changed"
+        raise StaleRecordingError(message("checkpoint", what, why, "Pass what changes as an argument"))
 
 
 def _active(dots: list[Any], states: tuple[Any, ...]) -> list[Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -56,6 +56,8 @@ class Tape:
     replayed : bool
         Whether the instructions will run again on other numbers. Such a tape keeps every constant, and nothing may be decided
         from the numbers it happens to hold except through a guard.
+    private : bool
+        Whether it belongs to one run of a checkpointed function: nobody else may see its values.
     borrows : bool
         Whether constants belong to the library, which does not change them: they need no copies.
     own : set of int
@@ -66,11 +68,12 @@ class Tape:
 
     __slots__ = (
         *("__weakref__", "_borrows", "_snapshots", "active", "closed", "guards"),
-        *("instructions", "nested", "numbers", "own", "replayed", "roots", "serial", "values"),
+        *("instructions", "nested", "numbers", "own", "private", "replayed", "roots", "serial", "values"),
     )
 
-    def __init__(self, *, replayed: bool = False, borrows: bool = False) -> None:
+    def __init__(self, *, replayed: bool = False, borrows: bool = False, private: bool = False) -> None:
         self.serial = next(_SERIAL)
+        self.private = private
         self.replayed = replayed
         self._borrows = borrows
         self.values: list[Any] = []
@@ -118,18 +121,25 @@ class Tape:
     def append(self, instruction: Instruction, value: Any, active: bool) -> int:
         """Record an instruction with its result and return the slot."""
         if self.closed:
-            raise StaleVariableError(
-                message(
-                    instruction.operation.name,
-                    "a traced value is used after the function that was being differentiated has returned",
-                    "it no longer takes part in any derivative",
-                    "Return it from the function instead of storing it; plain numbers can come back with has_aux=True",
-                )
-            )
+            self.refuse(instruction.operation.name)
         self.instructions.append(instruction)
         self.values.append(value)
         self.active.append(active)
         return len(self.values) - 1
+
+    def refuse(self, where: str) -> NoReturn:
+        """Raise the error for a value that is used after its tape was closed."""
+        owner, more = "the function that was being differentiated", "; plain numbers can come back with has_aux=True"
+        if self.private:
+            owner, more = "the checkpointed function that made it", ""
+        raise StaleVariableError(
+            message(
+                where,
+                f"a traced value is used after {owner} has returned",
+                "it no longer takes part in any derivative",
+                f"Return it from the function instead of storing it{more}",
+            )
+        )
 
     def close(self) -> None:
         """End the recording: nothing can be added any more."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from hessian.core.numbers import check_numbers
 from hessian.core.sweeps import Linearization, output_slot
 from hessian.core.tape import Tape
-from hessian.core.trees import Structure, flatten
+from hessian.core.trees import Structure, flatten, holds_traced
 from hessian.core.variable import Variable, variable
 from hessian.errors import (
     DtypeError,
@@ -24,30 +24,32 @@ from hessian.errors import (
 from hessian.rules.traced import Traced, entered
 
 
-def as_primal(leaf: Any, where: str, name: str = "x") -> Any:
+def as_primal(leaf: Any, where: str, name: str = "argument x") -> Any:
     """Return a leaf as a float array of its own (or a traced value), or raise."""
     if isinstance(leaf, Traced):
         value: Any = leaf.frozen()
     elif isinstance(leaf, np.ndarray) and leaf.dtype.hasobject:
         value = entered(leaf)
     else:
+        check_numbers(leaf, where, name)
         value = np.array(leaf)
-        value = value if isinstance(leaf, np.ndarray) or value.dtype.hasobject else value[()]
+        value = value if isinstance(leaf, np.ndarray) else value[()]
     kind = value.dtype.kind
     if kind in "iub":
+        short = name.removeprefix("argument ")
         raise DtypeError(
             message(
                 where,
-                f"argument {name} has dtype {value.dtype}",
+                f"{name} has dtype {value.dtype}",
                 "integers are not differentiable",
-                f"Pass floats: {name}.astype(float), or 3.0 instead of 3",
+                f"Pass floats: {short}.astype(float), or 3.0 instead of 3",
             )
         )
     if kind != "f" or value.dtype == np.float16:
         why = "only real float32 and float64 numbers are differentiated"
         if kind == "c":
             why = "complex numbers are not differentiated"
-        raise DtypeError(message(where, f"argument {name} has dtype {value.dtype}", why, "Pass float64 arrays"))
+        raise DtypeError(message(where, f"{name} has dtype {value.dtype}", why, "Pass float64 arrays"))
     return value
 
 
@@ -65,7 +67,10 @@ class Primal:
 
     def __init__(self, x: Any, where: str, name: str = "x", structure: Structure | None = None) -> None:
         leaves, self.structure = flatten(x) if structure is None else (list(x), structure)
-        self.leaves: list[Any] = [as_primal(leaf, where, name) for leaf in leaves]
+        self.leaves: list[Any] = [
+            as_primal(leaf, where, f"argument {path}")
+            for leaf, path in zip(leaves, self.structure.paths(name), strict=True)
+        ]
         self.shapes: list[tuple[int, ...]] = [leaf.shape for leaf in self.leaves]
         self.where = where
 
@@ -74,13 +79,22 @@ class Primal:
         """Total number of entries."""
         return sum(int(np.prod(shape, dtype=int)) for shape in self.shapes)
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of raveled vectors."""
+        return np.result_type(*(leaf.dtype for leaf in self.leaves)) if self.leaves else np.dtype(float)
+
     def build(self, leaves: Sequence[Any]) -> Any:
         """Put leaves into the structure of x."""
         return self.structure.build(leaves)
 
     def tangent_leaves(self, v: Any, name: str = "v") -> tuple[list[Any], tuple[int, ...]]:
         """Return the leaves of a tangent and its common batch shape, or raise."""
-        leaves = [x if isinstance(x, Traced) else np.asarray(x) for x in self.structure.leaves_of(v, self.where, name)]
+        given = self._columns_of(v)
+        given = self.structure.leaves_of(v if given is None else given, self.where, name)
+        for leaf, path in zip(given, self.structure.paths(name), strict=True):
+            check_numbers(leaf, self.where, path, lists=True)
+        leaves = [x if isinstance(x, Traced) else np.asarray(x) for x in given]
         batches = set()
         for leaf, x in zip(leaves, self.leaves, strict=True):
             batch = leaf.shape[: max(leaf.ndim - x.ndim, 0)]
@@ -103,6 +117,16 @@ class Primal:
             leaf if leaf.dtype == x.dtype else leaf.astype(x.dtype) for leaf, x in zip(leaves, self.leaves, strict=True)
         ]
         return leaves, next(iter(batches), ())
+
+    def _columns_of(self, v: Any) -> list[Any] | None:
+        """Return the columns of an array as a list, if x is a list of numbers; else ``None``."""
+        flat = self.structure.kind in (list, tuple) and all(child.kind is None for child in self.structure.children)
+        if not flat or any(self.shapes) or not (isinstance(v, Traced) or isinstance(v, np.ndarray)):  # noqa: SIM101
+            return None
+        if not v.ndim or v.shape[-1] != len(self.shapes):
+            return None
+        columns: Any = v
+        return [columns[..., i] for i in range(len(self.shapes))]
 
 
 class Recording:
@@ -148,12 +172,16 @@ class Recording:
             result = call(primal.build(variables))
             if has_aux:
                 result = self._take_aux(result)
-            # Where nothing is differentiated, a list of numbers comes back as it is.
-            leaves, self.output_structure = flatten(self._with_arrays(result), numbers=not primal.leaves)
+            leaves, self.output_structure = flatten(result)
             # Stacking scalars into one result is still part of the recording.
             leaves = [self._as_result(leaf) for leaf in leaves]
         except (TypeError, ValueError) as error:
             _explain(error, where)
+            kind = primal.structure.kind
+            if isinstance(error, TypeError) and kind in (list, tuple) and f"'{kind.__name__}'" in str(error):
+                error.add_note(
+                    f"{where}: x is a {kind.__name__}, and so it is in the function. Pass np.array(x) for an array."
+                )
             raise
         finally:
             self.tape.close()
@@ -162,43 +190,24 @@ class Recording:
         if own:
             _mark_own(self.values)
 
-    def _with_arrays(self, result: Any) -> Any:
-        """Return a result with lists of numbers as arrays where the numbers are traced by somebody else, as if they were not."""
-        if not self.primal.leaves or not any(self._is_number_outside(leaf) for leaf in flatten(result)[0]):
-            return result
-        if isinstance(result, Mapping):
-            return {key: self._with_arrays(part) for key, part in result.items()}
-        if not isinstance(result, list | tuple):
-            return result
-        if all(_is_plain_number(leaf) or self._is_number_outside(leaf) for leaf in _items(result)):
-            return _stacked(result)
-        parts = [self._with_arrays(part) for part in result]
-        return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
-
-    def _is_number_outside(self, leaf: Any) -> bool:
-        return isinstance(leaf, Variable) and leaf._tape is not self.tape and leaf.ndim == 0 and leaf.is_number
-
     def _take_aux(self, result: Any) -> Any:
         if not (isinstance(result, tuple) and len(result) == 2):
             what = f"with has_aux=True the function must return (value, aux), it returned {type(result).__name__}"
             raise OptionError(message(self.where, what))
-        leaves, structure = flatten(result[1])
+        # What holds nothing traced is handed on as it is.
+        leaves, structure = flatten(result[1], whole=lambda tree: not holds_traced(tree))
         leaves = [entered(x) if isinstance(x, np.ndarray) and x.dtype.hasobject else x for x in leaves]
         for leaf in leaves:
             if isinstance(leaf, Variable):
-                leaf.check_fresh()
+                self._check_open(leaf)
         self.aux = structure.build([owned(self._plain(x)) if isinstance(x, Traced) else x for x in leaves])
         return result[0]
 
     def _as_result(self, leaf: Any) -> Any:
         if isinstance(leaf, np.ndarray) and leaf.dtype.hasobject:
             leaf = entered(leaf)
-        if isinstance(leaf, Variable) and leaf._tape.closed:
-            what = "the function returned a traced value of an earlier recording"
-            why = "it does not depend on the arguments of this call"
-            raise StaleVariableError(message(self.where, what, why, "Compute the result from the arguments"))
         if isinstance(leaf, Variable):
-            leaf.check_fresh()
+            self._check_open(leaf)
         if isinstance(leaf, Traced):
             return leaf
         array = np.asarray(leaf)
@@ -209,6 +218,18 @@ class Recording:
             why = "a derivative needs real numbers"
             raise DtypeError(message(self.where, what, why, "Return the result from the function"))
         return array
+
+    def _check_open(self, leaf: Variable) -> None:
+        if leaf._tape.closed:
+            what = "the function returned a traced value of an earlier recording"
+            why = "it does not depend on the arguments of this call"
+            if leaf._tape.private:
+                what = (
+                    "the function returned a traced value that left a checkpointed function by another way than return"
+                )
+                why = "its derivative is lost"
+            raise StaleVariableError(message(self.where, what, why, "Compute the result from the arguments"))
+        leaf.check_fresh()
 
     def _plain(self, leaf: Any) -> Any:
         """Strip this tape's layer from a value."""
@@ -247,19 +268,6 @@ class Recording:
             owned(np.zeros(batch + x.shape) if leaf is None else leaf, x.dtype)
             for leaf, x in zip(leaves, self.primal.leaves, strict=True)
         ]
-
-
-def _is_plain_number(leaf: Any) -> bool:
-    return isinstance(leaf, Real) and not isinstance(leaf, Traced)
-
-
-def _items(tree: Any) -> list[Any]:
-    """Return what nested lists and tuples hold."""
-    return [item for part in tree for item in _items(part)] if isinstance(tree, list | tuple) else [tree]
-
-
-def _stacked(tree: Any) -> Any:
-    return np.stack([_stacked(part) for part in tree]) if isinstance(tree, list | tuple) else tree
 
 
 def _mark_own(values: Sequence[Any]) -> None:

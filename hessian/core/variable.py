@@ -11,11 +11,12 @@ from hessian.core.advice import leaves_tape, reaches_rule, user_line
 from hessian.core.array_methods import concrete_index, primal_array
 from hessian.core.array_protocol import ArrayProtocol
 from hessian.core.kinds import Elements, NumberType, Uniterable
+from hessian.core.numbers import has_own_rules, refused
 from hessian.core.passthrough import asked_by_sparse, passing_through, sparse_is_asking
 from hessian.core.roots import smooth_form
 from hessian.core.tape import Instruction, Tape
 from hessian.core.views import View, chain
-from hessian.errors import DtypeError, ShapeMismatchError, StaleVariableError, message
+from hessian.errors import DtypeError, ShapeMismatchError, message
 from hessian.rules import indexing
 from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import Operation, Traced
@@ -125,7 +126,7 @@ class Variable(ArrayProtocol):
         if isinstance(x, Traced):
             kept: Any = x.frozen()
             if isinstance(kept, Variable) and kept._tape.closed:
-                _outlived(operation.name)
+                kept._tape.refuse(operation.name)
             assert kept.trace_level < self.trace_level, (
                 f"{operation.name}: a value of this tape became a constant of it"
             )
@@ -269,6 +270,8 @@ class Variable(ArrayProtocol):
     def _guarded(self, dtype: Any = None) -> np.ndarray:
         """Let a value without derivative leave, and note what was seen."""
         self.check_fresh()
+        if self._tape.private and self._tape.closed:
+            self._tape.refuse("conversion to plain numbers")
         plain = primal_array(self)
         seen = np.array(plain)
         self._tape.guards.append((self._slot, seen))
@@ -357,12 +360,9 @@ def _at(tape: Tape, slot: int) -> Variable:
 
 def _base_array(x: Any, operation: Operation) -> np.ndarray:
     """Return lists and subclasses of ndarray that only store numbers as plain arrays."""
-    if isinstance(x, np.ma.MaskedArray | np.matrix):
+    if isinstance(x, np.ndarray) and has_own_rules(x):
         what = f"a {type(x).__name__} meets a traced value at {user_line()}"
-        why = "its own rules for arithmetic would be ignored"
-        raise DtypeError(
-            message(operation.name, what, why, "Pass a plain array; np.where(mask, 0, x) for masked entries")
-        )
+        raise DtypeError(message(operation.name, what, *refused(x)))
     return np.asarray(x)
 
 
@@ -373,17 +373,6 @@ def _complex_result(operation: Operation) -> None:
             f"the result is complex, at {user_line()}",
             "only real functions of real numbers are differentiated",
             "Work with real and imaginary parts",
-        )
-    )
-
-
-def _outlived(where: str) -> None:
-    raise StaleVariableError(
-        message(
-            where,
-            f"a traced value is used after the function that was being differentiated has returned, at {user_line()}",
-            "it no longer takes part in any derivative",
-            "Return it from the function instead of storing it; plain numbers can come back with has_aux=True",
         )
     )
 

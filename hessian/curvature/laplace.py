@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import describe, flatten, is_container, join_vector, map_leaves, ravel
+from hessian.core.trees import describe, flatten, is_container, join_vector, map_leaves, only_numbers, ravel
 from hessian.curvature.outputs import Outputs
 from hessian.curvature.products import as_count, as_generator
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
@@ -332,7 +332,7 @@ def _like(numbers: Any, x: Any, name: str) -> np.ndarray:
         return np.full(sum(np.size(leaf) for leaf in leaves), float(numbers))
     parts = structure.leaves_of(numbers, "laplace", name)
     for part in parts:
-        if is_container(part):
+        if is_container(part) and not only_numbers(part):
             what = f"{name} is {describe(part)} where x has an array"
             raise ShapeMismatchError(message("laplace", what, fix=f"Pass one number, or {name} like x"))
     given = [np.asarray(part, dtype=np.float64) for part in parts]

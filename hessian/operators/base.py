@@ -40,7 +40,7 @@ class SymmetricOperator(LinearOperator):
         # Whether the function uses values that somebody else is recording: then so are products.
         self._captures = False
         n = primal.size
-        super().__init__(np.result_type(*(leaf.dtype for leaf in primal.leaves)), (n, n))
+        super().__init__(primal.dtype, (n, n))
 
     def _products(self, dots: list[Any], batch: tuple[int, ...]) -> list[Any]:
         raise NotImplementedError
@@ -163,6 +163,8 @@ class SymmetricOperator(LinearOperator):
             if matrix is not None:
                 return matrix
         shapes = self.primal.shapes
+        if not self.shape[0]:
+            return np.zeros(self.shape, self.dtype)
         return sweep_rows(lambda dots: self._products(dots, (len(dots[0]),)), shapes, self._block_length(), self.dtype)
 
     def diagonal(self) -> np.ndarray:

@@ -77,7 +77,7 @@ class JacobianOperator(LinearOperator):
             self._captures = self._recording.tape.nested
         self.value = structure.build([owned(value) for value in values])
         self._output_shapes = [value.shape for value in values]
-        dtype = np.result_type(*(value.dtype for value in values), *(leaf.dtype for leaf in self.primal.leaves))
+        dtype = np.result_type(self.primal.dtype, *(value.dtype for value in values))
         super().__init__(dtype, (sum(int(value.size) for value in values), self.primal.size))
 
     def __repr__(self) -> str:

@@ -166,7 +166,7 @@ def _paths(structure: Structure, path: str) -> list[str]:
     """Paths of the leaves of a container."""
     if structure.kind is None:
         return [path]
-    if issubclass(structure.kind, dict):
+    if structure.keys:  # of a dict, or the fields of a dataclass
         steps = [f"{path}.{key}" if path else str(key) for key in structure.keys]
     elif hasattr(structure.kind, "_fields"):
         steps = [f"{path}.{key}" if path else str(key) for key in structure.kind._fields]

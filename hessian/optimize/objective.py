@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import flatten, map_leaves, ravel
+from hessian.core.numbers import check_numbers
+from hessian.core.trees import flatten, map_leaves, ravel, scipy_point
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.optimize.vectors import norm
@@ -113,7 +114,9 @@ class Objective:
         # Points of one run are many: fun is recorded once. Arguments of a function that is recorded already are its inputs.
         self._args = args if isinstance(fun, RecordedFunction) else ()
         self._fun = fun if isinstance(fun, RecordedFunction) else RecordedFunction(lambda x: fun(x, *args))
-        tree = map_leaves(lambda leaf: _floating(leaf, self.where), x0)
+        tree = map_leaves(
+            lambda leaf: _floating(leaf, self.where), scipy_point(x0) if isinstance(x0, list | tuple) else x0
+        )
         if not any(np.size(leaf) for leaf in flatten(tree)[0]):
             why = "There is nothing to vary"
             raise ShapeMismatchError(message(self.where, "x0 has no elements", why, "Pass at least one number"))
@@ -178,9 +181,11 @@ def quiet() -> np.errstate:
     return np.errstate(**quiet)
 
 
-def _floating(leaf: Any, where: str) -> np.ndarray:
-    """Convert integers and lists of numbers to float64 arrays, as SciPy does; keep floats, refuse the rest."""
-    array = np.asarray(leaf)
+def _floating(leaf: Any, where: str) -> Any:
+    """Convert integers to float64, as SciPy does; keep floats, and numbers as numbers; refuse the rest."""
+    if isinstance(leaf, np.ndarray):
+        check_numbers(leaf, where, "x0")
+    array = np.asarray(leaf) if isinstance(leaf, np.ndarray) else np.asarray(leaf)[()]
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     if array.dtype.kind == "f" and array.dtype.itemsize in (4, 8):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import BFGS, Bounds, HessianUpdateStrategy, LinearConstraint, NonlinearConstraint
 
-from hessian.core.trees import flatten, join_vector
+from hessian.core.trees import flatten, join_vector, scipy_point
 from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
@@ -45,7 +45,7 @@ def flat_bounds(bounds: Any, x0: Any) -> Bounds | None:
     """
     if bounds is None:
         return None
-    leaves, structure = flatten(x0)
+    leaves, structure = flatten(scipy_point(x0) if isinstance(x0, list | tuple) else x0)
     size = sum(np.size(leaf) for leaf in leaves)
     keep: Any = False
     if isinstance(bounds, Bounds):

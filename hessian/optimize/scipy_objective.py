@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import Bounds
 
-from hessian.core.trees import flatten, ravel
+from hessian.core.trees import flatten, ravel, scipy_point
 from hessian.errors import NotScalarError, message
 from hessian.optimize.objective import Objective
 from hessian.optimize.vectors import norm
@@ -22,7 +22,7 @@ class Space:
     """x0 in double precision, and the way back from vectors to its structure and its dtypes."""
 
     def __init__(self, x0: Any) -> None:
-        leaves, self.structure = flatten(x0)
+        leaves, self.structure = flatten(scipy_point(x0) if isinstance(x0, list | tuple) else x0)
         self._dtypes = [np.float32 if _is_single(leaf) else np.float64 for leaf in leaves]
         doubled = [np.asarray(leaf, np.float64) if _is_single(leaf) else leaf for leaf in leaves]
         # Dtypes that cannot be differentiated and empty containers are refused here.
@@ -79,7 +79,7 @@ class _FirstOrderObjective(Objective):
 
     def __init__(self, fun: RecordedFunction, x0: Any, args: tuple[Any, ...]) -> None:
         super().__init__(fun, x0, args)
-        self._structure = flatten(x0)[1]
+        self._structure = flatten(scipy_point(x0) if isinstance(x0, list | tuple) else x0)[1]
         self._both = value_and_grad(fun)
         self._rest = args
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import Structure, flatten, map_leaves
+from hessian.core.numbers import has_own_rules
+from hessian.core.trees import Structure, flatten, is_foreign, only_numbers
 from hessian.rules.spec import Traced
 
 _PLAIN = frozenset(np.dtype(name) for name in ("f8", "f4", "i8", "i4", "u1", "?"))
@@ -21,8 +22,8 @@ class Arguments:
     ----------
     args, kwargs
         Of the call.
-    arrays : sequence of int
-        Numbers of the arguments in which a list of numbers is an array: those that are differentiated.
+    varied : sequence of int
+        Numbers of the arguments in which every float is an input, in lists as well: those that are differentiated.
     static_floats : bool
         Whether Python floats are static.
 
@@ -43,13 +44,13 @@ class Arguments:
     A list or tuple of numbers is static and handed on as it is: it may be an index, a shape, or an operand of ``+``.
     """
 
-    __slots__ = ("_is_input", "inputs", "key", "leaves", "numbers", "structure", "traced")
+    __slots__ = ("_is_input", "_varied", "inputs", "key", "leaves", "numbers", "structure", "traced")
 
     def __init__(
         self,
         args: Sequence[Any],
         kwargs: dict[str, Any],
-        arrays: Iterable[int] = (),
+        varied: Iterable[int] = (),
         static_floats: bool = False,
     ) -> None:
         self.traced = self.numbers = False
@@ -59,11 +60,12 @@ class Arguments:
             self.inputs: list[Any] = list(args)
             self.key: Any = tuple([(arg.shape, arg.dtype) for arg in args])
             return
-        args = list(args)
-        for i in arrays:
-            if -len(args) <= i < len(args):
-                args[i] = as_arrays(args[i])
-        self.leaves, self.structure = flatten((tuple(args), dict(kwargs)))
+        positions = {i % len(args) for i in varied if -len(args) <= i < len(args)}
+        parts = [flatten(arg, None if i in positions else _is_static) for i, arg in enumerate(args)]
+        named, names = flatten(dict(kwargs), _is_static)
+        self.leaves = [leaf for leaves, _ in parts for leaf in leaves] + named
+        self.structure = Structure(tuple, (), (Structure(tuple, (), tuple(shape for _, shape in parts)), names))
+        self._varied = [i in positions for i, (leaves, _) in enumerate(parts) for _ in leaves] + [False] * len(named)
         self._take_apart(self.leaves, static_floats)
 
     def _take_apart(self, leaves: list[Any], static_floats: bool) -> None:
@@ -72,13 +74,16 @@ class Arguments:
         keys: list[Any] = []
         floats = [leaf.dtype for leaf in leaves if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind == "f"]
         static_floats = static_floats or any(dtype != np.float64 for dtype in floats)
-        for leaf in leaves:
+        for leaf, varied in zip(leaves, self._varied, strict=True):
             before = len(self.inputs)
             if isinstance(leaf, Traced):
                 self.traced = True
                 keys.append(None)
             elif isinstance(leaf, _STATIC):
                 keys.append((type(leaf), leaf))
+            elif type(leaf) is float and varied:
+                self.inputs.append(np.float64(leaf))
+                keys.append(("number",))
             elif type(leaf) is float and not static_floats:
                 self.numbers = True
                 self.inputs.append(np.float64(leaf))
@@ -91,7 +96,8 @@ class Arguments:
         self.key = (self.structure, tuple(keys))
 
     def _take_leaf(self, leaf: Any, keys: list[Any]) -> None:
-        array = np.asarray(leaf) if isinstance(leaf, np.ndarray | np.generic) else None
+        plain = isinstance(leaf, np.generic) or (isinstance(leaf, np.ndarray) and not has_own_rules(leaf))
+        array = np.asarray(leaf) if plain else None
         if array is not None and array.dtype.hasobject and any(isinstance(x, Traced) for x in array.ravel().tolist()):
             self.traced = True
         elif array is not None and array.dtype.kind in "fiub":
@@ -118,9 +124,9 @@ class Arguments:
         return list(args), kwargs
 
 
-def as_arrays(tree: Any) -> Any:
-    """Return a container of arrays with the lists of numbers among them as arrays, as every transform takes them."""
-    return map_leaves(lambda leaf: np.array(leaf) if isinstance(leaf, list | tuple) else leaf, tree)
+def _is_static(tree: Any) -> bool:
+    """Tell a list of numbers, and a container of somebody's own class, which only its owner can take apart."""
+    return only_numbers(tree) or is_foreign(tree)
 
 
 def _contents(leaf: Any) -> Any:

@@ -21,7 +21,7 @@ from hessian.errors import OptionError, message
 from hessian.programs.arguments import Arguments
 from hessian.programs.graph import DIRECTION, POINT
 from hessian.programs.program import Program, SectionSpec
-from hessian.programs.tracing import Argument, Results, trace
+from hessian.programs.tracing import Argument, Entangled, Results, open_late, trace
 from hessian.rules.spec import Traced
 
 Outputs = tuple[list[Any], list[Any]]
@@ -125,6 +125,8 @@ def derive(
         args, kwargs = arguments.rebuild(values[: len(arguments.inputs)])
         dots = list(values[len(arguments.inputs) :])
         recording = _record(f, task, args, kwargs, where, own)
+        late = [] if task.kind != "map" else [(open_late(_tape_of(values), a), a) for a in _map_directions(recording)]
+        dots += [v for v, _ in late]
         early = len(values[0]._tape.guards) if values else 0
         results, rest = _BODIES[task.kind](recording, dots, f)
         writes = any(v._slot != slot for v, slot in zip(values, slots, strict=True))
@@ -133,11 +135,11 @@ def derive(
         found.update(coarse=coarse)
         if arguments.numbers and coarse:
             raise WeakNumbers
-        return Results([*results, *rest], early, len(results) if task.kind == "hvp" else 0)
+        return Results([*results, *rest], early, len(results) if task.kind == "hvp" else 0, late)
 
     # Labels, masks and the like may steer Python; floats may not: their derivatives would be lost.
     points = [Argument(_example(x), POINT, x.dtype.kind == "f") for x in arguments.inputs]
-    extra = _directions(f, task, arguments, directions, where)
+    extra = _directions(task, arguments, directions, where)
     graph = trace(run, [*points, *extra])
     recording: Recording = found["recording"]
     leaves = recording.primal.leaves
@@ -149,7 +151,7 @@ def derive(
         len(found["seen"]),
         recording.primal.shapes,
         [value.shape for value in recording.values],
-        np.result_type(*(leaf.dtype for leaf in leaves)) if leaves else np.dtype(float),
+        recording.primal.dtype,
         found["seen"],
         found["writes"],
         graph.by_order,
@@ -202,25 +204,33 @@ def _chosen(task: Task, args: Sequence[Any], where: str) -> tuple[Primal, tuple[
     return Primal(chosen, where, name), numbers
 
 
-def _directions(
-    f: Callable[..., Any], task: Task, arguments: Arguments, directions: Sequence[Any], where: str
-) -> list[Argument]:
-    """Return examples of the directions that the program of a task takes besides the point."""
+def _directions(task: Task, arguments: Arguments, directions: Sequence[Any], where: str) -> list[Argument]:
+    """Return examples of the directions that the program of a task takes besides the point; those of maps are opened late."""
     if task.kind in ("hvp", "product"):
         return [Argument(_example(v), POINT) for v in directions]
-    if task.kind not in ("curvature", "gauss_newton", "map"):
+    if task.kind not in ("curvature", "gauss_newton"):
         return []
-    args, kwargs = arguments.rebuild(arguments.inputs)
+    args, _ = arguments.rebuild(arguments.inputs)
     primal, _ = _chosen(task, args, where)
-    dtype = np.result_type(*(leaf.dtype for leaf in primal.leaves))
-    examples = [Argument(np.zeros(primal.size, dtype), DIRECTION)]
-    if task.kind == "map":
-        recording = _record(f, task, args, kwargs, where)
-        size = sum(int(np.size(value)) for value in recording.values)
-        joint = np.result_type(dtype, *(value.dtype for value in recording.values))
-        examples = [Argument(np.zeros(primal.size, joint), DIRECTION)]
-        examples.append(Argument(np.zeros(size, np.result_type(*(v.dtype for v in recording.values))), DIRECTION))
-    return examples
+    return [Argument(np.zeros(primal.size, primal.dtype), DIRECTION)]
+
+
+def _map_directions(recording: Recording) -> list[Argument]:
+    """Return examples of a direction of the arguments and of one of the results, whose size is known when the function has run."""
+    size = sum(int(np.size(value)) for value in recording.values)
+    dtypes = [value.dtype for value in recording.values] or [np.dtype(float)]
+    joint = np.result_type(recording.primal.dtype, *dtypes)
+    return [
+        Argument(np.zeros(recording.primal.size, joint), DIRECTION),
+        Argument(np.zeros(size, np.result_type(*dtypes)), DIRECTION),
+    ]
+
+
+def _tape_of(values: Sequence[Any]) -> Tape:
+    """Return the tape of the inputs; without inputs there is nothing to make a program of."""
+    if not values:
+        raise Entangled
+    return values[0]._tape
 
 
 def _value(recording: Recording, dots: list[Any], f: Any) -> Outputs:

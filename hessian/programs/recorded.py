@@ -44,6 +44,8 @@ class RecordedFunction:
         self.stats = Statistics()
         # Whether the function's results are its own: else they are derivatives, which need only be right up to rounding.
         self._own = True
+        # Arguments of a derived function of which every number is an input, as it is of those that are differentiated.
+        self._inputs: tuple[int, ...] = ()
         self._cache: OrderedDict[Any, Variants] = OrderedDict()
         self._tasks: dict[Task, Patience] = {}
         self._derived: dict[Any, RecordedFunction] = {}
@@ -81,17 +83,22 @@ class RecordedFunction:
         return self.derived(("method", Identity(instance)), make, own=True)
 
     def derived(
-        self, key: Any, make: Callable[[Callable[..., Any]], Callable[..., Any]], *, own: bool = False
+        self,
+        key: Any,
+        make: Callable[[Callable[..., Any]], Callable[..., Any]],
+        *,
+        own: bool = False,
+        inputs: tuple[int, ...] = (),
     ) -> RecordedFunction:
         """Return the recorded form of a function that is made from the plain one; made once per key.
 
-        ``own=False`` says that its results are derivatives.
+        ``own=False`` says that its results are derivatives; of the arguments numbered ``inputs`` every number is an input.
         """
         found = self._derived.get(key)
         if found is None:
             with self._lock:
                 found = RecordedFunction(make(self.function), verify=self.verify)
-                found.stats, found._own = self.stats, own
+                found.stats, found._own, found._inputs = self.stats, own, inputs
                 found = self._derived.setdefault(key, found)
                 while len(self._derived) > MAX_KINDS:
                     self._derived.pop(next(iter(self._derived)))
@@ -160,7 +167,8 @@ class RecordedFunction:
         self, task: Task, args: Sequence[Any], kwargs: dict[str, Any], directions: Sequence[Any]
     ) -> tuple[Arguments, Variants | None]:
         """Return the arguments taken apart and the programs for their kind; ``None`` if none may be used."""
-        numbers = () if task.kind == "value" else (task.argnums,) if isinstance(task.argnums, int) else task.argnums
+        numbers = (task.argnums,) if isinstance(task.argnums, int) else task.argnums
+        numbers = self._inputs if task.kind == "value" else numbers
         arguments = Arguments(args, kwargs, numbers)
         variants = self._variants(task, arguments, directions)
         if variants is not None and variants.static_floats:
@@ -371,13 +379,13 @@ class RecordedFunction:
     def __getstate__(self) -> dict[str, Any]:
         return {
             **{"function": self.function, "verify": self.verify, "stats": self.stats},
-            **{"cache": self._cache, "own": self._own, "tasks": self._tasks},
+            **{"cache": self._cache, "own": self._own, "inputs": self._inputs, "tasks": self._tasks},
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["function"], verify=state["verify"])  # type: ignore[misc]
         self.stats, self._cache = state["stats"], state["cache"]
-        self._own, self._tasks = state["own"], state["tasks"]
+        self._own, self._inputs, self._tasks = state["own"], state["inputs"], state["tasks"]
 
 
 def record(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFunction:
@@ -389,7 +397,7 @@ def record(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFuncti
         A function written in NumPy. Its arguments: arrays (in containers or not) and Python floats are inputs; strings, ints,
         bools, ``None`` and lists and tuples of numbers are static, a new value makes a new recording; so does a new shape,
         dtype or structure. Where float32 is used Python floats are static as well: as inputs they could not take the
-        precision of what they meet. A list of numbers that is differentiated is an array.
+        precision of what they meet. Numbers that are differentiated are inputs, in lists as well.
     verify : {'doubling', 'always', 'never'}
         When a replay is compared with the plain function: the 1st, 2nd, 4th, 8th, ... replay of each program, each, or none.
 

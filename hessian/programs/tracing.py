@@ -69,11 +69,14 @@ class Results:
         How many guards had been met when the first output was known.
     checked : int
         How many of the first outputs are there to be compared with the plain function only, which rounding may tell apart.
+    late : list of Argument
+        Arguments that the traced function has opened itself, once it knew their shapes (:func:`open_late`).
     """
 
     outputs: list[Any]
     early_guards: int
     checked: int = 0
+    late: Sequence[tuple[Any, Argument]] = ()
 
 
 class Entangled(Exception):
@@ -89,9 +92,16 @@ def trace(function: Callable[..., Results], arguments: Sequence[Argument], *, bo
         results = function(*variables)
     finally:
         tape.close()
+    slots += [v._slot for v, _ in results.late]
+    arguments = [*arguments, *(argument for _, argument in results.late)]
     if tape.nested or any(isinstance(r, Traced) and getattr(r, "_tape", None) is not tape for r in results.outputs):
         raise Entangled
     return _graph(tape, slots, results, arguments)
+
+
+def open_late(tape: Tape, argument: Argument) -> Variable:
+    """Open an input of a tape that is being traced."""
+    return variable(tape, tape.add_input(argument.value, argument.active), argument.value)
 
 
 def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[Argument]) -> Graph:

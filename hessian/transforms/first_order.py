@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from hessian.core.trace import Recording, check_argnums, owned, record
-from hessian.core.trees import Structure, flatten, map_leaves
+from hessian.core.numbers import check_numbers
+from hessian.core.trace import Primal, Recording, check_argnums, owned, record
+from hessian.core.trees import Structure, flatten, is_foreign
 from hessian.errors import DtypeError, ShapeMismatchError, message
 from hessian.programs import RecordedFunction
-from hessian.programs.arguments import as_arrays
 from hessian.programs.derive import numbered
 from hessian.rules.spec import Traced
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
@@ -156,13 +156,19 @@ def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any, Any]:
 def push_forward(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], where: str) -> tuple[Any, Any]:
     """Compute :func:`jvp` on behalf of the public function ``where``."""
     if isinstance(f, RecordedFunction):
-        recorded = f.derived(("jvp", where), lambda plain: lambda x, v, args: push_forward(plain, x, v, args, where))
-        return recorded(as_arrays(x), as_arrays(v), args)
+        make = lambda plain: lambda x, v, args: push_forward(plain, x, v, args, where)
+        return f.derived(("jvp", where), make, inputs=(0, 1))(x, tangent_like(x, v, where), args)
     recording = record(f, (x, *args), where=where)
     dots, batch = recording.primal.tangent_leaves(v)
     pushed = recording.linearize().push(dots, len(batch))
     y = recording.output_structure.build([owned(value) for value in recording.values])
     return y, recording.output_structure.build(_output_tangents(recording, pushed, batch))
+
+
+def tangent_like(x: Any, v: Any, where: str) -> Any:
+    """Return a tangent as arrays in the structure of x, or raise."""
+    primal = Primal(x, where)
+    return primal.build(primal.tangent_leaves(v)[0])
 
 
 def _output_tangents(recording: Recording, pushed: list[Any], batch: tuple[int, ...]) -> list[Any]:
@@ -207,11 +213,18 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any) -> tuple[Any, Callable[[Any],
     [1.0, 0.0]
     """
     if isinstance(f, RecordedFunction):
-        pulled = f.derived("vjp", lambda plain: lambda x, y_bar, args: vjp(plain, x, *args)[1](y_bar))
+        pulled = f.derived("vjp", lambda plain: lambda x, y_bar, args: vjp(plain, x, *args)[1](y_bar), inputs=(0, 1))
         # The pullback belongs to this point, whatever the caller does to its arrays.
-        kept, others = map_leaves(_kept, as_arrays(x)), tuple(map_leaves(_kept, arg) for arg in args)
-        y = f.derived("vjp value", lambda plain: lambda x, args: vjp(plain, x, *args)[0], own=True)(kept, others)
-        return y, lambda y_bar: pulled(kept, _as_arrays_like(y, y_bar), others)
+        kept, others = _kept(x), _kept(args)
+        make = lambda plain: lambda x, args: vjp(plain, x, *args)[0]
+        y = f.derived("vjp value", make, own=True, inputs=(0,))(kept, others)
+        leaves, structure = flatten(y)
+
+        def replayed(y_bar: Any) -> Any:
+            bars, _ = _cotangent_leaves(structure, leaves, y_bar)
+            return pulled(kept, structure.build(bars), others)
+
+        return y, replayed
     recording = record(f, (x, *args), where="vjp")
     linearization = recording.linearize()
     structure, values = recording.output_structure, recording.values
@@ -223,25 +236,16 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any) -> tuple[Any, Callable[[Any],
     return structure.build([owned(value) for value in values]), pullback
 
 
-def _kept(leaf: Any) -> Any:
-    """Return a leaf that later changes by its owner do not reach."""
-    return copy.deepcopy(leaf) if isinstance(leaf, np.ndarray | list | tuple) else leaf
-
-
-def _as_arrays_like(y: Any, y_bar: Any) -> Any:
-    """Return a cotangent with arrays where the result has arrays or numbers: lists of numbers would be static."""
-    if isinstance(y, Mapping) and isinstance(y_bar, Mapping) and set(y) == set(y_bar):
-        return {key: _as_arrays_like(y[key], part) for key, part in y_bar.items()}
-    if isinstance(y, list | tuple) and isinstance(y_bar, list | tuple) and len(y) == len(y_bar):
-        parts = [_as_arrays_like(a, b) for a, b in zip(y, y_bar, strict=True)]
-        return parts if isinstance(y_bar, list) else tuple(parts)
-    traced = any(isinstance(leaf, Traced) for leaf in flatten(y_bar)[0])
-    return y_bar if traced or isinstance(y, list | tuple | Mapping | Traced) else np.asarray(y_bar)
+def _kept(tree: Any) -> Any:
+    """Return arguments that later changes by their owner do not reach."""
+    leaves, structure = flatten(tree, whole=is_foreign)
+    return structure.build([copy.deepcopy(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves])
 
 
 def _cotangent_leaves(structure: Structure, values: list[Any], y_bar: Any) -> tuple[list[Any], tuple[int, ...]]:
     bars, batch = [], None
     for leaf, value in zip(structure.leaves_of(y_bar, "vjp", "y_bar"), values, strict=True):
+        check_numbers(leaf, "vjp", "y_bar", lists=True)
         bar = leaf if isinstance(leaf, Traced) else np.asarray(leaf)
         lead = bar.shape[: max(bar.ndim - value.ndim, 0)]
         if bar.shape[len(lead) :] != value.shape or (batch is not None and lead != batch):
@@ -310,8 +314,8 @@ def _recorded_jacobian(f: RecordedFunction, argnums: Any) -> Callable[..., Any]:
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
         positions = check_argnums(argnums, len(args), "jacobian")
         numbers = argnums if isinstance(argnums, int) else tuple(argnums)
-        recorded = f.derived(("jacobian", numbers), lambda plain: jacobian(plain, numbers))
-        return recorded(*[as_arrays(arg) if i in positions else arg for i, arg in enumerate(args)], **kwargs)
+        recorded = f.derived(("jacobian", numbers, positions), lambda plain: jacobian(plain, numbers), inputs=positions)
+        return recorded(*args, **kwargs)
 
     return jacobian_f
 
@@ -321,8 +325,10 @@ def jacobian_matrix(recording: Recording) -> Any:
     linearization = recording.linearize()
     primal, values = recording.primal, recording.values
     m, n = sum(int(value.size) for value in values), primal.size
-    dtype = np.result_type(*(value.dtype for value in values), *(x.dtype for x in primal.leaves))
+    dtype = np.result_type(primal.dtype, *(value.dtype for value in values))
     dtype = dtype if dtype.kind == "f" else np.dtype(float)
+    if not m or not n:
+        return np.zeros((m, n), dtype)
     if m <= n:
 
         def backward(bars: list[Any]) -> list[Any]:

@@ -11,8 +11,7 @@ import numpy as np
 from hessian.core.trace import Primal
 from hessian.errors import OptionError, message
 from hessian.programs import RecordedFunction
-from hessian.programs.arguments import as_arrays
-from hessian.transforms.first_order import push_forward
+from hessian.transforms.first_order import push_forward, tangent_like
 
 
 def directional(f: Callable[..., Any], x: Any, *directions: Any, args: tuple[Any, ...] = ()) -> Any:
@@ -49,8 +48,9 @@ def directional(f: Callable[..., Any], x: Any, *directions: Any, args: tuple[Any
     """
 
     if isinstance(f, RecordedFunction):
-        contracted = f.derived("directional", lambda plain: lambda x, vs, args: directional(plain, x, *vs, args=args))
-        return contracted(as_arrays(x), as_arrays(directions), args)
+        make = lambda plain: lambda x, vs, args: directional(plain, x, *vs, args=args)
+        contracted = f.derived("directional", make, inputs=(0, 1))
+        return contracted(x, tuple(tangent_like(x, v, "directional") for v in directions), args)
 
     def at(k: int, point: Any) -> Any:
         if k == 0:
@@ -101,13 +101,13 @@ def taylor(f: Callable[..., Any], x: Any, v: Any, order: int, *args: Any) -> np.
     if isinstance(order, bool) or not isinstance(order, int) or order < 0:
         raise OptionError(message("taylor", f"order is {order!r}", fix="Pass an integer >= 0"))
     if isinstance(f, RecordedFunction):
-        expanded = f.derived("taylor", lambda plain: lambda x, v, order, args: taylor(plain, x, v, order, *args))
-        return expanded(as_arrays(x), as_arrays(v), order, args)
+        make = lambda plain: lambda x, v, order, args: taylor(plain, x, v, order, *args)
+        return f.derived("taylor", make, inputs=(0, 1))(x, tangent_like(x, v, "taylor"), order, args)
     primal = Primal(x, "taylor")
     dots, batch = primal.tangent_leaves(v)
     if batch:
         raise OptionError(message("taylor", f"v has batch axes {batch}", fix="Pass one direction"))
-    zero = np.zeros((), np.result_type(*(leaf.dtype for leaf in primal.leaves)))
+    zero = np.zeros((), primal.dtype)
 
     def derivatives(k: int, t: Any) -> tuple[Any, ...]:
         if k == 0:

@@ -22,7 +22,9 @@ from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
 def hessian_matrix(recording: Recording, gradient: LinearizedGradient) -> Any:
     """Return the Hessian between raveled vectors, shape (n, n), by blocks of batched products."""
     primal = recording.primal
-    dtype = np.result_type(*(x.dtype for x in primal.leaves))
+    dtype = primal.dtype
+    if not primal.size:
+        return np.zeros((0, 0), dtype)
     length = block_length(recording.tape, primal.size)
     return sweep_rows(lambda dots: gradient.products(dots, (len(dots[0]),)), primal.shapes, length, dtype)
 

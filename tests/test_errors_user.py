@@ -400,9 +400,9 @@ def uses_jv(x: Any) -> Any:
 
 
 MISSING = {
-    "eigvals": (uses_eigvals, "np.linalg.eigvals(np.outer(x, x))", "eigvalsh"),
-    "nansum": (uses_nansum, "np.nansum(x)", "sum"),
-    "erfcx": (uses_erfcx, "scipy.special.erfcx(x)", "erfc"),
+    "eigvals": (uses_eigvals, "np.linalg.eigvals(np.outer(x, x))", "It is np.linalg.eigvalsh(A) (A is symmetric)"),
+    "nansum": (uses_nansum, "np.nansum(x)", "It is np.sum(np.where(np.isnan(x), 0.0, x)); else"),
+    "erfcx": (uses_erfcx, "scipy.special.erfcx(x)", ""),
     "jv": (uses_jv, "scipy.special.jv(1.5, x)", ""),
 }
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import dis
+import itertools
 import linecache
 import os
-import re
 import sys
 from typing import Any, NoReturn
 
-import numpy as np
-
 from hessian.errors import LeavesTapeError, MissingRuleError, message
-from hessian.rules.spec import MISSING, Operation, Traced, nearest_supported, public_name
+from hessian.rules.meanings import meaning
+from hessian.rules.spec import MISSING, Operation, Traced, public_name
 from hessian.rules.special import TWINS
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -44,38 +45,82 @@ def user_line() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" + (f": {source}" if source else "")
 
 
-# What a line that loses a derivative looks like, and what to write instead.
-_ADVICE = (
-    (re.compile(r"\bmath\.(\w+)\("), r"Use np.\1 rather than math.\1"),
-    (re.compile(r"\.dot\("), "Use A @ x rather than A.dot(x)"),
-    (
-        re.compile(r"\]\s*[-+*/]?=(?!=)"),
-        "Assign into np.zeros_like(x) (x traced) rather than into a plain array, or use np.stack",
+#: Functions of math that NumPy has, with the number of arguments up to which they mean the same.
+_MATH = {
+    **dict.fromkeys(
+        ("sin", "cos", "tan", "sinh", "cosh", "tanh", "asin", "acos", "atan", "asinh", "acosh", "atanh"), 1
     ),
-    (re.compile(r"\.item\("), "Use x[i] without .item()"),
-    (re.compile(r"\.tolist\("), "Use list(x)"),
-    (re.compile(r"\b(?:as\w*)?array\("), "Use x itself: it already is an array"),
-    (re.compile(r"\b(?:float|complex|int)\("), "Use x itself, without the conversion to a Python number"),
-)
+    **dict.fromkeys(
+        ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "cbrt", "fabs", "degrees", "radians"), 1
+    ),
+    **dict.fromkeys(("floor", "ceil", "trunc", "prod", "isnan", "isinf", "isfinite"), 1),
+    **dict.fromkeys(("atan2", "hypot", "pow", "fmod"), 2),
+}
+_OTHER_NAMES = {"math.fsum": "np.sum", "math.erf": "scipy.special.erf", "math.erfc": "scipy.special.erfc"}
+_OTHER_NAMES |= {"math.gamma": "scipy.special.gamma", "math.lgamma": "scipy.special.gammaln"}
+_CONVERSIONS = ("float", "int", "complex", "np.float64", "np.float32", "numpy.float64", "numpy.float32")
+_MAKERS = ("array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray")
+
+
+def _running(frame: Any) -> tuple[str, str]:
+    """Return the name of the instruction a frame is at, and the source it belongs to."""
+    if frame is None:
+        return "", ""
+    code, at = frame.f_code, frame.f_lasti
+    line, last, start, stop = next(itertools.islice(code.co_positions(), at // 2, None), (None,) * 4)
+    name = dis.opname[code.co_code[at]]
+    if line is None or last is None or start is None or stop is None:
+        return name, ""
+    lines = [text.encode() for text in linecache.getlines(code.co_filename)[line - 1 : last]]
+    if not lines:
+        return name, ""
+    lines[-1] = lines[-1][:stop]
+    lines[0] = lines[0][start:]
+    return name, b"".join(lines).decode(errors="replace")
+
+
+def _advice(instruction: str, source: str) -> str:
+    """Return what to write instead of an instruction that makes plain numbers, where that is known."""
+    if instruction in ("STORE_SUBSCR", "STORE_SLICE"):
+        return "Assign into np.zeros_like(x) (x traced) rather than into a plain array, or use np.stack"
+    if instruction == "BINARY_OP":
+        return "Write y = y + x instead of y += x for a plain array y"
+    try:
+        call = ast.parse(source.strip(), mode="eval").body
+    except SyntaxError:
+        return ""
+    return _advice_on_call(call) if isinstance(call, ast.Call) else ""
+
+
+def _advice_on_call(call: ast.Call) -> str:
+    name, method = ast.unparse(call.func), getattr(call.func, "attr", "")
+    first = call.args[0] if call.args else None
+    if name.startswith("math."):
+        known = _MATH.get(method, 0) >= len(call.args) > 0
+        other = f"np.{method}" if known else _OTHER_NAMES.get(name)
+        return f"Use {other} rather than {name}" if other else ""
+    if name in _CONVERSIONS:
+        return "Use x itself, without the conversion to a Python number"
+    if method in _MAKERS and name in (f"np.{method}", f"numpy.{method}"):
+        if isinstance(first, ast.List | ast.Tuple | ast.ListComp):
+            return "Use np.stack, whose parts have one shape"
+        return "Use x itself: it already is an array"
+    if method == "dot" and name not in ("np.dot", "numpy.dot"):
+        return "Use A @ x rather than A.dot(x)"
+    return {"item": "Use x[i] without .item()", "tolist": "Use list(x)"}.get(method, "") if first is None else ""
 
 
 def leaves_tape(how: str, fix: str = "") -> NoReturn:
-    """Raise the error for a traced value that was about to become plain numbers, with advice read off the user's line."""
+    """Raise the error for a traced value that was about to become plain numbers, with advice read off what is running."""
     frame, library_functions = _user_frame()
-    source = _source_line(frame)
     twins = sorted(library_functions & TWINS.keys())
-    advice = [f"Use hessian.special.{name}, which takes traced values" for name in twins]
-    advice += [pattern.sub(text, found.group()) for pattern, text in _ADVICE if (found := pattern.search(source))]
-    # Not every function of math has a namesake in NumPy.
-    advice = [
-        line for line in advice if not line.startswith("Use np.") or hasattr(np, line.split()[1].removeprefix("np."))
-    ]
+    advice = ". ".join(f"Use hessian.special.{name}, which takes traced values" for name in twins)
     raise LeavesTapeError(
         message(
             how,
             f"a traced value would become plain numbers at {user_line()}",
             "its derivative would be lost",
-            ". ".join(advice) or fix or "Apply np functions to x directly",
+            advice or _advice(*_running(frame)) or fix or "Apply np functions to x directly",
         )
     )
 
@@ -86,14 +131,13 @@ def missing_rule(target: Any, args: tuple[Any, ...]) -> NoReturn:
     at = next((i for i, x in enumerate(args) if isinstance(x, Traced)), 0)
     shape = getattr(args[at], "shape", ()) if args else ()
     twin = TWINS.get(name.rsplit(".", 1)[-1])
-    nearest = f"hessian.special.{twin.__name__}" if twin else nearest_supported(name.rsplit(".", 1)[-1])
+    advice = f"Use hessian.special.{twin.__name__}; or " if twin else meaning(target)
     raise MissingRuleError(
         message(
             name,
             f"no derivative rule, called with a traced value of shape {shape} as argument {at} at {user_line()}",
             "its derivative would be lost",
-            (f"The nearest supported operation is {nearest}; " if nearest else "")
-            + "write it in supported operations or declare it with a row in hessian.rules",
+            f"{advice}write it in supported operations or declare it with a row in hessian.rules",
         )
     )
 

@@ -140,7 +140,7 @@ def into(name: str, out: Any, where: Any, compute: Callable[[], Any]) -> Any:
     """Compute a result into the array given as ``out=``, in the elements that ``where=`` selects."""
     (target,) = out if isinstance(out, tuple) and len(out) == 1 else (out,)
     if not isinstance(target, Traced):
-        leaves_tape(f"{name}(..., out=)", "Pass out=np.zeros_like(x) with x traced, or use the result: y = np.exp(x)")
+        leaves_tape(f"{name}(..., out=)", "Pass out=np.zeros_like(x) with x traced, or use the result")
     if where is True:
         return target._in_place(compute())
     with np.errstate(all="ignore"):

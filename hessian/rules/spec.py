@@ -22,7 +22,6 @@ This module knows no tape: values that are being traced subclass :class:`Traced`
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -421,14 +420,3 @@ def refuse(where: str, **keywords: Any) -> None:
     for name, value in keywords.items():
         if value is not None and value is not np._NoValue:
             raise OptionError(message(where, f"the keyword {name!r} is not supported on traced values"))
-
-
-def nearest_supported(name: str) -> str | None:
-    """Return the supported callable whose name is most like ``name``."""
-    names = {entry.name.rsplit(".", 1)[-1]: entry.name for entry in DISPATCH.values()}
-    # A shared prefix or substring says more than edit distance: eigvals -> eigvalsh, nansum -> sum.
-    contained = sorted(
-        (n for n in names if len(n) > 2 and (n in name or name in n)), key=lambda n: abs(len(n) - len(name))
-    )
-    close = contained or difflib.get_close_matches(name, names, n=1, cutoff=0.7)
-    return names[close[0]] if close else None

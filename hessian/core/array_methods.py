@@ -96,7 +96,7 @@ class ArrayMethods(Traced):
 
     def flatten(self, order: str = "C") -> Any:
         """Ravel into a copy, as ``ndarray.flatten``."""
-        return np.copy(shaping.ravel(self, order))
+        return shaping.ravel(self, order).apart()
 
     def astype(self, dtype: Any, **keywords: Any) -> Any:
         """Cast to another dtype; a cast to integers carries no derivative."""
@@ -109,7 +109,7 @@ class ArrayMethods(Traced):
 
     def copy(self, order: str = "C") -> Any:
         """Copy, as ``ndarray.copy``."""
-        return np.copy(self)
+        return shaping.copied(self, order)
 
     def nonzero(self) -> tuple[np.ndarray, ...]:
         """Return indices of nonzero elements as plain arrays."""

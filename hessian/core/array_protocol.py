@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.advice import leaves_tape, missing_rule
-from hessian.core.array_methods import ArrayMethods, concrete_index
+from hessian.core.advice import leaves_tape, missing_rule, user_line
+from hessian.core.array_methods import ArrayMethods, concrete_index, primal_array
 from hessian.core.array_operators import ArrayOperators
-from hessian.errors import OptionError, message
+from hessian.errors import HessianError, MissingRuleError, OptionError, message
 from hessian.rules import indexing
-from hessian.rules.spec import DISPATCH
+from hessian.rules.spec import DISPATCH, Entry
 from hessian.rules.traced import Traced, entered, holds_traced
 
 _REDUCTIONS = {
@@ -72,7 +72,7 @@ class ArrayProtocol(ArrayMethods, ArrayOperators):
         out = kwargs.pop("out", None)
         if out is not None:
             return into(entry.name, out, True, lambda: entry.call(*args, **kwargs))
-        return entry.call(*args, **kwargs)
+        return _checked(entry, args, kwargs)
 
     def __copy__(self) -> Any:
         return np.copy(self)
@@ -97,7 +97,32 @@ def _call_ufunc(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, An
         if name == "where":
             fix = "Add out=np.zeros_like(x): without it the elements left out are undefined. Or use np.where"
         raise OptionError(message(ufunc.__name__, what, fix=fix))
-    return entry.call(*inputs)
+    return _checked(entry, inputs, {})
+
+
+def _checked(entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a function; where it stumbles over its arguments, NumPy says what is wrong with them."""
+    try:
+        return entry.call(*args, **kwargs)
+    except (HessianError, np.linalg.LinAlgError):
+        raise
+    except (TypeError, ValueError, IndexError, AttributeError, KeyError, ZeroDivisionError) as error:
+        given = [primals(args), primals(kwargs)]
+        with np.errstate(all="ignore"):
+            entry.target(*given[0], **given[1])
+        what = f"called in a way that has no rule, at {user_line()}: {type(error).__name__}: {error}"
+        raise MissingRuleError(
+            message(entry.name, what, fix="Pass arrays and plain integers in its usual form")
+        ) from error
+
+
+def primals(x: Any) -> Any:
+    """Return arguments with plain numbers in place of traced values."""
+    if isinstance(x, Traced):
+        return primal_array(x)[()]
+    if isinstance(x, dict):
+        return {name: primals(part) for name, part in x.items()}
+    return type(x)([primals(part) for part in x]) if type(x) in (list, tuple) else x
 
 
 def _reduce(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Any:

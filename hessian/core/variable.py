@@ -104,8 +104,8 @@ class Variable(ArrayProtocol):
             value = operation(*values, **params)
         else:
             value = operation.function(*values, **params)
-        if value.dtype.kind == "c":
-            _complex_result(operation)
+        if value.dtype.kind not in "fiub":
+            _no_real_result(operation, value.dtype)
         slot = tape.append(Instruction(operation, tuple(values), tuple(sources), params), value, active)
         if active and (operation.root is not None or tape.roots is not None):
             smooth = smooth_form(tape, slot, partial(_at, tape))
@@ -117,7 +117,7 @@ class Variable(ArrayProtocol):
         if isinstance(value, np.generic) if not nested else _is_number(value):
             return Number(tape, slot, value)
         out = Array(tape, slot, value)
-        if operation.view and (not operation.copies or _shares_memory(value, base._value)):
+        if operation.view and not base.is_number and (not operation.copies or _shares_memory(value, base._value)):
             out._view = View(base, operation, params, base._owner()._version)
         return out
 
@@ -366,13 +366,13 @@ def _base_array(x: Any, operation: Operation) -> np.ndarray:
     return np.asarray(x)
 
 
-def _complex_result(operation: Operation) -> None:
+def _no_real_result(operation: Operation, dtype: np.dtype) -> None:
     raise DtypeError(
         message(
             operation.name,
-            f"the result is complex, at {user_line()}",
+            f"the result is {'complex' if dtype.kind == 'c' else f'of dtype {dtype}'}, at {user_line()}",
             "only real functions of real numbers are differentiated",
-            "Work with real and imaginary parts",
+            "Work with real and imaginary parts" if dtype.kind == "c" else "Pass real numbers",
         )
     )
 

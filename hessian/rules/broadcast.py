@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from hessian.errors import OptionError, message
+from hessian.errors import DtypeError, OptionError, message
+from hessian.rules.traced import Traced
 
 
 def normalize_axis(axis: Any, ndim: int, where: str) -> int:
     """Return ``axis`` counted from the end, so that leading batch axes do not disturb it."""
+    if isinstance(axis, bool | np.bool_):
+        raise DtypeError(message(where, f"axis is {axis}", fix="Pass an integer"))
     index = operator.index(axis)
     if not -ndim <= index < ndim:
         raise np.exceptions.AxisError(f"{where}: axis {index} is out of bounds for an array of dimension {ndim}")
@@ -28,9 +31,46 @@ def normalize_axes(axis: Any, ndim: int, where: str) -> tuple[int, ...]:
     return axes
 
 
+def reduced_axes(axis: Any, ndim: int, where: str) -> tuple[int, ...]:
+    """Return the axes of a reduction, where a number may be reduced along an axis that it does not have."""
+    if axis is None or isinstance(axis, tuple):
+        return normalize_axes(axis, ndim, where)
+    if not ndim and operator.index(axis) in (0, -1):
+        return ()
+    return (normalize_axis(axis, ndim, where),)
+
+
+def averaged_axes(axis: Any, ndim: int, where: str) -> tuple[int, ...]:
+    """Return the axes of a mean; unlike a sum, a number has no mean along an axis."""
+    return normalize_axes(axis if axis is None or isinstance(axis, tuple) else (axis,), ndim, where)
+
+
 def keeps(keepdims: Any) -> bool:
-    """Read a ``keepdims`` argument as NumPy does: any truth value, and its sentinel for "not given"."""
-    return keepdims is not np._NoValue and bool(keepdims)
+    """Read a ``keepdims`` argument as NumPy does: a truth value or an integer, and its sentinel for "not given"."""
+    if keepdims is True or keepdims is False:
+        return keepdims
+    if keepdims is np._NoValue:
+        return False
+    return bool(keepdims) if isinstance(keepdims, np.bool_) else bool(operator.index(keepdims))
+
+
+def mask_given(where: Any, name: str) -> bool:
+    """Tell whether the ``where`` of a reduction leaves something out; it must be a mask."""
+    if where is True or where is np._NoValue:
+        return False
+    dtype = where.dtype if isinstance(where, Traced) else np.asarray(where).dtype
+    if dtype.kind != "b":
+        raise DtypeError(message(name, f"where has dtype {dtype}", fix="Pass a boolean array"))
+    return True
+
+
+def without_axes(y: Any, axes: tuple[int, ...]) -> Any:
+    """Drop reduced axes of length one; where none is left the result is a number, not an array of no axes."""
+    if not axes:
+        return y[()]
+    if len(axes) == y.ndim:
+        return y[(0,) * y.ndim]
+    return np.squeeze(y, axis=axes)
 
 
 def open_gap(t: Any, own_ndim: int, gap: int) -> Any:

@@ -333,9 +333,11 @@ _where = register(
 )
 
 
-def _where_call(condition: Any, x: Any = None, y: Any = None, /) -> Any:
-    if x is None and y is None:
+def _where_call(condition: Any, x: Any = np._NoValue, y: Any = np._NoValue, /) -> Any:
+    if x is np._NoValue and y is np._NoValue:
         return np.nonzero(condition)
+    if x is np._NoValue or y is np._NoValue:
+        raise OptionError(message("where", "one of x and y is given, it takes both or neither"))
     return _where(condition, x, y)
 
 
@@ -365,8 +367,13 @@ _clip = register(
 )
 
 
-def _clip_call(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **keywords: Any) -> Any:
+def _clip_call(a: Any, a_min: Any = np._NoValue, a_max: Any = np._NoValue, out: Any = None, **keywords: Any) -> Any:
+    if (a_min is np._NoValue) != (a_max is np._NoValue) or (
+        a_min is not np._NoValue and keywords.keys() & {"min", "max"}
+    ):
+        raise OptionError(message("clip", "bounds are a_min and a_max, both, or min= and max="))
     lo, hi = keywords.pop("min", a_min), keywords.pop("max", a_max)
+    lo, hi = (None if bound is np._NoValue else bound for bound in (lo, hi))
     if keywords or out is not None:
         raise OptionError(message("clip", "out and ufunc keywords are not supported on traced values"))
     return _clip(a, -math.inf if lo is None else lo, math.inf if hi is None else hi)

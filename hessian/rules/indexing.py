@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.errors import OptionError, message
+from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import normalize_axis, sum_to
 from hessian.rules.spec import (
     NONDIFF,
@@ -150,7 +150,14 @@ def moves_elements(function: Callable[..., Any], x: Any, *args: Any, **kwargs: A
     kwargs = {name: np.asarray(a) if isinstance(a, Traced) else a for name, a in kwargs.items()}
     moved = function(numbered, *args, **kwargs)
     gather = gather_view_op if np.may_share_memory(moved, numbered) else gather_op
-    return gather(x, positions=Positions(moved - 1, x.shape, read_only=not moved.flags.writeable))
+    picked = gather(x, positions=Positions(moved - 1, x.shape, read_only=not moved.flags.writeable))
+    return (
+        np.reshape(picked, ())
+        if isinstance(moved, np.ndarray) and not moved.ndim
+        else picked[()]
+        if not moved.ndim
+        else picked
+    )
 
 
 # Positions that are computed: an index that is an argument of a recorded function changes from call to call.
@@ -370,7 +377,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
     refuse("take", out=out)
     if _is_computed(indices) and mode == "raise":
         return np.ravel(a)[indices] if axis is None else a[(slice(None),) * (axis % a.ndim) + (indices,)]
-    return moves_elements(np.take, a, np.asarray(indices), axis=axis, mode=mode)
+    return moves_elements(np.take, a, indices, axis=axis, mode=mode)
 
 
 @composite(
@@ -380,7 +387,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     if axis is not None and _is_computed(indices):
         own = [np.arange(n).reshape((-1,) + (1,) * (arr.ndim - 1 - i)) for i, n in enumerate(arr.shape)]
         return arr[tuple(indices if i == axis % arr.ndim else own[i] for i in range(arr.ndim))]
-    return moves_elements(np.take_along_axis, arr, np.asarray(indices), axis)
+    return moves_elements(np.take_along_axis, arr, indices, axis)
 
 
 @composite(
@@ -411,6 +418,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **keywords: Any) -> 
 
 @composite(np.sort, cases=[case(A(5)), case(A(2, 3), axis=0), case(A(2, 3), axis=None)])
 def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+    refuse("sort", order=order)
     if axis is None:
         a, axis = np.ravel(a), -1
     axis = normalize_axis(axis, a.ndim, "sort")
@@ -420,6 +428,10 @@ def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, 
 @composite(np.compress, cases=[case([True, False, True], A(3))])
 def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -> Any:
     refuse("compress", out=out)
+    if np.ndim(condition) != 1:
+        raise ShapeMismatchError(message("compress", f"the condition has shape {np.shape(condition)}, not one axis"))
+    if isinstance(condition, Traced):
+        condition = np.asarray(condition)
     return take(a, np.flatnonzero(np.asarray(condition)), axis)
 
 

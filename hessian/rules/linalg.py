@@ -8,13 +8,14 @@ symmetric gradients, which the unfolding of the triangle (``_from_lower``) adds 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from hessian.errors import MissingRuleError, OptionError, message
-from hessian.rules.broadcast import normalize_axes
+from hessian.rules.broadcast import averaged_axes, keeps, normalize_axes, without_axes
 from hessian.rules.smooth import Root
 from hessian.rules.spec import A, General, Nondifferentiable, Sample, case, composite, expose, register
 
@@ -164,8 +165,17 @@ def _symmetric(m: Any) -> Any:
     return 0.5 * (m + _t(m))
 
 
+def _square(a: Any) -> None:
+    """Refuse what is no square matrix, or stack of them, as NumPy does."""
+    if a.ndim < 2:
+        raise np.linalg.LinAlgError(f"{a.ndim}-dimensional array given. Array must be at least two-dimensional")
+    if a.shape[-1] != a.shape[-2]:
+        raise np.linalg.LinAlgError("Last 2 dimensions of the array must be square")
+
+
 def _from_lower(a: Any) -> Any:
     """Return the symmetric matrix whose lower triangle is that of ``a``: what NumPy reads."""
+    _square(a)
     return np.tril(a) + _t(np.tril(a, -1))
 
 
@@ -255,6 +265,8 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:
 
 @composite(np.linalg.matrix_power, cases=[case(_well_conditioned(3, 3), 3), case(_well_conditioned(2, 2), -2)])
 def matrix_power(a: Any, n: int) -> Any:
+    _square(a)
+    n = operator.index(n)
     if n == 0:
         return np.zeros_like(a) + np.eye(a.shape[-1], dtype=a.dtype)
     base = inv_op(a) if n < 0 else a
@@ -344,11 +356,11 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         axes = normalize_axes(None, x.ndim, "norm")
         y = _vector_norm(x, 2 if ord is None else ord, axes)
     else:
-        axes = normalize_axes(axis, x.ndim, "norm")
+        axes = averaged_axes(axis, x.ndim, "norm")
         if len(axes) > 2:
             raise OptionError(message("norm", f"axis {axis!r} names more than two axes"))
         y = _vector_norm(x, 2 if ord is None else ord, axes) if len(axes) == 1 else _matrix_norm(x, ord, axes)
-    return y if keepdims else np.squeeze(y, axis=axes)
+    return y if keeps(keepdims) else without_axes(y, axes)
 
 
 def _analytic_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
@@ -372,4 +384,4 @@ def _analytic_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     axes = normalize_axes(axis, x.ndim, "vector_norm")
     y = _vector_norm(x, ord, axes)
-    return y if keepdims else np.squeeze(y, axis=axes)
+    return y if keeps(keepdims) else without_axes(y, axes)

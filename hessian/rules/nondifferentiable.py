@@ -88,12 +88,18 @@ expose(np.around, OPERATIONS["round"])
 expose(np.fix, OPERATIONS["trunc"])  # deprecated by NumPy 2.5 in favour of its twin
 expose(np.shape, lambda a: a.shape)
 expose(np.ndim, lambda a: a.ndim)
-expose(np.size, lambda a, axis=None: a.size if axis is None else a.shape[axis])
+expose(np.size, lambda a, axis=None: np.size(np.broadcast_to(0.0, a.shape), axis))
 expose(np.iscomplexobj, lambda x: False)
 expose(np.isrealobj, lambda x: True)
-expose(np.allclose, lambda a, b, **kw: bool(np.all(np.isclose(a, b, **kw))))
-expose(np.array_equal, lambda a, b: a.shape == np.shape(b) and bool(np.all(np.equal(a, b))))
+expose(np.allclose, lambda a, b, *args, **keywords: bool(np.all(np.isclose(a, b, *args, **keywords))))
+expose(np.array_equal, lambda a, b, equal_nan=False: _array_equal(a, b, equal_nan))
 expose(np.nonzero, lambda a: a.nonzero())
 expose(np.flatnonzero, lambda a: np.ravel(a).nonzero()[0])
 expose(np.result_type, lambda *xs: np.result_type(*[x.dtype if isinstance(x, Traced) else x for x in xs]))
-expose(np.min_scalar_type, lambda a: a.dtype)
+
+
+def _array_equal(a: Any, b: Any, equal_nan: bool) -> bool:
+    if np.shape(a) != np.shape(b):
+        return False
+    same = np.equal(a, b)
+    return bool(np.all(np.logical_or(same, np.logical_and(np.isnan(a), np.isnan(b))) if equal_nan else same))

@@ -16,6 +16,7 @@ outer       (n),(m)->(n,m)         matvec, vecmat
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -173,7 +174,8 @@ expose(
 @composite(np.dot, cases=[case(A(3), A(3)), case(A(2, 3), A(3)), case(A(2, 3), A(4, 3, 2)), case(A(), A(3))])
 def dot(a: Any, b: Any, out: Any = None) -> Any:
     refuse("dot", out=out)
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
+    a, b = _numeric(a), _numeric(b)
+    if a.ndim == 0 or b.ndim == 0:
         return multiply(a, b)
     if np.ndim(a) > 2 or np.ndim(b) > 2:
         return tensordot(a, b, ((-1,), (-2 if np.ndim(b) > 1 else -1,)))
@@ -187,15 +189,24 @@ def vdot(a: Any, b: Any) -> Any:
 
 @composite(np.inner, cases=[case(A(3), A(3)), case(A(2, 3), A(4, 3)), case(A(2, 3), 2.0)])
 def inner(a: Any, b: Any) -> Any:
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
+    a, b = _numeric(a), _numeric(b)
+    if a.ndim == 0 or b.ndim == 0:
         return multiply(a, b)
-    return tensordot(a, b, ((-1,), (-1,)))
+    return tensordot(a, b, ((-1,), (-1,)))[()]
 
 
 @composite(np.outer, cases=[case(A(3), A(2)), case(A(2, 2), A(3))])
 def outer(a: Any, b: Any, out: Any = None) -> Any:
     refuse("outer", out=out)
     return outer_op(np.ravel(a), np.ravel(b))
+
+
+def _positions(axes: Any, x: Any) -> list[int]:
+    """Return axes to contract, counted from the first."""
+    axes = [operator.index(k) for k in (axes if np.iterable(axes) else (axes,))]
+    if any(not -x.ndim <= k < x.ndim for k in axes):
+        raise ShapeMismatchError(message("tensordot", f"axes {axes} of an array of shape {x.shape}"))
+    return [k % x.ndim for k in axes]
 
 
 @composite(
@@ -205,7 +216,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     a, b = _numeric(a), _numeric(b)
     if np.ndim(axes) == 0 and not isinstance(axes, tuple | list):
         axes = (range(a.ndim - int(axes), a.ndim), range(int(axes)))
-    left, right = ([k % x.ndim for k in (ax if np.iterable(ax) else (ax,))] for ax, x in zip(axes, (a, b), strict=True))
+    left, right = (_positions(ax, x) for ax, x in zip(axes, (a, b), strict=True))
     if [a.shape[i] for i in left] != [b.shape[j] for j in right]:
         raise ShapeMismatchError(message("tensordot", f"axes {axes} of shapes {a.shape} and {b.shape} do not match"))
     rest_a = [i for i in range(a.ndim) if i not in left]
@@ -231,6 +242,7 @@ def kron(a: Any, b: Any) -> Any:
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
     if axis is not None:
         axisa = axisb = axisc = axis
+    axisa, axisb, axisc = map(operator.index, (axisa, axisb, axisc))
     a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise ShapeMismatchError(message("cross", f"vectors have lengths {a.shape[-1]} and {b.shape[-1]}, expected 3"))
@@ -351,6 +363,8 @@ def _extent(x: Any, labels: str, wanted: str) -> tuple[int, ...]:
 def einsum(subscripts: str, *operands: Any, out: Any = None, optimize: Any = True, **keywords: Any) -> Any:
     if not isinstance(subscripts, str) or out is not None or keywords:
         raise OptionError(message("einsum", "only the form einsum('ij,jk->ik', a, b) is supported on traced values"))
+    if not (isinstance(optimize, bool | str) or (isinstance(optimize, list | tuple) and "einsum_path" in optimize[:1])):
+        raise OptionError(message("einsum", f"optimize is {optimize!r}", fix="Pass True, False or 'greedy'"))
     arrays = [_numeric(x) for x in operands]
     terms, output = _parse(subscripts, [x.shape for x in arrays])
     pairs = list(zip(arrays, terms, strict=True))
@@ -367,7 +381,8 @@ def einsum(subscripts: str, *operands: Any, out: Any = None, optimize: Any = Tru
             needed = set(output).union(*(labels for _, labels in pairs + taken))
             taken.append(_pair(a, la, b, lb, needed))
         pairs.append(taken[0])
-    return _arrange(*_collapse(*pairs[0], set(output)), output)
+    result = _arrange(*_collapse(*pairs[0], set(output)), output)
+    return result if result.ndim else result[()]
 
 
 @composite(np.trace, cases=[case(A(3, 4)), case(A(3, 3), offset=1), case(A(2, 3, 3), axis1=1, axis2=2)])
@@ -378,6 +393,11 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = 
 
 @composite(np.linalg.multi_dot, cases=[case([A(2, 3), A(3, 4), A(4, 2)])], enters=each_entered)
 def multi_dot(arrays: Any) -> Any:
+    arrays = [_numeric(a) for a in arrays]
+    if len(arrays) < 2 or any(a.ndim != 2 for a in arrays[1:-1]) or any(a.ndim not in (1, 2) for a in arrays):
+        raise ShapeMismatchError(
+            message("multi_dot", f"factors have shapes {[a.shape for a in arrays]}", fix="Pass two matrices or more")
+        )
     product = arrays[0]
     for a in arrays[1:]:
         product = matmul(product, a)
@@ -388,7 +408,9 @@ expose(np.linalg.matrix_transpose, lambda x, /: swapaxes(x, -1, -2), cases=[case
 expose(np.linalg.trace, lambda x, /, *, offset=0: trace(x, offset, -2, -1), cases=[case(A(2, 3, 3))])
 expose(np.linalg.matmul, lambda a, b, /: matmul(a, b), cases=[case(A(2, 3), A(3, 2))])
 expose(np.linalg.tensordot, lambda a, b, /, *, axes=2: tensordot(a, b, axes), cases=[case(A(2, 3), A(2, 3))])
-expose(np.linalg.outer, lambda a, b, /: outer_op(a, b), cases=[case(A(2), A(3))])
+expose(
+    np.linalg.outer, lambda a, b, /: outer_op(*_core_axes("outer", a, b, (1, 1), exact=True)), cases=[case(A(2), A(3))]
+)
 expose(np.linalg.cross, lambda a, b, /, *, axis=-1: cross(a, b, axis=axis), cases=[case(A(3), A(3))])
 
 
@@ -399,10 +421,40 @@ expose(np.linalg.cross, lambda a, b, /, *, axis=-1: cross(a, b, axis=axis), case
     analytic=lambda a, b: np.sum(a * b, -1),
 )
 def vecdot(a: Any, b: Any, *, axis: int = -1) -> Any:
-    return vecdot_op(np.moveaxis(_numeric(a), axis, -1), np.moveaxis(_numeric(b), axis, -1))
+    a, b = _core_axes("vecdot", a, b, (1, 1))
+    a, b = np.moveaxis(a, axis, -1), np.moveaxis(b, axis, -1)
+    _same_length("vecdot", a.shape[-1], b.shape[-1])
+    return vecdot_op(a, b)[()]
+
+
+def _matvec_call(a: Any, b: Any) -> Any:
+    a, b = _core_axes("matvec", a, b, (2, 1))
+    _same_length("matvec", a.shape[-1], b.shape[-1])
+    return matvec_op(a, b)
+
+
+def _vecmat_call(a: Any, b: Any) -> Any:
+    a, b = _core_axes("vecmat", a, b, (1, 2))
+    _same_length("vecmat", a.shape[-1], b.shape[-2])
+    return vecmat_op(a, b)
+
+
+def _core_axes(name: str, a: Any, b: Any, least: tuple[int, int], exact: bool = False) -> tuple[Any, Any]:
+    """Return operands as arrays that have as many axes as an operation works on."""
+    a, b = _numeric(a), _numeric(b)
+    for x, count in zip((a, b), least, strict=True):
+        if x.ndim < count or (exact and x.ndim > count):
+            what = f"an operand has shape {x.shape}, it needs {'' if exact else 'at least '}{count} axes"
+            raise ShapeMismatchError(message(name, what))
+    return a, b
+
+
+def _same_length(name: str, m: int, n: int) -> None:
+    if m != n:
+        raise ShapeMismatchError(message(name, f"the axes multiplied have lengths {m} and {n}"))
 
 
 # NumPy 2.2 and later.
 if hasattr(np, "matvec"):
-    expose(np.matvec, matvec_op, cases=[case(A(2, 3), A(3)), case(A(5, 2, 3), A(3))])
-    expose(np.vecmat, vecmat_op, cases=[case(A(3), A(3, 2)), case(A(5, 3), A(3, 2))], analytic=np.matmul)
+    expose(np.matvec, _matvec_call, cases=[case(A(2, 3), A(3)), case(A(5, 2, 3), A(3))])
+    expose(np.vecmat, _vecmat_call, cases=[case(A(3), A(3, 2)), case(A(5, 3), A(3, 2))], analytic=np.matmul)

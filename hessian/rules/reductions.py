@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
 
-from hessian.rules.broadcast import keeps, normalize_axes, normalize_axis
+from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.rules.broadcast import (
+    averaged_axes,
+    keeps,
+    mask_given,
+    normalize_axes,
+    normalize_axis,
+    reduced_axes,
+    without_axes,
+)
 from hessian.rules.shaping import reshape_op
-from hessian.rules.spec import A, General, Linear, case, composite, refuse, register
+from hessian.rules.spec import A, General, Linear, Traced, case, composite, refuse, register
 
 
 def _sum(x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -45,15 +55,17 @@ sum_op: Linear = register(Linear("sum", _sum, transpose=_sum_transpose, moves=Tr
 )
 def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
     if dtype is None and out is None and not keywords:  # by far the most frequent
-        return sum_op(a, axes=normalize_axes(axis, a.ndim, "sum"), keepdims=keeps(keepdims))
-    initial, where = keywords.pop("initial", None), keywords.pop("where", None)
+        return sum_op(a, axes=reduced_axes(axis, a.ndim, "sum"), keepdims=keeps(keepdims))
+    initial, where = keywords.pop("initial", np._NoValue), keywords.pop("where", True)
     refuse("sum", out=out, **keywords)
-    if where is not None and where is not np._NoValue and where is not True:
-        a = np.where(where, a, 0.0)
+    if initial is None or np.ndim(initial):
+        raise OptionError(message("sum", f"initial is {initial!r}", fix="Pass a number"))
+    if mask_given(where, "sum"):
+        a = np.where(where, a, np.zeros((), a.dtype))
     if dtype is not None and np.dtype(dtype) != a.dtype:
         a = a.astype(dtype)
-    total = sum_op(a, axes=normalize_axes(axis, a.ndim, "sum"), keepdims=keeps(keepdims))
-    return total if initial is None or initial is np._NoValue else total + initial
+    total = sum_op(a, axes=reduced_axes(axis, a.ndim, "sum"), keepdims=keeps(keepdims))
+    return total if initial is np._NoValue else total + initial
 
 
 def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
@@ -62,25 +74,42 @@ def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
 
 @composite(np.mean, cases=[case(A(2, 3)), case(A(2, 3), axis=0), case(A(2, 3), axis=(0, 1), keepdims=True)])
 def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
-    where = keywords.get("where")
-    if where is not None and where is not np._NoValue and where is not True:
+    where = keywords.get("where", True)
+    if "initial" in keywords:
+        raise OptionError(message("mean", "it takes no initial value", fix="Use np.sum"))
+    if mask_given(where, "mean"):
         count = np.sum(np.broadcast_to(where, a.shape), axis=axis, keepdims=keeps(keepdims))
         return sum_(a, axis, dtype, out, keepdims, **keywords) / count
-    count = _count(a.shape, normalize_axes(axis, a.ndim, "mean"))
+    count = _count(a.shape, averaged_axes(axis, a.ndim, "mean"))
     return sum_(a, axis, dtype, out, keepdims, **keywords) / count
 
 
 @composite(np.average, cases=[case(A(4)), case(A(2, 3), 0, A(2, domain=(0.5, 1.0)))])
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
+    a = a if isinstance(a, Traced) else np.asarray(a)
     if weights is None:
-        return mean(a, axis, keepdims=keepdims)
-    if np.ndim(weights) == 1 and np.ndim(a) > 1:
-        at = normalize_axis(axis, np.ndim(a), "average")
-        weights = np.reshape(weights, (-1,) + (1,) * (-1 - at))
-    weights = np.broadcast_to(weights, np.shape(a))
+        result = mean(a, axis, keepdims=keepdims)
+        return (result, np.zeros_like(result) + a.size / max(np.size(result), 1)) if returned else result
+    weights = _fitting_weights(weights, a.shape, axis)
     total = np.sum(weights, axis=axis, keepdims=keeps(keepdims))
+    if np.any(np.equal(total, 0)):
+        raise ZeroDivisionError("Weights sum to zero, can't be normalized")
     result = np.sum(a * weights, axis=axis, keepdims=keeps(keepdims)) / total
-    return (result, total) if returned else result
+    return (result, np.zeros_like(result) + total) if returned else result
+
+
+def _fitting_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
+    """Return weights in the shape of an array; they may be given along the axes averaged over only."""
+    weights = weights if isinstance(weights, Traced) else np.asarray(weights)
+    if weights.shape == shape:
+        return weights
+    axes = None if axis is None else normalize_axes(axis, len(shape), "average")
+    if axes is None or weights.shape != tuple(shape[i] for i in axes):
+        what = f"weights of shape {weights.shape} for an array of shape {shape} along axis {axis}"
+        raise ShapeMismatchError(message("average", what, fix="Give weights the shape of the array, or of its axes"))
+    weights = np.transpose(weights, np.argsort(axes))
+    opened = np.reshape(weights, tuple(n if i - len(shape) in axes else 1 for i, n in enumerate(shape)))
+    return np.broadcast_to(opened, shape)
 
 
 def _analytic_var(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
@@ -97,12 +126,13 @@ def _analytic_var(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = Fals
 def var(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, **keywords: Any
 ) -> Any:
-    correction = keywords.pop("correction", None)
+    correction = keywords.pop("correction", np._NoValue)
     refuse("var", out=out, dtype=dtype, **keywords)
-    if correction is not None and correction is not np._NoValue:
+    if correction is not np._NoValue:
         ddof = correction
-    count = _count(a.shape, normalize_axes(axis, a.ndim, "var"))
-    return sum_(np.square(a - mean(a, axis, keepdims=True)), axis, keepdims=keepdims) / (count - ddof)
+    count = _count(a.shape, averaged_axes(axis, a.ndim, "var"))
+    squares = np.square(a - mean(a, axis, keepdims=True))
+    return sum_(squares, axis, keepdims=keepdims) / max(count - ddof, 0)
 
 
 @composite(
@@ -119,7 +149,7 @@ def _halved_product(x: Any) -> Any:
     """Multiply along the last axis by halves: a product tree, exact at every order whatever entries are zero."""
     length = x.shape[-1]
     if length == 0:
-        return np.ones_like(x, shape=x.shape[:-1])
+        return np.ones_like(x, shape=x.shape[:-1])[()]
     while length > 1:
         half = length // 2
         paired = x[..., :half] * x[..., half : 2 * half]
@@ -131,8 +161,10 @@ def _halved_product(x: Any) -> Any:
 
 @composite(np.prod, cases=[case(A(5)), case(A(2, 3), axis=0), case(A(2, 3, 2), axis=(0, 2), keepdims=True), case(A(0))])
 def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
+    if keywords.get("initial", 1.0) is None:
+        raise OptionError(message("prod", "initial is None", fix="Leave it out"))
     refuse("prod", out=out, dtype=dtype, **keywords)
-    axes = [i + a.ndim for i in normalize_axes(axis, a.ndim, "prod")]
+    axes = [i + a.ndim for i in reduced_axes(axis, a.ndim, "prod")]
     kept = [i for i in range(a.ndim) if i not in axes]
     lined_up = np.transpose(a, (*kept, *axes)).reshape((*(a.shape[i] for i in kept), _count(a.shape, tuple(axes))))
     result = _halved_product(lined_up)
@@ -164,12 +196,22 @@ def _extreme(name: str, reduction: Any) -> General:
 max_op, min_op = _extreme("max", np.max), _extreme("min", np.min)
 
 
-def _extreme_call(operation: General, where: str) -> Any:
+def _extreme_call(operation: General, where: str, pairwise: Any) -> Any:
     def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
+        initial, mask = keywords.pop("initial", np._NoValue), keywords.pop("where", True)
         refuse(where, out=out, **keywords)
-        axes = normalize_axes(axis, a.ndim, where)
+        if mask_given(mask, where):
+            if initial is np._NoValue or initial is None:
+                what = "the reduction has no identity, so it cannot leave elements out by a mask"
+                raise OptionError(message(where, what, fix="Pass initial=, the result where nothing is left"))
+            a = np.where(mask, a, np.asarray(initial, a.dtype))
+        axes = reduced_axes(axis, a.ndim, where)
         y = operation(a, axes=axes)
-        return y if keeps(keepdims) else np.squeeze(y, axis=axes)
+        if initial is not np._NoValue and initial is not None:
+            if np.ndim(initial):
+                raise ShapeMismatchError(message(where, f"initial has shape {np.shape(initial)}", fix="Pass a number"))
+            y = pairwise(y, np.asarray(initial, a.dtype))
+        return y if keeps(keepdims) else without_axes(y, axes)
 
     return call
 
@@ -180,8 +222,8 @@ _EXTREME_CASES = [
     case(A(2, 3), axis=1, keepdims=True),
     case(A(2, 3, 2), axis=(0, 2)),
 ]
-max_ = composite(np.max, cases=_EXTREME_CASES, kinks=max_op.kinks)(_extreme_call(max_op, "max"))
-min_ = composite(np.min, cases=_EXTREME_CASES, kinks=min_op.kinks)(_extreme_call(min_op, "min"))
+max_ = composite(np.max, cases=_EXTREME_CASES, kinks=max_op.kinks)(_extreme_call(max_op, "max", np.maximum))
+min_ = composite(np.min, cases=_EXTREME_CASES, kinks=min_op.kinks)(_extreme_call(min_op, "min", np.minimum))
 
 
 @composite(np.ptp, cases=[case(A(5)), case(A(2, 3), axis=0)])
@@ -213,6 +255,7 @@ def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None)
     refuse("cumprod", out=out, dtype=dtype)
     if axis is None:
         a, axis = np.ravel(a), -1
+    axis = normalize_axis(axis, a.ndim, "cumprod")
     x = np.moveaxis(a, axis, -1)
     length, shift = x.shape[-1], 1
     # A scan by doubling shifts: log2(n) products, exact whatever entries are zero.
@@ -225,6 +268,13 @@ def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None)
 @composite(np.diff, cases=[case(A(5)), case(A(3, 4), n=2, axis=1)])
 def diff(a: Any, n: int = 1, axis: int = -1, **keywords: Any) -> Any:
     refuse("diff", **keywords)
+    n = operator.index(n)
+    if n < 0:
+        raise OptionError(message("diff", f"order n must be non-negative, it is {n}"))
+    if n == 0:
+        return a
+    if not a.ndim:
+        raise ShapeMismatchError(message("diff", "it needs an array of at least one axis"))
     before = (slice(None),) * (a.ndim + normalize_axis(axis, a.ndim, "diff"))
     for _ in range(n):
         a = a[(*before, slice(1, None))] - a[(*before, slice(None, -1))]
@@ -233,6 +283,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, **keywords: Any) -> Any:
 
 @composite(np.trapezoid, cases=[case(A(5)), case(A(2, 4), dx=0.5), case(A(4), A(4))])
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
+    y = y if isinstance(y, Traced) else np.asarray(y)
     before = (slice(None),) * (y.ndim + normalize_axis(axis, y.ndim, "trapezoid"))
     steps = dx if x is None else np.diff(x, axis=axis if np.ndim(x) > 1 else -1)
     if np.ndim(steps) == 1:

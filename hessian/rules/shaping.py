@@ -6,15 +6,16 @@ Picking and placing elements is in :mod:`hessian.rules.indexing`; everything Num
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
-from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.rules.broadcast import normalize_axes, normalize_axis, sum_to
-from hessian.rules.spec import A, Linear, Nondifferentiable, case, composite, register
+from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
+from hessian.rules.broadcast import averaged_axes, normalize_axes, normalize_axis, sum_to
+from hessian.rules.spec import A, Linear, Nondifferentiable, Traced, case, composite, register
 from hessian.rules.traced import each_entered
 
 
@@ -23,10 +24,16 @@ def _batch(x: Any, ndim: int) -> tuple[int, ...]:
     return x.shape[: x.ndim - ndim]
 
 
+def _reshape(x: Any, *, shape: tuple[int, ...], ndim: int) -> Any:
+    # A number gives a number again unless it is an array first.
+    x = x if type(x) is np.ndarray else np.asarray(x)
+    return x.reshape(_batch(x, ndim) + shape)
+
+
 reshape_op: Linear = register(
     Linear(
         "reshape",
-        lambda x, *, shape, ndim: x.reshape(_batch(x, ndim) + shape),
+        _reshape,
         transpose=lambda g, own, *, shape, ndim: reshape_op(g, shape=own[len(own) - ndim :], ndim=len(shape)),
         view=True,
         moves=True,
@@ -93,14 +100,26 @@ concatenate_op: Linear = register(
 )
 
 
+def as_shape(shape: Any) -> tuple[int, ...]:
+    """Return a shape given as an integer or a sequence of them, traced ones among them."""
+    if isinstance(shape, Traced):
+        shape = np.asarray(shape)
+    items = shape if np.iterable(shape) else (shape,)
+    if any(isinstance(n, bool) for n in items):
+        raise DtypeError(message("shape", f"{shape!r} is no shape", fix="Pass integers"))
+    return tuple(operator.index(n) for n in items)
+
+
 @composite(np.reshape, cases=[case(A(2, 6), (3, 4)), case(A(4), (2, -1)), case(A(0, 3), (3, 0)), case(A(), (1, 1))])
 def reshape(a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: Any = None) -> Any:
     shape = newshape if shape is None else shape
+    if shape is None:
+        raise OptionError(message("reshape", "no shape is given"))
     if order != "C":
         raise OptionError(
             message("reshape", f"order={order!r} is not supported on traced values", fix="Transpose first")
         )
-    shape = tuple(int(n) for n in shape) if isinstance(shape, tuple | list) else (int(shape),)
+    shape = as_shape(shape)
     if -1 in shape:
         known = math.prod(n for n in shape if n != -1)
         if shape.count(-1) > 1 or known == 0 or a.size % known:
@@ -118,7 +137,11 @@ def ravel(a: Any, order: str = "C") -> Any:
 
 @composite(np.transpose, cases=[case(A(2, 3)), case(A(2, 3, 4), (1, 2, 0)), case(A(3))])
 def transpose(a: Any, axes: Any = None) -> Any:
-    axes = tuple(reversed(range(a.ndim))) if axes is None else tuple(i % a.ndim for i in axes)
+    axes = (
+        tuple(reversed(range(a.ndim)))
+        if axes is None
+        else tuple(normalize_axis(i, a.ndim, "transpose") + a.ndim for i in axes)
+    )
     if sorted(axes) != list(range(a.ndim)):
         raise ShapeMismatchError(message("transpose", f"axes {axes} do not permute the {a.ndim} axes of the array"))
     return permute_op(a, axes=axes)
@@ -139,6 +162,8 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
 
 @composite(np.moveaxis, cases=[case(A(2, 3, 4), 0, -1), case(A(2, 3, 4), (0, 1), (1, 2))])
 def moveaxis(a: Any, source: Any, destination: Any) -> Any:
+    if source is None or destination is None:
+        raise DtypeError(message("moveaxis", "an axis is None", fix="Pass integers"))
     sources = [i + a.ndim for i in normalize_axes(source, a.ndim, "moveaxis")]
     targets = [i + a.ndim for i in normalize_axes(destination, a.ndim, "moveaxis")]
     order = [i for i in range(a.ndim) if i not in sources]
@@ -159,28 +184,39 @@ def expand_dims(a: Any, axis: Any) -> Any:
 def squeeze(a: Any, axis: Any = None) -> Any:
     axes = {i for i, n in enumerate(a.shape) if n == 1}
     if axis is not None:
-        axes = {i + a.ndim for i in normalize_axes(axis, a.ndim, "squeeze")}
+        axes = {i + a.ndim for i in averaged_axes(axis, a.ndim, "squeeze")}
     if any(a.shape[i] != 1 for i in axes):
         raise ShapeMismatchError(message("squeeze", f"axis {axis} of an array of shape {a.shape} is not of length 1"))
     return reshape_op(a, shape=tuple(n for i, n in enumerate(a.shape) if i not in axes), ndim=a.ndim)
 
 
+def _array(x: Any) -> Any:
+    return x if isinstance(x, Traced) else np.asarray(x)
+
+
 @composite(np.atleast_1d, cases=[case(A()), case(A(3))])
 def atleast_1d(*arrays: Any) -> Any:
-    out = [reshape_op(a, shape=(1,), ndim=0) if np.ndim(a) == 0 else a for a in arrays]
+    arrays = tuple(map(_array, arrays))
+    out = [reshape_op(a, shape=(1,), ndim=0) if a.ndim == 0 else a for a in arrays]
     return out[0] if len(out) == 1 else tuple(out)
 
 
 @composite(np.atleast_2d, cases=[case(A()), case(A(3)), case(A(2, 3))])
 def atleast_2d(*arrays: Any) -> Any:
-    out = [a if np.ndim(a) >= 2 else reshape_op(a, shape=(1, np.size(a)), ndim=np.ndim(a)) for a in arrays]
+    arrays = tuple(map(_array, arrays))
+    out = [a if a.ndim >= 2 else reshape_op(a, shape=(1, a.size), ndim=a.ndim) for a in arrays]
     return out[0] if len(out) == 1 else tuple(out)
 
 
 @composite(np.broadcast_to, cases=[case(A(3), (2, 3)), case(A(2, 1), (2, 4)), case(A(), (0, 2))])
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
-    shape = tuple(int(n) for n in shape) if isinstance(shape, tuple | list) else (int(shape),)
-    return broadcast_op(array, shape=np.broadcast_shapes(array.shape, shape), ndim=array.ndim)
+    shape = as_shape(shape)
+    array = array if isinstance(array, Traced) else np.asarray(array)
+    if min(shape, default=0) < 0 or np.broadcast_shapes(array.shape, shape) != shape:
+        raise ShapeMismatchError(
+            message("broadcast_to", f"an array of shape {array.shape} does not broadcast to {shape}")
+        )
+    return broadcast_op(array, shape=shape, ndim=array.ndim)
 
 
 @composite(np.broadcast_arrays, cases=[case(A(3), A(2, 1))])
@@ -238,9 +274,16 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     return concatenate([arr, values], axis=axis)
 
 
+def as_plain_index(x: Any) -> Any:
+    """Return a traced index or count as the plain numbers that it holds."""
+    return np.asarray(x)[()] if isinstance(x, Traced) else x
+
+
 @composite(np.split, cases=[case(A(6), 3), case(A(5, 2), [2, 3]), case(A(2, 4), 2, axis=1)])
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    if np.ndim(indices_or_sections) == 0 and ary.shape[axis] % int(indices_or_sections):
+    axis = normalize_axis(axis, ary.ndim, "split")
+    indices_or_sections = as_plain_index(indices_or_sections)
+    if np.ndim(indices_or_sections) == 0 and ary.shape[axis] % indices_or_sections:
         what = f"axis {axis} of length {ary.shape[axis]} does not divide into {indices_or_sections} equal parts"
         raise ShapeMismatchError(message("split", what, fix="Use np.array_split"))
     return array_split(ary, indices_or_sections, axis)
@@ -249,6 +292,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 @composite(np.array_split, cases=[case(A(5), 3)])
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     axis = normalize_axis(axis, ary.ndim, "split")
+    indices_or_sections = as_plain_index(indices_or_sections)
     # NumPy's own splitting of the positions settles uneven parts and out-of-range cuts.
     parts = np.array_split(np.arange(ary.shape[axis]), indices_or_sections)
     starts = np.cumsum([0] + [len(part) for part in parts])
@@ -259,31 +303,64 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     return [ary[(*before, slice(int(s), int(s) + len(p)))] for s, p in zip(starts, parts, strict=False)]
 
 
+def _at_least(ary: Any, ndim: int, name: str) -> None:
+    if ary.ndim < ndim:
+        raise ShapeMismatchError(message(name, f"an array of shape {ary.shape} has fewer than {ndim} axes"))
+
+
 @composite(np.hsplit, cases=[case(A(2, 4), 2), case(A(4), 2)])
 def hsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    _at_least(ary, 1, "hsplit")
     return split(ary, indices_or_sections, axis=0 if ary.ndim == 1 else 1)
 
 
 @composite(np.vsplit, cases=[case(A(4, 2), 2)])
 def vsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    _at_least(ary, 2, "vsplit")
     return split(ary, indices_or_sections, axis=0)
 
 
 @composite(np.dsplit, cases=[case(A(2, 3, 4), 2)])
 def dsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    _at_least(ary, 3, "dsplit")
     return split(ary, indices_or_sections, axis=2)
 
 
 @composite(np.copy, cases=[case(A(2, 3))])
 def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
-    return +a
+    return copied(a, order)
+
+
+def copied(a: Any, order: str) -> Any:
+    """Copy into a given order in memory: it decides what later is a view."""
+    if order not in ("C", "F", "A", "K"):
+        raise OptionError(message("copy", f"order is {order!r}", fix="Pass 'C', 'F', 'A' or 'K'"))
+    if not a.ndim:
+        return a.apart()
+    same = +a if a.dtype.kind == "f" else cast_op(a, dtype=a.dtype)
+    if a.ndim < 2 or order in ("K", "A"):
+        return same
+    return _laid_out(same, order)
+
+
+def _laid_out(a: Any, order: str) -> Any:
+    """Return an array in C or Fortran order, a copy where it lies otherwise: copies are made by reshaping."""
+    if order == "F":
+        turned: Any = np.transpose(_laid_out(np.transpose(a), "C"))
+        return turned.apart()
+    return reshape_op(reshape_op(a, shape=(a.size,), ndim=a.ndim), shape=a.shape, ndim=1).apart()
 
 
 @composite(np.full_like, cases=[case(A(2, 3), A(3)), case(A(2), A())])
 def full_like(a: Any, fill_value: Any, dtype: Any = None, **keywords: Any) -> Any:
     blank = np.zeros_like(a, dtype=dtype, **keywords)
     filled = blank + fill_value
-    return filled if filled.dtype == blank.dtype else filled.astype(blank.dtype)
+    if filled.shape != blank.shape:
+        raise ShapeMismatchError(
+            message("full_like", f"a value of shape {np.shape(fill_value)} for an array of shape {blank.shape}")
+        )
+    filled = filled if filled.dtype == blank.dtype else filled.astype(blank.dtype)
+    return filled if filled.ndim else reshape_op(filled, shape=(), ndim=0)
 
 
 @composite(np.real, cases=[case(A(3))], analytic=lambda z: z)

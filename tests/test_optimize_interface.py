@@ -349,7 +349,7 @@ def test_start_as_scipy_takes_it() -> None:
     swapped = minimize(rosenbrock, np.array([-1.0, 1.0], ">f4"))
     assert swapped.x.dtype == np.float32
     scalar = minimize(lambda x: (x - 3.0) ** 2, 0)
-    assert scalar.x.shape == ()
+    assert scalar.x.shape == (1,)
     assert_allclose(scalar.x, 3.0)
 
 

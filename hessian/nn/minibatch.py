@@ -18,7 +18,7 @@ from hessian.nn.reporting import Reporter
 from hessian.nn.settings import LoopOptions, fingerprint_of
 from hessian.optimize import OptimizeResult, Status
 from hessian.optimize.checkpoint import Checkpoint
-from hessian.optimize.result import IterationRecord
+from hessian.optimize.history import IterationRecord
 from hessian.optimize.vectors import norm
 
 Rows = tuple[np.ndarray, np.ndarray]

@@ -7,12 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from hessian.errors import OptionError, message, missing_dependency
+from hessian.errors import missing_dependency
 from hessian.optimize import OptimizeResult
-from hessian.optimize.observer import parameter_names
-from hessian.optimize.result import IterationRecord
+from hessian.optimize.history import IterationRecord
+from hessian.optimize.scipy_conventions import Callback
 
 
 class Reporter:
@@ -74,19 +72,8 @@ def adapt(callback: Callable[..., Any]) -> Callable[[OptimizeResult], bool]:
     OptionError
         If the callback cannot be called.
     """
-    if not callable(callback):
-        what = f"callback is {callback!r}, which cannot be called"
-        raise OptionError(message("train", what, fix="Pass a function or leave it out"))
-    takes_state = parameter_names(callback) == {"intermediate_result"}
-
-    def call(state: OptimizeResult) -> bool:
-        try:
-            answer = callback(intermediate_result=state) if takes_state else callback(state.x)
-        except StopIteration:
-            return True
-        return isinstance(answer, (bool, np.bool_)) and bool(answer)
-
-    return call
+    heard = Callback(callback, "train")
+    return lambda state: heard.asks_to_stop(lambda: state.x, lambda: state)
 
 
 def _state(record: IterationRecord, params: Any, validation: float | None) -> OptimizeResult:

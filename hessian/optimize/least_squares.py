@@ -12,15 +12,18 @@ import numpy as np
 from hessian.core.trees import ravel
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.optimize.gauss_newton_cg import GaussNewtonCG
+from hessian.optimize.history import IterationRecord
 from hessian.optimize.levenberg_marquardt import LevenbergMarquardt, ScaledMethod
 from hessian.optimize.loop import FAR, Loop, Observer
 from hessian.optimize.objective import Point
-from hessian.optimize.observer import Progress, make_observer, parameter_names
+from hessian.optimize.observer import Progress, make_observer
 from hessian.optimize.options import Options, option_names, parse_options
 from hessian.optimize.regression import fit_statistics
 from hessian.optimize.residuals import ResidualPoint, Residuals
-from hessian.optimize.result import IterationRecord, OptimizeResult, Status
+from hessian.optimize.result import OptimizeResult, Status
 from hessian.optimize.robust_losses import find_loss
+from hessian.optimize.scipy_constraints import binds
+from hessian.optimize.scipy_conventions import Callback, scipy_start
 from hessian.optimize.vectors import norm
 
 METHODS: dict[str, type[ScaledMethod]] = {method.name: method for method in (LevenbergMarquardt, GaussNewtonCG)}
@@ -189,6 +192,7 @@ def least_squares(
     _reject(unsupported)
     asked = parse_options(options, None, np.dtype(np.float64), "least_squares")
     args = args if isinstance(args, tuple) else (args,)
+    x0 = scipy_start(x0)
     objective = Residuals(fun, x0, args, find_loss(loss, f_scale), asked.seed, asked.max_hvp)
     default = DEFAULT_GTOL[objective.dtype.name] if tol is None else tol
     parsed = parse_options(options, default, objective.dtype, "least_squares")
@@ -263,14 +267,15 @@ class LeastSquaresLoop(Loop):
 
 def _with_residuals(callback: Callable[..., Any] | None, objective: Residuals, progress: Progress) -> Observer:
     """Adapt the user's callback as ``minimize`` does; states have the residuals as ``fun`` and the value as ``cost``."""
-    if not callable(callback) or parameter_names(callback) != {"intermediate_result"}:
-        return make_observer(callback, objective, progress)
+    heard = Callback(callback, objective.where)
+    if not heard.takes_state:
+        return make_observer(heard, objective, progress)
     held: list[ResidualPoint] = []
 
     def adapted(intermediate_result: OptimizeResult) -> Any:
         state, point = intermediate_result, held[-1]
         state.update(cost=state.fun, fun=point.fun, grad=state.pop("jac"), optimality=point.optimality)
-        return callback(intermediate_result=state)
+        return heard.asks_to_stop(lambda: state.x, lambda: state)
 
     inner = make_observer(adapted, objective, progress)
 
@@ -291,9 +296,16 @@ def _reject(unsupported: Mapping[str, Any]) -> None:
         if name not in _UNSUPPORTED:
             fix = "See help(hessian.optimize.least_squares)"
             raise OptionError(message("least_squares", f"there is no argument {name!r}", fix=fix))
-        if item is not None:
+        if item is not None and not _changes_nothing(name, item):
             why, fix = _UNSUPPORTED[name]
             raise OptionError(message("least_squares", f"the argument {name} is not supported", why, fix))
+
+
+def _changes_nothing(name: str, item: Any) -> bool:
+    """Whether an argument of SciPy's that does not apply here has a value that asks for nothing."""
+    if name == "bounds":
+        return not binds(item)
+    return (name == "kwargs" and item == {}) or (name == "verbose" and item == 0)
 
 
 def _reject_options(options: Options, kind: type[ScaledMethod]) -> None:
@@ -312,6 +324,9 @@ def _method(name: str | None, size: int) -> type[ScaledMethod]:
     if name is None:
         return LevenbergMarquardt if size <= DENSE_LIMIT else GaussNewtonCG
     known = str(name).lower().replace("_", "-")
+    if known in ("trf", "dogbox"):
+        what = f"method {name!r} of SciPy's is for bounds, which the methods here do not take"
+        raise OptionError(message("least_squares", what, fix="Leave method out, or pass 'lm' or 'gauss-newton-cg'"))
     if known not in METHODS:
         near = difflib.get_close_matches(known, METHODS, n=1, cutoff=0.0)[0]
         what = f"method {name!r} does not exist, only {', '.join(map(repr, METHODS))}"

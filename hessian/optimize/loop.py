@@ -14,12 +14,13 @@ import numpy as np
 from hessian.errors import CheckpointError, message
 from hessian.optimize.checkpoint import Checkpoint
 from hessian.optimize.globalize import ROUNDING, Assessment, Judge, Model
+from hessian.optimize.history import IterationRecord, SaddleRecord
 from hessian.optimize.krylov import Step
 from hessian.optimize.method import Method
 from hessian.optimize.objective import COUNTER_NAMES, Counters, Point
 from hessian.optimize.optimality import Curvature, Definiteness, measure_curvature
 from hessian.optimize.options import Options
-from hessian.optimize.result import IterationRecord, OptimizeResult, SaddleRecord, Status
+from hessian.optimize.result import OptimizeResult, Status
 from hessian.optimize.rounding import measure_rounding
 from hessian.optimize.vectors import norm
 

@@ -17,10 +17,13 @@ from hessian.optimize.observer import Progress, make_observer
 from hessian.optimize.options import Options, option_names, parse_options
 from hessian.optimize.precondition import make_preconditioner
 from hessian.optimize.result import OptimizeResult
+from hessian.optimize.scipy_constraints import binds
+from hessian.optimize.scipy_conventions import one_number, scipy_start
 from hessian.optimize.scipy_methods import SCIPY_METHODS, minimize_by_scipy
 from hessian.optimize.trust_exact import TrustExact
 from hessian.optimize.trust_krylov import Arc, SaddleFree, TrustKrylov
 from hessian.optimize.trust_ncg import TrustNCG
+from hessian.programs import RecordedFunction
 
 METHODS = ("trust-ncg", "trust-krylov", "trust-exact", "newton", "newton-cg", "arc", "saddle-free")
 DENSE_LIMIT = 32
@@ -182,6 +185,8 @@ def minimize(
     """
     _reject(unsupported)
     args = args if isinstance(args, tuple) else (args,)
+    x0 = scipy_start(x0)
+    bounds = bounds if binds(bounds) else None
     is_constrained = bounds is not None or not (
         constraints is None or (isinstance(constraints, (list, tuple)) and not constraints)
     )
@@ -190,8 +195,8 @@ def minimize(
             fun, x0, args, method, bounds=bounds, constraints=constraints, tol=tol, callback=callback, options=options
         )
         result.setdefault("history", [])
-        if not is_constrained:
-            result.remember(fun, args)
+        known = fun if isinstance(fun, RecordedFunction) else one_number(fun, "minimize")
+        (result.remember_objective if is_constrained else result.remember)(known, args)
         return result
     if is_constrained:
         what = f"method {method!r} takes neither bounds nor constraints"
@@ -209,7 +214,7 @@ def minimize(
 def _reject(unsupported: Mapping[str, Any]) -> None:
     """Explain arguments of SciPy's that do not apply here; ``None`` means not given, as there."""
     for name, item in unsupported.items():
-        if name in _UNSUPPORTED and item is not None:
+        if name in _UNSUPPORTED and item is not None and item is not False:
             why, fix = _UNSUPPORTED[name]
             raise OptionError(message("minimize", f"the argument {name} is not supported", why, fix))
         if name in option_names():

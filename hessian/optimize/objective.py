@@ -13,6 +13,7 @@ from hessian.core.numbers import check_numbers
 from hessian.core.trees import flatten, map_leaves, ravel, scipy_point
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
+from hessian.optimize.scipy_conventions import one_number
 from hessian.optimize.vectors import norm
 from hessian.programs import RecordedFunction
 
@@ -110,6 +111,7 @@ class Objective:
     where = "minimize"
 
     def __init__(self, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...]) -> None:
+        fun = self._checked(fun)
         self.source = fun, args
         # Points of one run are many: fun is recorded once. Arguments of a function that is recorded already are its inputs.
         self._args = args if isinstance(fun, RecordedFunction) else ()
@@ -122,6 +124,10 @@ class Objective:
             raise ShapeMismatchError(message(self.where, "x0 has no elements", why, "Pass at least one number"))
         self._start, self._unravel = ravel(tree)
         self.counters = Counters()
+
+    def _checked(self, fun: Callable[..., Any]) -> Callable[..., Any]:
+        """Let fun return its one number in an array; what is recorded already stays strict."""
+        return fun if isinstance(fun, RecordedFunction) else one_number(fun, self.where)
 
     @property
     def size(self) -> int:

@@ -3,49 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import sys
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from hessian.errors import OptionError, message, missing_dependency
+from hessian.errors import missing_dependency
+from hessian.optimize.history import IterationRecord
 from hessian.optimize.loop import Observer
 from hessian.optimize.objective import Objective, Point
 from hessian.optimize.options import Options
-from hessian.optimize.result import IterationRecord, OptimizeResult
+from hessian.optimize.result import OptimizeResult
+from hessian.optimize.scipy_conventions import Callback
 
 
-def make_observer(callback: Callable[..., Any] | None, objective: Objective, progress: Progress) -> Observer:
+def make_observer(callback: Callable[..., Any] | Callback | None, objective: Objective, progress: Progress) -> Observer:
     """Adapt the user's callback, by SciPy's convention, and the progress bar to the loop."""
-    if callback is not None and not callable(callback):
-        what = f"callback is {callback!r}, which cannot be called"
-        raise OptionError(message("minimize", what, fix="Pass a function or leave it out"))
-    takes_state = callback is not None and parameter_names(callback) == {"intermediate_result"}
+    adapted = callback if isinstance(callback, Callback) else Callback(callback, objective.where)
 
     def observe(record: IterationRecord, point: Point) -> bool:
         progress.update(record)
-        if callback is None:
-            return False
-        try:
-            if takes_state:
-                answer = callback(intermediate_result=_state(objective, record, point))
-            else:
-                answer = callback(objective.structured(point.x))
-        except StopIteration:
-            return True
-        return isinstance(answer, (bool, np.bool_)) and bool(answer)
+        return adapted.asks_to_stop(lambda: objective.structured(point.x), lambda: _state(objective, record, point))
 
     return observe
-
-
-def parameter_names(callback: Callable[..., Any]) -> set[str]:
-    """Names of a callable's parameters; none for those that do not tell."""
-    try:
-        return set(inspect.signature(callback).parameters)
-    except (TypeError, ValueError):
-        return set()
 
 
 def _state(objective: Objective, record: IterationRecord, point: Point) -> OptimizeResult:

@@ -16,6 +16,7 @@ from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.optimize.objective import Objective, Point, quiet
 from hessian.optimize.robust_losses import ScaledLoss, Weights
+from hessian.optimize.scipy_conventions import some_numbers
 from hessian.optimize.vectors import norm
 from hessian.programs import RecordedFunction
 
@@ -254,6 +255,10 @@ class Residuals(Objective):
             return sum(np.sum(part * leaf) for part, leaf in zip(parts, leaves, strict=True))
 
         self._weighted = RecordedFunction(weighted)
+
+    def _checked(self, fun: Callable[..., Any]) -> Callable[..., Any]:
+        """Residuals may have any shape."""
+        return fun if isinstance(fun, RecordedFunction) else some_numbers(fun, self.where)
 
     def curvature(self, vector: np.ndarray, pulls: np.ndarray) -> HessianOperator:
         """Hessian of ``pulls . r(x)``."""

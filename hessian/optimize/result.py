@@ -1,20 +1,17 @@
-"""What a solver hands back: a status that is advice, one record per iteration, SciPy's result with both in it."""
+"""What a solver hands back: a status that is advice, and SciPy's result with it and the history in it."""
 
 from __future__ import annotations
 
-import csv
 import enum
-import math
-import os
-import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.optimize
 
 from hessian.errors import ConvergenceError, OptionError, message
+from hessian.operators.hessian_operator import HessianOperator
+from hessian.optimize.result_text import result_html, result_text
 
 if TYPE_CHECKING:
     from hessian.optimize.covariance import Covariance
@@ -143,130 +140,6 @@ class Status(enum.IntEnum):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SaddleRecord:
-    """A point with a small gradient and negative curvature that the run left: where, its value, the eigenvalue."""
-
-    iteration: int
-    value: float
-    eigenvalue: float
-
-
-@dataclass(frozen=True, slots=True)
-class IterationRecord:
-    """One row of ``res.history``; row 0 describes the start.
-
-    ``value`` and ``gradient_norm`` belong to the point kept at the end of the iteration. ``radius`` is that of the trust
-    region the step was computed in, ``regularization`` the weight of the penalty on its length (cubic weight or damping);
-    ``nan`` for methods that have none. ``step_norm`` is measured as the radius is (with a preconditioner M in the norm
-    ``sqrt(s.M s)``); ``ratio`` is the actual over the predicted reduction (``nan`` where there is none).
-    ``cg_iterations`` counts the products spent on this step: 0 when a rejected step was shortened along the path
-    already computed. The ``n_*`` counters and ``seconds`` accumulate.
-    """
-
-    iteration: int
-    value: float
-    gradient_norm: float
-    radius: float
-    regularization: float
-    step_norm: float
-    ratio: float
-    cg_iterations: int
-    cg_status: str
-    accepted: bool
-    n_value: int
-    n_grad: int
-    n_hvp: int
-    n_hess: int
-    n_factor: int
-    seconds: float
-
-
-_COLUMNS = (
-    ("iter", "iteration", "5d"),
-    ("value", "value", "17.9e"),
-    ("|grad|", "gradient_norm", "10.3e"),
-    ("radius", "radius", "9.2e"),
-    ("weight", "regularization", "9.2e"),
-    ("|step|", "step_norm", "9.2e"),
-    ("ratio", "ratio", "8.3f"),
-    ("cg", "cg_iterations", "5d"),
-    ("step", "cg_status", "<18s"),
-    ("ok", "accepted", "3s"),
-    ("n_value", "n_value", "7d"),
-    ("n_grad", "n_grad", "6d"),
-    ("n_hvp", "n_hvp", "6d"),
-    ("n_hess", "n_hess", "6d"),
-    ("n_factor", "n_factor", "8d"),
-    ("seconds", "seconds", "8.2f"),
-)
-
-_OPTIONAL = ("radius", "regularization")
-"""Columns that most methods leave empty: shown where there is something in them."""
-
-
-def format_history(history: Sequence[IterationRecord]) -> str:
-    """Lay out a history as a text table, one line per iteration.
-
-    Parameters
-    ----------
-    history : sequence of IterationRecord
-        ``res.history``.
-
-    Returns
-    -------
-    str
-        The table, headings first, without a trailing newline.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hessian.optimize import format_history, minimize
-    >>> res = minimize(lambda x: np.sum((x - 1.0) ** 2), np.zeros(2))
-    >>> print(format_history(res.history).splitlines()[1][:23])
-        0   2.000000000e+00
-    """
-    columns = [column for column in _COLUMNS if column[1] not in _OPTIONAL or _is_used(history, column[1])]
-    lines = [_heading(columns)]
-    for record in history:
-        cells = []
-        for _, name, spec in columns:
-            cell = getattr(record, name)
-            cells.append(format(("yes" if cell else "no") if name == "accepted" else cell, spec))
-        lines.append(" ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def _is_used(history: Sequence[IterationRecord], name: str) -> bool:
-    """Whether a column says anything."""
-    return any(not math.isnan(getattr(record, name)) for record in history)
-
-
-def _heading(columns: Sequence[tuple[str, str, str]]) -> str:
-    """Column titles, aligned as their columns are."""
-    cells = []
-    for title, _, spec in columns:
-        width = int("".join(ch for ch in spec.split(".")[0] if ch.isdigit()))
-        cells.append(title.ljust(width) if spec.endswith("s") else title.rjust(width))
-    return " ".join(cells).rstrip()
-
-
-def write_history(history: Sequence[IterationRecord], path: str | os.PathLike[str]) -> None:
-    """Write a history as comma-separated values, one column per field of :class:`IterationRecord`.
-
-    Parameters
-    ----------
-    history : sequence of IterationRecord
-        ``res.history``.
-    path : path-like
-        File to write; floats keep every digit.
-    """
-    with open(path, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(field.name for field in fields(IterationRecord))
-        writer.writerows(astuple(record) for record in history)
-
-
 class OptimizeResult(scipy.optimize.OptimizeResult):
     """Result of :func:`hessian.optimize.minimize`: SciPy's ``OptimizeResult`` with a :class:`Status` and a history.
 
@@ -292,6 +165,10 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         ``|H v - value v|`` of its unit vector v: an eigenvalue of the Hessian lies within this of it.
     saddles : list of SaddleRecord
         Saddles met and left along negative curvature.
+    hess : ndarray, shape (n, n)
+        Hessian of the objective at x between raveled vectors, without bounds or constraints; formed when it is asked for
+        first. Beyond a few thousand variables take ``HessianOperator(fun, res.x, *args)``. (``hess_inv`` is only there
+        where a method of SciPy's returns one; see :meth:`covariance`.)
     nit, nfev, njev, nhev : int
         Iterations, and evaluations of the objective, gradient and (dense) Hessian, as SciPy names them.
     n_value, n_grad, n_hvp, n_hess, n_factor : int
@@ -312,7 +189,11 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
 
     def remember(self, fun: Callable[..., Any], args: tuple[Any, ...]) -> None:
         """Keep the function that was minimised, for :meth:`covariance`; neither pickled nor copied, nor an entry."""
-        self.__dict__["_source"] = fun, args
+        self.__dict__["_source"] = self.__dict__["_objective"] = fun, args
+
+    def remember_objective(self, fun: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """Keep the function for :attr:`hess` only: under constraints its Hessian is not the information."""
+        self.__dict__["_objective"] = fun, args
 
     def __getstate__(self) -> None:
         """Pickle the entries only: functions may be lambdas, and data large."""
@@ -404,43 +285,34 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         remembered: tuple[Callable[..., Any], tuple[Any, ...]] = self.__dict__["_source"]
         return remembered
 
+    def __getattr__(self, name: str) -> Any:
+        """Entries by name, as in SciPy's result; the Hessian when it is asked for first."""
+        if name == "hess" and name not in self:
+            self[name] = self._hess()
+        if name == "hess_inv" and name not in self:
+            what = "there is no approximation of the inverse Hessian, because the Hessian itself is known"
+            fix = "Call res.covariance() for standard errors, or HessianOperator(fun, res.x, *args).solve(b)"
+            raise AttributeError(message("hess_inv", what, fix=fix))
+        return super().__getattr__(name)
+
+    def __dir__(self) -> list[str]:
+        """Entries and methods."""
+        return sorted({*super().__dir__(), "hess", "covariance", "raise_if_failed"})
+
+    def _hess(self) -> np.ndarray:
+        """Form the Hessian, or say why it is not known."""
+        if "_objective" not in self.__dict__ or "cost" in self:
+            what = "the result does not know a function with a Hessian"
+            why = "Functions are neither pickled nor copied with results, and residuals are no objective"
+            fix = "Call HessianOperator(fun, res.x, *args).to_dense()"
+            raise AttributeError(message("hess", what, why, fix))
+        fun, args = self.__dict__["_objective"]
+        return np.asarray(HessianOperator(fun, self.x, *args).to_dense())
+
     def __repr__(self) -> str:
         """Show the verdict first, then the numbers; the history by its length only."""
-        if "status" not in self:
-            return super().__repr__()
-        rows = [(key, _show(self[key])) for key in _order(self)]
-        width = 2 + max(len(key) for key, _ in rows)
-        lines = [f"{type(self).__name__}: {self.status.name}"]
-        for key, text in rows:
-            lines.append(
-                textwrap.fill(text, 110, initial_indent=f"{key:>{width}}: ", subsequent_indent=" " * (width + 2))
-            )
-        return "\n".join(lines)
+        return result_text(self) if "status" in self else super().__repr__()
 
-
-_FIRST = (
-    "message", "success", "method", "fun", "gradient_norm", "smallest_eigenvalue", "smallest_eigenvalue_residual", "x", "jac", "nit",
-)  # fmt: skip
-
-
-def _order(result: OptimizeResult) -> list[str]:
-    """Keys in reading order: the verdict, the point, the counters, whatever else there is."""
-    first = [key for key in _FIRST if key in result]
-    return first + [key for key in result if key not in first and key != "status"]
-
-
-def _show(item: Any) -> str:
-    """One-line text of a field: arrays are abridged, lists of records counted."""
-    if isinstance(item, list) and item and isinstance(item[0], (IterationRecord, SaddleRecord)):
-        return f"{len(item)} records"
-    if isinstance(item, np.ndarray):
-        text = np.array2string(item, threshold=8, edgeitems=3, precision=6, separator=", ").replace("\n", "")
-        return text if item.size <= 8 else f"{' '.join(text.split())} shape {item.shape}"
-    if isinstance(item, dict):
-        return "{" + ", ".join(f"{key!r}: {_show(part)}" for key, part in item.items()) + "}"
-    if isinstance(item, (list, tuple)):
-        opening, closing = "[]" if isinstance(item, list) else "()"
-        return opening + ", ".join(_show(part) for part in item) + closing
-    if isinstance(item, float):
-        return "nan" if math.isnan(item) else f"{item:.12g}"
-    return str(item)
+    def _repr_html_(self) -> str:
+        """Show the same as a table."""
+        return result_html(self)

@@ -64,6 +64,19 @@ def flat_bounds(bounds: Any, x0: Any) -> Bounds | None:
     return Bounds(lower, upper, keep_feasible=keep)
 
 
+def binds(bounds: Any) -> bool:
+    """Whether bounds bound anything: none, empty ones, and those of infinities and ``None`` alone do not."""
+    if bounds is None:
+        return False
+    sides = (bounds.lb, bounds.ub) if isinstance(bounds, Bounds) else bounds
+    return any(_is_number(side) for leaf in flatten(sides)[0] for side in np.ravel(np.array(leaf, dtype=object)))
+
+
+def _is_number(side: Any) -> bool:
+    """Whether one side is more than the absence of a bound; NaN is, and is refused later."""
+    return side is not None and not (isinstance(side, Real | np.generic) and math.isinf(float(side)))
+
+
 def _broadcast(side: Any, shape: tuple[int, ...], size: int) -> np.ndarray:
     """Broadcast one side of ``Bounds`` to the shape of x0, or to its raveled length."""
     array = np.asarray(side, dtype=np.float64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import inspect
 import math
 import re
 import warnings
@@ -19,7 +18,8 @@ from scipy.sparse.linalg import LinearOperator
 from hessian.errors import OptionError, message
 from hessian.optimize.objective import Objective, Point
 from hessian.optimize.result import OptimizeResult, Status
-from hessian.optimize.scipy_constraints import constraint_list, flat_bounds, flat_constraint, violation
+from hessian.optimize.scipy_constraints import binds, constraint_list, flat_bounds, flat_constraint, violation
+from hessian.optimize.scipy_conventions import Callback, scipy_start
 from hessian.optimize.scipy_objective import FlatPoint, Space, flat_objective
 
 SLSQP_LIMIT = 100
@@ -168,6 +168,8 @@ def minimize_by_scipy(
     (array([-1., -1.]), 'Optimization terminated successfully')
     """
     items = constraint_list(constraints)
+    x0 = scipy_start(x0)
+    bounds = bounds if binds(bounds) else None
     space = Space(x0)
     if method is None:
         method = choose_scipy_method(space.size, bounds is not None, bool(items))
@@ -176,7 +178,8 @@ def minimize_by_scipy(
     _check_options(name, options)
     box = flat_bounds(bounds, space.tree)
     objective = flat_objective(fun, space.clipped(box), args, _METHODS[name].order)
-    run = _Run(objective, space, name, _Callback(callback), box, items)
+    heard = Callback(callback, prefers_state=name == "trust-constr")
+    run = _Run(objective, space, name, heard, box, items)
     return run.solve(tol, dict(options or {}))
 
 
@@ -211,37 +214,6 @@ def _check_options(name: str, options: Mapping[str, Any] | None) -> None:
             raise OptionError(message("minimize", f"{key!r} is an argument, not an option of {name!r}", fix=fix))
 
 
-class _Callback:
-    """The user's callback, by any of SciPy's conventions."""
-
-    def __init__(self, function: Callable[..., Any] | None) -> None:
-        if function is not None and not callable(function):
-            what = f"callback is {function!r}, which cannot be called"
-            raise OptionError(message("minimize", what, fix="Pass a function or leave it out"))
-        self._function = function
-        try:
-            parameters = inspect.signature(function).parameters if function is not None else {}
-        except (TypeError, ValueError):
-            parameters = {}
-        self._takes_state = set(parameters) == {"intermediate_result"}
-        required = [p for p in parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
-        self._takes_both = len(required) == 2
-
-    def asks_to_stop(self, state: Callable[[], OptimizeResult]) -> bool:
-        """Call it with the state, which is only computed if there is a callback."""
-        if self._function is None:
-            return False
-        now = state()
-        try:
-            if self._takes_state:
-                answer = self._function(intermediate_result=now)
-            else:
-                answer = self._function(now.x, now) if self._takes_both else self._function(now.x)
-        except StopIteration:
-            return True
-        return isinstance(answer, (bool, np.bool_)) and bool(answer)
-
-
 class _Stop(Exception):
     """The callback asked to stop. Not every method of SciPy's understands StopIteration; all let this pass."""
 
@@ -254,7 +226,7 @@ class _Run:
         objective: Objective,
         space: Space,
         name: str,
-        callback: _Callback,
+        callback: Callback,
         bounds: scipy.optimize.Bounds | None,
         constraints: list[Any],
     ) -> None:
@@ -350,7 +322,10 @@ class _Run:
         self._iterate = self._known(state["x"], state.get("fun"))
         if not self._keeps_lowest:
             self._best = self._iterate
-        if self._callback.asks_to_stop(lambda: self._fields(self._iterate, self._state)):
+        iterate = self._iterate
+        if self._callback.asks_to_stop(
+            lambda: self._space.restored(iterate.x), lambda: self._fields(iterate, self._state)
+        ):
             raise _Stop
 
     def _at(self, x: np.ndarray) -> Any:

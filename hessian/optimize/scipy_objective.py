@@ -13,6 +13,7 @@ from scipy.optimize import Bounds
 from hessian.core.trees import flatten, ravel, scipy_point
 from hessian.errors import NotScalarError, message
 from hessian.optimize.objective import Objective
+from hessian.optimize.scipy_conventions import one_number
 from hessian.optimize.vectors import norm
 from hessian.programs import RecordedFunction
 from hessian.transforms.first_order import value_and_grad
@@ -101,10 +102,10 @@ class _PlainObjective(Objective):
     def _at(self, vector: np.ndarray) -> Any:
         value = np.asarray(self._call(self.structured(vector)))
         self.counters.n_value += 1
-        if value.ndim or value.dtype.kind not in "fiub":
+        if value.size != 1 or value.dtype.kind not in "fiub":
             what = f"the function returned an array of shape {value.shape} and dtype {value.dtype}"
             raise NotScalarError(message("minimize", what, "a minimum needs one real number", "Return a scalar"))
-        return FlatPoint(vector, float(value), np.empty(0))
+        return FlatPoint(vector, float(value.item()), np.empty(0))
 
 
 def flat_objective(fun: Callable[..., Any], x0: Any, args: tuple[Any, ...], order: int) -> Objective:
@@ -113,5 +114,6 @@ def flat_objective(fun: Callable[..., Any], x0: Any, args: tuple[Any, ...], orde
         return _PlainObjective(fun, x0, args)
     # Arguments of a function that is recorded already are its inputs.
     rest = args if isinstance(fun, RecordedFunction) else ()
-    recorded = fun if isinstance(fun, RecordedFunction) else RecordedFunction(lambda x: fun(x, *args))
+    number = fun if isinstance(fun, RecordedFunction) else one_number(fun, Objective.where)
+    recorded = fun if isinstance(fun, RecordedFunction) else RecordedFunction(lambda x: number(x, *args))
     return _FirstOrderObjective(recorded, x0, rest) if order == 1 else Objective(recorded, x0, rest)

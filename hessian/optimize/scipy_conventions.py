@@ -1,0 +1,165 @@
+"""What SciPy's users are used to: points that are numbers, objectives of one element, three kinds of callbacks."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from hessian.errors import DtypeError, NotScalarError, OptionError, message
+from hessian.rules.spec import Traced
+
+
+def scipy_start(x0: Any) -> Any:
+    """Turn a number or a rectangular list of numbers into an array of one axis or more, as SciPy does; keep the rest.
+
+    Examples
+    --------
+    >>> from hessian.optimize.scipy_conventions import scipy_start
+    >>> scipy_start(5), scipy_start([[1, 2], [3, 4]]).shape, scipy_start({"a": 1.0})
+    (array([5]), (2, 2), {'a': 1.0})
+    """
+    if isinstance(x0, np.ndarray) or not _only_numbers(x0):
+        return np.atleast_1d(x0) if type(x0) is np.ndarray else x0
+    try:
+        return np.atleast_1d(np.array(x0))
+    except ValueError:  # ragged: a container of numbers
+        return x0
+
+
+def _only_numbers(tree: Any) -> bool:
+    """Tell a number, or nested plain lists or tuples of numbers."""
+    if isinstance(tree, Real) and not isinstance(tree, Traced):
+        return True
+    return type(tree) in (list, tuple) and bool(tree) and all(map(_only_numbers, tree))
+
+
+def one_number(fun: Callable[..., Any], where: str) -> Callable[..., Any]:
+    """Wrap an objective so that a result of one element, whatever its axes, is the number in it.
+
+    Raises
+    ------
+    NotScalarError, DtypeError
+        When called: the result is more or less than one real number. The error is signed by the function the user called.
+    """
+
+    @functools.wraps(fun, updated=())
+    def objective(*args: Any) -> Any:
+        return _number(fun(*args), where)
+
+    return objective
+
+
+def _number(value: Any, where: str) -> Any:
+    """The one number in a result."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        return _number(value[0], where)
+    if isinstance(value, list | tuple):
+        fix = (
+            "Return the value only: derivatives come from the engine"
+            if len(value) == 2
+            else "Return a scalar (np.sum, x[0])"
+        )
+        what = f"the function returned a {type(value).__name__} of {len(value)}"
+        raise NotScalarError(message(where, what, "A minimum needs one real number", fix))
+    if not isinstance(value, Traced | np.ndarray):
+        if isinstance(value, np.floating | float):
+            return value
+        what = f"the function returned {'None' if value is None else type(value).__name__}"
+        raise DtypeError(message(where, what, "A minimum needs one real number", "Return the result from the function"))
+    if value.dtype.kind not in "f":
+        what = f"the function returned a number of dtype {value.dtype}"
+        raise DtypeError(message(where, what, "Its derivative is not defined", "Return a real floating-point number"))
+    if np.size(value) != 1:
+        what = f"the function returned an array of shape {np.shape(value)}"
+        raise NotScalarError(message(where, what, "A minimum needs one real number", "Return a scalar (np.sum, x[0])"))
+    return value.reshape(()) if np.ndim(value) else value
+
+
+def some_numbers(fun: Callable[..., Any], where: str) -> Callable[..., Any]:
+    """Wrap a function of residuals so that a result that holds no numbers is refused in the name of what the user called."""
+
+    @functools.wraps(fun, updated=())
+    def residuals(*args: Any) -> Any:
+        value = fun(*args)
+        if value is None or isinstance(value, str):
+            what = f"the function returned {'None' if value is None else 'a text'}"
+            raise DtypeError(
+                message(where, what, "Residuals are real numbers", "Return the residuals from the function")
+            )
+        return value
+
+    return residuals
+
+
+class Callback:
+    """A callback by any of SciPy's conventions: ``f(xk)``, ``f(intermediate_result=)`` by name, ``f(xk, state)``.
+
+    Parameters
+    ----------
+    function : callable or None
+    where : str
+        Who is called, for errors.
+    prefers_state : bool
+        Whether a second parameter with a default gets the state, too, as trust-constr's callbacks do.
+
+    Raises
+    ------
+    OptionError
+        Not callable, or with parameters that fit none of the three.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any] | None, where: str = "minimize", prefers_state: bool = False
+    ) -> None:
+        if function is not None and not callable(function):
+            what = f"callback is {function!r}, which cannot be called"
+            raise OptionError(message(where, what, fix="Pass a function or leave it out"))
+        self.function = function
+        parameters = _parameters(function)
+        self.by_name = set(parameters) == {"intermediate_result"}
+        places = [p for p in parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD]
+        required = [p for p in places if p.default is p.empty]
+        self.takes_both = not self.by_name and (len(required) == 2 or (prefers_state and len(places) >= 2))
+        by_keyword = [p for p in parameters.values() if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+        takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
+        fits = len(required) <= 2 and not by_keyword and (places or takes_any)
+        if parameters and not self.by_name and not fits:
+            what = f"callback takes ({', '.join(parameters)})"
+            fix = "Write callback(xk), callback(intermediate_result) or callback(xk, state)"
+            raise OptionError(message(where, what, fix=fix))
+
+    @property
+    def takes_state(self) -> bool:
+        """Whether it sees more than x."""
+        return self.by_name or self.takes_both
+
+    def asks_to_stop(self, point: Callable[[], Any], state: Callable[[], Any]) -> bool:
+        """Call it with what it takes, computed only if it is taken: True or StopIteration ends the run."""
+        if self.function is None:
+            return False
+        try:
+            if self.by_name:
+                answer = self.function(intermediate_result=state())
+            elif self.takes_both:
+                now = state()
+                answer = self.function(now.x, now)
+            else:
+                answer = self.function(point())
+        except StopIteration:
+            return True
+        return isinstance(answer, (bool, np.bool_)) and bool(answer)
+
+
+def _parameters(function: Callable[..., Any] | None) -> dict[str, inspect.Parameter]:
+    """Parameters of a callable; none for those that do not tell."""
+    if function is None:
+        return {}
+    try:
+        return dict(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import pickle
 from typing import Any
@@ -13,10 +14,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from optimize_problems import rosenbrock
 from scipy.optimize import Bounds
 
+from hessian.core.trees import scipy_point
 from hessian.errors import DtypeError, NotScalarError, OptionError
 from hessian.optimize import OptimizeResult, Status, least_squares, minimize
 from hessian.optimize.scipy_constraints import binds
-from hessian.optimize.scipy_conventions import Callback, scipy_start
+from hessian.optimize.scipy_conventions import Callback
 
 METHODS = [None, "newton", "trust-ncg", "L-BFGS-B", "trust-constr", "Nelder-Mead"]
 START = np.array([-1.2, 1.0])
@@ -38,14 +40,17 @@ def test_a_number_is_an_array_of_one(x0: Any, method: str | None) -> None:
 def test_rectangular_lists_are_arrays_and_ragged_ones_are_not() -> None:
     res = minimize(lambda x: np.sum((x - 1.0) ** 2), [[0, 0], [0, 0]])
     assert_array_equal(res.x, np.ones((2, 2)))
-    assert scipy_start(((1, 2), (3, 4))).shape == (2, 2)
-    assert scipy_start([1.0, [2.0, 3.0]]) == [1.0, [2.0, 3.0]]
+    assert scipy_point(((1, 2), (3, 4))).shape == (2, 2)
+    assert scipy_point([1.0, [2.0, 3.0]]) == [1.0, [2.0, 3.0]]
     tree = {"a": 1.0, "b": [2.0, 3.0]}
-    assert scipy_start(tree) is tree
+    assert scipy_point(tree) is tree
     arrays = [np.zeros(2), np.zeros(2)]
-    assert scipy_start(arrays) is arrays
+    assert scipy_point(arrays) is arrays
+    named = collections.namedtuple("Line", "slope offset")(1.0, 2.0)
+    assert scipy_point(named) is named
+    assert minimize(lambda p: (p.slope - 3.0) ** 2 + p.offset**2, named).x.slope == pytest.approx(3.0)
     same = np.zeros((2, 3))
-    assert scipy_start(same) is same
+    assert scipy_point(same) is same
 
 
 def test_least_squares_takes_a_number() -> None:

@@ -213,7 +213,7 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
 
 def scipy_point(x0: Any) -> Any:
     """Return a point as SciPy takes it: a number or a rectangular list of numbers is an array with at least one axis."""
-    if not only_numbers(x0):
+    if not only_numbers(x0) or hasattr(x0, "_fields"):
         return np.atleast_1d(x0) if isinstance(x0, np.ndarray) else x0
     try:
         return np.atleast_1d(np.array(x0))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import ravel
+from hessian.core.trees import ravel, scipy_point
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.optimize.gauss_newton_cg import GaussNewtonCG
 from hessian.optimize.history import IterationRecord
@@ -23,7 +23,7 @@ from hessian.optimize.residuals import ResidualPoint, Residuals
 from hessian.optimize.result import OptimizeResult, Status
 from hessian.optimize.robust_losses import find_loss
 from hessian.optimize.scipy_constraints import binds
-from hessian.optimize.scipy_conventions import Callback, scipy_start
+from hessian.optimize.scipy_conventions import Callback
 from hessian.optimize.vectors import norm
 
 METHODS: dict[str, type[ScaledMethod]] = {method.name: method for method in (LevenbergMarquardt, GaussNewtonCG)}
@@ -192,7 +192,7 @@ def least_squares(
     _reject(unsupported)
     asked = parse_options(options, None, np.dtype(np.float64), "least_squares")
     args = args if isinstance(args, tuple) else (args,)
-    x0 = scipy_start(x0)
+    x0 = scipy_point(x0)
     objective = Residuals(fun, x0, args, find_loss(loss, f_scale), asked.seed, asked.max_hvp)
     default = DEFAULT_GTOL[objective.dtype.name] if tol is None else tol
     parsed = parse_options(options, default, objective.dtype, "least_squares")

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hessian.core.trees import scipy_point
 from hessian.errors import OptionError, message
 from hessian.optimize.loop import Loop
 from hessian.optimize.method import Method
@@ -18,7 +19,7 @@ from hessian.optimize.options import Options, option_names, parse_options
 from hessian.optimize.precondition import make_preconditioner
 from hessian.optimize.result import OptimizeResult
 from hessian.optimize.scipy_constraints import binds
-from hessian.optimize.scipy_conventions import one_number, scipy_start
+from hessian.optimize.scipy_conventions import one_number
 from hessian.optimize.scipy_methods import SCIPY_METHODS, minimize_by_scipy
 from hessian.optimize.trust_exact import TrustExact
 from hessian.optimize.trust_krylov import Arc, SaddleFree, TrustKrylov
@@ -185,7 +186,7 @@ def minimize(
     """
     _reject(unsupported)
     args = args if isinstance(args, tuple) else (args,)
-    x0 = scipy_start(x0)
+    x0 = scipy_point(x0)
     bounds = bounds if binds(bounds) else None
     is_constrained = bounds is not None or not (
         constraints is None or (isinstance(constraints, (list, tuple)) and not constraints)

@@ -1,41 +1,16 @@
-"""What SciPy's users are used to: points that are numbers, objectives of one element, three kinds of callbacks."""
+"""What SciPy's users are used to: objectives of one element and three kinds of callbacks."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from hessian.errors import DtypeError, NotScalarError, OptionError, message
 from hessian.rules.spec import Traced
-
-
-def scipy_start(x0: Any) -> Any:
-    """Turn a number or a rectangular list of numbers into an array of one axis or more, as SciPy does; keep the rest.
-
-    Examples
-    --------
-    >>> from hessian.optimize.scipy_conventions import scipy_start
-    >>> scipy_start(5), scipy_start([[1, 2], [3, 4]]).shape, scipy_start({"a": 1.0})
-    (array([5]), (2, 2), {'a': 1.0})
-    """
-    if isinstance(x0, np.ndarray) or not _only_numbers(x0):
-        return np.atleast_1d(x0) if type(x0) is np.ndarray else x0
-    try:
-        return np.atleast_1d(np.array(x0))
-    except ValueError:  # ragged: a container of numbers
-        return x0
-
-
-def _only_numbers(tree: Any) -> bool:
-    """Tell a number, or nested plain lists or tuples of numbers."""
-    if isinstance(tree, Real) and not isinstance(tree, Traced):
-        return True
-    return type(tree) in (list, tuple) and bool(tree) and all(map(_only_numbers, tree))
 
 
 def one_number(fun: Callable[..., Any], where: str) -> Callable[..., Any]:

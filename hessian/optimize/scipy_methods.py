@@ -15,11 +15,12 @@ import numpy as np
 import scipy.optimize
 from scipy.sparse.linalg import LinearOperator
 
+from hessian.core.trees import scipy_point
 from hessian.errors import OptionError, message
 from hessian.optimize.objective import Objective, Point
 from hessian.optimize.result import OptimizeResult, Status
 from hessian.optimize.scipy_constraints import binds, constraint_list, flat_bounds, flat_constraint, violation
-from hessian.optimize.scipy_conventions import Callback, scipy_start
+from hessian.optimize.scipy_conventions import Callback
 from hessian.optimize.scipy_objective import FlatPoint, Space, flat_objective
 
 SLSQP_LIMIT = 100
@@ -168,7 +169,7 @@ def minimize_by_scipy(
     (array([-1., -1.]), 'Optimization terminated successfully')
     """
     items = constraint_list(constraints)
-    x0 = scipy_start(x0)
+    x0 = scipy_point(x0)
     bounds = bounds if binds(bounds) else None
     space = Space(x0)
     if method is None:

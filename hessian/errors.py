@@ -6,6 +6,8 @@ keeps working. A message says what is wrong (observed and expected), where, why 
 
 from __future__ import annotations
 
+from numpy.linalg import LinAlgError
+
 
 class HessianError(Exception):
     """Base of every error the library raises on purpose."""
@@ -45,6 +47,10 @@ class ReadOnlyError(HessianError, ValueError):
 
 class NonFiniteError(HessianError, ValueError):
     """A value that must be finite is NaN or infinite."""
+
+
+class UndefinedDerivativeError(HessianError, LinAlgError):
+    """A derivative of a matrix function does not exist at this matrix, or has no correct digit there."""
 
 
 class OptionError(HessianError, ValueError):

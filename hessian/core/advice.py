@@ -6,44 +6,13 @@ import ast
 import dis
 import itertools
 import linecache
-import os
-import sys
 from typing import Any, NoReturn
 
 from hessian.errors import LeavesTapeError, MissingRuleError, message
+from hessian.rules.lines import user_frame, user_line
 from hessian.rules.meanings import meaning
 from hessian.rules.spec import MISSING, Operation, Traced, public_name
 from hessian.rules.special import TWINS
-
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-
-
-def _user_frame() -> tuple[Any, set[str]]:
-    """Return the innermost frame outside this package, NumPy and SciPy, and the functions of theirs it called."""
-    frame: Any = sys._getframe(1)
-    library_functions: set[str] = set()
-    while frame is not None:
-        name = frame.f_code.co_filename
-        module = frame.f_globals.get("__name__", "").partition(".")[0]
-        if module not in ("numpy", "scipy", "contextlib", "functools") and not name.startswith(_PACKAGE):
-            break
-        library_functions.add(frame.f_code.co_name)
-        frame = frame.f_back
-    return frame, library_functions
-
-
-def _source_line(frame: Any) -> str:
-    return linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() if frame is not None else ""
-
-
-def user_line() -> str:
-    """Return ``file:line: source`` of the line of user code that is running."""
-    frame, _ = _user_frame()
-    if frame is None:
-        return "an unknown line"
-    source = _source_line(frame)
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}" + (f": {source}" if source else "")
-
 
 #: Functions of math that NumPy has, with the number of arguments up to which they mean the same.
 _MATH = {
@@ -112,7 +81,7 @@ def _advice_on_call(call: ast.Call) -> str:
 
 def leaves_tape(how: str, fix: str = "") -> NoReturn:
     """Raise the error for a traced value that was about to become plain numbers, with advice read off what is running."""
-    frame, library_functions = _user_frame()
+    frame, library_functions = user_frame()
     twins = sorted(library_functions & TWINS.keys())
     advice = ". ".join(f"Use hessian.special.{name}, which takes traced values" for name in twins)
     raise LeavesTapeError(

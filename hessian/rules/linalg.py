@@ -16,6 +16,8 @@ import numpy as np
 
 from hessian.errors import MissingRuleError, OptionError, message
 from hessian.rules.broadcast import averaged_axes, keeps, normalize_axes, without_axes
+from hessian.rules.determinant import det_op, inverse_op
+from hessian.rules.lines import user_line
 from hessian.rules.smooth import Root
 from hessian.rules.spec import A, General, Nondifferentiable, Sample, case, composite, expose, register
 
@@ -43,7 +45,7 @@ def _positive_definite(*shape: int) -> Sample:
 
 def _cubes(factor: float) -> Callable[..., float]:
     """Return a cost of ``factor * n**3`` for each matrix of a stack (Golub & Van Loan, *Matrix Computations*)."""
-    return lambda shapes, out: factor * math.prod(shapes[0]) * shapes[0][-1]
+    return lambda shapes, out, **_: factor * math.prod(shapes[0]) * shapes[0][-1]
 
 
 _LU_FLOPS = _cubes(2 / 3)
@@ -110,37 +112,26 @@ def _matrix_scale(s: Any) -> Any:
     return s[..., None, None]
 
 
-def _cofactors(y: Any, xs: Any) -> dict[str, Any]:
-    return {"inverse_t": _t(inv_op(xs[0]))}
+def _inverse(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
+    return {"inverse_t": _t(inverse_op(xs[0], name="derivative of slogdet", line=line))}
 
 
 logabsdet_op: General = register(
     General(
         "logabsdet",
-        lambda a: np.linalg.slogdet(a)[1],
-        prepare=_cofactors,
-        pushforward=lambda y, xs, dots, *, inverse_t: np.sum(inverse_t * dots[0], axis=(-2, -1)),
-        pullback=lambda y, xs, g, wanted, *, inverse_t: [_matrix_scale(g) * inverse_t],
+        lambda a, *, line: np.linalg.slogdet(a)[1],
+        prepare=_inverse,
+        pushforward=lambda y, xs, dots, *, line, inverse_t: np.sum(inverse_t * dots[0], axis=(-2, -1)),
+        pullback=lambda y, xs, g, wanted, *, line, inverse_t: [_matrix_scale(g) * inverse_t],
         core=(2, 0),
-        flops=_LU_FLOPS,
-    )
-)
-det_op: General = register(
-    General(
-        "det",
-        np.linalg.det,
-        prepare=_cofactors,
-        pushforward=lambda y, xs, dots, *, inverse_t: y * np.sum(inverse_t * dots[0], axis=(-2, -1)),
-        pullback=lambda y, xs, g, wanted, *, inverse_t: [_matrix_scale(g * y) * inverse_t],
-        core=(2, 0),
-        kinks="a singular matrix raises LinAlgError",
+        kinks="a singular matrix raises",
         flops=_LU_FLOPS,
     )
 )
 _det_sign = register(Nondifferentiable("det_sign", lambda a: np.linalg.slogdet(a)[0]))
 expose(
     np.linalg.det,
-    lambda a: det_op(a),
+    lambda a: det_op(a, line=user_line()),
     cases=[case(_well_conditioned(3, 3)), case(_well_conditioned(2, 2, 2))],
     kinks=det_op.kinks,
 )
@@ -152,7 +143,7 @@ expose(
     analytic=lambda a: (np.ones(a.shape[:-2]), np.log(np.linalg.det(a))),
 )
 def slogdet(a: Any) -> Any:
-    return SlogdetResult(_det_sign(a), logabsdet_op(a))
+    return SlogdetResult(_det_sign(a), logabsdet_op(a, line=user_line()))
 
 
 def _half_lower(m: Any) -> Any:

@@ -1,0 +1,19 @@
+"""Set up a session: note the raises that its tests see, and judge them last."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import raises
+
+raises.install()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the test that judges the whole session at its end."""
+    items.sort(key=lambda item: item.path.name == "test_every_raise_is_seen.py")

@@ -27,7 +27,6 @@ from sklearn.utils.estimator_checks import check_estimator
 import hessian as hs
 from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError
 from hessian.nn.estimators import NewtonLogisticRegression, NewtonMLPClassifier, NewtonMLPRegressor
-from hessian.nn.layers import mlp
 from hessian.nn.penalized import (
     PenalizedObjective,
     Reparametrised,
@@ -35,6 +34,7 @@ from hessian.nn.penalized import (
     half_squared_error,
     weighted_cross_entropy,
 )
+from hessian.nn.sequential import mlp
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL = (NewtonLogisticRegression, NewtonMLPClassifier, NewtonMLPRegressor)

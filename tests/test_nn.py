@@ -136,11 +136,11 @@ def test_bad_networks_are_refused(call: Any, text: str) -> None:
 
 def test_bad_inputs_of_a_network_are_refused() -> None:
     network = mlp((3, 2))
-    with pytest.raises(ShapeMismatchError, match=r"X has shape \(5, 4\), expected \(n, 3\)"):
+    with pytest.raises(ShapeMismatchError, match=r"X has shape \(5, 4\), expected \(n, \.\.\., 3\)"):
         network(network.init(), np.zeros((5, 4)))
     with pytest.raises(ShapeMismatchError, match=r"X has shape \(3,\), expected"):
         network(network.init(), np.zeros(3))
-    with pytest.raises(ShapeMismatchError, match="params has 2 layers, the network has 1"):
+    with pytest.raises(ShapeMismatchError, match="params has 2 entries, the model has 1 layers"):
         network(network.init() * 2, np.zeros((5, 3)))
     with pytest.raises(DtypeError, match="dtype is int64"):
         network.init(0, np.int64)
@@ -318,7 +318,7 @@ def test_a_loss_may_be_any_function_and_the_callback_sees_the_steps() -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "text"),
     [
-        ({"X": np.zeros((60, 3))}, ShapeMismatchError, "X has shape (60, 3), the network takes (n, 2)"),
+        ({"X": np.zeros((60, 3))}, ShapeMismatchError, "X has shape (60, 3), the network takes (n, ..., 2)"),
         ({"X": np.zeros(60)}, ShapeMismatchError, "X has shape (60,)"),
         ({"y": np.zeros(59, int)}, ShapeMismatchError, "y has shape (59,), X has 60 rows"),
         ({"X": np.zeros((0, 2)), "y": np.zeros(0, int)}, OptionError, "X has no rows"),

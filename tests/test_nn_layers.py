@@ -10,40 +10,29 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.signal import correlate2d
-from scipy.special import expit
 
 import hessian as hs
 from hessian.core.trees import flatten, ravel
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError
-from hessian.nn.convolution import Convolution, Pooling, average_pool, convolution, max_pool
-from hessian.nn.dense import Dense, Embedding, dense, embedding
-from hessian.nn.functions import Flatten, Function, Reshape
+from hessian.nn.convolution import Convolution, Pooling
 from hessian.nn.initializers import get_initializer
-from hessian.nn.layers import mlp
+from hessian.nn.layers import Dense, Flatten, Function, Reshape
 from hessian.nn.model import ArrayLayer, Model
-from hessian.nn.normalization import LayerNorm, layer_norm
-from hessian.nn.recurrent import GRU, Recurrent, gru, recurrent
-from hessian.nn.sequential import Residual, Sequential, sequential
+from hessian.nn.recurrent import Recurrent
+from hessian.nn.sequential import Sequential, mlp, sequential
 
-# (model, shape of its input or the tokens themselves, shape of its output)
+# (model, shape of its input, shape of its output)
 MODELS: dict[str, tuple[Any, Any, tuple[int, ...]]] = {
     "dense": (Dense(3, 2), (4, 3), (4, 2)),
     "dense without bias": (Dense(3, 2, bias=False), (4, 3), (4, 2)),
     "dense on sequences": (Dense(3, 2), (4, 5, 3), (4, 5, 2)),
-    "embedding": (Embedding(5, 3), np.array([[0, 4, 0], [2, 2, 1]]), (2, 3, 3)),
-    "layer norm": (LayerNorm(4), (3, 4), (3, 4)),
     "convolution": (Convolution(2, 3, (2, 3)), (2, 4, 5, 2), (2, 3, 3, 3)),
     "convolution, strided and padded": (Convolution(2, 3, 3, stride=(2, 1), padding=(1, 2)), (2, 5, 4, 2), (2, 3, 6, 3)),
     "convolution of single pixels": (Convolution(2, 3, 1, bias=False), (2, 3, 3, 2), (2, 3, 3, 3)),
     "recurrent": (Recurrent(2, 3), (4, 5, 2), (4, 3)),
     "recurrent, all states": (Recurrent(2, 3, "softplus", states="all"), (4, 5, 2), (4, 5, 3)),
-    "gru": (GRU(2, 3), (4, 5, 2), (4, 3)),
-    "gru, all states": (GRU(2, 3, states="all"), (4, 5, 2), (4, 5, 3)),
-    "residual": (Residual(Dense(3, 3), "tanh", Dense(3, 3)), (4, 3), (4, 3)),
-    "residual with projection": (Residual(Dense(3, 5), "tanh"), (4, 3), (4, 5)),
-    "residual convolution": (Residual(Convolution(2, 3, 3, padding=1), "tanh"), (2, 4, 4, 2), (2, 4, 4, 3)),
     "mixed": (
-        sequential(Dense(6, 4), "tanh", Residual(Dense(4, 4), "gelu"), LayerNorm(4), mlp((4, 3, 2), "sigmoid")),
+        sequential(Dense(6, 4), "tanh", Dense(4, 4, "gelu", bias=False), mlp((4, 3, 2), "sigmoid")),
         (5, 6),
         (5, 2),
     ),
@@ -55,10 +44,10 @@ MODELS: dict[str, tuple[Any, Any, tuple[int, ...]]] = {
         (4, 36),
         (4, 3),
     ),
-    "tokens": (
-        sequential(Embedding(5, 3), GRU(3, 4, states="all"), Recurrent(4, 3), Dense(3, 2)),
-        np.array([[0, 1, 4, 1], [3, 3, 2, 0]]),
-        (2, 2),
+    "sequence": (
+        sequential(Reshape((3, 2)), Recurrent(2, 4, states="all"), Recurrent(4, 3), Dense(3, 2)),
+        (4, 6),
+        (4, 2),
     ),
 }  # fmt: skip
 
@@ -70,7 +59,7 @@ def _example(name: str, seed: int = 0) -> tuple[Any, Any, np.ndarray]:
     params = model.init(rng)
     leaves, structure = flatten(params)
     params = structure.build([leaf + 0.1 * rng.standard_normal(leaf.shape) for leaf in leaves])
-    return model, params, given if isinstance(given, np.ndarray) else rng.standard_normal(given)
+    return model, params, rng.standard_normal(given)
 
 
 def _loss(model: Any) -> Any:
@@ -98,7 +87,7 @@ def test_models_have_the_shapes_and_counts_they_promise(name: str) -> None:
     assert isinstance(model, Model)
     assert model.n_parameters == ravel(model.init())[0].size
     assert model.n_out in (None, wanted[-1])
-    assert X.dtype.kind == "i" or model.n_in == X.shape[-1]
+    assert model.n_in == X.shape[-1]
     for old, new in zip(flatten(before)[0], flatten((params, X))[0], strict=True):
         assert_array_equal(old, new)
 
@@ -107,8 +96,7 @@ def test_models_have_the_shapes_and_counts_they_promise(name: str) -> None:
 def test_models_have_exact_derivatives(name: str) -> None:
     model, params, X = _example(name)
     hs.check_derivatives(_loss(model), params, X)
-    if X.dtype.kind == "f":
-        hs.check_derivatives(lambda X: _loss(model)(params, X), X)
+    hs.check_derivatives(lambda X: _loss(model)(params, X), X)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -122,7 +110,7 @@ def test_recorded_models_have_the_derivatives_of_plain_ones(name: str) -> None:
         g_replayed, hv_replayed = hs.grad_and_hvp(recorded, params, v, X)
         for plain, replayed in zip(flatten((g, hv))[0], flatten((g_replayed, hv_replayed))[0], strict=True):
             assert_allclose(replayed, plain, rtol=1e-11, atol=1e-13)
-        X = rng.standard_normal(X.shape) if X.dtype.kind == "f" else rng.permuted(X, axis=1)
+        X = rng.standard_normal(X.shape)
     # Max pooling may change its choice and record again; nothing else depends on values.
     assert recorded.stats.plain == 0
 
@@ -132,10 +120,10 @@ def test_models_keep_float32_and_follow_the_seed(name: str) -> None:
     model, _, X = _example(name)
     first, again, other, single = model.init(3), model.init(3), model.init(4), model.init(3, np.float32)
     assert_array_equal(ravel(first)[0], ravel(again)[0])
-    assert name == "layer norm" or not np.array_equal(ravel(first)[0], ravel(other)[0])
+    assert not np.array_equal(ravel(first)[0], ravel(other)[0])
     assert {leaf.dtype for leaf in flatten(single)[0]} == {np.dtype(np.float32)}
     assert_array_equal(ravel(single)[0], ravel(first)[0].astype(np.float32))
-    X = X.astype(np.float32) if X.dtype.kind == "f" else X
+    X = X.astype(np.float32)
     assert model(single, X).dtype == np.float32
     assert {leaf.dtype for leaf in flatten(hs.grad(_loss(model))(single, X))[0]} == {np.dtype(np.float32)}
     assert {leaf.dtype for leaf in flatten(hs.grad(hs.record(_loss(model)))(single, X))[0]} == {np.dtype(np.float32)}
@@ -144,9 +132,10 @@ def test_models_keep_float32_and_follow_the_seed(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_descriptions_are_values_and_write_themselves(name: str) -> None:
     model, params, X = _example(name)
-    names = {cls.__name__: cls for cls in (Convolution, Dense, Embedding, Flatten, Function, GRU, LayerNorm, Pooling)}
-    names |= {cls.__name__: cls for cls in (Recurrent, Reshape, Residual, Sequential)}
-    names |= {"MLP": type(mlp((1, 1))), "tanh": np.tanh}
+    names = {
+        cls.__name__: cls for cls in (Convolution, Dense, Flatten, Function, Pooling, Recurrent, Reshape, Sequential)
+    }
+    names |= {"tanh": np.tanh}
     assert eval(repr(model), names) == model
     assert pickle.loads(pickle.dumps(model)) == model
     assert hash(model) == hash(copy.deepcopy(model))
@@ -155,50 +144,15 @@ def test_descriptions_are_values_and_write_themselves(name: str) -> None:
     assert_array_equal(pickle.loads(pickle.dumps(model))(params, X), model(params, X))
 
 
-# Dense, embedding, normalisation.
+# Dense layers.
 
 
 def test_dense_is_a_matrix_product_on_the_last_axis() -> None:
     rng = np.random.default_rng(0)
     W, b, X = rng.standard_normal((3, 2)), rng.standard_normal(2), rng.standard_normal((4, 5, 3))
-    assert_allclose(dense({"W": W, "b": b}, X), np.einsum("ntf,fo->nto", X, W) + b, rtol=1e-13)
-    assert_allclose(dense({"W": W}, X[0]), X[0] @ W, rtol=1e-15)
-
-
-def test_embedding_adds_up_where_a_token_repeats() -> None:
-    W = np.random.default_rng(0).standard_normal((4, 3))
-    tokens = np.array([[1, 1], [3, 1]])
-    assert_array_equal(embedding({"W": W}, tokens), np.stack([W[[1, 1]], W[[3, 1]]]))
-    gradient = hs.grad(lambda params: np.sum(embedding(params, tokens)))({"W": W})["W"]
-    assert_array_equal(gradient, np.outer([0.0, 3.0, 0.0, 1.0], np.ones(3)))
-    assert embedding({"W": W}, np.zeros((2, 0), int)).shape == (2, 0, 3)
-
-
-def test_a_recorded_embedding_replays_other_tokens_and_refuses_bad_ones() -> None:
-    W = np.random.default_rng(0).standard_normal((4, 3))
-    recorded = hs.record(lambda params, tokens: np.sum(np.sin(embedding(params, tokens))))
-    for tokens in (np.array([0, 1]), np.array([3, 3]), np.array([2, 0])):
-        assert_allclose(recorded({"W": W}, tokens), np.sin(W[tokens]).sum(), rtol=1e-14)
-    assert recorded.stats.recordings == 1
-    with pytest.raises(OptionError, match="tokens run from 0 to 4, the rows are 0 to 3"):
-        recorded({"W": W}, np.array([0, 4]))
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_layer_norm_standardises_rows(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    X, gain, shift = 5 + 3 * rng.standard_normal((4, 6)), rng.standard_normal(6), rng.standard_normal(6)
-    expected = np.stack([gain * (x - x.mean()) / np.sqrt(x.var() + 1e-3) + shift for x in X])
-    assert_allclose(layer_norm({"gain": gain, "shift": shift}, X, epsilon=1e-3), expected, rtol=1e-12)
-    plain = LayerNorm(6)
-    assert_allclose(plain(plain.init(), 100 * X), plain(plain.init(), X), rtol=1e-5)
-
-
-def test_layer_norm_of_a_constant_row_is_finite_to_second_order() -> None:
-    layer = LayerNorm(3)
-    assert_array_equal(layer(layer.init(), np.full((1, 3), 7.0)), np.zeros((1, 3)))
-    H = hs.hessian(lambda X: np.sum(np.sin(layer(layer.init(), X))))(np.full((1, 3), 7.0))
-    assert np.isfinite(H).all()
+    assert_allclose(Dense(3, 2)({"W": W, "b": b}, X), np.einsum("ntf,fo->nto", X, W) + b, rtol=1e-13)
+    assert_allclose(Dense(3, 2, bias=False)({"W": W}, X[0]), X[0] @ W, rtol=1e-15)
+    assert_array_equal(Dense(3, 2, np.sin)({"W": W, "b": b}, X[0]), np.sin(X[0] @ W + b))
 
 
 # Convolution and pooling.
@@ -227,7 +181,7 @@ def test_convolution_against_four_loops(
 ) -> None:
     rng = np.random.default_rng(0)
     W, X, b = rng.standard_normal((*size, 2, 3)), rng.standard_normal((2, 5, 6, 2)), rng.standard_normal(3)
-    out = convolution({"W": W, "b": b}, X, stride=stride, padding=padding)
+    out = Convolution(2, 3, size, stride, padding)({"W": W, "b": b}, X)
     assert_allclose(out, _four_loops(W, X, stride, padding) + b, rtol=1e-12, atol=1e-13)
 
 
@@ -235,7 +189,7 @@ def test_convolution_against_four_loops(
 def test_convolution_against_scipy(padding: tuple[int, int], mode: str) -> None:
     rng = np.random.default_rng(1)
     W, X = rng.standard_normal((3, 2, 2, 4)), rng.standard_normal((2, 6, 5, 2))
-    out = convolution({"W": W}, X, padding=padding)
+    out = Convolution(2, 4, (3, 2), padding=padding, bias=False)({"W": W}, X)
     for image in range(2):
         for o in range(4):
             expected = sum(correlate2d(X[image, :, :, c], W[:, :, c, o], mode) for c in range(2))
@@ -251,12 +205,12 @@ def test_pooling_against_loops() -> None:
             for i in range(rows)
             for j in range(columns)
         }
-        means, largest = average_pool(X, size, stride=stride), max_pool(X, size, stride=stride)
+        means, largest = Pooling(size, stride=stride)({}, X), Pooling(size, "max", stride)({}, X)
         assert means.shape == largest.shape == (2, rows, columns, 3)
         for (i, j), window in windows.items():
             assert_allclose(means[:, i, j], window.mean(axis=(1, 2)), rtol=1e-12, atol=1e-15)
             assert_array_equal(largest[:, i, j], window.max(axis=(1, 2)))
-    assert_array_equal(average_pool(X, 2), average_pool(X, (2, 2), stride=2))
+    assert_array_equal(Pooling(2)({}, X), Pooling((2, 2), stride=2)({}, X))
 
 
 def test_filters_start_with_the_variance_of_their_fans() -> None:
@@ -280,41 +234,7 @@ def test_recurrent_against_a_loop(seed: int) -> None:
             h = np.tanh(X[row, step] @ params["W"] + params["U"].T @ h + params["b"])
             states[row, step] = h
     assert_allclose(layer(params, X), states, rtol=1e-12, atol=1e-14)
-    assert_array_equal(recurrent(params, X), layer(params, X)[:, -1])
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_gru_against_a_loop(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    layer = GRU(2, 3, states="all")
-    params = {name: rng.standard_normal(shape) for name, shape in layer.shapes.items()}
-    X = rng.standard_normal((4, 6, 2))
-    (W_r, W_z, W_c), (U_r, U_z, U_c) = np.split(params["W"], 3, axis=1), np.split(params["U"], 3, axis=1)
-    b_r, b_z, b_c = np.split(params["b"], 3)
-    h, states = np.zeros((4, 3)), []
-    for step in range(6):
-        x = X[:, step]
-        r, z = expit(x @ W_r + b_r + h @ U_r), expit(x @ W_z + b_z + h @ U_z)
-        h = (1 - z) * np.tanh(x @ W_c + b_c + r * (h @ U_c + params["d"])) + z * h
-        states.append(h)
-    assert_allclose(layer(params, X), np.stack(states, axis=1), rtol=1e-12, atol=1e-14)
-    assert_array_equal(gru(params, X), layer(params, X)[:, -1])
-
-
-def test_gru_is_the_one_of_torch() -> None:
-    torch = pytest.importorskip("torch")
-    layer = GRU(2, 3, states="all")
-    rng = np.random.default_rng(0)
-    params = {name: rng.standard_normal(shape) for name, shape in layer.shapes.items()}
-    X = rng.standard_normal((4, 6, 2))
-    peer = torch.nn.GRU(2, 3, batch_first=True, dtype=torch.float64)
-    with torch.no_grad():
-        peer.weight_ih_l0.copy_(torch.tensor(params["W"].T))
-        peer.weight_hh_l0.copy_(torch.tensor(params["U"].T))
-        peer.bias_ih_l0.copy_(torch.tensor(params["b"]))
-        peer.bias_hh_l0.copy_(torch.tensor(np.concatenate([np.zeros(6), params["d"]])))
-        expected = peer(torch.tensor(X))[0].numpy()
-    assert_allclose(layer(params, X), expected, rtol=1e-12, atol=1e-14)
+    assert_array_equal(Recurrent(2, 3)(params, X), layer(params, X)[:, -1])
 
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(4, 4), (6, 3), (3, 6)])
@@ -335,35 +255,24 @@ def test_an_orthogonal_matrix_of_one_entry_has_either_sign() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_sequence_of_dense_layers_is_an_mlp(seed: int) -> None:
     network, model = mlp((3, 5, 2)), sequential(Dense(3, 5), "tanh", Dense(5, 2))
+    assert network == sequential(Dense(3, 5, "tanh"), Dense(5, 2))
     X = np.random.default_rng(9).standard_normal((4, 3))
     assert_array_equal(ravel(model.init(seed))[0], ravel(network.init(seed))[0])
     assert_array_equal(model(model.init(seed), X), network(network.init(seed), X))
     assert (network.n_in, network.n_out) == (model.n_in, model.n_out) == (3, 2)
-
-
-def test_residual_adds_its_input_or_a_projection() -> None:
-    X = np.random.default_rng(0).standard_normal((4, 3))
-    same, wider = Residual(Dense(3, 3), "tanh"), Residual(Dense(3, 5), "tanh", initializer="lecun_normal")
-    params = same.init(1)
-    assert_allclose(same(params, X), X + np.tanh(X @ params["body"][0]["W"]), rtol=1e-14)
-    params = wider.init(1)
-    expected = X @ params["projection"]["W"] + np.tanh(X @ params["body"][0]["W"])
-    assert_allclose(wider(params, X), expected, rtol=1e-14)
-    assert (wider.n_in, wider.n_out, wider.n_parameters) == (3, 5, 20 + 15)
+    assert (network.widths, model.widths) == ((3, 5, 2), (3, 5, 5, 2))
 
 
 def test_widths_are_known_as_far_as_the_layers_tell() -> None:
     def widths(*layers: Any) -> tuple[int | None, int | None]:
         return sequential(*layers).n_in, sequential(*layers).n_out
 
-    assert widths("tanh", LayerNorm(4), "relu") == (4, 4)
+    assert widths("tanh", Dense(4, 4), "relu") == (4, 4)
     assert widths(np.tanh, Dense(3, 2)) == (None, 2)
     assert widths(Dense(3, 2), np.tanh) == (3, None)
     assert widths(Reshape((6, 6, 2)), Pooling(2), "relu") == (72, 2)
     assert widths(Convolution(1, 2, 3), Flatten()) == (1, None)
-    assert widths(Embedding(7, 3), Residual("tanh")) == (None, 3)
-    assert widths(Residual(Dense(4, 4)), sequential(Dense(4, 2), "tanh")) == (4, 2)
-    assert widths(Residual("tanh"), Dense(4, 2)) == (4, 2)
+    assert widths(sequential("tanh"), sequential(Dense(4, 2), "tanh")) == (4, 2)
     assert widths("tanh") == (None, None)
 
 
@@ -389,11 +298,11 @@ def test_short_models_take_one_line_and_long_ones_several() -> None:
     assert repr(sequential(Dense(3, 2, bias=False), "tanh", np.sin)) == (
         "Sequential(Dense(3, 2, bias=False), 'tanh', Function(sin))"
     )
-    inner = Residual(*(Dense(100, 100, initializer="he_normal") for _ in range(3)), initializer="zeros")
+    inner = sequential(*(Dense(100, 100, initializer="he_normal") for _ in range(3)))
     assert repr(sequential(Dense(10, 100), inner)) == (
-        "Sequential(\n    Dense(10, 100),\n    Residual(\n"
+        "Sequential(\n    Dense(10, 100),\n    Sequential(\n"
         + 3 * "        Dense(100, 100, initializer='he_normal'),\n"
-        + "        initializer='zeros',\n    ),\n)"
+        + "    ),\n)"
     )
 
 
@@ -401,7 +310,7 @@ def test_models_train_with_exact_curvature() -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((30, 4))
     y = np.tanh(X @ rng.standard_normal((4, 2)))
-    model = sequential(Residual(Dense(4, 3), "tanh"), LayerNorm(3), Dense(3, 2))
+    model = sequential(Dense(4, 3, "tanh"), "softplus", Dense(3, 2))
     objective = lambda params: (
         np.sum((model(params, X) - y) ** 2) / 30 + 5e-3 * sum(np.sum(leaf * leaf) for leaf in flatten(params)[0])
     )
@@ -419,10 +328,8 @@ def test_models_train_with_exact_curvature() -> None:
         (lambda: Dense(0, 2), "Dense: n_in is 0. It counts something. Pass an integer >= 1."),
         (lambda: Dense(2, 2.5), "n_out is 2.5"),
         (lambda: Dense(2, True), "n_out is True"),
+        (lambda: Dense(2, 2, "tahn"), "unknown activation 'tahn'. Did you mean 'tanh'?"),
         (lambda: Dense(2, 2, initializer="glorot"), "unknown initializer 'glorot'"),
-        (lambda: Embedding(0, 2), "n_tokens is 0"),
-        (lambda: LayerNorm(0), "n_features is 0"),
-        (lambda: LayerNorm(3, -1.0), "epsilon is -1.0"),
         (lambda: Convolution(1, 1, 0), "size is 0. Pass an integer >= 1, or two of them."),
         (lambda: Convolution(1, 1, 3, stride=(1, 2, 3)), "stride is (1, 2, 3)"),
         (lambda: Convolution(1, 1, 3, padding=-1), "padding is -1. Pass an integer >= 0"),
@@ -431,7 +338,6 @@ def test_models_train_with_exact_curvature() -> None:
         (lambda: Pooling(2, stride=0), "stride is 0"),
         (lambda: Recurrent(2, 3, states="first"), "states is 'first'. Pass 'last' or 'all'."),
         (lambda: Recurrent(2, 3, "tahn"), "unknown activation 'tahn'. Did you mean 'tanh'?"),
-        (lambda: GRU(2, 0), "n_out is 0"),
         (lambda: Reshape(8), "shape is 8. Pass a tuple"),
         (lambda: Reshape((8, 0)), "shape[1] is 0"),
         (lambda: Function("rellu"), "Did you mean 'relu'?"),
@@ -441,10 +347,6 @@ def test_models_train_with_exact_curvature() -> None:
         (lambda: sequential(Dense), "is no layer"),
         (lambda: sequential(Dense(2, 3), "tanh", Dense(4, 2)),
          "layer 2, Dense(4, 2), takes width 4, the layers before it return 3"),
-        (lambda: Residual(Dense(2, 3), Dense(2, 3)), "takes width 2, the layers before it return 3"),
-        (lambda: Residual(Dense(2, 3), initializer="zero"), "Did you mean 'zeros'?"),
-        (lambda: recurrent(Recurrent(2, 3).init(), np.zeros((1, 1, 2)), states="none"), "states is 'none'"),
-        (lambda: Embedding(3, 2)(Embedding(3, 2).init(), [0, -1]), "tokens run from -1 to 0, the rows are 0 to 2"),
     ],
 )  # fmt: skip
 def test_bad_options_of_layers_are_refused(call: Any, text: str) -> None:
@@ -466,25 +368,17 @@ def _run(layer: Any, shape: tuple[int, ...], params: Any = None) -> Any:
         (_run(Dense(3, 2), (4, 3), {"W": np.zeros((3, 2))}), "params is ['W'], expected a dict with the arrays ['W', 'b']"),
         (_run(Dense(3, 2), (4, 3), [1]), "params is list"),
         (_run(Dense(3, 2), (4, 3), Dense(3, 4).init()), "params['W'] has shape (3, 4), the layer needs (3, 2)"),
-        (_run(LayerNorm(3), (4, 2)), "LayerNorm: X has shape (4, 2), expected (..., 3)"),
-        (_run(Convolution(2, 1, 3), (1, 5, 5, 1)), "convolution: X has shape (1, 5, 5, 1), expected (n, h, w, 2)"),
+        (_run(Convolution(2, 1, 3), (1, 5, 5, 1)), "Convolution: X has shape (1, 5, 5, 1), expected (n, h, w, 2)"),
         (_run(Convolution(2, 1, 3), (5, 5, 2)), "X has shape (5, 5, 2)"),
         (_run(Convolution(1, 1, 3), (1, 2, 5, 1)), "images of 2 by 5 are smaller than windows of 3 by 3"),
-        (_run(Pooling(3), (1, 2, 5, 1)), "average_pool: images of 2 by 5 are smaller than windows of 3 by 3"),
-        (_run(Pooling(3, "max"), (2, 5, 1)), "max_pool: X has shape (2, 5, 1)"),
-        (_run(Recurrent(2, 3), (4, 2)), "recurrent: X has shape (4, 2), expected (n, time, 2)"),
-        (_run(GRU(2, 3), (4, 0, 2)), "A sequence of no steps has no last state"),
-        (_run(GRU(2, 3), (4, 5, 3)), "gru: X has shape (4, 5, 3), expected (n, time, 2)"),
+        (_run(Pooling(3), (1, 2, 5, 1)), "Pooling: images of 2 by 5 are smaller than windows of 3 by 3"),
+        (_run(Pooling(3, "max"), (2, 5, 1)), "Pooling: X has shape (2, 5, 1)"),
+        (_run(Recurrent(2, 3), (4, 2)), "Recurrent: X has shape (4, 2), expected (n, time, 2)"),
+        (_run(Recurrent(2, 3), (4, 0, 2)), "A sequence of no steps has no last state"),
         (_run(Reshape((2, 3)), (4, 5)), "Reshape: X has shape (4, 5), expected (n, 6)"),
         (_run(Flatten(), ()), "X is a single number"),
         (_run(sequential("tanh"), (4, 2), {}), "params has type dict, the model has 1 layers"),
         (_run(sequential("tanh"), (4, 2), [{}, {}]), "params has 2 entries, the model has 1 layers"),
-        (_run(Residual("tanh"), (4, 2), {}), "params is [], expected a dict with ['body']"),
-        (_run(Residual("tanh"), (4, 2), [{}]), "params is list"),
-        (_run(Residual(Convolution(1, 1, 3)), (1, 5, 5, 1)),
-         "the body returned shape (1, 3, 3, 1), the skip connection has (1, 5, 5, 1)"),
-        (_run(Residual(Dense(2, 3)), (4, 2), {"body": [Dense(2, 3).init()], "projection": {"W": np.zeros(2)}}),
-         "Residual: params['W'] has shape (2,), the layer needs (2, 3)"),
         (lambda: Dense(3, 2, initializer=lambda rng, n_in, n_out: np.ones((n_out, n_in))).init(),
          "the initialiser returned shape (2, 3), the layer needs (3, 2)"),
     ],
@@ -500,8 +394,6 @@ def test_bad_dtypes_of_layers_are_refused() -> None:
         Dense(2, 3).init(0, np.int64)
     with pytest.raises(DtypeError, match=r"Sequential\.init: dtype is complex128"):
         sequential(Dense(2, 3)).init(0, np.complex128)
-    with pytest.raises(DtypeError, match=r"tokens of shape \(2,\) have dtype float64"):
-        embedding({"W": np.ones((3, 2))}, [0.0, 1.0])
 
 
 def test_an_abstract_layer_cannot_be_made() -> None:

@@ -1032,7 +1032,7 @@ def test_batches_in_float32_stay_in_float32(method: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "text"),
     [
-        ({"X": np.zeros((60, 3))}, ShapeMismatchError, "X has shape (60, 3), the network takes (n, 2)"),
+        ({"X": np.zeros((60, 3))}, ShapeMismatchError, "X has shape (60, 3), the network takes (n, ..., 2)"),
         ({"X": np.zeros((0, 2)), "y": np.zeros(0, int)}, OptionError, "X has no rows"),
         ({"X": np.full((60, 2), np.nan)}, NonFiniteError, "X[0, 0] is nan"),
         ({"X": np.full((60, 2), 1e300), "dtype": np.float32}, NonFiniteError, "which float32 cannot hold"),

@@ -84,10 +84,10 @@ def load_run(folder: Path) -> tuple[Objective, list[dict[str, np.ndarray]]]:
     args = argparse.Namespace(**settings)
     split = split_dataset(load_dataset(args.data, args.target, args.task), args.test_size, args.split_seed)
     model = network(args, split)
-    params = [{"W": arrays[f"W{k}"], "b": arrays[f"b{k}"]} for k in range(len(model.sizes) - 1)]
+    params = [{"W": arrays[f"W{k}"], "b": arrays[f"b{k}"]} for k in range(len(model.widths) - 1)]
     shapes = [layer["W"].shape for layer in params]
-    if shapes != list(zip(model.sizes[:-1], model.sizes[1:], strict=True)):
-        what = f"the parameters in {folder} have shapes {shapes}, the network for its data {model.sizes}"
+    if shapes != list(zip(model.widths[:-1], model.widths[1:], strict=True)):
+        what = f"the parameters in {folder} have shapes {shapes}, the network for its data {model.widths}"
         raise OptionError(message("curvature", what, "The data have changed since", "Train again"))
     loss = softmax_cross_entropy if split.is_classification else squared_error
     X = split.X_train.astype(params[0]["W"].dtype)

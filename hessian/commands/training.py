@@ -15,7 +15,7 @@ from hessian.commands.datasets import Dataset, Split, load_dataset, split_datase
 from hessian.commands.folder import CHECKPOINT, forget_settings, keep_settings, prepare_folder, save_run, save_summary
 from hessian.commands.output import say
 from hessian.errors import HessianError, OptionError, message
-from hessian.nn import MLP, TrainingResult, accuracy, mlp, r2, softmax_cross_entropy, squared_error, train
+from hessian.nn import Sequential, TrainingResult, accuracy, mlp, r2, softmax_cross_entropy, squared_error, train
 from hessian.nn.training import BATCH_METHODS
 from hessian.operators import HessianOperator
 from hessian.optimize import OptimizeResult, format_history
@@ -127,7 +127,7 @@ def _attempt(save: Callable[[], None]) -> OSError | None:
     return None
 
 
-def network(args: argparse.Namespace, split: Split) -> MLP:
+def network(args: argparse.Namespace, split: Split) -> Sequential:
     """Describe the network for the data."""
     sizes = (split.X_train.shape[1], *args.hidden, split.n_out)
     return mlp(sizes, args.activation, initializer=args.initializer)
@@ -158,7 +158,7 @@ def method_options(args: argparse.Namespace, method: str) -> dict[str, Any]:
 def fit_network(
     args: argparse.Namespace,
     split: Split,
-    model: MLP,
+    model: Sequential,
     method: str,
     options: dict[str, Any],
     callback: Callable[..., Any] | None,
@@ -173,13 +173,13 @@ def fit_network(
     )  # fmt: skip
 
 
-def describe(args: argparse.Namespace, data: Dataset, split: Split, model: MLP) -> str:
+def describe(args: argparse.Namespace, data: Dataset, split: Split, model: Sequential) -> str:
     """Say what is about to be trained on what."""
     kind = f"{len(split.classes)} classes" if split.is_classification else "regression"
     constant = f", {split.n_constant} constant columns" if split.n_constant else ""
     return (
         f"{data.name}: {kind}, {len(split.X_train)} training and {len(split.X_test)} test rows{constant}; network "
-        f"{'-'.join(map(str, model.sizes))}, {args.activation}, {model.n_parameters} parameters ({args.dtype}); "
+        f"{'-'.join(map(str, model.widths))}, {args.activation}, {model.n_parameters} parameters ({args.dtype}); "
         f"l2 = {args.l2:g}"
     )
 

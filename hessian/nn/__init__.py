@@ -5,18 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 from hessian.nn.activations import ACTIVATIONS, get_activation
 from hessian.nn.clipping import clip_by_norm, clip_by_value
-from hessian.nn.convolution import Convolution, Pooling, average_pool, convolution, max_pool
-from hessian.nn.dense import Dense, Embedding, dense, embedding
-from hessian.nn.functions import Flatten, Function, Reshape
+from hessian.nn.convolution import Convolution, Pooling
 from hessian.nn.initializers import INITIALIZERS, get_initializer
-from hessian.nn.layers import MLP, mlp
+from hessian.nn.layers import Dense, Flatten, Function, Reshape
 from hessian.nn.likelihoods import gaussian_nll, poisson, sigmoid_cross_entropy
 from hessian.nn.losses import LOSSES, accuracy, get_loss, huber, l2_penalty, r2, softmax_cross_entropy, squared_error
 from hessian.nn.model import Model
-from hessian.nn.normalization import LayerNorm, layer_norm
-from hessian.nn.recurrent import GRU, Recurrent, gru, recurrent
+from hessian.nn.recurrent import Recurrent
 from hessian.nn.schedules import SCHEDULES, constant, cosine, exponential, get_schedule, step_decay, warmup
-from hessian.nn.sequential import Residual, Sequential, sequential
+from hessian.nn.sequential import Sequential, mlp, sequential
 from hessian.nn.training import BATCH_METHODS, Objective, TrainingResult, train
 
 if TYPE_CHECKING:
@@ -25,17 +22,13 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTIVATIONS",
     "BATCH_METHODS",
-    "GRU",
     "INITIALIZERS",
     "LOSSES",
-    "MLP",
     "SCHEDULES",
     "Convolution",
     "Dense",
-    "Embedding",
     "Flatten",
     "Function",
-    "LayerNorm",
     "Model",
     "NewtonLogisticRegression",
     "NewtonMLPClassifier",
@@ -44,33 +37,24 @@ __all__ = [
     "Pooling",
     "Recurrent",
     "Reshape",
-    "Residual",
     "Sequential",
     "TrainingResult",
     "accuracy",
-    "average_pool",
     "clip_by_norm",
     "clip_by_value",
     "constant",
-    "convolution",
     "cosine",
-    "dense",
-    "embedding",
     "exponential",
     "gaussian_nll",
     "get_activation",
     "get_initializer",
     "get_loss",
     "get_schedule",
-    "gru",
     "huber",
     "l2_penalty",
-    "layer_norm",
-    "max_pool",
     "mlp",
     "poisson",
     "r2",
-    "recurrent",
     "sequential",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",

@@ -12,15 +12,13 @@ from hessian.nn.losses import Loss, check_labels, softmax_cross_entropy
 
 
 def input_width(model: Any) -> int | None:
-    """Return the number of columns a model takes, where it says so: its ``n_in``, or the first of its ``sizes``."""
-    width = getattr(model, "n_in", None)
-    return model.sizes[0] if width is None and getattr(model, "sizes", None) else width
+    """Return the number of columns a model takes, where it says so."""
+    return getattr(model, "n_in", None)
 
 
 def output_width(model: Any) -> int | None:
     """Return the number of columns a model returns, where it says so."""
-    width = getattr(model, "n_out", None)
-    return model.sizes[-1] if width is None and getattr(model, "sizes", None) else width
+    return getattr(model, "n_out", None)
 
 
 def check_rows(
@@ -57,16 +55,15 @@ def check_rows(
 
 def _check_shapes(model: Any, inputs: np.ndarray, targets: np.ndarray, names: tuple[str, str]) -> None:
     """Refuse shapes that fit neither the network nor each other."""
-    width, is_matrix = input_width(model), hasattr(model, "sizes")
-    # Other models than networks of fixed sizes may take sequences or images; the last axis is what n_in counts.
-    fits = inputs.ndim == 2 if is_matrix else inputs.ndim > 0
-    axes = ", ".join(["n", *([] if is_matrix else ["..."]), *([] if width is None else [str(width)])])
-    if not fits or (width is not None and inputs.shape[-1] != width):
+    width = input_width(model)
+    # A model may take sequences or images; the last axis is what n_in counts.
+    axes = ", ".join(["n", "...", *([] if width is None else [str(width)])])
+    if inputs.ndim == 0 or (width is not None and inputs.shape[-1] != width):
         raise ShapeMismatchError(
             message(
                 "train",
                 f"{names[0]} has shape {inputs.shape}, the network takes ({axes})",
-                fix="Give one example per row, or change the first of the network's sizes",
+                fix="Give one example per row, or change the width that the network takes",
             )
         )
     if targets.ndim == 0 or len(targets) != len(inputs):

@@ -16,8 +16,9 @@ from scipy.special import expit
 
 from hessian import special
 from hessian.errors import NonFiniteError, OptionError, message, missing_dependency
-from hessian.nn.layers import MLP, Parameters, mlp
+from hessian.nn.model import Parameters
 from hessian.nn.penalized import PenalizedObjective, Reparametrised, WeightedLoss, glorot_start
+from hessian.nn.sequential import mlp
 from hessian.nn.validation import (
     as_array,
     check_activation,
@@ -200,25 +201,25 @@ class NetworkEstimator(NewtonEstimator):
     ) -> None:
         """Fit the network and store it."""
         hidden = check_hidden_sizes(self._where, self.hidden_layer_sizes)
-        network = mlp((X.shape[1], *hidden, n_outputs), check_activation(self.activation))
-        model = Reparametrised(network, is_redundant)
+        sizes = (X.shape[1], *hidden, n_outputs)
+        model = Reparametrised(mlp(sizes, check_activation(self.activation)), is_redundant)
         objective = PenalizedObjective(model, X, y, loss, check_number(self._where, "alpha", self.alpha), weights)
         state = self._random_state()
-        start = model.reduce(self._start(network, state))
+        start = model.reduce(self._start(sizes, state))
         result = self._solve(objective, start, state, check_curvature=bool(self.check_curvature))
         layers = model.expand(result.x)
         self.coefs_ = [layer["W"] for layer in layers]
         self.intercepts_ = [layer["b"] for layer in layers]
-        self.n_layers_ = len(network.sizes)
+        self.n_layers_ = len(sizes)
         self.n_outputs_ = n_outputs
         self._conclude(result, float(result.fun))
 
-    def _start(self, network: MLP, state: np.random.RandomState) -> Parameters:
+    def _start(self, sizes: tuple[int, ...], state: np.random.RandomState) -> Parameters:
         """Draw weights, or take those of the previous fit, which have to suit the network."""
         if self._is_first():
-            return glorot_start(network.sizes, self.activation, state)
-        if self._fitted_sizes() != network.sizes:
-            what = f"layers have the widths {network.sizes}, in the previous fit {self._fitted_sizes()}"
+            return glorot_start(sizes, self.activation, state)
+        if self._fitted_sizes() != sizes:
+            what = f"layers have the widths {sizes}, in the previous fit {self._fitted_sizes()}"
             fix = "Keep hidden_layer_sizes and the number of targets, or set warm_start=False"
             raise OptionError(message(self._where, what, "warm_start begins with its weights", fix))
         return self._fitted_layers()

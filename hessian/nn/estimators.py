@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hessian.nn.estimator_base import LogitClassifier, NetworkEstimator, NewtonEstimator, ValueRegressor
-from hessian.nn.layers import Parameters
+from hessian.nn.model import Parameters
 from hessian.nn.penalized import (
     PenalizedObjective,
     Reparametrised,

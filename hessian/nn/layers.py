@@ -1,219 +1,209 @@
-"""Fully connected networks as pure functions of a container of arrays."""
+"""Layers of rows: an affine map with an activation, functions of one array, and changes of shape."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import index
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.activations import Activation, get_activation
 from hessian.nn.initializers import Initializer, draw_weights, get_initializer
-from hessian.nn.model import check_arrays, check_dtype
-
-Layer = dict[str, Any]
-Parameters = list[Layer]
+from hessian.nn.model import ArrayLayer, ArrayParameters, Shapes, check_positive
 
 
-@dataclass(frozen=True)
-class MLP:
-    """A multilayer perceptron: ``a_{k+1} = activation(a_k @ W_k + b_k)``, with ``output`` in place of ``activation`` at
-    the end.
+def affine(params: Mapping[str, Any], X: Any) -> Any:
+    """Apply an affine map to the last axis, ``X @ W + b``; without ``b`` where there is none. `params` may be traced."""
+    shape, W = np.shape(X), params["W"]
+    # NumPy multiplies a stack of matrices one by one; as one tall matrix they are one call of BLAS.
+    rows = X if len(shape) == 2 else np.reshape(X, (-1, shape[-1]))
+    product = rows @ W + params["b"] if "b" in params else rows @ W
+    return product if len(shape) == 2 else np.reshape(product, (*shape[:-1], np.shape(W)[1]))
 
-    The network holds no parameters. ``init`` draws them, ``apply`` is a pure function of them, so ``apply`` can be
-    handed to any transform, operator or solver.
+
+@dataclass(frozen=True, repr=False)
+class Dense(ArrayLayer):
+    """A fully connected layer, ``activation(X @ W + b)`` on the last axis.
 
     Attributes
     ----------
-    sizes : tuple of int
-        Widths from input to output; ``len(sizes) - 1`` layers.
-    activation, output : str or callable
-        Names listed in `hessian.nn.ACTIVATIONS`, or functions of one array.
-    initializer : str or callable
-        A name listed in `hessian.nn.INITIALIZERS`, or a function ``(rng, n_in, n_out) -> (n_in, n_out) array``.
-    """
-
-    sizes: tuple[int, ...]
-    activation: str | Activation = "tanh"
-    output: str | Activation = "identity"
-    initializer: str | Initializer = "glorot_uniform"
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of weights and biases."""
-        return sum((n_in + 1) * n_out for n_in, n_out in self._shapes())
-
-    @property
-    def n_in(self) -> int:
-        """Features of an input row, ``sizes[0]``."""
-        return self.sizes[0]
-
-    @property
-    def n_out(self) -> int:
-        """Outputs for each row, ``sizes[-1]``."""
-        return self.sizes[-1]
-
-    def _shapes(self) -> list[tuple[int, int]]:
-        """(n_in, n_out) of each layer."""
-        return list(zip(self.sizes[:-1], self.sizes[1:], strict=True))
-
-    def init(self, seed: int | np.random.Generator = 0, dtype: npt.DTypeLike = np.float64) -> Parameters:
-        """Draw starting parameters: weights from the initialiser, biases zero.
-
-        Parameters
-        ----------
-        seed : int or numpy.random.Generator
-            The same seed gives the same parameters; float32 ones are the float64 ones, rounded.
-        dtype : dtype
-            A real floating type.
-
-        Returns
-        -------
-        list of dict
-            One ``{"W": (n_in, n_out), "b": (n_out,)}`` per layer.
-
-        Raises
-        ------
-        DtypeError
-            If `dtype` is not a real floating type.
-        ShapeMismatchError
-            If an initialiser of your own returns another shape.
-        """
-        kind = check_dtype("MLP.init", dtype)
-        rng = np.random.default_rng(seed)
-        parameters = []
-        for n_in, n_out in self._shapes():
-            weights = draw_weights("MLP.init", self.initializer, rng, n_in, n_out)
-            parameters.append({"W": weights.astype(kind), "b": np.zeros(n_out, kind)})
-        return parameters
-
-    def apply(self, params: Sequence[Layer], X: Any) -> Any:
-        """Evaluate the network on the rows of `X`.
-
-        Parameters
-        ----------
-        params : list of dict
-            As returned by `init`; the arrays may be traced values.
-        X : array, (n, sizes[0])
-            One example per row.
-
-        Returns
-        -------
-        array, (n, sizes[-1])
-
-        Raises
-        ------
-        ShapeMismatchError
-            If `X` is not a matrix of ``sizes[0]`` columns, or `params` are those of another network.
-
-        Notes
-        -----
-        NumPy's promotion decides the dtype: float32 parameters with float64 `X` compute in float64. `train` casts `X`
-        first.
-        """
-        self._check(params, X)
-        activation, output = get_activation(self.activation), get_activation(self.output)
-        a = X
-        for layer in params[:-1]:
-            a = activation(a @ layer["W"] + layer["b"])
-        return output(a @ params[-1]["W"] + params[-1]["b"])
-
-    __call__ = apply
-
-    def _check(self, params: Sequence[Layer], X: Any) -> None:
-        """Refuse inputs that matmul would reject with less to say, or broadcast in silence."""
-        if np.ndim(X) != 2 or np.shape(X)[1] != self.sizes[0]:
-            raise ShapeMismatchError(
-                message(
-                    "MLP.apply",
-                    f"X has shape {np.shape(X)}, expected (n, {self.sizes[0]})",
-                    "each row is one example of sizes[0] features",
-                    "Reshape X, or change the first of the network's sizes",
-                )
-            )
-        if len(params) != len(self.sizes) - 1:
-            raise ShapeMismatchError(
-                message(
-                    "MLP.apply",
-                    f"params has {len(params)} layers, the network has {len(self.sizes) - 1}",
-                    fix="Pass what init() of this network returned",
-                )
-            )
-        for k, (layer, (n_in, n_out)) in enumerate(zip(params, self._shapes(), strict=True)):
-            check_arrays(f"MLP.apply, layer {k}", layer, {"W": (n_in, n_out), "b": (n_out,)})
-
-
-def mlp(
-    sizes: Sequence[int],
-    activation: str | Activation = "tanh",
-    *,
-    output: str | Activation = "identity",
-    initializer: str | Initializer = "glorot_uniform",
-) -> MLP:
-    """Describe a fully connected network, ``a_{k+1} = activation(a_k @ W_k + b_k)``.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Widths from input to output, at least two: ``(64, 32, 10)`` has one hidden layer of 32; ``(3, 1)`` is a linear
-        model.
+    n_in, n_out : int
+        Widths of the last axis before and after.
     activation : str or callable
-        Applied after every layer but the last: ``tanh``, ``sigmoid``, ``relu``, ``softplus``, ``elu``, ``silu``,
-        ``gelu``, ``sin``, ``softmax``, ``identity``, or any function written in NumPy.
-    output : str or callable
-        Applied after the last layer. Leave it ``"identity"`` for `softmax_cross_entropy`, which takes logits.
+        A name listed in `hessian.nn.ACTIVATIONS`, or any function of one array written in NumPy.
+    bias : bool
+        Whether there is a ``b``, which starts at zero.
     initializer : str or callable
-        ``glorot_uniform``, ``glorot_normal``, ``he_*``, ``lecun_*``, ``zeros``, or a function ``(rng, n_in, n_out) ->
-        array``.
-
-    Returns
-    -------
-    MLP
-        With ``init(seed)`` and ``apply(params, X)``.
-
-    Raises
-    ------
-    OptionError
-        If there are fewer than two sizes, one is not a positive integer, or a name is unknown.
-
-    Cost
-    ----
-    One evaluation is one matrix product per layer: ``2 n Σ sizes[k] sizes[k+1]`` flops.
+        Of ``W``: a name listed in `hessian.nn.INITIALIZERS`, or a function ``(rng, n_in, n_out) -> array``.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> network = mlp((2, 4, 1), "tanh")
-    >>> params = network.init(seed=0)
-    >>> network.n_parameters, network(params, np.zeros((3, 2))).shape
-    (17, (3, 1))
+    >>> layer = Dense(3, 2)
+    >>> layer, layer.n_parameters, layer(layer.init(seed=0), np.zeros((5, 3))).shape
+    (Dense(3, 2), 8, (5, 2))
+    >>> Dense(2, 1, "relu")({"W": np.array([[1.0], [2.0]]), "b": np.array([0.5])}, np.array([[3.0, 4.0], [-9.0, 0.0]])).tolist()
+    [[11.5], [0.0]]
     """
-    widths = _check_sizes(sizes)
-    get_activation(activation)
-    get_activation(output)
-    get_initializer(initializer)
-    return MLP(widths, activation, output, initializer)
 
+    n_in: int
+    n_out: int
+    activation: str | Activation = "identity"
+    bias: bool = True
+    initializer: str | Initializer = "glorot_uniform"
 
-def _check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
-    """Return the sizes as positive Python integers."""
-    try:
-        widths = tuple(index(size) for size in sizes)
-    except TypeError as error:
-        raise OptionError(
-            message("mlp", f"sizes is {sizes!r}", "layer widths are integers", "Pass for example (64, 32, 10)")
-        ) from error
-    if len(widths) < 2 or min(widths) < 1:
-        raise OptionError(
-            message(
-                "mlp",
-                f"sizes is {widths}",
-                "a network needs an input width and an output width, each at least 1",
-                "Pass for example (64, 32, 10)",
+    def __post_init__(self) -> None:
+        check_positive("Dense", n_in=self.n_in, n_out=self.n_out)
+        get_activation(self.activation)
+        get_initializer(self.initializer)
+
+    @property
+    def shapes(self) -> Shapes:
+        """Name and shape of each array."""
+        weights: Shapes = {"W": (self.n_in, self.n_out)}
+        return weights | {"b": (self.n_out,)} if self.bias else weights
+
+    def _draw(self, rng: np.random.Generator) -> ArrayParameters:
+        """Draw the weights; the bias starts at zero."""
+        W = draw_weights("Dense.init", self.initializer, rng, self.n_in, self.n_out)
+        return {"W": W, "b": np.zeros(self.n_out)} if self.bias else {"W": W}
+
+    def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
+        """Apply the layer to inputs of its width."""
+        shape = np.shape(X)
+        if len(shape) < 2 or shape[-1] != self.n_in:
+            raise ShapeMismatchError(
+                message(
+                    "Dense",
+                    f"X has shape {shape}, expected (n, ..., {self.n_in})",
+                    "each row is one example, and the last axis holds its features",
+                    "Reshape X, or change the layer's n_in",
+                )
             )
-        )
-    return widths
+        return get_activation(self.activation)(affine(params, X))
+
+
+class Parameterless(ArrayLayer):
+    """A layer whose parameters are an empty dict."""
+
+    @property
+    def n_in(self) -> int | None:
+        """Any width, unless the layer says otherwise."""
+        return None
+
+    @property
+    def n_out(self) -> int | None:
+        """Unknown, unless the layer says otherwise."""
+        return None
+
+    @property
+    def shapes(self) -> Shapes:
+        """No arrays."""
+        return {}
+
+    def _draw(self, rng: np.random.Generator) -> ArrayParameters:
+        """Draw nothing."""
+        return {}
+
+
+@dataclass(frozen=True, repr=False)
+class Function(Parameterless):
+    """A function of one array as a layer; `sequential` makes one of each name and function it is given.
+
+    Attributes
+    ----------
+    function : str or callable
+        A name listed in `hessian.nn.ACTIVATIONS`, or any function of one array written in NumPy.
+
+    Examples
+    --------
+    >>> Function("relu")({}, np.array([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+
+    function: str | Activation
+
+    def __post_init__(self) -> None:
+        get_activation(self.function)
+
+    @property
+    def keeps_width(self) -> bool:
+        """Whether the last axis is known to stay as wide as it was: an activation keeps it, a function of one's own may not."""
+        return isinstance(self.function, str)
+
+    def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
+        """Apply the function."""
+        return get_activation(self.function)(X)
+
+    def __repr__(self) -> str:
+        return repr(self.function) if isinstance(self.function, str) else super().__repr__()
+
+
+@dataclass(frozen=True, repr=False)
+class Flatten(Parameterless):
+    """Put all features of an example in one row: ``(n, ...)`` to ``(n, features)``.
+
+    Examples
+    --------
+    >>> Flatten()({}, np.zeros((5, 2, 3))).shape
+    (5, 6)
+    """
+
+    def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
+        """Join all axes but the first."""
+        shape = np.shape(X)
+        if not shape:
+            raise ShapeMismatchError(
+                message("Flatten", "X is a single number", "the first axis counts examples", "Pass (n, ...)")
+            )
+        return np.reshape(X, (shape[0], math.prod(shape[1:])))
+
+
+@dataclass(frozen=True, repr=False)
+class Reshape(Parameterless):
+    """Give each row a shape, such as that of an image or a sequence: ``(n, features)`` to ``(n, *shape)``.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of one example; its product is the width of a row.
+
+    Examples
+    --------
+    >>> Reshape((8, 8, 1))({}, np.zeros((5, 64))).shape
+    (5, 8, 8, 1)
+    """
+
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.shape, tuple) or not self.shape:
+            raise OptionError(
+                message("Reshape", f"shape is {self.shape!r}", fix="Pass a tuple of integers such as (8, 8, 1)")
+            )
+        check_positive("Reshape", **{f"shape[{i}]": size for i, size in enumerate(self.shape)})
+
+    @property
+    def n_in(self) -> int:
+        """Features of a row."""
+        return math.prod(self.shape)
+
+    @property
+    def n_out(self) -> int:
+        """The last axis of the shape."""
+        return self.shape[-1]
+
+    def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
+        """Give each row the shape."""
+        if np.ndim(X) != 2 or np.shape(X)[1] != self.n_in:
+            raise ShapeMismatchError(
+                message(
+                    "Reshape",
+                    f"X has shape {np.shape(X)}, expected (n, {self.n_in})",
+                    f"each row becomes an array of shape {self.shape}",
+                    "Pass one example per row",
+                )
+            )
+        return np.reshape(X, (np.shape(X)[0], *self.shape))

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
 
 ArrayParameters = dict[str, Any]
+Parameters = list[ArrayParameters]
+"""Parameters of layers one after the other."""
 Shapes = dict[str, tuple[int, ...]]
 
 

@@ -23,7 +23,7 @@ class Objective:
     Attributes
     ----------
     model : callable
-        ``model(params, X)``, such as an `MLP`.
+        ``model(params, X)``, such as what `mlp` makes.
     X, y : array
         Inputs, one example per row, and targets.
     loss : callable

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.linalg
 
 from hessian import special
-from hessian.nn.layers import Layer, Parameters
+from hessian.nn.model import ArrayParameters, Parameters
 
 WeightedLoss = Callable[[Any, np.ndarray, np.ndarray | None], Any]
 
@@ -140,26 +140,26 @@ class Reparametrised:
     model: Callable[[Any, Any], Any]
     is_redundant: bool
 
-    def __call__(self, params: Sequence[Layer], X: Any) -> Any:
+    def __call__(self, params: Sequence[ArrayParameters], X: Any) -> Any:
         """Evaluate the model; `params` may be traced."""
         return self.model(self.expand(params), X)
 
-    def expand(self, params: Sequence[Layer]) -> Parameters:
+    def expand(self, params: Sequence[ArrayParameters]) -> Parameters:
         """Return the usual form of the parameters: one column of the last layer per class."""
         return self._change(params, lambda columns: columns @ _zero_sum_basis(columns.shape[-1] + 1))
 
-    def reduce(self, params: Sequence[Layer]) -> Parameters:
+    def reduce(self, params: Sequence[ArrayParameters]) -> Parameters:
         """Undo `expand`, dropping what all classes have in common."""
         return self._change(params, lambda columns: columns @ _zero_sum_basis(columns.shape[-1]).T)
 
-    def _change(self, params: Sequence[Layer], change: Callable[[Any], Any]) -> Parameters:
+    def _change(self, params: Sequence[ArrayParameters], change: Callable[[Any], Any]) -> Parameters:
         """Change the last layer, if there is anything to change."""
         if not self.is_redundant:
             return list(params)
         return [*params[:-1], {name: change(columns) for name, columns in params[-1].items()}]
 
 
-def affine(params: Sequence[Layer], X: Any) -> Any:
+def affine(params: Sequence[ArrayParameters], X: Any) -> Any:
     """Evaluate ``X W + b``, or ``X W`` where the one layer has no b; `params` may be traced."""
     (layer,) = params
     outputs = X @ layer["W"]

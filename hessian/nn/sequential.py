@@ -1,20 +1,21 @@
-"""Layers put together: one after the other, and around a skip connection."""
+"""Layers put one after the other; a multilayer perceptron is the case of dense ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import index
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.nn.activations import Activation
-from hessian.nn.dense import Dense, dense
-from hessian.nn.functions import Function
+from hessian.nn.activations import Activation, get_activation
 from hessian.nn.initializers import Initializer
-from hessian.nn.model import Model, check_arrays, check_dtype
+from hessian.nn.layers import Dense, Function
+from hessian.nn.model import Model, check_dtype
 
 #: Longest representation written on one line.
 _ONE_LINE = 88
@@ -54,6 +55,11 @@ class Sequential:
     def n_out(self) -> int | None:
         """Width of the last axis of the output, or None where no layer says."""
         return _widths(type(self).__name__, self.layers)[1]
+
+    @property
+    def widths(self) -> tuple[int | None, ...]:
+        """Width of the last axis of the input, and after each layer; None where it is not known."""
+        return (self.n_in, *(_widths(type(self).__name__, self.layers[: k + 1])[1] for k in range(len(self.layers))))
 
     @property
     def keeps_width(self) -> bool:
@@ -122,142 +128,14 @@ class Sequential:
         return _call(type(self).__name__, [repr(layer) for layer in self.layers])
 
 
-@dataclass(frozen=True, init=False, repr=False)
-class Residual:
-    """A skip connection around layers: ``X + body(X)``, or ``X @ W + body(X)`` where the widths differ.
-
-    Parameters
-    ----------
-    *layers : Model, str or callable
-        The body, as for `sequential`.
-    initializer : str or callable
-        Of the projection ``W``, which exists where the body is known to return another width than it takes. It acts on
-        the last axis and has no bias.
-
-    Attributes
-    ----------
-    body : Sequential
-    projection : Dense or None
-
-    References
-    ----------
-    He, Zhang, Ren and Sun (2016), eq. 1 and 2.
-
-    Examples
-    --------
-    >>> block = Residual(Dense(4, 4, initializer="zeros"), "tanh")
-    >>> block(block.init(), np.ones((1, 4))).tolist()
-    [[1.0, 1.0, 1.0, 1.0]]
-    >>> {name: type(own).__name__ for name, own in Residual(Dense(4, 6)).init().items()}
-    {'body': 'list', 'projection': 'dict'}
-    """
-
-    body: Sequential
-    initializer: str | Initializer = "glorot_uniform"
-
-    def __init__(self, *layers: Model | str | Activation, initializer: str | Initializer = "glorot_uniform") -> None:
-        object.__setattr__(self, "body", Sequential(*layers))
-        object.__setattr__(self, "initializer", initializer)
-        # An unknown initialiser is refused here rather than when it is first needed.
-        Dense(1, 1, initializer=initializer)
-
-    @property
-    def projection(self) -> Dense | None:
-        """The map of the skip connection, or None where the input itself is added."""
-        n_in, n_out = self.body.n_in, self.body.n_out
-        if n_in is None or n_out is None or n_in == n_out:
-            return None
-        return Dense(n_in, n_out, bias=False, initializer=self.initializer)
-
-    @property
-    def n_parameters(self) -> int:
-        """Numbers in all arrays of the body and the projection."""
-        return self.body.n_parameters + (0 if self.projection is None else self.projection.n_parameters)
-
-    @property
-    def n_in(self) -> int | None:
-        """Width of the last axis of the input, or None where no layer says."""
-        return self.body.n_in
-
-    @property
-    def n_out(self) -> int | None:
-        """Width of the last axis of the output, or None where no layer says."""
-        return self.body.n_out
-
-    @property
-    def keeps_width(self) -> bool:
-        """Whether the last axis stays as wide as it was: what is added to the input has its width."""
-        return self.projection is None
-
-    def init(self, seed: int | np.random.Generator = 0, dtype: npt.DTypeLike = np.float64) -> dict[str, Any]:
-        """Draw starting parameters, of the body first.
-
-        Parameters, errors and dtype are those of `Sequential.init`.
-
-        Returns
-        -------
-        dict
-            ``{"body": list}``, and ``"projection": {"W": (n_in, n_out)}`` where there is one.
-        """
-        rng = np.random.default_rng(seed)
-        drawn: dict[str, Any] = {"body": self.body.init(rng, dtype)}
-        return drawn if self.projection is None else drawn | {"projection": self.projection.init(rng, dtype)}
-
-    def apply(self, params: Any, X: Any) -> Any:
-        """Evaluate the body and add the skip connection.
-
-        Raises
-        ------
-        ShapeMismatchError
-            If `params` are those of another model, an input does not fit its layer, or the body returns another shape
-            than the skip connection.
-        """
-        wanted = {"body"} if self.projection is None else {"body", "projection"}
-        if not isinstance(params, dict) or set(params) != wanted:
-            found = sorted(params) if isinstance(params, dict) else type(params).__name__
-            raise ShapeMismatchError(
-                message(
-                    "Residual",
-                    f"params is {found}, expected a dict with {sorted(wanted)}",
-                    fix="Pass what init() of this model returned",
-                )
-            )
-        change = self.body.apply(params["body"], X)
-        skipped = X if self.projection is None else self._project(params["projection"], X)
-        if np.shape(skipped) != np.shape(change):
-            raise ShapeMismatchError(
-                message(
-                    "Residual",
-                    f"the body returned shape {np.shape(change)}, the skip connection has {np.shape(skipped)}",
-                    "they are added entry by entry, and broadcasting would add the wrong ones",
-                    "Keep the number of rows and places, and let the body's layers say their widths",
-                )
-            )
-        return skipped + change
-
-    def _project(self, params: Any, X: Any) -> Any:
-        """Map the input to the width of the output."""
-        assert self.projection is not None
-        check_arrays("Residual", params, self.projection.shapes)
-        return dense(params, X)
-
-    def __call__(self, params: Any, X: Any) -> Any:
-        """Evaluate the model, as `apply` does."""
-        return self.apply(params, X)
-
-    def __repr__(self) -> str:
-        extra = [] if self.initializer == "glorot_uniform" else [f"initializer={self.initializer!r}"]
-        return _call("Residual", [*(repr(layer) for layer in self.body.layers), *extra])
-
-
 def sequential(*layers: Model | str | Activation) -> Sequential:
     """Put layers one after the other.
 
     Parameters
     ----------
     *layers : Model, str or callable
-        Layers (`Dense`, `Convolution`, `Pooling`, `Residual`, `LayerNorm`, `Embedding`, `Recurrent`, `GRU`, `Flatten`,
-        `Reshape`), models (`mlp`, `sequential`), names listed in `hessian.nn.ACTIVATIONS`, and functions of one array.
+        Layers (`Dense`, `Convolution`, `Pooling`, `Recurrent`, `Flatten`, `Reshape`, or your own), models (`mlp`,
+        `sequential`), names listed in `hessian.nn.ACTIVATIONS`, and functions of one array.
 
     Returns
     -------
@@ -272,26 +150,95 @@ def sequential(*layers: Model | str | Activation) -> Sequential:
 
     Notes
     -----
-    ``sequential(Dense(3, 5), "tanh", Dense(5, 2))`` draws, seed for seed, the weights of ``mlp((3, 5, 2))``.
+    A layer of your own needs ``n_in``, ``n_out``, ``n_parameters``, ``init(seed, dtype)`` and ``apply(params, X)``.
 
     Examples
     --------
-    >>> from hessian.nn.normalization import LayerNorm
-    >>> model = sequential(Dense(64, 32), "tanh", Residual(Dense(32, 32), "tanh"), LayerNorm(32), Dense(32, 10))
+    >>> from hessian.nn.convolution import Convolution, Pooling
+    >>> from hessian.nn.layers import Flatten, Reshape
+    >>> model = sequential(Reshape((8, 8, 1)), Convolution(1, 4, 3), "tanh", Pooling(2), Flatten(), Dense(36, 10))
     >>> model.n_in, model.n_out, model.n_parameters
-    (64, 10, 3530)
+    (64, 10, 410)
     >>> model
     Sequential(
-        Dense(64, 32),
+        Reshape((8, 8, 1)),
+        Convolution(1, 4, 3),
         'tanh',
-        Residual(Dense(32, 32), 'tanh'),
-        LayerNorm(32),
-        Dense(32, 10),
+        Pooling(2),
+        Flatten(),
+        Dense(36, 10),
     )
     >>> model(model.init(seed=0), np.zeros((5, 64))).shape
     (5, 10)
     """
     return Sequential(*layers)
+
+
+def mlp(
+    sizes: Sequence[int],
+    activation: str | Activation = "tanh",
+    *,
+    output: str | Activation = "identity",
+    initializer: str | Initializer = "glorot_uniform",
+) -> Sequential:
+    """Describe a fully connected network, ``a_{k+1} = activation(a_k @ W_k + b_k)``: dense layers one after the other.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Widths from input to output, at least two: ``(64, 32, 10)`` has one hidden layer of 32; ``(3, 1)`` is a linear
+        model.
+    activation : str or callable
+        Applied after every layer but the last: ``tanh``, ``sigmoid``, ``relu``, ``softplus``, ``elu``, ``silu``,
+        ``gelu``, ``sin``, ``softmax``, ``identity``, or any function written in NumPy.
+    output : str or callable
+        Applied after the last layer. Leave it ``"identity"`` for `softmax_cross_entropy`, which takes logits.
+    initializer : str or callable
+        ``glorot_uniform``, ``glorot_normal``, ``he_*``, ``lecun_*``, ``zeros``, or a function ``(rng, n_in, n_out) ->
+        array``.
+
+    Returns
+    -------
+    Sequential
+        Its parameters are a list with one ``{"W": (n_in, n_out), "b": (n_out,)}`` per layer.
+
+    Raises
+    ------
+    OptionError
+        If there are fewer than two sizes, one is not a positive integer, or a name is unknown.
+
+    Cost
+    ----
+    One evaluation is one matrix product per layer: ``2 n Σ sizes[k] sizes[k+1]`` flops.
+
+    Examples
+    --------
+    >>> network = mlp((2, 4, 1), "tanh")
+    >>> network
+    Sequential(Dense(2, 4, activation='tanh'), Dense(4, 1))
+    >>> params = network.init(seed=0)
+    >>> network.n_parameters, network(params, np.zeros((3, 2))).shape
+    (17, (3, 1))
+    """
+    widths = _check_sizes(sizes)
+    get_activation(activation)  # a network of two sizes does not use it, and a name misspelt is one all the same
+    functions = [activation] * (len(widths) - 2) + [output]
+    return Sequential(
+        *(Dense(n, m, f, initializer=initializer) for (n, m), f in zip(pairwise(widths), functions, strict=True))
+    )
+
+
+def _check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return the sizes as positive Python integers."""
+    try:
+        widths = tuple(index(size) for size in sizes)
+    except TypeError as error:
+        what = f"sizes is {sizes!r}"
+        raise OptionError(message("mlp", what, "layer widths are integers", "Pass for example (64, 32, 10)")) from error
+    if len(widths) < 2 or min(widths) < 1:
+        why = "a network needs an input width and an output width, each at least 1"
+        raise OptionError(message("mlp", f"sizes is {widths}", why, "Pass for example (64, 32, 10)"))
+    return widths
 
 
 def _as_layer(where: str, layer: Any) -> Model:

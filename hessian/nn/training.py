@@ -19,9 +19,9 @@ from hessian.nn.data import check_rows
 from hessian.nn.first_order import RULES, FirstOrder
 from hessian.nn.full_batch import minimize_all_rows
 from hessian.nn.hessian_free import HessianFree
-from hessian.nn.layers import Parameters
 from hessian.nn.losses import Loss, accuracy, get_loss, softmax_cross_entropy
 from hessian.nn.minibatch import Method, Rows, Run, Supervision
+from hessian.nn.model import Parameters
 from hessian.nn.objective import BatchObjective, Objective
 from hessian.nn.reporting import Reporter
 from hessian.nn.settings import FirstOrderOptions, HessianFreeOptions, LoopOptions, parse_settings
@@ -44,7 +44,7 @@ class TrainingResult:
     metrics : dict of str to float
         On the training rows: ``objective``, ``loss`` (without the penalty), ``gradient_norm`` and, for a classifier,
         ``accuracy``. On the validation rows, if there are some: ``validation_loss`` and ``validation_accuracy``.
-    model : MLP
+    model : Model
     objective : Objective
         The function that was minimised, ready for `hessian.HessianOperator`; its rows are the training rows.
     validation : list of (int, float)
@@ -87,7 +87,7 @@ def train(
 
     Parameters
     ----------
-    model : MLP, or any object with ``init(seed, dtype)`` and ``model(params, X)``
+    model : Model, such as `mlp` or `sequential` makes, or any object with ``init(seed, dtype)`` and ``model(params, X)``
         Its ``n_in`` or ``sizes[0]``, where it has one, is the width `X` must have.
     X : array, (n, n_in)
         Inputs, one example per row. Cast to `dtype`.

@@ -132,7 +132,7 @@ def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any, Any]:
     Returns
     -------
     y, y_dot
-        ``y_dot`` has the shape of y after the batch axes of v.
+        ``y_dot`` has the shape of y after the batch axes of v, and its dtype.
 
     Raises
     ------
@@ -172,9 +172,11 @@ def tangent_like(x: Any, v: Any, where: str) -> Any:
 
 
 def _output_tangents(recording: Recording, pushed: list[Any], batch: tuple[int, ...]) -> list[Any]:
+    """Return tangents as results, in the precision of the values that they belong to."""
+    dtypes = [value.dtype if value.dtype.kind == "f" else np.dtype(float) for value in recording.values]
     return [
-        owned(np.zeros(batch + value.shape, value.dtype if value.dtype.kind == "f" else float) if dot is None else dot)
-        for dot, value in zip(pushed, recording.values, strict=True)
+        owned(np.zeros(batch + value.shape) if dot is None else dot, dtype)
+        for dot, value, dtype in zip(pushed, recording.values, dtypes, strict=True)
     ]
 
 
@@ -277,7 +279,8 @@ def jacobian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Calla
     Returns
     -------
     callable
-        ``(x, ...) -> J`` of shape ``y.shape + x.shape``; containers give containers (of y, then of x) of blocks.
+        ``(x, ...) -> J`` of shape ``y.shape + x.shape`` and the dtype of x; containers give containers (of y, then of x) of
+        blocks.
 
     Raises
     ------
@@ -304,6 +307,7 @@ def jacobian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Calla
         primal, values = recording.primal, recording.values
         shapes = [value.shape for value in values]
         matrix = jacobian_matrix(recording)
+        matrix = matrix if matrix.dtype == primal.dtype else matrix.astype(primal.dtype)
         return blocks_of(matrix, shapes, primal.shapes, recording.output_structure, primal.structure)
 
     return jacobian_f

@@ -73,6 +73,10 @@ class CheckpointWarning(UserWarning):
     """A checkpoint could not be written; the run goes on."""
 
 
+class ProgramWarning(UserWarning):
+    """A program could not be compiled or run; the plain sweeps give the results, more slowly."""
+
+
 class MissingDependencyError(HessianError, ImportError):
     """An optional package that this call needs is not installed."""
 

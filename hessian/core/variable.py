@@ -10,6 +10,7 @@ import numpy as np
 from hessian.core.advice import leaves_tape, reaches_rule, user_line
 from hessian.core.array_methods import concrete_index, primal_array
 from hessian.core.array_protocol import ArrayProtocol
+from hessian.core.exceptions import note_exception
 from hessian.core.kinds import Elements, NumberType, Uniterable
 from hessian.core.numbers import has_own_rules, refused
 from hessian.core.passthrough import asked_by_sparse, passing_through, sparse_is_asking
@@ -99,11 +100,18 @@ class Variable(ArrayProtocol):
             sources.append(-1)
         if active and (operation.states is not None or not operation.differentiable):
             active = reaches_rule(operation, [s >= 0 and activity[s] for s in sources])
-        if nested:
-            tape.nested = True
-            value = operation(*values, **params)
-        else:
-            value = operation.function(*values, **params)
+        try:
+            if nested:
+                tape.nested = True
+                value = operation(*values, **params)
+            else:
+                value = operation.function(*values, **params)
+        except Exception as error:
+            if tape.replayed and not tape.closed:
+                note_exception(tape, operation, tuple(values), tuple(sources), params, error)
+            raise
+        if tape.replayed and "raise" in np.geterr().values():
+            note_exception(tape, operation, tuple(values), tuple(sources), params, None)
         if value.dtype.kind not in "fiub":
             _no_real_result(operation, value.dtype)
         slot = tape.append(Instruction(operation, tuple(values), tuple(sources), params), value, active)

@@ -1,10 +1,26 @@
-"""How compiling gets along with everything else in the process."""
+"""How compiling gets along with everything else: garbage collection, failures, and the plain sweeps that serve meanwhile."""
 
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from hessian.errors import ProgramWarning, message
+
+
+class CompilationError(Exception):
+    """No program could be made: out of memory, too much for Python's compiler, or an error of the library's own."""
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Turn whatever goes wrong here into a :class:`CompilationError`; interrupts pass."""
+    try:
+        yield
+    except Exception as error:
+        raise CompilationError(f"{type(error).__name__}: {error}") from error
 
 
 @contextmanager
@@ -20,3 +36,11 @@ def paused_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def warn_of_failure(where: str, error: BaseException) -> None:
+    """Say that the plain sweeps take over for good."""
+    what = f"no program could be made ({error})"
+    why = "Results are those of the plain sweeps, which take several times as long"
+    fix = "Pass record=False to do without programs, or report this"
+    warnings.warn(message(where, what, why, fix), ProgramWarning, stacklevel=2)

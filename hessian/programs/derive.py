@@ -19,6 +19,7 @@ from hessian.core.trace import Primal, Recording, check_argnums
 from hessian.core.trees import LEAF, Structure, join_vector, split_vector
 from hessian.errors import OptionError, message
 from hessian.programs.arguments import Arguments
+from hessian.programs.compilation import compiling
 from hessian.programs.graph import DIRECTION, POINT
 from hessian.programs.program import Program, SectionSpec
 from hessian.programs.tracing import Argument, Entangled, Results, open_late, trace
@@ -144,8 +145,10 @@ def derive(
     recording: Recording = found["recording"]
     leaves = recording.primal.leaves
     sections = _sections(task, len(points), len(extra), len(found["seen"]), len(leaves))
+    with compiling():
+        program = Program(graph, sections)
     return Recorded(
-        Program(graph, sections),
+        program,
         LEAF if task.kind == "gauss_newton" else recording.output_structure,
         recording.primal.structure,
         len(found["seen"]),

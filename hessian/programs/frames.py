@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.tape import GuardMiss
 from hessian.core.trace import Recording
 from hessian.programs.program import Program, is_finite
 
@@ -108,10 +107,10 @@ class Linearized:
 
 
 def attempt(run: Callable[[], np.ndarray]) -> np.ndarray | None:
-    """Run a program; ``None`` where its result must be computed without one."""
+    """Run a program; ``None`` where its result must be computed without one: whatever it raised, the plain sweeps decide."""
     try:
         result = run()
-    except GuardMiss:
+    except Exception:
         return None
     with np.errstate(all="ignore"):
         return result if is_finite(result) else None

@@ -14,7 +14,7 @@ import numpy as np
 from hessian.core.tape import GuardMiss, is_recording
 from hessian.errors import OptionError, ShapeMismatchError, StaleRecordingError, message
 from hessian.programs.arguments import Arguments, Identity
-from hessian.programs.compilation import paused_collection
+from hessian.programs.compilation import CompilationError, paused_collection, warn_of_failure
 from hessian.programs.derive import Recorded, Task, WeakNumbers, check_recordable, derive, plain_recording
 from hessian.programs.frames import Linearized
 from hessian.programs.tracing import Entangled
@@ -50,6 +50,7 @@ class RecordedFunction:
         self._tasks: dict[Task, Patience] = {}
         self._derived: dict[Any, RecordedFunction] = {}
         self._lock = threading.RLock()
+        self._warned = False
         # Names and documentation, not the attributes: they could take the place of ours.
         functools.update_wrapper(self, self.function, updated=())
 
@@ -120,6 +121,10 @@ class RecordedFunction:
             except GuardMiss:
                 self.stats.guard_misses += 1
                 continue
+            except Exception:
+                # The function may catch it, or raise it from its own line.
+                self.stats.plain += 1
+                return None
             return self._replayed(variants, variant, arguments, results, value, finite)
         found = self._record(task, variants, arguments, directions, where)
         if found is None:
@@ -127,8 +132,8 @@ class RecordedFunction:
             return self.replay(task, args, kwargs, directions, where) if variants.static_floats else None
         try:
             results, value, finite = found.recorded.program.run(inputs, True)
-        except GuardMiss:
-            self._refuse(variants, found)
+        except Exception as error:
+            self._refuse(variants, found, error)
             return None
         return self._first(variants, found, results, value, finite)
 
@@ -145,6 +150,10 @@ class RecordedFunction:
             except GuardMiss:
                 self.stats.guard_misses += 1
                 continue
+            except Exception:
+                # The function may catch it, or raise it from its own line.
+                self.stats.plain += 1
+                return None
             if self._replayed(variants, variant, arguments, linearized.values, None, linearized.finite) is None:
                 return None
             break
@@ -155,8 +164,8 @@ class RecordedFunction:
             variant = found
             try:
                 linearized = Linearized(variant.recorded.program, arguments.inputs)
-            except GuardMiss:
-                self._refuse(variants, variant)
+            except Exception as error:
+                self._refuse(variants, variant, error)
                 return None
             if self._first(variants, variant, linearized.values, None, linearized.finite) is None:
                 return None
@@ -183,7 +192,8 @@ class RecordedFunction:
     ) -> Variants | None:
         """Return the programs for the kind of these arguments; ``None`` if none may be used."""
         # Inside another recording the function may use values of that one besides its arguments.
-        if arguments.traced or is_recording():
+        # Under error settings that raise, it may raise where a replay does not.
+        if arguments.traced or is_recording() or "raise" in np.geterr().values():
             self.stats.plain += 1
             return None
         key = (task, arguments.key, tuple([(v.shape, v.dtype) for v in directions]), order)
@@ -194,7 +204,12 @@ class RecordedFunction:
             with self._lock:
                 if key in self._cache:
                     self._cache.move_to_end(key)
-        if variants is None or variants.writes or not (variants.static_floats or variants.patience.allows()):
+        if (
+            variants is None
+            or variants.writes
+            or variants.failed
+            or not (variants.static_floats or variants.patience.allows())
+        ):
             self.stats.plain += 1
             return None
         return variants
@@ -224,6 +239,11 @@ class RecordedFunction:
             return None
         except Entangled:
             self.stats.plain += 1
+            return None
+        except (CompilationError, MemoryError, RecursionError) as error:
+            # Where it was the function's own, the plain call raises it again.
+            self.stats.plain += 1
+            self._give_up(variants, error, where or "record")
             return None
         if recorded.writes:
             variants.writes = True
@@ -258,11 +278,21 @@ class RecordedFunction:
             return None
         return self._checked(variant.recorded, results, finite)
 
-    def _refuse(self, variants: Variants, variant: Variant) -> None:
+    def _refuse(self, variants: Variants, variant: Variant, error: Exception | None = None) -> None:
         """Forget a program that does not do what the function does: the plain function is right."""
         with self._lock:
             variants.drop(variant)
         self.stats.plain += 1
+        if error is not None and not isinstance(error, GuardMiss):
+            # Where it was recorded the function did not raise.
+            self._give_up(variants, error)
+
+    def _give_up(self, variants: Variants, error: BaseException, where: str = "record") -> None:
+        """Leave a kind of arguments to the plain function for good."""
+        variants.failed = True
+        if not self._warned:
+            self._warned = True
+            warn_of_failure(where, error)
 
     def _replayed(
         self,

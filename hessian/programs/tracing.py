@@ -11,6 +11,7 @@ import numpy as np
 from hessian.core.array_methods import primal_array
 from hessian.core.tape import Instruction, Tape
 from hessian.core.variable import Variable, variable
+from hessian.programs.compilation import compiling
 from hessian.programs.graph import CONSTANT, Builder, Node
 from hessian.programs.rows import MIN_ROWS
 from hessian.rules.indexing import embed_op, slice_op
@@ -96,7 +97,8 @@ def trace(function: Callable[..., Results], arguments: Sequence[Argument], *, bo
     arguments = [*arguments, *(argument for _, argument in results.late)]
     if tape.nested or any(isinstance(r, Traced) and getattr(r, "_tape", None) is not tape for r in results.outputs):
         raise Entangled
-    return _graph(tape, slots, results, arguments)
+    with compiling():
+        return _graph(tape, slots, results, arguments)
 
 
 def open_late(tape: Tape, argument: Argument) -> Variable:

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
 from hessian.errors import ProgramWarning
+from hessian.programs import RecordedFunction
 from hessian.programs import program as programs
 
 
@@ -198,3 +199,82 @@ def test_a_function_that_recurses_too_deeply_says_so_itself() -> None:
 
     with pytest.warns(ProgramWarning), pytest.raises(RecursionError):
         hs.record(f)(np.ones(2))
+
+
+# Without programs.
+
+
+def test_record_false_makes_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "Layout", _interrupt)
+    x, loss = np.array([1.0, 2.0]), lambda z: 0.5 * z @ z
+    model = lambda x: np.stack([x[0] ** 2, x[0] * x[1], x[1]])
+    J = hs.jacobian(model)(x)
+    for f in (model, hs.record(model)):
+        for _ in range(4):
+            operator = hs.JacobianOperator(f, x, record=False)
+            assert_allclose(operator.to_dense(), J)
+        G = hs.GaussNewtonOperator(f, loss, x, record=False)
+        F = hs.FisherOperator(f, x, likelihood="gaussian", record=False)
+        E = hs.EmpiricalFisherOperator(f, x, record=False)
+        for _ in range(6):
+            assert_allclose(operator @ x, J @ x)
+            assert_allclose(G @ x, J.T @ (J @ x))
+            assert_allclose(F @ x, F.to_dense() @ x)
+            assert_allclose(E @ x, E.to_dense() @ x)
+    for g in (_quartic, hs.record(_quartic)):
+        H = hs.HessianOperator(g, x, record=False)
+        for _ in range(6):
+            assert_allclose(H @ x, hs.hessian(_quartic)(x) @ x)
+        for method in (None, "trust-ncg", "newton", "BFGS", "trust-krylov", "Newton-CG"):
+            res = hs.optimize.minimize(g, x, method=method, options={"record": False})
+            assert_allclose(res.x, 0.0, atol=1e-1)
+        assert hs.optimize.least_squares(lambda x: x**3 + x, x, options={"record": False}).cost < 1e-12
+    X = np.linspace(-1.0, 1.0, 8)[:, None]
+    for method in (None, "adam", "hessian-free"):
+        options = {"record": False, "maxiter": 3}
+        hs.nn.train(hs.nn.mlp((1, 2, 1)), X, X**2, loss="squared_error", method=method, options=options)
+
+
+@pytest.mark.parametrize("options", [{"record": 2}, {"record": "no"}])
+def test_record_is_a_flag(options: dict[str, Any]) -> None:
+    X = np.zeros((4, 1))
+    for solve in (
+        lambda: hs.optimize.minimize(_quartic, np.ones(2), options=options),
+        lambda: hs.optimize.minimize(_quartic, np.ones(2), method="BFGS", options=options),
+        lambda: hs.optimize.least_squares(lambda x: x, np.ones(2), options=options),
+        lambda: hs.nn.train(hs.nn.mlp((1, 1)), X, X, loss="squared_error", method="adam", options=options),
+    ):
+        with pytest.raises(hs.errors.OptionError, match="record"):
+            solve()
+
+
+def test_long_functions_are_swept_until_a_program_pays() -> None:
+    def chain(x: Any) -> Any:
+        for _ in range(700):
+            x = x + 0.001 * np.sin(x)
+        return np.sum((x - 1.0) ** 2)
+
+    f, x = RecordedFunction(chain, eager=False), np.array([0.3, 2.0])
+    expected = hs.grad(chain)(x)
+    calls = 0
+    while not f.stats.recordings:
+        assert_allclose(hs.HessianOperator(f, x).gradient, expected, rtol=1e-10)
+        calls += 1
+    assert 5 < calls < 20
+    assert f.stats.replays == 0
+    assert_allclose(hs.HessianOperator(f, x).gradient, expected, rtol=1e-10)
+    assert f.stats.replays == 1
+    # Products count as well.
+    f = RecordedFunction(chain, eager=False)
+    H = hs.HessianOperator(f, x)
+    for _ in range(22):
+        H @ x
+    hs.HessianOperator(f, x)
+    assert f.stats.recordings == 1
+    assert hs.record(chain)(x) == chain(x)
+
+
+def test_progress_tells_of_compiling(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tqdm")
+    hs.optimize.minimize(_quartic, np.ones(2), options={"progress": True})
+    assert "compiling" in capsys.readouterr().err

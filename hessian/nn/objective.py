@@ -12,7 +12,7 @@ from hessian.core.trees import ravel
 from hessian.errors import LeavesTapeError, StaleRecordingError
 from hessian.nn.losses import Loss, l2_penalty
 from hessian.operators.gauss_newton import GaussNewtonOperator
-from hessian.programs import RecordedFunction
+from hessian.optimize.objective import recorded
 from hessian.transforms.first_order import value_and_grad
 
 
@@ -60,17 +60,17 @@ class BatchObjective:
         Evaluations so far, on batches of whatever size.
     """
 
-    def __init__(self, model: Any, loss: Loss, l2: float, params: Any) -> None:
+    def __init__(self, model: Any, loss: Loss, l2: float, params: Any, *, record: bool = True) -> None:
         l2_penalty(params, l2)  # refuses one that is out of range
         self.start, self.unravel = ravel(params)
         self.n_value = self.n_grad = self.n_hvp = 0
         self._model, self._loss, self._l2 = model, loss, l2
         self._targets: Any = None
         # One object each: a recording of the pair is found by the identity of its halves.
-        self._outputs, self._output_loss = RecordedFunction(self._remember_targets), self._loss_of_outputs
-        self._data = RecordedFunction(self._value)
+        self._outputs, self._output_loss = recorded(self._remember_targets, record), self._loss_of_outputs
+        self._data = recorded(self._value, record)
         self._gradient = value_and_grad(self._data)
-        self._replays = True
+        self._replays = self._record = record
 
     def value(self, x: np.ndarray, X: np.ndarray, y: np.ndarray) -> float:
         """Return the objective of a batch; NaN and infinity are answers."""
@@ -100,7 +100,10 @@ class BatchObjective:
             operator = self._attempt(
                 lambda: self._recorded_gauss_newton(x, X, y),
                 lambda: GaussNewtonOperator(
-                    lambda p: self._model(self.unravel(p), X), lambda outputs: self._loss(outputs, y), x
+                    lambda p: self._model(self.unravel(p), X),
+                    lambda outputs: self._loss(outputs, y),
+                    x,
+                    record=self._record,
                 ),
             )
         l2 = x.dtype.type(self._l2)

@@ -112,7 +112,8 @@ def train(
     options : mapping, optional
         Of the method: for all rows at once see `hessian.optimize.minimize`; ``"trust-ncg"`` is preconditioned by
         ``"lbfgs"`` unless another preconditioner, or None, is given. Methods on batches have ``maxiter`` (default
-        100), ``max_seconds``, ``checkpoint_every`` (seconds, default 5), ``progress``, and those listed in
+        100), ``max_seconds``, ``checkpoint_every`` (seconds, default 5), ``progress``, ``record`` (False
+        makes no compiled programs), and those listed in
         `hessian.nn.hessian_free.HessianFree` and `hessian.nn.first_order.FirstOrder`.
     validation : (X, y) or float, optional
         Rows on which the loss is measured after each iteration, or the share of the rows to hold out for that.
@@ -191,6 +192,15 @@ def train(
     return TrainingResult(result.x, result, _metrics(objective, result, held), model, objective, seen)
 
 
+def _programs_wanted(options: Mapping[str, Any] | None) -> tuple[bool, Mapping[str, Any] | None]:
+    """Take the option ``record`` out of those of a method."""
+    rest = dict(options or {})
+    record = rest.pop("record", True)
+    if record not in (True, False):
+        raise OptionError(message("train", f"option 'record' is {record!r}, expected True or False"))
+    return bool(record), rest
+
+
 def _train_on_batches(
     name: str,
     objective: Objective,
@@ -203,7 +213,8 @@ def _train_on_batches(
 ) -> tuple[OptimizeResult, list[tuple[int, float]]]:
     """Run a method that works on batches."""
     _check_batch_size(batch_size)
-    batches = BatchObjective(objective.model, objective.loss, objective.l2, start)
+    record, options = _programs_wanted(options)
+    batches = BatchObjective(objective.model, objective.loss, objective.l2, start, record=record)
     rows = objective.X, objective.y
     settings: LoopOptions
     method: Method

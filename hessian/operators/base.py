@@ -13,8 +13,8 @@ from scipy.sparse.linalg import LinearOperator, eigsh, minres
 from hessian.core.trace import Primal
 from hessian.core.trees import join_vector, split_vector
 from hessian.errors import ConvergenceError, DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
-from hessian.programs.derive import compile_maps
 from hessian.programs.frames import Linearized, attempt
+from hessian.programs.maps import CompiledMaps
 from hessian.rules.spec import Traced
 from hessian.transforms.seeds import sweep_rows, unit_blocks
 
@@ -22,8 +22,6 @@ _WHICH = ("LA", "SA", "LM", "SM", "BE")
 # Up to this order a dense factorisation is cheaper than the products an iterative solver would spend.
 _DENSE_ORDER = 600
 _REFINEMENTS = 4
-COMPILE_AFTER = 3
-"""Sweeps from which on products are compiled: compiling takes as long as some ten to twenty of them on small problems."""
 
 
 class SymmetricOperator(LinearOperator):
@@ -33,10 +31,12 @@ class SymmetricOperator(LinearOperator):
     compiled to a program; an operator of a recorded function brings one along.
     """
 
-    def __init__(self, primal: Primal, program: tuple[Linearized, int] | None = None) -> None:
+    def __init__(
+        self, primal: Primal, program: tuple[Linearized, int] | None = None, f: Any = None, *, record: bool = True
+    ) -> None:
         self.primal = primal
         self._program = program
-        self._swept = 0
+        self._maps = CompiledMaps(type(self).__name__, f, record)
         # Whether the function uses values that somebody else is recording: then so are products.
         self._captures = False
         n = primal.size
@@ -86,15 +86,23 @@ class SymmetricOperator(LinearOperator):
         """Return the program of the products, if there is one or it pays to make one; traced values are swept."""
         if self._captures or is_traced(direction, self.primal.leaves) or not self.shape[0]:
             return None
-        self._swept += count
-        if self._program is None and self._swept >= COMPILE_AFTER:
-            shapes = self.primal.shapes
-
-            def product(v: Any) -> Any:
-                return join_vector(self._products(split_vector(v, shapes), ()))
-
-            self._program = Linearized(compile_maps([product], [(self.shape[0], self.dtype)]), ()), 1
+        if self._program is None:
+            program = self._maps.after(count, self._length(), self._compiled_products)
+            self._program = None if program is None else (program, 1)
         return self._program
+
+    def _compiled_products(self) -> Any:
+        """Return what a program of the products is made from."""
+        shapes = self.primal.shapes
+
+        def product(v: Any) -> Any:
+            return join_vector(self._products(split_vector(v, shapes), ()))
+
+        return [product], [(self.shape[0], self.dtype)]
+
+    def _length(self) -> int:
+        """Return how many instructions a sweep runs through, as far as it is known."""
+        return 0
 
     # SciPy's sums and multiples are plain operators; these stay symmetric ones. The module that makes them builds on this one.
 

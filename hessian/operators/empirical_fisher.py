@@ -27,6 +27,8 @@ class EmpiricalFisherOperator(ComposedOperator):
         Further arguments of the losses, not differentiated.
     reduction : {"mean", "sum"}
         c is 1/N for the mean, 1 for the sum.
+    record : bool
+        ``False`` makes no program: every product is a plain sweep.
 
     Attributes
     ----------
@@ -60,11 +62,13 @@ class EmpiricalFisherOperator(ComposedOperator):
     True
     """
 
-    def __init__(self, losses: Callable[..., Any], x: Any, *args: Any, reduction: str = "mean") -> None:
+    def __init__(
+        self, losses: Callable[..., Any], x: Any, *args: Any, reduction: str = "mean", record: bool = True
+    ) -> None:
         where = "EmpiricalFisherOperator"
         if reduction not in ("mean", "sum"):
             raise OptionError(message(where, f"reduction is {reduction!r}", fix='Pass "mean" or "sum"'))
-        self._jacobian = JacobianOperator(losses, x, *args)
+        self._jacobian = JacobianOperator(losses, x, *args, record=record)
         self.primal = self._jacobian.primal
         self.losses = np.asarray(self._jacobian.value)
         if self.losses.ndim != 1 or not self.losses.size:

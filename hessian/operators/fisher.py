@@ -39,6 +39,8 @@ class FisherOperator(ComposedOperator):
         c is 1/N for the mean over the N examples, 1 for the sum.
     rng : int or numpy.random.Generator
         Seed of the draws, which are made once: the operator is a fixed matrix.
+    record : bool
+        ``False`` makes no program: every product is a plain sweep.
 
     Attributes
     ----------
@@ -78,6 +80,7 @@ class FisherOperator(ComposedOperator):
         n_samples: int = 1,
         reduction: str = "mean",
         rng: int | np.random.Generator = 0,
+        record: bool = True,
     ) -> None:
         where = "FisherOperator"
         if reduction not in ("mean", "sum"):
@@ -87,7 +90,7 @@ class FisherOperator(ComposedOperator):
         draw = likelihood if callable(likelihood) else _DRAWS.get(likelihood)
         if draw is None:
             raise OptionError(message(where, f"likelihood is {likelihood!r}", fix=f"Pass one of {', '.join(_DRAWS)}"))
-        self._jacobian = JacobianOperator(model, x, *args)
+        self._jacobian = JacobianOperator(model, x, *args, record=record)
         self.primal = self._jacobian.primal
         self.value = self._jacobian.value
         if not isinstance(self.value, np.ndarray) or not self.value.ndim or not self.value.size:

@@ -10,7 +10,8 @@ import numpy as np
 
 from hessian.core.second_order import LinearizedGradient
 from hessian.core.sweeps import Linearization
-from hessian.core.trace import Primal, Recording, record
+from hessian.core.trace import Primal, Recording
+from hessian.core.trace import record as trace
 from hessian.core.trees import join_vector
 from hessian.operators.base import SymmetricOperator, read_only
 from hessian.programs import RecordedFunction
@@ -35,6 +36,8 @@ class GaussNewtonOperator(SymmetricOperator):
     x : array of any shape, or container of float arrays
     *args
         Further arguments of the model, not differentiated.
+    record : bool
+        ``False`` makes no program: every product is a plain sweep.
 
     Attributes
     ----------
@@ -68,17 +71,19 @@ class GaussNewtonOperator(SymmetricOperator):
     True
     """
 
-    def __init__(self, model: Callable[..., Any], loss: Callable[[Any], Any], x: Any, *args: Any) -> None:
+    def __init__(
+        self, model: Callable[..., Any], loss: Callable[[Any], Any], x: Any, *args: Any, record: bool = True
+    ) -> None:
         self._plain_loss = loss.function if isinstance(loss, RecordedFunction) else loss
-        found = _replayed(model, loss, (x, *args))
+        found = _replayed(model, loss, (x, *args)) if record else None
         if found is not None:
             self._linearized = found
             self.value = found.values[0]
             super().__init__(Primal(x, "GaussNewtonOperator"), (found, 3))
             return
-        self._model = record(model, (x, *args), where="GaussNewtonOperator")
+        self._model = trace(model, (x, *args), where="GaussNewtonOperator")
         self.value = self._loss.scalar()
-        super().__init__(self._model.primal)
+        super().__init__(self._model.primal, f=model, record=record)
         self._captures = self._model.tape.nested or self._loss.tape.nested
 
     def __repr__(self) -> str:
@@ -121,6 +126,9 @@ class GaussNewtonOperator(SymmetricOperator):
         ]
         z_bars = self._curvature.products(z_dots, batch)
         return model.gradient_leaves(self._jacobian.pull(z_bars, len(batch)), batch)
+
+    def _length(self) -> int:
+        return len(self._model.tape) + len(self._loss.tape)
 
     def _block_length(self) -> int:
         return block_length(self._model.tape, self.shape[0])

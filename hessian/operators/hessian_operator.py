@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from hessian.core.second_order import LinearizedGradient
-from hessian.core.trace import Primal, Recording, record
+from hessian.core.trace import Primal, Recording
+from hessian.core.trace import record as trace
 from hessian.core.trees import join_vector
 from hessian.operators.base import SymmetricOperator, read_only
 from hessian.programs import RecordedFunction
@@ -29,6 +30,8 @@ class HessianOperator(SymmetricOperator):
         The point. The operator acts on the raveled vector of length n.
     *args
         Further arguments of f, not differentiated.
+    record : bool
+        ``False`` makes no program: every product is a plain sweep.
 
     Attributes
     ----------
@@ -68,18 +71,18 @@ class HessianOperator(SymmetricOperator):
     [0.0, 1.0]
     """
 
-    def __init__(self, f: Callable[..., Any], x: Any, *args: Any) -> None:
+    def __init__(self, f: Callable[..., Any], x: Any, *args: Any, record: bool = True) -> None:
         found = None
-        if isinstance(f, RecordedFunction):
+        if record and isinstance(f, RecordedFunction):
             found = f.linearize(Task("curvature"), (x, *args), {}, "HessianOperator")
         if found is not None:
             self._linearized = found[1]
             self.value = self._linearized.values[0]
             super().__init__(Primal(x, "HessianOperator"), (self._linearized, 3))
             return
-        self._recording = record(f, (x, *args), where="HessianOperator")
+        self._recording = trace(f, (x, *args), where="HessianOperator")
         self.value = self._recording.scalar()
-        super().__init__(self._recording.primal)
+        super().__init__(self._recording.primal, f=f, record=record)
         self._captures = self._recording.tape.nested
 
     def __repr__(self) -> str:
@@ -105,6 +108,9 @@ class HessianOperator(SymmetricOperator):
 
     def _products(self, dots: list[Any], batch: tuple[int, ...]) -> list[Any]:
         return self._curvature.products(dots, batch)
+
+    def _length(self) -> int:
+        return len(self._recording.tape)
 
     def _block_length(self) -> int:
         return block_length(self._recording.tape, self.shape[0])

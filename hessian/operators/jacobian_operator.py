@@ -10,12 +10,14 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from hessian.core.sweeps import Linearization
-from hessian.core.trace import Primal, Recording, owned, record
+from hessian.core.trace import Primal, Recording, owned
+from hessian.core.trace import record as trace
 from hessian.core.trees import join_vector, split_vector
-from hessian.operators.base import COMPILE_AFTER, as_direction, as_rows, is_traced
+from hessian.operators.base import as_direction, as_rows, is_traced
 from hessian.programs import RecordedFunction
-from hessian.programs.derive import Task, compile_maps
+from hessian.programs.derive import Task
 from hessian.programs.frames import Linearized, attempt
+from hessian.programs.maps import CompiledMaps
 from hessian.transforms.first_order import jacobian_matrix
 
 
@@ -30,6 +32,8 @@ class JacobianOperator(LinearOperator):
         n entries in all. The operator maps raveled vectors: ``J @ v`` pushes forward, ``J.T @ u`` pulls back.
     *args
         Further arguments of f, not differentiated.
+    record : bool
+        ``False`` makes no program: every product is a plain sweep.
 
     Attributes
     ----------
@@ -57,21 +61,21 @@ class JacobianOperator(LinearOperator):
     ([2.0, 4.0], [0.0, 4.0])
     """
 
-    def __init__(self, f: Callable[..., Any], x: Any, *args: Any) -> None:
+    def __init__(self, f: Callable[..., Any], x: Any, *args: Any, record: bool = True) -> None:
         self._program: tuple[Linearized, int] | None = None
-        self._swept = 0
+        self._maps = CompiledMaps("JacobianOperator", f, record)
         # Whether the function uses values that somebody else is recording: then so are products.
         self._captures = False
-        found = (
-            f.linearize(Task("map"), (x, *args), {}, "JacobianOperator") if isinstance(f, RecordedFunction) else None
-        )
+        found = None
+        if record and isinstance(f, RecordedFunction):
+            found = f.linearize(Task("map"), (x, *args), {}, "JacobianOperator")
         if found is not None:
             recorded, self._linearized = found
             self._program = self._linearized, 2
             values, structure = self._linearized.values, recorded.output
             self.primal = Primal(x, "JacobianOperator")
         else:
-            self._recording = record(f, (x, *args), where="JacobianOperator")
+            self._recording = trace(f, (x, *args), where="JacobianOperator")
             values, structure = tuple(self._recording.values), self._recording.output_structure
             self.primal = self._recording.primal
             self._captures = self._recording.tape.nested
@@ -116,16 +120,19 @@ class JacobianOperator(LinearOperator):
         """Return the program and the number of its section that pushes, if there is one or it pays to make one."""
         if self._captures or is_traced(direction, self.primal.leaves) or not all(self.shape):
             return None
-        self._swept += 1
-        if self._program is None and self._swept >= COMPILE_AFTER:
-            shapes, outputs = self.primal.shapes, self._output_shapes
-            maps = [
-                lambda v: self._push(split_vector(v, shapes), ()),
-                lambda u: self._pull(split_vector(u, outputs), ()),
-            ]
-            sizes = [(self.shape[1], self.dtype), (self.shape[0], self.dtype)]
-            self._program = Linearized(compile_maps(maps, sizes), ()), 1
+        if self._program is None:
+            program = self._maps.after(1, len(self._recording.tape), self._compiled_maps)
+            self._program = None if program is None else (program, 1)
         return self._program
+
+    def _compiled_maps(self) -> Any:
+        """Return what a program of the products is made from."""
+        shapes, outputs = self.primal.shapes, self._output_shapes
+        maps = [
+            lambda v: self._push(split_vector(v, shapes), ()),
+            lambda u: self._pull(split_vector(u, outputs), ()),
+        ]
+        return maps, [(self.shape[1], self.dtype), (self.shape[0], self.dtype)]
 
     def _apply(self, x: Any, section: int) -> Any:
         """Run a section of the program on one direction, or on each of the rows of a matrix; ``None`` without one."""

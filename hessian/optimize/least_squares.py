@@ -193,7 +193,7 @@ def least_squares(
     asked = parse_options(options, None, np.dtype(np.float64), "least_squares")
     args = args if isinstance(args, tuple) else (args,)
     x0 = scipy_point(x0)
-    objective = Residuals(fun, x0, args, find_loss(loss, f_scale), asked.seed, asked.max_hvp)
+    objective = Residuals(fun, x0, args, find_loss(loss, f_scale), asked.seed, asked.max_hvp, record=bool(asked.record))
     default = DEFAULT_GTOL[objective.dtype.name] if tol is None else tol
     parsed = parse_options(options, default, objective.dtype, "least_squares")
     kind = _method(method, objective.size)
@@ -202,6 +202,7 @@ def least_squares(
     solver = kind(parsed, _fixed_scale(x_scale, objective))
     note = "" if method is not None else f"(Method {kind.name} was chosen for {objective.size} variables.)"
     with Progress(parsed, "least_squares") as progress:
+        objective.announce(progress.compiling)
         observe = _with_residuals(callback, objective, progress)
         return LeastSquaresLoop(objective, solver, parsed, observe, note).run()
 

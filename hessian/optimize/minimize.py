@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from hessian.core.trees import scipy_point
 from hessian.errors import OptionError, message
 from hessian.optimize.loop import Loop
@@ -135,6 +137,9 @@ def minimize(
         resume : bool
             Go on from the checkpoint where there is one, to the same end bit by bit; default False. Limits and
             tolerances may differ from those of the first part.
+        record : bool
+            Compile programs of ``fun`` (:func:`hessian.record`); default True. Long functions (2000 operations) are swept plainly
+            until that has taken as long as compiling them. ``False`` never compiles.
         progress : bool
             Show a progress bar on the standard error stream (needs tqdm); default False. SciPy's name ``disp`` means
             the same.
@@ -192,8 +197,17 @@ def minimize(
         constraints is None or (isinstance(constraints, (list, tuple)) and not constraints)
     )
     if (method is None and is_constrained) or _is_scipys(method):
+        called, options = _without_programs(fun, options)
         result = minimize_by_scipy(
-            fun, x0, args, method, bounds=bounds, constraints=constraints, tol=tol, callback=callback, options=options
+            called,
+            x0,
+            args,
+            method,
+            bounds=bounds,
+            constraints=constraints,
+            tol=tol,
+            callback=callback,
+            options=options,
         )
         result.setdefault("history", [])
         known = fun if isinstance(fun, RecordedFunction) else one_number(fun, "minimize")
@@ -203,11 +217,13 @@ def minimize(
         what = f"method {method!r} takes neither bounds nor constraints"
         fix = "Leave method out, use 'L-BFGS-B' or 'trust-constr', or substitute variables, e.g. x = exp(u) for x > 0"
         raise OptionError(message("minimize", what, "The methods here are unconstrained", fix))
-    objective = Objective(fun, x0, args)
+    parsed = parse_options(options, tol, np.dtype(np.float64))
+    objective = Objective(fun, x0, args, record=bool(parsed.record))
     parsed = parse_options(options, tol, objective.dtype)
     solver = _method(method, objective, parsed)
     note = "" if method is not None else _reason(solver.name, objective.size)
     with Progress(parsed, "minimize") as progress:
+        objective.announce(progress.compiling)
         observe = make_observer(callback, objective, progress)
         return Loop(objective, solver, parsed, observe, note).run()
 
@@ -224,6 +240,18 @@ def _reject(unsupported: Mapping[str, Any]) -> None:
         if name not in _UNSUPPORTED:
             fix = "See help(hessian.optimize.minimize)"
             raise OptionError(message("minimize", f"there is no argument {name!r}", fix=fix))
+
+
+def _without_programs(
+    fun: Callable[..., Any], options: Mapping[str, Any] | None
+) -> tuple[Callable[..., Any], Mapping[str, Any] | None]:
+    """Take the option ``record`` out of those for SciPy: without it the function makes no programs."""
+    if options is None or "record" not in options:
+        return fun, options
+    rest = {name: setting for name, setting in options.items() if name != "record"}
+    if parse_options({"record": options["record"]}, None, np.dtype(np.float64)).record:
+        return fun, rest
+    return RecordedFunction(one_number(getattr(fun, "plain_function", fun), "minimize"), records=False), rest
 
 
 def _is_scipys(method: str | None) -> bool:

@@ -110,12 +110,14 @@ class Objective:
 
     where = "minimize"
 
-    def __init__(self, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...]) -> None:
+    def __init__(self, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...], *, record: bool = True) -> None:
+        if not record:
+            fun = getattr(fun, "plain_function", fun)
         fun = self._checked(fun)
         self.source = fun, args
         # Points of one run are many: fun is recorded once. Arguments of a function that is recorded already are its inputs.
         self._args = args if isinstance(fun, RecordedFunction) else ()
-        self._fun = fun if isinstance(fun, RecordedFunction) else RecordedFunction(lambda x: fun(x, *args))
+        self._fun = fun if isinstance(fun, RecordedFunction) else recorded(lambda x: fun(x, *args), record)
         tree = map_leaves(
             lambda leaf: _floating(leaf, self.where), scipy_point(x0) if isinstance(x0, list | tuple) else x0
         )
@@ -128,6 +130,11 @@ class Objective:
     def _checked(self, fun: Callable[..., Any]) -> Callable[..., Any]:
         """Let fun return its one number in an array; what is recorded already stays strict."""
         return fun if isinstance(fun, RecordedFunction) else one_number(fun, self.where)
+
+    def announce(self, tell: Callable[[], None]) -> None:
+        """Have somebody told before a program is made, which may take a while."""
+        if self._fun is not self.source[0]:  # the caller's own recordings are the caller's business
+            self._fun.announce = tell
 
     @property
     def size(self) -> int:
@@ -175,6 +182,11 @@ class Objective:
     def _at(self, vector: np.ndarray) -> Point:
         """Record the objective at a vector."""
         return Point(HessianOperator(self._fun, self._unravel(vector), *self._args), vector, self.counters)
+
+
+def recorded(fun: Callable[..., Any], record: bool = True) -> RecordedFunction:
+    """Return a function as solvers call it: compiled once that pays, or not at all."""
+    return RecordedFunction(fun, records=record, eager=False)
 
 
 def quiet() -> np.errstate:

@@ -55,6 +55,11 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
+    def compiling(self) -> None:
+        """Say that a program is being made."""
+        if self._bar is not None:
+            self._bar.set_postfix_str("compiling")
+
     def update(self, record: IterationRecord) -> None:
         """Advance by one iteration."""
         if self._bar is not None:

@@ -35,6 +35,7 @@ class Options:
     eta: float = 1e-4
     check_curvature: bool = True
     seed: int = 0
+    record: bool = True
     progress: bool = False
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: float = 10.0
@@ -62,6 +63,7 @@ _RANGES: dict[str, tuple[str, Any]] = {
     "checkpoint_every": ("a number of seconds >= 0", lambda v: is_real(v) and v >= 0),
     "resume": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
     "seed": ("an integer >= 0", lambda v: is_integer(v) and v >= 0),
+    "record": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
     "progress": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
 }
 

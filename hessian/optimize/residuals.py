@@ -14,7 +14,7 @@ from hessian.core.trees import flatten, map_leaves, split_vector
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
-from hessian.optimize.objective import Objective, Point, quiet
+from hessian.optimize.objective import Objective, Point, quiet, recorded
 from hessian.optimize.robust_losses import ScaledLoss, Weights
 from hessian.optimize.scipy_conventions import some_numbers
 from hessian.optimize.vectors import norm
@@ -240,8 +240,10 @@ class Residuals(Objective):
         loss: ScaledLoss,
         seed: int = 0,
         max_hvp: int = sys.maxsize,
+        *,
+        record: bool = True,
     ) -> None:
-        super().__init__(fun, x0, args)
+        super().__init__(fun, x0, args, record=record)
         self.loss = loss
         self.seed = seed
         self.max_hvp = max_hvp
@@ -254,7 +256,7 @@ class Residuals(Objective):
             parts = split_vector(pulls, [np.shape(leaf) for leaf in leaves])
             return sum(np.sum(part * leaf) for part, leaf in zip(parts, leaves, strict=True))
 
-        self._weighted = RecordedFunction(weighted)
+        self._weighted = recorded(weighted, record)
 
     def _checked(self, fun: Callable[..., Any]) -> Callable[..., Any]:
         """Residuals may have any shape."""

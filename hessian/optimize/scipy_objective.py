@@ -13,6 +13,7 @@ from scipy.optimize import Bounds
 from hessian.core.trees import flatten, ravel, scipy_point
 from hessian.errors import NotScalarError, message
 from hessian.optimize.objective import Objective
+from hessian.optimize.objective import recorded as as_recorded
 from hessian.optimize.scipy_conventions import one_number
 from hessian.optimize.vectors import norm
 from hessian.programs import RecordedFunction
@@ -115,5 +116,5 @@ def flat_objective(fun: Callable[..., Any], x0: Any, args: tuple[Any, ...], orde
     # Arguments of a function that is recorded already are its inputs.
     rest = args if isinstance(fun, RecordedFunction) else ()
     number = fun if isinstance(fun, RecordedFunction) else one_number(fun, Objective.where)
-    recorded = fun if isinstance(fun, RecordedFunction) else RecordedFunction(lambda x: number(x, *args))
+    recorded = fun if isinstance(fun, RecordedFunction) else as_recorded(lambda x: number(x, *args))
     return _FirstOrderObjective(recorded, x0, rest) if order == 1 else Objective(recorded, x0, rest)

@@ -9,6 +9,15 @@ from contextlib import contextmanager
 
 from hessian.errors import ProgramWarning, message
 
+LONG_TAPE, COMPILE_LONG_AFTER = 2000, 24
+"""Instructions of a function from which on compiling takes a noticeable fraction of a second, and the plain sweeps serve until
+they have taken as long: whatever comes then, it costs at most twice the cheaper of the two ways. Sweeps are counted, not
+timed: results do not depend on the machine."""
+
+
+class TooLong(Exception):
+    """A function is long to compile, and has not been called often enough to pay for it."""
+
 
 class CompilationError(Exception):
     """No program could be made: out of memory, too much for Python's compiler, or an error of the library's own."""

@@ -19,7 +19,7 @@ from hessian.core.trace import Primal, Recording, check_argnums
 from hessian.core.trees import LEAF, Structure, join_vector, split_vector
 from hessian.errors import OptionError, message
 from hessian.programs.arguments import Arguments
-from hessian.programs.compilation import compiling
+from hessian.programs.compilation import TooLong, compiling
 from hessian.programs.graph import DIRECTION, POINT
 from hessian.programs.program import Program, SectionSpec
 from hessian.programs.tracing import Argument, Entangled, Results, open_late, trace
@@ -117,8 +117,12 @@ def derive(
     where: str,
     *,
     own: bool = True,
+    longest: int | None = None,
 ) -> Recorded:
-    """Record ``task`` for a function at the given arguments and compile it; ``own=False`` if f returns derivatives."""
+    """Record ``task`` for a function at the given arguments and compile it; ``own=False`` if f returns derivatives.
+
+    A function of more than ``longest`` instructions is not compiled: :class:`TooLong`.
+    """
     found: dict[str, Any] = {}
 
     def run(*values: Any) -> Results:
@@ -126,6 +130,8 @@ def derive(
         args, kwargs = arguments.rebuild(values[: len(arguments.inputs)])
         dots = list(values[len(arguments.inputs) :])
         recording = _record(f, task, args, kwargs, where, own)
+        if longest is not None and max(len(recording.tape), *[len(v._tape) for v in values[:1]]) > longest:
+            raise TooLong
         late = [] if task.kind != "map" else [(open_late(_tape_of(values), a), a) for a in _map_directions(recording)]
         dots += [v for v, _ in late]
         early = len(values[0]._tape.guards) if values else 0
@@ -337,7 +343,8 @@ def compile_maps(maps: Sequence[Callable[[Any], Any]], sizes: Sequence[tuple[int
 
     graph = trace(run, [Argument(np.zeros(n, dtype), DIRECTION) for n, dtype in sizes], borrows=True)
     sections: list[SectionSpec] = [("point", [], [])]
-    return Program(graph, [*sections, *((f"map{i}", [i], [i]) for i in range(len(maps)))])
+    with compiling():
+        return Program(graph, [*sections, *((f"map{i}", [i], [i]) for i in range(len(maps)))])
 
 
 def check_recordable(f: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -12,16 +11,21 @@ from typing import Any
 import numpy as np
 
 from hessian.core.tape import GuardMiss, is_recording
-from hessian.errors import OptionError, ShapeMismatchError, StaleRecordingError, message
+from hessian.errors import OptionError, message
 from hessian.programs.arguments import Arguments, Identity
-from hessian.programs.compilation import CompilationError, paused_collection, warn_of_failure
+from hessian.programs.compilation import (
+    COMPILE_LONG_AFTER,
+    LONG_TAPE,
+    CompilationError,
+    TooLong,
+    paused_collection,
+    warn_of_failure,
+)
 from hessian.programs.derive import Recorded, Task, WeakNumbers, check_recordable, derive, plain_recording
 from hessian.programs.frames import Linearized
 from hessian.programs.tracing import Entangled
 from hessian.programs.variants import MAX_KINDS, MAX_VARIANTS, PATIENCE, Patience, Statistics, Variant, Variants
-
-#: Relative difference between a replay and the plain function that is rounding, second where float32 is used.
-_ROUNDING = (1e-10, 1e-4)
+from hessian.programs.verification import agrees, difference
 
 
 class RecordedFunction:
@@ -32,15 +36,27 @@ class RecordedFunction:
     function : callable
         The plain function.
     stats : Statistics
+    records : bool
+        Whether programs are made at all; if not, it is the plain function in every way.
+    eager : bool
+        Whether a function that is long to compile is compiled at once, as :func:`record` asks for, or once it has been
+        swept often enough to pay for it.
+    swept : int
+        Sweeps made without a program.
+    announce : callable or None
+        Called before a program is made.
     """
 
-    def __init__(self, f: Callable[..., Any], *, verify: Any = "doubling") -> None:
+    def __init__(
+        self, f: Callable[..., Any], *, verify: Any = "doubling", records: bool = True, eager: bool = True
+    ) -> None:
         check_recordable(f)
         if verify not in ("doubling", True, False, "always", "never"):
             fix = "Pass 'doubling' (the 1st, 2nd, 4th, ... replay), 'always' or 'never'"
             raise OptionError(message("record", f"verify is {verify!r}", fix=fix))
         self.function: Callable[..., Any] = f.function if isinstance(f, RecordedFunction) else f
         self.verify = {True: "doubling", False: "never"}.get(verify, verify)
+        self.records, self.eager, self.swept = records, eager, 0
         self.stats = Statistics()
         # Whether the function's results are its own: else they are derivatives, which need only be right up to rounding.
         self._own = True
@@ -51,6 +67,7 @@ class RecordedFunction:
         self._derived: dict[Any, RecordedFunction] = {}
         self._lock = threading.RLock()
         self._warned = False
+        self.announce: Callable[[], None] | None = None
         # Names and documentation, not the attributes: they could take the place of ours.
         functools.update_wrapper(self, self.function, updated=())
 
@@ -98,7 +115,9 @@ class RecordedFunction:
         found = self._derived.get(key)
         if found is None:
             with self._lock:
-                found = RecordedFunction(make(self.function), verify=self.verify)
+                found = RecordedFunction(
+                    make(self.function), verify=self.verify, records=self.records, eager=self.eager
+                )
                 found.stats, found._own, found._inputs = self.stats, own, inputs
                 found = self._derived.setdefault(key, found)
                 while len(self._derived) > MAX_KINDS:
@@ -193,7 +212,7 @@ class RecordedFunction:
         """Return the programs for the kind of these arguments; ``None`` if none may be used."""
         # Inside another recording the function may use values of that one besides its arguments.
         # Under error settings that raise, it may raise where a replay does not.
-        if arguments.traced or is_recording() or "raise" in np.geterr().values():
+        if not self.records or arguments.traced or is_recording() or "raise" in np.geterr().values():
             self.stats.plain += 1
             return None
         key = (task, arguments.key, tuple([(v.shape, v.dtype) for v in directions]), order)
@@ -204,6 +223,10 @@ class RecordedFunction:
             with self._lock:
                 if key in self._cache:
                     self._cache.move_to_end(key)
+        if variants is not None and variants.postponed and not self._pays():
+            # What is swept plainly instead: the value and a derivative; operators count their products.
+            self.swept += 2
+            variants = None
         if (
             variants is None
             or variants.writes
@@ -231,9 +254,20 @@ class RecordedFunction:
         """Record the function and compile it; ``None`` if no program can do what it does."""
         variants.patience.recordings += 1
         variants.shared.recordings += 1
+        if self.announce is not None:
+            self.announce()
         try:
             with paused_collection():
-                recorded = derive(self.function, task, arguments, directions, where or "record", own=self._own)
+                recorded = derive(
+                    *(self.function, task, arguments, directions, where or "record"),
+                    own=self._own,
+                    longest=None if self._pays() else LONG_TAPE,
+                )
+        except TooLong:
+            variants.postponed = True
+            self.swept += 2
+            self.stats.plain += 1
+            return None
         except WeakNumbers:
             variants.static_floats = True
             return None
@@ -258,6 +292,10 @@ class RecordedFunction:
             self.stats.recordings += 1
         return variant
 
+    def _pays(self) -> bool:
+        """Tell whether a function may be compiled however long it is."""
+        return self.eager or self.swept >= COMPILE_LONG_AFTER
+
     def _is_due(self, variant: Variant) -> bool:
         """Tell whether the next replay of a program is to be compared with the plain function."""
         count = variant.replays + 1
@@ -273,7 +311,7 @@ class RecordedFunction:
     ) -> tuple[Recorded, tuple[Any, ...]] | None:
         """Compare the first run of a program with what the function gave while it was recorded."""
         found = results[: variant.recorded.count] if value is None else value
-        if finite and self._difference(variant, found, variant.recorded.seen) != 0.0:
+        if finite and difference(variant, found, variant.recorded.seen) != 0.0:
             self._refuse(variants, variant)
             return None
         return self._checked(variant.recorded, results, finite)
@@ -314,7 +352,8 @@ class RecordedFunction:
         # What is not finite is computed again by the plain function anyway.
         if due and finite:
             found = results[: variant.recorded.count] if value is None else value
-            if not self._verify(variant, arguments, found):
+            self.stats.verifications += 1
+            if not agrees(self.function, variant, arguments, found, own=self._own):
                 self._refuse(variants, variant)
                 return None
         return self._checked(variant.recorded, results, finite)
@@ -328,92 +367,16 @@ class RecordedFunction:
         self.stats.plain += 1
         return None
 
-    # Verification.
-
-    def _verify(self, variant: Variant, arguments: Arguments, results: Sequence[Any]) -> bool:
-        """Compare a replay with the plain function; return whether they agree, and raise if data has changed."""
-        self.stats.verifications += 1
-        # The function may write into its arguments.
-        args, kwargs = arguments.rebuild([np.array(x, order="K")[()] for x in arguments.inputs])
-        with np.errstate(all="ignore"):
-            outcome = self.function(*args, **kwargs)
-        difference = self._distance(variant, results, outcome)
-        if difference == 0.0:
-            return True
-        name = getattr(self.function, "__qualname__", "the function")
-        why = (
-            "something it uses besides its arguments has changed (data it captures, a random draw), which a recording "
-            "cannot see"
-        )
-        try:
-            given = variant.recorded.program.sections[0].inputs[len(arguments.inputs) :]
-            directions = [np.zeros(node.shape, node.dtype) for node in given]
-            again = derive(self.function, variant.recorded.task, arguments, directions, "record", own=self._own)
-            if self._distance(variant, again.seen, outcome) != 0.0:
-                why += ", or it asks for the type of its arguments"
-            elif self._reproduces(again, variant, (*arguments.inputs, *directions), results):
-                # The function is as it was, and its program adds up in another order, on which all depends here.
-                return False
-        except (Entangled, WeakNumbers):
-            pass
-        raise StaleRecordingError(
-            message(
-                "record",
-                f"{name} now gives another value than its recording replays, by {difference:.1e} relative to its size",
-                why,
-                "Pass what changes as an argument; or do not record it; verify='never' switches this check off",
-            )
-        )
-
-    def _reproduces(self, again: Recorded, variant: Variant, inputs: Sequence[Any], results: Sequence[Any]) -> bool:
-        """Tell whether a fresh program gives what a replay gave."""
-        try:
-            fresh, checked, _ = again.program.run(inputs, True)
-        except GuardMiss:
-            return True
-        found = checked if again.task.kind == "hvp" and checked is not None else fresh[: again.count]
-        return self._difference(variant, results, found) == 0.0
-
-    def _distance(self, variant: Variant, results: Sequence[Any], outcome: Any) -> float:
-        """Return the relative difference between results and what the plain function returned; 0 if it is rounding."""
-        try:
-            leaves = variant.recorded.output.leaves_of(outcome, "record", "the result")
-        except ShapeMismatchError:
-            return math.inf
-        return self._difference(variant, results, leaves)
-
-    @staticmethod
-    def _difference(variant: Variant, results: Sequence[Any], leaves: Sequence[Any]) -> float:
-        """Return the relative difference between a replay and what it should be; 0 if it is rounding."""
-        if len(results) != len(leaves):
-            return math.inf
-        worst = 0.0
-        for result, leaf in zip(results, leaves, strict=True):
-            expected, found = np.asarray(leaf), np.asarray(result)
-            if expected.dtype.hasobject or expected.shape != found.shape:
-                return math.inf
-            if expected.size == 0 or np.array_equal(expected, found, equal_nan=expected.dtype.kind == "f"):
-                continue
-            with np.errstate(all="ignore"):
-                gap = float(np.max(np.abs(expected.astype(float) - found.astype(float))))
-                size = float(np.max(np.abs(expected)))
-            if not math.isfinite(gap):
-                return math.inf
-            # Values shrink towards zero in a minimisation; their rounding does not.
-            variant.scale = max(variant.scale, size)
-            relative = gap / variant.scale if variant.scale else math.inf
-            if relative > _ROUNDING[variant.recorded.coarse]:
-                worst = max(worst, relative)
-        return worst
-
     def __getstate__(self) -> dict[str, Any]:
         return {
             **{"function": self.function, "verify": self.verify, "stats": self.stats},
             **{"cache": self._cache, "own": self._own, "inputs": self._inputs, "tasks": self._tasks},
+            **{"records": self.records, "eager": self.eager},
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["function"], verify=state["verify"])  # type: ignore[misc]
+        settings = {name: state[name] for name in ("verify", "records", "eager")}
+        self.__init__(state["function"], **settings)  # type: ignore[misc]
         self.stats, self._cache = state["stats"], state["cache"]
         self._own, self._inputs, self._tasks = state["own"], state["inputs"], state["tasks"]
 
@@ -464,6 +427,12 @@ def record(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFuncti
     that writes into an argument in place runs itself as well.
 
     *Methods.* ``@hs.record`` records a method; each object has programs of its own.
+
+    *Exceptions.* Whether an operation raises (a Cholesky factorisation that f tries, a division under ``np.errstate``) is a guard;
+    a replay that raises all the same is left to f, which catches the exception or raises it from its own line. Where the caller
+    has NumPy raise floating-point errors, f runs itself. Replays give no floating-point warnings.
+
+    *Failures.* Where no program can be made (memory, Python's limits), a :class:`ProgramWarning` says so once, and f runs itself.
 
     *Infinite partials* (the square root at 0 in a branch not taken) are left to the plain sweeps, which know what was not
     taken: a replay whose results are not finite is computed again without a program.

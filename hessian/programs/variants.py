@@ -81,7 +81,7 @@ class Variant:
 class Variants:
     """The programs for one kind of arguments, the one that matched last in front."""
 
-    __slots__ = ("by_order", "failed", "items", "patience", "shared", "static_floats", "writes")
+    __slots__ = ("by_order", "failed", "items", "patience", "postponed", "shared", "static_floats", "writes")
 
     def __init__(self, shared: Patience) -> None:
         self.items: list[Variant] = []
@@ -91,6 +91,7 @@ class Variants:
         # What recording has shown of the function: programs cannot do the one, and have to be told of the other.
         self.writes = False
         self.failed = False
+        self.postponed = False
         self.static_floats = False
         self.by_order = False
 

@@ -1,0 +1,59 @@
+"""Linear maps of an operator that are compiled once they have been applied often enough to pay for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hessian.programs.compilation import (
+    COMPILE_LONG_AFTER,
+    LONG_TAPE,
+    CompilationError,
+    paused_collection,
+    warn_of_failure,
+)
+from hessian.programs.derive import compile_maps
+from hessian.programs.frames import Linearized
+from hessian.programs.recorded import RecordedFunction
+
+COMPILE_AFTER = 3
+"""Sweeps from which on products are compiled: compiling takes as long as some ten to twenty of them on small problems."""
+
+Maps = Callable[[], tuple[Sequence[Callable[[Any], Any]], Sequence[tuple[int, np.dtype]]]]
+
+
+class CompiledMaps:
+    """The program of an operator that has none yet; section ``i + 1`` is map ``i``.
+
+    Parameters
+    ----------
+    where : str
+        For warnings.
+    f : callable
+        The function; one that keeps programs of its own hears of sweeps made without them.
+    record : bool
+        ``False`` never compiles.
+    """
+
+    def __init__(self, where: str, f: Any, record: bool) -> None:
+        self._where = where
+        self._f = f if isinstance(f, RecordedFunction) else None
+        self._wanted = record and (self._f is None or self._f.records)
+        self._swept = 0
+
+    def after(self, sweeps: int, length: int, maps: Maps) -> Linearized | None:
+        """Count sweeps of a function of so many instructions; return the program once it pays to make one."""
+        self._swept += sweeps
+        if self._f is not None:
+            self._f.swept += sweeps
+        if not self._wanted or self._swept < (COMPILE_AFTER if length < LONG_TAPE else COMPILE_LONG_AFTER):
+            return None
+        try:
+            with paused_collection():
+                return Linearized(compile_maps(*maps()), ())
+        except (CompilationError, MemoryError, RecursionError) as error:
+            self._wanted = False
+            warn_of_failure(self._where, error)
+            return None

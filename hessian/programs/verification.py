@@ -1,0 +1,98 @@
+"""Whether a replay gives what the plain function gives, up to rounding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hessian.core.tape import GuardMiss
+from hessian.errors import ShapeMismatchError, StaleRecordingError, message
+from hessian.programs.arguments import Arguments
+from hessian.programs.compilation import CompilationError
+from hessian.programs.derive import Recorded, WeakNumbers, derive
+from hessian.programs.tracing import Entangled
+from hessian.programs.variants import Variant
+
+#: Relative difference between a replay and the plain function that is rounding, second where float32 is used.
+_ROUNDING = (1e-10, 1e-4)
+
+
+def agrees(f: Callable[..., Any], variant: Variant, arguments: Arguments, results: Sequence[Any], *, own: bool) -> bool:
+    """Compare a replay with the plain function; return whether they agree, and raise if data has changed."""
+    # The function may write into its arguments.
+    args, kwargs = arguments.rebuild([np.array(x, order="K")[()] for x in arguments.inputs])
+    with np.errstate(all="ignore"):
+        outcome = f(*args, **kwargs)
+    gap = distance(variant, results, outcome)
+    if gap == 0.0:
+        return True
+    name = getattr(f, "__qualname__", "the function")
+    why = (
+        "something it uses besides its arguments has changed (data it captures, a random draw), which a recording "
+        "cannot see"
+    )
+    try:
+        given = variant.recorded.program.sections[0].inputs[len(arguments.inputs) :]
+        directions = [np.zeros(node.shape, node.dtype) for node in given]
+        again = derive(f, variant.recorded.task, arguments, directions, "record", own=own)
+        if distance(variant, again.seen, outcome) != 0.0:
+            why += ", or it asks for the type of its arguments"
+        elif _reproduces(again, variant, (*arguments.inputs, *directions), results):
+            # The function is as it was, and its program adds up in another order, on which all depends here.
+            return False
+    except (Entangled, WeakNumbers, CompilationError):
+        pass
+    raise StaleRecordingError(
+        message(
+            "record",
+            f"{name} now gives another value than its recording replays, by {gap:.1e} relative to its size",
+            why,
+            "Pass what changes as an argument; or do not record it; verify='never' switches this check off",
+        )
+    )
+
+
+def _reproduces(again: Recorded, variant: Variant, inputs: Sequence[Any], results: Sequence[Any]) -> bool:
+    """Tell whether a fresh program gives what a replay gave."""
+    try:
+        fresh, checked, _ = again.program.run(inputs, True)
+    except GuardMiss:
+        return True
+    found = checked if again.task.kind == "hvp" and checked is not None else fresh[: again.count]
+    return difference(variant, results, found) == 0.0
+
+
+def distance(variant: Variant, results: Sequence[Any], outcome: Any) -> float:
+    """Return the relative difference between results and what the plain function returned; 0 if it is rounding."""
+    try:
+        leaves = variant.recorded.output.leaves_of(outcome, "record", "the result")
+    except ShapeMismatchError:
+        return math.inf
+    return difference(variant, results, leaves)
+
+
+def difference(variant: Variant, results: Sequence[Any], leaves: Sequence[Any]) -> float:
+    """Return the relative difference between a replay and what it should be; 0 if it is rounding."""
+    if len(results) != len(leaves):
+        return math.inf
+    worst = 0.0
+    for result, leaf in zip(results, leaves, strict=True):
+        expected, found = np.asarray(leaf), np.asarray(result)
+        if expected.dtype.hasobject or expected.shape != found.shape:
+            return math.inf
+        if expected.size == 0 or np.array_equal(expected, found, equal_nan=expected.dtype.kind == "f"):
+            continue
+        with np.errstate(all="ignore"):
+            gap = float(np.max(np.abs(expected.astype(float) - found.astype(float))))
+            size = float(np.max(np.abs(expected)))
+        if not math.isfinite(gap):
+            return math.inf
+        # Values shrink towards zero in a minimisation; their rounding does not.
+        variant.scale = max(variant.scale, size)
+        relative = gap / variant.scale if variant.scale else math.inf
+        if relative > _ROUNDING[variant.recorded.coarse]:
+            worst = max(worst, relative)
+    return worst

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hessian.commands.datasets import load_dataset, split_dataset
-from hessian.commands.folder import SETTINGS
+from hessian.commands.folder import SETTINGS, SUMMARY
 from hessian.commands.training import EXIT_CONVERGED, EXIT_NOT_SAVED, network
 from hessian.curvature import (
     BlockSpectrum,
@@ -44,7 +45,7 @@ def run_curvature(args: argparse.Namespace) -> int:
     objective, params = load_run(args.folder)
     with threadpool_limits(args.threads, user_api="blas"):
         operator = HessianOperator(objective, params)
-        found = summary(operator, args.budget, rng=args.seed)
+        found = summary(operator, args.budget, lower_bound=known_bound(args.folder, operator), rng=args.seed)
         print(found)
         places = {f"layer {k}": (k - 1,) for k in range(1, len(params) + 1)}
         layers = block_spectra(operator, places, k=1, budget=BLOCK_BUDGET, rng=args.seed)
@@ -93,6 +94,23 @@ def load_run(folder: Path) -> tuple[Objective, list[dict[str, np.ndarray]]]:
     X = split.X_train.astype(params[0]["W"].dtype)
     y = split.y_train if split.is_classification else split.y_train.astype(X.dtype)
     return Objective(model, X, y, loss, args.l2), params
+
+
+def known_bound(folder: Path, operator: HessianOperator) -> float | None:
+    """Return what the run says no eigenvalue is below, less rounding, where training computed the smallest one.
+
+    A few products cannot exclude negative eigenvalues, and need not where the matrix was formed at these very parameters.
+    """
+    try:
+        results = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["results"]
+        smallest, largest = results["smallest_eigenvalue"], results["largest_eigenvalues"][0]
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return None
+    if not isinstance(smallest, float) or not isinstance(largest, float):
+        return None
+    n = operator.shape[0]
+    rounding = 4.0 * math.sqrt(n) * float(np.finfo(operator.dtype).eps) * max(abs(smallest), abs(largest))
+    return smallest - rounding
 
 
 def _slices(objective: Objective, params: Any, seed: int) -> list[LineSlice]:

@@ -21,6 +21,7 @@ from hessian.plotting import plot_convergence
 
 CHECKPOINT = "checkpoint.npz"
 SETTINGS = "settings.json"
+SUMMARY = "summary.json"
 _LIMITS = (
     "out",
     "run",
@@ -128,7 +129,7 @@ def save_summary(folder: Path, summary: Mapping[str, Any], settings: Mapping[str
     kept = {name: setting for name, setting in settings.items() if name not in {"run", "out"}}
     versions = {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__}
     text = json.dumps({"settings": kept, "versions": versions, "results": summary}, indent=2)
-    _replace(folder / "summary.json", text + "\n")
+    _replace(folder / SUMMARY, text + "\n")
 
 
 def named_arrays(params: Any) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from hessian.curvature.alignment import Alignment, gradient_alignment
 from hessian.curvature.blocks import BlockSpectrum, block_spectra
+from hessian.curvature.condition import ConditionNumber, condition_number
 from hessian.curvature.delta import DerivedQuantity, delta_method
 from hessian.curvature.density import SpectralDensity, spectral_density
 from hessian.curvature.diagonal import diagonal
@@ -13,7 +14,7 @@ from hessian.curvature.directions import (
     random_directions,
 )
 from hessian.curvature.estimate import Estimate
-from hessian.curvature.functions import ConditionNumber, condition_number, frobenius_norm, logdet
+from hessian.curvature.functions import frobenius_norm, logdet
 from hessian.curvature.inertia import Inertia, inertia
 from hessian.curvature.influence import ExampleScores, influence, leverage
 from hessian.curvature.inverse import InverseProduct, inverse_product

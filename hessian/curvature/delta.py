@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import ravel
+from hessian.core.trees import flatten, ravel
 from hessian.curvature.laplace import Laplace
 from hessian.curvature.outputs import Outputs
 from hessian.errors import NonFiniteError, message
+from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.optimize.covariance import Covariance
 from hessian.transforms.higher_order import directional
+
+# Of what second derivatives spread, the part of first derivatives up to which a function is stationary to the precision of a fit.
+_STATIONARY = 1e-3
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -25,30 +29,51 @@ class DerivedQuantity:
     ----------
     value : what the function returns
     standard_error : like value
+        By first derivatives; of both orders where the function is stationary.
     covariance : ndarray, shape (m, m)
-        Between raveled entries of the value.
+        Between raveled entries of the value, likewise: of both orders in the entries that ``second_order`` marks.
     bias : like value
         Second-order term of its mean, ``½ tr(H_i V)`` for entry i: what curvature adds on average. Where it is not small
         beside the standard error, the function is too curved over the spread of the parameters for this method.
+    second_order_error : like value
+        What second derivatives alone spread, ``(½ tr(H_i V H_i V))^(1/2)``.
+    second_order : like value
+        Whether the function is stationary at the estimates: what first derivatives spread is below a thousandth of that. Then the
+        law is not normal, but near to a weighted chi-square about ``mean``.
     """
 
     value: Any
     standard_error: Any
     covariance: np.ndarray
     bias: Any
+    second_order_error: Any
+    second_order: Any
+
+    @property
+    def mean(self) -> Any:
+        """The mean to second order, ``value + bias``."""
+        return Outputs(self.value).structured(Outputs(self.value).vector + Outputs(self.bias).vector)
 
     def __repr__(self) -> str:
         values, errors = Outputs(self.value).vector, Outputs(self.standard_error).vector
-        shown = [f"{value:.6g} ± {error:.2g}" for value, error in zip(values[:8], errors[:8], strict=True)]
+        biases, second = Outputs(self.bias).vector, Outputs(self.second_order).vector > 0.0
+        shown = [
+            f"{value:.6g} (second order: mean {value + bias:.6g} ± {error:.2g})"
+            if curved
+            else f"{value:.6g} ± {error:.2g}"
+            for value, error, bias, curved in zip(values[:8], errors[:8], biases[:8], second[:8], strict=True)
+        ]
         more = ", ..." if len(values) > 8 else ""
-        worst = self._worst_bias(errors)
+        worst = self._worst(self.bias, errors)
         curved = f", bias up to {worst:.2g} standard errors" if worst > 0.1 else ""
+        spread = self._worst(self.second_order_error, errors)
+        curved += f", second-order spread up to {spread:.2g}" if spread > 1.0 and not second.all() else ""
         return f"<DerivedQuantity {', '.join(shown)}{more}{curved}>"
 
-    def _worst_bias(self, errors: np.ndarray) -> float:
-        """Largest bias in standard errors."""
-        biases = np.abs(Outputs(self.bias).vector)
-        return float(np.max(np.divide(biases, errors, out=np.zeros_like(biases), where=errors > 0.0), initial=0.0))
+    def _worst(self, numbers: Any, errors: np.ndarray) -> float:
+        """Largest magnitude in standard errors."""
+        sizes = np.abs(Outputs(numbers).vector)
+        return float(np.max(np.divide(sizes, errors, out=np.zeros_like(sizes), where=errors > 0.0), initial=0.0))
 
 
 def delta_method(g: Callable[..., Any], covariance: Covariance | Laplace, *args: Any) -> DerivedQuantity:
@@ -76,8 +101,13 @@ def delta_method(g: Callable[..., Any], covariance: Covariance | Laplace, *args:
 
     Notes
     -----
-    Cost: one Jacobian, min(m, n) sweeps, and n second directional derivatives for the bias. Computed from the root of the
-    covariance, so that a combination of strongly correlated parameters does not cancel.
+    Where g is stationary at the estimates its first derivatives say 0 ± 0. So the second-order spread of a normal x,
+    :math:`\tfrac12 \mathrm{tr}(H_i V H_j V)`, is computed too, and added there. Elsewhere ``standard_error`` is the usual one, and
+    ``second_order_error`` beside it.
+
+    Cost: one Jacobian, min(m, n) sweeps, and second derivatives along the n columns of the root of the covariance: n products with
+    each of m Hessians, or second directional derivatives along n (n + 1) / 2 pairs where m is larger than n. Computed from the
+    root, so that a combination of strongly correlated parameters does not cancel.
 
     References
     ----------
@@ -95,21 +125,51 @@ def delta_method(g: Callable[..., Any], covariance: Covariance | Laplace, *args:
     operator = JacobianOperator(g, covariance.x, *args)
     outputs = Outputs(operator.value)
     jacobian = operator.to_dense().astype(np.float64)
-    bias = _bias(g, covariance, args)
-    if not all(np.all(np.isfinite(numbers)) for numbers in (jacobian, outputs.vector, bias)):
+    curvatures = _curvatures(g, covariance, args, len(outputs.vector))
+    if not all(np.all(np.isfinite(numbers)) for numbers in (jacobian, outputs.vector, curvatures)):
         what = "g or a derivative of it is not finite at the estimates"
         why = "The method takes g to be smooth around them"
         raise NonFiniteError(message("delta_method", what, why, "Choose a g that is finite there"))
+    bias = 0.5 * np.trace(curvatures, axis1=1, axis2=2)
     root = jacobian @ covariance.root
-    errors = np.sqrt(np.sum(root * root, axis=1))
-    return DerivedQuantity(operator.value, outputs.structured(errors), root @ root.T, outputs.structured(bias))
+    matrix = root @ root.T
+    second = 0.5 * np.einsum("iab,jab->ij", curvatures, curvatures)
+    curved = _STATIONARY**2 * np.diag(second) > np.diag(matrix)
+    matrix = matrix + np.where(np.logical_and.outer(curved, curved), second, 0.0)
+    return DerivedQuantity(
+        operator.value,
+        outputs.structured(np.sqrt(np.diag(matrix))),
+        matrix,
+        outputs.structured(bias),
+        outputs.structured(np.sqrt(np.diag(second))),
+        outputs.structured(curved),
+    )
 
 
-def _bias(g: Callable[..., Any], covariance: Covariance | Laplace, args: tuple[Any, ...]) -> np.ndarray:
-    """Half the trace of second derivatives times the covariance, by second derivatives along the columns of its root."""
+def _curvatures(g: Callable[..., Any], covariance: Covariance | Laplace, args: tuple[Any, ...], m: int) -> np.ndarray:
+    """Second derivatives along the columns R of the root, ``R^T H_i R`` for every output i, shape (m, r, r)."""
     center, unravel = ravel(covariance.x)
-    total: Any = 0.0
-    for column in covariance.root.T:
-        direction = unravel(column.astype(center.dtype))
-        total = total + Outputs(directional(g, covariance.x, direction, direction, args=args)).vector
-    return np.asarray(0.5 * total)
+    root = covariance.root.astype(center.dtype)
+    r = root.shape[1]
+    found = np.empty((m, r, r))
+    if m > r:
+        # All outputs at once, along each pair of columns.
+        columns = [unravel(column) for column in root.T]
+        for a in range(r):
+            for b in range(a + 1):
+                second = directional(g, covariance.x, columns[a], columns[b], args=args)
+                found[:, a, b] = found[:, b, a] = Outputs(second).vector
+        return found
+    for i in range(m):
+        operator = HessianOperator(lambda x, i=i: _entry(g(x, *args), i), covariance.x)
+        found[i] = root.T.astype(np.float64) @ np.asarray(operator @ root, np.float64)
+    return 0.5 * (found + np.swapaxes(found, 1, 2))
+
+
+def _entry(output: Any, i: int) -> Any:
+    """Return one number of what a function returns."""
+    for leaf in flatten(output)[0]:
+        if i < np.size(leaf):
+            return np.reshape(leaf, -1)[i]
+        i -= np.size(leaf)
+    raise IndexError(i)

@@ -1,10 +1,9 @@
-"""Log-determinant, Frobenius norm and condition number."""
+"""Log-determinant and Frobenius norm."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import scipy.linalg
 import scipy.sparse
 
 from hessian.curvature.estimate import Estimate, widened
-from hessian.curvature.lanczos import eigenvalues
 from hessian.curvature.leave_out import degrees_of_freedom, leave_out, left, sketch
 from hessian.curvature.products import Products, as_count, as_generator, as_real, on_sphere
 from hessian.curvature.quadrature import Runs, joined
@@ -131,11 +129,11 @@ def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int 
     return Estimate("logdet", n * mean, error, products.count, "Lanczos quadrature", dof)
 
 
-def log_gap(every: list[Runs], products: Products, damping: float = 0.0) -> float:
+def log_gap(every: list[Runs], products: Products, damping: float = 0.0, bound: float | None = None) -> float:
     """Return how far Gauss's mean logarithm is above Gauss-Radau's, between which the truth lies for these vectors.
 
     The second rule's node is the smallest Ritz value less its residual where that is resolved; ``damping``, where no Ritz value
-    of H is below zero; or the smallest eigenvalue that rounding would leave visible.
+    of H is below zero; the smallest eigenvalue that rounding would leave visible; or a bound that is known.
     """
     if all(part.is_complete for part in every):
         return 0.0
@@ -147,6 +145,8 @@ def log_gap(every: list[Runs], products: Products, damping: float = 0.0) -> floa
         floor = max(floor, float((lowest - residuals).min()) + damping)
     elif lowest.min() >= 0.0:
         floor = max(floor, damping)
+    if bound is not None:
+        floor = max(floor, bound + damping)
     floor = min(floor, float(lowest.min()) + damping)
     below = joined([part.quadrature(node=floor - damping) for part in every])
 
@@ -267,100 +267,3 @@ def frobenius_norm(H: Any, budget: int | None = None, *, rng: int | np.random.Ge
 
 def _norm(value: float, products: Products) -> Estimate:
     return Estimate("frobenius norm", value, products.eps * products.n * value, products.count, "exact")
-
-
-@dataclass(frozen=True, repr=False)
-class ConditionNumber:
-    """A condition number between two bounds.
-
-    Attributes
-    ----------
-    value : float
-        Largest magnitude of an eigenvalue over the smallest; infinite if H is singular to working precision.
-    low, high : float
-        The truth lies between, provided no eigenvalue farther out was missed.
-    largest, smallest : float
-        The eigenvalues.
-    n_hvp : int
-    """
-
-    value: float
-    low: float
-    high: float
-    largest: float
-    smallest: float
-    n_hvp: int
-
-    def __repr__(self) -> str:
-        return (
-            f"condition number = {self.value:.6g}, between {self.low:.6g} and {self.high:.6g} ({self.n_hvp} products)"
-        )
-
-
-def condition_number(
-    H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int | np.random.Generator = 0
-) -> ConditionNumber:
-    r"""Bound :math:`\kappa = \max_i |\lambda_i| / \min_i |\lambda_i|` of a definite operator, or of any small one.
-
-    Parameters
-    ----------
-    H : LinearOperator or matrix, shape (n, n)
-        Symmetric.
-    budget : int, optional
-        Products at most; without one, both ends are computed to full accuracy.
-    damping : float
-        Added to H, at least 0.
-    rng : int or numpy.random.Generator
-        Seed of the starting direction.
-
-    Returns
-    -------
-    ConditionNumber
-
-    Raises
-    ------
-    OptionError
-        H is indefinite and n is above 500 (above the budget, if that is smaller): its eigenvalue nearest to zero lies inside
-        the spectrum, where Lanczos does not converge.
-
-    Notes
-    -----
-    Both ends by :func:`hessian.curvature.eigenvalues`. A Ritz value never lies beyond an end, so that their ratio is a bound from
-    below; residuals give the one from above. Cost: as there; n products for small n.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hessian.curvature import condition_number
-    >>> condition_number(np.diag([1.0, 2.0, 100.0])).value
-    100.0
-    """
-    where = "condition_number"
-    products = Products(H, where)
-    n = products.n
-    damping = as_real(damping, "damping", where)
-    if budget is not None:
-        as_count(budget, "budget", where, min(n, 8), "Both ends of the spectrum take a few Lanczos steps")
-    if n <= (500 if budget is None else min(500, budget)) or (products.matrix is not None and n <= _DENSE_ORDER):
-        values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64) + damping
-        rounding = 4.0 * products.eps * math.sqrt(n) * float(np.abs(values).max())
-        sizes = np.abs(values)
-        ends = values[[np.argmax(sizes), np.argmin(sizes)]]
-        return _ratio(ends, np.full(2, rounding), products.count)
-    pairs = eigenvalues(H, 2, "BE", budget=budget, rng=rng)
-    values = pairs.values.astype(np.float64) + damping
-    # What is nearer to zero than its residual has no sign: a singular operator is not indefinite.
-    if values[0] < -pairs.residuals[0] and values[1] > pairs.residuals[1]:
-        what = f"H is indefinite, with eigenvalues {values[0]:.3g} and {values[1]:.3g}, of order {n}"
-        raise OptionError(message(where, what, "What lies nearest to zero is inside the spectrum", "Pass damping > 0"))
-    order = np.argsort(-np.abs(values))
-    return _ratio(values[order], pairs.residuals[order].astype(np.float64), pairs.n_hvp)
-
-
-def _ratio(ends: np.ndarray, bounds: np.ndarray, count: int) -> ConditionNumber:
-    """Divide the largest magnitude by the smallest, with their bounds."""
-    large, small = np.abs(ends)
-    value = large / small if small > bounds[1] else math.inf
-    low = max(1.0, (large - bounds[0]) / (small + bounds[1])) if small + bounds[1] else math.inf
-    high = (large + bounds[0]) / (small - bounds[1]) if small > bounds[1] else math.inf
-    return ConditionNumber(float(value), float(low), float(high), float(ends[0]), float(ends[1]), count)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
+from hessian.curvature.misses import MISS, chance
 from hessian.curvature.products import Products, as_count, as_generator, as_real
 from hessian.curvature.quadrature import Quadrature, Runs
 from hessian.errors import OptionError, message
 
 _DENSE_ORDER = 2000
-_MISS = 1e-3
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,11 +45,30 @@ class Inertia:
     n_hvp: int
     method: str
 
+    @property
+    def ranges(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+        """Lowest and highest count of negative, zero and positive eigenvalues, by two standard errors and what is certain."""
+        n = round(self.negative + self.zero + self.positive)
+        sure = (self.at_least_negative, 0, self.at_least_positive)
+        found = []
+        for count, least in zip((self.negative, self.zero, self.positive), sure, strict=True):
+            most = n - sum(sure) + least
+            low = math.ceil(count - 2.0 * self.standard_error - 1e-6)
+            high = math.floor(count + 2.0 * self.standard_error + 1e-6)
+            found.append((min(max(low, least), most), max(min(high, most), least)))
+        return found[0], found[1], found[2]
+
+    def counts(self) -> str:
+        """Write the counts, each with its range where it is not exact."""
+        named = zip(
+            (self.negative, self.zero, self.positive), ("negative", "zero", "positive"), self.ranges, strict=True
+        )
+        if not self.standard_error:
+            return ", ".join(f"{count:.4g} {name}" for count, name, _ in named)
+        return ", ".join(f"{round(count)} {name} ({low} to {high})" for count, name, (low, high) in named)
+
     def __repr__(self) -> str:
-        counts = f"{self.negative:.4g} negative, {self.zero:.4g} zero, {self.positive:.4g} positive"
-        if self.standard_error:
-            counts += f", each ± {self.standard_error:.2g}, at least {self.at_least_negative} negative for certain"
-        return f"inertia: {counts} ({self.method}, {self.n_hvp} products)"
+        return f"inertia: {self.counts()} ({self.method}, {self.n_hvp} products)"
 
 
 def inertia(
@@ -184,19 +203,12 @@ def _weight(nodes: np.ndarray, weights: np.ndarray, cut: float, n: int, complete
         outer = tau[j] if j < len(tau) else 0.0
         # Beyond all nodes the sum is itself one end of the interval, so that all of it lies on the other side.
         doubt[i] = 0.5 * (inner + outer) if inner and outer else inner + outer
-        misses[i] = _miss(theta, cut, n)
+        gap, span = (theta[0] - cut, theta[-1] - cut) if theta[0] > cut else (cut - theta[-1], cut - theta[0])
+        misses[i] = chance(n, len(theta), gap, span)
     # No process has a node on one of the sides: starts are independent, so that the chances of all of them multiply.
-    if (not share.any() or np.all(share > 1.0 - 1e-12)) and np.prod(misses) <= _MISS:
+    if (not share.any() or np.all(share > 1.0 - 1e-12)) and np.prod(misses) <= MISS:
         doubt[:] = 0.0
     mean = float(np.mean(share))
     # Half a vector's worth of weight is the least that is believed of a share that was seen as zero.
     spread = 2.0 * max(mean * (1.0 - mean), 1.0 / n) / ((n + 2) * len(nodes))
     return mean, math.hypot(math.sqrt(spread), float(np.mean(doubt)))
-
-
-def _miss(theta: np.ndarray, cut: float, n: int) -> float:
-    """Bound the probability of nodes that far from a cut, were there an eigenvalue on its other side."""
-    gap, reach = (theta[0] - cut, theta[-1] - cut) if theta[0] > cut else (cut - theta[-1], cut - theta[0])
-    if gap <= 0.0:
-        return 1.0
-    return min(1.0, 1.648 * math.sqrt(n) * math.exp(-math.sqrt(gap / reach) * (2 * len(theta) - 1)))

@@ -24,12 +24,16 @@ class ExampleScores:
     residuals : ndarray
         Relative residuals of the linear systems behind them.
     n_hvp : int
+    standard_error : ndarray, shape of ``value``
+        Bounds on the errors, ``|g_i| |r| / smallest`` for the absolute residual r; ``inf`` where no eigenvalue bounds them, or the
+        gradients were never formed.
     """
 
     name: str
     value: np.ndarray
     residuals: np.ndarray
     n_hvp: int
+    standard_error: np.ndarray
 
     def largest(self, k: int = 5) -> np.ndarray:
         """Return the positions of the k largest magnitudes, largest first."""
@@ -41,12 +45,23 @@ class ExampleScores:
         worst = float(np.max(self.residuals, initial=0.0))
         return (
             f"{self.name} of {len(self.value)} examples, largest at {top} "
-            f"(residuals up to {worst:.1e}, {self.n_hvp} products)"
+            f"(residuals up to {worst:.1e}, {self._doubt()}, {self.n_hvp} products)"
         )
+
+    def _doubt(self) -> str:
+        """Say how far off they are at most."""
+        largest = float(np.max(self.standard_error, initial=0.0))
+        return "errors not bounded" if np.isinf(largest) else f"errors up to {largest:.1e}"
 
 
 def leverage(
-    H: Any, gradients: Any, *, damping: float = 0.0, rtol: float | None = None, budget: int | None = None
+    H: Any,
+    gradients: Any,
+    *,
+    damping: float = 0.0,
+    rtol: float | None = None,
+    budget: int | None = None,
+    lower_bound: float | None = None,
 ) -> ExampleScores:
     r"""Compute the leverages :math:`h_i = g_i^T (H + \lambda I)^{-1} g_i`.
 
@@ -57,7 +72,7 @@ def leverage(
     gradients : array_like, shape (m, n), or LinearOperator
         A row per example: of the Jacobian of predictions (least squares) or of losses. A ``JacobianOperator`` is multiplied with
         unit vectors.
-    damping, rtol, budget
+    damping, rtol, budget, lower_bound
         As for :func:`hessian.curvature.inverse_product`.
 
     Returns
@@ -90,13 +105,21 @@ def leverage(
     [0.619048, 0.404762, 0.97619]
     """
     rows = _rows(gradients, Products(H, "leverage").n, "leverage")
-    solved = inverse_product(H, rows.T, damping=damping, rtol=rtol, budget=budget)
+    solved = inverse_product(H, rows.T, damping=damping, rtol=rtol, budget=budget, lower_bound=lower_bound)
     value = np.einsum("mn,nm->m", rows, solved.value)
-    return ExampleScores("leverage", value, solved.residuals, solved.n_hvp)
+    errors = solved.standard_error.max(axis=0, initial=0.0) * np.linalg.norm(rows, axis=1)
+    return ExampleScores("leverage", value, solved.residuals, solved.n_hvp, errors)
 
 
 def influence(
-    H: Any, gradients: Any, target: Any, *, damping: float = 0.0, rtol: float | None = None, budget: int | None = None
+    H: Any,
+    gradients: Any,
+    target: Any,
+    *,
+    damping: float = 0.0,
+    rtol: float | None = None,
+    budget: int | None = None,
+    lower_bound: float | None = None,
 ) -> ExampleScores:
     r"""Compute influences :math:`-g_i^T (H + \lambda I)^{-1} t` on a quantity with gradient t.
 
@@ -111,7 +134,7 @@ def influence(
         A row per example: the gradient of its loss. With a ``JacobianOperator`` of losses the rows are never formed.
     target : array_like, shape (n,) or (n, t)
         Gradient of one quantity, or of several: a test loss, a prediction, a parameter (a unit vector).
-    damping, rtol, budget
+    damping, rtol, budget, lower_bound
         As for :func:`hessian.curvature.inverse_product`.
 
     Returns
@@ -145,15 +168,20 @@ def influence(
     """
     where = "influence"
     n = Products(H, where).n
-    operator = gradients if isinstance(gradients, LinearOperator) else aslinearoperator(_rows(gradients, n, where))
+    rows = None if isinstance(gradients, LinearOperator) else _rows(gradients, n, where)
+    operator = gradients if rows is None else aslinearoperator(rows)
     if operator.shape[1] != n:
         what = f"gradients have shape {operator.shape}, the operator has order {n}"
         raise ShapeMismatchError(message(where, what, fix=f"Pass rows of length {n}"))
-    solved = inverse_product(H, target, damping=damping, rtol=rtol, budget=budget)
+    solved = inverse_product(H, target, damping=damping, rtol=rtol, budget=budget, lower_bound=lower_bound)
     value = -np.asarray(operator @ solved.value)
     if not np.isfinite(value).all():
         raise NonFiniteError(message(where, "the gradients hold NaN or inf"))
-    return ExampleScores("influence", value, solved.residuals, solved.n_hvp)
+    each = solved.standard_error.max(axis=0, initial=0.0)
+    lengths = np.full(operator.shape[0], np.inf) if rows is None else np.linalg.norm(rows, axis=1)
+    with np.errstate(invalid="ignore"):
+        errors = np.nan_to_num(np.multiply.outer(lengths, each), nan=0.0, posinf=np.inf)
+    return ExampleScores("influence", value, solved.residuals, solved.n_hvp, errors)
 
 
 def _rows(gradients: Any, n: int, where: str) -> np.ndarray:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from scipy.sparse.linalg import LinearOperator, minres
 
 from hessian.curvature.products import Products, as_count, as_real
@@ -13,6 +16,7 @@ from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeM
 
 _METHODS = ("auto", "cg", "minres")
 _REFINEMENTS = 4
+_DENSE_ORDER = 500
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,6 +32,10 @@ class InverseProduct:
     method : str
         What found it; MINRES where conjugate gradients met negative curvature.
     converged : bool
+    smallest : float
+        Known lower bound of the magnitudes of the eigenvalues of H + damping I; 0 where nobody knows.
+    lengths : ndarray, shape () or (k,)
+        ``|b|``.
     """
 
     value: np.ndarray
@@ -35,12 +43,25 @@ class InverseProduct:
     n_hvp: int
     method: str
     converged: bool
+    smallest: float = 0.0
+    lengths: Any = 1.0
+
+    @property
+    def standard_error(self) -> np.ndarray:
+        """Bound on the error of every entry, shape of ``value``: the residual over the smallest eigenvalue; ``inf`` where unknown."""
+        # The residual is known up to rounding of its own.
+        absolute = (np.asarray(self.residuals, np.float64) + float(np.finfo(self.value.dtype).eps)) * self.lengths
+        bound = absolute / self.smallest if self.smallest > 0.0 else np.where(absolute > 0.0, np.inf, 0.0)
+        return np.broadcast_to(bound, self.value.shape).copy()
 
     def __repr__(self) -> str:
         worst = float(np.max(self.residuals, initial=0.0))
         state = "" if self.converged else ", not converged"
         shape = tuple(self.value.shape)
-        return f"inverse product of shape {shape}: relative residual {worst:.1e} ({self.method}, {self.n_hvp} products{state})"
+        largest = float(np.max(self.standard_error, initial=0.0))
+        error = "error not bounded" if np.isinf(largest) else f"error at most {largest:.1e}"
+        spent = f"{self.method}, {self.n_hvp} products{state}"
+        return f"inverse product of shape {shape}: relative residual {worst:.1e}, {error} ({spent})"
 
 
 def inverse_product(
@@ -51,6 +72,7 @@ def inverse_product(
     method: str = "auto",
     rtol: float | None = None,
     budget: int | None = None,
+    lower_bound: float | None = None,
 ) -> InverseProduct:
     r"""Solve :math:`(H + \lambda I) x = b` by products.
 
@@ -67,11 +89,14 @@ def inverse_product(
         Residual asked for, relative to b; by default 1e-8, in float32 1e-4.
     budget : int, optional
         Products at most. Then the best solution comes back, converged or not.
+    lower_bound : float, optional
+        What no eigenvalue of H is known to be below, for the error of the solution: 0 for Fisher matrices and for Gauss-Newton
+        matrices of convex losses, the l2 penalty of a convex objective. A matrix up to n = 500 is looked at.
 
     Returns
     -------
     InverseProduct
-        ``.value``, ``.residuals``, ``.n_hvp``.
+        ``.value``, ``.residuals``, ``.standard_error``, ``.n_hvp``.
 
     Raises
     ------
@@ -100,6 +125,8 @@ def inverse_product(
     """
     where = "inverse_product"
     products = Products(H, where)
+    if lower_bound is not None and not (isinstance(lower_bound, Real) and math.isfinite(lower_bound)):
+        raise OptionError(message(where, f"lower_bound is {lower_bound!r}", fix="Pass a finite number, or None"))
     damping = as_real(damping, "damping", where)
     if method not in _METHODS:
         raise OptionError(message(where, f"method is {method!r}", fix=f"Pass one of {', '.join(_METHODS)}"))
@@ -134,7 +161,25 @@ def inverse_product(
         what = f"the relative residual is {residuals.max():.2e} after {products.count} products, asked for {rtol:.2e}"
         raise ConvergenceError(message(where, what, fix="Pass damping > 0, loosen rtol, or pass a budget"))
     kind = "minres" if negative.all() else "cg and minres" if negative.any() else "cg"
-    return InverseProduct(X.reshape(rhs.shape), residuals.reshape(rhs.shape[1:]), products.count, kind, converged)
+    return InverseProduct(
+        X.reshape(rhs.shape),
+        residuals.reshape(rhs.shape[1:]),
+        products.count,
+        kind,
+        converged,
+        _smallest(products, damping, lower_bound),
+        sizes.reshape(rhs.shape[1:]).astype(np.float64),
+    )
+
+
+def _smallest(products: Products, damping: float, lower_bound: float | None) -> float:
+    """What the magnitude of no eigenvalue of ``H + damping I`` is known to be below."""
+    if lower_bound is not None:
+        return max(0.0, lower_bound + damping)
+    if products.matrix is None or products.n > _DENSE_ORDER:
+        return 0.0
+    values = np.abs(scipy.linalg.eigvalsh(products.dense()).astype(np.float64) + damping)
+    return max(0.0, float(values.min()) - 4.0 * products.eps * math.sqrt(products.n) * float(values.max()))
 
 
 def _conjugate_gradients(

@@ -10,11 +10,11 @@ import numpy as np
 import scipy.linalg
 
 from hessian.curvature.krylov_space import BlockSpace
+from hessian.curvature.misses import MISS, chance
 from hessian.curvature.products import Products, as_count, as_generator
 from hessian.errors import ConvergenceError, OptionError, message
 
 _WHICH = ("LA", "SA", "LM", "BE")
-_MISS = 1e-3
 # A matrix up to this order is diagonalised in less time than many iterations take.
 _DENSE_ORDER = 500
 _BASIS_NUMBERS = 2**27
@@ -39,6 +39,8 @@ class Eigenpairs:
         Bound on the probability, over the random start, that an eigenvalue farther out was missed; 0 where the whole
         spectrum was computed, NaN where nobody looked.
     method : str
+    steps : int
+        Lanczos steps from the first random start before anything was dropped; 0 where the whole spectrum was computed.
     """
 
     values: np.ndarray
@@ -48,6 +50,7 @@ class Eigenpairs:
     converged: bool
     miss_probability: float
     method: str
+    steps: int = 0
 
     def __repr__(self) -> str:
         head = f"{len(self.values)} eigenvalue{'s' * (len(self.values) != 1)} ({self.method}, {self.n_hvp} products"
@@ -205,6 +208,8 @@ class _Search:
         self._space = BlockSpace(products, min(n, room, affordable), rng)
         self._looks = 0
         self._locked = False
+        self._steps = 0
+        self._whole_space = True
 
     def run(self, confirm: bool) -> Eigenpairs:
         space = self._space
@@ -212,6 +217,8 @@ class _Search:
         held: np.ndarray | None = None
         while True:
             space.extend()
+            if self._whole_space:
+                self._steps = space.steps
             spent = self._products.count + len(space.pending) > self._limit
             ends = space.is_whole or spent
             # Diagonalising costs about what a product does; in a large space it is done at every tenth part of the way.
@@ -232,16 +239,18 @@ class _Search:
                 # Something was missing. What else is, only another start can tell.
                 self._looks, held = 0, None
                 miss = math.nan
-            if ends or (done and (not confirm or miss <= _MISS)):
+            if ends or (done and (not confirm or miss <= MISS)):
                 if not done and self._raises:
                     self._fail(residuals[picked], goal * scale)
                 return self._result(values, S, residuals, picked, scale, done, miss)
             if done and not self._looks:
                 self._looks, held, self._locked = 1, values[picked], True
+                self._whole_space = False
                 space.keep(values[picked], S[:, picked], lock=True)
                 space.begin(self._block)
             elif space.is_full:
                 kept = self._survivors(values, picked)
+                self._whole_space = False
                 space.keep(values[kept], S[:, kept])
 
     def _survivors(self, values: np.ndarray, picked: np.ndarray) -> np.ndarray:
@@ -281,9 +290,8 @@ class _Search:
         if gap <= 0.0:
             # Nothing but exact zeros: a start with any part outside the null space would have shown it.
             return 0.0 if self._products.magnitude == 0.0 else 1.0
-        steps = self._space.steps
-        by_steps = 1.648 * math.sqrt(self._products.n) * math.exp(-math.sqrt(gap / max(reach, gap)) * (2 * steps - 1))
-        return min(1.0, by_steps, 2.0 / math.pi * math.atan(residual / gap))
+        by_steps = chance(self._products.n, self._space.steps, gap, reach)
+        return min(by_steps, 2.0 / math.pi * math.atan(residual / gap))
 
     def _same(self, values: np.ndarray, before: np.ndarray, scale: float) -> bool:
         """Whether the wanted values have not moved; of those wanted for their magnitude, either sign may come first."""
@@ -320,4 +328,5 @@ class _Search:
             done,
             miss,
             "block Lanczos" if self._block > 1 else "Lanczos",
+            self._steps,
         )

@@ -36,6 +36,10 @@ class Prediction:
     method : {"linearized", "samples"}
     n_samples : int
         0 for the linearised prediction.
+    standard_error : like the model's output
+        Of the mean, over the samples; ``inf`` for the linearised prediction, whose error nothing bounds.
+    variance_error : like the model's output
+        Standard error of the variance, by the fourth moments of the samples; ``inf`` likewise.
     """
 
     mean: Any
@@ -43,6 +47,8 @@ class Prediction:
     covariance: np.ndarray | None
     method: str
     n_samples: int
+    standard_error: Any
+    variance_error: Any
 
     @property
     def standard_deviation(self) -> Any:
@@ -54,8 +60,14 @@ class Prediction:
         count = "" if self.method == "linearized" else f" of {self.n_samples}"
         return (
             f"<Prediction of {deviations.size} outputs, {self.method}{count}: "
-            f"standard deviations {deviations.min(initial=math.inf):.3g} to {deviations.max(initial=0.0):.3g}>"
+            f"standard deviations {deviations.min(initial=math.inf):.3g} to {deviations.max(initial=0.0):.3g}, {self._doubt()}>"
         )
+
+    def _doubt(self) -> str:
+        """Say how well the mean is known."""
+        if self.method == "linearized":
+            return "error of the linearisation not bounded"
+        return f"means ± up to {Outputs(self.standard_error).vector.max(initial=0.0):.2g}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -182,7 +194,9 @@ class Laplace:
         operator = JacobianOperator(model, self.x, *args)
         root = operator.to_dense().astype(np.float64) @ self.root
         variance = np.sum(root * root, axis=1)
-        return _prediction(operator.value, None, variance, root @ root.T if full else None, method, 0)
+        unknown = np.full(len(variance), math.inf)
+        covariance = root @ root.T if full else None
+        return _prediction(operator.value, None, variance, covariance, method, 0, (unknown, unknown))
 
     def _sampled(
         self, model: Callable[..., Any], args: tuple[Any, ...], n_samples: int, rng: Any, full: bool
@@ -197,7 +211,9 @@ class Laplace:
         apart = table - mean
         variance = np.sum(apart * apart, axis=0) / (n_samples - 1)
         covariance = apart.T @ apart / (n_samples - 1) if full else None
-        return _prediction(outputs[0], mean, variance, covariance, "samples", n_samples)
+        fourth = np.mean(apart**4, axis=0)
+        errors = np.sqrt(variance / n_samples), np.sqrt(np.maximum(fourth - variance**2, 0.0) / n_samples)
+        return _prediction(outputs[0], mean, variance, covariance, "samples", n_samples, errors)
 
 
 def laplace(
@@ -345,7 +361,13 @@ def _like(numbers: Any, x: Any, name: str) -> np.ndarray:
 
 
 def _prediction(
-    like: Any, mean: np.ndarray | None, variance: np.ndarray, covariance: np.ndarray | None, method: str, count: int
+    like: Any,
+    mean: np.ndarray | None,
+    variance: np.ndarray,
+    covariance: np.ndarray | None,
+    method: str,
+    count: int,
+    errors: tuple[np.ndarray, np.ndarray],
 ) -> Prediction:
     """Give moments the structure of an output."""
     outputs = Outputs(like)
@@ -354,4 +376,5 @@ def _prediction(
         why = "Some parameters within the posterior lead out of the model's domain" if count else ""
         raise NonFiniteError(message("predict", "the prediction is not finite", why, "Check the inputs"))
     value = like if mean is None else outputs.structured(mean)
-    return Prediction(value, outputs.structured(variance), covariance, method, count)
+    mean_error, variance_error = (outputs.structured(error) for error in errors)
+    return Prediction(value, outputs.structured(variance), covariance, method, count, mean_error, variance_error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import scipy.linalg
 
 from hessian.core.trees import ravel
+from hessian.curvature.misses import beyond
 from hessian.curvature.products import as_count, as_generator
 from hessian.errors import NonFiniteError, OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
@@ -19,6 +20,7 @@ from hessian.programs import RecordedFunction
 from hessian.transforms.first_order import value_and_grad
 
 _STIR = 0.1
+_DOUBT = 0.05
 _FEWEST = 3
 
 
@@ -33,6 +35,9 @@ class SharpnessTrace:
         Largest eigenvalue found at each point. It is a Rayleigh quotient: the true one is at least this.
     residuals : ndarray, shape (m,)
         An eigenvalue lies within this of it.
+    standard_error : ndarray, shape (m,)
+        The true sharpness is above it by at most two of them, with probability 0.95 over the random starts, at each point;
+        ``inf`` where so few products bound nothing.
     losses : ndarray, shape (m,)
     products : ndarray of int, shape (m,)
         Hessian-vector products spent at each point.
@@ -46,6 +51,7 @@ class SharpnessTrace:
     losses: np.ndarray
     products: np.ndarray
     threshold: float = math.nan
+    standard_error: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def n_hvp(self) -> int:
@@ -63,8 +69,15 @@ class SharpnessTrace:
         edge = "" if math.isnan(self.threshold) else f", threshold {self.threshold:.4g}"
         return (
             f"<SharpnessTrace: {len(self.iterations)} points, iterations {self.iterations[0]} to {self.iterations[-1]}, "
-            f"sharpness {self.sharpness[0]:.4g} to {self.sharpness[-1]:.4g}{edge}, {self.n_hvp} products>"
+            f"sharpness {self.sharpness[0]:.4g} to {self.sharpness[-1]:.4g}{edge}, {self._doubt()}, {self.n_hvp} products>"
         )
+
+    def _doubt(self) -> str:
+        """Say how far above what was found the truth may be."""
+        worst = 2.0 * float(np.max(self.standard_error, initial=0.0))
+        if not len(self.standard_error) or math.isinf(worst):
+            return "not bounded from above"
+        return f"at most {worst:.2g} more"
 
 
 class SharpnessMeter:
@@ -97,6 +110,10 @@ class SharpnessMeter:
     Lanczos starts from the eigenvector found at the last point, stirred with a tenth of a random vector so that another
     eigenvalue can overtake; a few products per point where the parameters have moved little. The threshold is
     :math:`2 (1 + \beta) / \eta`: on a quadratic, gradient descent (with momentum) grows along eigenvectors above it.
+
+    A Ritz value is a bound from below. From above, the chance that j steps from a random start leave more than a share of the
+    span (Kuczynski and Wozniakowski 1992) is small only after some products more than convergence takes: the bound is ``inf``
+    for the few of a warm start, and narrows with a smaller ``tol``.
 
     References
     ----------
@@ -134,11 +151,11 @@ class SharpnessMeter:
         self._threshold = math.nan if step_size is None else 2.0 * (1.0 + momentum) / step_size
         self._rng = as_generator(seed, where)
         self._vector: np.ndarray | None = None
-        self._rows: list[tuple[int, float, float, float, int]] = []
+        self._rows: list[tuple[int, float, float, float, int, float]] = []
 
     @property
     def trace(self) -> SharpnessTrace:
-        columns = list(zip(*self._rows, strict=True)) if self._rows else [()] * 5
+        columns = list(zip(*self._rows, strict=True)) if self._rows else [()] * 6
         return SharpnessTrace(
             np.array(columns[0], dtype=int),
             np.array(columns[1], dtype=float),
@@ -146,6 +163,7 @@ class SharpnessMeter:
             np.array(columns[3], dtype=float),
             np.array(columns[4], dtype=int),
             self._threshold,
+            np.array(columns[5], dtype=float),
         )
 
     def measure(self, x: Any, iteration: int | None = None) -> float:
@@ -157,17 +175,20 @@ class SharpnessMeter:
             A product holds NaN or infinity.
         """
         H = HessianOperator(self._f, x, *self._args)
-        value, self._vector, residual, products = _largest(H, self._start(H), self._tol, self._limit)
+        start, stir = self._start(H)
+        value, self._vector, residual, products, above = _largest(H, start, self._tol, self._limit, stir)
         number = (self._rows[-1][0] + 1 if self._rows else 0) if iteration is None else iteration
-        self._rows.append((number, value, residual, float(H.value), products))
+        self._rows.append((number, value, residual, float(H.value), products, 0.5 * above))
         return value
 
-    def _start(self, H: HessianOperator) -> np.ndarray:
-        """The last eigenvector, stirred."""
+    def _start(self, H: HessianOperator) -> tuple[np.ndarray, float]:
+        """The last eigenvector, stirred, and the part of it that is random."""
         fresh = self._rng.standard_normal(H.shape[0])
         fresh /= np.linalg.norm(fresh)
-        start = fresh if self._vector is None or len(self._vector) != len(fresh) else self._vector + _STIR * fresh
-        return (start / np.linalg.norm(start)).astype(H.dtype)
+        is_fresh = self._vector is None or len(self._vector) != len(fresh)
+        start = fresh if is_fresh else self._vector + _STIR * fresh
+        length = float(np.linalg.norm(start))
+        return (start / length).astype(H.dtype), (1.0 if is_fresh else _STIR) / length
 
 
 def sharpness_along(f: Callable[..., Any], points: Iterable[Any], *args: Any, **options: Any) -> SharpnessTrace:
@@ -271,8 +292,10 @@ def edge_of_stability(
     return meter.trace, unravel(vector)
 
 
-def _largest(H: HessianOperator, start: np.ndarray, tol: float, limit: int) -> tuple[float, np.ndarray, float, int]:
-    """Largest Ritz value in a growing Krylov space, its vector, its residual, and the products spent."""
+def _largest(
+    H: HessianOperator, start: np.ndarray, tol: float, limit: int, stir: float
+) -> tuple[float, np.ndarray, float, int, float]:
+    """Largest Ritz value in a growing Krylov space, its vector and residual, the products spent, and what may be above it."""
     eps = float(np.finfo(start.dtype).eps)
     most = min(limit, start.size)
     rows = np.empty((min(most, 32), start.size), start.dtype)
@@ -303,7 +326,10 @@ def _largest(H: HessianOperator, start: np.ndarray, tol: float, limit: int) -> t
         q = w / beta
     count = len(diagonal)
     vector = vectors[:, -1].astype(start.dtype) @ rows[:count]
-    return float(values[-1]), vector / np.linalg.norm(vector), float(residual), count
+    above = rounding
+    if count < start.size:
+        above += beyond(start.size, count, float(values[-1] - values[0]), _DOUBT, stir=stir)
+    return float(values[-1]), vector / np.linalg.norm(vector), float(residual), count, above
 
 
 def _check_step(step_size: Any, where: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 
 from hessian.curvature.density import SpectralDensity, density_of
-from hessian.curvature.estimate import Estimate
+from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.functions import log_gap, remainder
 from hessian.curvature.inertia import Inertia, count_signs, zero_below
 from hessian.curvature.lanczos import Eigenpairs, eigenvalues
@@ -65,7 +66,9 @@ class CurvatureSummary:
         return as_html(self)
 
 
-def summary(H: Any, budget: int = 60, *, rng: int | np.random.Generator = 0) -> CurvatureSummary:
+def summary(
+    H: Any, budget: int = 60, *, lower_bound: float | None = None, rng: int | np.random.Generator = 0
+) -> CurvatureSummary:
     r"""Spend a budget of products on extreme eigenvalues, trace, norm, log-determinant, inertia and density.
 
     Parameters
@@ -74,6 +77,9 @@ def summary(H: Any, budget: int = 60, *, rng: int | np.random.Generator = 0) -> 
         Symmetric.
     budget : int
         Products at most, at least 12.
+    lower_bound : float, optional
+        What no eigenvalue is known to be below, from a factorisation at hand or the l2 penalty of a convex objective. If it is
+        positive, the signs are known, and the log-determinant is bounded by it instead of by what so many products see.
     rng : int or numpy.random.Generator
         Seed.
 
@@ -84,7 +90,7 @@ def summary(H: Any, budget: int = 60, *, rng: int | np.random.Generator = 0) -> 
     Raises
     ------
     OptionError
-        The budget is below 12 and below n, or H is not symmetric.
+        The budget is below 12 and below n, H is not symmetric, or an eigenvalue is below the bound.
     NonFiniteError
         A product holds NaN or inf.
 
@@ -115,6 +121,8 @@ def summary(H: Any, budget: int = 60, *, rng: int | np.random.Generator = 0) -> 
     products = Products(H, where)
     as_count(budget, "budget", where)
     generator = as_generator(rng, where)
+    if lower_bound is not None and not (isinstance(lower_bound, Real) and math.isfinite(lower_bound)):
+        raise OptionError(message(where, f"lower_bound is {lower_bound!r}", fix="Pass a finite number, or None"))
     n = products.n
     if budget >= n or (products.matrix is not None and n <= _EXACT_MATRIX):
         return _exact(products)
@@ -125,7 +133,7 @@ def summary(H: Any, budget: int = 60, *, rng: int | np.random.Generator = 0) -> 
     k = int(np.clip(half // 4, 2, min(8, n)))
     ends = eigenvalues(H, k, "BE", budget=half, confirm=False, rng=generator)
     products.count, products.magnitude = ends.n_hvp, float(np.abs(ends.values).max())
-    return _estimated(products, ends, budget, generator)
+    return _estimated(products, ends, budget, generator, lower_bound)
 
 
 def _exact(products: Products) -> CurvatureSummary:
@@ -155,7 +163,9 @@ def _exact(products: Products) -> CurvatureSummary:
     return CurvatureSummary(n, products.count, ends, total, norm, logdet, signs, condition, density, True)
 
 
-def _estimated(products: Products, ends: Eigenpairs, budget: int, rng: np.random.Generator) -> CurvatureSummary:
+def _estimated(
+    products: Products, ends: Eigenpairs, budget: int, rng: np.random.Generator, lower_bound: float | None
+) -> CurvatureSummary:
     """Take out what has converged, and sample the rest."""
     n = products.n
     # What is taken out must be so well known that its error is below any that sampling makes.
@@ -174,11 +184,10 @@ def _estimated(products: Products, ends: Eigenpairs, budget: int, rng: np.random
         mean, variance = rest.moments(f)
         deviation = math.sqrt(variance)
         # A logarithm has bounds on what the steps left out, a one-sided error; a power converges fast enough to tell.
+        deviation, dof = widened(deviation, rest.degrees_of_freedom(f))
         error = rest.n * (math.hypot(deviation, remainder([runs], f)) if gap is None else deviation + 0.5 * gap) + doubt
         error += products.eps * n * abs(mean)
-        return Estimate(
-            name, rest.n * mean + known_part, error, products.count, "Lanczos quadrature", rest.degrees_of_freedom(f)
-        )
+        return Estimate(name, rest.n * mean + known_part, error, products.count, "Lanczos quadrature", dof)
 
     trace = total("trace", lambda t: t, float(known.sum()), doubt)
     # Of a norm near one, so that fourth powers of numbers fit.
@@ -190,16 +199,31 @@ def _estimated(products: Products, ends: Eigenpairs, budget: int, rng: np.random
         "frobenius norm", scale * size, norm_error, products.count, square.method, square.degrees_of_freedom
     )
     lowest = min(float(rest.nodes.min()), float(ends.values.min()))
-    definite = lowest > zero_below(products) * products.magnitude
+    zero = zero_below(products) * products.magnitude
+    _check_bound(lower_bound, lowest, zero)
+    definite = lowest > zero
+    # Rounding hides what is below zero: a bound has to be above it.
+    known_bound = lower_bound if lower_bound is not None and lower_bound > zero else None
     logdet = None
     if definite:
-        logdet = total("logdet", np.log, float(np.log(known).sum()), doubt / lowest, log_gap([runs], products))
+        logdet = total(
+            "logdet", np.log, float(np.log(known).sum()), doubt / lowest, log_gap([runs], products, bound=known_bound)
+        )
     spectrum = np.concatenate([ends.values, rest.nodes.ravel()])
     inner = np.abs(spectrum).min() if definite or spectrum.max() < 0.0 else np.abs(known).min(initial=math.inf)
     # A node inside an indefinite spectrum says nothing about the eigenvalue nearest to zero.
     largest = float(np.abs(spectrum).max())
     condition = largest / min(float(inner), largest) if inner > zero_below(products) * largest else math.inf
     signs = count_signs(rest, known, products, exact=False, complete=runs.is_complete)
+    if known_bound is not None:
+        signs = Inertia(0, 0, n, 0.0, 0, n, signs.threshold, products.count, "known bound")
     before = rest if runs.is_complete else runs.quadrature(max(1, runs.steps - 2))
     density = density_of(rest, known, products, exact=False, before=before)
     return CurvatureSummary(n, products.count, ends, trace, norm, logdet, signs, condition, density, False)
+
+
+def _check_bound(lower_bound: float | None, lowest: float, zero: float) -> None:
+    """Refuse a bound that a Ritz value refutes."""
+    if lower_bound is not None and lowest < lower_bound - zero:
+        what = f"lower_bound is {lower_bound:.6g}, and H has an eigenvalue of at most {lowest:.6g}"
+        raise OptionError(message("summary", what, "Estimates would rest on it", "Pass a bound that holds, or none"))

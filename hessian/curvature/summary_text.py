@@ -38,11 +38,7 @@ def rows(found: CurvatureSummary) -> list[tuple[str, str]]:
         table.append(
             ("log-determinant", with_error(found.logdet.value, found.logdet.standard_error, found.logdet.is_exact))
         )
-    signs = found.inertia
-    counts = f"{signs.negative:.4g} negative, {signs.zero:.4g} zero, {signs.positive:.4g} positive"
-    if signs.standard_error:
-        counts += f" (± {signs.standard_error:.2g}; at least {signs.at_least_negative} negative)"
-    table.append(("signs", counts))
+    table.append(("signs", found.inertia.counts()))
     bound = "" if found.is_exact or math.isinf(found.condition_number) else "at least "
     table.append(("condition number", f"{bound}{found.condition_number:.4g}"))
     return table

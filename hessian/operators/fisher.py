@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,8 @@ class FisherOperator(ComposedOperator):
     ----------
     value : ndarray
         The outputs z.
+    standard_error : ndarray, shape (n,)
+        Of the diagonal, over the draws.
 
     Raises
     ------
@@ -55,7 +59,8 @@ class FisherOperator(ComposedOperator):
     Notes
     -----
     Cost: model recorded once; a product is a forward and a reverse sweep whatever S is, with
-    :math:`\frac1S \sum_s u_{is} u_{is}^T` applied in between. The relative error of F is about :math:`(N S)^{-1/2}`.
+    :math:`\frac1S \sum_s u_{is} u_{is}^T` applied in between. Draws are kept as that matrix once there are more of them than outputs
+    per example, so that memory does not grow with S. The relative error of F is about :math:`(N S)^{-1/2}`.
 
     References
     ----------
@@ -103,13 +108,27 @@ class FisherOperator(ComposedOperator):
             )
         generator = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
         self._examples = self.value.shape[0]
-        self._factors = np.stack([self._gradients(draw, generator) for _ in range(n_samples)])
+        self._draw, self._samples = draw, n_samples
+        # Draws are made again, for their fourth moments, from where the generator stands now.
+        self._start = copy.deepcopy(generator)
+        self._factors, self._moments = self._collected(generator)
         self._scale = 1.0 / n_samples / (self._examples if reduction == "mean" else 1)
         super().__init__(self._jacobian.shape[1], self._jacobian.dtype)
 
     def __repr__(self) -> str:
-        samples = len(self._factors)
+        samples = self._samples
         return f"<FisherOperator of order {self.shape[0]}, {self._examples} examples, {samples} draw{'s' * (samples > 1)} each>"
+
+    def _collected(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+        """Draw: gradients, shape (S, N, o), or where that is less memory the sums of their outer products, shape (N, o, o)."""
+        outputs = self.value.size // self._examples
+        if self._samples <= outputs:
+            return np.stack([self._gradients(self._draw, rng) for _ in range(self._samples)]), None
+        moments = np.zeros((self._examples, outputs, outputs), self.value.dtype)
+        for _ in range(self._samples):
+            u = self._gradients(self._draw, rng)
+            moments += u[:, :, None] * u[:, None, :]
+        return moments[:0], moments
 
     def _gradients(self, draw: Draw, rng: np.random.Generator) -> np.ndarray:
         """Draw targets, and return gradients in the outputs, one row per example."""
@@ -122,25 +141,64 @@ class FisherOperator(ComposedOperator):
         return u.reshape(self._examples, -1)
 
     def _apply(self, V: np.ndarray) -> np.ndarray:
-        pushed = (self._jacobian @ V).reshape(self._examples, self._factors.shape[2], -1)
-        along = np.einsum("sio,iok->sik", self._factors, pushed)
-        back = np.einsum("sio,sik->iok", self._factors, along).reshape(-1, *V.shape[1:])
-        return np.asarray(self._scale * (self._jacobian.T @ back), self.dtype)
+        pushed = (self._jacobian @ V).reshape(self._examples, self.value.size // self._examples, -1)
+        if self._moments is not None:
+            back = self._moments @ pushed
+        else:
+            along = np.einsum("sio,iok->sik", self._factors, pushed)
+            back = np.einsum("sio,sik->iok", self._factors, along)
+        return np.asarray(self._scale * (self._jacobian.T @ back.reshape(-1, *V.shape[1:])), self.dtype)
 
-    def _rows(self) -> np.ndarray:
-        """Gradients of every example and draw, shape (S N, n)."""
-        J = self._jacobian.to_dense().reshape(self._examples, self._factors.shape[2], -1)
-        return np.einsum("sio,ion->sin", self._factors, J).reshape(-1, self.shape[0])
+    def _rows(self) -> Iterator[np.ndarray]:
+        """Yield factors R of the matrix, ``c/S sum R^T R``, each of shape (N, n): one per draw, or one per output."""
+        J = self._jacobian.to_dense().reshape(self._examples, -1, self.shape[0])
+        if self._moments is None:
+            yield from (np.einsum("io,ion->in", factor, J) for factor in self._factors)
+            return
+        # What rounding leaves of a semidefinite matrix below zero is zero.
+        sizes, vectors = np.linalg.eigh(self._moments)
+        roots = np.sqrt(np.maximum(sizes, 0.0))[:, None, :] * vectors
+        yield from (np.einsum("io,ion->in", roots[:, :, k], J) for k in range(roots.shape[2]))
 
     def to_dense(self) -> np.ndarray:
         """Return the matrix, shape (n, n), from the dense Jacobian of the model."""
-        rows = self._rows()
-        return np.asarray(self._scale * (rows.T @ rows), self.dtype)
+        total = np.zeros(self.shape, self.dtype)
+        for rows in self._rows():
+            total += rows.T @ rows
+        return np.asarray(self._scale * total, self.dtype)
 
     def diagonal(self) -> np.ndarray:
         """Return the exact diagonal, shape (n,), from the dense Jacobian of the model."""
-        rows = self._rows()
-        return np.asarray(self._scale * np.einsum("ij,ij->j", rows, rows), self.dtype)
+        total = np.zeros(self.shape[0], self.dtype)
+        for rows in self._rows():
+            total += np.einsum("ij,ij->j", rows, rows)
+        return np.asarray(self._scale * total, self.dtype)
+
+    @cached_property
+    def standard_error(self) -> np.ndarray:
+        """Standard errors of the diagonal over the draws, shape (n,), given the examples.
+
+        From the spread of each example's squared gradients over its draws; of a single draw their squares, which are larger on
+        average. The spread of few squares is itself a guess, with a seventh of the degrees of freedom of numbers that are normal
+        (their kurtosis is 15, not 3), and a few examples may make up most of an entry (Satterthwaite). The errors are widened as
+        Student's t is, so that two of them cover 95 %. Cost: the dense Jacobian of the model, and all draws once more.
+        """
+        J = self._jacobian.to_dense().reshape(self._examples, -1, self.shape[0]).astype(np.float64)
+        rng = copy.deepcopy(self._start)
+        total, squares = np.zeros((2, self._examples, self.shape[0]))
+        for _ in range(self._samples):
+            one = np.einsum("io,ion->in", self._gradients(self._draw, rng).astype(np.float64), J) ** 2
+            total += one
+            squares += one**2
+        spread = squares
+        if self._samples > 1:
+            spread = np.maximum(squares - total**2 / self._samples, 0.0) * (self._samples / (self._samples - 1.0))
+        whole = np.sum(spread, axis=0)
+        relative = spread / np.where(whole > 0.0, whole, 1.0)
+        counts = self._samples / np.maximum(np.sum(relative**2, axis=0), 1e-300)
+        # Of which two cover as much as of a normal variable's two.
+        factor = 0.5 * scipy.special.stdtrit(np.clip(counts / 7.0, 1.0, 1e9), scipy.special.ndtr(2.0))
+        return self._scale * factor * np.sqrt(whole)
 
 
 def _categorical(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:

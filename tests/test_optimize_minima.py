@@ -196,7 +196,7 @@ def test_a_kink_stalls(method: str) -> None:
     assert res.status in (Status.STALLED, Status.MAX_ITERATIONS)
     assert not res.success
     # A line search and the cubic term have nothing to hold on to where there is no curvature.
-    assert res.fun < (1.0 if method in ("newton-cg", "arc") else 1e-3)
+    assert res.fun < (1.0 if method in ("newton", "newton-cg", "arc") else 1e-3)
 
 
 def test_negative_curvature_that_nothing_can_exploit() -> None:

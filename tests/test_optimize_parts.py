@@ -176,6 +176,7 @@ class Steep:
     """A point of which only gradient and position count."""
 
     gradient = np.array([1e-9, 0.0])
+    units = 1.0
     x = np.zeros(2)
 
 

@@ -81,7 +81,8 @@ def test_a_run_killed_again_and_again(tmp_path: Path) -> None:
 
     again = minimize(counted, CHAIN, method="trust-ncg", options=options)
     assert_array_equal(again.x, whole.x)
-    assert calls <= 2
+    # The start, where it was, and a look beyond the Newton step.
+    assert calls <= 3
 
 
 def test_a_run_at_its_limit_goes_on_with_a_higher_one(tmp_path: Path) -> None:

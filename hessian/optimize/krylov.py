@@ -21,6 +21,9 @@ class IndefinitePreconditioner(OptionError):
     """A preconditioner turned out not to be positive definite."""
 
 
+SELDOM = 32
+"""Dimensions of a Krylov space from which on its eigenvalues are asked for at every eighth part of the way only."""
+
 Product = Callable[[np.ndarray], np.ndarray]
 
 
@@ -264,7 +267,9 @@ class LowestEigenpair:
     is_certain: bool
 
 
-def lanczos_lowest(product: Product, start: np.ndarray, max_products: int) -> LowestEigenpair:
+def lanczos_lowest(
+    product: Product, start: np.ndarray, max_products: int, is_late: Callable[[], bool] = lambda: False
+) -> LowestEigenpair:
     """Estimate the smallest eigenvalue of B by the Lanczos process.
 
     Parameters
@@ -275,6 +280,8 @@ def lanczos_lowest(product: Product, start: np.ndarray, max_products: int) -> Lo
         Start vector, random: every eigenvector should take part in it.
     max_products : int
         Bound on the number of products and of vectors kept, at least 1.
+    is_late : callable
+        Asked after every product whether to stop.
 
     Returns
     -------
@@ -311,14 +318,29 @@ def lanczos_lowest(product: Product, start: np.ndarray, max_products: int) -> Lo
         beta = norm(w)
         if not math.isfinite(beta + alphas[-1]):
             return LowestEigenpair(math.nan, q, math.nan, math.nan, False)
-        values, vectors = scipy.linalg.eigh_tridiagonal(alphas, betas)
-        lowest, scale = float(values[0]), float(max(abs(values[0]), abs(values[-1])))
-        residual = beta * abs(float(vectors[-1, 0]))
-        is_exhausted = k + 1 == start.size or beta <= 10.0 * eps * scale
+        size = max(map(abs, alphas))
+        is_exhausted = k + 1 == start.size or beta <= 10.0 * eps * size
+        # Eigenvalues of T cost as much as products do once it is large.
+        if k >= SELDOM and k % (k // 8) and not (is_exhausted or k + 1 == len(basis) or is_late()):
+            betas.append(beta)
+            q = w / beta
+            continue
+        lowest, vector, scale = _lowest_of(alphas, betas)
+        residual = beta * abs(float(vector[-1]))
         is_certain = is_exhausted or residual < abs(lowest) * (0.1 if lowest < 0.0 else 0.01 / math.sqrt(start.size))
-        if is_certain:
+        if is_certain or is_late():
             break
         betas.append(beta)
         q = w / beta
-    vector = vectors[:, 0].astype(start.dtype) @ basis[: len(alphas)]
-    return LowestEigenpair(lowest, vector, scale, residual, is_certain)
+    return LowestEigenpair(lowest, vector.astype(start.dtype) @ basis[: len(alphas)], scale, residual, is_certain)
+
+
+def _lowest_of(alphas: list[float], betas: list[float]) -> tuple[float, np.ndarray, float]:
+    """Smallest eigenvalue of a tridiagonal matrix, its vector, and the largest magnitude of an eigenvalue."""
+    if len(alphas) <= SELDOM:
+        values, vectors = scipy.linalg.eigh_tridiagonal(alphas, betas)
+        return float(values[0]), vectors[:, 0], float(max(abs(values[0]), abs(values[-1])))
+    last = len(alphas) - 1
+    values, vectors = scipy.linalg.eigh_tridiagonal(alphas, betas, select="i", select_range=(0, 0))
+    largest = scipy.linalg.eigh_tridiagonal(alphas, betas, eigvals_only=True, select="i", select_range=(last, last))
+    return float(values[0]), vectors[:, 0], float(max(abs(values[0]), abs(largest[0])))

@@ -14,9 +14,10 @@ from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.optimize.gauss_newton_cg import GaussNewtonCG
 from hessian.optimize.history import IterationRecord
 from hessian.optimize.levenberg_marquardt import LevenbergMarquardt, ScaledMethod
-from hessian.optimize.loop import FAR, Loop, Observer
+from hessian.optimize.loop import Loop, Observer
 from hessian.optimize.objective import Point
 from hessian.optimize.observer import Progress, make_observer
+from hessian.optimize.optimality import Definiteness
 from hessian.optimize.options import Options, option_names, parse_options
 from hessian.optimize.regression import fit_statistics
 from hessian.optimize.residuals import ResidualPoint, Residuals
@@ -220,13 +221,12 @@ class LeastSquaresLoop(Loop):
         """Whether the gradient is small, decided by cosines, whatever its units."""
         return self._kept_point().is_stationary(self._options.gtol)
 
-    def _is_far(self, smallest: float) -> bool:
-        """Whether a Newton step might still be long, in the scaled variables that the eigenvalue belongs to."""
-        point = self._kept_point()
-        if point.optimality > self._options.gtol:
-            return False
-        size = max(norm(point.scale * point.x), point.length)
-        return norm(point.gradient / point.scale) > FAR * size * smallest
+    def _settle(self) -> Status | None:
+        """Say so where a minimum is in doubt, unless what is left of the gradient is rounding."""
+        if self._kept_point().optimality <= self._options.gtol:
+            return Status.CONVERGED_FAR
+        is_definite = self._curvature.definiteness is Definiteness.POSITIVE
+        return Status.CONVERGED if is_definite else Status.CONVERGED_SEMIDEFINITE
 
     def _numbers(self) -> str:
         """Say how small the cosines are."""

@@ -12,13 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from hessian.errors import CheckpointError, message
+from hessian.optimize.certificate import Certificate
 from hessian.optimize.checkpoint import Checkpoint
 from hessian.optimize.globalize import ROUNDING, Assessment, Judge, Model
 from hessian.optimize.history import IterationRecord, SaddleRecord
 from hessian.optimize.krylov import Step
 from hessian.optimize.method import Method
 from hessian.optimize.objective import COUNTER_NAMES, Counters, Point
-from hessian.optimize.optimality import Curvature, Definiteness, measure_curvature
+from hessian.optimize.optimality import UNKNOWN
 from hessian.optimize.options import Options
 from hessian.optimize.result import OptimizeResult, Status
 from hessian.optimize.rounding import measure_rounding
@@ -28,18 +29,13 @@ UNRESOLVED_LIMIT = 5
 """Iterations in a row that the values do not resolve and that do not halve the gradient, before the run ends."""
 AS_PREDICTED = 0.05
 """What such an iteration counts for that was accepted and whose gradients confirm the model."""
-FAR = 0.01
-"""Length of a Newton step, relative to that of x and to 1, beyond which a point is not called a minimum."""
+SETTLING = 20
+"""Iterations for which a run goes on from a small gradient at which a minimum is in doubt."""
 UNBOUNDED = 1e20
 """Fall of the objective, relative to max(1, |start|), at which it is called unbounded."""
 NOISE_FACTOR = 10.0
 """Gradients and predicted reductions within so many times the measured rounding are at the limit of precision."""
 
-_CONVERGED = {
-    Definiteness.POSITIVE: Status.CONVERGED,
-    Definiteness.ZERO: Status.CONVERGED_SEMIDEFINITE,
-    Definiteness.UNDECIDED: Status.CONVERGED_UNDECIDED,
-}
 _NOT_SMOOTH = Status.STALLED, ""
 
 Observer = Callable[[IterationRecord, Point], bool]
@@ -100,8 +96,9 @@ class Loop:
         self._judge = Judge(start, options.eta)
         self._floor = -UNBOUNDED * max(1.0, abs(start.value))
         self._model: Model | None = None
-        self._curvature = Curvature(math.nan, Definiteness.UNDECIDED)
-        self._saddles: list[SaddleRecord] = []
+        self._curvature = UNKNOWN
+        self._certificate = Certificate(objective, method.is_dense, options.seed)
+        self._settling = math.inf
         self._rejections = 0
         self._outside = 0
         self._unresolved = 0.0
@@ -145,7 +142,9 @@ class Loop:
         self._best_norm, self._largest_norm = state["best_norm"], state["largest_norm"]
         self._floor, self._unresolved = state["floor"], state["unresolved"]
         self._history = [IterationRecord(**row) for row in state["history"]]
-        self._saddles = [SaddleRecord(**row) for row in state["saddles"]]
+        self._certificate.restore(state["certificate"])
+        self._certificate.saddles = [SaddleRecord(**row) for row in state["saddles"]]
+        self._method.goal, self._settling = state["goal"], state["settling"]
         self._began -= self._history[-1].seconds
         return True
 
@@ -183,6 +182,9 @@ class Loop:
             "unresolved": self._unresolved,
             "history": len(self._history),
             "saddles": len(self._saddles),
+            "certificate": self._certificate.state(),
+            "goal": self._method.goal,
+            "settling": self._settling,
         }
         self._checkpoint.offer(self._state, self._fingerprint)
 
@@ -197,25 +199,40 @@ class Loop:
         options = self._options
         if self._ended is not None and self._ended[0] is Status.CALLBACK:
             return self._ended
-        is_small = self._is_small()
-        if is_small and self._model is None and (status := self._convergence()) is not None:
-            return status, ""
+        while self._is_small() and self._model is None:
+            status = self._convergence()
+            if status is not None:
+                return status, ""
+        reason = self._limits()
+        if self._certificate.has_doubts and (reason is not None or len(self._history) > self._settling):
+            is_small = self._point.gradient_norm <= options.gtol
+            if is_small and (reason is None or reason[0] is not Status.UNBOUNDED):
+                return Status.CONVERGED_FAR, ""
+        return reason
+
+    def _limits(self) -> tuple[Status, str] | None:
+        """Reason to stop other than a small gradient."""
+        options = self._options
         if self._ended is not None:
-            # With a small gradient, what could not be improved is an escape.
-            return (Status.NEGATIVE_CURVATURE, "") if is_small else self._ended
+            if self._ended[0] is not Status.UNBOUNDED and self._is_small():
+                # With a small gradient, what could not be improved is an escape.
+                return self._certificate.trapped(self._curvature, self._point), ""
+            return self._ended
         if self._point.value < self._floor:
             return Status.UNBOUNDED, ""
         if len(self._history) - 1 >= options.maxiter:
             return Status.MAX_ITERATIONS, ""
         if self._model is None and not self._method.is_dense and self._products_left() <= 0:
             return Status.MAX_PRODUCTS, ""
-        if time.perf_counter() - self._began >= options.max_seconds:
-            return Status.MAX_SECONDS, ""
-        return None
+        return (Status.MAX_SECONDS, "") if self._is_late() else None
+
+    def _is_late(self) -> bool:
+        """Whether the time is up."""
+        return time.perf_counter() - self._began >= self._options.max_seconds
 
     def _is_small(self) -> bool:
-        """Whether the gradient is as small as was asked for."""
-        return self._point.gradient_norm <= self._options.gtol
+        """Whether the gradient is as small as was asked for, or as a doubt about that asks for."""
+        return self._point.gradient_norm <= self._method.goal
 
     def _numbers(self) -> str:
         """Say how small it is."""
@@ -230,19 +247,42 @@ class Loop:
         options, point = self._options, self._point
         if not options.check_curvature:
             return Status.CONVERGED_UNCHECKED
-        curvature = measure_curvature(point, self._method.is_dense, options.seed, self._products_left())
-        self._curvature = curvature
-        if curvature.definiteness is not Definiteness.NEGATIVE:
-            is_far = curvature.definiteness is Definiteness.POSITIVE and self._is_far(curvature.smallest)
-            return Status.CONVERGED_FAR if is_far else _CONVERGED[curvature.definiteness]
-        self._model, self._ended, self._unresolved = self._method.escape(point, curvature), None, 0
-        self._saddles.append(SaddleRecord(len(self._history) - 1, point.value, curvature.smallest))
+        verdict = self._certificate.judge(point, self._judge.largest, self._products_left(), self._is_late)
+        self._curvature = verdict.curvature
+        if verdict.status is not None:
+            return verdict.status
+        if verdict.is_doubtful:
+            return self._settle()
+        self._ended, self._unresolved = None, 0
+        if verdict.lower is not None:
+            self._move(verdict.lower)
+        else:
+            self._model = self._method.escape(point, verdict.curvature)
+            self._certificate.leave(len(self._history) - 1, point, verdict.curvature)
         return None
 
-    def _is_far(self, smallest: float) -> bool:
-        """Whether a Newton step from here might still be long."""
-        point = self._point
-        return point.gradient_norm > FAR * max(norm(point.x), 1.0) * smallest
+    def _settle(self) -> Status | None:
+        """Ask for a smaller gradient, for a while."""
+        if self._settling == math.inf:
+            self._settling = len(self._history) + SETTLING
+        size = self._point.gradient_norm
+        if size == 0.0 or self._ended is not None or len(self._history) > self._settling:
+            return Status.CONVERGED_FAR
+        self._method.goal = 0.1 * size
+        return None
+
+    def _move(self, lower: Point) -> None:
+        """Go on from a lower point that probing has found."""
+        length = norm(lower.x - self._point.x)
+        self._point, self._rejections = lower, 0
+        control = self._method.control
+        step = Step(lower.x, length, math.nan, False, "probe")
+        self._record(control.radius, control.regularization, step, Assessment(math.nan, True, True), 0)
+
+    @property
+    def _saddles(self) -> list[SaddleRecord]:
+        """Saddles left so far."""
+        return self._certificate.saddles
 
     def _iterate(self) -> None:
         """Take one step, accepted or not."""
@@ -276,7 +316,7 @@ class Loop:
         self._outside = 0 if math.isfinite(trial.value) else self._outside + 1
         if assessment.accepted:
             self._point, self._model, self._rejections = trial, None, 0
-            self._curvature = Curvature(math.nan, Definiteness.UNDECIDED)
+            self._curvature = UNKNOWN
         else:
             self._rejections += 1
         size = self._point.gradient_norm

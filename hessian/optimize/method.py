@@ -25,6 +25,8 @@ class Method:
         Whether it takes the whole Hessian, so that its eigenvalues cost nothing more.
     control : Control
         How far its models are trusted.
+    goal : float
+        Gradient norm to reach; gtol, until the loop asks for less.
     identity : dict
         What else a run must share with the checkpoint it is resumed from.
     """
@@ -36,6 +38,7 @@ class Method:
     def __init__(self, options: Options, control: Control) -> None:
         self.options = options
         self.control = control
+        self.goal = options.gtol
         self._largest_norm = 0.0
 
     def model(self, point: Point) -> Model:
@@ -52,13 +55,13 @@ class Method:
         The linear system is solved no better than it pays (Dembo and Steihaug 1983): up to ``|g + H s| <= eta |g|`` with
         the forcing term ``eta = min(1/2, sqrt(|g| / max |g|))``, the largest gradient met so far below the root.
         Convergence is superlinear (order 3/2), and unlike SciPy's ``sqrt(|g|)`` the term does not change when the
-        objective is multiplied by a constant. A residual below gtol / 2 is never asked for: the next gradient would be
+        objective is multiplied by a constant. A residual below half the goal is never asked for: the next gradient would be
         small enough anyway.
         """
         size = point.gradient_norm
         self._largest_norm = max(self._largest_norm, size)
         eta = min(0.5, math.sqrt(size / self._largest_norm))
-        return max(eta * size, 0.5 * self.options.gtol)
+        return max(eta * size, 0.5 * self.goal)
 
     def budget(self, point: Point) -> int:
         """Products the next model may spend."""

@@ -64,6 +64,16 @@ class Point:
             self._gradient_norm = norm(self.gradient)
         return self._gradient_norm
 
+    @property
+    def units(self) -> Any:
+        """Units of the variables in which ``product``, ``diagonal`` and ``dense`` are: here their own."""
+        return 1.0
+
+    @property
+    def reach(self) -> float:
+        """Length in those units beside which others are long or short: that of x, at least 1."""
+        return max(norm(self.x), 1.0)
+
     def adopt(self, value: float, gradient: np.ndarray) -> None:
         """Take over a value and a gradient computed before, to the last bit."""
         self.value, self._gradient, self._gradient_norm = value, gradient, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +19,14 @@ ROUNDING = 100.0
 DENSE_CHECK = 64
 """Up to this many variables the second-order check takes the whole Hessian: one batched sweep, and certain."""
 CHEAP_DENSE = 512
-"""Up to this many variables it does so too where the run has spent half as many products: the Hessian costs less than that."""
-LANCZOS_STEPS = 40
-"""Products, and vectors kept, for the check beyond that; a tenth of those the run has spent where that is more."""
+"""Up to this many variables it does so too where the run has spent ten times as many products."""
+FIRST_STEPS = 40
+"""Products for the check beyond that where nothing has been spent yet."""
+LEAST_STEPS = 16
+"""And where something has: a tenth of it, but at least so many."""
 LANCZOS_NUMBERS = 2**27
 """Numbers kept at most for it (1 GiB in float64), though never fewer than five vectors."""
+_EQUILIBRATIONS = 20
 
 
 class Definiteness(enum.Enum):
@@ -39,16 +43,25 @@ class Curvature:
     """Smallest eigenvalue found and what it proves.
 
     ``residual`` bounds the distance to an eigenvalue of the Hessian, ``|H v - value v|`` for the unit vector v of
-    ``direction``, which leads down where the eigenvalue is negative and the gradient does not rise along it.
+    ``direction``, which leads down where the eigenvalue is negative and the gradient does not rise along it. ``scale`` is the
+    largest magnitude of an eigenvalue, ``newton`` the Newton step where H is known to be positive definite: the whole one,
+    or its part in the space that was looked at. All are in the units of the point.
     """
 
     smallest: float
     definiteness: Definiteness
     residual: float = math.nan
     direction: np.ndarray | None = None
+    scale: float = math.nan
+    newton: np.ndarray | None = None
 
 
-def measure_curvature(point: Point, is_dense: bool, seed: int, max_products: int) -> Curvature:
+UNKNOWN = Curvature(math.nan, Definiteness.UNDECIDED)
+
+
+def measure_curvature(
+    point: Point, is_dense: bool, seed: int, max_products: int, is_late: Callable[[], bool] = lambda: False
+) -> Curvature:
     """Judge the Hessian at a point by its smallest eigenvalue.
 
     Parameters
@@ -60,36 +73,87 @@ def measure_curvature(point: Point, is_dense: bool, seed: int, max_products: int
         Of the Lanczos start vector.
     max_products : int
         Products there are to spend.
+    is_late : callable
+        Asked between two products whether the time is up.
+
+    Notes
+    -----
+    Definiteness does not change with the units of variables, and neither does what is said about it: an eigenvalue that
+    is lost beside a large one is looked for in the matrix scaled to rows of largest entry 1 (van der Sluis 1969).
     """
     n, spent = point.x.size, point.counters.n_hvp
-    if is_dense or n <= DENSE_CHECK or n <= min(CHEAP_DENSE, 2 * spent):
+    if is_late():
+        return UNKNOWN
+    if is_dense or n <= DENSE_CHECK or n <= min(CHEAP_DENSE, spent // 10):
         return _from_dense(point)
-    steps = min(max(LANCZOS_STEPS, spent // 10), max(5, LANCZOS_NUMBERS // n), max_products)
+    wanted = max(LEAST_STEPS, spent // 10) if spent else FIRST_STEPS
+    steps = min(wanted, max(5, LANCZOS_NUMBERS // n), max_products)
     if steps < 1:
-        return Curvature(math.nan, Definiteness.UNDECIDED)
+        return UNKNOWN
     start = np.random.default_rng(seed).standard_normal(point.x.size).astype(point.x.dtype)
-    pair = lanczos_lowest(point.product, start, steps)
+    pair = lanczos_lowest(point.product, start, steps, is_late)
     definiteness = judge(pair.value, pair.scale, point.x.dtype, pair.is_certain)
-    return Curvature(pair.value, definiteness, pair.residual, _downhill(pair.vector, point))
+    return Curvature(pair.value, definiteness, pair.residual, _downhill(pair.vector, point), pair.scale)
 
 
 def _from_dense(point: Point) -> Curvature:
     """Smallest eigenpair of the dense Hessian; what is known of it is known to the rounding of the decomposition."""
     hessian = point.dense()
     if not np.all(np.isfinite(hessian)):
-        return Curvature(math.nan, Definiteness.UNDECIDED)
+        return UNKNOWN
     point.counters.n_factor += 1
-    symmetric = symmetrized(hessian)
-    values, vectors = scipy.linalg.eigh(symmetric, driver="evd")
+    matrix = symmetrized(hessian)
+    values, vectors = scipy.linalg.eigh(matrix, driver="evd")
     scale = float(np.max(np.abs(values)))
-    residual = norm(symmetric @ vectors[:, 0] - values[0] * vectors[:, 0])
+    gradient = scaled_gradient(point)
     definiteness = judge(float(values[0]), scale, point.x.dtype, True)
-    return Curvature(float(values[0]), definiteness, residual, _downhill(vectors[:, 0].astype(point.x.dtype), point))
+    smallest, vector, newton = float(values[0]), vectors[:, 0], None
+    if definiteness is Definiteness.ZERO and scale > 0.0:
+        definiteness, smallest, vector, newton = _from_scaled(matrix, smallest, vector, gradient, point.x.dtype)
+    elif definiteness is Definiteness.POSITIVE:
+        newton = -vectors @ ((vectors.T @ gradient) / values)
+    residual = norm(matrix @ vector - smallest * vector)
+    direction = _downhill(vector.astype(point.x.dtype), point)
+    return Curvature(smallest, definiteness, residual, direction, scale, newton)
+
+
+def _from_scaled(
+    matrix: np.ndarray, smallest: float, vector: np.ndarray, gradient: np.ndarray, dtype: np.dtype
+) -> tuple[Definiteness, float, np.ndarray, np.ndarray | None]:
+    """Judge a matrix whose smallest eigenvalue is lost beside its largest, in units in which its rows are alike."""
+    units = _equilibrating(matrix)
+    values, vectors = scipy.linalg.eigh(matrix * units * units[:, None], driver="evd")
+    definiteness = judge(float(values[0]), float(np.max(np.abs(values))), dtype, True)
+    if definiteness is Definiteness.ZERO:
+        return definiteness, smallest, vector, None
+    if definiteness is Definiteness.NEGATIVE:
+        found = units * vectors[:, 0]
+        length = norm(found)
+        return definiteness, float(values[0]) / length**2, found / length, None
+    # The largest eigenvalue of the inverse is the one that is not lost.
+    half = units[:, None] * vectors / np.sqrt(values)
+    inverse, found = scipy.linalg.eigh(half @ half.T, driver="evd")
+    return definiteness, 1.0 / float(inverse[-1]), found[:, -1], -half @ (half.T @ gradient)
+
+
+def _equilibrating(matrix: np.ndarray) -> np.ndarray:
+    """Diagonal of D with rows of ``D A D`` whose largest entries are about 1 (Ruiz's iteration); 1 for rows of zeros."""
+    units = np.ones(len(matrix))
+    sizes = np.abs(matrix)
+    for _ in range(_EQUILIBRATIONS):
+        largest = np.max(sizes * units * units[:, None], axis=1)
+        units /= np.sqrt(np.where(largest > 0.0, largest, 1.0))
+    return units
+
+
+def scaled_gradient(point: Point) -> np.ndarray:
+    """Gradient in the units in which a point gives its Hessian."""
+    return np.asarray(point.gradient.astype(np.float64) / point.units)
 
 
 def _downhill(vector: np.ndarray, point: Point) -> np.ndarray:
     """Give a direction the sign in which the gradient does not rise."""
-    return -vector if float(point.gradient @ vector) > 0.0 else vector
+    return -vector if float(scaled_gradient(point) @ vector) > 0.0 else vector
 
 
 def judge(smallest: float, scale: float, dtype: np.dtype, is_certain: bool) -> Definiteness:

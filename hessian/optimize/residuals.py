@@ -186,6 +186,16 @@ class ResidualPoint(Point):
         # Without products for them, the smaller norms make the test of convergence a stricter one.
         return self.scale if np.any(np.isnan(norms)) else _ones_for_zeros(norms)
 
+    @property
+    def units(self) -> Any:
+        """Inverses of the units of the variables in which the Hessian is: the norms of columns."""
+        return self.scale
+
+    @property
+    def reach(self) -> float:
+        """Length beside which steps in those units are long: that of x, at least that of the residual."""
+        return max(norm(self.scale * self.x), self.length)
+
     # The exact Hessian of the cost: for the second-order check, and for models where Gauss-Newton is poor.
 
     @cached_property

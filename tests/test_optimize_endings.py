@@ -64,7 +64,7 @@ def test_second_derivatives_near_the_largest_number(method: str) -> None:
     # x falls until 1 / x^2 overflows when it is doubled.
     res = minimize(lambda x: np.sum(np.log(x)), np.full(3, 5.0), method=method, options={"maxiter": 1100})
     assert not res.success
-    assert res.fun < -900.0
+    assert res.fun < -800.0
 
 
 # Steps that are bounded.

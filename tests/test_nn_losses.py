@@ -14,8 +14,17 @@ from scipy.special import expit
 
 import hessian as hs
 from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError
-from hessian.nn.likelihoods import gaussian_nll, poisson, sigmoid_cross_entropy
-from hessian.nn.losses import LOSSES, accuracy, get_loss, huber, r2, softmax_cross_entropy, squared_error
+from hessian.nn.losses import (
+    LOSSES,
+    gaussian_nll,
+    get_loss,
+    huber,
+    poisson,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+    squared_error,
+)
+from hessian.nn.metrics import accuracy, r2
 
 
 def _data(name: str, seed: int = 0, n: int = 6) -> tuple[np.ndarray, np.ndarray]:

@@ -8,8 +8,18 @@ from hessian.nn.clipping import clip_by_norm, clip_by_value
 from hessian.nn.convolution import Convolution, Pooling
 from hessian.nn.initializers import INITIALIZERS, get_initializer
 from hessian.nn.layers import Dense, Flatten, Function, Reshape
-from hessian.nn.likelihoods import gaussian_nll, poisson, sigmoid_cross_entropy
-from hessian.nn.losses import LOSSES, accuracy, get_loss, huber, l2_penalty, r2, softmax_cross_entropy, squared_error
+from hessian.nn.losses import (
+    LOSSES,
+    gaussian_nll,
+    get_loss,
+    huber,
+    l2_penalty,
+    poisson,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+    squared_error,
+)
+from hessian.nn.metrics import accuracy, r2
 from hessian.nn.model import Model
 from hessian.nn.recurrent import Recurrent
 from hessian.nn.schedules import SCHEDULES, constant, cosine, exponential, get_schedule, step_decay, warmup

@@ -1,13 +1,15 @@
-"""Losses of a whole batch, the l2 penalty, and the accuracy and r² of predictions.
+"""Losses of a whole batch, each a row: the terms of the examples and what their targets have to be.
 
 Every loss is a sum over the outputs of one example, reduced over examples: ``reduction="mean"`` (the default) divides
 by the number of rows and ``"sum"`` does not. With ``weights``, the mean is the weighted one, ``Σ w_i loss_i / Σ w_i``, so
 that an integer weight counts as that many copies of its row. Targets and weights are constants, and take the dtype of the
-predictions.
+outputs.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -19,32 +21,24 @@ from hessian import special
 from hessian.core.trees import flatten
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.choices import choose
-from hessian.nn.likelihoods import gaussian_nll, poisson, sigmoid_cross_entropy
-from hessian.nn.reduction import as_constant, check_shapes, check_weights, reduce
+from hessian.nn.reduction import as_constant, check_range, check_shapes, reduce
 from hessian.optimize.options import is_real
 from hessian.rules.spec import Traced
 
-Loss = Callable[[Any, Any], Any]
+Loss = Callable[..., Any]
+Check = Callable[[str, Any, npt.ArrayLike, str], Any]
 
-
-def squared_error(
-    predictions: Any, targets: npt.ArrayLike, *, weights: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> Any:
-    """Sum the squared residuals: ``(1/n) Σ_i ||predictions_i - targets_i||²``.
-
-    There is no factor one half, and the mean is over rows only: a network with ten outputs is penalised for all ten.
-    With ``reduction="sum"`` a linear model ``X w`` has gradient ``2 Xᵀr`` and Hessian ``2 XᵀX``.
+_SECTIONS = """
 
     Parameters
     ----------
-    predictions : array, (n, ...) or (n,)
+    {outputs}
         May be traced.
-    targets : array
-        The same shape exactly.
+    {targets}
     weights : array, (n,), optional
         Of the examples, at least 0; the mean is then ``Σ w_i loss_i / Σ w_i``.
-    reduction : {"mean", "sum"}
-
+    reduction : {{"mean", "sum"}}
+{options}
     Returns
     -------
     scalar
@@ -52,56 +46,75 @@ def squared_error(
     Raises
     ------
     ShapeMismatchError
-        If the shapes differ: (n, 1) against (n,) would broadcast to n² residuals.
+        If outputs, targets and weights do not fit each other; none of them is broadcast.
     OptionError
-        If `reduction` is neither, or `weights` are negative or all zero.
+        If a target is none of this loss, weights are negative or all zero, or `reduction` is unknown.
+"""
+
+
+def _loss(check: Check, outputs: str, targets: str, options: str = "") -> Callable[[Loss], Loss]:
+    """Make a loss of a function that returns the terms of the examples, (n,) or (n, ...), from outputs and checked targets.
+
+    Weights, reduction, signature and documentation follow.
+    """
+
+    def declare(terms: Loss) -> Loss:
+        name, signature = terms.__name__, inspect.signature(terms)
+        first, second = list(signature.parameters)[:2]
+
+        @functools.wraps(terms)
+        def call(*arguments: Any, weights: Any = None, reduction: str = "mean", **keywords: Any) -> Any:
+            given = signature.bind(*arguments, **keywords).arguments
+            given[second] = check(name, given[first], given[second], first)
+            return reduce(name, terms(**given), reduction, weights)
+
+        shared = inspect.signature(call, follow_wrapped=False).parameters
+        everything = [*signature.parameters.values(), shared["weights"], shared["reduction"]]
+        call.__signature__ = signature.replace(parameters=everything)  # type: ignore[attr-defined]
+        head, _, tail = (terms.__doc__ or "").partition("\n\n")
+        text = _SECTIONS.format(outputs=outputs, targets=targets, options=options)
+        call.__doc__ = f"{head}{text}\n{tail}"
+        return call
+
+    return declare
+
+
+def _same_shape(where: str, outputs: Any, targets: npt.ArrayLike, name: str) -> Any:
+    """Return real targets, one for each output."""
+    constants = as_constant(targets, outputs)
+    check_shapes(where, outputs, constants, name)
+    return constants
+
+
+@_loss(_same_shape, "predictions : array, (n, ...) or (n,)", "targets : array\n        The same shape exactly.")
+def squared_error(predictions: Any, targets: Any) -> Any:
+    """Sum the squared residuals: ``(1/n) Σ_i ||predictions_i - targets_i||²``.
+
+    Notes
+    -----
+    There is no factor one half, and the mean is over rows only: a network with ten outputs is penalised for all ten.
+    With ``reduction="sum"`` a linear model ``X w`` has gradient ``2 Xᵀr`` and Hessian ``2 XᵀX``.
 
     Examples
     --------
     >>> float(squared_error(np.array([1.0, 2.0]), [0.0, 4.0])), float(squared_error(np.ones((2, 3)), np.zeros((2, 3))))
     (2.5, 3.0)
     """
-    constants = as_constant(targets, predictions)
-    check_shapes("squared_error", predictions, constants)
-    residual = predictions - constants
-    return reduce("squared_error", residual * residual, reduction, weights)
+    residual = predictions - targets
+    return residual * residual
 
 
-def huber(
-    predictions: Any,
-    targets: npt.ArrayLike,
-    *,
-    delta: float = 1.0,
-    weights: npt.ArrayLike | None = None,
-    reduction: str = "mean",
-) -> Any:
+@_loss(
+    _same_shape,
+    "predictions : array, (n, ...) or (n,)",
+    "targets : array\n        The same shape exactly.",
+    "    delta : float\n        Where the loss becomes linear, in the units of the targets; greater than 0.\n",
+)
+def huber(predictions: Any, targets: Any, *, delta: float = 1.0) -> Any:
     """Sum residuals squared near zero and linear far out: ``(1/n) Σ_i Σ_k φ(predictions_ik - targets_ik)``.
 
     ``φ(r) = r²/2`` where ``|r| <= delta`` and ``delta (|r| - delta/2)`` elsewhere: half of `squared_error` for small
     residuals, as in torch and in statistics.
-
-    Parameters
-    ----------
-    predictions : array, (n, ...) or (n,)
-        May be traced.
-    targets : array
-        The same shape exactly.
-    delta : float
-        Where the loss becomes linear, in the units of the targets; greater than 0.
-    weights : array, (n,), optional
-        Of the examples, at least 0; the mean is then ``Σ w_i loss_i / Σ w_i``.
-    reduction : {"mean", "sum"}
-
-    Returns
-    -------
-    scalar
-
-    Raises
-    ------
-    ShapeMismatchError
-        If the shapes differ.
-    OptionError
-        If `delta` is not a positive number, or `reduction` is unknown.
 
     Notes
     -----
@@ -119,38 +132,32 @@ def huber(
     """
     if not (np.isfinite(delta) and delta > 0):
         raise OptionError(message("huber", f"delta is {delta!r}", "it bounds the influence", "Pass a number > 0"))
-    constants = as_constant(targets, predictions)
-    check_shapes("huber", predictions, constants)
-    residual = predictions - constants
+    residual = predictions - targets
     clipped = np.clip(residual, -float(delta), float(delta))
-    return reduce("huber", clipped * (residual - 0.5 * clipped), reduction, weights)
+    return clipped * (residual - 0.5 * clipped)
 
 
-def softmax_cross_entropy(
-    logits: Any, labels: npt.ArrayLike, *, weights: npt.ArrayLike | None = None, reduction: str = "mean"
-) -> Any:
+def _labels(where: str, logits: Any, labels: npt.ArrayLike, name: str) -> Any:
+    """Return class numbers, or one row of probabilities per example."""
+    if np.ndim(logits) != 2:
+        what = f"logits have shape {np.shape(logits)}, expected (n, K)"
+        raise ShapeMismatchError(message(where, what, fix="Give one row per example and one column per class"))
+    n, n_classes = np.shape(logits)
+    # A traced value stays traced: labels that are arguments of a recorded function change from call to call.
+    targets = labels if isinstance(labels, Traced) else np.asarray(labels)
+    if targets.shape == (n,):
+        return check_labels(where, targets, n_classes)
+    return _check_probabilities(as_constant(targets, logits), (n, n_classes))
+
+
+@_loss(
+    _labels,
+    "logits : array, (n, K)\n        Unnormalised log-probabilities z.",
+    """labels : array, (n,) of integers in [0, K), or (n, K)
+        Class numbers, or one row of probabilities per example (one-hot or soft, each row summing to 1).""",
+)
+def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     """Measure the surprise at the labels: ``-(1/n) Σ_i Σ_k y_ik [z_ik - logsumexp(z_i)]``.
-
-    Parameters
-    ----------
-    logits : array, (n, K)
-        Unnormalised log-probabilities z; may be traced.
-    labels : array, (n,) of integers in [0, K), or (n, K)
-        Class numbers, or one row of probabilities per example (one-hot or soft, each row summing to 1).
-    weights : array, (n,), optional
-        Of the examples, at least 0; the mean is then ``Σ w_i loss_i / Σ w_i``.
-    reduction : {"mean", "sum"}
-
-    Returns
-    -------
-    scalar
-
-    Raises
-    ------
-    ShapeMismatchError
-        If `logits` is not a matrix or `labels` fits neither form.
-    OptionError
-        If a class number lies outside [0, K), rows do not sum to 1, or `reduction` is unknown.
 
     Notes
     -----
@@ -163,25 +170,115 @@ def softmax_cross_entropy(
     >>> float(softmax_cross_entropy(np.zeros((4, 10)), [3, 1, 4, 1])) == float(np.log(10.0))
     True
     """
-    if np.ndim(logits) != 2:
-        raise ShapeMismatchError(
-            message(
-                "softmax_cross_entropy",
-                f"logits have shape {np.shape(logits)}, expected (n, K)",
-                fix="Give one row per example and one column per class",
-            )
-        )
-    n, n_classes = np.shape(logits)
-    # A traced value stays traced: labels that are arguments of a recorded function change from call to call.
-    targets = labels if isinstance(labels, Traced) else np.asarray(labels)
     surprises = -special.log_softmax(logits, axis=1)
-    if targets.shape == (n,):
-        at_labels = surprises[np.arange(n), check_labels("softmax_cross_entropy", targets, n_classes)]
-    else:
-        shares = _check_probabilities(as_constant(targets, logits), (n, n_classes))
-        # Classes without a share may be masked out, and 0 times inf is 0 here.
-        at_labels = np.sum(shares * np.where(np.equal(shares, 0), 0.0, surprises), axis=1)
-    return reduce("softmax_cross_entropy", at_labels, reduction, weights)
+    if labels.ndim == 1:
+        return surprises[np.arange(np.shape(logits)[0]), labels]
+    # Classes without a share may be masked out, and 0 times inf is 0 here.
+    return np.sum(labels * np.where(np.equal(labels, 0), 0.0, surprises), axis=1)
+
+
+def _shares(where: str, logits: Any, targets: npt.ArrayLike, name: str) -> Any:
+    """Return targets in [0, 1], one for each logit."""
+    t = _same_shape(where, logits, targets, name)
+    check_range(where, t, 0.0, 1.0, "a target is a probability", "Code the classes as 0 and 1, or pass one-hot")
+    return t
+
+
+@_loss(
+    _shares,
+    """logits : array, (n,) or (n, k)
+        Log-odds z. The outputs of a row are independent of each other: they are not classes of which one is right, which is
+        what `softmax_cross_entropy` is for.""",
+    "targets : array\n        The same shape exactly, in [0, 1]: 0 and 1, booleans, or probabilities.",
+)
+def sigmoid_cross_entropy(logits: Any, targets: Any) -> Any:
+    """Measure the surprise at yes-or-no targets: ``(1/n) Σ_i Σ_k [log(1 + exp(z_ik)) - t_ik z_ik]``.
+
+    Notes
+    -----
+    With ``s = -1`` where ``t >= 1/2`` and 1 elsewhere, and ``a = min(t, 1 - t)``, a term is computed as
+    ``log(1 + exp(s z)) - a s z``. Nothing cancels there: at ``t = 1`` and ``z = 40`` the loss is 4e-18 and its gradient
+    -4e-18, where the formula above gives 0, and no z overflows.
+
+    Examples
+    --------
+    >>> float(sigmoid_cross_entropy(np.zeros(3), [0, 1, 1])) == float(np.log(2.0))
+    True
+    """
+    likely = targets >= 0.5
+    signed = np.where(likely, -logits, logits)
+    return np.logaddexp(signed, 0) - np.where(likely, 1 - targets, targets) * signed
+
+
+def _counts(where: str, log_rates: Any, targets: npt.ArrayLike, name: str) -> Any:
+    """Return finite targets that are at least 0, one for each rate."""
+    y = _same_shape(where, log_rates, targets, name)
+    largest = np.finfo(y.dtype).max if y.dtype.kind == "f" else np.inf
+    check_range(where, y, 0.0, largest, "a count is finite and at least 0", "Pass counts")
+    return y
+
+
+@_loss(
+    _counts,
+    "log_rates : array, (n,) or (n, k)\n        Logarithms z of the expected counts.",
+    "targets : array\n        The same shape exactly, finite and at least 0: counts, or counts per exposure.",
+)
+def poisson(log_rates: Any, targets: Any) -> Any:
+    """Measure the surprise at counts: ``(1/n) Σ_i Σ_k [exp(z_ik) - y_ik z_ik]``, which may be negative.
+
+    Notes
+    -----
+    The constant ``log y!`` of the negative log-likelihood is left out, as in torch's ``PoissonNLLLoss`` and scikit-learn's
+    ``PoissonRegressor``; it moves no derivative. Twice the difference to the loss at ``z = log y`` is scikit-learn's
+    ``mean_poisson_deviance``. A rate beyond the largest floating number (z of 709, in float32 88) overflows to infinity,
+    with NumPy's warning.
+
+    Examples
+    --------
+    >>> float(poisson(np.zeros(2), [0, 3]))
+    1.0
+    """
+    return np.exp(log_rates) - targets * log_rates
+
+
+def _values(where: str, outputs: Any, targets: npt.ArrayLike, name: str) -> Any:
+    """Return one target, (n, k), for each pair of outputs."""
+    y = as_constant(targets, outputs)
+    shape = np.shape(outputs)
+    if len(np.shape(y)) == 1:
+        y = np.reshape(y, (-1, 1))
+    if len(shape) != 2 or np.ndim(y) != 2 or shape != (np.shape(y)[0], 2 * np.shape(y)[1]):
+        what = f"outputs have shape {shape}, targets {np.shape(targets)}"
+        why = "each target takes two outputs, a mean and the logarithm of a variance"
+        fix = "Give outputs of shape (n, 2 k) and targets of shape (n, k)"
+        raise ShapeMismatchError(message(where, what, why, fix))
+    return y
+
+
+@_loss(
+    _values,
+    "outputs : array, (n, 2 k)\n        The means m in the first k columns, the logarithms s of the variances in the last k.",
+    "targets : array, (n, k), or (n,) where k = 1",
+)
+def gaussian_nll(outputs: Any, targets: Any) -> Any:
+    """Measure the surprise at values, with a variance per value: ``(1/n) Σ_i Σ_k ½ [s_ik + (y_ik - m_ik)² exp(-s_ik)]``.
+
+    Notes
+    -----
+    The loss may be negative, and is not convex in m and s together, so a Gauss-Newton matrix built on it may be indefinite.
+    The constant ``½ log 2π`` for each value is left out, as in torch's ``GaussianNLLLoss``; there is no floor under the
+    variances. A residual is divided by its standard deviation before it is squared. The curvature in the mean is
+    ``exp(-s)``: it overflows where s is below -709, in float32 -88.
+
+    Examples
+    --------
+    >>> float(gaussian_nll(np.array([[1.0, 0.0]]), [3.0])), float(gaussian_nll(np.array([[1.0, np.log(4.0)]]), [1.0]))
+    (2.0, 0.6931471805599453)
+    """
+    k = np.shape(outputs)[1] // 2
+    mean, log_variance = outputs[:, :k], outputs[:, k:]
+    scaled = (mean - targets) * np.exp(-0.5 * log_variance)
+    return 0.5 * (log_variance + scaled * scaled)
 
 
 LOSSES: dict[str, Loss] = {
@@ -242,85 +339,6 @@ def l2_penalty(params: Any, l2: float) -> Any:
         why = "a negative penalty is unbounded below" if is_real(l2) and l2 < 0 else ""
         raise OptionError(message("l2_penalty", f"l2 is {l2!r}", why, "Pass a finite number >= 0"))
     return 0.5 * float(l2) * sum(np.sum(leaf * leaf) for leaf in flatten(params)[0])
-
-
-def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike, *, weights: npt.ArrayLike | None = None) -> float:
-    """Return the share of rows whose largest logit is at the label, or whose one logit has its sign.
-
-    Parameters
-    ----------
-    logits : array, (n, K) or (n,)
-        One column per class, or log-odds of class 1 against class 0; odds of exactly one count for class 0.
-    labels : array, (n,) of integers, or (n, K) of probabilities, whose largest entry counts.
-        With logits of shape (n,), 0 and 1 or booleans.
-    weights : array, (n,), optional
-        Of the rows, at least 0: the share is one of weight.
-
-    Raises
-    ------
-    ShapeMismatchError
-        If the numbers of rows differ.
-
-    Examples
-    --------
-    >>> accuracy(np.eye(4), [0, 1, 2, 0]), accuracy(np.array([-1.0, 2.0]), [0, 0])
-    (0.75, 0.5)
-    """
-    scores, targets = np.asarray(logits), np.asarray(labels)
-    fits = targets.ndim == 1 if scores.ndim == 1 else scores.ndim == 2 and targets.ndim in (1, 2)
-    if not fits or len(targets) != len(scores):
-        raise ShapeMismatchError(
-            message(
-                "accuracy",
-                f"logits have shape {scores.shape}, labels {targets.shape}",
-                fix="Give one row of logits per label",
-            )
-        )
-    truth = targets if targets.ndim == 1 else targets.argmax(axis=1)
-    right = (scores > 0 if scores.ndim == 1 else scores.argmax(axis=1)) == truth
-    return float(np.mean(right) if weights is None else _weighted_mean("accuracy", right, weights))
-
-
-def r2(predictions: npt.ArrayLike, targets: npt.ArrayLike, *, weights: npt.ArrayLike | None = None) -> float:
-    """Return the share of variance explained, averaged over outputs: ``1 - Σ_i (y_i - p_i)² / Σ_i (y_i - mean(y))²``.
-
-    Parameters
-    ----------
-    predictions : array, (n,) or (n, k)
-    targets : array
-        The same shape exactly.
-    weights : array, (n,), optional
-        Of the rows, at least 0, in both sums and in the mean.
-
-    Returns
-    -------
-    float
-        1 for perfect predictions, 0 for the mean, negative for worse; NaN where a column of targets is constant, whose
-        variance cannot be explained.
-
-    Raises
-    ------
-    ShapeMismatchError
-        If the shapes differ.
-
-    Examples
-    --------
-    >>> r2(np.array([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]), r2(np.array([2.0, 2.0, 2.0]), [1.0, 2.0, 3.0])
-    (1.0, 0.0)
-    """
-    p, y = np.asarray(predictions, dtype=np.float64), np.asarray(targets, dtype=np.float64)
-    check_shapes("r2", p, y)
-    w: npt.ArrayLike = np.ones(len(y)) if weights is None else weights
-    unexplained = _weighted_mean("r2", (y - p) ** 2, w)
-    variance = _weighted_mean("r2", (y - _weighted_mean("r2", y, w)) ** 2, w)
-    share = np.divide(unexplained, variance, out=np.full_like(variance, np.nan), where=variance > 0)
-    return float(np.mean(1.0 - share))
-
-
-def _weighted_mean(where: str, values: np.ndarray, weights: npt.ArrayLike) -> np.ndarray:
-    """Average over rows."""
-    w = check_weights(where, weights, len(values), np.zeros(0))
-    return np.asarray(np.tensordot(w, values, axes=1) / np.sum(w))
 
 
 def check_labels(where: str, labels: Any, n_classes: int) -> Any:

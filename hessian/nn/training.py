@@ -19,7 +19,8 @@ from hessian.nn.data import check_rows
 from hessian.nn.first_order import RULES, FirstOrder
 from hessian.nn.full_batch import minimize_all_rows
 from hessian.nn.hessian_free import HessianFree
-from hessian.nn.losses import Loss, accuracy, get_loss, softmax_cross_entropy
+from hessian.nn.losses import Loss, get_loss, softmax_cross_entropy
+from hessian.nn.metrics import accuracy
 from hessian.nn.minibatch import Method, Rows, Run, Supervision
 from hessian.nn.model import Parameters
 from hessian.nn.objective import BatchObjective, Objective

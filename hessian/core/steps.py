@@ -400,10 +400,14 @@ class GeneralStep(Step):
     def push(self, dots: Pieces, batch: int) -> Any:
         if all(t is None for t in dots):
             return None
+        return self.operation.pushforward(self.y, self.operands, self._in_full(dots, batch), **self.kept)
+
+    def _in_full(self, dots: Pieces, batch: int) -> Pieces:
+        """Return a tangent for every operand, ``None`` where it carries no derivative."""
         full: Pieces = [None] * len(self.operands)
         for p, t in zip(self.positions, self._opened(dots) if batch else dots, strict=True):
             full[p] = t
-        return self.operation.pushforward(self.y, self.operands, full, **self.kept)
+        return full
 
     def pull(self, g: Any, batch: int) -> Pieces:
         return self._pullback(self.y, self.operands, g, self.kept)
@@ -432,7 +436,17 @@ class GeneralStep(Step):
         pieces = linearization.push([y_dot, *dots], batch)
         if self.operation.reduces and pieces[0] is not None and suspicious(pieces[0]) and live() is not None:
             pieces = [np.where(live(), pieces[0], np.zeros((), self.y.dtype))]
-        return pieces if g_dot is None else [added(a, b) for a, b in zip(pieces, self.pull(g_dot, batch), strict=True)]
+        if g_dot is None:
+            return pieces
+        return [added(a, b) for a, b in zip(pieces, self._pull_tangent(g_dot, dots, batch), strict=True)]
+
+    def _pull_tangent(self, g_dot: Any, dots: Pieces, batch: int) -> Pieces:
+        """Map a tangent of the cotangent back."""
+        rule = self.operation.pull_tangent
+        if rule is None or all(t is None for t in dots):
+            return self.pull(g_dot, batch)
+        pieces = rule(self.y, self.operands, g_dot, self._in_full(dots, batch), **self.kept)
+        return [self._summed(pieces[p], i) for i, p in enumerate(self.positions)]
 
 
 _KINDS: dict[type, type[Step]] = {

@@ -17,6 +17,7 @@ import numpy as np
 from hessian.errors import MissingRuleError, OptionError, message
 from hessian.rules.broadcast import averaged_axes, keeps, normalize_axes, without_axes
 from hessian.rules.determinant import det_op, inverse_op
+from hessian.rules.eigen import eigenvalues_op, eigenvectors_op, factors_op
 from hessian.rules.lines import user_line
 from hessian.rules.smooth import Root
 from hessian.rules.spec import A, General, Nondifferentiable, Sample, case, composite, expose, register
@@ -199,59 +200,25 @@ def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     return cholesky_op(_from_lower(a))
 
 
-def _eigh_packed(a: np.ndarray, *, uplo: str) -> np.ndarray:
-    """Return eigenvalues as the first row above the eigenvectors, so that one result carries both."""
-    w, v = np.linalg.eigh(a, uplo)  # type: ignore[call-overload]  # the triangles agree, but LAPACK's signs depend on which it reads
-    return np.concatenate([w[..., None, :], v], axis=-2)
+def _eigen(a: Any, uplo: str, values_only: bool) -> tuple[Any, Any]:
+    """Return the symmetric matrix that NumPy reads, and its eigenvalues above its eigenvectors."""
+    whole = _from_lower(a if uplo.upper() == "L" else _t(a))
+    return whole, factors_op(whole, uplo=uplo.upper(), values_only=values_only)
 
 
-def _gaps(w: Any) -> Any:
-    """Return 1 / (w_j - w_i) off the diagonal and 0 on it; infinite for a repeated eigenvalue."""
-    n = w.shape[-1]
-    eye = np.eye(n, dtype=w.dtype)
-    return (1 - eye) / (w[..., None, :] - w[..., :, None] + eye)
-
-
-def _eigh_pushforward(y: Any, xs: Any, dots: Any, *, uplo: str) -> Any:
-    w, v = y[..., 0, :], y[..., 1:, :]
-    inner = _t(v) @ dots[0] @ v
-    w_dot = np.diagonal(inner, axis1=-2, axis2=-1)
-    return np.concatenate([w_dot[..., None, :], v @ (_gaps(w) * inner)], axis=-2)
-
-
-def _eigh_pullback(y: Any, xs: Any, g: Any, wanted: Any, *, uplo: str) -> list[Any]:
-    w, v = y[..., 0, :], y[..., 1:, :]
-    w_bar, v_bar = g[..., 0, :], g[..., 1:, :]
-    inner = _gaps(w) * (_t(v) @ v_bar) + w_bar[..., None, :] * np.eye(w.shape[-1], dtype=w.dtype)
-    return [_symmetric(v @ inner @ _t(v))]
-
-
-eigh_op: General = register(
-    General(
-        "eigh",
-        _eigh_packed,
-        pushforward=_eigh_pushforward,
-        pullback=_eigh_pullback,
-        core=(2, 2),
-        kinks="a repeated eigenvalue has no derivative: NaN or inf",
-        flops=_cubes(9.0),
-    )
-)
-
-
-def _eigh(a: Any, UPLO: str = "L") -> Any:
-    return eigh_op(_from_lower(a if UPLO.upper() == "L" else _t(a)), uplo=UPLO.upper())
-
-
-@composite(np.linalg.eigh, cases=[case(_positive_definite(3, 3))], kinks=eigh_op.kinks)
+@composite(np.linalg.eigh, cases=[case(_positive_definite(3, 3))], kinks=eigenvectors_op.kinks)
 def eigh(a: Any, UPLO: str = "L") -> Any:
-    packed = _eigh(a, UPLO)
-    return EighResult(packed[..., 0, :], packed[..., 1:, :])
+    whole, factors = _eigen(a, UPLO, False)
+    line = user_line()
+    return EighResult(
+        eigenvalues_op(whole, factors, line=line), eigenvectors_op(whole, factors, gauge=False, line=line)
+    )
 
 
-@composite(np.linalg.eigvalsh, cases=[case(_positive_definite(3, 3))], kinks=eigh_op.kinks)
+@composite(np.linalg.eigvalsh, cases=[case(_positive_definite(3, 3))], kinks=eigenvalues_op.kinks)
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:
-    return _eigh(a, UPLO)[..., 0, :]
+    whole, factors = _eigen(a, UPLO, True)
+    return eigenvalues_op(whole, factors, line=user_line())
 
 
 @composite(np.linalg.matrix_power, cases=[case(_well_conditioned(3, 3), 3), case(_well_conditioned(2, 2), -2)])

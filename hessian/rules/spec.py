@@ -277,6 +277,8 @@ class General(Operation):
         ``(y, xs, x_dots, **params) -> y_dot``; an entry of ``x_dots`` is ``None`` for an exact zero.
     pullback : callable
         ``(y, xs, y_bar, wanted, **params) -> list``; entries for arguments not ``wanted`` may be ``None``.
+    pull_tangent : callable or None
+        ``(y, xs, y_bar_dot, x_dots, **params) -> list``: the pullback of the tangent of a cotangent, where it is not ``pullback``.
     prepare : callable or None
         ``(y, xs, **params) -> dict``: what both share and depends on the point alone; passed to them as keywords.
     curved : bool
@@ -298,6 +300,7 @@ class General(Operation):
         *,
         pushforward: Callable[..., Any],
         pullback: Callable[..., Any],
+        pull_tangent: Callable[..., Any] | None = None,
         prepare: Callable[..., dict[str, Any]] | None = None,
         curved: bool = True,
         reduces: bool = False,
@@ -310,6 +313,7 @@ class General(Operation):
         self.root = root
         self.pushforward = pushforward
         self.pullback = pullback
+        self.pull_tangent = pull_tangent
         self.prepare = prepare
         self.curved = curved
         self.reduces = reduces

@@ -87,7 +87,8 @@ def test_each_method_finds_the_minimum(method, fun, start, minimum):
 
 
 def test_dogleg_finds_the_minimum_with_exact_hessians():
-    res = minimize_by_scipy(quartic_bowl, [4.0, -3.0], (), "dogleg", options=TIGHT["dogleg"])
+    options = {**TIGHT["dogleg"], "check_curvature": False}
+    res = minimize_by_scipy(quartic_bowl, [4.0, -3.0], (), "dogleg", options=options)
     assert res.status is Status.EXTERNAL_SUCCESS
     assert_allclose(res.x, [1.0, 2.0], atol=1e-8)
     assert res.n_hess > 1
@@ -112,7 +113,7 @@ def test_results_are_those_of_scipy_with_our_derivatives(method):
         derivatives["hess"] = hs.hessian(fun)
     theirs = scipy.optimize.minimize(fun, start, method=method, options=options, **derivatives)
     assert_allclose(ours.x, theirs.x, rtol=1e-8, atol=1e-10)
-    assert ours.message == theirs.message
+    assert ours.message.startswith(theirs.message)
     assert ours.scipy_status == theirs.status
     assert ours.success == theirs.success
     for name in ("nit", "nfev", "njev", "nhev"):
@@ -149,7 +150,7 @@ def test_tol_and_options_reach_the_method():
 @pytest.mark.parametrize("method", ["L-BFGS-B", "SLSQP", "BFGS", "CG", "TNC"])
 def test_one_point_costs_one_forward_and_one_reverse_sweep(method):
     recorded = hs.record(rosenbrock, verify="never")
-    res = minimize_by_scipy(recorded, START, (), method)
+    res = minimize_by_scipy(recorded, START, (), method, options={"check_curvature": False})
     assert res.n_value == res.n_grad == res.nfev
     assert recorded.stats.recordings == 1
     assert recorded.stats.replays == res.n_value - 1
@@ -240,7 +241,9 @@ def test_a_variable_fixed_by_bounds(capsys):
         assert_allclose(res.x, [0.5, 0.25], atol=1e-5)
         assert np.all(np.isfinite(res.jac))
     res = minimize_by_scipy(rosenbrock, START, (), "L-BFGS-B", bounds=[(0.5, 0.5)] * 2)
-    assert res.message == "All independent variables were fixed by bounds."
+    assert (
+        res.message == "All independent variables were fixed by bounds. (Bounds and constraints hold every direction.)"
+    )
     assert all(x.shape == (2,) and x[0] == 0.5 for x in states)
     assert capsys.readouterr().out == ""
     assert res.fun == rosenbrock(np.array([0.5, 0.5]))
@@ -370,7 +373,8 @@ def test_own_derivatives_of_a_constraint_are_used():
         assert_allclose(res.x, [-1.0, -1.0], atol=1e-6)
         assert jac.calls > 0
         own = isinstance(constraint, NonlinearConstraint) and constraint.hess is hess
-        assert (hess.calls > 0) == (own and method == "trust-constr")
+        assert (hess.calls > 0) == own  # SLSQP takes none: that is the look at the curvature of the solution
+        assert ("curvature is not known" in res.message) != own
 
 
 def test_a_quasi_newton_choice_other_than_the_default_is_kept():

@@ -96,7 +96,8 @@ def minimize(
     bounds, constraints
         As :func:`scipy.optimize.minimize` takes them, for SciPy's methods; constraint functions see the structure of x0.
     tol : float, optional
-        Stands for ``options["gtol"]`` where that is not given.
+        Stands for ``options["gtol"]`` where that is not given. For those of SciPy's methods that test the gradient it is the
+        largest entry allowed, and nothing else; for the others it is what SciPy makes of it.
     callback : callable, optional
         Called after every iteration, accepted or not. With a single parameter named ``intermediate_result`` it gets an
         :class:`OptimizeResult` with ``x, fun, jac, gradient_norm, nit``, the counters and the fields of

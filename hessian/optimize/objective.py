@@ -189,9 +189,13 @@ class Objective:
         """Evaluate at a point of an earlier process."""
         return self.trial(vector)
 
-    def _at(self, vector: np.ndarray) -> Point:
+    def hessian_at(self, vector: np.ndarray) -> HessianOperator:
         """Record the objective at a vector."""
-        return Point(HessianOperator(self._fun, self._unravel(vector), *self._args), vector, self.counters)
+        return HessianOperator(self._fun, self._unravel(vector), *self._args)
+
+    def _at(self, vector: np.ndarray) -> Point:
+        """Evaluate at a vector."""
+        return Point(self.hessian_at(vector), vector, self.counters)
 
 
 def recorded(fun: Callable[..., Any], record: bool = True) -> RecordedFunction:

@@ -128,7 +128,7 @@ class Status(enum.IntEnum):
     EXTERNAL_SUCCESS = (
         16,
         True,
-        "SciPy's method reports success, by its own criteria; the curvature was not looked at.",
+        "SciPy's method reports success, by its own criteria. The message says what is known of the curvature.",
     )
     EXTERNAL_FAILURE = (17, False, "SciPy's method stopped early, for the reason it gives.")
     CONVERGED_FAR = (
@@ -137,6 +137,12 @@ class Status(enum.IntEnum):
         "The gradient is at most gtol and the Hessian is positive definite, but so flat that the minimum may be far from "
         "here, or at infinity: a Newton step could still be longer than a hundredth of x. Ask for a smaller gtol, or rescale "
         "the objective; if the run then goes on for ever, there is no minimum.",
+    )
+    EXTERNAL_SADDLE = (
+        19,
+        False,
+        "SciPy's method reports success, but the Hessian has negative curvature along a direction that bounds and constraints "
+        "leave free, res.escape: a saddle or a maximum, no minimum. Start again from res.x + t * res.escape with a small t.",
     )
 
 

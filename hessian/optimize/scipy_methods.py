@@ -16,12 +16,19 @@ import scipy.optimize
 from scipy.sparse.linalg import LinearOperator
 
 from hessian.core.trees import scipy_point
-from hessian.errors import OptionError, message
+from hessian.errors import HessianError, OptionError, message
 from hessian.optimize.objective import Objective, Point
 from hessian.optimize.result import OptimizeResult, Status
 from hessian.optimize.scipy_constraints import binds, constraint_list, flat_bounds, flat_constraint, violation
 from hessian.optimize.scipy_conventions import Callback
 from hessian.optimize.scipy_objective import FlatPoint, Space, flat_objective
+from hessian.optimize.scipy_verdict import (
+    look_at_curvature,
+    missed_tolerance,
+    projected_gradient,
+    verdict,
+    with_tolerances,
+)
 
 SLSQP_LIMIT = 100
 """Up to this many variables constraints mean SLSQP by default: its dense subproblem costs n^3 per iteration."""
@@ -118,22 +125,26 @@ def minimize_by_scipy(
         :math:`J` and the Hessian of :math:`v^T c` are exact unless the constraint brings its own ``jac``. Matrices
         refer to the raveled vector.
     tol : float, optional
-        Passed to SciPy, which sets the tolerances of the method.
+        Largest entry of the (projected) gradient for the methods that have a test on it: ``gtol`` of L-BFGS-B, BFGS, CG, TNC,
+        dogleg and trust-constr, where a success at a larger one becomes ``EXTERNAL_FAILURE``. SciPy would hand it to L-BFGS-B's
+        test on the objective as well, which ends runs far from there. For the others, what SciPy makes of it.
     callback : callable, optional
         Called with ``intermediate_result`` if its only parameter has that name, with ``(x, state)`` if it takes two
         arguments, else with x. Returning True or raising StopIteration ends the run with ``Status.CALLBACK``.
     options : mapping, optional
-        Passed to the method.
+        Passed to the method, but for ``check_curvature``: whether to look at the curvature of a solution; default True.
 
     Returns
     -------
     OptimizeResult
-        ``x`` and ``jac`` (the gradient of the objective; absent for methods without derivatives) like x0,
-        ``message`` SciPy's own, ``status`` ``EXTERNAL_SUCCESS`` or ``EXTERNAL_FAILURE`` with SciPy's integer in
-        ``scipy_status``, the counters ``n_*`` of what was evaluated, ``nfev`` and the like as SciPy counts, and everything
-        else the method returned (``hess_inv``, ``v``, ``multipliers``, ...) in terms of the raveled vector. trust-constr's
-        Jacobians of constraints are in ``constr_jac``, its variant in ``scipy_method``. With constraints,
-        ``constr_violation`` is the largest one.
+        ``x`` and ``jac`` (the gradient of the objective; absent for methods without derivatives) like x0, ``message``
+        SciPy's own and what was found on top, ``status`` ``EXTERNAL_SUCCESS``, ``EXTERNAL_FAILURE`` or
+        ``EXTERNAL_SADDLE`` (success with negative curvature along ``res.escape``, a direction that bounds and
+        constraints leave free; ``smallest_eigenvalue`` is that on the free directions) with SciPy's integer in
+        ``scipy_status``, the counters ``n_*`` of what was evaluated, ``nfev`` and the like as SciPy counts, and
+        everything else the method returned (``hess_inv``, ``v``, ``multipliers``, ...) in terms of the raveled
+        vector. trust-constr's Jacobians of constraints are in ``constr_jac``, its variant in ``scipy_method``. With
+        constraints, ``constr_violation`` is the largest one.
 
     Raises
     ------
@@ -181,7 +192,9 @@ def minimize_by_scipy(
     objective = flat_objective(fun, space.clipped(box), args, _METHODS[name].order)
     heard = Callback(callback, prefers_state=name == "trust-constr")
     run = _Run(objective, space, name, heard, box, items)
-    return run.solve(tol, dict(options or {}))
+    own = dict(options or {})
+    run.looks = bool(own.pop("check_curvature", True))
+    return run.solve(tol, own)
 
 
 def _canonical(method: str) -> str:
@@ -231,7 +244,8 @@ class _Run:
         bounds: scipy.optimize.Bounds | None,
         constraints: list[Any],
     ) -> None:
-        self._objective, self._space, self._name = objective, space, name
+        self._objective, self._space, self._name, self._items = objective, space, name, constraints
+        self.looks = True
         self._method, self._callback, self._bounds = _METHODS[name], callback, bounds
         self._last: Any = objective.start()
         self._best = self._iterate = self._last
@@ -256,7 +270,23 @@ class _Run:
         succeeded = raw.success and math.isfinite(point.value)
         result = self._result(point, raw, Status.EXTERNAL_SUCCESS if succeeded else Status.EXTERNAL_FAILURE)
         result.update(message=str(raw.message), scipy_status=raw.get("status"))
+        if succeeded:
+            self._judge(result, point, raw, tol)
         return self._with_violation(result, point.x)
+
+    def _judge(self, result: OptimizeResult, point: Any, raw: Mapping[str, Any], tol: float | None) -> None:
+        """Add what is known of a success: whether the gradient is as small as tol asks for, and the curvature."""
+        notes, status = [result.message.rstrip(". ") + "."], Status.EXTERNAL_SUCCESS
+        if self._method.order == 0 or not self.looks:
+            notes.append("(The curvature was not looked at.)")
+        else:
+            status, note = self._look(result, point)
+            notes.append(note)
+        if self._method.order > 0:
+            missed = missed_tolerance(self._name, tol, raw, projected_gradient(point.gradient, point.x, self._bounds))
+            status = Status.EXTERNAL_FAILURE if missed and status.success else status
+            notes.append(missed)
+        result.update(status=status, success=status.success, message=" ".join(note for note in notes if note))
 
     def _with_violation(self, result: OptimizeResult, x: np.ndarray) -> OptimizeResult:
         """Add by how much constraints are missed, where the method did not say."""
@@ -264,8 +294,24 @@ class _Run:
             result["constr_violation"] = violation(self._constraints, self._bounds, x)
         return result
 
+    def _look(self, result: OptimizeResult, point: Any) -> tuple[Status, str]:
+        """Look at the curvature of a solution, for a status and a sentence."""
+        try:
+            constraints = [flat_constraint(item, 2, point.x, self._objective.structured) for item in self._items]
+            found, residual = look_at_curvature(self._objective, point.x, point.gradient, constraints, self._bounds)
+        except (HessianError, KeyboardInterrupt) as error:
+            # Second derivatives may not exist where first ones do; the solution is SciPy's all the same.
+            return Status.EXTERNAL_SUCCESS, f"(The curvature is not known. {error})"
+        if found is not None:
+            result["smallest_eigenvalue"] = found.smallest
+            if found.direction is not None:
+                result["escape"] = self._space.restored(found.direction)
+        result.update(asdict(self._objective.counters))
+        return verdict(found, residual, point.x.size)
+
     def _minimize(self, tol: float | None, options: dict[str, Any]) -> Any:
         """Call SciPy."""
+        tol, options = with_tolerances(self._name, tol, options)
         report = (lambda xk: self._report(xk)) if self._name == "TNC" else self._report
         # SciPy's own arithmetic on values that are not finite; what the user set to raise, call or log stays.
         quiet: Any = {kind: "ignore" for kind, action in np.geterr().items() if action == "warn"}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -190,6 +190,33 @@ class NetworkEstimator(NewtonEstimator):
 
     coefs_: list[np.ndarray]
     intercepts_: list[np.ndarray]
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Sequence[int] | int = (100,),
+        activation: Any = "tanh",
+        *,
+        alpha: float = 1e-4,
+        method: str | None = None,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        check_curvature: bool = False,
+        random_state: Any = None,
+        options: dict[str, Any] | None = None,
+        verbose: bool = False,
+        warm_start: bool = False,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.alpha = alpha
+        self.method = method
+        self.max_iter = max_iter
+        self.tol = tol
+        self.check_curvature = check_curvature
+        self.random_state = random_state
+        self.options = options
+        self.verbose = verbose
+        self.warm_start = warm_start
 
     def _forward(self, X: Any) -> np.ndarray:
         """Evaluate the fitted network."""

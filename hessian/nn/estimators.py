@@ -116,18 +116,12 @@ class NewtonMLPClassifier(LogitClassifier, NetworkEstimator):
         verbose: bool = False,
         warm_start: bool = False,
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.alpha = alpha
+        super().__init__(
+            hidden_layer_sizes, activation, alpha=alpha, method=method, max_iter=max_iter, tol=tol,
+            check_curvature=check_curvature, random_state=random_state, options=options, verbose=verbose,
+            warm_start=warm_start,
+        )  # fmt: skip
         self.class_weight = class_weight
-        self.method = method
-        self.max_iter = max_iter
-        self.tol = tol
-        self.check_curvature = check_curvature
-        self.random_state = random_state
-        self.options = options
-        self.verbose = verbose
-        self.warm_start = warm_start
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
         """Fit the network.
@@ -199,33 +193,6 @@ class NewtonMLPRegressor(ValueRegressor, NetworkEstimator):
     >>> line.coefs_[0].round(8).item(), line.intercepts_[0].round(8).item()
     (2.0, 1.0)
     """
-
-    def __init__(
-        self,
-        hidden_layer_sizes: Sequence[int] | int = (100,),
-        activation: Any = "tanh",
-        *,
-        alpha: float = 1e-4,
-        method: str | None = None,
-        max_iter: int = 200,
-        tol: float = 1e-4,
-        check_curvature: bool = False,
-        random_state: Any = None,
-        options: dict[str, Any] | None = None,
-        verbose: bool = False,
-        warm_start: bool = False,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.alpha = alpha
-        self.method = method
-        self.max_iter = max_iter
-        self.tol = tol
-        self.check_curvature = check_curvature
-        self.random_state = random_state
-        self.options = options
-        self.verbose = verbose
-        self.warm_start = warm_start
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
         """Fit the network.

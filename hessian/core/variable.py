@@ -17,6 +17,7 @@ from hessian.core.passthrough import asked_by_sparse, passing_through, sparse_is
 from hessian.core.roots import smooth_form
 from hessian.core.tape import Instruction, Tape
 from hessian.core.views import View, chain
+from hessian.core.writes import Writes, placed
 from hessian.errors import DtypeError, ShapeMismatchError, message
 from hessian.rules import indexing
 from hessian.rules.smooth import smooth_op
@@ -37,11 +38,13 @@ class Variable(ArrayProtocol):
         Where it is recorded. In-place assignment moves the variable to a new slot.
     _view : View or None
         For an array that shares the memory of another one: how it was taken.
+    _writes : Writes or None
+        Rows or elements written that are not in their place yet.
     _version : int
         How often the memory was written to, for an array that owns its memory.
     """
 
-    __slots__ = ("_slot", "_tape", "_value", "_version", "_view", "trace_level")
+    __slots__ = ("_slot", "_tape", "_value", "_version", "_view", "_writes", "trace_level")
     _value: Any
     is_number = False
     """Whether NumPy would have a scalar here, immutable, rather than an array."""
@@ -53,6 +56,7 @@ class Variable(ArrayProtocol):
         self._value = value
         self._version = 0
         self._view: View | None = None
+        self._writes: Writes | None = None
 
     @property
     def active(self) -> bool:
@@ -83,7 +87,7 @@ class Variable(ArrayProtocol):
         for x in operands:
             kind = type(x)
             if kind is Array or kind is Number:
-                if x._view is not None and x._refresh():
+                if (x._view is not None or x._writes is not None) and x._refresh():
                     # The owner of the memory may have been assigned a value of a tape inside this one.
                     return operation(*operands, **params)
                 if x._tape is tape:
@@ -155,8 +159,8 @@ class Variable(ArrayProtocol):
         return self.frozen()
 
     def check_fresh(self) -> None:
-        """Take a view again if the memory that it shows was written to."""
-        if self._view is not None:
+        """Take a view again if the memory that it shows was written to; put what was written in its place."""
+        if self._view is not None or self._writes is not None:
             self._refresh()
 
     def _owner(self) -> Variable:
@@ -168,6 +172,10 @@ class Variable(ArrayProtocol):
 
     def _refresh(self) -> bool:
         """Take a view again if the memory that it shows was written to; tell whether it was."""
+        if self._writes is not None:
+            writes, self._writes = self._writes, None
+            self._adopt(writes.settled(self))
+            return True
         links = chain(self)
         version = links[-1]._version
         changed = False
@@ -183,10 +191,52 @@ class Variable(ArrayProtocol):
     def __setitem__(self, index: Any, value: Any) -> None:
         index = concrete_index(index)
         value = entered(value)
+        if self._waits(index, value):
+            return
         self.check_fresh()
         if isinstance(value, Traced) and value.dtype != self.dtype:
             value = value.astype(self.dtype)
         self._rebind(indexing.setitem(self, index, value))
+
+    def _waits(self, index: Any, value: Any) -> bool:
+        """Keep what is written to a row or an element until the array is read, where that changes nothing else."""
+        tape = self._tape
+        # What is written to an argument is looked at by those who gave it.
+        if self._view is not None or tape.closed or tape.instructions[self._slot] is None or self.dtype.kind != "f":
+            return False
+        place = placed(index, self)
+        if place is None:
+            return False
+        axes, key = place
+        if isinstance(value, Variable):
+            value.check_fresh()
+            value = value if value.dtype == self.dtype else value.astype(self.dtype)
+            if value._tape is not tape:
+                return False
+        elif isinstance(value, Traced) or np.asarray(value).dtype.kind not in "fiub":
+            return False
+        else:
+            value = np.array(value, self.dtype)[()]
+        if value.shape != tuple([n for axis, n in enumerate(self.shape) if axis not in axes]):
+            return False
+        if not value.shape and isinstance(value, Variable) and not value.is_number:
+            return False
+        if self._writes is None or self._writes.axes != axes:
+            self.check_fresh()
+            self._writes = Writes(axes)
+        self._writes.pieces[key] = value.frozen() if isinstance(value, Variable) else value
+        self._version += 1
+        return True
+
+    def __getitem__(self, index: Any) -> Any:
+        if self._writes is not None and not indexing.has_computed(index):
+            index = concrete_index(index)
+            parts = indexing.expand_index(index, self.ndim)
+            if parts is not None and None not in parts and not indexing.has_ellipsis(index):
+                found = self._writes.read(self, parts)
+                if found is not None:
+                    return found
+        return super().__getitem__(index)
 
     def sort(self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
         """Sort in place, as ``ndarray.sort``; ``np.sort`` returns a sorted copy."""

@@ -7,30 +7,12 @@ goes straight to its place in the result.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 
 from hessian.programs.graph import Node
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import embed_op
+from hessian.rules.pieces import assemble_op
 from hessian.rules.shaping import concatenate_op
-from hessian.rules.spec import Linear
-
-
-def _assemble(*pieces: Any, indices: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
-    out = np.zeros(shape, pieces[0].dtype)
-    for piece, index in zip(pieces, indices, strict=True):
-        out[index] += piece
-    return out
-
-
-def _assemble_transpose(g: Any, positions: Any, shapes: Any, *, indices: Any, shape: Any) -> list[Any]:
-    return [g[indices[p]] for p in positions]
-
-
-assemble_op = Linear("assemble", _assemble, transpose=_assemble_transpose, variadic=True, moves=True)
-assemble_op.home = __name__
 
 
 def assemble(nodes: list[Node], roots: Sequence[Node]) -> dict[int, Node]:

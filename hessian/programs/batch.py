@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from hessian.programs.assemble import assemble_op
 from hessian.programs.graph import DIRECTION, Builder, Node
 from hessian.rules.broadcast import sum_to
 from hessian.rules.elementwise import multiply
 from hessian.rules.indexing import embed_op, slice_op
+from hessian.rules.pieces import assemble_op
 from hessian.rules.products import matmul_op, matvec_op
 from hessian.rules.reductions import sum_op
 from hessian.rules.shaping import broadcast_op, permute_op, reshape_op

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.programs.assemble import assemble, assemble_op
+from hessian.programs.assemble import assemble
 from hessian.programs.batch import batch_nodes
 from hessian.programs.emit import Source
 from hessian.programs.graph import DIRECTION, Node, reachable
@@ -18,6 +18,7 @@ from hessian.programs.layout import Layout, Section
 from hessian.programs.program import Program, arena
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import slice_op
+from hessian.rules.pieces import assemble_op
 from hessian.rules.spec import Bilinear, Elementwise, Linear
 
 #: Elements of the largest batched value: blocks of directions stay in the cache.

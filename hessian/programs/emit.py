@@ -13,7 +13,6 @@ import numpy as np
 
 from hessian.core.tape import GuardMiss
 from hessian.programs import layout as where_is
-from hessian.programs.assemble import assemble_op
 from hessian.programs.batch import arrange_op, spread_op
 from hessian.programs.code import (
     COPY,
@@ -35,6 +34,7 @@ from hessian.programs.layout import Layout, Place, Section
 from hessian.programs.rows import reserve_op
 from hessian.rules.elementwise import negative
 from hessian.rules.indexing import gather_op, slice_op
+from hessian.rules.pieces import assemble_op
 from hessian.rules.products import outer_op
 from hessian.rules.reductions import max_op, min_op, sum_op
 from hessian.rules.shaping import astype_op, broadcast_op, cast_op, permute_op, reshape_op

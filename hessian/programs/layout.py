@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from hessian.programs.assemble import assemble_op
 from hessian.programs.batch import arrange_op, spread_op
 from hessian.programs.graph import DIRECTION, Node
 from hessian.rules.indexing import gather_op, slice_op
+from hessian.rules.pieces import assemble_op
 from hessian.rules.products import matmul_op, matvec_op, outer_op, vecdot_op, vecmat_op
 from hessian.rules.reductions import max_op, min_op, sum_op
 from hessian.rules.shaping import astype_op, broadcast_op, cast_op, permute_op, reshape_op

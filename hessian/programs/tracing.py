@@ -15,6 +15,7 @@ from hessian.programs.compilation import compiling
 from hessian.programs.graph import CONSTANT, Builder, Node
 from hessian.programs.rows import MIN_ROWS
 from hessian.rules.indexing import embed_op, slice_op
+from hessian.rules.pieces import assemble_op
 from hessian.rules.products import matmul_op, matvec_op, vecdot_op, vecmat_op
 from hessian.rules.reductions import sum_op
 from hessian.rules.shaping import broadcast_op, permute_op, reshape_op
@@ -223,7 +224,10 @@ def _node(
 
     On a tape they count the axes of one direction; a sweep that carries several has leading axes besides.
     """
-    if operation in (slice_op, permute_op, embed_op, reshape_op, broadcast_op):
+    if operation is assemble_op:
+        every = (slice(None),) * (len(shape) - len(params["shape"]))
+        params = {"indices": tuple((*every, *index) for index in params["indices"]), "shape": shape}
+    elif operation in (slice_op, permute_op, embed_op, reshape_op, broadcast_op):
         (x,), ndim = args, len(args[0].shape)
         if operation is slice_op:
             index = (slice(None),) * (ndim - params["ndim"]) + tuple(params["index"])

@@ -256,7 +256,8 @@ def expand_index(index: Any, ndim: int) -> tuple[Any, ...] | None:
     return parts[:at] + fill + parts[at + 1 :]
 
 
-def _has_ellipsis(index: Any) -> bool:
+def has_ellipsis(index: Any) -> bool:
+    """Tell whether an index has an Ellipsis."""
     return any(part is Ellipsis for part in (index if isinstance(index, tuple) else (index,)))
 
 
@@ -268,7 +269,7 @@ def getitem(x: Any, index: Any) -> Any:
     """Index ``x`` as NumPy does: a slice for a basic index, a gather for any other."""
     basic = expand_index(index, x.ndim)
     if basic is not None:
-        if _indexed_ndim(basic) or not _has_ellipsis(index):
+        if _indexed_ndim(basic) or not has_ellipsis(index):
             return slice_op(x, index=basic, ndim=x.ndim)
         # With an Ellipsis NumPy gives a 0-d array, a view, where integers alone give a number.
         return (

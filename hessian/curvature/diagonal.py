@@ -130,14 +130,13 @@ def _xdiag(found: Sketch, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     variance = np.sum((one - mean[:, None]) ** 2, axis=1) / (k * (k - 1))
     overlap = S.T @ S
     shared = np.zeros(len(whole))
-    for i in range(k):
-        for j in range(i):
-            c = overlap[i, j]
-            sine2 = max(1.0 - c * c, np.finfo(np.float64).tiny)
-            # What leaving out the second vector as well changes: the direction of s_j orthogonal to s_i, and vice versa.
-            first = (QS[:, j] - c * QS[:, i]) * (ZS[:, j] - c * ZS[:, i] + W[:, i] * c * own[i]) / sine2
-            second = (QS[:, i] - c * QS[:, j]) * (ZS[:, i] - c * ZS[:, j] + W[:, j] * c * own[j]) / sine2
-            shared += 2.0 * first * second
+    for i in range(1, k):
+        c = overlap[i, :i]
+        sine2 = np.maximum(1.0 - c * c, np.finfo(np.float64).tiny)
+        # What leaving out the second vector as well changes: the direction of s_j orthogonal to s_i, and vice versa.
+        first = (QS[:, :i] - QS[:, [i]] * c) * (ZS[:, :i] - ZS[:, [i]] * c + W[:, [i]] * (c * own[i]))
+        second = (QS[:, [i]] - QS[:, :i] * c) * (ZS[:, [i]] - ZS[:, :i] * c + W[:, :i] * (c * own[:i]))
+        shared += 2.0 * np.sum(first * second / sine2**2, axis=1)
     return mean, variance + np.maximum(shared, 0.0) / (k * (k - 1))
 
 

@@ -41,7 +41,7 @@ def run_training(args: argparse.Namespace) -> int:
         require_matplotlib("train")
     data = load_dataset(args.data, args.target, args.task)
     split = split_dataset(data, args.test_size, args.split_seed)
-    # scikit-learn, which is there by now, brings threadpoolctl. One thread by default: small matrices gain little
+    # One thread by default: small matrices gain little
     # from more, lose tenfold to waiting on a busy machine, and sum in an order that depends on their number.
     from threadpoolctl import threadpool_limits
 

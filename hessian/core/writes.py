@@ -126,7 +126,8 @@ def _bare(array: Any) -> Any:
 def _viewed(value: Any, array: Any, parts: tuple[Any, ...]) -> Any:
     """Make a value a view of the array: later writes reach it, and through it the array."""
     if isinstance(value, Traced) and value.ndim:
-        value._view = View(array, indexing.slice_op, {"index": parts, "ndim": array.ndim}, array._version)
+        kept: Any = value
+        kept._view = View(array, indexing.slice_op, {"index": parts, "ndim": array.ndim}, array._version)
     return value
 
 

@@ -25,7 +25,7 @@ from hessian.core.array_methods import primal_array
 from hessian.core.array_protocol import ArrayProtocol
 from hessian.errors import MissingRuleError, message
 from hessian.rules.broadcast import open_gap, sum_to
-from hessian.rules.spec import Bilinear, Elementwise, General, Linear, Operation
+from hessian.rules.spec import Bilinear, Elementwise, General, Linear, Operation, Partial
 
 Pieces = list[Any]
 LiveMask = Callable[[], "np.ndarray | None"]
@@ -451,6 +451,7 @@ class GeneralStep(Step):
 
 _KINDS: dict[type, type[Step]] = {
     Elementwise: ElementwiseStep,
+    Partial: ElementwiseStep,
     Linear: LinearStep,
     Bilinear: BilinearStep,
     General: GeneralStep,

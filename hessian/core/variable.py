@@ -74,6 +74,11 @@ class Variable(ArrayProtocol):
         """Whether the numbers held now are an example: the tape, or one around it, will be replayed on others."""
         return self._tape.replayed or (isinstance(self._value, Variable) and self._value.will_change)
 
+    @property
+    def is_last(self) -> bool:  # type: ignore[override]
+        """Whether the tape is that of a program, which is not differentiated any more."""
+        return self._tape.replayed
+
     def __repr__(self) -> str:
         return f"Variable({primal_array(self)!r}, tape={self._tape.serial}, slot={self._slot})"
 

@@ -55,6 +55,14 @@ MISSING = State("MISSING")
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """How far a row falls short of 1e-13: the largest relative error, and the function that is at fault."""
+
+    error: float
+    reason: str
+
+
+@dataclass(frozen=True)
 class Sample:
     """An array argument of a test case: its shape and how to draw it."""
 
@@ -172,6 +180,16 @@ class Elementwise(Operation):
         Where the registry walk draws each argument.
     kinks : str
         The convention where the derivative does not exist.
+    reference : str
+        The function as ``"arguments: expression"`` in names of mpmath, from which the accuracy walk takes what value and
+        partials truly are, such as ``"a, b: sqrt(a**2 + b**2)"``.
+    points : sequence
+        Where the walks look besides their grid: zeros, ends of the domain, infinities, ties, removable singularities.
+        Numbers, or tuples of them where there are several arguments.
+    variants : sequence of mapping
+        Keywords the walks call the operation with, if it takes any.
+    accuracy : Accuracy or None
+        Only where 1e-13 is not reached: what is, and why.
     analytic : callable
         Complex-capable twin for the complex-step test, where ``function`` itself does not accept complex numbers.
     root : Root or None
@@ -185,6 +203,10 @@ class Elementwise(Operation):
         *,
         d1: Sequence[Any],
         d2: Mapping[tuple[int, int], Any] | None,
+        reference: str = "",
+        points: Sequence[Any] = (),
+        variants: Sequence[Mapping[str, Any]] = ({},),
+        accuracy: Accuracy | None = None,
         selects: bool = False,
         domain: Sequence[tuple[float, float]] | None = None,
         kinks: str = "",
@@ -194,8 +216,12 @@ class Elementwise(Operation):
     ) -> None:
         super().__init__(name, function, flops=flops)
         self.root = root
-        self.d1 = tuple(d1)
         self.d2 = None if d2 is None else {**d2, **{(j, i): entry for (i, j), entry in d2.items()}}
+        self.d1 = tuple(self._differentiable(i, len(d1), entry) for i, entry in enumerate(d1))
+        self.reference = reference
+        self.points = tuple(points)
+        self.variants = tuple(variants)
+        self.accuracy = accuracy
         self.selects = selects
         self.domain = tuple(domain) if domain is not None else ((-2.0, 2.0),) * len(self.d1)
         self.kinks = kinks
@@ -204,6 +230,68 @@ class Elementwise(Operation):
         self.retains = any(callable(entry) for entry in self.d1) or self.d2 is None or bool(self.d2)
         states = tuple(entry if isinstance(entry, State) else None for entry in self.d1)
         self.states = states if any(states) else None
+
+    def _differentiable(self, i: int, count: int, entry: Any) -> Any:
+        """Return a first partial that knows its own derivatives, if the row has formulas for them."""
+        slopes = [(self.d2 or {}).get((i, j)) for j in range(count)]
+        knows = callable(entry) and entry is not primal and any(map(callable, slopes))
+        return Partial(self, i, count, entry) if knows else entry
+
+
+def primal(y: Any, *xs: Any) -> Any:
+    """Return the primal output: the partial of a function that is its own derivative."""
+    return y
+
+
+class Partial(Elementwise):
+    """The first partial of a row in one argument, as an operation of ``y, *xs`` whose own partials are the row's ``d2``.
+
+    A gradient that is differentiated again then meets the same formulas as a Hessian-vector product. Where nothing will
+    be differentiated, it is the formula it was declared by.
+    """
+
+    def __init__(self, row: Elementwise, position: int, count: int, formula: Callable[..., Any]) -> None:
+        self.row, self.position, self.formula = row, position, formula
+        entries = [(row.d2 or {}).get((position, j), ZERO) for j in range(count)]
+        slopes = [self._slope(entry) if callable(entry) else entry for entry in entries]
+        super().__init__(f"{row.name}_{position}", self._value, d1=[ZERO, *slopes], d2=None, flops=row.flops)
+
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        innermost, level, varies = None, -1.0, False
+        for x, state in zip(operands, self.states or (), strict=True):
+            if isinstance(x, Traced):
+                varies = varies or state is None
+                if x.trace_level > level:
+                    innermost, level = x, x.trace_level
+        if innermost is None or innermost.is_last or not varies:
+            return self.formula(*operands, **params)
+        return innermost.trace_apply(self, operands, params)
+
+    def __reduce__(self) -> Any:
+        return _partial_of, (self.row, self.position)
+
+    def _value(self, y: Any, *xs: Any, **params: Any) -> Any:
+        """Evaluate the formula, which may need only some of the arguments, to the shape of the result."""
+        value = self.formula(y, *xs, **params)
+        return value if value.shape == y.shape else np.broadcast_to(value, y.shape)
+
+    def _slope(self, entry: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a second partial of the row as a first partial of this operation."""
+
+        def slope(partial: Any, y: Any, *xs: Any, **params: Any) -> Any:
+            # A y of an outer level than the arguments has lost how it depends on them.
+            lost = _level(y) < max(map(_level, xs))
+            return entry(self.row(*xs, **params) if lost else y, *xs, **params)
+
+        return slope
+
+
+def _partial_of(row: Elementwise, position: int) -> Any:
+    return row.d1[position]
+
+
+def _level(x: Any) -> float:
+    return x.trace_level if isinstance(x, Traced) else -1.0
 
 
 class Linear(Operation):

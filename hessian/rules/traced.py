@@ -26,6 +26,8 @@ class Traced:
 
     __slots__ = ()
     trace_level: float
+    is_last = False
+    """Whether nothing is differentiated that is recorded here: the instructions of a program."""
 
     if TYPE_CHECKING:
 

@@ -341,14 +341,14 @@ def test_no_differentiable_operation_escapes_the_walk(reached):
 @pytest.mark.parametrize(
     "row", [op for op in OPERATIONS.values() if isinstance(op, Elementwise)], ids=lambda op: op.name
 )
-def test_an_unlisted_second_partial_is_exactly_zero(row):
-    """``d2`` is complete: where it lists nothing, running ``d1`` on duals must find nothing."""
+def test_second_partials_are_the_slopes_of_the_first(row):
+    """``d2`` is complete: running ``d1`` on duals must find what it lists, and nothing where it lists nothing."""
     from hessian.core.dual import Dual
 
     if row.d2 is None:
         pytest.skip("unknown second partials are obtained from d1")
     rng = np.random.default_rng(0)
-    params = {"n": 1} if row.name == "polygamma" else {}
+    params = dict(row.variants[0])
     xs = [rng.uniform(low, high, 5) for low, high in row.domain]
     if row.name == "where":
         xs[0] = xs[0] > 0
@@ -362,33 +362,13 @@ def test_an_unlisted_second_partial_is_exactly_zero(row):
         y = row(*duals, **params)
         for i in range(arity):
             entry = row.d1[i]
-            slope = entry(y, *duals, **params) if callable(entry) else entry
+            # The formula itself: a partial that is recorded would answer with the entry it is compared with.
+            formula = getattr(entry, "formula", entry)
+            slope = formula(y, *duals, **params) if callable(formula) else formula
             found = slope.tangent if isinstance(slope, Dual) and slope.tangent is not None else np.zeros(5)
             listed = row.d2.get((i, j), 0)
             listed = listed(y.primal, *xs, **params) if callable(listed) else listed
             np.testing.assert_allclose(found, np.broadcast_to(listed, 5), rtol=1e-11, atol=1e-13)
-
-
-_REAL_PARTIALS = {"expit", "log_expit", "polygamma", "psi", "gamma", "gammaln", "remainder", "fmod", "absolute", "fabs"}
-"""Rows whose partials call functions that SciPy or NumPy has for real arguments only; the duals above check those."""
-
-
-@pytest.mark.parametrize(
-    "row", [op for op in OPERATIONS.values() if isinstance(op, Elementwise)], ids=lambda op: op.name
-)
-def test_second_partials_by_complex_step_of_the_first(row):
-    if row.d2 is None or row.selects or row.name in _REAL_PARTIALS:
-        pytest.skip("no closed second partials, or partials that take real arguments only")
-    rng = np.random.default_rng(1)
-    xs = [rng.uniform(low, high, 7) for low, high in row.domain]
-    y = row.function(*xs)
-    for j in range(len(xs)):
-        stepped = [x + 1j * STEP if i == j else x for i, x in enumerate(xs)]
-        for i, entry in enumerate(row.d1):
-            slope = np.imag(entry(row.analytic(*stepped), *stepped)) / STEP if callable(entry) else np.zeros(7)
-            listed = row.d2.get((i, j), 0)
-            listed = listed(y, *xs) if callable(listed) else listed
-            np.testing.assert_allclose(np.broadcast_to(listed, 7), slope, rtol=1e-11, atol=1e-12)
 
 
 def _nondifferentiable() -> list[Entry]:

@@ -9,8 +9,8 @@ import scipy.sparse
 
 from hessian.core.advice import user_line
 from hessian.errors import MissingRuleError, message
+from hessian.rules import choices, products
 from hessian.rules import elementwise as ew
-from hessian.rules import products
 from hessian.rules.traced import PLAIN, Traced, entered
 
 
@@ -84,7 +84,7 @@ class ArrayOperators(Traced):
         return ew.positive(self)
 
     def __abs__(self) -> Any:
-        return ew.absolute(self)
+        return choices.absolute(self)
 
     def __invert__(self) -> Any:
         return np.invert(self)

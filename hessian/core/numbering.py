@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from hessian.core.tape import Instruction, Tape
+from hessian.rules import choices
 from hessian.rules import elementwise as ew
 from hessian.rules.spec import Traced
 
 # Constants of more bytes are compared with those of the same shape, smaller ones are looked up.
 _SMALL = 4096
-_COMMUTATIVE = {ew.add, ew.multiply, ew.hypot, ew.maximum, ew.minimum, ew.fmax, ew.fmin}
+_COMMUTATIVE = {ew.add, ew.multiply, ew.hypot, choices.maximum, choices.minimum, choices.fmax, choices.fmin}
 
 
 class Numbering:

@@ -16,6 +16,7 @@ import numpy as np
 
 from hessian.core.numbering import numbering
 from hessian.core.tape import Instruction, Tape
+from hessian.rules import choices
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import assign_op, embed_op, gather_at_op, gather_op, gather_view_op, slice_op
 from hessian.rules.products import matmul_op, matvec_op, vecdot_op, vecmat_op
@@ -32,7 +33,7 @@ _PICKS = {reshape_op, permute_op, broadcast_op, slice_op, embed_op, gather_op, g
 _JOINS: dict[Operation, int] = {concatenate_op: 0, assign_op: 0, OPERATIONS["where"]: 1}
 # Of one operand, its factors are factors of the result.
 _SIGNS = {ew.negative, ew.positive}
-_CHOICES = {ew.maximum, ew.minimum, ew.fmax, ew.fmin}
+_CHOICES = {choices.maximum, choices.minimum, choices.fmax, choices.fmin}
 _POWERS = {ew.power, ew.float_power}
 # A product of more roots than these is looked through no further: the list is kept for every value.
 _MOST = 16

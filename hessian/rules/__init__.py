@@ -1,6 +1,18 @@
 """Derivative rules, one declaration per operation. NumPy and SciPy only: this package knows no tape."""
 
-from hessian.rules import elementwise, indexing, linalg, nondifferentiable, products, reductions, shaping, special  # noqa: F401
+from hessian.rules import (  # noqa: F401
+    choices,
+    elementwise,
+    indexing,
+    linalg,
+    nondifferentiable,
+    products,
+    reductions,
+    shaping,
+    special,
+    special_functions,
+    trigonometry,
+)
 from hessian.rules.spec import DISPATCH, OPERATIONS, Bilinear, Elementwise, General, Linear, Nondifferentiable
 
 __all__ = ["DISPATCH", "OPERATIONS", "Bilinear", "Elementwise", "General", "Linear", "Nondifferentiable"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from hessian.rules.spec import DISPATCH, Entry, Operation
+from hessian.rules.measured import MEASURED
+from hessian.rules.spec import DISPATCH, Elementwise, Entry, Operation
 
 
 def catalogue() -> str:
-    """List every supported callable, a line each: name, kind of its rule, convention where the derivative does not exist.
+    """List every supported callable, a line each: name, kind, accuracy, convention where the derivative does not exist.
+
+    The accuracy of an elementwise rule is the largest relative error, in float64 against mpmath, of the value, of first
+    and of second partials, and the number of points from 1e-300 to 1e300 it was measured at.
 
     Returns
     -------
@@ -17,11 +21,27 @@ def catalogue() -> str:
     --------
     >>> from hessian.rules.catalogue import catalogue
     >>> print(next(line for line in catalogue().splitlines() if line.startswith("numpy.maximum ")))
-    numpy.maximum                  elementwise        1/2 in each argument at a tie
+    numpy.maximum                  elementwise        0.0e+00 0.0e+00 0.0e+00 at 231   1/2 in each argument at a tie
     """
-    rows = sorted((entry.name, _kind(entry), entry.kinks) for entry in DISPATCH.values())
-    width = max(len(name) for name, _, _ in rows)
-    return "\n".join(f"{name:<{width}}  {kind:<17}  {kinks}".rstrip() for name, kind, kinks in rows)
+    rows = sorted((entry.name, _kind(entry), _accuracy(entry), _remarks(entry)) for entry in DISPATCH.values())
+    width = max(len(name) for name, *_ in rows)
+    return "\n".join(
+        f"{name:<{width}}  {kind:<17}  {reached:<30}  {kinks}".rstrip() for name, kind, reached, kinks in rows
+    )
+
+
+def _accuracy(entry: Entry) -> str:
+    """Return what was measured of an elementwise rule."""
+    if not isinstance(entry.call, Elementwise) or entry.call.name not in MEASURED:
+        return ""
+    count, *errors = MEASURED[entry.call.name]
+    return f"{' '.join(f'{error:.1e}' for error in errors)} at {count}"
+
+
+def _remarks(entry: Entry) -> str:
+    """Return the convention at kinks, and why less than 1e-13 is reached."""
+    short = entry.call.accuracy if isinstance(entry.call, Elementwise) else None
+    return "; ".join(filter(None, [entry.kinks, short.reason if short is not None else ""]))
 
 
 def _kind(entry: Entry) -> str:

@@ -25,13 +25,14 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.special
 
 from hessian.errors import OptionError, message
+from hessian.rules.samples import HALF_LINE, LINE, PLANE, A, Accuracy, Case, Sample, case  # noqa: F401
 from hessian.rules.traced import PLAIN, entered
 from hessian.rules.traced import Traced as Traced
 
@@ -52,48 +53,6 @@ NONDIFF = State("NONDIFF")
 """The argument is a flag or an index; differentiating in it has no meaning."""
 MISSING = State("MISSING")
 """The derivative exists and nobody has written it down; asking for it raises."""
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """How far a row falls short of 1e-13: the largest relative error, and the function that is at fault."""
-
-    error: float
-    reason: str
-
-
-@dataclass(frozen=True)
-class Sample:
-    """An array argument of a test case: its shape and how to draw it."""
-
-    shape: tuple[int, ...]
-    domain: tuple[float, float] | None = None
-    make: Callable[[np.random.Generator], np.ndarray] | None = None
-
-    def draw(self, rng: np.random.Generator, domain: tuple[float, float]) -> np.ndarray:
-        """Draw the array, from ``domain`` unless the sample has its own."""
-        if self.make is not None:
-            return self.make(rng)
-        low, high = self.domain or domain
-        return rng.uniform(low, high, self.shape)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One call of an operation for the registry walk: arguments (arrays as :class:`Sample`) and keywords."""
-
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any] = field(default_factory=dict)
-
-
-def A(*shape: int, domain: tuple[float, float] | None = None, make: Any = None) -> Sample:
-    """Abbreviate :class:`Sample` in rows."""
-    return Sample(shape, domain, make)
-
-
-def case(*args: Any, **kwargs: Any) -> Case:
-    """Abbreviate :class:`Case` in rows."""
-    return Case(args, kwargs)
 
 
 class Operation:
@@ -494,6 +453,11 @@ def elementwise(ufunc: np.ufunc, **row: Any) -> Elementwise:
     operation = register(Elementwise(ufunc.__name__, ufunc, **row))
     expose(ufunc, operation, kinks=operation.kinks, analytic=operation.analytic)
     return operation
+
+
+def finite(x: Any) -> Any:
+    """Return x, zero where it is infinite: for products with a factor that vanishes there faster than x grows."""
+    return np.where(np.isinf(x), 0.0, x)
 
 
 def composite(*targets: Any, cases: Sequence[Case], **options: Any) -> Callable[[Any], Any]:

@@ -1,0 +1,106 @@
+"""Polygamma functions and their differences, which the gamma function's relatives are differentiated by."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import scipy.special as sc
+from numpy.polynomial import Polynomial
+
+from hessian.rules.spec import HALF_LINE, Elementwise, register
+
+_SHIFT, _REFLECTED = 10, -20.0
+_BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798)
+
+
+def _polygamma(x: Any, n: int) -> Any:
+    """Evaluate psi^(n)(x) = (-1)^(n+1) n! zeta(n+1, x) for n >= 1 (Abramowitz & Stegun 6.4.10)."""
+    far = np.less(x, _REFLECTED)
+    if not np.any(far):
+        return (-1.0) ** (n + 1) * math.factorial(n) * sc.zeta(n + 1, x)
+    # There zeta takes a step per unit of length, for ever at -1e15: psi^(n)(x) = (-1)^n psi^(n)(1-x) - pi cot^(n)(pi x).
+    t = np.where(far, x, 0.5)
+    cotangent = 1 / np.tan(math.pi * (t - np.rint(t)))
+    slopes = Polynomial([0.0, 1.0])
+    for _ in range(n):
+        slopes = -Polynomial([1.0, 0.0, 1.0]) * slopes.deriv()
+    reflected = (-1.0) ** n * _polygamma(1 - t, n) - math.pi ** (n + 1) * slopes(cotangent)
+    return np.where(far, reflected, _polygamma(np.where(far, 0.5, x), n))
+
+
+polygamma_op: Elementwise = register(
+    Elementwise(
+        "polygamma",
+        lambda x, *, n: _polygamma(x, n),
+        d1=[lambda y, x, *, n: polygamma_op(x, n=n + 1)],
+        d2={(0, 0): lambda y, x, *, n: polygamma_op(x, n=n + 2)},
+        reference="x, n: psi(n, x)",
+        points=HALF_LINE,
+        variants=[{"n": 1}, {"n": 3}],
+        domain=[(0.4, 4.0)],
+        flops=40.0,
+    )
+)
+
+
+def _polygamma_drop(a: Any, b: Any, *, n: int) -> Any:
+    """Evaluate psi^(n)(a + b) - psi^(n)(a); for n = 0, 1 and positive arguments without cancellation."""
+    value = _polygamma(a + b, n) - _polygamma(a, n) if n else sc.digamma(a + b) - sc.digamma(a)
+    positive = np.logical_and(a > 0, b > 0)
+    if n > 1 or not positive.any():
+        return value
+    # Somewhere to compute at where the result is not taken.
+    a, b = np.where(positive, a, 1.0), np.where(positive, b, 1.0)
+    return np.where(positive, _drop_of_digamma(a, b) if n == 0 else -_drop_of_trigamma(a, b), value)
+
+
+def _shares(a: Any, b: Any, k: int) -> tuple[Any, Any, Any]:
+    """Return 1/p, 1/q and 1/p - 1/q for p = a + k, q = a + b + k."""
+    u, v = 1 / (a + k), 1 / (a + b + k)
+    return u, v, u * np.where(np.isinf(b), 1.0, b * v)
+
+
+def _drop_of_digamma(a: Any, b: Any) -> Any:
+    """Return psi(a + b) - psi(a): the recurrence, then the asymptotic series, all by differences of reciprocals."""
+    total = sum(_shares(a, b, k)[2] for k in range(_SHIFT))
+    u, v, difference = _shares(a, b, _SHIFT)
+    series, powers, v_power = 0.5, 1.0, 1.0
+    for m, bernoulli in enumerate(_BERNOULLI, start=1):
+        series = series + bernoulli / (2 * m) * (u + v) * powers
+        v_power = v_power * v * v
+        powers = u * u * powers + v_power
+    return total + np.log1p(b * u) + difference * series
+
+
+def _drop_of_trigamma(a: Any, b: Any) -> Any:
+    """Return psi'(a) - psi'(a + b), likewise."""
+    total = 0.0
+    for k in range(_SHIFT):
+        u, v, difference = _shares(a, b, k)
+        total = total + difference * (u + v)
+    u, v, difference = _shares(a, b, _SHIFT)
+    series, powers, u_power = 1 + (u + v) / 2, 1.0, 1.0
+    for bernoulli in _BERNOULLI:
+        powers = v * v * powers + u_power * u * (u + v)
+        u_power = u_power * u * u
+        series = series + bernoulli * powers
+    return total + difference * series
+
+
+polygamma_drop_op: Elementwise = Elementwise(
+    "polygamma_drop",
+    _polygamma_drop,
+    d1=[
+        lambda y, a, b, *, n: polygamma_drop_op(a, b, n=n + 1),
+        lambda y, a, b, *, n: polygamma_op(a + b, n=n + 1),
+    ],
+    d2={
+        (0, 0): lambda y, a, b, *, n: polygamma_drop_op(a, b, n=n + 2),
+        (0, 1): lambda y, a, b, *, n: polygamma_op(a + b, n=n + 2),
+        (1, 1): lambda y, a, b, *, n: polygamma_op(a + b, n=n + 2),
+    },
+    flops=100.0,
+)
+polygamma_drop_op.home = __name__

@@ -60,7 +60,7 @@ def points(row: Elementwise, dtype: Any, count: int = 200) -> tuple[list[np.ndar
         alike = 10.0 ** rng.uniform(-span, span - 1, quarter) * rng.uniform(0.2, 5, (n, quarter)) * signs(n, quarter)
         columns = list(np.concatenate([wide, alike], axis=1))
     drawn = [rng.uniform(low, high, quarter) for low, high in row.domain]
-    moderate = rng.normal(0, 6, (n, count - quarter - len(columns[0])))
+    moderate = rng.normal(0, 6, (n, max(count - quarter - len(columns[0]), 0)))
     columns = [np.concatenate([c, m, d]) for c, m, d in zip(columns, moderate, drawn, strict=True)]
     for i, entry in enumerate(row.d1):
         if entry is NONDIFF:

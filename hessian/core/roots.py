@@ -19,6 +19,7 @@ from hessian.core.tape import Instruction, Tape
 from hessian.rules import choices
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import assign_op, embed_op, gather_at_op, gather_op, gather_view_op, slice_op
+from hessian.rules.pieces import assemble_op
 from hessian.rules.products import matmul_op, matvec_op, vecdot_op, vecmat_op
 from hessian.rules.reductions import sum_op
 from hessian.rules.shaping import broadcast_op, concatenate_op, permute_op, reshape_op
@@ -30,13 +31,25 @@ _CUTS = {reshape_op, permute_op, broadcast_op, slice_op, sum_op}
 # Results whose every element is one of the first operand, or zero.
 _PICKS = {reshape_op, permute_op, broadcast_op, slice_op, embed_op, gather_op, gather_view_op, gather_at_op}
 # Results whose every element is one of some operand; the operands they choose among begin at a position.
-_JOINS: dict[Operation, int] = {concatenate_op: 0, assign_op: 0, OPERATIONS["where"]: 1}
+_JOINS: dict[Operation, int] = {concatenate_op: 0, assign_op: 0, assemble_op: 0, OPERATIONS["where"]: 1}
 # Of one operand, its factors are factors of the result.
 _SIGNS = {ew.negative, ew.positive}
 _CHOICES = {choices.maximum, choices.minimum, choices.fmax, choices.fmin}
 _POWERS = {ew.power, ew.float_power}
 # A product of more roots than these is looked through no further: the list is kept for every value.
 _MOST = 16
+
+
+def _joins(instruction: Instruction) -> bool:
+    """Tell whether every element of a result is one of some operand; pieces that overlap add up."""
+    if instruction.operation is not assemble_op:
+        return instruction.operation in _JOINS
+    seen, indices = np.zeros(instruction.params["shape"], bool), instruction.params["indices"]
+    for index in indices:
+        if seen[index].any():
+            return False
+        seen[index] = True
+    return True
 
 
 class Factor:
@@ -115,7 +128,7 @@ class Roots:
         if instruction is None or not active[slot]:
             return []
         operation = instruction.operation
-        if operation is ew.multiply or operation in _JOINS:
+        if operation is ew.multiply or _joins(instruction):
             places = range(_JOINS.get(operation, 0), len(instruction.sources))
         elif operation in _PICKS or operation in _SIGNS or operation in (ew.divide, smooth_op) or self._keeps(slot):
             places = range(1)
@@ -129,7 +142,7 @@ class Roots:
         if instruction is None or not self._tape.active[slot]:
             return ()
         operation = instruction.operation
-        if operation in _JOINS:
+        if _joins(instruction):
             return (self._itself(slot),) if any(self._factors[source] for _, source in read) else ()
         if operation.root is not None and is_root(self._tape, instruction):
             return (self._itself(slot),)

@@ -171,7 +171,7 @@ class Elementwise(Operation):
         kinks: str = "",
         analytic: Callable[..., Any] | None = None,
         root: Any = None,
-        flops: float = 1.0,
+        flops: Callable[..., float] | float = 1.0,
     ) -> None:
         super().__init__(name, function, flops=flops)
         self.root = root

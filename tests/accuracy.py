@@ -53,7 +53,7 @@ def points(row: Elementwise, dtype: Any, count: int = 200) -> tuple[list[np.ndar
     quarter = count // 4
     signs = lambda *shape: rng.choice([-1.0, 1.0], shape)
     if n == 1:
-        wide = np.geomspace(10.0**-span, 10.0**span, 2 * quarter - quarter // 2)
+        wide = np.geomspace(10.0**-span, 10.0**span, quarter)
         columns = [np.concatenate([wide, -wide])]
     else:
         wide = 10.0 ** rng.uniform(-span, span, (n, quarter)) * signs(n, quarter)

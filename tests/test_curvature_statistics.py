@@ -289,7 +289,8 @@ def test_results_keep_no_recording_alive() -> None:
     res = minimize(hs.record(model_nll), START, args=(Y,))
     plain = minimize(lambda p: model_nll(p, Y), START)
     assert not isinstance(plain.__dict__["_source"][0], hs.RecordedFunction)
-    assert list(res.__dict__) == ["_source"]
+    assert list(res.__dict__) == ["_source", "_objective"]
+    assert not isinstance(plain.__dict__["_objective"][0], hs.RecordedFunction)
 
 
 def test_single_precision() -> None:

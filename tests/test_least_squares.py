@@ -705,7 +705,7 @@ def test_the_method_is_chosen_by_size() -> None:
 @pytest.mark.parametrize(
     ("arguments", "pattern"),
     [
-        ({"method": "dogbox"}, "method 'dogbox' does not exist"),
+        ({"method": "dogbox"}, "method 'dogbox' of SciPy's is for bounds"),
         ({"loss": "tukey"}, "loss 'tukey' does not exist"),
         ({"f_scale": 0.0}, "f_scale is 0.0"),
         ({"f_scale": True}, "f_scale is True"),

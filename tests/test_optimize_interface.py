@@ -105,10 +105,11 @@ def test_counters_are_what_was_done(spy: type[Spy], start: np.ndarray, method: s
 def test_nothing_is_computed_twice(method: str) -> None:
     res = minimize(rosenbrock, START, method=method)
     assert [record.iteration for record in res.history] == list(range(res.nit + 1))
-    assert res.n_value == res.nit + 1
+    # And one value and gradient beyond the end, which could have refuted the minimum.
+    assert res.n_value == res.nit + 2
     accepted = sum(record.accepted for record in res.history)
     # One gradient per accepted point; no more, as no trial here has a value that its gradient overrules.
-    assert res.n_grad == accepted
+    assert res.n_grad == accepted + 1
     assert accepted < len(res.history), "the test needs rejections"
     if method in ("newton", "trust-exact"):
         # A Hessian wherever the run went on, and one for the verdict.

@@ -679,13 +679,13 @@ def test_layouts_of_arguments_and_directions(shape: tuple[int, int]) -> None:
     assert rec.stats.recordings == 4
 
 
-def test_foreign_byte_order_subclasses_and_lists() -> None:
+def test_foreign_byte_order_and_subclasses() -> None:
     class Tagged(np.ndarray):
         pass
 
     f = lambda x: np.sum(np.sin(x) * x * np.array([1.0, 2.0, 3.0]))
     rec = hs.record(f)
-    for x in (X3.astype(">f8"), X3.astype("<f8"), X3.view(Tagged), [1.0, 2.0, 3.0], (1.0, 2.0, 4.0), X3.astype(">f8")):
+    for x in (X3.astype(">f8"), X3.astype("<f8"), X3.view(Tagged), X3.astype(">f8")):
         for _ in range(2):
             assert_same(rec(x), f(x))
             assert_allclose(hs.grad(rec)(x), hs.grad(f)(x), rtol=1e-13)

@@ -239,7 +239,7 @@ def test_xor_hessian_of_one_hidden_unit_in_closed_form() -> None:
 
 def test_xor_is_learned_to_zero_error() -> None:
     start = np.random.default_rng(0).standard_normal(17)
-    result = minimize(lambda p: xor_loss(p, 4), start, maxiter=300)
+    result = minimize(lambda p: xor_loss(p, 4), start, maxiter=300, gtol=1e-8)
     outputs = xor_outputs(result.x, 4)
     assert_array_equal(np.round(outputs), XOR_TARGETS)
     assert result.fun < 1e-8

@@ -195,6 +195,8 @@ def train(
 
 def _programs_wanted(options: Mapping[str, Any] | None) -> tuple[bool, Mapping[str, Any] | None]:
     """Take the option ``record`` out of those of a method."""
+    if options is not None and not isinstance(options, Mapping):
+        return True, options  # refused where options are read
     rest = dict(options or {})
     record = rest.pop("record", True)
     if record not in (True, False):

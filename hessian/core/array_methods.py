@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hessian.core.advice import leaves_tape, user_line
+from hessian.errors import DtypeError, message
 from hessian.rules import indexing, shaping
 from hessian.rules.shaping import astype_op, cast_op
 from hessian.rules.traced import Traced, entered, holds_traced
@@ -79,12 +80,18 @@ class ArrayMethods(Traced):
     @property
     def imag(self) -> Any:
         """Zeros: traced values are real."""
-        return np.zeros_like(self)
+        return np.zeros_like(self)[()] if self.is_number else np.zeros_like(self)
+
+    def conj(self) -> Any:
+        """Return the array itself, as ``ndarray.conj`` does for real numbers."""
+        return self
+
+    conjugate = conj
 
     @property
     def flat(self) -> Any:
-        """The array raveled."""
-        return np.ravel(self)
+        """The array raveled; writing to it always reaches the array."""
+        return shaping.reshape(self, (self.size,))
 
     def reshape(self, *shape: Any, order: str = "C") -> Any:
         """Reshape, as ``ndarray.reshape``."""
@@ -101,6 +108,9 @@ class ArrayMethods(Traced):
     def astype(self, dtype: Any, **keywords: Any) -> Any:
         """Cast to another dtype; a cast to integers carries no derivative."""
         dtype = np.dtype(dtype)
+        if dtype.kind not in "fiub":
+            what = f"a traced value as {dtype} at {user_line()}"
+            raise DtypeError(message("astype", what, "only real numbers are differentiated", "Keep them as floats"))
         if dtype == self.dtype:
             return self if keywords.get("copy") is False else np.copy(self)
         if dtype.kind != "f" or self.dtype.kind != "f":
@@ -110,6 +120,10 @@ class ArrayMethods(Traced):
     def copy(self, order: str = "C") -> Any:
         """Copy, as ``ndarray.copy``."""
         return shaping.copied(self, order)
+
+    def squeeze(self, axis: Any = None) -> Any:
+        """Drop axes of length one, as ``ndarray.squeeze``."""
+        return self if self.is_number and axis in (None, ()) else np.squeeze(self, axis)
 
     def nonzero(self) -> tuple[np.ndarray, ...]:
         """Return indices of nonzero elements as plain arrays."""
@@ -181,9 +195,7 @@ def _delegate(name: str, function: Any) -> None:
 
 for _name in (
     *("sum", "mean", "prod", "max", "min", "var", "std", "ptp", "any", "all", "cumsum", "cumprod"),
-    *("ravel", "squeeze", "swapaxes", "repeat", "take", "diagonal", "trace", "dot", "clip", "round"),
+    *("ravel", "swapaxes", "repeat", "take", "diagonal", "trace", "dot", "clip", "round"),
     *("argmax", "argmin", "argsort", "searchsorted", "compress"),
 ):
     _delegate(_name, getattr(np, _name))
-for _name in ("conj", "conjugate"):
-    _delegate(_name, np.conjugate)

@@ -122,8 +122,17 @@ class ArrayOperators(Traced):
     def __ne__(self, other: Any) -> Any:
         return np.not_equal(self, other)
 
-    def __round__(self, ndigits: int = 0) -> Any:
-        return np.round(self, ndigits)
+    def __lshift__(self, other: Any) -> Any:
+        return np.left_shift(self, other)
+
+    def __rlshift__(self, other: Any) -> Any:
+        return np.left_shift(other, self)
+
+    def __rshift__(self, other: Any) -> Any:
+        return np.right_shift(self, other)
+
+    def __rrshift__(self, other: Any) -> Any:
+        return np.right_shift(other, self)
 
 
 def _binary(operation: Any, a: Any, b: Any) -> Any:

@@ -75,10 +75,10 @@ class ArrayProtocol(ArrayMethods, ArrayOperators):
         return _checked(entry, args, kwargs)
 
     def __copy__(self) -> Any:
-        return np.copy(self)
+        return self.copy()
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return np.copy(self)
+        return self.copy()
 
     def __reduce__(self) -> Any:
         return leaves_tape("pickling a traced value")

@@ -53,6 +53,24 @@ class Uniterable:
     __iter__ = _NoIteration()
 
 
+class RoundedToIntegers:
+    """Mixin: roundings that make Python integers of a number; the integer carries no derivative and becomes a guard."""
+
+    __slots__ = ()
+
+    def __round__(self: Any, ndigits: int | None = None) -> Any:
+        return int(np.rint(self)) if ndigits is None else np.round(self, ndigits)
+
+    def __floor__(self: Any) -> int:
+        return int(np.floor(self))
+
+    def __ceil__(self: Any) -> int:
+        return int(np.ceil(self))
+
+    def __trunc__(self: Any) -> int:
+        return int(np.trunc(self))
+
+
 class NumberType(type):
     """The type of numbers: to those who look for ``__iter__`` in the classes it derives from, it is not there."""
 

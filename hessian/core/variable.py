@@ -11,7 +11,7 @@ from hessian.core.advice import leaves_tape, reaches_rule, user_line
 from hessian.core.array_methods import concrete_index, primal_array
 from hessian.core.array_protocol import ArrayProtocol
 from hessian.core.exceptions import note_exception
-from hessian.core.kinds import Elements, NumberType, Uniterable
+from hessian.core.kinds import Elements, NumberType, RoundedToIntegers, Uniterable
 from hessian.core.numbers import has_own_rules, refused
 from hessian.core.passthrough import asked_by_sparse, passing_through, sparse_is_asking
 from hessian.core.roots import smooth_form
@@ -46,8 +46,6 @@ class Variable(ArrayProtocol):
 
     __slots__ = ("_slot", "_tape", "_value", "_version", "_view", "_writes", "trace_level")
     _value: Any
-    is_number = False
-    """Whether NumPy would have a scalar here, immutable, rather than an array."""
 
     def __init__(self, tape: Tape, slot: int, value: Any) -> None:
         self._tape = tape
@@ -159,6 +157,16 @@ class Variable(ArrayProtocol):
         self.check_fresh()
         return type(self)(self._tape, self._slot, self._value)
 
+    def lies_in(self, order: str) -> bool:
+        """Tell whether the numbers lie in memory in C order, or in Fortran order."""
+        flags = primal_array(self).flags
+        return flags.c_contiguous if order == "C" else flags.f_contiguous
+
+    def memory_axes(self) -> tuple[int, ...]:
+        """Return the axes from the slowest to the fastest in memory."""
+        strides = primal_array(self).strides
+        return tuple(sorted(range(len(strides)), key=lambda i: -abs(strides[i])))
+
     def apart(self) -> Variable:
         """Return the value as a copy of its own: writing to it reaches no other array."""
         return self.frozen()
@@ -253,6 +261,11 @@ class Variable(ArrayProtocol):
 
     def _rebind(self, new: Any) -> Variable:
         """Become ``new``; a view writes through to the array that owns the memory."""
+        if self.is_number:
+            what = f"a number is changed in place at {user_line()}"
+            raise DtypeError(
+                message("in-place assignment", what, "NumPy's numbers are immutable", "Bind the name to a new value")
+            )
         new = new if new.dtype == self.dtype else new.astype(self.dtype)
         links, value = chain(self), new
         for link in links[:-1]:
@@ -302,6 +315,12 @@ class Variable(ArrayProtocol):
 
     def __ixor__(self, other: Any) -> Variable:
         return self._in_place(self ^ other)
+
+    def __ilshift__(self, other: Any) -> Variable:
+        return self._in_place(self << other)
+
+    def __irshift__(self, other: Any) -> Variable:
+        return self._in_place(self >> other)
 
     def _in_place(self, new: Any) -> Variable:
         if self.is_number:
@@ -391,7 +410,7 @@ class Array(Elements, Variable):
         return Array if sparse_is_asking() else np.ndarray
 
 
-class Number(Variable, Uniterable, metaclass=NumberType):
+class Number(RoundedToIntegers, Variable, Uniterable, metaclass=NumberType):
     """A traced number: what asks for its type hears NumPy's scalar type, such as ``np.float64``, which is a ``float``."""
 
     __slots__ = ()

@@ -1,6 +1,7 @@
 """Derivative rules, one declaration per operation. NumPy and SciPy only: this package knows no tape."""
 
 from hessian.rules import (  # noqa: F401
+    assembling,
     choices,
     elementwise,
     indexing,

@@ -16,6 +16,7 @@ import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import normalize_axis, sum_to
+from hessian.rules.shaping import laid_out
 from hessian.rules.spec import (
     NONDIFF,
     A,
@@ -281,13 +282,17 @@ def getitem(x: Any, index: Any) -> Any:
 
 def _assign(base: Any, value: Any, *, index: Any, shape: tuple[int, ...], target: tuple[int, ...]) -> np.ndarray:
     batch = base.shape[: base.ndim - len(shape)]
-    # C order: raveling must give a view to write through.
-    out = np.array(np.broadcast_to(base, batch + shape), order="C")
+    # Memory stays in the order it has, because that decides what is a view of it later.
+    out = np.array(base, order="K") if base.shape == batch + shape else np.array(np.broadcast_to(base, batch + shape))
     if batch and np.ndim(value):
         gap = (1,) * (len(target) - (value.ndim - len(batch)))
         value = np.reshape(value, batch + gap + value.shape[len(batch) :])
     if isinstance(index, Positions):
-        out.reshape((*batch, index.size))[..., index.flat] = value
+        if out.flags.c_contiguous:
+            out.reshape((*batch, index.size))[..., index.flat] = value
+        else:
+            place: Any = (..., *np.unravel_index(index.flat, shape))
+            out[place] = value
     else:
         out[(slice(None),) * len(batch) + index] = value
     return out
@@ -423,7 +428,9 @@ def sort(a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, 
     if axis is None:
         a, axis = np.ravel(a), -1
     axis = normalize_axis(axis, a.ndim, "sort")
-    return take_along_axis(a, np.asarray(np.argsort(a, axis=axis, kind="stable")), axis)
+    moved = take_along_axis(a, np.asarray(np.argsort(a, axis=axis, kind="stable")), axis)
+    axes = a.memory_axes()
+    return moved if axes == tuple(range(a.ndim)) else laid_out(moved, axes)
 
 
 @composite(np.compress, cases=[case([True, False, True], A(3))])

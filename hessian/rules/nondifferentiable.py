@@ -98,6 +98,10 @@ expose(np.flatnonzero, lambda a: np.ravel(a).nonzero()[0])
 expose(np.result_type, lambda *xs: np.result_type(*[x.dtype if isinstance(x, Traced) else x for x in xs]))
 
 
+# The scalar type of a number depends on its value, which has to leave the tape.
+expose(np.min_scalar_type, lambda a: a.dtype if a.ndim else np.min_scalar_type(a.item()))
+
+
 def _array_equal(a: Any, b: Any, equal_nan: bool) -> bool:
     if np.shape(a) != np.shape(b):
         return False

@@ -159,11 +159,17 @@ def _halved_product(x: Any) -> Any:
     return x[0] if x.ndim == 1 else x[..., 0]
 
 
+def _widened(a: Any) -> Any:
+    """Return truth values and short integers in the dtype of their products."""
+    return a if a.dtype.kind == "f" else a.astype(np.multiply.reduce(np.ones(1, a.dtype)).dtype)
+
+
 @composite(np.prod, cases=[case(A(5)), case(A(2, 3), axis=0), case(A(2, 3, 2), axis=(0, 2), keepdims=True), case(A(0))])
 def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
     if keywords.get("initial", 1.0) is None:
         raise OptionError(message("prod", "initial is None", fix="Leave it out"))
     refuse("prod", out=out, dtype=dtype, **keywords)
+    a = _widened(a)
     axes = [i + a.ndim for i in reduced_axes(axis, a.ndim, "prod")]
     kept = [i for i in range(a.ndim) if i not in axes]
     lined_up = np.transpose(a, (*kept, *axes)).reshape((*(a.shape[i] for i in kept), _count(a.shape, tuple(axes))))
@@ -253,6 +259,7 @@ def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) 
 @composite(np.cumprod, cases=[case(A(4)), case(A(2, 3), axis=0)])
 def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
     refuse("cumprod", out=out, dtype=dtype)
+    a = _widened(a)
     if axis is None:
         a, axis = np.ravel(a), -1
     axis = normalize_axis(axis, a.ndim, "cumprod")

@@ -115,11 +115,9 @@ def reshape(a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
     shape = newshape if shape is None else shape
     if shape is None:
         raise OptionError(message("reshape", "no shape is given"))
-    if order != "C":
-        raise OptionError(
-            message("reshape", f"order={order!r} is not supported on traced values", fix="Transpose first")
-        )
     shape = as_shape(shape)
+    if _order_read(a, order, "reshape") == "F":
+        return np.transpose(reshape(np.transpose(a), shape[::-1]))
     if -1 in shape:
         known = math.prod(n for n in shape if n != -1)
         if shape.count(-1) > 1 or known == 0 or a.size % known:
@@ -132,7 +130,23 @@ def reshape(a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
 
 @composite(np.ravel, cases=[case(A(2, 3)), case(A())])
 def ravel(a: Any, order: str = "C") -> Any:
-    return reshape(a, (a.size,), order)
+    if a.ndim > 1 and _order_read(a, order, "ravel") == "F":
+        return ravel(np.transpose(a))
+    flat = reshape_op(a, shape=(a.size,), ndim=a.ndim)
+    # Unlike reshape, ravel copies what does not lie in one piece.
+    return flat if a.lies_in("C") else flat.apart()
+
+
+def _order_read(a: Any, order: Any, name: str) -> str:
+    """Return the order, "C" or "F", in which elements are read."""
+    if order == "K" and (a.lies_in("C") or a.lies_in("F")):
+        order = "A"
+    if order == "A":
+        return "F" if a.lies_in("F") and not a.lies_in("C") else "C"
+    if order not in ("C", "F"):
+        why = "what it means depends on where the numbers lie in memory"
+        raise OptionError(message(name, f"order is {order!r}", why if order == "K" else "", "Pass 'C' or 'F'"))
+    return order
 
 
 @composite(np.transpose, cases=[case(A(2, 3)), case(A(2, 3, 4), (1, 2, 0)), case(A(3))])
@@ -328,7 +342,7 @@ def dsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
 
 @composite(np.copy, cases=[case(A(2, 3))])
 def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
-    return copied(a, order)
+    return reshape_op(a, shape=(), ndim=0) if a.is_number else copied(a, order)
 
 
 def copied(a: Any, order: str) -> Any:
@@ -338,17 +352,17 @@ def copied(a: Any, order: str) -> Any:
     if not a.ndim:
         return a.apart()
     same = +a if a.dtype.kind == "f" else cast_op(a, dtype=a.dtype)
-    if a.ndim < 2 or order in ("K", "A"):
+    if a.ndim < 2 or order == "K" or (order == "A" and a.lies_in("F")):
         return same
-    return _laid_out(same, order)
+    return laid_out(same, tuple(reversed(range(a.ndim))) if order == "F" else tuple(range(a.ndim)))
 
 
-def _laid_out(a: Any, order: str) -> Any:
-    """Return an array in C or Fortran order, a copy where it lies otherwise: copies are made by reshaping."""
-    if order == "F":
-        turned: Any = np.transpose(_laid_out(np.transpose(a), "C"))
-        return turned.apart()
-    return reshape_op(reshape_op(a, shape=(a.size,), ndim=a.ndim), shape=a.shape, ndim=1).apart()
+def laid_out(a: Any, axes: tuple[int, ...]) -> Any:
+    """Return an array of its own in memory whose axes go from the slowest to the fastest as given."""
+    turned = permute_op(a, axes=axes)
+    # Reshaping copies what does not lie in C order.
+    packed = reshape_op(reshape_op(turned, shape=(a.size,), ndim=a.ndim), shape=turned.shape, ndim=1)
+    return permute_op(packed, axes=tuple(int(i) for i in np.argsort(axes))).apart()
 
 
 @composite(np.full_like, cases=[case(A(2, 3), A(3)), case(A(2), A())])

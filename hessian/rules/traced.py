@@ -28,6 +28,8 @@ class Traced:
     trace_level: float
     is_last = False
     """Whether nothing is differentiated that is recorded here: the instructions of a program."""
+    is_number = False
+    """Whether NumPy would have a scalar here, immutable, rather than an array."""
 
     if TYPE_CHECKING:
 
@@ -41,6 +43,14 @@ class Traced:
     def frozen(self) -> Traced:
         """Return the value under a handle of its own, which later assignments through this one do not reach."""
         return self
+
+    def lies_in(self, order: str) -> bool:
+        """Tell whether the numbers lie in memory in C order, or in Fortran order."""
+        return order == "C"
+
+    def memory_axes(self) -> tuple[int, ...]:
+        """Return the axes from the slowest to the fastest in memory."""
+        return tuple(range(self.ndim))
 
     def apart(self) -> Traced:
         """Return the value as a copy of its own: writing to it reaches no other array."""

@@ -1,0 +1,85 @@
+"""NumPy's ways to put an array together from others by nesting, choosing and pieces: composed of rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
+from hessian.rules.spec import A, Traced, case, composite
+from hessian.rules.traced import as_given, each_entered, entered
+
+
+@composite(np.block, cases=[case([A(2), A(3)]), case([A(2, 1), A(2, 2)])], enters=as_given)
+def block(arrays: Any) -> Any:
+    depth = _depth(arrays)
+    ndim = max(depth, _most_axes(arrays))
+    return _joined(arrays, depth, ndim)
+
+
+def _depth(blocks: Any) -> int:
+    """Return how deep lists are nested; every block must be as deep."""
+    if isinstance(blocks, tuple):
+        raise DtypeError(message("block", "the blocks are in a tuple", fix="Pass lists"))
+    if not isinstance(blocks, list):
+        return 0
+    depths = {_depth(part) for part in blocks}
+    if len(depths) != 1:
+        what = "it is empty" if not depths else f"blocks are nested {sorted(depths)} deep"
+        raise ShapeMismatchError(message("block", what, fix="Nest all blocks alike"))
+    return 1 + depths.pop()
+
+
+def _most_axes(blocks: Any) -> int:
+    return max(map(_most_axes, blocks)) if isinstance(blocks, list) else np.ndim(blocks)
+
+
+def _joined(blocks: Any, depth: int, ndim: int) -> Any:
+    if isinstance(blocks, list):
+        return np.concatenate([_joined(part, depth - 1, ndim) for part in blocks], axis=-depth)
+    x = blocks if isinstance(blocks, Traced) else np.asarray(blocks)
+    opened = np.reshape(x, (1,) * (ndim - x.ndim) + x.shape)
+    return opened if ndim else np.copy(opened)
+
+
+@composite(
+    np.select,
+    cases=[
+        case([np.array([True, False, False]), np.array([True, True, False])], [A(3), A(3)], 0.5),
+        case([np.array([True, False])], [A(2, 2)]),
+    ],
+    enters=each_entered,
+)
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    if len(condlist) != len(choicelist) or not len(condlist):
+        what = f"{len(condlist)} conditions for {len(choicelist)} choices"
+        raise OptionError(message("select", what, fix="Pass a choice for each condition"))
+    conditions = [c if isinstance(c, Traced) else np.asarray(c) for c in condlist]
+    if any(c.dtype.kind != "b" for c in conditions):
+        raise DtypeError(message("select", "a condition is no boolean array", fix="Compare: x > 0"))
+    result = default
+    for condition, choice in zip(reversed(conditions), reversed(list(choicelist)), strict=True):
+        result = np.where(condition, choice, result)
+    return result
+
+
+@composite(np.piecewise, cases=[], enters=as_given)
+def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **keywords: Any) -> Any:
+    x = x if isinstance(x, Traced) else np.asarray(x)
+    if np.isscalar(condlist) or (not isinstance(condlist[0], list | np.ndarray | Traced) and x.ndim):
+        condlist = [condlist]
+    conditions = [np.asarray(entered(c), bool) for c in condlist]
+    if len(funclist) == len(conditions) + 1:
+        conditions.append(~np.any(conditions, axis=0))
+    elif len(funclist) != len(conditions):
+        what = f"{len(conditions)} conditions for {len(funclist)} functions"
+        raise OptionError(message("piecewise", what, fix="Pass a function for each, and one more for the rest"))
+    y: Any = np.zeros_like(x)
+    for condition, piece in zip(conditions, funclist, strict=True):
+        part = x[condition]
+        if not callable(piece):
+            y[condition] = piece
+        elif part.size:
+            y[condition] = piece(part, *args, **keywords)
+    return y

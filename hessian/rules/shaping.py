@@ -130,7 +130,8 @@ def reshape(a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
 
 @composite(np.ravel, cases=[case(A(2, 3)), case(A())])
 def ravel(a: Any, order: str = "C") -> Any:
-    if a.ndim > 1 and _order_read(a, order, "ravel") == "F":
+    order = "C" if a.ndim < 2 and order in ("K", "A", "F") else order
+    if _order_read(a, order, "ravel") == "F":
         return ravel(np.transpose(a))
     flat = reshape_op(a, shape=(a.size,), ndim=a.ndim)
     # Unlike reshape, ravel copies what does not lie in one piece.

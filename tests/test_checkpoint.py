@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import warnings
 from typing import Any
 
 import numpy as np
@@ -339,3 +340,61 @@ def test_precisions_are_kept_apart() -> None:
 
     grads = hs.grad(lambda a, b: f(a, b, hs.checkpoint(pair)), argnums=(0, 1))(Z.astype(np.float32), Z)
     assert [g.dtype for g in grads] == [np.float32, np.float64]
+
+
+# Exceptions that a function catches are its own business, whenever it runs.
+
+
+def factors(x: Any) -> Any:
+    try:
+        return np.sum(np.log(np.diagonal(np.linalg.cholesky(np.diag(x)))))
+    except np.linalg.LinAlgError:
+        return 10.0 * np.sum(x**2)
+
+
+def logarithm(x: Any) -> Any:
+    try:
+        with np.errstate(all="raise"):
+            return np.sum(np.log(x) ** 2)
+    except FloatingPointError:
+        return np.sum(x**3)
+
+
+def root(x: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            return np.sum(np.sqrt(x) ** 3)
+        except RuntimeWarning:
+            return np.sum(x**4)
+
+
+def quotient(x: Any) -> Any:
+    try:
+        y = 1.0 / x
+    except FloatingPointError:
+        return x @ x
+    return np.sum(np.sin(y))
+
+
+@pytest.mark.parametrize("f", [factors, logarithm, root, quotient])
+@pytest.mark.parametrize("wrap", [hs.checkpoint, lambda f: hs.record(hs.checkpoint(f)), hs.record])
+def test_exceptions_that_a_function_catches(f: Any, wrap: Any) -> None:
+    g = wrap(f)
+    for x in (np.array([1.0, 2.0]), np.array([-1.0, 0.5]), np.array([0.0, 1.0]), np.array([3.0, 1.0])):
+        if wrap is hs.record and f is factors and x.min() <= 0.0:
+            continue  # in the tests of programs
+        with np.errstate(divide="raise" if f is quotient else "warn"):
+            if wrap is hs.record and f is quotient and x.min() == 0.0:
+                continue  # in the tests of programs
+            assert_allclose(g(x), f(x))
+            assert_allclose(hs.grad(g)(x), hs.grad(f)(x))
+            assert_allclose(hs.hvp(g, x, x), hs.hvp(f, x, x))
+            assert_allclose(hs.jacobian(hs.grad(g))(x), hs.hessian(f)(x))
+
+
+def test_exceptions_that_a_function_does_not_catch_pass() -> None:
+    f = hs.checkpoint(lambda x: np.sum(np.linalg.cholesky(np.diag(x))))
+    with pytest.raises(np.linalg.LinAlgError):
+        hs.grad(f)(np.array([1.0, -1.0]))
+    assert_allclose(hs.grad(f)(np.array([4.0, 1.0])), [0.25, 0.5])

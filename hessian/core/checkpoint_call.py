@@ -85,6 +85,8 @@ class CheckpointCall:
             self._leaves.append(None if is_traced else _copied(leaf))
         self._numbers = [isinstance(x, Variable) and x.is_number for x in self.traced]
         self._course: _Course | None = None
+        # Sweeps ignore floating-point errors; a function that catches them must meet them again.
+        self._errors = np.geterr()
 
     def _place(self, leaf: Any) -> int:
         """Return the number of a traced argument; the same value given twice is one argument."""
@@ -122,7 +124,8 @@ class CheckpointCall:
         ]
         before = len(tape.guards)
         args, kwargs = self._structure.build(leaves)
-        result = self._f(*args, **kwargs)
+        with np.errstate(**self._errors):
+            result = self._f(*args, **kwargs)
         self._check_arguments(leaves, (args, kwargs))
         moved = [i for i, (v, slot) in enumerate(zip(variables, slots, strict=True)) if v._slot != slot]
         pieces, course = _taken_apart(result, variables, moved, [seen for _, seen in tape.guards[before:]])

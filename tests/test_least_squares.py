@@ -743,3 +743,11 @@ def test_wrong_residuals() -> None:
 
 def test_arguments_that_mean_not_given_are_ignored() -> None:
     assert least_squares(lambda x: x - 1.0, [0.0], jac=None).success
+
+
+@pytest.mark.parametrize("residual", [lambda x: np.exp(-x), lambda x: 1 / x])
+def test_residuals_that_vanish_at_infinity_are_no_success(residual: Any) -> None:
+    res = least_squares(residual, [1.0])
+    assert res.status.name == "CONVERGED_FAR"
+    assert not res.success
+    assert "at infinity" in res.message

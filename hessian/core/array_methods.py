@@ -125,6 +125,10 @@ class ArrayMethods(Traced):
         """Drop axes of length one, as ``ndarray.squeeze``."""
         return self if self.is_number and axis in (None, ()) else np.squeeze(self, axis)
 
+    def compress(self, condition: Any, axis: Any = None, out: Any = None) -> Any:
+        """Select slices, as ``ndarray.compress``: the condition comes first in the function, the array in the method."""
+        return np.compress(condition, self, axis=axis, out=out)
+
     def nonzero(self) -> tuple[np.ndarray, ...]:
         """Return indices of nonzero elements as plain arrays."""
         return np.nonzero(np.asarray(np.not_equal(self, 0)))
@@ -196,6 +200,6 @@ def _delegate(name: str, function: Any) -> None:
 for _name in (
     *("sum", "mean", "prod", "max", "min", "var", "std", "ptp", "any", "all", "cumsum", "cumprod"),
     *("ravel", "swapaxes", "repeat", "take", "diagonal", "trace", "dot", "clip", "round"),
-    *("argmax", "argmin", "argsort", "searchsorted", "compress"),
+    *("argmax", "argmin", "argsort", "searchsorted"),
 ):
     _delegate(_name, getattr(np, _name))

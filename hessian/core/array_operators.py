@@ -46,7 +46,7 @@ class ArrayOperators(Traced):
 
     def __pow__(self, other: Any) -> Any:
         # The shortcuts that NumPy itself takes for scalar exponents.
-        if type(other) in _EXPONENTS and other in _POWERS:
+        if self.dtype.kind == "f" and type(other) in _EXPONENTS and other in _POWERS:
             return _POWERS[other](self)
         return _binary(ew.power, self, other)
 

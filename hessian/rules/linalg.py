@@ -20,7 +20,7 @@ from hessian.rules.determinant import det_op, inverse_op
 from hessian.rules.eigen import eigenvalues_op, eigenvectors_op, factors_op
 from hessian.rules.lines import user_line
 from hessian.rules.smooth import Root
-from hessian.rules.spec import A, General, Nondifferentiable, Sample, case, composite, expose, register
+from hessian.rules.spec import ZERO, A, General, Nondifferentiable, Sample, case, composite, expose, register
 
 # NumPy's named result tuples have no public import path.
 EighResult: Any = type(np.linalg.eigh(np.eye(1)))
@@ -238,10 +238,34 @@ def matrix_power(a: Any, n: int) -> Any:
     return result
 
 
+def _length(y: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
+    """Return the norm where the squares of the entries overflow or underflow, and ``y``, which it is, elsewhere."""
+    limits = np.finfo(y.dtype)
+    if np.all((y > math.sqrt(limits.tiny) / limits.eps) & (y <= limits.max)):
+        return y
+    largest = np.max(np.abs(x), axis=axes, keepdims=True, initial=0)
+    usable = (largest > 0) & (largest <= limits.max)
+    scale = np.where(usable, largest, 1).astype(y.dtype)
+    with np.errstate(all="ignore"):
+        return np.where(usable, scale * np.sqrt(np.sum((x / scale) ** 2, axis=axes, keepdims=True)), y)
+
+
+length_op: General = register(
+    General(
+        "length",
+        _length,
+        pushforward=lambda y, xs, dots, *, axes: dots[0],
+        pullback=lambda y, xs, g, wanted, *, axes: [g, None],
+        curved=False,
+    )
+)
+length_op.states = (None, ZERO)
+
+
 def _direction(y: Any, xs: Any, *, axes: tuple[int, ...]) -> dict[str, Any]:
     """Compute x / |x|; at the origin 0 with an infinite slope."""
-    least = np.finfo(y.dtype).smallest_subnormal
-    return {"unit": xs[0] / np.where(np.equal(y, 0), least, y)}
+    least, length = np.finfo(y.dtype).smallest_subnormal, length_op(y, xs[0], axes=axes)
+    return {"unit": xs[0] / np.where(np.equal(length, 0), least, length)}
 
 
 norm_op: General = register(

@@ -139,10 +139,12 @@ def var(
     np.std,
     cases=[case(A(5)), case(A(3, 2), axis=0, ddof=1)],
     analytic=lambda *a, **k: np.sqrt(_analytic_var(*a, **k)),
-    kinks="NaN where all values are equal",
+    kinks="NaN where several values are equal, 0 of one value",
 )
 def std(a: Any, *args: Any, **keywords: Any) -> Any:
-    return np.sqrt(var(a, *args, **keywords))
+    variance = var(a, *args, **keywords)
+    # Of one value it is 0 whatever the value is, and so is the variance.
+    return variance if a.size == variance.size else np.sqrt(variance)
 
 
 def _halved_product(x: Any) -> Any:

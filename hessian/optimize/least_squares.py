@@ -15,7 +15,7 @@ from hessian.optimize.gauss_newton_cg import GaussNewtonCG
 from hessian.optimize.history import IterationRecord
 from hessian.optimize.levenberg_marquardt import LevenbergMarquardt, ScaledMethod
 from hessian.optimize.loop import Loop, Observer
-from hessian.optimize.objective import Point
+from hessian.optimize.objective import Point, quiet
 from hessian.optimize.observer import Progress, make_observer
 from hessian.optimize.optimality import Definiteness
 from hessian.optimize.options import Options, option_names, parse_options
@@ -221,6 +221,26 @@ class LeastSquaresLoop(Loop):
         """Whether the gradient is small, decided by cosines, whatever its units."""
         return self._kept_point().is_stationary(self._options.gtol)
 
+    def _convergence(self) -> Status | None:
+        """Grade a right angle, or residuals that vanish; no success where they vanish at infinity."""
+        status = super()._convergence()
+        return Status.CONVERGED_FAR if status is not None and status.success and self._recedes() else status
+
+    def _recedes(self) -> bool:
+        """Whether residuals have all but vanished while steps to their zero are no shorter than before.
+
+        At a zero, a Gauss-Newton step is as short as the residuals are small; on the way to an infimum at infinity it is not.
+        Squares of residuals this small are at the end of the range of numbers, so that no gradient tells.
+        """
+        point = self._kept_point()
+        eps, tiny = self._residuals.eps, float(np.finfo(point.x.dtype).tiny)
+        if point.length == 0.0 or point.length > tiny**0.25:
+            return False
+        with quiet():
+            pulled = point.pull(point.residuals / point.length).astype(np.float64)
+        step = norm(pulled / point.scale * (point.length / point.scale))
+        return step > math.sqrt(eps) * max(norm(point.x), norm(self._residuals.first))
+
     def _settle(self) -> Status | None:
         """Say so where a minimum is in doubt, unless what is left of the gradient is rounding."""
         if self._kept_point().optimality <= self._options.gtol:
@@ -236,6 +256,8 @@ class LeastSquaresLoop(Loop):
         gtol = self._options.gtol
         is_lost = point.optimality > gtol and point.is_stationary(gtol)
         lost = "; those above it are lost in the rounding of the residuals" if is_lost else ""
+        if self._recedes():
+            lost += "; the residuals vanish, but no step to their zero gets shorter: it may be at infinity"
         return f"(Largest cosine between residual and columns {point.optimality:.3g}, gtol {gtol:g}{lost}.)"
 
     def _kept_point(self) -> ResidualPoint:

@@ -152,6 +152,11 @@ class Objective:
         return self._start.size
 
     @property
+    def first(self) -> np.ndarray:
+        """The start."""
+        return self._start
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Precision the objective is evaluated in."""
         return self._start.dtype

@@ -31,5 +31,7 @@ def test_the_deviation_of_one_value_is_flat() -> None:
 @pytest.mark.parametrize("scale", [1e200, 1.0, 1e-200])
 def test_the_norm_of_numbers_whose_squares_leave_the_range(scale: float) -> None:
     x = scale * np.array([3.0, 4.0])
-    assert_array_equal(hs.grad(np.linalg.norm)(x).round(12), [0.6, 0.8])
-    assert_array_equal((scale * hs.hvp(np.linalg.norm, x, np.array([1.0, 0.0]))).round(12), [0.128, -0.096])
+    with np.errstate(over="ignore"):  # the value is NumPy's, infinite at 1e200
+        slope, bend = hs.grad_and_hvp(np.linalg.norm, x, np.array([1.0, 0.0]))
+    assert_array_equal(slope.round(12), [0.6, 0.8])
+    assert_array_equal((scale * bend).round(12), [0.128, -0.096])

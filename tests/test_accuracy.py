@@ -48,7 +48,7 @@ def test_partials_are_true_to_the_last_digits(row, dtype):
     hold(row, dtype, 24)
 
 
-@pytest.mark.long
+@pytest.mark.study
 @every_dtype
 @every_row_held
 def test_partials_are_true_to_the_last_digits_on_the_whole_grid(row, dtype):

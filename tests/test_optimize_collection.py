@@ -62,7 +62,7 @@ def test_the_default_method_ends_truly(problem: Problem) -> None:
         assert res.success or res.status in AT_A_MINIMUM, res
 
 
-@pytest.mark.long
+@pytest.mark.study
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("problem", PROBLEMS, ids=name_of)
 def test_no_method_ends_falsely(problem: Problem, method: str) -> None:

@@ -396,7 +396,7 @@ def number_filled(x: Any) -> Any:
         (number_filled, DtypeError, "immutable"),
         (lambda x: np.broadcast_to(x[0], (2, 3)).fill(1.0), ReadOnlyError, "read-only"),
     ],
-    ids=str,
+    ids=lambda x: getattr(x, "__name__", str(x)),
 )
 def test_refusals_say_what_to_write(f: Callable[[Any], Any], kind: type[HessianError], saying: str) -> None:
     with pytest.raises(kind, match=saying):

@@ -36,7 +36,6 @@ SAYINGS: dict[str, tuple[Callable[[Any], Any], Any, str]] = {
     "einsum operands": (lambda x: np.einsum("i,i->", x), X, "names 2 operands"),
     "einsum form": (lambda x: np.sum(np.einsum(x, [0], [0])), X, "only the form"),
     "einsum labels": (lambda x: np.sum(np.einsum("ijk->i", x)), M, "does not fit"),
-    "reshape order": (lambda x: np.sum(np.reshape(x, (3, 2), order="F")), M, "order='F'"),
     "reshape size": (lambda x: np.sum(np.reshape(x, (4, 2))), M, "does not fit"),
     "reshape unknown": (lambda x: np.sum(np.reshape(x, (4, -1))), M, "does not fit"),
     "permutation": (lambda x: np.sum(np.transpose(x, (0, 0))), M, "do not permute"),

@@ -429,7 +429,7 @@ def test_queries_of_shape_and_truth():
         assert not np.iscomplexobj(x)
         assert np.allclose(x, x + 0.0)
         assert np.array_equal(x, x)
-        assert np.result_type(x, np.float32) == np.float64
+        assert np.result_type(x, np.float32) == np.min_scalar_type(x) == np.float64
         rows, columns = np.nonzero(x > 3)
         assert (rows.tolist(), columns.tolist()) == ([1, 1], [1, 2])
         assert np.flatnonzero(x > 3).tolist() == [4, 5]

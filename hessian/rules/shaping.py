@@ -279,9 +279,9 @@ def dstack(tup: Any) -> Any:
     return concatenate([np.expand_dims(a, 2) if a.ndim == 2 else a for a in arrays], axis=2)
 
 
-@composite(np.column_stack, cases=[case([A(3), A(3, 2)])], enters=each_entered)
+@composite(np.column_stack, cases=[case([A(3), A(3, 2)]), case([A(), A()])], enters=each_entered)
 def column_stack(tup: Any) -> Any:
-    return concatenate([np.reshape(a, (-1, 1)) if np.ndim(a) == 1 else a for a in tup], axis=1)
+    return concatenate([np.reshape(a, (-1, 1)) if np.ndim(a) < 2 else a for a in tup], axis=1)
 
 
 @composite(np.append, cases=[case(A(3), A(2)), case(A(1, 2), A(2, 2), axis=0)])

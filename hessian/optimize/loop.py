@@ -300,7 +300,7 @@ class Loop:
         else:
             rejections = self._rejections
             assessment = self._try(self._objective.trial(target), step)
-            control.learn(step, assessment, rejections)
+            self._method.learn(step, assessment, rejections)
         self._record(radius, regularization, step, assessment, products)
         if assessment.accepted:
             self._keep()

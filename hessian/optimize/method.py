@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hessian.optimize.globalize import Control, LineModel, Model, unit_length
+from hessian.optimize.globalize import Assessment, Control, LineModel, Model, unit_length
+from hessian.optimize.krylov import Step
 from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature
 from hessian.optimize.options import Options
@@ -40,6 +41,7 @@ class Method:
         self.control = control
         self.goal = options.gtol
         self._largest_norm = 0.0
+        self._patience = 1
 
     def model(self, point: Point) -> Model:
         """Build the model at a point with a gradient that is not small."""
@@ -66,16 +68,27 @@ class Method:
     def budget(self, point: Point) -> int:
         """Products the next model may spend."""
         left = self.options.max_hvp - point.counters.n_hvp
-        return max(1, min(self.options.max_cg or 2 * point.x.size + 10, left))
+        return max(1, min(self.options.max_cg or self._patience * (2 * point.x.size + 10), left))
+
+    def learn(self, step: Step, assessment: Assessment, rejections: int) -> None:
+        """Learn from a trial that followed so many rejections at its point how far models are to be trusted.
+
+        Conjugate gradients end after n products in exact arithmetic, and after many times n in floating point where the
+        Hessian is ill-conditioned. Where their limit cut a step that the model predicted well, more products would have
+        carried further, and what they had gathered is lost: the limit doubles.
+        """
+        self.control.learn(step, assessment, rejections)
+        if step.status == "cg-limit" and assessment.accepted and assessment.ratio > 0.75:
+            self._patience *= 2
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs to go on as if it had not been interrupted."""
-        return {"control": self.control.state(), "largest_norm": self._largest_norm}
+        return {"control": self.control.state(), "largest_norm": self._largest_norm, "patience": self._patience}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state."""
         self.control.restore(state["control"])
-        self._largest_norm = float(state["largest_norm"])
+        self._largest_norm, self._patience = float(state["largest_norm"]), int(state["patience"])
 
 
 def _along(point: Point, curvature: Curvature) -> SpectralModel:

@@ -113,7 +113,7 @@ def minimize(
         max_seconds : float
             Most seconds, looked at after every iteration; default no limit.
         max_cg : int
-            Most products per step; default 2 n + 10.
+            Most products per step; by default 2 n + 10, doubled whenever it has cut a step that was predicted well.
         initial_radius, max_radius : float
             Trust-region radius in the 2-norm (with a preconditioner M in the norm ``sqrt(s.M s)``). By default the first
             step is as long as its model makes it (a tenth of the length of x0, at least 0.1, if the model has no minimum),

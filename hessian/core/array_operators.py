@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -33,9 +35,13 @@ class ArrayOperators(Traced):
         return _binary(ew.subtract, other, self)
 
     def __mul__(self, other: Any) -> Any:
+        if self.is_number and isinstance(other, _REPEATING):
+            return NotImplemented
         return _binary(ew.multiply, self, other)
 
     def __rmul__(self, other: Any) -> Any:
+        if self.is_number and isinstance(other, _REPEATING):
+            return NotImplemented
         return _binary(ew.multiply, other, self)
 
     def __truediv__(self, other: Any) -> Any:
@@ -152,5 +158,7 @@ def _binary(operation: Any, a: Any, b: Any) -> Any:
     return operation(a, b)
 
 
+# What repeats itself when it is multiplied by a number; NumPy's numbers leave the product to it, its arrays do not.
+_REPEATING = (list, tuple, deque, array)
 _EXPONENTS = (int, float, np.float64, np.int64)
 _POWERS = {1: ew.positive, 2: ew.square, 0.5: ew.sqrt, -1: ew.reciprocal}

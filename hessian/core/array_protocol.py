@@ -183,8 +183,10 @@ def add_at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
     if not indexing.names_twice(target, index):
         target[index] = ufunc(target[index], *values)
     elif ufunc in (np.add, np.subtract):
-        total = indexing.added_at(target, index, values[0] if ufunc is np.add else -values[0])
-        target._in_place(total)
+        # As they are, masks would be joined, and small integers and float32 added up in their own precision.
+        value = values[0] if isinstance(values[0], Traced) else np.asarray(values[0])
+        value = value.astype(np.result_type(value.dtype, target.dtype))
+        target._in_place(indexing.added_at(target, index, value if ufunc is np.add else -value))
     else:
         what = "the index names an element twice"
         raise OptionError(message(f"{ufunc.__name__}.at", what, "the order would matter", "Loop over the index"))

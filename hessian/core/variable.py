@@ -257,6 +257,8 @@ class Variable(ArrayProtocol):
 
     def fill(self, value: Any) -> None:
         """Assign one value to every element, as ``ndarray.fill``."""
+        if np.ndim(entered(value)):
+            raise ValueError("setting an array element with a sequence.")
         self[...] = value
 
     def _rebind(self, new: Any) -> Variable:
@@ -376,7 +378,7 @@ class Variable(ArrayProtocol):
         return int(self._guarded())
 
     def __index__(self) -> int:
-        if self.carries_derivative or self.dtype.kind not in "iub":
+        if self.carries_derivative or self.dtype.kind not in "iu":
             raise TypeError("only integer traced values can be used as an index")
         return int(self._guarded())
 

@@ -1,0 +1,81 @@
+"""Inputs and idioms that nobody would write on purpose: the plain function's number, or an error."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import hessian as hs
+
+X = np.array([0.7, 0.45, 1.3])
+
+
+# Numbers and sequences.
+
+
+@pytest.mark.parametrize("make", [list, tuple, deque, lambda items: array("d", items)])
+@pytest.mark.parametrize("product", [lambda s, n: s * n, lambda s, n: n * s], ids=["s * n", "n * s"])
+def test_sequences_are_repeated_by_traced_counts(make, product):
+    def f(x):
+        repeated = product(make([1.0, 3.0]), np.sum(x > 0.5))
+        assert type(repeated) is type(make([]))
+        return x[0] * sum(item**2 for item in repeated)
+
+    assert_array_equal(hs.grad(f)(X), [20.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("product", [lambda s, x: s * x, lambda s, x: x * s], ids=["s * x", "x * s"])
+def test_sequences_times_traced_floats_and_truths_raise_as_in_numpy(product):
+    for number in (lambda x: x[0], lambda x: x[0] > 0.5):
+        with pytest.raises(TypeError, match="integer"):
+            hs.grad(lambda x: np.sum(product([1.0, 2.0], number(x))))(X)  # noqa: B023
+
+
+def test_arrays_times_sequences_are_elementwise():
+    assert_array_equal(hs.grad(lambda x: np.sum([1.0, 2.0, 3.0] * x))(X), [1.0, 2.0, 3.0])
+    assert_array_equal(hs.grad(lambda x: np.sum([1.0, 2.0, 3.0] * x.sum().reshape(())))(X), [6.0] * 3)
+
+
+def test_fill_takes_one_value():
+    def f(x):
+        y = x * 1.0
+        y.fill([x[0], 1.0, 2.0])
+        return np.sum(y)
+
+    with pytest.raises(ValueError, match="setting an array element with a sequence"):
+        hs.grad(f)(X)
+
+
+# What is added at an index that names an element twice.
+
+
+@pytest.mark.parametrize(
+    "added",
+    [True, np.array([True, False, True, True]), np.uint8(200), np.full(4, 200, np.uint8), np.float32(0.1)],
+    ids=["True", "mask", "small", "smalls", "float32"],
+)
+@pytest.mark.parametrize("ufunc", [np.add, np.subtract])
+def test_what_is_added_at_an_index_counts_in_the_precision_of_the_target(ufunc, added):
+    def f(x):
+        y = x * 1.0
+        ufunc.at(y, [0, 1, 1, 1], added)
+        return np.sum(y**2)
+
+    value, gradient = hs.value_and_grad(f)(X)
+    y = X.copy()
+    ufunc.at(y, [0, 1, 1, 1], added)
+    assert_allclose(value, np.sum(y**2), rtol=1e-14)
+    assert_allclose(gradient, 2 * y, rtol=1e-14)
+
+
+def test_traced_masks_are_counted_at_an_index():
+    def f(x):
+        y = np.zeros_like(x)
+        np.add.at(y, [0, 1, 1], x > 0.1)
+        return np.sum(y * x)
+
+    assert_array_equal(hs.grad(f)(X), [1.0, 2.0, 0.0])

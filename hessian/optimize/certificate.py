@@ -68,8 +68,9 @@ class Certificate:
     minimum, however flat. Where it falls again and the objective is lower, there is none.
 
     Negative curvature is not enough either: next to a curve of minima the curvature along it is of the size of the gradient, of
-    either sign. It counts as zero if the objective is not lower a good way along it. And escapes that gain no more than
-    gradients as small as these are worth show a flat place.
+    either sign. It counts as zero if the objective is not lower a good way along it: what is then overlooked, at a hundredth of
+    the reach or less, gains 0.0005 |g| |x| at most. And escapes that gain no more than gradients as small as these are worth
+    show a flat place.
 
     The smallest eigenvalue is compared with the rounding of products, measured on neighbouring floating-point numbers.
     """

@@ -43,8 +43,8 @@ class Status(enum.IntEnum):
     CONVERGED_SEMIDEFINITE = (
         1,
         True,
-        "The gradient is at most gtol and the smallest eigenvalue of the Hessian is zero to rounding: there is no "
-        "negative curvature, but second derivatives alone cannot tell a minimum from a flat direction. If the "
+        "The gradient is at most gtol and the smallest eigenvalue of the Hessian is zero, to rounding or beside so small a "
+        "gradient: no negative curvature leads down, but second derivatives alone cannot tell a minimum from a flat direction. If the "
         "objective has redundant parameters, fix some of them or add a small quadratic penalty.",
     )
     CONVERGED_UNDECIDED = (

@@ -35,20 +35,36 @@ def _claims_of_success(problem: Problem, res: Any, gtol: float) -> list[str]:
         claims.append(f"success at {res.fun!r}, which is no minimum")
     if any(abs(res.fun - infimum) <= 1e-3 * abs(infimum) for infimum in problem.infima):
         claims.append("success on the way to infinity")
-    negative = negative_curvature(problem, res.x, gradient)
+    negative = negative_curvature(problem, res.x, gradient, gtol)
     if negative:
         claims.append(negative)
     return claims
 
 
-def negative_curvature(problem: Problem, x: np.ndarray, gradient: np.ndarray) -> str:
-    """Describe a negative eigenvalue beyond rounding and beyond the curvature of a flat valley, of the size |g| / |x|."""
+def negative_curvature(problem: Problem, x: np.ndarray, gradient: np.ndarray, gtol: float = 0.0) -> str:
+    """Describe negative eigenvalues beyond rounding and beyond the curvature of a flat valley, of the size |g| / |x|.
+
+    A valley of more directions may bend on shorter lengths than |x|: an eigenvalue that is larger counts unless its descent,
+    followed to wherever it ends, falls no more than a slope of gtol would.
+    """
     if problem.size > DENSE_LIMIT:
         return ""
     hessian = hs.hessian(problem.fun)(x)
-    eigenvalues = np.linalg.eigvalsh(0.5 * (hessian + hessian.T))
+    eigenvalues, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
     slack = 1e-10 * np.max(np.abs(eigenvalues)) + np.linalg.norm(gradient) / max(np.linalg.norm(x), 1e-3)
-    return f"success at an eigenvalue of {eigenvalues[0]:.2e}" if eigenvalues[0] < -slack else ""
+    for eigenvalue, direction in zip(eigenvalues, vectors.T, strict=True):
+        if eigenvalue >= -slack:
+            break
+        if not gtol or _leads_down(problem, x, direction, gtol):
+            return f"success at an eigenvalue of {eigenvalue:.2e}"
+    return ""
+
+
+def _leads_down(problem: Problem, x: np.ndarray, direction: np.ndarray, gtol: float) -> bool:
+    """Whether f falls along a direction, one way or the other, more than a slope of gtol would."""
+    lengths = np.geomspace(1e-8, 10.0, 91) * max(float(np.linalg.norm(x)), 1.0)
+    value = problem.fun(x)
+    return any(value - problem.fun(x + sign * t * direction) > gtol * t for t in lengths for sign in (1.0, -1.0))
 
 
 def _claims_of_failure(problem: Problem, res: Any) -> list[str]:

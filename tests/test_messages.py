@@ -93,7 +93,7 @@ def test_rules_are_registered_once():
 
 
 def test_operations_of_an_unknown_kind_have_no_derivative():
-    from hessian.core.steps import linearize
+    from hessian.core.array_steps import linearize
     from hessian.rules.spec import Operation
 
     with pytest.raises(HessianError, match="kind Operation"):

@@ -13,8 +13,8 @@ import numpy as np
 
 from hessian.core.advice import leaves_tape, reaches_rule
 from hessian.core.array_protocol import ArrayProtocol
+from hessian.core.array_steps import linearize
 from hessian.core.kinds import Elements
-from hessian.core.steps import linearize
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.spec import Operation
 

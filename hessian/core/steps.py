@@ -23,9 +23,8 @@ import numpy as np
 
 from hessian.core.array_methods import primal_array
 from hessian.core.array_protocol import ArrayProtocol
-from hessian.errors import MissingRuleError, message
 from hessian.rules.broadcast import open_gap, sum_to
-from hessian.rules.spec import Bilinear, Elementwise, General, Linear, Operation, Partial
+from hessian.rules.spec import Operation
 
 Pieces = list[Any]
 LiveMask = Callable[[], "np.ndarray | None"]
@@ -48,7 +47,7 @@ def added(total: Any, term: Any) -> Any:
     return total if term is None else total + term
 
 
-def _in_place(total: Any, term: Any) -> Any:
+def added_in_place(total: Any, term: Any) -> Any:
     """Add ``term`` to ``total``, which the caller has just computed and nobody else holds."""
     if (
         type(total) is np.ndarray
@@ -130,6 +129,13 @@ class Step:
         """Map masks of operand elements that vary with some input to one for the result; ``None`` means all of it."""
         return None
 
+    def needs_mask(self) -> bool:
+        """Tell whether a zero cotangent or tangent may not stay zero here, because something is not finite."""
+        return False
+
+    def restrict(self, live: np.ndarray) -> None:
+        """Make the derivative exactly zero at result elements that do not matter."""
+
     def _opened(self, dots: Pieces) -> Pieces:
         """Align tangents with the loop axes that the primals broadcast over."""
         return [
@@ -181,7 +187,6 @@ class ElementwiseStep(Step):
         )
 
     def needs_mask(self) -> bool:
-        """Tell whether some partial is not finite, so that a zero cotangent would not stay zero."""
         return any(type(d) is not int and suspicious(d) for d in self.partials)
 
     def push(self, dots: Pieces, batch: int) -> Any:
@@ -226,7 +231,7 @@ class ElementwiseStep(Step):
                 if pieces[i] is None:
                     pieces[i] = term
                 else:
-                    pieces[i] = _in_place(pieces[i], term) if fresh[i] else pieces[i] + term
+                    pieces[i] = added_in_place(pieces[i], term) if fresh[i] else pieces[i] + term
                 fresh[i] = True
         return [
             None if piece is None else sum_to(piece, shape, ndim)
@@ -282,189 +287,7 @@ class ElementwiseStep(Step):
         return None if total is None or total.all() else total
 
     def restrict(self, live: np.ndarray) -> None:
-        """Make the derivative exactly zero at result elements that do not matter."""
         self.partials = [
             np.where(live, d, np.zeros((), self.y.dtype)) if type(d) is not int and suspicious(d) else d
             for d in self.partials
         ]
-
-
-class LinearStep(Step):
-    """Push is the map itself, pull its transpose; nothing turns."""
-
-    __slots__ = ()
-
-    def push(self, dots: Pieces, batch: int) -> Any:
-        if not self.operation.variadic:
-            t = dots[0]
-            if type(t) is np.ndarray:  # nothing to dispatch on
-                return self.operation.function(t, **self.params)
-            return None if t is None else self.operation(t, **self.params)
-        given = dict(zip(self.positions, dots, strict=True))
-        some = next((t for t in dots if t is not None), None)
-        if some is None:
-            return None
-        lead = some.shape[:batch]
-        full = [
-            given[i] if given.get(i) is not None else np.zeros(lead + np.shape(x), self.y.dtype)
-            for i, x in enumerate(self.operands)
-        ]
-        return self.operation(*full, **self.params)
-
-    def pull(self, g: Any, batch: int) -> Pieces:
-        if not self.operation.variadic:
-            return [self.operation.transpose(g, self.shapes[0], **self.params)]
-        shapes = [np.shape(x) for x in self.operands]
-        return self.operation.transpose(g, self.positions, shapes, **self.params)
-
-    def live_operands(self, live: np.ndarray | None) -> list[np.ndarray | None]:
-        if not self.operation.moves:
-            return super().live_operands(live)
-        # The transpose of a map of zeros and ones reaches exactly the operand elements that matter.
-        weight = np.ones(self.shape) if live is None else live.astype(float)
-        return [mask != 0 for mask in self.pull(weight, 0)]
-
-    def varying_result(self, varying: list[np.ndarray | None]) -> np.ndarray | None:
-        if not self.operation.moves or all(mask is None for mask in varying):
-            return None
-        weights = [
-            np.ones(shape) if mask is None else mask.astype(float)
-            for mask, shape in zip(varying, self.shapes, strict=True)
-        ]
-        return self.push(weights, 0) != 0
-
-
-class BilinearStep(Step):
-    """Product rule; the pullback in one argument turns with the other."""
-
-    __slots__ = ()
-
-    def prepare(self) -> None:
-        a, b = self.operands
-        if a.ndim - b.ndim != self.operation.core[0] - self.operation.core[1]:
-            self._loop_gaps(self.operation.core[:2])
-
-    def push(self, dots: Pieces, batch: int) -> Any:
-        total = None
-        for t, p in zip(self._opened(dots) if batch else dots, self.positions, strict=True):
-            if t is not None:
-                a, b = (t, self.operands[1]) if p == 0 else (self.operands[0], t)
-                term = self.operation(a, b, **self.params)
-                total = term if total is None else _in_place(total, term)
-        return total
-
-    def pull(self, g: Any, batch: int) -> Pieces:
-        transposes, operands = self.operation.transposes, self.operands
-        return [self._summed(transposes[p](g, operands[1 - p], **self.params), i) for i, p in enumerate(self.positions)]
-
-    def bend(self, g: Any, live: LiveMask) -> Any:
-        return g if len(self.positions) == 2 else None
-
-    def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
-        opened = self._opened(dots) if batch else dots
-        pieces = [None, None] if g_dot is None else self.pull(g_dot, batch)
-        for i in (0, 1):
-            if opened[1 - i] is not None:
-                term = self._summed(self.operation.transposes[i](bent, opened[1 - i], **self.params), i)
-                pieces[i] = term if pieces[i] is None else _in_place(term, pieces[i])
-        return pieces
-
-
-class GeneralStep(Step):
-    """Pushforward and pullback as given; the pullback is recorded once to see how it turns."""
-
-    __slots__ = ("kept",)
-
-    def prepare(self) -> None:
-        if self.operation.core is not None:
-            self._loop_gaps(self.operation.core)
-        self.kept = self._keep(self.y, self.operands)
-
-    def _keep(self, y: Any, operands: Any) -> dict[str, Any]:
-        """Return the keywords of pushforward and pullback: parameters, and what depends on the point alone."""
-        prepare = self.operation.prepare
-        return self.params if prepare is None else {**self.params, **prepare(y, operands, **self.params)}
-
-    def live_operands(self, live: np.ndarray | None) -> list[np.ndarray | None]:
-        if not self.operation.reduces:
-            return super().live_operands(live)
-        shares = self.kept.get("shares")
-        mask = np.ones(self.shapes[0], bool) if shares is None else primal_array(shares) != 0
-        return [mask if live is None else mask & live]
-
-    def varying_result(self, varying: list[np.ndarray | None]) -> np.ndarray | None:
-        if not self.operation.reduces or varying[0] is None:
-            return None
-        return np.asarray(varying[0].any(axis=self.params["axes"], keepdims=True))
-
-    def push(self, dots: Pieces, batch: int) -> Any:
-        if all(t is None for t in dots):
-            return None
-        return self.operation.pushforward(self.y, self.operands, self._in_full(dots, batch), **self.kept)
-
-    def _in_full(self, dots: Pieces, batch: int) -> Pieces:
-        """Return a tangent for every operand, ``None`` where it carries no derivative."""
-        full: Pieces = [None] * len(self.operands)
-        for p, t in zip(self.positions, self._opened(dots) if batch else dots, strict=True):
-            full[p] = t
-        return full
-
-    def pull(self, g: Any, batch: int) -> Pieces:
-        return self._pullback(self.y, self.operands, g, self.kept)
-
-    def _pullback(self, y: Any, operands: Any, g: Any, kept: dict[str, Any]) -> Pieces:
-        wanted = [p in self.positions for p in range(len(operands))]
-        pieces = self.operation.pullback(y, operands, g, wanted, **kept)
-        return [self._summed(pieces[p], i) for i, p in enumerate(self.positions)]
-
-    def bend(self, g: Any, live: LiveMask) -> Any:
-        if not self.operation.curved:
-            return None
-        from hessian.core.sweeps import record_function  # sweeps are made of steps, and this step runs one
-
-        operands = list(self.operands)
-
-        def pullback(y: Any, *xs: Any) -> Pieces:
-            for p, x in zip(self.positions, xs, strict=True):
-                operands[p] = x
-            return self._pullback(y, operands, g, self._keep(y, operands))
-
-        return record_function(pullback, [self.y, *(self.operands[p] for p in self.positions)]), live
-
-    def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
-        linearization, live = bent
-        pieces = linearization.push([y_dot, *dots], batch)
-        if self.operation.reduces and pieces[0] is not None and suspicious(pieces[0]) and live() is not None:
-            pieces = [np.where(live(), pieces[0], np.zeros((), self.y.dtype))]
-        if g_dot is None:
-            return pieces
-        return [added(a, b) for a, b in zip(pieces, self._pull_tangent(g_dot, dots, batch), strict=True)]
-
-    def _pull_tangent(self, g_dot: Any, dots: Pieces, batch: int) -> Pieces:
-        """Map a tangent of the cotangent back."""
-        rule = self.operation.pull_tangent
-        if rule is None or all(t is None for t in dots):
-            return self.pull(g_dot, batch)
-        pieces = rule(self.y, self.operands, g_dot, self._in_full(dots, batch), **self.kept)
-        return [self._summed(pieces[p], i) for i, p in enumerate(self.positions)]
-
-
-_KINDS: dict[type, type[Step]] = {
-    Elementwise: ElementwiseStep,
-    Partial: ElementwiseStep,
-    Linear: LinearStep,
-    Bilinear: BilinearStep,
-    General: GeneralStep,
-}
-
-
-def linearize(
-    operation: Operation, operands: tuple[Any, ...], positions: tuple[int, ...], y: Any, params: dict[str, Any]
-) -> Step:
-    """Linearise one operation at its operands."""
-    kind = _KINDS.get(type(operation))
-    if kind is None:
-        raise MissingRuleError(
-            message(operation.name, f"operations of kind {type(operation).__name__} have no derivative")
-        )
-    return kind(operation, operands, positions, y, params)

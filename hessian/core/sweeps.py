@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.steps import ElementwiseStep, LinearStep, Step, added, linearize
+from hessian.core.array_steps import LinearStep, linearize
+from hessian.core.steps import Step, added
 from hessian.core.tape import Tape
 from hessian.core.variable import Variable, variable
 
@@ -111,7 +112,7 @@ class Linearization:
         an element, or selected a constant in its place, its derivative is zero whatever its partial is.
         """
         for slot, _, step in self.steps:
-            if isinstance(step, ElementwiseStep) and step.needs_mask():
+            if step.needs_mask():
                 mask = self._live_mask(slot)
                 if mask is not None:
                     step.restrict(mask)

@@ -115,6 +115,7 @@ sparse_matmul_op: Linear = register(
         "sparse_matmul",
         _sparse_matmul,
         transpose=lambda g, own, *, matrix, ndim: sparse_matmul_op(g, matrix=matrix.T, ndim=ndim),
+        moduli=lambda *, matrix, ndim: {"matrix": abs(matrix), "ndim": ndim},
         flops=lambda shapes, out, *, matrix, ndim: 2.0 * matrix.nnz * math.prod(out) / max(matrix.shape[0], 1),
     )
 )

@@ -68,11 +68,11 @@ def _share_pullback(y: Any, xs: Any, g: Any, wanted: Any, *, axes: tuple[int, ..
 
 
 softmax_op: General = register(
-    General("softmax", _softmax, pushforward=_share_pushforward, pullback=_share_pullback, flops=20.0)
+    General("softmax", _softmax, pushforward=_share_pushforward, pullback=_share_pullback, mixes=True, flops=20.0)
 )
 # What the derivative of logsumexp is made of.
 shares_op: General = register(
-    General("shares", _shares, pushforward=_share_pushforward, pullback=_share_pullback, flops=20.0)
+    General("shares", _shares, pushforward=_share_pushforward, pullback=_share_pullback, mixes=True, flops=20.0)
 )
 logsumexp_op: General = register(
     General(
@@ -92,6 +92,7 @@ log_softmax_op: General = register(
         prepare=lambda y, xs, *, axes: {"weights": np.exp(y)},
         pushforward=lambda y, xs, dots, *, axes, weights: dots[0] - np.sum(weights * dots[0], axis=axes, keepdims=True),
         pullback=lambda y, xs, g, wanted, *, axes, weights: [g - weights * np.sum(g, axis=axes, keepdims=True)],
+        mixes=True,
         flops=25.0,
     )
 )

@@ -264,6 +264,8 @@ class Linear(Operation):
         Every output is a plain sum of inputs (reshaping, slicing, summing): zeros of its transpose are structural.
     view : bool
         NumPy's result shares memory with the operand.
+    moduli : callable or None
+        ``(**params) -> params`` of the map whose coefficients are the moduli: what it takes to nothing does not matter.
     add_transpose : callable or None
         ``(into, g, **params)``: adds the transpose in place to a plain array, for maps that touch few of its entries.
     """
@@ -279,6 +281,7 @@ class Linear(Operation):
         variadic: bool = False,
         moves: bool = False,
         view: bool = False,
+        moduli: Callable[..., Any] | None = None,
         add_transpose: Callable[..., None] | None = None,
         flops: Callable[..., float] | float = 0.0,
     ) -> None:
@@ -287,6 +290,7 @@ class Linear(Operation):
         self.variadic = variadic
         self.moves = moves
         self.view = view
+        self.moduli = moduli
         self.add_transpose = add_transpose
 
 
@@ -333,6 +337,8 @@ class General(Operation):
     reduces : bool
         A reduction along the parameter ``axes``, which stay: an element of the operand matters where its result does.
         Among what ``prepare`` returns, zeros of ``shares`` mark elements that were not taken.
+    mixes : bool
+        The result has the shape of the operand, and elements of it depend on each other along the parameter ``axes`` alone.
     core : tuple of int or None
         Core axes of each argument (then of the result), when leading axes of the arguments broadcast against each
         other; ``None`` when every axis is a core axis and the parameters count axes from the end.
@@ -351,6 +357,7 @@ class General(Operation):
         prepare: Callable[..., dict[str, Any]] | None = None,
         curved: bool = True,
         reduces: bool = False,
+        mixes: bool = False,
         core: tuple[int, ...] | None = None,
         kinks: str = "",
         root: Any = None,
@@ -364,6 +371,7 @@ class General(Operation):
         self.prepare = prepare
         self.curved = curved
         self.reduces = reduces
+        self.mixes = mixes
         self.core = core
         self.kinks = kinks
 

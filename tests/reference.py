@@ -141,6 +141,10 @@ def _times(a: Any, b: Any) -> Any:
     return 0 if (type(a) is int and a == 0) or (type(b) is int and b == 0) else a * b
 
 
+class Undefined(Exception):
+    """A reference says, by the name ``undefined``, that the function has no value here although it may have a limit."""
+
+
 class Jet:
     """A number with its first and second derivatives in each argument."""
 
@@ -258,6 +262,8 @@ class _Names(dict):
     """The names a reference is written in."""
 
     def __missing__(self, name: str) -> Any:
+        if name == "undefined":
+            raise Undefined
         if name in FUNCTIONS:
             return lambda x: x.through(*FUNCTIONS[name]) if isinstance(x, Jet) else FUNCTIONS[name][0](mp.mpf(x))
         if name == "pi":
@@ -325,7 +331,10 @@ def truth(row: Elementwise, point: tuple[float, ...], params: dict[str, Any], sp
     """Return true numbers at a point of floats, limits at special ones where need be, None where there is neither."""
     found: Truth = {}
     if all(map(math.isfinite, point)):
-        found = {k: v for k, v in exact(row, point, params).items() if not mp.isnan(v)}
+        try:
+            found = {k: v for k, v in exact(row, point, params).items() if not mp.isnan(v)}
+        except Undefined:
+            return dict.fromkeys(_keys(len(point)))
         if () not in found and not special:
             return dict.fromkeys(_keys(len(point)))
     missing = [k for k in _keys(len(point)) if k not in found]

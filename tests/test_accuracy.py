@@ -15,20 +15,6 @@ from hessian.rules.spec import primal
 
 # Of mpmath itself, whose polynomials turn round.
 pytestmark = pytest.mark.filterwarnings("ignore:Descending:DeprecationWarning")
-# Where the walk and a row do not agree yet.
-OPEN = {
-    "betaln": "its partials at tiny negative arguments, which nothing that is fitted has",
-    "remainder": "NumPy has no value at b = 0, where the reference has a limit",
-    "fmod": "NumPy has no value at b = 0, where the reference has a limit",
-}
-
-
-def opened(row: Elementwise) -> Elementwise:
-    """Expect a row to fail where that is known."""
-    return pytest.param(row, marks=pytest.mark.xfail(reason=OPEN[row.name])) if row.name in OPEN else row
-
-
-every_row_held = pytest.mark.parametrize("row", [opened(row) for row in ROWS], ids=lambda row: row.name)
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 every_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 
@@ -43,14 +29,14 @@ def hold(row: Elementwise, dtype: type, count: int) -> None:
 
 
 @every_dtype
-@every_row_held
+@every_row
 def test_partials_are_true_to_the_last_digits(row, dtype):
     hold(row, dtype, 24)
 
 
 @pytest.mark.study
 @every_dtype
-@every_row_held
+@every_row
 def test_partials_are_true_to_the_last_digits_on_the_whole_grid(row, dtype):
     hold(row, dtype, 200)
 
@@ -68,7 +54,7 @@ def test_values_are_those_of_the_function_bit_for_bit(row, dtype):
         assert np.array_equal(np.signbit(plain), np.signbit(traced))
 
 
-@every_row_held
+@every_row
 def test_what_was_measured_is_kept(row):
     """``hessian/rules/measured.py`` comes from ``python tests/accuracy.py``: run it after a row is added or changed."""
     count, *errors = MEASURED[row.name]

@@ -415,7 +415,7 @@ def test_a_zero_hessian_is_flat() -> None:
         ({"step_size": 0.0}, "step_size is 0.0"),
         ({"steps": 0}, "steps is 0"),
         ({"every": 2.5}, "every is 2.5"),
-        ({"tol": 1.0}, "tol is 1.0. Pass a number between 0 and 1"),
+        ({"tol": 1.0}, "tol is 1.0, expected a number in (0, 1)"),
         ({"max_products": 0}, "max_products is 0"),
     ],
 )
@@ -426,7 +426,7 @@ def test_bad_options_of_sharpness(keywords: dict[str, Any], text: str) -> None:
 
 
 def test_bad_momentum() -> None:
-    with pytest.raises(OptionError, match=r"momentum is 1.0. Pass a number in \[0, 1\)"):
+    with pytest.raises(OptionError, match=r"momentum is 1.0, expected a number in \[0, 1\)"):
         SharpnessMeter(saddle, momentum=1.0)
 
 

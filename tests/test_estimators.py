@@ -562,7 +562,7 @@ def test_overflow_at_the_start_is_explained() -> None:
         (NewtonLogisticRegression(["l2"]), "penalty is ['l2']"),
         (NewtonLogisticRegression(tol=-1.0), "tol is -1.0, expected a finite number >= 0"),
         (NewtonLogisticRegression(max_iter=0), "max_iter is 0, expected an integer >= 1"),
-        (NewtonLogisticRegression(method="lbgfs"), "method 'lbgfs' does not exist"),
+        (NewtonLogisticRegression(method="lbgfs"), "there is no method 'lbgfs'"),
         (NewtonLogisticRegression(method="L-BFGS-B"), "method 'L-BFGS-B' is one of SciPy's"),
         (NewtonMLPRegressor(method="bfgs"), "Pass one of trust-ncg, trust-krylov"),
         (NewtonLogisticRegression(class_weight="balance"), "class_weight is 'balance'. Pass 'balanced', a dict"),
@@ -574,7 +574,7 @@ def test_overflow_at_the_start_is_explained() -> None:
         (NewtonMLPClassifier(alpha=True), "alpha is True"),
         (NewtonMLPClassifier((3, 0)), "hidden_layer_sizes[1] is 0, expected an integer >= 1"),
         (NewtonMLPClassifier(2.5), "hidden_layer_sizes[0] is 2.5"),
-        (NewtonMLPClassifier(activation="tahn"), "unknown activation 'tahn'. Did you mean 'tanh'?"),
+        (NewtonMLPClassifier(activation="tahn"), "Did you mean 'tanh'?"),
         (NewtonMLPRegressor(max_iter=2.5), "NewtonMLPRegressor.fit: max_iter is 2.5"),
     ],
 )  # fmt: skip

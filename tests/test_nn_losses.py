@@ -331,7 +331,7 @@ def test_bad_shapes_of_losses_are_refused(call: Any, text: str) -> None:
         (lambda: huber(np.zeros(2), np.zeros(2), weights=[-1, 1]), "the smallest weight is -1"),
         (lambda: poisson(np.zeros(2), np.zeros(2), weights=[0, 0]), "all weights are 0"),
         (lambda: r2(np.zeros(2), np.zeros(2), weights=[0, -2]), "r2: the smallest weight is -2"),
-        (lambda: get_loss("hubber"), "unknown loss 'hubber'. Did you mean 'huber'?"),
+        (lambda: get_loss("hubber"), "Did you mean 'huber'?"),
         *((lambda name=name: get_loss(name)(*_data(name), reduction="max"), f"{name}: reduction is 'max'")
           for name in LOSSES),
     ],

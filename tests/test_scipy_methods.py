@@ -580,7 +580,7 @@ def test_a_constraint_that_is_not_finite_at_the_start_is_refused():
 
 
 def test_unknown_methods_name_the_nearest():
-    with pytest.raises(OptionError, match="Use method='L-BFGS-B'"):
+    with pytest.raises(OptionError, match="Did you mean 'L-BFGS-B'"):
         minimize_by_scipy(rosenbrock, START, (), "lbfgsb")
 
 

@@ -501,7 +501,7 @@ def test_the_learning_rate_may_be_a_function_of_the_step() -> None:
         (lambda: cosine(1.0, 0), "total is 0"),
         (lambda: cosine(1.0, 5, 2.0), "floor is 2.0"),
         (lambda: warmup(0, 1.0), "steps is 0"),
-        (lambda: get_schedule("cosin", 1.0, 5), "unknown schedule 'cosin'. Did you mean 'cosine'?"),
+        (lambda: get_schedule("cosin", 1.0, 5), "Did you mean 'cosine'?"),
     ],
 )
 def test_bad_schedules_are_refused(call: Any, text: str) -> None:
@@ -1081,7 +1081,7 @@ def test_bad_inputs_of_training_are_refused(
             "learning_rate is a function and there is a schedule besides",
         ),
         ({"method": "adam", "options": {"beta1": 1.0}}, "option 'beta1' is 1.0"),
-        ({"method": "adam", "options": {"schedule": "linear"}}, "unknown schedule 'linear'"),
+        ({"method": "adam", "options": {"schedule": "linear"}}, "there is no schedule 'linear'"),
         ({"method": "adam", "options": [1]}, "options is [1], not a dict"),
         ({"method": "hessian-free", "options": {"damping": 0.0}}, "option 'damping' is 0.0"),
         ({"method": "hessian-free", "options": {"preconditioner": "jacobi"}}, "'diagonal' or None"),

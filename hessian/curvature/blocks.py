@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import whole_number
 from hessian.curvature.estimate import Estimate
 from hessian.curvature.lanczos import Eigenpairs, eigenvalues
-from hessian.curvature.products import Products, as_count
+from hessian.curvature.products import Products
 from hessian.curvature.trace import trace
 from hessian.errors import OptionError, message
 from hessian.operators.restricted import RestrictedOperator, named_blocks
@@ -104,9 +105,9 @@ def block_spectra(
         parts = blocks
     if not parts:
         raise OptionError(message(where, "there is no block", fix="Pass a mapping of names to slices"))
-    as_count(k, "k", where)
+    whole_number(where, "k", k)
     if budget is not None:
-        as_count(budget, "budget", where, 12, "Two ends and a trace share it")
+        whole_number(where, "budget", budget, 12, "Two ends and a trace share it")
     return {name: _spectrum(name, RestrictedOperator(source, part), k, budget, rng) for name, part in parts.items()}
 
 

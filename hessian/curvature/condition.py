@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
+from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
 from hessian.curvature.lanczos import eigenvalues
 from hessian.curvature.misses import MISS, beyond
-from hessian.curvature.products import Products, as_count, as_real
+from hessian.curvature.products import Products
 from hessian.errors import OptionError, message
 
 # Up to this order a dense eigenvalue problem of a matrix that is given takes seconds.
@@ -112,9 +113,9 @@ def condition_number(
     where = "condition_number"
     products = Products(H, where)
     n = products.n
-    damping = as_real(damping, "damping", where)
+    damping = real_number(where, "damping", damping, NOT_NEGATIVE)
     if budget is not None:
-        as_count(budget, "budget", where, min(n, 8), "Both ends of the spectrum take a few Lanczos steps")
+        whole_number(where, "budget", budget, min(n, 8), "Both ends of the spectrum take a few Lanczos steps")
     if n <= (500 if budget is None else min(500, budget)) or (products.matrix is not None and n <= _DENSE_ORDER):
         values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64) + damping
         rounding = 4.0 * products.eps * math.sqrt(n) * float(np.abs(values).max())

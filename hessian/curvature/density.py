@@ -10,7 +10,8 @@ import numpy as np
 import scipy.linalg
 import scipy.special
 
-from hessian.curvature.products import Products, as_count, as_generator, as_real
+from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
+from hessian.curvature.products import Products, as_generator
 from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.errors import OptionError, message
 
@@ -136,9 +137,9 @@ def spectral_density(
     where = "spectral_density"
     products = Products(H, where)
     n = products.n
-    budget = 100 if budget is None else as_count(budget, "budget", where, 4, "A density takes a few Lanczos steps")
+    budget = 100 if budget is None else whole_number(where, "budget", budget, 4, "A density takes a few Lanczos steps")
     generator = as_generator(rng, where)
-    if width is not None and not as_real(width, "width", where):
+    if width is not None and not real_number(where, "width", width, NOT_NEGATIVE):
         raise OptionError(message(where, "width is 0", "A density of points is not a function", "Pass a number > 0"))
     if not 0.0 < confidence < 1.0:
         raise OptionError(message(where, f"confidence is {confidence!r}", fix="Pass a number between 0 and 1"))
@@ -197,7 +198,7 @@ def _run(
 ) -> tuple[Quadrature, Quadrature]:
     """Return the quadrature and the one of two steps before: two vectors first, then as many more as the budget allows."""
     limit = min(products.n, budget // 2)
-    asked = None if steps is None else as_count(steps, "steps", products.where, 2)
+    asked = None if steps is None else whole_number(products.where, "steps", steps, 2)
     runs = Runs(products, 2, rng)
     if asked is not None:
         k = min(limit, asked)

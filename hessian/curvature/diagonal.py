@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import whole_number
 from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.leave_out import Sketch, degrees_of_freedom, left, sketch
-from hessian.curvature.products import Products, as_count, as_generator, on_sphere, signs
+from hessian.curvature.products import Products, as_generator, on_sphere, signs
 from hessian.curvature.trace import exact_diagonal
 from hessian.errors import OptionError, message
 
@@ -78,7 +79,7 @@ def diagonal(
     """
     where = "diagonal"
     products = Products(H, where)
-    budget = products.n if budget is None else as_count(budget, "budget", where)
+    budget = products.n if budget is None else whole_number(where, "budget", budget)
     generator = as_generator(rng, where)
     if method == "auto":
         exact, many = products.matrix is not None or budget >= products.n, budget >= 2 * _LEAST_XDIAG

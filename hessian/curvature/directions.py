@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import whole_number
 from hessian.core.trees import flatten, ravel
 from hessian.curvature.lanczos import eigenvalues
-from hessian.curvature.products import as_count, as_generator
+from hessian.curvature.products import as_generator
 from hessian.errors import OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
 
@@ -190,7 +191,7 @@ def random_directions(
     if normalize not in _NORMALIZATIONS:
         fix = f"Pass one of {', '.join(map(repr, _NORMALIZATIONS))}"
         raise OptionError(message(where, f"normalize is {normalize!r}", fix=fix))
-    as_count(k, "k", where)
+    whole_number(where, "k", k)
     generator = as_generator(rng, where)
     leaves, structure = flatten(x)
     arrays = [np.asarray(leaf) for leaf in leaves]
@@ -258,7 +259,7 @@ def negative_curvature(
     """
     H = HessianOperator(f, x, *args)
     n = H.shape[0]
-    as_count(k, "k", "negative_curvature")
+    whole_number("negative_curvature", "k", k)
     pairs = eigenvalues(H, min(k, n), "SA", budget=budget, rng=rng)
     few = min(n, _SCALE_PRODUCTS)
     largest = eigenvalues(H, 1, "LM", budget=few, confirm=False, rng=rng)

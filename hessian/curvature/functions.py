@@ -10,9 +10,10 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 
+from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
 from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.leave_out import degrees_of_freedom, leave_out, left, sketch
-from hessian.curvature.products import Products, as_count, as_generator, as_real, on_sphere
+from hessian.curvature.products import Products, as_generator, on_sphere
 from hessian.curvature.quadrature import Runs, joined
 from hessian.curvature.trace import DEFAULT_BUDGET, unit_products
 from hessian.errors import OptionError, message
@@ -78,8 +79,8 @@ def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int 
     """
     where = "logdet"
     products = Products(H, where)
-    budget = DEFAULT_BUDGET if budget is None else as_count(budget, "budget", where)
-    damping = as_real(damping, "damping", where)
+    budget = DEFAULT_BUDGET if budget is None else whole_number(where, "budget", budget)
+    damping = real_number(where, "damping", damping, NOT_NEGATIVE)
     generator = as_generator(rng, where)
     n = products.n
     if budget >= n or (products.matrix is not None and n <= _DENSE_ORDER):
@@ -227,7 +228,7 @@ def frobenius_norm(H: Any, budget: int | None = None, *, rng: int | np.random.Ge
     where, name = "frobenius_norm", "frobenius norm"
     products = Products(H, where)
     n = products.n
-    budget = DEFAULT_BUDGET if budget is None else as_count(budget, "budget", where)
+    budget = DEFAULT_BUDGET if budget is None else whole_number(where, "budget", budget)
     generator = as_generator(rng, where)
     if products.matrix is not None:
         entries = products.matrix.data if scipy.sparse.issparse(products.matrix) else products.matrix

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
+from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
 from hessian.curvature.misses import MISS, chance
-from hessian.curvature.products import Products, as_count, as_generator, as_real
+from hessian.curvature.products import Products, as_generator
 from hessian.curvature.quadrature import Quadrature, Runs
 from hessian.errors import OptionError, message
 
@@ -121,9 +122,9 @@ def inertia(
     where = "inertia"
     products = Products(H, where)
     n = products.n
-    budget = 100 if budget is None else as_count(budget, "budget", where)
+    budget = 100 if budget is None else whole_number(where, "budget", budget)
     generator = as_generator(rng, where)
-    cut = None if threshold is None else as_real(threshold, "threshold", where)
+    cut = None if threshold is None else real_number(where, "threshold", threshold, NOT_NEGATIVE)
     if budget >= n or (products.matrix is not None and n <= _DENSE_ORDER):
         values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64)
         rule = Quadrature(values[None], np.full((1, n), 1.0 / n), n)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 from scipy.sparse.linalg import LinearOperator, minres
 
-from hessian.curvature.products import Products, as_count, as_real
+from hessian.arguments import FINITE, NOT_NEGATIVE, check, real_number, whole_number
+from hessian.curvature.products import Products
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
 
 _METHODS = ("auto", "cg", "minres")
@@ -125,12 +125,16 @@ def inverse_product(
     """
     where = "inverse_product"
     products = Products(H, where)
-    if lower_bound is not None and not (isinstance(lower_bound, Real) and math.isfinite(lower_bound)):
-        raise OptionError(message(where, f"lower_bound is {lower_bound!r}", fix="Pass a finite number, or None"))
-    damping = as_real(damping, "damping", where)
+    if lower_bound is not None:
+        check(where, "lower_bound", lower_bound, FINITE)
+    damping = real_number(where, "damping", damping, NOT_NEGATIVE)
     if method not in _METHODS:
         raise OptionError(message(where, f"method is {method!r}", fix=f"Pass one of {', '.join(_METHODS)}"))
-    rtol = (1e-4 if products.dtype == np.float32 else 1e-8) if rtol is None else as_real(rtol, "rtol", where)
+    rtol = (
+        (1e-4 if products.dtype == np.float32 else 1e-8)
+        if rtol is None
+        else real_number(where, "rtol", rtol, NOT_NEGATIVE)
+    )
     rhs = np.asarray(b, products.dtype)
     if rhs.ndim not in (1, 2) or rhs.shape[0] != products.n:
         what = f"b has shape {rhs.shape}, the operator has order {products.n}"
@@ -140,7 +144,7 @@ def inverse_product(
     columns = rhs.reshape(products.n, -1)
     least = 2 * columns.shape[1]
     if budget is not None:
-        as_count(budget, "budget", where, least, "An iteration and a residual take two products per column")
+        whole_number(where, "budget", budget, least, "An iteration and a residual take two products per column")
     limit = 20 * products.n * max(1, columns.shape[1]) + least if budget is None else budget
     X, negative = np.zeros_like(columns), np.full(columns.shape[1], method == "minres")
     if method != "minres":

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
+from hessian.arguments import whole_number
 from hessian.curvature.krylov_space import BlockSpace
 from hessian.curvature.misses import MISS, chance
-from hessian.curvature.products import Products, as_count, as_generator
+from hessian.curvature.products import Products, as_generator
 from hessian.errors import ConvergenceError, OptionError, message
 
 _WHICH = ("LA", "SA", "LM", "BE")
@@ -145,12 +146,12 @@ def eigenvalues(
     n = products.n
     if which not in _WHICH:
         raise OptionError(message(where, f"which is {which!r}", fix=f"Pass one of {', '.join(_WHICH)}"))
-    if as_count(k, "k", where) > n:
+    if whole_number(where, "k", k) > n:
         raise OptionError(message(where, f"k is {k} for an operator of order {n}", fix=f"Pass 1 <= k <= {n}"))
-    as_count(block, "block", where)
+    whole_number(where, "block", block)
     generator = as_generator(rng, where)
     if budget is not None:
-        as_count(budget, "budget", where, k, f"{k} eigenpairs need at least {k} products")
+        whole_number(where, "budget", budget, k, f"{k} eigenpairs need at least {k} products")
     tol = products.eps ** (2 / 3) if tol is None else tol
     if not 0.0 < tol < 1.0:
         raise OptionError(message(where, f"tol is {tol!r}", fix="Pass a number between 0 and 1"))

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import POSITIVE, check, whole_number
 from hessian.core.trees import describe, flatten, is_container, join_vector, map_leaves, only_numbers, ravel
 from hessian.curvature.outputs import Outputs
-from hessian.curvature.products import as_count, as_generator
+from hessian.curvature.products import as_generator
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.operators.hessian_operator import HessianOperator
@@ -136,7 +137,7 @@ class Laplace:
         OptionError
             The number of samples is not a positive integer.
         """
-        as_count(n_samples, "n_samples", "sample")
+        whole_number("sample", "n_samples", n_samples)
         center, unravel = ravel(self.x)
         draws = as_generator(rng, "sample").standard_normal((n_samples, self.root.shape[1])) @ self.root.T
         return [unravel(center + draw.astype(center.dtype)) for draw in draws]
@@ -294,9 +295,7 @@ def laplace(
     True
     """
     where = "laplace"
-    if isinstance(scale, bool) or not isinstance(scale, Real) or not 0.0 < float(scale) < math.inf:
-        fix = "Pass a finite number > 0: 1 for a sum, n for a mean of n terms"
-        raise OptionError(message(where, f"scale is {scale!r}", fix=fix))
+    check(where, "scale", scale, POSITIVE, fix="It is 1 for a sum, n for a mean of n terms")
     args = args if isinstance(args, tuple) else (args,)
     center, unravel = ravel(x)
     precision = _like(prior_precision, x, "prior_precision")

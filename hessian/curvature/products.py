@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -183,20 +182,6 @@ def as_generator(rng: Any, where: str) -> np.random.Generator:
     if isinstance(rng, int | np.integer) and not isinstance(rng, bool) and rng >= 0:
         return np.random.default_rng(rng)
     raise OptionError(message(where, f"rng is {rng!r}", fix="Pass a seed >= 0 or a numpy.random.Generator"))
-
-
-def as_count(value: Any, name: str, where: str, least: int = 1, why: str = "") -> int:
-    """Return a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise OptionError(message(where, f"{name} is {value!r}", why, f"Pass a whole number >= {least}"))
-    return int(value)
-
-
-def as_real(value: Any, name: str, where: str) -> float:
-    """Return a finite number of at least zero."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 <= float(value) < math.inf:
-        raise OptionError(message(where, f"{name} is {value!r}", fix="Pass a number >= 0"))
-    return float(value)
 
 
 def signs(rng: np.random.Generator, n: int, k: int, dtype: np.dtype) -> np.ndarray:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 
+from hessian.arguments import INSIDE, POSITIVE, SHARE, check, whole_number
 from hessian.core.trees import ravel
 from hessian.curvature.misses import beyond
-from hessian.curvature.products import as_count, as_generator
-from hessian.errors import NonFiniteError, OptionError, message
+from hessian.curvature.products import as_generator
+from hessian.errors import NonFiniteError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.programs import RecordedFunction
 from hessian.transforms.first_order import value_and_grad
@@ -142,10 +142,10 @@ class SharpnessMeter:
     ) -> None:
         where = "SharpnessMeter"
         if step_size is not None:
-            _check_step(step_size, where)
-        _check_share("momentum", momentum, where, 0.0)
-        _check_share("tol", tol, where, math.ulp(0.0))
-        as_count(max_products, "max_products", where)
+            check(where, "step_size", step_size, POSITIVE)
+        check(where, "momentum", momentum, SHARE)
+        check(where, "tol", tol, INSIDE)
+        whole_number(where, "max_products", max_products)
         self._f = f if isinstance(f, RecordedFunction) else RecordedFunction(f)
         self._args, self._tol, self._limit = args, float(tol), max_products
         self._threshold = math.nan if step_size is None else 2.0 * (1.0 + momentum) / step_size
@@ -270,9 +270,9 @@ def edge_of_stability(
     ([0, 10, 20], [3.0, 3.0, 3.0], 20.0)
     """
     where = "edge_of_stability"
-    _check_step(step_size, where)
-    as_count(steps, "steps", where)
-    as_count(every, "every", where)
+    check(where, "step_size", step_size, POSITIVE)
+    whole_number(where, "steps", steps)
+    whole_number(where, "every", every)
     recorded = f if isinstance(f, RecordedFunction) else RecordedFunction(f)
     meter = SharpnessMeter(recorded, *args, step_size=step_size, **options)
     gradient_at = value_and_grad(recorded)
@@ -330,16 +330,3 @@ def _largest(
     if count < start.size:
         above += beyond(start.size, count, float(values[-1] - values[0]), _DOUBT, stir=stir)
     return float(values[-1]), vector / np.linalg.norm(vector), float(residual), count, above
-
-
-def _check_step(step_size: Any, where: str) -> None:
-    """Refuse what is no step size."""
-    if isinstance(step_size, bool) or not isinstance(step_size, Real) or not 0.0 < float(step_size) < math.inf:
-        raise OptionError(message(where, f"step_size is {step_size!r}", fix="Pass a finite number > 0"))
-
-
-def _check_share(name: str, number: Any, where: str, least: float) -> None:
-    """Refuse what is no number below one."""
-    if not (isinstance(number, Real) and least <= float(number) < 1.0):
-        expected = "in [0, 1)" if least == 0.0 else "between 0 and 1"
-        raise OptionError(message(where, f"{name} is {number!r}", fix=f"Pass a number {expected}"))

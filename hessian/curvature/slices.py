@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import whole_number
 from hessian.core.trace import Primal
 from hessian.core.trees import join_vector, split_vector
 from hessian.curvature.directions import Direction
-from hessian.curvature.products import as_count
 from hessian.errors import NotScalarError, OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.transforms.higher_order import directional, taylor
@@ -286,5 +286,5 @@ def _grid(span: Any, points: int, where: str) -> np.ndarray:
     if len(ends) != 2 or not all(map(math.isfinite, ends)) or not ends[0] < ends[1]:
         fix = "Pass a number > 0, a pair (low, high), or an array of at least three places"
         raise OptionError(message(where, f"span is {span!r}", fix=fix))
-    as_count(points, "points", where, 2)
+    whole_number(where, "points", points, 2)
     return np.linspace(ends[0], ends[1], points)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 
+from hessian.arguments import FINITE, check, whole_number
 from hessian.curvature.density import SpectralDensity, density_of
 from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.functions import log_gap, remainder
 from hessian.curvature.inertia import Inertia, count_signs, zero_below
 from hessian.curvature.lanczos import Eigenpairs, eigenvalues
-from hessian.curvature.products import Products, as_count, as_generator
+from hessian.curvature.products import Products, as_generator
 from hessian.curvature.quadrature import Quadrature, Runs
 from hessian.curvature.summary_text import as_html, as_text
 from hessian.errors import OptionError, message
@@ -119,10 +119,10 @@ def summary(
     """
     where = "summary"
     products = Products(H, where)
-    as_count(budget, "budget", where)
+    whole_number(where, "budget", budget)
     generator = as_generator(rng, where)
-    if lower_bound is not None and not (isinstance(lower_bound, Real) and math.isfinite(lower_bound)):
-        raise OptionError(message(where, f"lower_bound is {lower_bound!r}", fix="Pass a finite number, or None"))
+    if lower_bound is not None:
+        check(where, "lower_bound", lower_bound, FINITE)
     n = products.n
     if budget >= n or (products.matrix is not None and n <= _EXACT_MATRIX):
         return _exact(products)

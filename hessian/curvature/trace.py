@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import whole_number
 from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.leave_out import Sketch, degrees_of_freedom, leave_out, left, sketch
-from hessian.curvature.products import Products, as_count, as_generator, on_sphere, signs
+from hessian.curvature.products import Products, as_generator, on_sphere, signs
 from hessian.errors import OptionError, message
 
 _LEAST = {"hutchinson": 2, "hutch++": 6, "xtrace": 6}
@@ -95,7 +96,7 @@ def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator =
     """
     where = "trace"
     products = Products(H, where)
-    budget = min(DEFAULT_BUDGET, max(products.n, 2)) if budget is None else as_count(budget, "budget", where)
+    budget = min(DEFAULT_BUDGET, max(products.n, 2)) if budget is None else whole_number(where, "budget", budget)
     generator = as_generator(rng, where)
     if method == "auto":
         method = (

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import erf, expit
 
 from hessian import special
-from hessian.nn.choices import choose
+from hessian.arguments import choose
 
 Activation = Callable[[Any], Any]
 
@@ -81,4 +81,4 @@ def get_activation(activation: str | Activation) -> Activation:
     >>> float(get_activation("softplus")(0.0)) == float(np.log(2.0))
     True
     """
-    return choose("activation", activation, ACTIVATIONS)
+    return choose("hessian.nn", "activation", activation, ACTIVATIONS)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import choose
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.nn.choices import choose
 from hessian.nn.initializers import Initializer, draw_weights, get_initializer
 from hessian.nn.layers import Parameterless
 from hessian.nn.model import ArrayLayer, ArrayParameters, Shapes, check_features, check_positive
@@ -127,7 +127,7 @@ class Pooling(Parameterless):
     stride: Pair | None = None
 
     def __post_init__(self) -> None:
-        choose("pooling", self.kind, _POOLINGS)
+        choose("hessian.nn", "pooling", self.kind, _POOLINGS)
         _pair("Pooling", "size", self.size, 1)
         _pair("Pooling", "stride", self.size if self.stride is None else self.stride, 1)
 

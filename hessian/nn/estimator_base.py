@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from hessian import special
+from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
 from hessian.errors import NonFiniteError, OptionError, message, missing_dependency
 from hessian.nn.model import Parameters
 from hessian.nn.penalized import PenalizedObjective, Reparametrised, WeightedLoss, glorot_start
@@ -23,10 +24,8 @@ from hessian.nn.validation import (
     as_array,
     check_activation,
     check_classes,
-    check_count,
     check_hidden_sizes,
     check_method,
-    check_number,
     check_options,
     check_weights,
     weigh_classes,
@@ -98,8 +97,8 @@ class NewtonEstimator(BaseEstimator):
         """Run the solver."""
         check_method(self._where, self.method)
         own = {
-            "gtol": check_number(self._where, "tol", self.tol),
-            "maxiter": check_count(self._where, "max_iter", self.max_iter),
+            "gtol": real_number(self._where, "tol", self.tol, NOT_NEGATIVE),
+            "maxiter": whole_number(self._where, "max_iter", self.max_iter),
             "check_curvature": check_curvature,
             "seed": int(state.randint(2**31 - 1)),
             "progress": bool(self.verbose),
@@ -230,7 +229,9 @@ class NetworkEstimator(NewtonEstimator):
         hidden = check_hidden_sizes(self._where, self.hidden_layer_sizes)
         sizes = (X.shape[1], *hidden, n_outputs)
         model = Reparametrised(mlp(sizes, check_activation(self.activation)), is_redundant)
-        objective = PenalizedObjective(model, X, y, loss, check_number(self._where, "alpha", self.alpha), weights)
+        objective = PenalizedObjective(
+            model, X, y, loss, real_number(self._where, "alpha", self.alpha, NOT_NEGATIVE), weights
+        )
         state = self._random_state()
         start = model.reduce(self._start(sizes, state))
         result = self._solve(objective, start, state, check_curvature=bool(self.check_curvature))

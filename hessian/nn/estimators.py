@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hessian.arguments import POSITIVE, real_number
 from hessian.nn.estimator_base import LogitClassifier, NetworkEstimator, NewtonEstimator, ValueRegressor
 from hessian.nn.model import Parameters
 from hessian.nn.penalized import (
@@ -21,7 +22,7 @@ from hessian.nn.penalized import (
     half_squared_error,
     weighted_cross_entropy,
 )
-from hessian.nn.validation import check_number, check_penalty
+from hessian.nn.validation import check_penalty
 
 
 class NewtonMLPClassifier(LogitClassifier, NetworkEstimator):
@@ -354,7 +355,7 @@ class NewtonLogisticRegression(LogitClassifier, NewtonEstimator):
 
     def _minimize(self, X: Any, labels: np.ndarray, weights: np.ndarray | None) -> None:
         """Fit the coefficients and store them."""
-        C = check_number(self._where, "C", self.C, is_positive=True)
+        C = real_number(self._where, "C", self.C, POSITIVE)
         model = Reparametrised(affine, self._n_logits() > 1)
         objective = PenalizedObjective(model, X, labels, weighted_cross_entropy, 1.0 / C, weights)
         start = model.reduce(self._start(X.shape[1]))

@@ -27,8 +27,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hessian.arguments import choose
 from hessian.errors import ShapeMismatchError, message
-from hessian.nn.choices import choose
 
 Initializer = Callable[[np.random.Generator, int, int], np.ndarray]
 
@@ -100,7 +100,7 @@ def get_initializer(initializer: str | Initializer) -> Initializer:
     >>> W.shape, bool(np.all(np.abs(W) <= np.sqrt(6 / 8)))
     ((3, 5), True)
     """
-    return choose("initializer", initializer, INITIALIZERS)
+    return choose("hessian.nn", "initializer", initializer, INITIALIZERS)
 
 
 def draw_weights(

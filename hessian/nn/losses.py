@@ -18,11 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hessian import special
+from hessian.arguments import choose, is_real
 from hessian.core.trees import flatten
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.nn.choices import choose
 from hessian.nn.reduction import as_constant, check_range, check_shapes, reduce
-from hessian.optimize.options import is_real
 from hessian.rules.spec import Traced
 
 Loss = Callable[..., Any]
@@ -304,7 +303,7 @@ def get_loss(loss: str | Loss) -> Loss:
     >>> get_loss("squared_error") is squared_error
     True
     """
-    return choose("loss", loss, LOSSES)
+    return choose("hessian.nn", "loss", loss, LOSSES)
 
 
 def l2_penalty(params: Any, l2: float) -> Any:

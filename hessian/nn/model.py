@@ -6,13 +6,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
-from operator import index
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
+from hessian.arguments import whole_number
+from hessian.errors import DtypeError, ShapeMismatchError, message
 
 ArrayParameters = dict[str, Any]
 Parameters = list[ArrayParameters]
@@ -177,12 +177,7 @@ def check_arrays(where: str, params: Any, shapes: Shapes) -> None:
 def check_positive(where: str, **sizes: Any) -> None:
     """Refuse a size that is not a positive integer."""
     for name, size in sizes.items():
-        try:
-            good = index(size) >= 1 and not isinstance(size, bool)
-        except TypeError:
-            good = False
-        if not good:
-            raise OptionError(message(where, f"{name} is {size!r}", "it counts something", "Pass an integer >= 1"))
+        whole_number(where, name, size, why="it counts something")
 
 
 def check_features(where: str, X: Any, n_in: int, axes: str) -> None:

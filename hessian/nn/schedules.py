@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Integral, Real
 
-from hessian.errors import OptionError, message
-from hessian.nn.choices import choose
+from hessian.arguments import FACTOR, POSITIVE, Wanted, check, choose, is_real, real_number, whole_number
 
 Schedule = Callable[[int], float]
 
@@ -20,7 +18,7 @@ def constant(rate: float) -> Schedule:
     >>> constant(0.1)(1000)
     0.1
     """
-    base = _positive("constant", "rate", rate)
+    base = real_number("constant", "rate", rate, POSITIVE)
     return lambda step: base
 
 
@@ -46,7 +44,11 @@ def step_decay(rate: float, every: int, factor: float = 0.1) -> Schedule:
     >>> [step_decay(1.0, every=10, factor=0.5)(step) for step in (0, 9, 10, 25)]
     [1.0, 1.0, 0.5, 0.25]
     """
-    base, length, ratio = _positive("step_decay", "rate", rate), _steps("step_decay", "every", every), _factor(factor)
+    base, length, ratio = (
+        real_number("step_decay", "rate", rate, POSITIVE),
+        whole_number("step_decay", "every", every),
+        real_number("schedule", "factor", factor, FACTOR, "the rate would grow"),
+    )
     return lambda step: base * ratio ** (step // length)
 
 
@@ -60,7 +62,11 @@ def exponential(rate: float, every: int, factor: float = 0.1) -> Schedule:
     >>> exponential(1.0, every=10, factor=0.25)(5)
     0.5
     """
-    base, length, ratio = _positive("exponential", "rate", rate), _steps("exponential", "every", every), _factor(factor)
+    base, length, ratio = (
+        real_number("exponential", "rate", rate, POSITIVE),
+        whole_number("exponential", "every", every),
+        real_number("schedule", "factor", factor, FACTOR, "the rate would grow"),
+    )
     return lambda step: base * ratio ** (step / length)
 
 
@@ -91,9 +97,9 @@ def cosine(rate: float, total: int, floor: float = 0.0) -> Schedule:
     >>> [round(cosine(1.0, total=100)(step), 12) for step in (0, 50, 100, 200)]
     [1.0, 0.5, 0.0, 0.0]
     """
-    base, length = _positive("cosine", "rate", rate), _steps("cosine", "total", total)
-    if not (isinstance(floor, Real) and 0 <= floor <= base):
-        raise OptionError(message("cosine", f"floor is {floor!r}", fix=f"Pass a number from 0 to the rate {base:g}"))
+    base, length = real_number("cosine", "rate", rate, POSITIVE), whole_number("cosine", "total", total)
+    within = Wanted(f"a number from 0 to the rate {base:g}", lambda v: is_real(v) and 0 <= v <= base)
+    check("cosine", "floor", floor, within)
     return lambda step: floor + 0.5 * (base - floor) * (1.0 + math.cos(math.pi * min(step / length, 1.0)))
 
 
@@ -121,7 +127,7 @@ def warmup(steps: int, then: float | Schedule) -> Schedule:
     >>> [warmup(4, 1.0)(step) for step in (0, 1, 3, 4, 50)]
     [0.25, 0.5, 1.0, 1.0, 1.0]
     """
-    length, after = _steps("warmup", "steps", steps), then if callable(then) else constant(then)
+    length, after = whole_number("warmup", "steps", steps), then if callable(then) else constant(then)
     return lambda step: after(step - length) if step >= length else after(0) * (step + 1) / length
 
 
@@ -151,27 +157,4 @@ def get_schedule(schedule: str | Schedule, rate: float, total: int) -> Schedule:
     """
     if callable(schedule):
         return schedule
-    return choose("schedule", schedule, SCHEDULES)(rate, total)
-
-
-def _positive(where: str, name: str, number: float) -> float:
-    """Return a finite number above 0."""
-    if not (isinstance(number, Real) and not isinstance(number, bool) and 0 < number < math.inf):
-        raise OptionError(message(where, f"{name} is {number!r}", fix="Pass a finite number > 0"))
-    return float(number)
-
-
-def _factor(factor: float) -> float:
-    """Return a factor that does not grow."""
-    if not (isinstance(factor, Real) and 0 < factor <= 1):
-        raise OptionError(
-            message("schedule", f"factor is {factor!r}", "the rate would grow", "Pass a number in (0, 1]")
-        )
-    return float(factor)
-
-
-def _steps(where: str, name: str, count: int) -> int:
-    """Return a number of steps."""
-    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
-        raise OptionError(message(where, f"{name} is {count!r}", fix="Pass a whole number of steps, at least 1"))
-    return int(count)
+    return choose("hessian.nn", "schedule", schedule, SCHEDULES)(rate, total)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-import numpy as np
-
+from hessian.arguments import (
+    BUDGET,
+    FLAG,
+    INSIDE,
+    LIMIT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    Wanted,
+    at_least,
+    check,
+    check_options,
+)
 from hessian.errors import OptionError, message
-from hessian.optimize.options import is_integer, is_real
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,34 +65,29 @@ class FirstOrderOptions(LoopOptions):
 
 Chosen = TypeVar("Chosen", bound=LoopOptions)
 
-_COUNT = ("an integer >= 1", lambda v: is_integer(v) and v >= 1)
-_FLAG = ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1))
-_POSITIVE = ("a finite number > 0", lambda v: is_real(v) and 0 < v < math.inf)
-_LIMIT = ("a number > 0", lambda v: is_real(v) and v > 0)
-_SHARE = ("a number in [0, 1)", lambda v: is_real(v) and 0 <= v < 1)
-_SIZE = ("a finite number >= 0", lambda v: is_real(v) and 0 <= v < math.inf)
-_RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "maxiter": ("an integer >= 0", lambda v: is_integer(v) and v >= 0),
-    "max_seconds": ("a number >= 0", lambda v: is_real(v) and v >= 0),
-    "checkpoint_every": _SIZE,
-    "progress": _FLAG,
-    "gtol": _SIZE,
-    "damping": _POSITIVE,
-    "max_cg": _COUNT,
-    "cg_tol": ("a number in (0, 1)", lambda v: is_real(v) and 0 < v < 1),
-    "gradient_batch_size": _COUNT,
-    "preconditioner": ("'diagonal' or None", lambda v: isinstance(v, str) and v == "diagonal"),
-    "learning_rate": ("a finite number > 0, or a function step -> rate", lambda v: callable(v) or _POSITIVE[1](v)),
-    "schedule": ("a name or a function step -> rate", lambda v: callable(v) or isinstance(v, str)),
-    "momentum": _SHARE,
-    "nesterov": _FLAG,
-    "decay": _SHARE,
-    "beta1": _SHARE,
-    "beta2": _SHARE,
-    "epsilon": _POSITIVE,
-    "weight_decay": _SIZE,
-    "clip_norm": _LIMIT,
-    "clip_value": _LIMIT,
+_RATE = " or a function step -> rate"
+_RANGES: dict[str, Wanted] = {
+    "maxiter": at_least(0),
+    "max_seconds": BUDGET,
+    "checkpoint_every": NOT_NEGATIVE,
+    "progress": FLAG,
+    "gtol": NOT_NEGATIVE,
+    "damping": POSITIVE,
+    "max_cg": at_least(1),
+    "cg_tol": INSIDE,
+    "gradient_batch_size": at_least(1),
+    "preconditioner": Wanted("'diagonal' or None", lambda v: isinstance(v, str) and v == "diagonal"),
+    "learning_rate": POSITIVE.or_else(f",{_RATE}", callable),
+    "schedule": Wanted(f"a name{_RATE}", lambda v: callable(v) or isinstance(v, str)),
+    "momentum": SHARE,
+    "nesterov": FLAG,
+    "decay": SHARE,
+    "beta1": SHARE,
+    "beta2": SHARE,
+    "epsilon": POSITIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "clip_norm": LIMIT,
+    "clip_value": LIMIT,
 }
 _CAN_BE_NONE = ("preconditioner",)
 _OF_RULES = {
@@ -101,21 +105,18 @@ def parse_settings(kind: type[Chosen], method: str, options: Mapping[str, Any] |
     OptionError
         A name that this method does not have (the nearest one is named), or a value out of range.
     """
-    if options is not None and not isinstance(options, Mapping):
-        fix = 'Pass e.g. options={"maxiter": 50}'
-        raise OptionError(message("train", f"options is {options!r}, not a dict", fix=fix))
     known, given = _names(kind, method), {}
-    for key, setting in (options or {}).items():
-        name = "progress" if key == "disp" else key
-        if name not in known:
-            what = f"there is no option {key!r} of method {method!r}"
-            raise OptionError(message("train", what, f"All are {', '.join(known)}", _advice(name, known)))
-        if setting is None and name not in _CAN_BE_NONE:
-            continue
-        expected, is_valid = _RANGES[name]
-        if setting is not None and not is_valid(setting):
-            raise OptionError(message("train", f"option {name!r} is {setting!r}, expected {expected}"))
-        given[name] = setting
+    for name in _of_others(options, known):
+        what = f"there is no option {name!r} of method {method!r}"
+        takers = " or ".join(repr(other) for other, names in _OF_RULES.items() if name in names)
+        raise OptionError(
+            message("train", what, f"All are {', '.join(known)}", f"Leave it out, or use method={takers}")
+        )
+    for name, setting in check_options("train", options, known, {"disp": "progress"}, f" of method {method!r}").items():
+        if setting is not None:
+            check("train", f"option {name!r}", setting, _RANGES[name])
+        if setting is not None or name in _CAN_BE_NONE:
+            given[name] = setting
     return kind(**given)
 
 
@@ -125,12 +126,10 @@ def _names(kind: type[LoopOptions], method: str) -> list[str]:
     return [field.name for field in fields(kind) if method not in _OF_RULES or field.name not in others]
 
 
-def _advice(name: Any, known: list[str]) -> str:
-    """Say whose an option is that this method does not have, or which one was meant."""
-    owners = [repr(method) for method, names in _OF_RULES.items() if name in names]
-    if owners:
-        return f"Leave it out, or use method={' or '.join(owners)}"
-    return f"Did you mean {difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)[0]!r}?"
+def _of_others(options: Mapping[str, Any] | None, known: list[str]) -> list[str]:
+    """Options given that only other methods have."""
+    others = {name for names in _OF_RULES.values() for name in names}.difference(known)
+    return [name for name in options if name in others] if isinstance(options, Mapping) else []
 
 
 def fingerprint_of(settings: LoopOptions) -> dict[str, Any]:

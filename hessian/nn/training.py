@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hessian.arguments import did_you_mean, unknown, whole_number
 from hessian.core.trees import flatten
 from hessian.errors import OptionError, message
 from hessian.nn.batches import split_rows
@@ -258,9 +258,7 @@ def _check_patience(patience: Any, held: Rows | None) -> None:
     """Refuse a patience that has nothing to wait for."""
     if patience is None:
         return
-    if isinstance(patience, bool) or not isinstance(patience, Integral) or patience < 1:
-        what = f"patience is {patience!r}"
-        raise OptionError(message("train", what, "it counts iterations", "Pass an integer >= 1"))
+    whole_number("train", "patience", patience, why="it counts iterations")
     if held is None:
         why = "the loss on the training rows says nothing about when to stop"
         raise OptionError(message("train", "patience without validation rows", why, "Pass validation=0.2 or (X, y)"))
@@ -268,10 +266,8 @@ def _check_patience(patience: Any, held: Rows | None) -> None:
 
 def _check_batch_size(batch_size: Any) -> None:
     """Refuse a batch size that is no number of rows."""
-    if batch_size is None:
-        return
-    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
-        raise OptionError(message("train", f"batch_size is {batch_size!r}", fix="Pass an integer >= 1"))
+    if batch_size is not None:
+        whole_number("train", "batch_size", batch_size)
 
 
 def _refuse_batches(method: str | None, batch_size: int | None) -> None:
@@ -279,10 +275,8 @@ def _refuse_batches(method: str | None, batch_size: int | None) -> None:
     if batch_size is not None:
         what = f"batch_size is {batch_size!r} and the method is {method!r}, which takes all rows at once"
         raise OptionError(message("train", what, fix=f"Leave it out, or pass method={' or '.join(BATCH_METHODS)}"))
-    near = difflib.get_close_matches(str(method).lower(), BATCH_METHODS, n=1, cutoff=0.75)
-    if near:
-        fix = f"Did you mean {near[0]!r}? Methods on batches are {', '.join(BATCH_METHODS)}"
-        raise OptionError(message("train", f"there is no method {method!r}", fix=fix))
+    if did_you_mean(method, BATCH_METHODS):
+        raise unknown("train", "method on batches", method, BATCH_METHODS)
 
 
 def _metrics(objective: Objective, result: OptimizeResult, held: Rows | None) -> dict[str, float]:

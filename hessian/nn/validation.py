@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,33 +9,17 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.activations import Activation, get_activation
 from hessian.optimize.minimize import METHODS
 from hessian.optimize.scipy_methods import SCIPY_METHODS
 
 
-def check_number(where: str, name: str, number: Any, *, is_positive: bool = False) -> float:
-    """Return a finite real parameter that is at least 0, or above it."""
-    is_real = isinstance(number, numbers.Real) and not isinstance(number, bool)
-    if not (is_real and math.isfinite(number) and (number > 0 if is_positive else number >= 0)):
-        wanted = f"a finite number {'>' if is_positive else '>='} 0"
-        raise OptionError(message(where, f"{name} is {number!r}, expected {wanted}", fix=f"Pass {wanted}"))
-    return float(number)
-
-
-def check_count(where: str, name: str, number: Any) -> int:
-    """Return an integer parameter that is at least 1."""
-    is_integer = isinstance(number, numbers.Integral) and not isinstance(number, bool)
-    if not (is_integer and number >= 1):
-        raise OptionError(message(where, f"{name} is {number!r}, expected an integer >= 1", fix="Pass such a number"))
-    return int(number)
-
-
 def check_hidden_sizes(where: str, sizes: Any) -> tuple[int, ...]:
     """Return the widths of the hidden layers; a number stands for one layer, nothing for none."""
     widths = sizes if isinstance(sizes, Sequence | np.ndarray) else (sizes,)
-    return tuple(check_count(where, f"hidden_layer_sizes[{i}]", width) for i, width in enumerate(widths))
+    return tuple(whole_number(where, f"hidden_layer_sizes[{i}]", width) for i, width in enumerate(widths))
 
 
 def check_activation(activation: Any) -> Activation:
@@ -163,4 +146,6 @@ def _class_factors(where: str, class_weight: Any, classes: np.ndarray, totals: n
     if unknown and any(label not in class_weight for label in labels):
         what = f"class_weight names {unknown}, y has the classes {labels}"
         raise OptionError(message(where, what, "One that is not named weighs 1", "Name the classes as y does"))
-    return np.array([check_number(where, f"class_weight[{c!r}]", class_weight.get(c, 1.0)) for c in labels])
+    return np.array(
+        [real_number(where, f"class_weight[{c!r}]", class_weight.get(c, 1.0), NOT_NEGATIVE) for c in labels]
+    )

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
+from hessian.arguments import FINITE, check
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
 from hessian.operators.base import SymmetricOperator, as_direction, is_number
 
@@ -154,7 +155,7 @@ class ScaledOperator(ComposedOperator):
     """
 
     def __init__(self, operator: Any, factor: float) -> None:
-        _check_number("ScaledOperator", "factor", factor)
+        check("ScaledOperator", "factor", factor, FINITE)
         self.operator = as_symmetric(operator)
         self.factor = float(factor)
         super().__init__(self.operator.shape[0], self.operator.dtype)
@@ -203,7 +204,7 @@ class DampedOperator(ComposedOperator):
     """
 
     def __init__(self, operator: Any, damping: float, scaling: Any = None) -> None:
-        _check_number("DampedOperator", "damping", damping)
+        check("DampedOperator", "damping", damping, FINITE)
         self.operator = as_symmetric(operator)
         self.damping = float(damping)
         n = self.operator.shape[0]
@@ -347,8 +348,3 @@ def diagonal(operator: Any) -> np.ndarray:
         unit[k] = 1.0
         found[k] = (operator @ unit)[k]
     return found
-
-
-def _check_number(where: str, name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
-        raise OptionError(message(where, f"{name} is {value!r}", fix="Pass a finite number"))

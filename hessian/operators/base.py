@@ -10,6 +10,7 @@ import numpy as np
 import scipy.linalg
 from scipy.sparse.linalg import LinearOperator, eigsh, minres
 
+from hessian.arguments import NOT_NEGATIVE, check
 from hessian.core.trace import Primal
 from hessian.core.trees import join_vector, split_vector
 from hessian.errors import ConvergenceError, DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
@@ -232,8 +233,7 @@ class SymmetricOperator(LinearOperator):
         if rhs.ndim not in (1, 2) or rhs.shape[0] != self.shape[0]:
             what = f"b has shape {rhs.shape}, the operator {self.shape}"
             raise ShapeMismatchError(message("solve", what, fix=f"Pass b with {self.shape[0]} rows"))
-        if not (isinstance(damping, Real) and damping >= 0):
-            raise OptionError(message("solve", f"damping is {damping!r}", fix="Pass a number >= 0"))
+        check("solve", "damping", damping, NOT_NEGATIVE)
         if not np.isfinite(rhs).all():
             raise NonFiniteError(message("solve", "b holds NaN or inf"))
         if self.shape[0] <= _DENSE_ORDER:

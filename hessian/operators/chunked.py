@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import whole_number
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.operators.algebra import ComposedOperator, as_symmetric, dense, diagonal
 
@@ -68,10 +69,8 @@ class ChunkedOperator(ComposedOperator):
         if self.weights.shape != (len(self.chunks),) or not np.isfinite(self.weights).all():
             what = f"weights have shape {self.weights.shape} for {len(self.chunks)} chunks"
             raise OptionError(message("ChunkedOperator", what, fix="Pass one finite number per chunk"))
-        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 0:
-            raise OptionError(message("ChunkedOperator", f"keep is {keep!r}", fix="Pass a whole number >= 0"))
         self._make = make
-        self._keep = keep
+        self._keep = whole_number("ChunkedOperator", "keep", keep, 0)
         self._kept: dict[int, Any] = {}
         first = as_symmetric(make(self.chunks[0]))
         if keep:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from hessian.arguments import whole_number
 from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.algebra import ComposedOperator
 from hessian.operators.jacobian_operator import JacobianOperator
@@ -90,8 +91,7 @@ class FisherOperator(ComposedOperator):
         where = "FisherOperator"
         if reduction not in ("mean", "sum"):
             raise OptionError(message(where, f"reduction is {reduction!r}", fix='Pass "mean" or "sum"'))
-        if isinstance(n_samples, bool) or not isinstance(n_samples, int) or n_samples < 1:
-            raise OptionError(message(where, f"n_samples is {n_samples!r}", fix="Pass a whole number >= 1"))
+        whole_number(where, "n_samples", n_samples)
         draw = likelihood if callable(likelihood) else _DRAWS.get(likelihood)
         if draw is None:
             raise OptionError(message(where, f"likelihood is {likelihood!r}", fix=f"Pass one of {', '.join(_DRAWS)}"))

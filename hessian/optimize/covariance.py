@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import scipy.special
 
+from hessian.arguments import POSITIVE, real_number
 from hessian.core.trees import flatten, join_vector, ravel
 from hessian.errors import ConvergenceError, NotScalarError, OptionError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
@@ -363,9 +363,6 @@ class _Task:
 
 def _checked_scale(scale: Any) -> float:
     """Return the scale as a number."""
-    if isinstance(scale, bool) or not isinstance(scale, Real) or not 0.0 < float(scale) < math.inf:
-        what = f"scale is {scale!r}"
-        why = "It makes fun a negative log-likelihood"
-        fix = "Pass a finite number > 0: 1 for a sum, n for a mean of n terms, 1/variance for half a sum of squares"
-        raise OptionError(message("covariance", what, why, fix))
-    return float(scale)
+    why = "It makes fun a negative log-likelihood"
+    fix = "It is 1 for a sum, n for a mean of n terms, 1/variance for half a sum of squares"
+    return real_number("covariance", "scale", scale, POSITIVE, why, fix)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from hessian.arguments import unknown
 from hessian.core.trees import ravel, scipy_point
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.optimize.gauss_newton_cg import GaussNewtonCG
@@ -351,9 +351,7 @@ def _method(name: str | None, size: int) -> type[ScaledMethod]:
         what = f"method {name!r} of SciPy's is for bounds, which the methods here do not take"
         raise OptionError(message("least_squares", what, fix="Leave method out, or pass 'lm' or 'gauss-newton-cg'"))
     if known not in METHODS:
-        near = difflib.get_close_matches(known, METHODS, n=1, cutoff=0.0)[0]
-        what = f"method {name!r} does not exist, only {', '.join(map(repr, METHODS))}"
-        raise OptionError(message("least_squares", what, fix=f"Use method={near!r}"))
+        raise unknown("least_squares", "method", name, METHODS)
     return METHODS[known]
 
 

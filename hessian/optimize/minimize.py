@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from hessian.arguments import unknown
 from hessian.core.trees import scipy_point
 from hessian.errors import OptionError, message
 from hessian.optimize.loop import Loop
@@ -271,9 +271,7 @@ def _method(name: str | None, objective: Objective, options: Options) -> Method:
         return TrustNCG(options, preconditioner)
     if known in _PLAIN:
         return _PLAIN[known](options)
-    near = difflib.get_close_matches(str(name), METHODS + SCIPY_METHODS, n=1, cutoff=0.0)[0]
-    what = f"method {name!r} does not exist; there are {', '.join(map(repr, METHODS + SCIPY_METHODS))}"
-    raise OptionError(message("minimize", what, fix=f"Use method={near!r}"))
+    raise unknown("minimize", "method", name, METHODS + SCIPY_METHODS)
 
 
 def _refuse_ignored(method: str, options: Options) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
 import os
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import BUDGET, FILE, FLAG, LIMIT, POSITIVE, Wanted, at_least, check, check_options, is_real
 from hessian.errors import OptionError, message
 
 DEFAULT_GTOL = {"float32": 1e-3}
@@ -43,28 +43,27 @@ class Options:
 
 
 _FROM_SCIPY = {"disp": "progress", "initial_trust_radius": "initial_radius", "max_trust_radius": "max_radius"}
-_POSITIVE = "a number > 0"
-_RANGES: dict[str, tuple[str, Any]] = {
-    "gtol": ("a number >= 0", lambda v: is_real(v) and v >= 0),
-    "maxiter": ("an integer >= 0", lambda v: is_integer(v) and v >= 0),
-    "max_hvp": ("an integer >= 0", lambda v: is_integer(v) and v >= 0),
-    "max_cg": ("an integer >= 1", lambda v: is_integer(v) and v >= 1),
-    "initial_radius": ("a finite number > 0", lambda v: is_real(v) and 0 < v < math.inf),
-    "max_radius": ("a number > 0", lambda v: is_real(v) and v > 0),
-    "eta": ("a number in [0, 0.25)", lambda v: is_real(v) and 0 <= v < 0.25),
-    "check_curvature": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
-    "max_seconds": ("a number >= 0", lambda v: is_real(v) and v >= 0),
-    "initial_regularization": ("a finite number > 0", lambda v: is_real(v) and 0 < v < math.inf),
-    "preconditioner": (
+_RANGES: dict[str, Wanted] = {
+    "gtol": BUDGET,
+    "maxiter": at_least(0),
+    "max_hvp": at_least(0),
+    "max_cg": at_least(1),
+    "initial_radius": POSITIVE,
+    "max_radius": LIMIT,
+    "eta": Wanted("a number in [0, 0.25)", lambda v: is_real(v) and 0 <= v < 0.25),
+    "check_curvature": FLAG,
+    "max_seconds": BUDGET,
+    "initial_regularization": POSITIVE,
+    "preconditioner": Wanted(
         "'jacobi', 'lbfgs', an array like x0, a linear operator or a function of x that returns one",
         lambda v: v in ("jacobi", "lbfgs") if isinstance(v, str) else not isinstance(v, (bool, numbers.Number)),
     ),
-    "checkpoint": ("the name of a file", lambda v: isinstance(v, (str, os.PathLike))),
-    "checkpoint_every": ("a number of seconds >= 0", lambda v: is_real(v) and v >= 0),
-    "resume": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
-    "seed": ("an integer >= 0", lambda v: is_integer(v) and v >= 0),
-    "record": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
-    "progress": ("True or False", lambda v: isinstance(v, (bool, np.bool_, int)) and v in (0, 1)),
+    "checkpoint": FILE,
+    "checkpoint_every": BUDGET,
+    "resume": FLAG,
+    "seed": at_least(0),
+    "record": FLAG,
+    "progress": FLAG,
 }
 
 
@@ -80,21 +79,13 @@ def parse_options(
     OptionError
         A name that does not exist (the nearest one is named), or a value out of range.
     """
-    if options is not None and not isinstance(options, Mapping):
-        raise OptionError(message(where, f"options is {options!r}, not a dict", fix='Pass e.g. options={"gtol": 1e-8}'))
     given: dict[str, Any] = {"gtol": DEFAULT_GTOL[dtype.name]} if dtype.name in DEFAULT_GTOL else {}
     if tol is not None:
         given["gtol"] = tol
-    for key, setting in (options or {}).items():
-        name = _FROM_SCIPY.get(key, key)
-        if name not in _RANGES:
-            raise OptionError(_unknown(key, where))
-        if setting is not None:
-            given[name] = setting
+    asked = check_options(where, options, option_names(), _FROM_SCIPY)
+    given |= {name: setting for name, setting in asked.items() if setting is not None}
     for name, setting in given.items():
-        expected, is_valid = _RANGES[name]
-        if not is_valid(setting):
-            raise OptionError(message(where, f"option {name!r} is {setting!r}, expected {expected}"))
+        check(where, f"option {name!r}", setting, _RANGES[name])
     parsed = Options(**given)
     if parsed.initial_radius is not None and parsed.initial_radius > parsed.max_radius:
         what = f"initial_radius {parsed.initial_radius:g} is larger than max_radius {parsed.max_radius:g}"
@@ -108,25 +99,3 @@ def parse_options(
 def option_names() -> list[str]:
     """Names an option may have."""
     return [field.name for field in fields(Options)]
-
-
-def _unknown(key: Any, where: str) -> str:
-    """Message for an option that does not exist."""
-    near = difflib.get_close_matches(str(key), option_names(), n=1, cutoff=0.0)[0]
-    everything = ", ".join(option_names())
-    return message(
-        where,
-        f"there is no option {key!r}",
-        f"The nearest is {near!r}; all are {everything}",
-        f"Did you mean {near!r}?",
-    )
-
-
-def is_real(item: Any) -> bool:
-    """A real number that is not a flag and not NaN."""
-    return isinstance(item, (numbers.Real, np.number)) and not isinstance(item, bool) and not math.isnan(item)
-
-
-def is_integer(item: Any) -> bool:
-    """An integer that is not a flag."""
-    return isinstance(item, (numbers.Integral, np.integer)) and not isinstance(item, bool)

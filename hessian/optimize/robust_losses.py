@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from hessian.errors import OptionError, message
+from hessian.arguments import POSITIVE, real_number, unknown
 
 Curve = Callable[[np.ndarray], np.ndarray]
 """A function of the squared residuals ``t = (r / f_scale)^2``, entry by entry."""
@@ -150,12 +149,6 @@ def find_loss(name: str, f_scale: float) -> ScaledLoss:
     [4.5, 2.5, 1.151293]
     """
     if name not in LOSSES:
-        near = difflib.get_close_matches(str(name).lower(), LOSSES, n=1, cutoff=0.0)[0]
-        what = f"loss {name!r} does not exist, only {', '.join(map(repr, LOSSES))}"
-        raise OptionError(message("least_squares", what, fix=f"Use loss={near!r}"))
-    is_number = isinstance(f_scale, (int, float, np.number)) and not isinstance(f_scale, (bool, np.bool_))
-    if not (is_number and 0.0 < f_scale < np.inf):
-        what = f"f_scale is {f_scale!r}"
-        why = "It is the size from which on a residual counts as an outlier"
-        raise OptionError(message("least_squares", what, why, "Pass a finite number > 0"))
-    return ScaledLoss(LOSSES[name], float(f_scale))
+        raise unknown("least_squares", "loss", name, LOSSES)
+    why = "It is the size from which on a residual counts as an outlier"
+    return ScaledLoss(LOSSES[name], real_number("least_squares", "f_scale", f_scale, POSITIVE, why))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import math
 import re
 import warnings
@@ -15,6 +14,7 @@ import numpy as np
 import scipy.optimize
 from scipy.sparse.linalg import LinearOperator
 
+from hessian.arguments import unknown
 from hessian.core.trees import scipy_point
 from hessian.errors import HessianError, OptionError, message
 from hessian.optimize.objective import Objective, Point
@@ -203,9 +203,7 @@ def _canonical(method: str) -> str:
     key = str(method).lower().replace("_", "-")
     if key in known:
         return known[key]
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-    what = f"{method!r} is no method of SciPy's that is available here, only {', '.join(SCIPY_METHODS)}"
-    raise OptionError(message("minimize", what, fix=f"Use method={known[near]!r}"))
+    raise unknown("minimize", "method of SciPy's here that is called", method, SCIPY_METHODS)
 
 
 def _check_accepts(name: str, has_bounds: bool, has_constraints: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hessian.arguments import whole_number
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.plotting.canvas import axes_for, line_style, show_labels
 
@@ -70,8 +71,7 @@ def plot_paths(
         if track.ndim != 2 or track.shape[1] != 2 or not len(track):
             what = f"the path {name!r} has shape {track.shape}"
             raise ShapeMismatchError(message(where, what, fix="Pass points of two coordinates, shape (m, 2)"))
-    if isinstance(points, bool) or not isinstance(points, int) or points < 2:
-        raise OptionError(message(where, f"points is {points!r}", fix="Pass an integer >= 2"))
+    whole_number(where, "points", points, 2)
     (left, right), (bottom, top) = _reach(np.concatenate(list(tracks.values()))) if span is None else span
     if not (left < right and bottom < top):
         raise OptionError(message(where, f"span is {span!r}", fix="Pass ((left, right), (bottom, top)), ascending"))

@@ -188,7 +188,7 @@ remainder = elementwise(
     domain=[(-2.0, 2.0), (0.7, 3.0)],
     kinks="the one-sided derivative at the jumps",
     analytic=lambda a, b: a - b * np.floor_divide(np.real(a), np.real(b)),
-    reference="a, b: a - b * floor(a / b)",
+    reference="a, b: a - b * floor(a / b) if b else undefined",
     points=[(1.0, _INF), (0.0, 2.0), (0.3, 0.1), (-0.3, 0.1)],
 )
 fmod = elementwise(
@@ -198,7 +198,7 @@ fmod = elementwise(
     domain=[(-2.0, 2.0), (0.7, 3.0)],
     kinks="the one-sided derivative at the jumps",
     analytic=lambda a, b: a - b * np.trunc(np.real(a) / np.real(b)),
-    reference="a, b: a - b * sign(a / b) * floor(abs(a / b))",
+    reference="a, b: a - b * sign(a / b) * floor(abs(a / b)) if b else undefined",
     points=[(1.0, _INF), (-1.0, _INF), (0.0, 2.0), (0.3, 0.1), (-0.3, 0.1)],
 )
 

@@ -46,14 +46,33 @@ polygamma_op: Elementwise = register(
 
 
 def _polygamma_drop(a: Any, b: Any, *, n: int) -> Any:
-    """Evaluate psi^(n)(a + b) - psi^(n)(a); for n = 0, 1 and positive arguments without cancellation."""
-    value = _polygamma(a + b, n) - _polygamma(a, n) if n else sc.digamma(a + b) - sc.digamma(a)
-    positive = np.logical_and(a > 0, b > 0)
-    if n > 1 or not positive.any():
+    """Evaluate psi^(n)(a + b) - psi^(n)(a); for n = 0, 1 and arguments of one sign without cancellation."""
+    end = np.add(a, b)
+    value = _polygamma(end, n) - _polygamma(a, n) if n else sc.digamma(end) - sc.digamma(a)
+    if n > 1:
         return value
+    drop = _drop_of_trigamma if n else _drop_of_digamma
+    direct = np.logical_and(a > 0, end > 0)
+    reflected = np.logical_and(~direct, np.logical_and(np.less(a, 1), end < 1))
     # Somewhere to compute at where the result is not taken.
-    a, b = np.where(positive, a, 1.0), np.where(positive, b, 1.0)
-    return np.where(positive, _drop_of_digamma(a, b) if n == 0 else -_drop_of_trigamma(a, b), value)
+    if direct.any():
+        value = np.where(direct, drop(np.where(direct, a, 1.0), np.where(direct, b, 1.0)), value)
+    if reflected.any():
+        a, b = np.where(reflected, a, -0.5), np.where(reflected, b, -0.25)
+        value = np.where(reflected, (-1.0) ** n * drop(1 - a, -b) + _drop_of_cotangent(a, b, n), value)
+    return value
+
+
+def _drop_of_cotangent(a: Any, b: Any, n: int) -> Any:
+    """Return what reflection adds: f(a + b) - f(a) for f(x) = -pi cot(pi x), or for its derivative (n = 1)."""
+    sine = lambda x: np.sin(math.pi * (x - 2 * np.rint(x / 2)))
+    start, end = np.abs(sine(a)), np.abs(sine(a + b))
+    sign = np.sign(sine(a)) * np.sign(sine(a + b))
+    near, far = np.minimum(start, end), np.maximum(start, end)
+    if n == 0:
+        # sin(pi b) / (sin(pi a) sin(pi (a + b))), whose divisor may underflow.
+        return math.pi * sign * (sine(b) / far / near)
+    return -(math.pi**2) * ((sine(2 * a + b) / far) * (sine(b) / far) / near / near)
 
 
 def _shares(a: Any, b: Any, k: int) -> tuple[Any, Any, Any]:
@@ -75,18 +94,18 @@ def _drop_of_digamma(a: Any, b: Any) -> Any:
 
 
 def _drop_of_trigamma(a: Any, b: Any) -> Any:
-    """Return psi'(a) - psi'(a + b), likewise."""
+    """Return psi'(a + b) - psi'(a), likewise."""
     total = 0.0
     for k in range(_SHIFT):
         u, v, difference = _shares(a, b, k)
-        total = total + difference * (u + v)
+        total = total - difference * (u + v)
     u, v, difference = _shares(a, b, _SHIFT)
     series, powers, u_power = 1 + (u + v) / 2, 1.0, 1.0
     for bernoulli in _BERNOULLI:
         powers = v * v * powers + u_power * u * (u + v)
         u_power = u_power * u * u
         series = series + bernoulli * powers
-    return total + difference * series
+    return total - difference * series
 
 
 polygamma_drop_op: Elementwise = Elementwise(

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import whole_number
 from hessian.core.second_order import LinearizedGradient
 from hessian.core.trace import Primal, record
 from hessian.core.trees import join_vector, split_vector
-from hessian.errors import DerivativeCheckError, NonFiniteError, OptionError, message
+from hessian.errors import DerivativeCheckError, NonFiniteError, message
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,7 @@ def check_derivatives(
     >>> hs.check_derivatives(lambda x: np.sum(np.sin(x) * x), np.array([0.3, 0.7])).passed
     True
     """
-    if isinstance(directions, bool) or not isinstance(directions, int) or directions < 1:
-        raise OptionError(message("check_derivatives", f"directions is {directions!r}", fix="Pass an integer >= 1"))
+    whole_number("check_derivatives", "directions", directions)
     probe = _Probe(f, x, args)
     value = float(probe.curvature.recording.scalar())
     if not np.isfinite(value):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import whole_number
 from hessian.core.trace import Primal
 from hessian.errors import OptionError, message
 from hessian.programs import RecordedFunction
@@ -98,8 +99,7 @@ def taylor(f: Callable[..., Any], x: Any, v: Any, order: int, *args: Any) -> np.
     >>> hs.taylor(np.exp, 0.0, 1.0, 3).tolist() == [1.0, 1.0, 1 / 2, 1 / 6]
     True
     """
-    if isinstance(order, bool) or not isinstance(order, int) or order < 0:
-        raise OptionError(message("taylor", f"order is {order!r}", fix="Pass an integer >= 0"))
+    order = whole_number("taylor", "order", order, 0)
     if isinstance(f, RecordedFunction):
         make = lambda plain: lambda x, v, order, args: taylor(plain, x, v, order, *args)
         return f.derived("taylor", make, inputs=(0, 1))(x, tangent_like(x, v, "taylor"), order, args)

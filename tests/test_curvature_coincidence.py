@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import hessian as hs
+from benchmarks.coverage_cases import cases
 from hessian.curvature import (
     block_spectra,
     condition_number,
@@ -89,9 +90,12 @@ def test_the_regression_for_the_diagonal_has_students_law(budget: int) -> None:
     truth = np.diag(matrix)
     found = [diagonal(H, budget, rng=seed, method="regression") for seed in range(150)]
     z = np.array([np.abs(e.value - truth) / e.standard_error for e in found])
-    # Two of them cover what two standard deviations of a normal variable do: to within 12 000 draws, many of them dependent.
-    assert np.mean(z <= 2.0) == pytest.approx(0.9545, abs=0.012)
-    assert np.mean(z <= 3.0) > 0.98
+    # Three of them cover what three standard deviations of a normal variable do: to within 12 000 draws, many of them dependent.
+    assert np.mean(z <= 3.0) == pytest.approx(0.9973, abs=0.002)
+    assert np.mean(z <= 2.0) > 0.9545
+    for level in (0.5, 0.9, 0.95, 0.99):
+        inside = [(low <= truth) & (truth <= high) for low, high in (e.interval(level) for e in found)]
+        assert np.mean(inside) == pytest.approx(level, abs=0.012)
     assert found[0].method == "regression"
     assert found[0].n_hvp <= budget
 
@@ -183,3 +187,41 @@ def test_small_operators_without_a_derivative_are_refused(estimator: Callable[..
     H = hs.HessianOperator(lambda x: np.sum(np.sqrt(np.abs(x))), np.zeros(3))
     with pytest.raises(NonFiniteError, match="holds NaN or inf, H is HessianOperator of order 3"):
         estimator(H) if estimator is not eigenvalues else estimator(H, 2)
+
+
+CASES = [
+    ("trace, hutchinson", "one outlier", "pairs", 2),
+    ("trace, hutchinson", "one outlier", "rotated", 2),
+    ("trace, hutchinson", "clusters", "pairs", 10),
+    ("Frobenius norm", "indefinite pair", "rotated", 60),
+    ("summary, trace", "low rank", "rotated", 30),
+    ("summary, frobenius_norm", "low rank", "rotated", 30),
+]
+
+
+@pytest.mark.parametrize("place", CASES, ids=lambda place: ", ".join(map(str, place)))
+def test_few_samples_that_agree_do_not_make_an_error_small(place: tuple[str, str, str, int]) -> None:
+    """Where they did: three standard errors held in 94 to 97 % of all draws, and are to hold in 99.73."""
+    (case,) = [c for c in cases() if (c.quantity, c.spectrum, c.basis, c.budget) == place]
+    seeds = 60 if "summary" in case.quantity else 400 if case.budget == 2 else 150
+    found = [case.hold(case.run(seed)) for seed in range(seeds)]
+    for name, share in (("1 standard errors", 0.58), ("2 standard errors", 0.91), ("3 standard errors", 0.98)):
+        assert np.mean([rates[name] for rates in found]) >= share
+
+
+def test_a_budget_that_few_steps_leave_goes_into_more_vectors() -> None:
+    """A matrix of rank three is exhausted in as many steps; two vectors would not tell the trace of what is left."""
+    basis, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((120, 3)))
+    H = aslinearoperator((basis * [5.0, 3.0, 1.0]) @ basis.T)
+    found = [summary(H, 30, rng=seed) for seed in range(10)]
+    assert all(20 < made.n_hvp <= 30 for made in found)
+    assert np.sqrt(np.mean([(made.trace.value - 9.0) ** 2 for made in found])) < 0.8
+
+
+def test_degrees_of_freedom_by_the_angles_between_images() -> None:
+    """One outlier makes all images point one way, and their squares say no more than there are; others say more."""
+    outlier = aslinearoperator(np.diag(np.r_[1e3, np.linspace(0.1, 1.0, 99)]))
+    flat = aslinearoperator(np.diag(np.linspace(-1.0, 1.0, 100)))
+    for budget in (2, 4, 12):
+        assert trace(outlier, budget).degrees_of_freedom == pytest.approx(budget, rel=0.2)
+        assert trace(flat, budget).degrees_of_freedom > 1.4 * budget

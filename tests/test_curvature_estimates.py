@@ -25,6 +25,7 @@ from hessian.curvature import (
     logdet,
     trace,
 )
+from hessian.curvature.estimate import widened
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError
 
 SEEDS = range(100)
@@ -59,10 +60,11 @@ def errors_of(estimates: list[Estimate], truth: float) -> tuple[np.ndarray, np.n
 def assert_calibrated(estimates: list[Estimate], truth: float) -> None:
     """Few beyond 3 standard errors, and errors of the size claimed: chi-square over the seeds, Student's t taken out."""
     errors, claimed = errors_of(estimates, truth)
-    z = np.abs(errors) / claimed
-    assert np.mean(z < 3.0) >= 0.95
-    normal = stats.norm.isf(stats.t.sf(z, estimates[0].degrees_of_freedom))
-    low, high = stats.chi2.ppf([1e-4, 1.0 - 1e-4], len(z))
+    assert np.mean(np.abs(errors) < 3.0 * claimed) >= 0.97
+    dof = np.array([e.degrees_of_freedom for e in estimates])
+    claimed = claimed / widened(1.0, dof)
+    normal = stats.norm.isf(stats.t.sf(np.abs(errors) / claimed, dof))
+    low, high = stats.chi2.ppf([1e-4, 1.0 - 1e-4], len(estimates))
     assert np.sum(normal**2) < high
     # From below, against the mean of the variances claimed: an estimate that overstates its error is wrong as well.
     assert np.sum(errors**2) / np.mean(claimed**2) > low
@@ -132,7 +134,7 @@ def test_zero_is_zero(estimator):
 def test_hutchinson_is_exact_on_diagonals():
     entries = np.linspace(-1.0, 3.0, 300)
     H = aslinearoperator(scipy.sparse.diags_array(entries))
-    estimate = trace(H, 10, method="hutchinson")
+    estimate = trace(H, 20, method="hutchinson")
     assert estimate.value == pytest.approx(entries.sum(), abs=1e-10)
     assert estimate.standard_error < 1e-10
 
@@ -197,6 +199,7 @@ def test_xdiag_is_calibrated_entry_by_entry(name):
     claimed = np.array([e.standard_error for e in estimates])
     assert all(e.n_hvp == 60 and e.method == "xdiag" for e in estimates)
     assert np.mean(np.abs(errors) < 3.0 * claimed) > 0.98
+    claimed = claimed / widened(1.0, estimates[0].degrees_of_freedom)
     assert 0.5 < np.mean(errors**2) / np.mean(claimed**2) < 1.4
 
 
@@ -426,7 +429,9 @@ def test_float32_and_seeds(estimator):
 def test_intervals_of_estimates():
     estimate = Estimate("trace", 1.0, 0.1, 5, "hutchinson", 4.0)
     low, high = estimate.interval(0.9)
-    assert high - low == pytest.approx(2.0 * 0.1 * stats.t.ppf(0.95, 4.0))
+    assert high - low == pytest.approx(
+        2.0 * 0.1 * stats.t.ppf(0.95, 4.0) / (stats.t.ppf(stats.norm.cdf(3.0), 4.0) / 3.0)
+    )
     assert float(estimate) == 1.0
     with pytest.raises(OptionError, match="confidence"):
         estimate.interval(1.0)

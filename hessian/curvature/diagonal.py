@@ -9,7 +9,7 @@ import numpy as np
 
 from hessian.arguments import whole_number
 from hessian.curvature.estimate import Estimate, widened
-from hessian.curvature.leave_out import Sketch, degrees_of_freedom, left, sketch
+from hessian.curvature.leave_out import Sketch, left, sketch
 from hessian.curvature.products import Products, as_generator, on_sphere, signs
 from hessian.curvature.trace import exact_diagonal
 from hessian.errors import OptionError, message
@@ -108,13 +108,12 @@ def diagonal(
             return Estimate("diagonal", whole.astype(products.dtype), error, products.count, "xdiag")
         # One fresh vector's estimate of what the sketch leaves: no entry is known better than the typical one.
         image = (image - found.Q @ (found.Q.T @ image))[:, 0]
-        error = np.hypot(np.hypot(image, size / products.n**0.5), rounding)
+        error = np.hypot(widened(np.hypot(image, size / products.n**0.5), 1.0), rounding)
         value = (whole + x[:, 0] * image).astype(products.dtype)
         return Estimate("diagonal", value, error, products.count, "xdiag", 1.0)
     mean, variance = _xdiag(found, whole)
-    error, dof = widened(np.sqrt(variance), degrees_of_freedom(k))
-    error = np.hypot(error, rounding)
-    return Estimate("diagonal", mean.astype(products.dtype), error, products.count, "xdiag", dof)
+    error = np.hypot(widened(np.sqrt(variance), k - 1.0), rounding)
+    return Estimate("diagonal", mean.astype(products.dtype), error, products.count, "xdiag", k - 1.0)
 
 
 def _xdiag(found: Sketch, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +166,8 @@ def _regression(products: Products, budget: int, rng: np.random.Generator) -> Es
     m = W.shape[1]
     noise = np.sum((Y - slope[:, None] * W) ** 2, axis=1) / (m - 1)
     value = np.sum(Q * Z, axis=1) + shares * slope
-    error, dof = widened(shares * np.sqrt(noise / squares), m - 1.0)
+    dof = m - 1.0
+    error = widened(shares * np.sqrt(noise / squares), dof)
     rounding = products.eps * (np.sqrt(sizes / m) + products.magnitude * np.sqrt(np.sum(Q * Q, axis=1)))
     if float(np.linalg.norm(Y)) <= 8.0 * products.eps * math.sqrt(n) * products.magnitude * math.sqrt(m):
         # Not one of the vectors sees anything but rounding of what the sketch leaves: its range is that of H.

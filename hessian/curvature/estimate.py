@@ -11,6 +11,9 @@ from scipy import special
 
 from hessian.errors import OptionError, message
 
+KNOWN = 1e6
+"""Degrees of freedom of a standard error that is made of bounds: they are no guess."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Estimate:
@@ -22,15 +25,14 @@ class Estimate:
         What was estimated.
     value : float or ndarray
     standard_error : float or ndarray
-        Estimated standard deviation of ``value``, widened where few samples say it so that two of them cover the truth 19 times
-        out of 20 all the same (:func:`widened`); with half the reach of a known one-sided error where a function says so; for
-        an exact method, a bound on rounding; ``inf`` where nothing bounds it.
+        Estimated standard deviation of ``value``, widened where few samples say it so that one, two and three of them cover the
+        truth as often as standard deviations of a normal variable do, or oftener (:func:`widened`); with half the reach of a known
+        one-sided error where a function says so; for an exact method, a bound on rounding; ``inf`` where nothing bounds it.
     n_hvp : int
         Products with H spent.
     method : str
     degrees_of_freedom : float
-        Of the standard error itself, ``inf`` for exact methods: with few of them an :meth:`interval` reaches as much farther
-        as Student's t does.
+        Of the deviation that was widened, ``inf`` for exact methods: an :meth:`interval` is that of Student's t.
 
     Examples
     --------
@@ -39,7 +41,7 @@ class Estimate:
     >>> e
     trace = 10.00 ± 0.50 (hutchinson, 12 products)
     >>> [round(end, 2) for end in e.interval(0.95)]
-    [8.9, 11.1]
+    [9.14, 10.86]
     """
 
     name: str
@@ -64,7 +66,8 @@ class Estimate:
         """
         if not 0.0 < confidence < 1.0:
             raise OptionError(message("interval", f"confidence is {confidence!r}", fix="Pass a number between 0 and 1"))
-        reach = special.stdtrit(self.degrees_of_freedom, 0.5 + 0.5 * confidence) * self.standard_error
+        quantile = special.stdtrit(self.degrees_of_freedom, 0.5 + 0.5 * confidence)
+        reach = quantile * (self.standard_error / _factor(self.degrees_of_freedom))
         if np.ndim(self.value):
             return self.value - reach, self.value + reach
         return float(self.value - reach), float(self.value + reach)
@@ -81,16 +84,18 @@ class Estimate:
         return f"{self.name} = {with_error(self.value, self.standard_error, self.is_exact)} ({self.method}, {price})"
 
 
-def widened(deviation: Any, degrees_of_freedom: float) -> tuple[Any, float]:
-    """Return a standard error of which two cover as many truths as two standard deviations do, and its degrees of freedom.
+def widened(deviation: Any, degrees_of_freedom: Any) -> Any:
+    """Return a standard error of which one, two and three cover as many truths as standard deviations do, or more.
 
-    A deviation that was itself estimated with few degrees of freedom is widened as Student's t is, compared with a normal variable,
-    at two standard deviations. Farther out t reaches farther still: what is left of that is t with twice as many degrees.
+    A deviation that was itself estimated with few degrees of freedom is too small by chance. It is widened as Student's t is, compared
+    with a normal variable, at three standard deviations; nearer to the value it then covers more than it has to.
     """
-    if not math.isfinite(degrees_of_freedom):
-        return deviation, degrees_of_freedom
-    factor = 0.5 * float(special.stdtrit(degrees_of_freedom, special.ndtr(2.0)))
-    return factor * deviation, 2.0 * degrees_of_freedom
+    return _factor(degrees_of_freedom) * deviation
+
+
+def _factor(degrees_of_freedom: Any) -> Any:
+    """How much farther Student's t reaches than a normal variable at three standard deviations."""
+    return special.stdtrit(degrees_of_freedom, special.ndtr(3.0)) / 3.0
 
 
 def with_error(value: float, error: float, exact: bool) -> str:

@@ -11,8 +11,8 @@ import scipy.linalg
 import scipy.sparse
 
 from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
-from hessian.curvature.estimate import Estimate, widened
-from hessian.curvature.leave_out import degrees_of_freedom, leave_out, left, sketch
+from hessian.curvature.estimate import KNOWN, Estimate, widened
+from hessian.curvature.leave_out import leave_out, left, sketch
 from hessian.curvature.products import Products, as_generator, on_sphere
 from hessian.curvature.quadrature import Runs, joined
 from hessian.curvature.trace import DEFAULT_BUDGET, unit_products
@@ -125,9 +125,9 @@ def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int 
     # To first order, what a change of H by rounding does to the logarithm: by the mean of the inverse.
     inverse = rule.moments(lambda nodes: (products.magnitude + damping) / (nodes + damping))[0]
     rounding = 4.0 * products.eps * math.sqrt(n) * max(inverse, abs(mean))
-    error = n * (math.sqrt(variance) + 0.5 * log_gap(every, products, damping) + rounding)
-    dof = rule.degrees_of_freedom(log)
-    return Estimate("logdet", n * mean, error, products.count, "Lanczos quadrature", dof)
+    dof, gap = rule.degrees_of_freedom(log), log_gap(every, products, damping)
+    error = n * (widened(math.sqrt(variance), dof) + 0.5 * gap + rounding)
+    return Estimate("logdet", n * mean, error, products.count, "Lanczos quadrature", KNOWN if gap else dof)
 
 
 def log_gap(every: list[Runs], products: Products, damping: float = 0.0, bound: float | None = None) -> float:
@@ -253,16 +253,15 @@ def frobenius_norm(H: Any, budget: int | None = None, *, rng: int | np.random.Ge
             error = products.eps * n * size + (math.sqrt(rest) if size else 0.0)
             return Estimate(name, scale * size, scale * error, products.count, "xtrace of the square")
         # One sample of a square varies by its own size at most, times the root of two.
-        error = math.hypot(math.sqrt(0.5) * rest / size, products.eps * n * size)
+        error = math.hypot(widened(math.sqrt(0.5) * rest / size, 1.0), products.eps * n * size)
         return Estimate(name, scale * size, scale * error, products.count, "xtrace of the square", 1.0)
-    squares_of, variance = leave_out(found, Y.T @ Y, Z.T @ Y, middle)
+    squares_of, variance, dof = leave_out(found, Y.T @ Y, Z.T @ Y, middle)
     square = float(np.mean(squares_of))
     if not square > 0.0:
         what = "the estimate of the squared norm is not positive"
         raise OptionError(message(where, what, fix="Raise the budget"))
     size = math.sqrt(square)
-    error, dof = widened(math.sqrt(variance) / (2.0 * size), degrees_of_freedom(len(squares_of)))
-    error = math.hypot(error, products.eps * n * size)
+    error = math.hypot(widened(math.sqrt(variance) / (2.0 * size), dof), products.eps * n * size)
     return Estimate(name, scale * size, scale * error, products.count, "xtrace of the square", dof)
 
 

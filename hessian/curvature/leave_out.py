@@ -68,8 +68,10 @@ def left(products: Products, found: Sketch, x: np.ndarray) -> tuple[np.ndarray, 
     return v.astype(np.float64), image.astype(np.float64), float(np.linalg.norm(image)) <= rounding
 
 
-def leave_out(found: Sketch, plain: np.ndarray, cross: np.ndarray, middle: np.ndarray) -> tuple[np.ndarray, float]:
-    r"""Return k estimates of ``tr B`` that each leave one vector out, and the variance of their mean.
+def leave_out(
+    found: Sketch, plain: np.ndarray, cross: np.ndarray, middle: np.ndarray
+) -> tuple[np.ndarray, float, float]:
+    r"""Return k estimates of ``tr B`` that each leave one vector out, the variance of their mean, and its degrees of freedom.
 
     Parameters
     ----------
@@ -104,6 +106,8 @@ def leave_out(found: Sketch, plain: np.ndarray, cross: np.ndarray, middle: np.nd
     double is the variance of one Hutchinson sample (less the part of the identity, which has none on a sphere), from more pairs
     than there are vectors. Being that of a smaller sketch it is a little larger. It enters as if it had been seen in six
     samples, and only where it is larger than what the samples say.
+
+    How far off the variance may be itself shows in how unequal the vectors' parts in it are (:func:`degrees_of_freedom`).
     """
     if found.S is None:
         raise ValueError("leave_out needs a sketch of full rank")
@@ -128,15 +132,17 @@ def leave_out(found: Sketch, plain: np.ndarray, cross: np.ndarray, middle: np.nd
     two = total - np.diag(M) - twice + (n - k + 2) * further / (lengths + b**2)
     delta = one - two
     np.fill_diagonal(delta, 0.0)
-    shared = float(np.sum(delta * delta.T)) / (k * (k - 1))
-    sampled = float(np.var(one, ddof=1))
+    both = np.sum(delta * delta.T, axis=1) / (k * (k - 1))
+    own = (one - np.mean(one)) ** 2 / (k * (k - 1))
+    dof = degrees_of_freedom(own, both)
+    shared, sampled = float(np.sum(both)), float(np.var(one, ddof=1))
     # Of what differs from a multiple of the identity, which vectors on a sphere see without variance.
     level = float(np.sum(rest) / np.sum(lengths))
     gram = (found.W.T @ found.W).astype(np.float64)
     eye = np.eye(k)
     paired = 2.0 * _pair_square(S, inner, plain - level * gram, cross - level * inner, middle - level * eye)
     # A part that pairs do not see at all is no reason to believe less than the samples say.
-    return one, ((k * sampled + _PRIOR * max(paired, sampled)) / (k + _PRIOR)) / k + max(shared, 0.0)
+    return one, ((k * sampled + _PRIOR * max(paired, sampled)) / (k + _PRIOR)) / k + max(shared, 0.0), dof
 
 
 def _pair_square(S: np.ndarray, inner: np.ndarray, plain: np.ndarray, cross: np.ndarray, middle: np.ndarray) -> float:
@@ -157,6 +163,17 @@ def _pair_square(S: np.ndarray, inner: np.ndarray, plain: np.ndarray, cross: np.
     return float(np.mean(np.concatenate(squares)))
 
 
-def degrees_of_freedom(k: int) -> float:
-    """Of the variance from leaving out one or two of k vectors."""
-    return k - 1.0
+def degrees_of_freedom(own: np.ndarray, shared: np.ndarray) -> float:
+    """Of a variance from leaving out one or two of k vectors, from the part of each vector in it.
+
+    That of a chi-square with as large a relative variance (Satterthwaite), by the scatter of the parts: k for estimates that are
+    normal. A few outliers that the sketch left make it less. Few parts may be equal by chance: there are never more than k + 1
+    degrees. Nor are there fewer than the samples that pairs count for, which do not see that scatter.
+    """
+    k = len(own)
+    parts = own + shared
+    total = max(float(np.sum(parts)), float(np.sum(own)))
+    # Relative first: the squares of small numbers vanish.
+    parts = parts / (total or 1.0)
+    scatter = float(np.sum(parts**2)) - float(np.sum(parts)) ** 2 / k
+    return min(max(2.0 * (k + 1) / k / max(scatter, 1e-12), _PRIOR), k + 1.0)

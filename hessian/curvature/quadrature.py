@@ -34,16 +34,19 @@ class Quadrature:
         return mean, variance / max(1.0 - 2.0 / ((self.n + 2) * len(self.nodes)), 0.5)
 
     def degrees_of_freedom(self, f: Callable[[np.ndarray], np.ndarray]) -> float:
-        """How well the test vectors agree on the spread of f: that of a chi-square with as large a relative variance."""
+        """How well the test vectors say the spread of f: that of a chi-square with as large a relative variance.
+
+        One vector's spread is a mean of squares ``g = (f - mean)^2`` over the spectrum, whose relative variance is
+        ``2 sum g^2 / (sum g)^2``. It is taken from the nodes: few spreads agree by chance.
+        """
         p = len(self.nodes)
         values = f(self.nodes)
         mean = float(np.mean(np.sum(self.weights * values, axis=1)))
-        spreads = np.sum(self.weights * (values - mean) ** 2, axis=1)
-        if p < 2 or not spreads.any():
-            return float(p)
-        # Relative to their mean first: the squares of small numbers vanish.
-        scatter = float(np.var(spreads / np.mean(spreads), ddof=1))
-        return float(np.clip(2.0 * p / max(scatter, 1e-12), p, 1e6))
+        squares = (values - mean) ** 2
+        # Relative to the largest first: the squares of small numbers vanish.
+        squares = squares / (float(squares.max()) or 1.0)
+        first, second = (float(np.mean(np.sum(self.weights * power, axis=1))) for power in (squares, squares**2))
+        return float(np.clip(self.n * first**2 / second if second else 1.0, 1.0, self.n)) * p
 
 
 class Runs:

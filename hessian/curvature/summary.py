@@ -11,12 +11,12 @@ import scipy.linalg
 
 from hessian.arguments import FINITE, check, whole_number
 from hessian.curvature.density import SpectralDensity, density_of
-from hessian.curvature.estimate import Estimate, widened
+from hessian.curvature.estimate import KNOWN, Estimate, widened
 from hessian.curvature.functions import log_gap, remainder
 from hessian.curvature.inertia import Inertia, count_signs, zero_below
 from hessian.curvature.lanczos import Eigenpairs, eigenvalues
 from hessian.curvature.products import Products, as_generator
-from hessian.curvature.quadrature import Quadrature, Runs
+from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.curvature.summary_text import as_html, as_text
 from hessian.errors import OptionError, message
 
@@ -172,32 +172,27 @@ def _estimated(
     # Half of the second bound is the allowance for rounding in every residual.
     good = ends.residuals <= max(1e-5, 8.0 * products.eps * math.sqrt(n)) * products.magnitude
     known, vectors = ends.values[good].astype(np.float64), ends.vectors[:, good]
-    left = budget - ends.n_hvp
-    p = 2 if left < 40 else 4
-    runs = Runs(products, p, rng, known=vectors)
-    while runs.steps < min(left // p, n - len(known)) and not runs.is_complete:
-        runs.grow()
-    rest = runs.quadrature()
+    every = _processes(products, vectors, budget - ends.n_hvp, rng)
+    complete = all(part.is_complete for part in every)
+    rest = joined([part.quadrature() for part in every])
     doubt = float(ends.residuals[good].sum())
 
     def total(name: str, f: Any, known_part: float, doubt: float, gap: float | None = None) -> Estimate:
-        mean, variance = rest.moments(f)
-        deviation = math.sqrt(variance)
+        (mean, variance), dof = rest.moments(f), rest.degrees_of_freedom(f)
+        deviation = widened(math.sqrt(variance), dof)
         # A logarithm has bounds on what the steps left out, a one-sided error; a power converges fast enough to tell.
-        deviation, dof = widened(deviation, rest.degrees_of_freedom(f))
-        error = rest.n * (math.hypot(deviation, remainder([runs], f)) if gap is None else deviation + 0.5 * gap) + doubt
+        error = rest.n * (math.hypot(deviation, remainder(every, f)) if gap is None else deviation + 0.5 * gap) + doubt
         error += products.eps * n * abs(mean)
-        return Estimate(name, rest.n * mean + known_part, error, products.count, "Lanczos quadrature", dof)
+        value, dof = rest.n * mean + known_part, KNOWN if gap else dof
+        return Estimate(name, value, error, products.count, "Lanczos quadrature", dof)
 
     trace = total("trace", lambda t: t, float(known.sum()), doubt)
     # Of a norm near one, so that fourth powers of numbers fit.
     scale = products.magnitude or 1.0
     square = total("square", lambda t: (t / scale) ** 2, float(np.sum((known / scale) ** 2)), 2.0 * doubt / scale)
     size = math.sqrt(square.value)
-    norm_error = scale * square.standard_error / (2.0 * size) if size else 0.0
-    norm = Estimate(
-        "frobenius norm", scale * size, norm_error, products.count, square.method, square.degrees_of_freedom
-    )
+    error = scale * square.standard_error / (2.0 * size) if size else 0.0
+    norm = Estimate("frobenius norm", scale * size, error, products.count, square.method, square.degrees_of_freedom)
     lowest = min(float(rest.nodes.min()), float(ends.values.min()))
     zero = zero_below(products) * products.magnitude
     _check_bound(lower_bound, lowest, zero)
@@ -206,20 +201,37 @@ def _estimated(
     known_bound = lower_bound if lower_bound is not None and lower_bound > zero else None
     logdet = None
     if definite:
-        logdet = total(
-            "logdet", np.log, float(np.log(known).sum()), doubt / lowest, log_gap([runs], products, bound=known_bound)
-        )
-    spectrum = np.concatenate([ends.values, rest.nodes.ravel()])
+        gap = log_gap(every, products, bound=known_bound)
+        logdet = total("logdet", np.log, float(np.log(known).sum()), doubt / lowest, gap)
+    condition = _condition(np.concatenate([ends.values, rest.nodes.ravel()]), known, definite, products)
+    signs = count_signs(rest, known, products, exact=False, complete=complete)
+    if known_bound is not None:
+        signs = Inertia(0, 0, n, 0.0, 0, n, signs.threshold, products.count, "known bound")
+    before = rest if complete else joined([part.quadrature(max(1, part.steps - 2)) for part in every])
+    density = density_of(rest, known, products, exact=False, before=before)
+    return CurvatureSummary(n, products.count, ends, trace, norm, logdet, signs, condition, density, False)
+
+
+def _processes(products: Products, known: np.ndarray, left: int, rng: np.random.Generator) -> list[Runs]:
+    """Spend what is left on Lanczos from a few vectors, and where few steps were enough, on more vectors."""
+    p = 2 if left < 40 else 4
+    every, start = [Runs(products, p, rng, known=known)], products.count
+    while every[0].steps < min(left // p, products.n - known.shape[1]) and not every[0].is_complete:
+        every[0].grow()
+    more = (left - (products.count - start)) // every[0].steps
+    if more:
+        every.append(Runs(products, more, rng, known=known))
+        while every[1].steps < every[0].steps:
+            every[1].grow()
+    return every
+
+
+def _condition(spectrum: np.ndarray, known: np.ndarray, definite: bool, products: Products) -> float:
+    """Bound the condition number from below by values at hand."""
     inner = np.abs(spectrum).min() if definite or spectrum.max() < 0.0 else np.abs(known).min(initial=math.inf)
     # A node inside an indefinite spectrum says nothing about the eigenvalue nearest to zero.
     largest = float(np.abs(spectrum).max())
-    condition = largest / min(float(inner), largest) if inner > zero_below(products) * largest else math.inf
-    signs = count_signs(rest, known, products, exact=False, complete=runs.is_complete)
-    if known_bound is not None:
-        signs = Inertia(0, 0, n, 0.0, 0, n, signs.threshold, products.count, "known bound")
-    before = rest if runs.is_complete else runs.quadrature(max(1, runs.steps - 2))
-    density = density_of(rest, known, products, exact=False, before=before)
-    return CurvatureSummary(n, products.count, ends, trace, norm, logdet, signs, condition, density, False)
+    return largest / min(float(inner), largest) if inner > zero_below(products) * largest else math.inf
 
 
 def _check_bound(lower_bound: float | None, lowest: float, zero: float) -> None:

@@ -10,14 +10,17 @@ import numpy as np
 
 from hessian.arguments import whole_number
 from hessian.curvature.estimate import Estimate, widened
-from hessian.curvature.leave_out import Sketch, degrees_of_freedom, leave_out, left, sketch
+from hessian.curvature.leave_out import Sketch, leave_out, left, sketch
 from hessian.curvature.products import Products, as_generator, on_sphere, signs
 from hessian.errors import OptionError, message
 
 _LEAST = {"hutchinson": 2, "hutch++": 6, "xtrace": 6}
 DEFAULT_BUDGET = 60
-# Fewer vectors of signs agree by chance too often: on x_k x_l, which is all that one entry h_kl is seen by, in one of 2^(m-1) draws.
-_LEAST_SIGNS = 10
+# Fewer vectors of signs agree by chance too often on x_k x_l, which is all that one entry h_kl is seen by: of ten, eight or more are
+# equal in one of ten draws, which are off by 0.6 h_kl and hardly spread. Of twenty, three errors hold as often as promised.
+_LEAST_SIGNS = 20
+# Pairs of images that agree, in advance.
+_AGREEING = 2.0
 # Below that, the few estimates that leave one vector out say too little about their own spread.
 _LEAST_FOR_XTRACE = 20
 
@@ -50,7 +53,7 @@ def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator =
 
     Notes
     -----
-    With ten vectors x of independent signs or more, Hutchinson's mean of :math:`x \cdot Hx` has variance
+    With twenty vectors x of independent signs or more, Hutchinson's mean of :math:`x \cdot Hx` has variance
     :math:`\frac2m \sum_{k \ne l} h_{kl}^2` for m products. The entries :math:`r_k = x_k (Hx)_k` have variances
     :math:`\sum_{l \ne k} h_{kl}^2`, so that twice the sum of *their* sample variances estimates it without bias, from n numbers
     per product instead of one: that is the standard error here, and far steadier than the spread of m samples.
@@ -58,7 +61,9 @@ def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator =
     Fewer signs too often agree by chance, and then an entry :math:`h_{kl}`, seen by :math:`x_k x_l` alone, looks like no error
     at all, or the matrix like zero. So fewer vectors are uniform on the sphere of radius :math:`\sqrt n`: there the variance is
     :math:`\frac{2 n}{(n+2) m} (\|H\|_F^2 - \mathrm{tr}^2 H / n)`, whose bracket is the expectation of
-    :math:`\|Hx - \tfrac1n \mathrm{tr}(H)\, x\|^2`, and nothing is overlooked.
+    :math:`\|Hx - \tfrac1n \mathrm{tr}(H)\, x\|^2`, and nothing is overlooked. How well m of these squares say it depends on how many
+    eigenvalues share in it: m degrees of freedom where it is one, more by :math:`1 / \cos^2` for the angles between the vectors
+    :math:`Hx - \tfrac1n \mathrm{tr}(H)\, x`, which point the same way where one outlier makes them.
 
     Hutch++ projects off the range of m/3 products (of fewer, where less than four samples would be left), whose part of the trace
     it takes exactly, and applies Hutchinson to the rest; given that range, the standard error is Hutchinson's. XTrace uses
@@ -66,9 +71,8 @@ def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator =
     (:func:`hessian.curvature.leave_out.leave_out`), drawn towards that of Hutchinson on the rest. On a decaying spectrum the
     error of both falls as 1/m or faster, Hutchinson's as :math:`1/\sqrt m`.
 
-    The standard errors of few products are themselves uncertain, with as many degrees of freedom as there are vectors (on the
-    sphere) or one less, and widened for it: two of them cover 95 %, ``.interval()`` what it is asked for
-    (:func:`hessian.curvature.estimate.widened`).
+    The standard errors of few products are themselves uncertain, and widened for it: one, two and three of them cover as much as
+    a normal variable's, ``.interval()`` what it is asked for (:func:`hessian.curvature.estimate.widened`).
 
     Where the images of the test vectors are linearly dependent to working precision, XTrace spends one more product on a fresh
     vector. If nothing but rounding comes back, the sketch spans the range of H and the result is exact; else that vector's
@@ -178,9 +182,8 @@ def _hutch(products: Products, budget: int, k: int, rng: np.random.Generator) ->
     m = max(2, budget - products.count)
     rest, variance, dof = (_of_signs if m >= _LEAST_SIGNS else _of_sphere)(products, m, Q, rng)
     rounding = products.eps * math.sqrt(products.n) * (abs(head + rest) + math.sqrt(0.5 * variance * m))
-    error, dof = widened(math.sqrt(variance), dof)
-    name = "hutch++" if k else "hutchinson"
-    return Estimate("trace", head + rest, math.hypot(error, rounding), products.count, name, dof)
+    error = math.hypot(widened(math.sqrt(variance), dof), rounding)
+    return Estimate("trace", head + rest, error, products.count, "hutch++" if k else "hutchinson", dof)
 
 
 def _of_signs(products: Products, m: int, Q: np.ndarray | None, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -218,7 +221,17 @@ def _of_sphere(
     apart = image - (mean / order) * v
     # The mean that is taken off varies itself: what that takes from the squares goes back.
     square = float(np.mean(np.sum(apart * apart, axis=0))) / max(1.0 - 2.0 / ((order + 2) * m), 0.5)
-    return mean, 2.0 * order / (order + 2) * square / m, float(m)
+    return mean, 2.0 * order / (order + 2) * square / m, _shared_out(apart)
+
+
+def _shared_out(images: np.ndarray) -> float:
+    """Degrees of freedom of the mean square of random images: as many as vectors where they point the same way, else more."""
+    m = images.shape[1]
+    lengths = np.linalg.norm(images, axis=0)
+    units = images / np.where(lengths > 0.0, lengths, 1.0)
+    agreement = 0.5 * (float(np.sum((units.T @ units) ** 2)) - m)
+    # Few pairs may be orthogonal by chance: so it is as if two more had been seen to agree.
+    return m * (0.5 * m * (m - 1) + _AGREEING) / (max(agreement, 0.0) + _AGREEING)
 
 
 def _off(Q: np.ndarray | None, v: np.ndarray) -> np.ndarray:
@@ -237,9 +250,9 @@ def _xtrace(products: Products, k: int, rng: np.random.Generator) -> Estimate:
     if found.S is None:
         return _low_rank(products, found, rounding, rng)
     plain = (found.W.T @ found.Y).astype(np.float64)
-    estimates, variance = leave_out(found, plain, found.R, middle)
-    error, dof = widened(math.sqrt(variance), degrees_of_freedom(k))
-    return Estimate("trace", float(np.mean(estimates)), math.hypot(error, rounding), products.count, "xtrace", dof)
+    estimates, variance, dof = leave_out(found, plain, found.R, middle)
+    error = math.hypot(widened(math.sqrt(variance), dof), rounding)
+    return Estimate("trace", float(np.mean(estimates)), error, products.count, "xtrace", dof)
 
 
 def _low_rank(products: Products, found: Sketch, rounding: float, rng: np.random.Generator) -> Estimate:
@@ -253,4 +266,5 @@ def _low_rank(products: Products, found: Sketch, rounding: float, rng: np.random
         # The norm of the rest is about ``size``, its trace at most sqrt(n) times that.
         return Estimate("trace", value, rounding + math.sqrt(n) * size, products.count, "xtrace")
     value += (n - rank) * float(np.vdot(v, image)) / float(np.vdot(v, v))
-    return Estimate("trace", value, rounding + math.sqrt(2.0) * size, products.count, "xtrace", 1.0)
+    error = rounding + widened(math.sqrt(2.0) * size, 1.0)
+    return Estimate("trace", value, error, products.count, "xtrace", 1.0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -141,3 +143,99 @@ def _repeated(f: Any, x: Any, count: int) -> Any:
     for _ in range(count):
         x = f(x)
     return x
+
+
+def _reads(x: Any) -> Any:
+    total = 0.0
+    for i in range(len(x)):
+        total = total + np.sin(x[i]) * x[(i + 1) % len(x)]
+    return total
+
+
+def _writes(x: Any) -> Any:
+    y = np.zeros_like(x)
+    for i in range(1, len(x)):
+        y[i] = 0.5 * y[i - 1] + np.sin(x[i])
+    return np.sum(y * y)
+
+
+def _rows(x: Any) -> Any:
+    y = np.stack([x, np.cos(x)], axis=1)
+    total = np.zeros(2)
+    for i in range(len(x)):
+        total = np.tanh(total + y[i])
+    return np.sum(total)
+
+
+def _solves(x: Any) -> Any:
+    P = np.eye(2)
+    for i in range(len(x)):
+        P = np.linalg.inv(P + x[i] * np.eye(2))
+    return np.sum(P)
+
+
+BY_LENGTH = {"reads": _reads, "writes": _writes, "rows": _rows, "solves": _solves}
+
+
+def _recorded(f: Callable[[Any], Any], x: np.ndarray) -> Callable[[], Any]:
+    def run() -> Any:
+        rec = hs.record(f)
+        H = hs.HessianOperator(rec, x)
+        return hs.grad(rec)(x), H @ x.ravel()
+
+    return run
+
+
+@pytest.mark.parametrize("name", BY_LENGTH)
+def test_recording_takes_calls_in_proportion_to_length(name: str) -> None:
+    counts = []
+    for n in (20, 80):
+        run, count = _recorded(BY_LENGTH[name], np.linspace(0.1, 1.0, n)), 0
+
+        def note(frame: Any, event: str, arg: Any) -> None:
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        sys.setprofile(note)
+        try:
+            run()
+        finally:
+            sys.setprofile(None)
+        counts.append(count)
+    assert counts[1] < 4.2 * counts[0]
+
+
+def test_recording_takes_memory_in_proportion_to_length() -> None:
+    peaks = []
+    for n in (20, 80):
+        tracemalloc.start()
+        _recorded(lambda x: np.sum(_reads(x)), np.linspace(0.1, 1.0, 200 * n).reshape(n, 200))()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 4.2 * peaks[0]
+
+
+@pytest.mark.parametrize("name", BY_LENGTH)
+def test_sweeps_and_recordings_leave_no_cycles_behind(name: str) -> None:
+    f, x = BY_LENGTH[name], np.linspace(0.1, 1.0, 6)
+    _recorded(f, x)()
+    gc.collect()
+    gc.disable()
+    try:
+        hs.hvp(f, x, x)
+        _recorded(f, x)()
+        kinds = {type(thing).__name__ for thing in gc.get_objects()}
+    finally:
+        gc.enable()
+    assert not kinds & {"Linearization", "Instruction", "Array", "Number", "ElementwiseStep"}
+
+
+@pytest.mark.parametrize("name", BY_LENGTH)
+def test_derivatives_of_what_is_read_slice_by_slice(name: str) -> None:
+    f, x, v = BY_LENGTH[name], np.linspace(0.1, 1.0, 5), np.array([1.0, -2.0, 0.5, 3.0, -1.0])
+    hs.check_derivatives(f, x)
+    rec = hs.record(f)
+    assert_allclose(hs.grad(rec)(x), hs.grad(f)(x), rtol=1e-12)
+    assert_allclose(hs.HessianOperator(rec, x) @ v, hs.hvp(f, x, v), rtol=1e-12)
+    assert_allclose(hs.HessianOperator(rec, x).to_dense(), hs.hessian(f)(x), rtol=1e-12, atol=1e-14)
+    assert_allclose(v @ hs.jvp(lambda x: hs.hvp(f, x, v), x, v)[1], hs.directional(f, x, v, v, v), rtol=1e-10)

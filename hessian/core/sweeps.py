@@ -18,9 +18,13 @@ from typing import Any
 import numpy as np
 
 from hessian.core.array_steps import LinearStep, linearize
+from hessian.core.masks import Masks
 from hessian.core.steps import Step, added
 from hessian.core.tape import Tape
 from hessian.core.variable import Variable, variable
+from hessian.rules.indexing import embed_op, indexed_ndim
+from hessian.rules.pieces import assemble_op
+from hessian.rules.spec import Traced
 
 
 class Linearization:
@@ -40,11 +44,10 @@ class Linearization:
         self.outputs = list(outputs)
         self.length = len(tape)
         self._bent: list[Any] | None = None
-        self._live: dict[int, np.ndarray | None] | None = None
-        self._varying: dict[int, np.ndarray | None] = {}
         with np.errstate(all="ignore"):
             self.steps = _steps(tape, self.outputs)
-            self._mask_dead_branches()
+            self._masks = Masks(self.steps, self.outputs)
+            self._masks.mask_dead_branches()
 
     # First order.
 
@@ -71,9 +74,11 @@ class Linearization:
     def _pull(self, bars: Sequence[Any], batch: int) -> list[Any]:
         sums = _Accumulator(self.length, self.outputs, bars)
         for slot, sources, step in reversed(self.steps):
-            g = sums.table[slot]
+            g = sums.total(slot)
             if g is not None:
                 sums.add_pull(step, sources, g, batch)
+        for slot in self.inputs:
+            sums.total(slot)
         return sums.table
 
     # Second order.
@@ -83,7 +88,7 @@ class Linearization:
         with np.errstate(all="ignore"):
             table = self._pull(bars, 0)
             self._bent = [
-                None if table[slot] is None else step.bend(table[slot], partial(self._live_mask, slot))
+                None if table[slot] is None else step.bend(table[slot], partial(self._masks.live_mask, slot))
                 for slot, _, step in self.steps
             ]
         return [table[slot] for slot in self.inputs]
@@ -96,70 +101,39 @@ class Linearization:
             table = self._push(dots, batch)
             sums = _Accumulator(self.length, [], [])
             for (slot, sources, step), bent in zip(reversed(self.steps), reversed(self._bent), strict=True):
-                g_dot = sums.table[slot]
+                g_dot = sums.total(slot)
                 if bent is not None:
                     sums.add(sources, step.turn(bent, [table[s] for s in sources], table[slot], g_dot, batch))
                 elif g_dot is not None:
                     sums.add_pull(step, sources, g_dot, batch)
-        return [sums.table[slot] for slot in self.inputs]
-
-    # Branches not taken.
-
-    def _mask_dead_branches(self) -> None:
-        """Zero the infinite partials of elements that join no input to any output.
-
-        A zero is only as good as the partial it meets: 0 * inf is NaN. Where ``where``, a mask or an index did not select
-        an element, or selected a constant in its place, its derivative is zero whatever its partial is.
-        """
-        for slot, _, step in self.steps:
-            if step.needs_mask():
-                mask = self._live_mask(slot)
-                if mask is not None:
-                    step.restrict(mask)
-
-    def _live_mask(self, slot: int) -> np.ndarray | None:
-        """Return which elements of a slot lie between some input and some output; ``None`` means all."""
-        if self._live is None:
-            self._live = self._find_live()
-            self._varying = self._find_varying()
-        live, varying = self._live.get(slot), self._varying.get(slot)
-        if live is None or varying is None:
-            return varying if live is None else live
-        return live & varying
-
-    def _find_live(self) -> dict[int, np.ndarray | None]:
-        """Carry masks of the elements that matter from the outputs back through every step."""
-        live: dict[int, np.ndarray | None] = {slot: None for slot in self.outputs if slot is not None}
-        for slot, sources, step in reversed(self.steps):
-            if slot not in live:
-                continue
-            for source, mask in zip(sources, step.live_operands(live[slot]), strict=True):
-                if source not in live:
-                    live[source] = mask
-                else:
-                    known = live[source]
-                    live[source] = None if known is None or mask is None else known | mask
-        return live
-
-    def _find_varying(self) -> dict[int, np.ndarray | None]:
-        """Carry masks of the elements that vary from the inputs forward through every step."""
-        varying: dict[int, np.ndarray | None] = {}
-        for slot, sources, step in self.steps:
-            varying[slot] = step.varying_result([varying.get(source) for source in sources])
-        return varying
+            return [sums.total(slot) for slot in self.inputs]
 
 
 class _Accumulator:
-    """Cotangents by slot. Buffers it has opened itself are added to in place."""
+    """Cotangents by slot.
 
-    __slots__ = ("_owned", "table")
+    An array that is read slice by slice, as in a loop, gets as many cotangents as there are slices. Padding each with zeros
+    would take time and memory in proportion to their number times the size of the array: numbers are added to a buffer in
+    place, traced values wait by their place until the slot is read.
+    """
+
+    __slots__ = ("_owned", "_pieces", "table")
 
     def __init__(self, length: int, slots: Sequence[int | None], bars: Sequence[Any]) -> None:
         self.table: list[Any] = [None] * length
         self._owned: set[int] = set()
+        self._pieces: dict[int, _Pieces] = {}
         for slot, g in zip(slots, bars, strict=True):
             if slot is not None and g is not None:
                 self.table[slot] = added(self.table[slot], g)
+
+    def total(self, slot: int) -> Any:
+        """Return the cotangent of a slot to which nothing is added any more."""
+        if self._pieces:
+            pieces = self._pieces.pop(slot, None)
+            if pieces is not None:
+                self.table[slot] = added(self.table[slot], pieces.total())
+        return self.table[slot]
 
     def add(self, sources: Sequence[int], pieces: Sequence[Any]) -> None:
         """Add one piece per source; ``None`` is an exact zero."""
@@ -173,21 +147,58 @@ class _Accumulator:
                     owned.discard(source)
 
     def add_pull(self, step: Step, sources: Sequence[int], g: Any, batch: int) -> None:
-        """Add the pullback of ``g``; a slice adds to its part of a buffer instead of padding itself with zeros."""
-        if isinstance(step, LinearStep) and step.operation.add_transpose is not None and type(g) is np.ndarray:
-            source = sources[0]
-            if source not in self._owned:
-                buffer = np.zeros(g.shape[:batch] + step.shapes[0], g.dtype)
-                if self.table[source] is not None:
-                    buffer = buffer + self.table[source]
-                if type(buffer) is not np.ndarray:
-                    self.add(sources, step.pull(g, batch))
-                    return
-                self.table[source] = buffer
-                self._owned.add(source)
-            step.operation.add_transpose(self.table[source], g, **step.params)
+        """Add the pullback of ``g``."""
+        if not isinstance(step, LinearStep) or step.operation.add_transpose is None:
+            self.add(sources, step.pull(g, batch))
             return
-        self.add(sources, step.pull(g, batch))
+        source = sources[0]
+        if isinstance(g, Traced):
+            pieces = self._pieces.get(source)
+            if pieces is None:
+                pieces = self._pieces[source] = _Pieces(step.shapes[0])
+            pieces.add(step.params, g)
+            return
+        if source not in self._owned:
+            known, buffer = self.table[source], np.zeros(g.shape[:batch] + step.shapes[0], g.dtype)
+            if isinstance(known, Traced):
+                self.add(sources, step.pull(g, batch))
+                return
+            self.table[source] = buffer if known is None else buffer + known
+            self._owned.add(source)
+        step.operation.add_transpose(self.table[source], g, **step.params)
+
+
+class _Pieces:
+    """Traced cotangents of slices of an array, those of equal slices added up."""
+
+    __slots__ = ("_shape", "_totals")
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+        self._totals: dict[Any, tuple[Any, Any]] = {}
+
+    def add(self, params: dict[str, Any], g: Any) -> None:
+        """Add the cotangent of the slice that ``params`` describe."""
+        index = (slice(None),) * (len(self._shape) - params["ndim"]) + params["index"]
+        key = tuple([(part.start, part.stop, part.step) if isinstance(part, slice) else part for part in index])
+        known = self._totals.get(key)
+        self._totals[key] = (index, g if known is None else known[1] + g)
+
+    def total(self) -> Any:
+        """Return the cotangent of the array, with every slice in its place."""
+        indices, pieces = zip(*self._totals.values(), strict=True)
+        first = pieces[0]
+        lead = first.ndim - indexed_ndim(indices[0])
+        alike = all(
+            piece.dtype == first.dtype and piece.shape[: piece.ndim - indexed_ndim(index)] == first.shape[:lead]
+            for index, piece in zip(indices, pieces, strict=True)
+        )
+        if alike and len(pieces) > 1:
+            return assemble_op(*pieces, indices=indices, shape=self._shape)
+        total = None
+        for index, piece in zip(indices, pieces, strict=True):
+            total = added(total, embed_op(piece, index=index, shape=self._shape))
+        return total
 
 
 def _steps(tape: Tape, outputs: Sequence[int | None]) -> list[tuple[int, tuple[int, ...], Step]]:

@@ -122,7 +122,7 @@ class Variable(ArrayProtocol):
         if value.dtype.kind not in "fiub":
             _no_real_result(operation, value.dtype)
         slot = tape.append(Instruction(operation, tuple(values), tuple(sources), params), value, active)
-        if active and (operation.root is not None or tape.roots is not None):
+        if active and not tape.replayed and (operation.root is not None or tape.roots is not None):
             smooth = smooth_form(tape, slot, partial(_at, tape))
             if smooth is not None:
                 # What was written gives the value, the smooth function the derivatives.

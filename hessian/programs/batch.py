@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hessian.programs.graph import DIRECTION, Builder, Node
+from hessian.programs.rewrite import rewrite
 from hessian.rules.broadcast import sum_to
 from hessian.rules.elementwise import multiply
 from hessian.rules.indexing import embed_op, slice_op
@@ -52,7 +53,7 @@ class Batcher:
 
     def __init__(self, k: int) -> None:
         self.k = k
-        self.builder = Builder()
+        self.builder = Builder(rewrite)
         self._known: dict[int, Batched] = {}
 
     def give(self, node: Node, batched: Batched) -> None:

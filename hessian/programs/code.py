@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hessian.programs.compilation import paused_collection
+
 LONG = 2000
 """Calls from which on code is walked instead of compiled."""
 
 
-class Name(str):
-    """The name of a value."""
-
-    __slots__ = ()
+Name = str
+"""The name of a value. Words that are arguments have names as well: text in a call is always a name."""
 
 
 class Method:
@@ -68,7 +68,7 @@ class Call:
     function : Name, Method, Attribute or Item
         The name of a function, or how to get at a part of the first argument.
     args : tuple
-        Names, and numbers, flags, words and indices as they are.
+        Names, and numbers, flags and indices as they are.
     keywords : dict or None
         Arguments that are given by name.
     """
@@ -98,12 +98,12 @@ class Call:
 
     def resolved(self, space: Mapping[str, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
         """Return the function and its arguments, or ``None`` if one of them is not there yet."""
-        function = space.get(self.function) if type(self.function) is Name else self.function
+        function = space.get(self.function) if type(self.function) is str else self.function
         if function is None or self.keywords:
             return None
         args = []
         for arg in self.args:
-            if type(arg) is Name:
+            if type(arg) is str:
                 if arg not in space:
                     return None
                 arg = space[arg]
@@ -112,11 +112,11 @@ class Call:
 
     def run(self, space: dict[str, Any]) -> None:
         """Make the call with what the names stand for now."""
-        function = space[self.function] if type(self.function) is Name else self.function
-        args = [space[arg] if type(arg) is Name else arg for arg in self.args]
+        function = space[self.function] if type(self.function) is str else self.function
+        args = [space[arg] if type(arg) is str else arg for arg in self.args]
         keywords = self.keywords
         if keywords:
-            given = {name: space[arg] if type(arg) is Name else arg for name, arg in keywords.items()}
+            given = {name: space[arg] if type(arg) is str else arg for name, arg in keywords.items()}
             value = function(*args, **given)
         else:
             value = function(*args)
@@ -178,11 +178,12 @@ class Code:
     def _walked(self, K: Any, R: Any, T: Any, P: Any = None) -> Any:
         """Do what the text says without compiling it."""
         space: dict[str, Any] = {**self.names, "K": K, "R": R, "T": T, "P": P}
-        for call in self.binding:
-            call.run(space)
-        kept = tuple([None if name is None else space[name] for name in self.kept])
-        # Names are unique: what a section names is unknown here.
-        return tuple([_walk(function, space) for function in self.functions]), kept
+        with paused_collection():
+            for call in self.binding:
+                call.run(space)
+            kept = tuple([None if name is None else space[name] for name in self.kept])
+            # Names are unique: what a section names is unknown here.
+            return tuple([_walk(function, space) for function in self.functions]), kept
 
 
 def _walk(function: Function, space: dict[str, Any]) -> Callable[..., Any]:
@@ -210,11 +211,11 @@ def is_written(value: Any) -> bool:
     """Tell whether a value can stand in code as it is."""
     if type(value) is tuple:
         return all(map(is_written, value))
-    return type(value) in (int, bool, str, type(None)) or (type(value) is float and math.isfinite(value))
+    return type(value) in (int, bool, type(None)) or (type(value) is float and math.isfinite(value))
 
 
 def _written(arg: Any) -> str:
-    return arg if type(arg) is Name else "..." if isinstance(arg, slice) else repr(arg)
+    return arg if type(arg) is str else "..." if isinstance(arg, slice) else repr(arg)
 
 
 def _index(index: Any) -> str:

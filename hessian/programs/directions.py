@@ -12,6 +12,7 @@ import numpy as np
 
 from hessian.programs.assemble import assemble
 from hessian.programs.batch import batch_nodes
+from hessian.programs.compilation import paused_collection
 from hessian.programs.emit import Source
 from hessian.programs.graph import DIRECTION, Node, reachable
 from hessian.programs.layout import Layout, Section
@@ -122,7 +123,8 @@ class Directions:
         key = (k, group)
         found = self._compiled.get(key)
         if found is None:
-            found = self._compiled[key] = BatchedSection(self._program, *self._restricted(group), k)
+            with paused_collection():
+                found = self._compiled[key] = BatchedSection(self._program, *self._restricted(group), k)
         return found
 
     # Structure: what a block of variables reaches.

@@ -39,7 +39,7 @@ from hessian.rules.products import outer_op
 from hessian.rules.reductions import max_op, min_op, sum_op
 from hessian.rules.shaping import astype_op, broadcast_op, cast_op, permute_op, reshape_op
 
-_COPYTO, _ARRAY = Name("copyto"), Name("array")
+_COPYTO, _ARRAY, _UNSAFE, _SAME_KIND = "copyto", "array", "unsafe", "same_kind"
 
 
 class Source:
@@ -63,6 +63,7 @@ class Source:
         self._lend = lend
         self._names: dict[str, Any] = {"ndarray": np.ndarray, "empty": np.empty, "zeros": np.zeros, "array": np.array}
         self._names.update(copyto=np.copyto, broadcast_to=np.broadcast_to, reshaped=reshaped)
+        self._names.update({word: word for word in (_UNSAFE, _SAME_KIND)})
         self.constants: list[Any] = []
         self._refs: dict[int, Name] = {}
         self._extra: dict[Any, Name] = {}
@@ -133,7 +134,7 @@ class Source:
 
     def _new(self, prefix: str) -> Name:
         self._count += 1
-        return Name(f"{prefix}{self._count}")
+        return f"{prefix}{self._count}"
 
     def _ref(self, node: Node) -> Name:
         """Return the name of a node's value, defining it where it can be defined."""
@@ -163,28 +164,30 @@ class Source:
             if shape == node.shape:
                 return base
             return self._let("x", SHAPED, (base, node.shape), bound=bound)
-        name = self._new("x")
-        args = (node.shape, self._dtype(node), Name(place.kind), place.offset)
-        self._bind.append(Call(name, Name("ndarray"), args))
-        return name
+        # Values that have a place one after the other have one view of it.
+        key = (place.kind, place.offset, node.shape, node.dtype)
+        if key not in self._extra:
+            args = (node.shape, self._dtype(node), place.kind, place.offset)
+            self._extra[key] = self._let("x", "ndarray", args, bound=True)
+        return self._extra[key]
 
     def _let(self, prefix: str, function: Any, args: tuple[Any, ...], *, bound: bool) -> Name:
         """Name the result of a call, once per frame if its memory is bound, else where it stands."""
         name = self._new(prefix)
         if bound and function is SHAPED:
             # A view for good: if NumPy had to copy, it would never see another value.
-            function = Name("reshaped")
+            function = "reshaped"
         (self._bind if bound else self._body).append(Call(name, function, args))
         return name
 
     def _extra_view(self, node: Node, function: Any, *args: Any) -> Name:
         """Return the name of an attribute or view of a node's value."""
-        bound = self._layout.is_bound(node)
-        if not bound:
-            return self._let("y", function, (self._ref(node), *args), bound=False)
-        key = (node.serial, function, repr(args))
+        ref = self._ref(node)
+        if not self._layout.is_bound(node):
+            return self._let("y", function, (ref, *args), bound=False)
+        key = (ref, function, repr(args))
         if key not in self._extra:
-            self._extra[key] = self._let("y", function, (self._ref(node), *args), bound=True)
+            self._extra[key] = self._let("y", function, (ref, *args), bound=True)
         return self._extra[key]
 
     def _constant(self, value: Any) -> Any:
@@ -194,7 +197,7 @@ class Source:
         key = ("constant", id(value))
         if key not in self._extra:
             self.constants.append(value)
-            self._extra[key] = self._let("k", ITEM, (Name("K"), len(self.constants) - 1), bound=True)
+            self._extra[key] = self._let("k", ITEM, ("K", len(self.constants) - 1), bound=True)
         return self._extra[key]
 
     def _dtype(self, node: Node) -> Name:
@@ -202,13 +205,13 @@ class Source:
         assert dtype is not None
         name = _DTYPES.get(dtype) or f"dtype_{dtype.name}{'' if dtype.isnative else '_swapped'}"
         self._names[name] = dtype
-        return Name(name)
+        return name
 
     def _function(self, name: str, function: Callable[..., Any]) -> Name:
         known = self._names.setdefault(name, function)
         if known is not function:
             return self._function(name + "_", function)
-        return Name(name)
+        return name
 
     # One operation.
 
@@ -217,12 +220,12 @@ class Source:
         place = self._layout.places[node.serial]
         if place.kind == "view" or operation is reserve_op:
             return  # named where it is read
-        if operation in where_is.VIEWS:
+        if where_is.is_ufunc(operation) and not node.params:
+            self._ufunc(node)
+        elif operation in where_is.VIEWS:
             self._copy_reshaped(node)
         elif not where_is.writes(node):
             self._call(node, place)
-        elif where_is.is_ufunc(operation):
-            self._ufunc(node)
         else:
             self._write(node)
 
@@ -262,7 +265,7 @@ class Source:
             moved = self._extra_view(args[0], TRANSPOSED, node.params["axes"])
             self._do(_COPYTO, self._ref(node), moved)
         elif operation in (astype_op, cast_op):
-            self._do(_COPYTO, self._ref(node), self._ref(args[0]), "unsafe")
+            self._do(_COPYTO, self._ref(node), self._ref(args[0]), _UNSAFE)
         elif operation is outer_op:
             left = self._extra_view(args[0], ITEM, (..., slice(None), None))
             right = self._extra_view(args[1], ITEM, (..., None, slice(None)))
@@ -270,7 +273,7 @@ class Source:
         elif operation is where_is.WHERE:
             mask, taken, other = map(self._ref, args)
             self._do(_COPYTO, self._ref(node), other)
-            self._do(_COPYTO, self._ref(node), taken, "same_kind", mask)
+            self._do(_COPYTO, self._ref(node), taken, _SAME_KIND, mask)
         else:
             self._do(self._function("matmul", np.matmul), *map(self._ref, args), self._ref(node))
 
@@ -333,7 +336,7 @@ class Source:
         key, product = ("ones", length, dtype), ("ones dot", length, dtype)
         if key not in self._extra:
             self.constants.append(np.ones(length, dtype))
-            name = self._extra[key] = self._let("k", ITEM, (Name("K"), len(self.constants) - 1), bound=True)
+            name = self._extra[key] = self._let("k", ITEM, ("K", len(self.constants) - 1), bound=True)
             self._extra[product] = self._let("k", DOT_OF, (name,), bound=True)
         return self._extra[key], self._extra[product]
 
@@ -406,7 +409,7 @@ def _view(node: Node, base: Name) -> tuple[Any, tuple[Any, ...]]:
     if operation is slice_op:
         return ITEM, (base, _index(params["index"]))
     assert operation is broadcast_op
-    return Name("broadcast_to"), (base, node.shape)
+    return "broadcast_to", (base, node.shape)
 
 
 def _index(index: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,15 +1,15 @@
 """The graph of a program: nodes in the order they are computed, each known by its operation and the nodes it reads.
 
-A node is made once: the builder folds constants, recognises what it has already, and asks :mod:`hessian.programs.rewrite`
-whether there is a cheaper way to say the same. One pass in the order of the tape does all of it, in time linear in its
-length.
+A node is made once: the builder folds constants, recognises what it has already, and asks its rules
+(:mod:`hessian.programs.rewrite`) whether there is a cheaper way to say the same. One pass in the order of the tape does all
+of it, in time linear in its length.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ CONSTANT, POINT, DIRECTION = 0, 1, 2
 
 
 _SERIAL = itertools.count()
+_PLAIN = (int, float, str, np.dtype, type(None))
+"""Parameters that are what they say."""
 
 
 class Node:
@@ -108,6 +110,11 @@ class Node:
 class Builder:
     """Makes nodes, each of them once.
 
+    Parameters
+    ----------
+    simplify : callable
+        Given the builder and what :meth:`apply` is given, a node equal to it and cheaper, or ``None``.
+
     Attributes
     ----------
     as_written : bool
@@ -116,7 +123,8 @@ class Builder:
         What the nodes made now are marked with.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, simplify: Callable[..., Node | None]) -> None:
+        self._simplify = simplify
         self.as_written = False
         self.exact = False
         self._known: dict[Any, Node] = {}
@@ -150,15 +158,13 @@ class Builder:
         self, operation: Operation, args: Sequence[Node], params: dict[str, Any], shape: tuple[int, ...], dtype: Any
     ) -> Node:
         """Return the node of an operation on nodes, or of something equal to it and cheaper."""
-        from hessian.programs.rewrite import rewrite  # which builds in turn
-
         args = tuple(args)
         for arg in args:
             if arg.level != CONSTANT:
                 break
         else:
             return self.constant(evaluate(operation, [arg.value for arg in args], params))
-        better = rewrite(self, operation, args, params, shape, dtype)
+        better = self._simplify(self, operation, args, params, shape, dtype)
         return self.make(operation, args, params, shape, dtype) if better is None else better
 
     def make(
@@ -186,7 +192,7 @@ class Builder:
             return ("slice", value.start, value.stop, value.step)
         if isinstance(value, tuple):
             return tuple(self._hashable(part) for part in value)
-        if isinstance(value, int | float | bool | str | np.dtype | type(None)):
+        if isinstance(value, _PLAIN):
             return type(value), value
         self._named.append(value)
         return ("object", id(value))
@@ -198,13 +204,17 @@ def evaluate(operation: Operation, values: Sequence[Any], params: dict[str, Any]
         return operation.function(*values, **params)
 
 
-def reachable(roots: Iterable[Node]) -> list[Node]:
-    """Return the nodes that the roots need, themselves included, in the order they were made."""
+def reachable(roots: Iterable[Node], done: Container[int] = ()) -> list[Node]:
+    """Return the nodes that the roots need, themselves included, in the order they were made.
+
+    Those whose serials are in ``done`` are left out, and what they need with them.
+    """
     found: dict[int, Node] = {}
     pending = list(roots)
     while pending:
         node = pending.pop()
-        if node.serial not in found:
-            found[node.serial] = node
+        serial = node.serial
+        if serial not in found and serial not in done:
+            found[serial] = node
             pending.extend(node.args)
-    return sorted(found.values(), key=lambda node: node.serial)
+    return [found[serial] for serial in sorted(found)]

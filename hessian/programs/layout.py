@@ -176,13 +176,17 @@ class Layout:
 
     def _survey(self) -> None:
         """Count uses, and find in which sections nodes are made and read last."""
+        uses = self._uses
         for number, section in enumerate(self.sections):
             for node in section.inputs + section.nodes:
                 self._section.setdefault(node.serial, number)
             for node in section.nodes:
                 for arg in node.args:
-                    self._uses[arg.serial] = self._uses.get(arg.serial, 0) + 1
-                    self._last_section[arg.serial] = number
+                    serial = arg.serial
+                    if serial not in uses and arg.is_constant:
+                        self.places.setdefault(serial, Place("constant"))
+                    uses[serial] = uses.get(serial, 0) + 1
+                    self._last_section[serial] = number
             for node in section.outputs + [guard.node for guards in section.guards.values() for guard in guards]:
                 self._uses[node.serial] = self._uses.get(node.serial, 0) + 1
                 self._last_section[node.serial] = max(number, self._last_section.get(node.serial, 0))
@@ -245,10 +249,6 @@ class Layout:
         return True
 
     def _place_rest(self, number: int, section: Section) -> None:
-        for node in section.nodes:
-            for each in (*node.args, node):
-                if each.is_constant:
-                    self.places.setdefault(each.serial, Place("constant"))
         for node in section.outputs:
             if node.is_constant:
                 self.places.setdefault(node.serial, Place("constant"))

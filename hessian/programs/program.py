@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hessian.programs.assemble import assemble
+from hessian.programs.compilation import paused_collection
 from hessian.programs.emit import Source
 from hessian.programs.graph import DIRECTION, Node, reachable
 from hessian.programs.layout import Layout, Place, Section
@@ -106,7 +107,8 @@ class Program:
         self.sections = unpack(state)
         self._spare = []
         self._directions = {}
-        self._compile()
+        with paused_collection():
+            self._compile()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{s.name}: {sum(1 for n in s.nodes if n.operation)} operations" for s in self.sections)
@@ -209,7 +211,7 @@ def _cut(graph: Graph, sections: Sequence[SectionSpec]) -> list[Section]:
     for number, (name, taken, given) in enumerate(sections):
         if given is None:
             later = [outputs[i] for _, _, rest in sections[number + 1 :] for i in rest or ()]
-            ahead = [n for n in reachable(later) if n.level < DIRECTION and n.serial not in done and n.operation]
+            ahead = [n for n in reachable(later, done) if n.level < DIRECTION and n.operation]
             result.append(Section(name, [inputs[i] for i in taken], ahead, []))
             done.update(n.serial for n in ahead)
             continue
@@ -217,7 +219,7 @@ def _cut(graph: Graph, sections: Sequence[SectionSpec]) -> list[Section]:
         # What a value depends on is checked with it; derivatives may have guards of their own.
         due = [g for g in graph.guards if g.early or number > 0 or name != "value"]
         due = [g for g in due if id(g) not in done]
-        nodes = [n for n in reachable([*returned, *(g.node for g in due)]) if n.serial not in done]
+        nodes = reachable([*returned, *(g.node for g in due)], done)
         guards: dict[int, list[Any]] = {}
         for guard in due:
             guards.setdefault(guard.node.serial, []).append(guard)

@@ -13,6 +13,7 @@ from hessian.core.tape import Instruction, Tape
 from hessian.core.variable import Variable, variable
 from hessian.programs.compilation import compiling
 from hessian.programs.graph import CONSTANT, Builder, Node
+from hessian.programs.rewrite import rewrite
 from hessian.programs.rows import MIN_ROWS
 from hessian.rules.indexing import embed_op, slice_op
 from hessian.rules.pieces import assemble_op
@@ -109,7 +110,7 @@ def open_late(tape: Tape, argument: Argument) -> Variable:
 
 def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[Argument]) -> Graph:
     """Build nodes for what the results and the guards of a tape need, in the order of the tape."""
-    builder = Builder()
+    builder = Builder(rewrite)
     nodes: list[Any] = [None] * len(tape)
     for slot, argument in zip(slots, arguments, strict=True):
         nodes[slot] = builder.input(np.shape(argument.value), argument.value.dtype, argument.level)

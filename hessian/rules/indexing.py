@@ -65,13 +65,13 @@ def _slice(x: Any, *, index: tuple[Any, ...], ndim: int) -> Any:
 
 
 def _embed(g: Any, *, index: tuple[Any, ...], shape: tuple[int, ...]) -> np.ndarray:
-    batch = g.shape[: g.ndim - _indexed_ndim(index)]
+    batch = g.shape[: g.ndim - indexed_ndim(index)]
     out = np.zeros(batch + shape, g.dtype)
     out[(slice(None),) * len(batch) + index] = g
     return out
 
 
-def _indexed_ndim(index: tuple[Any, ...]) -> int:
+def indexed_ndim(index: tuple[Any, ...]) -> int:
     """Return the number of axes that a full basic index leaves."""
     return sum(1 for part in index if part is None or isinstance(part, slice))
 
@@ -270,7 +270,7 @@ def getitem(x: Any, index: Any) -> Any:
     """Index ``x`` as NumPy does: a slice for a basic index, a gather for any other."""
     basic = expand_index(index, x.ndim)
     if basic is not None:
-        if _indexed_ndim(basic) or not has_ellipsis(index):
+        if indexed_ndim(basic) or not has_ellipsis(index):
             return slice_op(x, index=basic, ndim=x.ndim)
         # With an Ellipsis NumPy gives a 0-d array, a view, where integers alone give a number.
         return (

@@ -97,8 +97,9 @@ def test_counters_are_what_was_done(spy: type[Spy], start: np.ndarray, method: s
     assert calls == 1 + (res.n_value - 1).bit_length()
     assert (res.nfev, res.njev, res.nhev) == (res.n_value, res.n_grad, res.n_hess)
     assert (res.n_hvp == 0) == (method in ("newton", "trust-exact"))
-    # Newton's line search factors again where the inertia is wrong.
-    assert res.n_factor == res.n_hess or (method == "newton" and res.n_factor > res.n_hess)
+    # Newton's line search factors again where the inertia is wrong; the others decompose a matrix of products at the end.
+    least = res.n_hess if method in ("newton", "trust-exact") else int(len(start) <= 64)
+    assert res.n_factor == least or (method == "newton" and res.n_factor > least)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from optimize_problems import rosenbrock
 
-from hessian.optimize import minimize
+from hessian.optimize import Status, minimize
+from hessian.optimize.certificate import Certificate
 from hessian.optimize.globalize import Assessment
-from hessian.optimize.krylov import Step
+from hessian.optimize.krylov import Step, is_due, lanczos_lowest
 from hessian.optimize.minimize import _method
 from hessian.optimize.objective import Objective
+from hessian.optimize.optimality import Definiteness, measure_curvature
 from hessian.optimize.options import parse_options
 
 
@@ -23,15 +28,14 @@ def scattered_waves(x: Any) -> Any:
     return np.sum(i * s**2 + 4.0 * np.cos(s))
 
 
-@pytest.mark.parametrize("method", ["trust-ncg", "newton-cg"])
-def test_conjugate_gradients_may_take_longer_where_that_pays(method: str) -> None:
+def test_conjugate_gradients_may_take_longer_where_that_pays() -> None:
     start = np.arange(1.0, 1001.0)
-    res = minimize(scattered_waves, start, method=method)
+    res = minimize(scattered_waves, start)
     assert res.success, res
     assert res.fun == pytest.approx(3999.546502203, rel=1e-10)
     assert res.n_hvp <= 40_000
     # What the caller allows is not exceeded.
-    res = minimize(scattered_waves, start, method=method, options={"max_cg": 500, "maxiter": 40})
+    res = minimize(scattered_waves, start, options={"max_cg": 500, "maxiter": 40})
     assert max(record.cg_iterations for record in res.history) == 500
 
 
@@ -51,3 +55,82 @@ def test_the_limit_of_products_doubles_after_a_good_step_that_it_cut() -> None:
     assert resumed.budget(point) == 64
     spent = SimpleNamespace(x=point.x, counters=SimpleNamespace(n_hvp=0))
     assert _method("trust-ncg", objective, parse_options({"max_hvp": 5}, None, np.dtype(float))).budget(spent) == 5
+
+
+# The check of the curvature at the end: what it costs, and that it ends in time.
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("smallest", [-1e-3, 1e-3, 0.5])
+def test_lanczos_with_few_orthogonal_vectors_finds_the_smallest_eigenvalue(seed: int, smallest: float) -> None:
+    """Large eigenvalues far apart converge at once, and their vectors come back: there are three copies and more of them."""
+    values = np.concatenate([[smallest], np.linspace(1.0, 30.0, 400), [1e3, 1e4, 1e5, 1e6]])
+    calls = 0
+
+    def product(v: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return values * v
+
+    pair = lanczos_lowest(product, np.random.default_rng(seed).standard_normal(values.size), 180, orthogonal=8)
+    assert calls <= 180
+    assert np.linalg.norm(pair.vector) == pytest.approx(1.0, rel=1e-12)
+    assert pair.vector @ (values * pair.vector) == pytest.approx(pair.value, rel=1e-9, abs=1e-9)
+    assert pair.residual == pytest.approx(
+        np.linalg.norm(values * pair.vector - pair.value * pair.vector), rel=1e-6, abs=1e-9
+    )
+    assert smallest - 1e-9 <= pair.value <= smallest + pair.residual
+    assert pair.residual < 0.05
+    assert pair.scale == pytest.approx(1e6, rel=1e-9)
+
+
+def test_eigenvalues_of_growing_spaces_are_asked_for_ever_less_often() -> None:
+    due = [step for step in range(1, 2000) if is_due(step, 4)]
+    assert due[:6] == [1, 2, 3, 4, 5, 6]
+    assert len(due) < 35
+    assert all(later <= 1.3 * step + 1.0 for step, later in pairwise(due))
+
+
+def test_the_check_takes_single_products_where_they_are_compiled() -> None:
+    """A program for batches of directions takes ten times as long to make as the check does without it."""
+    objective = Objective(rosenbrock, np.ones(40), ())
+    point = objective.trial(np.linspace(0.9, 1.1, 40))
+    expected = point.dense()
+    assert_allclose(point.dense_once(100, lambda: False), expected, rtol=1e-12, atol=1e-12)
+    assert (point.counters.n_hess, point.counters.n_hvp) == (1, 40)
+    assert_array_equal(point.dense_once(39, lambda: False), expected)
+    assert (point.counters.n_hess, point.counters.n_hvp) == (2, 40)
+    res = minimize(rosenbrock, np.tile([-1.2, 1.0], 20), method="trust-ncg")
+    assert (res.status, res.n_hess, res.n_factor) == (Status.CONVERGED, 0, 1)
+
+
+@pytest.mark.parametrize("n", [40, 200])
+def test_the_check_ends_in_time(n: int) -> None:
+    objective = Objective(lambda x: np.sum(np.geomspace(1e-3, 1e3, n) * x**2), np.ones(n), ())
+    point = objective.start()
+    asked = 0
+
+    def is_late() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 6
+
+    before = point.counters.n_hvp
+    found = measure_curvature(point, False, 0, 1000, is_late)
+    assert found.definiteness is Definiteness.UNDECIDED
+    assert point.counters.n_hvp - before <= 8
+    assert Certificate(objective, False, 0).judge(point, 1.0, 1000, lambda: True).status is Status.CONVERGED_UNDECIDED
+
+
+def test_negative_curvature_that_is_known_is_said_however_late() -> None:
+    objective = Objective(lambda x: np.sum(x[1:] ** 2) - x[0] ** 2, np.zeros(5), ())
+    asked = 0
+
+    def is_late() -> bool:  # just after the Hessian is known
+        nonlocal asked
+        asked += 1
+        return asked > 6
+
+    verdict = Certificate(objective, False, 0).judge(objective.start(), 1.0, 1000, is_late)
+    assert verdict.curvature.definiteness is Definiteness.NEGATIVE
+    assert verdict.status is None

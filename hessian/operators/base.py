@@ -92,6 +92,11 @@ class SymmetricOperator(LinearOperator):
             self._program = None if program is None else (program, 1)
         return self._program
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether products are run by a program."""
+        return self._program is not None
+
     def _compiled_products(self) -> Any:
         """Return what a program of the products is made from."""
         shapes = self.primal.shapes

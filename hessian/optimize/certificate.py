@@ -89,7 +89,9 @@ class Certificate:
         """Look at the curvature of a point with a small gradient; ``largest`` is the size of values met."""
         found = measure_curvature(point, self._is_dense, self._seed, max_products, is_late)
         found, noise = self._beyond_rounding(point, found)
-        if found.definiteness is Definiteness.UNDECIDED or found.direction is None:
+        is_settled = found.direction is not None and found.definiteness is not Definiteness.UNDECIDED
+        # Negative curvature that is known is said, however late.
+        if not is_settled or (is_late() and found.definiteness is not Definiteness.NEGATIVE):
             return Verdict(found, Status.CONVERGED_FAR if self.has_doubts else Status.CONVERGED_UNDECIDED)
         gradient = scaled_gradient(point)
         size, slope = norm(gradient), float(gradient @ found.direction)

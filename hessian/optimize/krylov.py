@@ -22,7 +22,7 @@ class IndefinitePreconditioner(OptionError):
 
 
 SELDOM = 32
-"""Dimensions of a Krylov space from which on its eigenvalues are asked for at every eighth part of the way only."""
+"""Dimensions of a Krylov space up to which all its eigenvalues are had at once."""
 
 Product = Callable[[np.ndarray], np.ndarray]
 
@@ -268,7 +268,11 @@ class LowestEigenpair:
 
 
 def lanczos_lowest(
-    product: Product, start: np.ndarray, max_products: int, is_late: Callable[[], bool] = lambda: False
+    product: Product,
+    start: np.ndarray,
+    max_products: int,
+    is_late: Callable[[], bool] = lambda: False,
+    orthogonal: int | None = None,
 ) -> LowestEigenpair:
     """Estimate the smallest eigenvalue of B by the Lanczos process.
 
@@ -282,6 +286,8 @@ def lanczos_lowest(
         Bound on the number of products and of vectors kept, at least 1.
     is_late : callable
         Asked after every product whether to stop.
+    orthogonal : int, optional
+        Vectors up to which the basis is kept orthogonal; by default all.
 
     Returns
     -------
@@ -294,53 +300,80 @@ def lanczos_lowest(
     Stops early, with ``is_certain``, when the Krylov space is exhausted, when the value is negative to one digit, or
     when it is positive with a residual below ``0.01 value / sqrt(n)``. The last is a probable inference, not a proof:
     an eigenvector u of a missed eigenvalue <= 0 would meet the Ritz vector y in ``|u.y| <= residual / value`` at most,
-    but it meets a random start in about ``1 / sqrt(n)``, and the Lanczos polynomial grows towards it.
+    but it meets a random start in about ``1 / sqrt(n)``, and the Lanczos polynomial grows towards it. The residual is asked
+    for at every fourth part of the way, as eigenvalues of T cost as much as products do.
 
     Cost: one product per step, and k^2 n flops for k steps to keep the basis orthogonal (twice is enough: classical
     Gram-Schmidt is run twice per vector), which is what makes the residual estimate ``beta |last component|`` hold in
-    floating point.
+    floating point. Beyond the vectors kept orthogonal to all, one is only to the last two: extreme eigenvalues are found all
+    the same, some of them more than once (Paige 1980). The Rayleigh quotient and its residual then take one more product.
 
     References
     ----------
-    B. N. Parlett, The Symmetric Eigenvalue Problem (1998), chapter 13.
+    B. N. Parlett, The Symmetric Eigenvalue Problem (1998), chapter 13. C. C. Paige, Linear Algebra Appl. 34 (1980) 235-258.
     """
-    eps = float(np.finfo(start.dtype).eps)
-    basis = np.empty((min(max_products, start.size), start.size), start.dtype)
+    n, eps = start.size, float(np.finfo(start.dtype).eps)
+    steps = min(max_products, n)
+    whole = steps if orthogonal is None else min(max(orthogonal, 1), steps)
+    if whole < steps:
+        steps -= 1  # whose product is the one of the Rayleigh quotient
+    basis = np.empty((steps, n), start.dtype)
     alphas: list[float] = []
     betas: list[float] = []
-    q = start / norm(start)
-    for k in range(len(basis)):
+    q, size = start / norm(start), 0.0
+    for k in range(steps):
         basis[k] = q
         w = product(q)
         alphas.append(float(q @ w))
+        size = max(size, abs(alphas[-1]))
+        rows = basis[: k + 1] if k < whole else basis[k - 1 : k + 1]
         for _ in range(2):
-            w = w - (basis[: k + 1] @ w) @ basis[: k + 1]
+            w = w - (rows @ w) @ rows
         beta = norm(w)
         if not math.isfinite(beta + alphas[-1]):
             return LowestEigenpair(math.nan, q, math.nan, math.nan, False)
-        size = max(map(abs, alphas))
-        is_exhausted = k + 1 == start.size or beta <= 10.0 * eps * size
-        # Eigenvalues of T cost as much as products do once it is large.
-        if k >= SELDOM and k % (k // 8) and not (is_exhausted or k + 1 == len(basis) or is_late()):
-            betas.append(beta)
-            q = w / beta
-            continue
-        lowest, vector, scale = _lowest_of(alphas, betas)
-        residual = beta * abs(float(vector[-1]))
-        is_certain = is_exhausted or residual < abs(lowest) * (0.1 if lowest < 0.0 else 0.01 / math.sqrt(start.size))
-        if is_certain or is_late():
-            break
+        is_invariant = k + 1 == n or beta <= 10.0 * eps * size
+        is_last = is_invariant or k + 1 == steps or is_late()
+        if is_last or is_due(k + 1, 4):
+            value, weights = _lowest_of(alphas, betas)
+            residual = beta * abs(float(weights[-1]))
+            if is_last or _is_settled(value, residual, n):
+                break
         betas.append(beta)
         q = w / beta
-    return LowestEigenpair(lowest, vector.astype(start.dtype) @ basis[: len(alphas)], scale, residual, is_certain)
+    vector = weights.astype(start.dtype) @ basis[: len(alphas)]
+    scale = max(abs(value), _largest_of(alphas, betas))
+    if len(alphas) <= whole:
+        return LowestEigenpair(value, vector, scale, residual, is_invariant or _is_settled(value, residual, n))
+    vector /= norm(vector)
+    w = product(vector)
+    value = float(vector @ w)
+    residual = norm(w - value * vector)
+    return LowestEigenpair(value, vector, scale, residual, _is_settled(value, residual, n))
 
 
-def _lowest_of(alphas: list[float], betas: list[float]) -> tuple[float, np.ndarray, float]:
-    """Smallest eigenvalue of a tridiagonal matrix, its vector, and the largest magnitude of an eigenvalue."""
+def is_due(step: int, part: int) -> bool:
+    """Whether a step is one of those taken at every n-th part of the way, each as far from the last as that."""
+    rate = math.log1p(1.0 / part)
+    return step <= part or int(math.log(step) / rate) > int(math.log(step - 1) / rate)
+
+
+def _is_settled(value: float, residual: float, n: int) -> bool:
+    """Whether the sign of the smallest eigenvalue is that of a value with such a residual."""
+    return residual < abs(value) * (0.1 if value < 0.0 else 0.01 / math.sqrt(n))
+
+
+def _lowest_of(alphas: list[float], betas: list[float]) -> tuple[float, np.ndarray]:
+    """Smallest eigenvalue of a tridiagonal matrix and its vector."""
     if len(alphas) <= SELDOM:
         values, vectors = scipy.linalg.eigh_tridiagonal(alphas, betas)
-        return float(values[0]), vectors[:, 0], float(max(abs(values[0]), abs(values[-1])))
+    else:
+        values, vectors = scipy.linalg.eigh_tridiagonal(alphas, betas, select="i", select_range=(0, 0))
+    return float(values[0]), vectors[:, 0]
+
+
+def _largest_of(alphas: list[float], betas: list[float]) -> float:
+    """Magnitude of the largest eigenvalue of a tridiagonal matrix."""
     last = len(alphas) - 1
-    values, vectors = scipy.linalg.eigh_tridiagonal(alphas, betas, select="i", select_range=(0, 0))
-    largest = scipy.linalg.eigh_tridiagonal(alphas, betas, eigvals_only=True, select="i", select_range=(last, last))
-    return float(values[0]), vectors[:, 0], float(max(abs(values[0]), abs(largest[0])))
+    values = scipy.linalg.eigh_tridiagonal(alphas, betas, eigvals_only=True, select="i", select_range=(last, last))
+    return abs(float(values[0]))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy.linalg
 
-from hessian.optimize.krylov import Product
+from hessian.optimize.krylov import Product, is_due
 from hessian.optimize.spectral import SpectralModel
 from hessian.optimize.vectors import norm
 
@@ -117,13 +117,13 @@ def grow_until(
 ) -> SpectralModel:
     """Grow a space until the residual of its model's step is within the tolerance, or it is complete.
 
-    The eigenvalues of T are wanted to know; beyond 32 dimensions, where they cost as much as products do, they are asked
-    for at every sixteenth part of the way only.
+    The eigenvalues of T are wanted to know; where they cost as much as products do they are asked for at every sixteenth
+    part of the way only.
     """
     while True:
         space.grow()
         k = space.products
-        if not space.is_complete and k % max(1, k // 16):
+        if not space.is_complete and not is_due(k, 16):
             continue
         model, last = space.model(kind)
         if space.is_complete or residual(model, last) * space.residual_scale <= tolerance:

@@ -96,6 +96,20 @@ class Point:
         with quiet():
             return np.asarray(self._operator.to_dense())
 
+    def dense_once(self, max_products: int, is_late: Callable[[], bool]) -> np.ndarray | None:
+        """Hessian as a matrix in a run that takes none: by single products where those are compiled, and batches are not.
+
+        None where the time was up before.
+        """
+        if not self._operator.is_compiled or self.x.size > max_products:
+            return self.dense()
+        columns = np.empty((self.x.size, self.x.size), self.x.dtype)
+        for column, unit in zip(columns, np.eye(self.x.size, dtype=self.x.dtype), strict=True):
+            if is_late():
+                return None
+            column[:] = self.product(unit)
+        return columns
+
 
 class NoPoint(Point):
     """Where the objective has no value because it raised: NaN, and so is everything else."""

@@ -17,13 +17,15 @@ from hessian.optimize.vectors import norm, symmetrized
 ROUNDING = 100.0
 """Eigenvalues below this many units of rounding of the largest count as zero."""
 DENSE_CHECK = 64
-"""Up to this many variables the second-order check takes the whole Hessian: one batched sweep, and certain."""
+"""Up to this many variables the second-order check takes the whole Hessian, and is certain."""
 CHEAP_DENSE = 512
 """Up to this many variables it does so too where the run has spent ten times as many products."""
 FIRST_STEPS = 40
 """Products for the check beyond that where nothing has been spent yet."""
 LEAST_STEPS = 16
 """And where something has: a tenth of it, but at least so many."""
+LEAST_ORTHOGONAL = 8
+"""Vectors of it that are orthogonal to each other in any case."""
 LANCZOS_NUMBERS = 2**27
 """Numbers kept at most for it (1 GiB in float64), though never fewer than five vectors."""
 _EQUILIBRATIONS = 20
@@ -85,20 +87,22 @@ def measure_curvature(
     if is_late():
         return UNKNOWN
     if is_dense or n <= DENSE_CHECK or n <= min(CHEAP_DENSE, spent // 10):
-        return _from_dense(point)
+        hessian = point.dense() if is_dense else point.dense_once(max_products, is_late)
+        return UNKNOWN if hessian is None else _from_dense(point, hessian)
     wanted = max(LEAST_STEPS, spent // 10) if spent else FIRST_STEPS
     steps = min(wanted, max(5, LANCZOS_NUMBERS // n), max_products)
     if steps < 1:
         return UNKNOWN
     start = np.random.default_rng(seed).standard_normal(point.x.size).astype(point.x.dtype)
-    pair = lanczos_lowest(point.product, start, steps, is_late)
+    # Of the flops of so many steps of conjugate gradients, a tenth makes so many vectors orthogonal to each other.
+    orthogonal = max(LEAST_ORTHOGONAL, math.isqrt(spent // 2)) if spent else None
+    pair = lanczos_lowest(point.product, start, steps, is_late, orthogonal)
     definiteness = judge(pair.value, pair.scale, point.x.dtype, pair.is_certain)
     return Curvature(pair.value, definiteness, pair.residual, _downhill(pair.vector, point), pair.scale)
 
 
-def _from_dense(point: Point) -> Curvature:
+def _from_dense(point: Point, hessian: np.ndarray) -> Curvature:
     """Smallest eigenpair of the dense Hessian; what is known of it is known to the rounding of the decomposition."""
-    hessian = point.dense()
     if not np.all(np.isfinite(hessian)):
         return UNKNOWN
     point.counters.n_factor += 1

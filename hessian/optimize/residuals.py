@@ -220,6 +220,10 @@ class ResidualPoint(Point):
             bent = self._curvature.to_dense() / self.scale / self.scale[:, None]
             return np.asarray(scaled.T @ (self.weights.bends[:, None] * scaled) + bent)
 
+    def dense_once(self, max_products: int, is_late: Callable[[], bool]) -> np.ndarray | None:
+        """The same; the Jacobian is there."""
+        return self.dense()
+
     def diagonal(self) -> np.ndarray:
         """Diagonal of that matrix."""
         return np.diag(self.dense())

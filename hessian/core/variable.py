@@ -12,7 +12,8 @@ from hessian.core.array_methods import concrete_index, primal_array
 from hessian.core.array_protocol import ArrayProtocol
 from hessian.core.exceptions import note_exception
 from hessian.core.kinds import Elements, NumberType, RoundedToIntegers, Uniterable
-from hessian.core.numbers import has_own_rules, refused
+from hessian.core.memory import lying_as, shares_memory
+from hessian.core.operands import base_array, no_numbers, no_real_result
 from hessian.core.passthrough import asked_by_sparse, passing_through, sparse_is_asking
 from hessian.core.roots import smooth_form
 from hessian.core.tape import Instruction, Tape
@@ -120,7 +121,7 @@ class Variable(ArrayProtocol):
         if tape.replayed and "raise" in np.geterr().values():
             note_exception(tape, operation, tuple(values), tuple(sources), params, None)
         if value.dtype.kind not in "fiub":
-            _no_real_result(operation, value.dtype)
+            no_real_result(operation, value.dtype)
         slot = tape.append(Instruction(operation, tuple(values), tuple(sources), params), value, active)
         if active and not tape.replayed and (operation.root is not None or tape.roots is not None):
             smooth = smooth_form(tape, slot, partial(_at, tape))
@@ -132,7 +133,7 @@ class Variable(ArrayProtocol):
         if isinstance(value, np.generic) if not nested else _is_number(value):
             return Number(tape, slot, value)
         out = Array(tape, slot, value)
-        if operation.view and not base.is_number and (not operation.copies or _shares_memory(value, base._value)):
+        if operation.view and not base.is_number and (not operation.copies or shares_memory(value, base._value)):
             out._view = View(base, operation, params, base._owner()._version)
         return out
 
@@ -147,9 +148,9 @@ class Variable(ArrayProtocol):
             )
             return kept
         if type(x) is not np.ndarray:
-            x = _base_array(x, operation)
+            x = base_array(x, operation)
         if x.dtype.hasobject:
-            _no_numbers(x, operation)
+            no_numbers(x, operation)
         return self._tape.snapshot(x) if operation.retains or self._tape.replayed else x
 
     def frozen(self) -> Variable:
@@ -275,15 +276,16 @@ class Variable(ArrayProtocol):
         owner = links[-1]
         owner._adopt(value)
         owner._version += 1
-        if self is not owner:
+        # A view that does not lie in memory as the new values do is taken again.
+        if self._view is not None and primal_array(new).strides == primal_array(self).strides:
             self._adopt(new)
-            assert self._view is not None
             self._view.seen = owner._version
         return self
 
     def _adopt(self, new: Any) -> None:
-        """Stand for another slot from now on."""
-        self._tape, self.trace_level, self._slot, self._value = new._tape, new.trace_level, new._slot, new._value
+        """Stand for another slot from now on; an array that owns its memory lies there as before."""
+        value = new._value if self._view is not None else lying_as(self._value, new._value)
+        self._tape, self.trace_level, self._slot, self._value = new._tape, new.trace_level, new._slot, value
 
     def __iadd__(self, other: Any) -> Variable:
         return self._in_place(self + other)
@@ -432,42 +434,5 @@ def _is_number(value: Any) -> bool:
     return value.is_number if isinstance(value, Variable) else isinstance(value, np.generic)
 
 
-def _shares_memory(value: Any, base: Any) -> bool:
-    """Tell whether NumPy's result is a view of its operand, not a copy."""
-    owner = primal_array(base)
-    return owner.flags.c_contiguous or np.may_share_memory(primal_array(value), owner)
-
-
 def _at(tape: Tape, slot: int) -> Variable:
     return variable(tape, slot, tape.values[slot])
-
-
-def _base_array(x: Any, operation: Operation) -> np.ndarray:
-    """Return lists and subclasses of ndarray that only store numbers as plain arrays."""
-    if isinstance(x, np.ndarray) and has_own_rules(x):
-        what = f"a {type(x).__name__} meets a traced value at {user_line()}"
-        raise DtypeError(message(operation.name, what, *refused(x)))
-    return np.asarray(x)
-
-
-def _no_real_result(operation: Operation, dtype: np.dtype) -> None:
-    raise DtypeError(
-        message(
-            operation.name,
-            f"the result is {'complex' if dtype.kind == 'c' else f'of dtype {dtype}'}, at {user_line()}",
-            "only real functions of real numbers are differentiated",
-            "Work with real and imaginary parts" if dtype.kind == "c" else "Pass real numbers",
-        )
-    )
-
-
-def _no_numbers(x: np.ndarray, operation: Operation) -> None:
-    item = x.ravel().tolist()[0] if x.size else x
-    raise DtypeError(
-        message(
-            operation.name,
-            f"an operand of type {type(item).__name__} meets a traced value at {user_line()}",
-            "it holds no numbers that NumPy could read",
-            "Pass numbers, arrays, or lists of them",
-        )
-    )

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from hessian.core.advice import user_line
+from hessian.core.array_methods import primal_array
+from hessian.core.memory import lying_by
 from hessian.core.tape import GuardMiss, Tape
 from hessian.core.trees import Structure, flatten, is_foreign, join_vector
 from hessian.core.variable import Array, Number, Variable, variable
@@ -36,6 +38,8 @@ class _Course:
         Of the values in the vector, and whether NumPy would have a scalar.
     views : list of list of View
         How views of arguments were taken, in the order of the plan.
+    strides : list of tuple
+        Of the values in the vector, in memory.
     moved : list of int
         Arguments that were changed in place; their new values end the vector.
     seen : list of ndarray
@@ -46,6 +50,7 @@ class _Course:
     plan: list[tuple[Any, ...]]
     values: list[tuple[Any, ...]]
     views: list[list[View]]
+    strides: list[tuple[int, ...]]
     moved: list[int]
     seen: list[np.ndarray]
 
@@ -84,6 +89,8 @@ class CheckpointCall:
             self._places.append(self._place(leaf) if is_traced else None)
             self._leaves.append(None if is_traced else _copied(leaf))
         self._numbers = [isinstance(x, Variable) and x.is_number for x in self.traced]
+        # What is a view of what depends on how the arguments lie in memory; a program keeps them in its own.
+        self._strides = [primal_array(x).strides for x in self.traced]
         self._course: _Course | None = None
         # Sweeps ignore floating-point errors; a function that catches them must meet them again.
         self._errors = np.geterr()
@@ -119,6 +126,8 @@ class CheckpointCall:
 
     def _run(self, variables: list[Any]) -> Any:
         tape, slots = variables[0]._tape, [v._slot for v in variables]
+        for v, strides in zip(variables, self._strides, strict=True):
+            v._value = lying_by(v._value, strides)
         leaves = [
             _copied(leaf) if at is None else variables[at] for leaf, at in zip(self._leaves, self._places, strict=True)
         ]
@@ -167,8 +176,8 @@ class CheckpointCall:
         assert course is not None
         self._check_shared(course.moved)
         start, values = 0, []
-        for shape, dtype, number in course.values:
-            values.append(_cut(vector, start, shape, dtype, number))
+        for (shape, dtype, number), strides in zip(course.values, course.strides, strict=True):
+            values.append(lying_by(_cut(vector, start, shape, dtype, number), strides))
             start += int(np.prod(shape, dtype=int))
         for i in course.moved:
             x = self.traced[i]
@@ -203,7 +212,7 @@ def _taken_apart(
     """Return the values that a function returned, and what it did."""
     leaves, structure = flatten(result)
     known: dict[int, int] = {}
-    course = _Course(structure, [], [], [], moved, seen)
+    course = _Course(structure, [], [], [], [], moved, seen)
     pieces: list[Any] = []
     for leaf in leaves:
         links = chain(leaf) if isinstance(leaf, Variable) else [leaf]
@@ -226,6 +235,7 @@ def _taken_apart(
             number = x.is_number if isinstance(x, Variable) else not isinstance(leaf, np.ndarray)
             pieces.append(x)
             course.values.append((x.shape, x.dtype, number))
+            course.strides.append(primal_array(x).strides)
     return pieces, course
 
 

@@ -7,6 +7,39 @@ from typing import Any
 import numpy as np
 
 from hessian.core.array_methods import primal_array
+from hessian.rules.memory import axes_in_memory, in_memory, laid_out
+from hessian.rules.traced import Traced
+
+
+class InMemory(Traced):
+    """Mixin: what a traced value says of how its numbers lie in memory."""
+
+    __slots__ = ()
+
+    def depends_on_memory(self) -> None:
+        """Note on all tapes that what is done depends on how arrays lie in memory."""
+        value: Any = self
+        while isinstance(value, InMemory):
+            value._tape.by_order = True
+            value = value._value
+
+    def lies_in(self, order: str) -> bool:
+        """Tell whether the numbers lie in memory in C order, or in Fortran order."""
+        self.depends_on_memory()
+        flags = primal_array(self).flags
+        return flags.c_contiguous if order == "C" else flags.f_contiguous
+
+    def memory_axes(self) -> tuple[int, ...]:
+        """Return the axes from the slowest to the fastest in memory."""
+        return axes_in_memory(primal_array(self))
+
+    def apart(self) -> Traced:
+        """Return the value as a copy of its own: writing to it reaches no other array."""
+        return self.frozen()
+
+    def lying_in(self, axes: tuple[int, ...]) -> Traced:
+        """Return the value in memory of its own, whose axes go from the slowest to the fastest as given."""
+        return with_memory(self, in_memory(primal_array(self), axes))
 
 
 def shares_memory(value: Any, base: Any) -> bool:
@@ -20,10 +53,23 @@ def lying_as(old: Any, new: Any) -> Any:
     memory, numbers = primal_array(old), primal_array(new)
     if numbers.strides == memory.strides:
         return new
-    if isinstance(new, np.ndarray):
-        out = np.empty_like(memory, dtype=numbers.dtype)
-        out[...] = numbers
-        return out
-    kept = new.frozen()
-    kept._value = lying_as(old, new._value)
+    out = np.empty_like(memory, dtype=numbers.dtype)
+    out[...] = numbers
+    return with_memory(new, out)
+
+
+def lying_by(value: Any, strides: tuple[int, ...]) -> Any:
+    """Return a value whose plain numbers lie in memory by the given strides."""
+    numbers = primal_array(value)
+    if numbers.strides == strides or numbers.ndim != len(strides):
+        return value
+    return with_memory(value, laid_out(numbers, strides=strides))
+
+
+def with_memory(value: Any, array: np.ndarray) -> Any:
+    """Return a value whose plain numbers, underneath any number of traced layers, are those of an array."""
+    if not isinstance(value, Traced):
+        return array
+    kept: Any = value.frozen()
+    kept._value = with_memory(kept._value, array)
     return kept

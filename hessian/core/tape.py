@@ -62,13 +62,17 @@ class Tape:
         Whether constants belong to the library, which does not change them: they need no copies.
     own : set of int
         Slots of results of the function itself, not of derivatives: a replay must give them to the last bit.
+    regrouped : bool
+        Whether some array was given other axes, which is a view or a copy according to how it lies in memory.
+    by_order : bool
+        Whether what was done depends on how arrays lie in memory.
     numbers, roots
         Value numbers, and roots whose powers may be smooth, while they are looked for; see :mod:`hessian.core.roots`.
     """
 
     __slots__ = (
-        *("__weakref__", "_borrows", "_snapshots", "active", "closed", "guards"),
-        *("instructions", "nested", "numbers", "own", "private", "replayed", "roots", "serial", "values"),
+        *("__weakref__", "_borrows", "_snapshots", "active", "by_order", "closed", "guards"),
+        *("instructions", "nested", "numbers", "own", "private", "regrouped", "replayed", "roots", "serial", "values"),
     )
 
     def __init__(self, *, replayed: bool = False, borrows: bool = False, private: bool = False) -> None:
@@ -76,6 +80,7 @@ class Tape:
         self.private = private
         self.replayed = replayed
         self._borrows = borrows
+        self.regrouped = self.by_order = False
         self.values: list[Any] = []
         self.active: list[bool] = []
         self.instructions: list[Instruction | None] = []

@@ -12,7 +12,7 @@ from hessian.core.array_methods import concrete_index, primal_array
 from hessian.core.array_protocol import ArrayProtocol
 from hessian.core.exceptions import note_exception
 from hessian.core.kinds import Elements, NumberType, RoundedToIntegers, Uniterable
-from hessian.core.memory import lying_as, shares_memory
+from hessian.core.memory import InMemory, lying_as, shares_memory
 from hessian.core.operands import base_array, no_numbers, no_real_result
 from hessian.core.passthrough import asked_by_sparse, passing_through, sparse_is_asking
 from hessian.core.roots import smooth_form
@@ -26,7 +26,7 @@ from hessian.rules.spec import Operation, Traced
 from hessian.rules.traced import PLAIN, entered
 
 
-class Variable(ArrayProtocol):
+class Variable(InMemory, ArrayProtocol):
     """A value on a tape: an :class:`Array`, or a :class:`Number` where NumPy has a scalar.
 
     Its attributes are private: a plain number that could be read off a traced value would lose its derivative.
@@ -133,6 +133,8 @@ class Variable(ArrayProtocol):
         if isinstance(value, np.generic) if not nested else _is_number(value):
             return Number(tape, slot, value)
         out = Array(tape, slot, value)
+        if operation.copies and value.ndim and base._value.ndim > 1:
+            tape.regrouped = True
         if operation.view and not base.is_number and (not operation.copies or shares_memory(value, base._value)):
             out._view = View(base, operation, params, base._owner()._version)
         return out
@@ -158,20 +160,6 @@ class Variable(ArrayProtocol):
         self.check_fresh()
         return type(self)(self._tape, self._slot, self._value)
 
-    def lies_in(self, order: str) -> bool:
-        """Tell whether the numbers lie in memory in C order, or in Fortran order."""
-        flags = primal_array(self).flags
-        return flags.c_contiguous if order == "C" else flags.f_contiguous
-
-    def memory_axes(self) -> tuple[int, ...]:
-        """Return the axes from the slowest to the fastest in memory."""
-        strides = primal_array(self).strides
-        return tuple(sorted(range(len(strides)), key=lambda i: -abs(strides[i])))
-
-    def apart(self) -> Variable:
-        """Return the value as a copy of its own: writing to it reaches no other array."""
-        return self.frozen()
-
     def check_fresh(self) -> None:
         """Take a view again if the memory that it shows was written to; put what was written in its place."""
         if self._view is not None or self._writes is not None:
@@ -179,10 +167,7 @@ class Variable(ArrayProtocol):
 
     def _owner(self) -> Variable:
         """Return the array that owns the memory."""
-        owner = self
-        while owner._view is not None:
-            owner = owner._view.base
-        return owner
+        return chain(self)[-1]
 
     def _refresh(self) -> bool:
         """Take a view again if the memory that it shows was written to; tell whether it was."""
@@ -270,6 +255,8 @@ class Variable(ArrayProtocol):
                 message("in-place assignment", what, "NumPy's numbers are immutable", "Bind the name to a new value")
             )
         new = new if new.dtype == self.dtype else new.astype(self.dtype)
+        if self._tape.regrouped:
+            self.depends_on_memory()
         links, value = chain(self), new
         for link in links[:-1]:
             value = link._view.put(value)

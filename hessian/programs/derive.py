@@ -89,7 +89,7 @@ class Recorded:
     writes : bool
         Whether the function changes an argument in place, which no replay would do.
     by_order : bool
-        Whether guards depend on the order of the inputs in memory, as sums do.
+        Whether guards depend on the order of the inputs in memory, as sums do, or what is a view of what.
     coarse : bool
         Whether the function uses another precision than float64, whatever that of its result is.
     task : Task

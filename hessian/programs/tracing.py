@@ -16,6 +16,7 @@ from hessian.programs.graph import CONSTANT, Builder, Node
 from hessian.programs.rewrite import rewrite
 from hessian.programs.rows import MIN_ROWS
 from hessian.rules.indexing import embed_op, slice_op
+from hessian.rules.memory import laid_out
 from hessian.rules.pieces import assemble_op
 from hessian.rules.products import matmul_op, matvec_op, vecdot_op, vecmat_op
 from hessian.rules.reductions import sum_op
@@ -34,7 +35,7 @@ class Graph:
     outputs : list of Node
     guards : list of Guard
     by_order : bool
-        Whether guards depend on sums whose order is that of an array in memory.
+        Whether guards depend on sums whose order is that of an array in memory, or the function on what is a view there.
     """
 
     inputs: list[Node]
@@ -147,19 +148,10 @@ def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[A
     for i, (slot, seen) in enumerate(tape.guards):
         if nodes[slot].level != CONSTANT:
             guards.setdefault(nodes[slot].serial, Guard(nodes[slot], seen, i < results.early_guards))
-    return Graph(inputs, outputs, list(guards.values()), by_order)
+    return Graph(inputs, outputs, list(guards.values()), by_order or tape.by_order)
 
 
-def _lay_out(x: np.ndarray, *, strides: tuple[int, ...]) -> np.ndarray:
-    extents = [(n - 1) * step for n, step in zip(x.shape, strides, strict=True)]
-    start = -sum(e for e in extents if e < 0)
-    memory = np.empty(start + sum(e for e in extents if e > 0) + x.itemsize, np.uint8)
-    out: np.ndarray = np.ndarray(x.shape, x.dtype, memory, start, strides)
-    np.copyto(out, x)
-    return out
-
-
-lay_out_op = Operation("lay_out", _lay_out)
+lay_out_op = Operation("lay_out", laid_out)
 """A copy with given strides."""
 lay_out_op.home = __name__
 _ORDERED = (sum_op, matmul_op, matvec_op, vecmat_op, vecdot_op)

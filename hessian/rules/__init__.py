@@ -3,6 +3,7 @@
 from hessian.rules import (  # noqa: F401
     assembling,
     choices,
+    einsum,
     elementwise,
     indexing,
     linalg,
@@ -13,6 +14,7 @@ from hessian.rules import (  # noqa: F401
     special,
     special_functions,
     trigonometry,
+    turning,
 )
 from hessian.rules.spec import DISPATCH, OPERATIONS, Bilinear, Elementwise, General, Linear, Nondifferentiable
 

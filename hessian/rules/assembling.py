@@ -61,7 +61,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     result = default
     for condition, choice in zip(reversed(conditions), reversed(list(choicelist)), strict=True):
         result = np.where(condition, choice, result)
-    return result
+    return result.lying_in(tuple(range(result.ndim))) if isinstance(result, Traced) else result
 
 
 @composite(np.piecewise, cases=[], enters=as_given)

@@ -10,7 +10,7 @@ vecdot      (m),(m)->()            scaling
 outer       (n),(m)->(n,m)         matvec, vecmat
 ==========  =====================  ==================================
 
-``einsum`` and ``tensordot`` are lowered to transpose, reshape and matmul, so that BLAS does the work in every sweep.
+``tensordot`` is lowered to transpose, reshape and matmul, so that BLAS does the work in every sweep.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.errors import ShapeMismatchError, message
 from hessian.rules.elementwise import multiply
 from hessian.rules.shaping import swapaxes
 from hessian.rules.spec import A, Bilinear, Linear, Traced, case, composite, expose, refuse, register
@@ -121,7 +121,7 @@ sparse_matmul_op: Linear = register(
 )
 
 
-def _numeric(x: Any) -> Any:
+def numeric(x: Any) -> Any:
     """Turn lists into arrays, leave arrays and traced values."""
     return x if isinstance(x, Traced | np.ndarray) else np.asarray(x)
 
@@ -130,7 +130,7 @@ def matmul(a: Any, b: Any) -> Any:
     """Multiply as ``@`` does, sparse operands included."""
     if scipy.sparse.issparse(a) or scipy.sparse.issparse(b):
         return _sparse(a, b)
-    a, b = _numeric(a), _numeric(b)
+    a, b = numeric(a), numeric(b)
     if not a.ndim or not b.ndim:
         raise ShapeMismatchError(message("matmul", "an operand is 0-dimensional", fix="Use * for scalars"))
     contracted = b.shape[-2] if b.ndim > 1 else b.shape[0]
@@ -175,7 +175,7 @@ expose(
 @composite(np.dot, cases=[case(A(3), A(3)), case(A(2, 3), A(3)), case(A(2, 3), A(4, 3, 2)), case(A(), A(3))])
 def dot(a: Any, b: Any, out: Any = None) -> Any:
     refuse("dot", out=out)
-    a, b = _numeric(a), _numeric(b)
+    a, b = numeric(a), numeric(b)
     if a.ndim == 0 or b.ndim == 0:
         return multiply(a, b)
     if np.ndim(a) > 2 or np.ndim(b) > 2:
@@ -190,9 +190,10 @@ def vdot(a: Any, b: Any) -> Any:
 
 @composite(np.inner, cases=[case(A(3), A(3)), case(A(2, 3), A(4, 3)), case(A(2, 3), 2.0)])
 def inner(a: Any, b: Any) -> Any:
-    a, b = _numeric(a), _numeric(b)
+    a, b = numeric(a), numeric(b)
     if a.ndim == 0 or b.ndim == 0:
-        return multiply(a, b)
+        scaled = multiply(a, b)
+        return scaled.lying_in(tuple(range(scaled.ndim)))
     return tensordot(a, b, ((-1,), (-1,)))[()]
 
 
@@ -214,7 +215,7 @@ def _positions(axes: Any, x: Any) -> list[int]:
     np.tensordot, cases=[case(A(2, 3, 4), A(3, 4, 2)), case(A(2, 3), A(4, 2), axes=([0], [1])), case(A(2), A(3), 0)]
 )
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    a, b = _numeric(a), _numeric(b)
+    a, b = numeric(a), numeric(b)
     if np.ndim(axes) == 0 and not isinstance(axes, tuple | list):
         axes = (range(a.ndim - int(axes), a.ndim), range(int(axes)))
     left, right = (_positions(ax, x) for ax, x in zip(axes, (a, b), strict=True))
@@ -231,7 +232,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 
 @composite(np.kron, cases=[case(A(2, 3), A(3, 2)), case(A(3), A(2)), case(A(2, 2), A(3))])
 def kron(a: Any, b: Any) -> Any:
-    a, b = _numeric(a), _numeric(b)
+    a, b = numeric(a), numeric(b)
     ndim = np.maximum(a.ndim, b.ndim)
     sa, sb = ((1,) * (int(ndim) - x.ndim) + x.shape for x in (a, b))
     left = np.reshape(a, tuple(n for length in sa for n in (length, 1)))
@@ -251,141 +252,6 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     return np.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=axisc)
 
 
-# Einstein summation.
-
-
-def _parse(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[list[str], str]:
-    """Return operand labels and output labels with every ellipsis replaced by letters."""
-    text = subscripts.replace(" ", "")
-    inputs, arrow, output = text.partition("->")
-    terms = inputs.split(",")
-    if len(terms) != len(shapes):
-        raise ShapeMismatchError(
-            message("einsum", f"{subscripts!r} names {len(terms)} operands, {len(shapes)} are given")
-        )
-    spare = [chr(c) for c in range(ord("a"), ord("z") + 1) if chr(c) not in text]
-    widths = [len(shape) - len(term.replace("...", "")) for term, shape in zip(terms, shapes, strict=True)]
-    widest = max((w for w, term in zip(widths, terms, strict=True) if "..." in term), default=0)
-    if widest > len(spare) or any(w < 0 or (w and "..." not in t) for w, t in zip(widths, terms, strict=True)):
-        raise ShapeMismatchError(message("einsum", f"{subscripts!r} does not fit operands of shapes {shapes}"))
-    dots = "".join(spare[:widest])
-    terms = [t.replace("...", dots[widest - w :]) for t, w in zip(terms, widths, strict=True)]
-    if not arrow:
-        letters = "".join(terms)
-        output = ("..." if "..." in text else "") + "".join(
-            sorted(c for c in set(letters) - set(dots) if letters.count(c) == 1)
-        )
-    if widest and arrow and "..." not in output:
-        raise ShapeMismatchError(message("einsum", f"the output of {subscripts!r} lacks the ellipsis of its operands"))
-    lengths: dict[str, int] = {}
-    for term, shape in zip(terms, shapes, strict=True):
-        for label, length in zip(term, shape, strict=True):
-            if lengths.setdefault(label, length) != length and 1 not in (length, lengths[label]):
-                what = f"label {label!r} stands for lengths {lengths[label]} and {length} in {subscripts!r}"
-                raise ShapeMismatchError(message("einsum", what))
-            lengths[label] = max(length, lengths[label])
-    return terms, output.replace("...", dots)
-
-
-def _collapse(x: Any, labels: str, keep: set[str]) -> tuple[Any, str]:
-    """Take diagonals of repeated labels and sum over those not in ``keep``."""
-    for c in sorted({c for c in labels if labels.count(c) > 1}):
-        while labels.count(c) > 1:
-            i, j = labels.index(c), labels.rindex(c)
-            if x.shape[i] != x.shape[j]:
-                what = f"label {c!r} stands for lengths {x.shape[i]} and {x.shape[j]} in one operand"
-                raise ShapeMismatchError(message("einsum", what))
-            x = np.diagonal(x, axis1=i, axis2=j)
-            labels = labels[:i] + labels[i + 1 : j] + labels[j + 1 :] + c
-    gone = tuple(i for i, c in enumerate(labels) if c not in keep)
-    return (np.sum(x, axis=gone) if gone else x), "".join(c for c in labels if c in keep)
-
-
-def _arrange(x: Any, labels: str, wanted: str) -> Any:
-    return np.transpose(x, tuple(labels.index(c) for c in wanted)) if labels != wanted else x
-
-
-def _without_stretched(x: Any, labels: str, other: Any, others: str) -> tuple[Any, str]:
-    """Drop labels of length one that the other operand stretches: NumPy broadcasts them."""
-    gone = {c for c in labels if c in others and x.shape[labels.index(c)] == 1 != other.shape[others.index(c)]}
-    if not gone:
-        return x, labels
-    return _collapse(x, labels, set(labels) - gone)
-
-
-def _pair(a: Any, la: str, b: Any, lb: str, out: set[str]) -> tuple[Any, str]:
-    """Contract two operands by one stacked matrix product; ``out`` are the labels needed afterwards."""
-    a, la = _without_stretched(a, la, b, lb)
-    b, lb = _without_stretched(b, lb, a, la)
-    a, la = _collapse(a, la, out | set(lb))
-    b, lb = _collapse(b, lb, out | set(la))
-    shared = [c for c in la if c in lb]
-    loop = "".join(c for c in shared if c in out)
-    summed = "".join(c for c in shared if c not in out)
-    free_a, free_b = ("".join(c for c in labels if c not in shared) for labels in (la, lb))
-    if not summed:
-        left = np.reshape(_arrange(a, la, loop + free_a), _extent(a, la, loop + free_a) + (1,) * len(free_b))
-        right = _arrange(b, lb, loop + free_b)
-        right = np.reshape(right, _extent(b, lb, loop) + (1,) * len(free_a) + _extent(b, lb, free_b))
-        return left * right, loop + free_a + free_b
-    batch = np.broadcast_shapes(_extent(a, la, loop), _extent(b, lb, loop))
-    rows, columns = _extent(a, la, free_a), _extent(b, lb, free_b)
-    left = np.reshape(
-        _arrange(a, la, loop + free_a + summed),
-        (*_extent(a, la, loop), math.prod(rows), math.prod(_extent(a, la, summed))),
-    )
-    right = np.reshape(
-        _arrange(b, lb, loop + summed + free_b),
-        (*_extent(b, lb, loop), math.prod(_extent(b, lb, summed)), math.prod(columns)),
-    )
-    return np.reshape(matmul_op(left, right), batch + rows + columns), loop + free_a + free_b
-
-
-def _extent(x: Any, labels: str, wanted: str) -> tuple[int, ...]:
-    return tuple(x.shape[labels.index(c)] for c in wanted)
-
-
-@composite(
-    np.einsum,
-    cases=[
-        case("ij,jk->ik", A(2, 3), A(3, 4)),
-        case("ij,jk", A(2, 3), A(3, 4)),
-        case("ii->i", A(3, 3)),
-        case("ii", A(3, 3)),
-        case("ij->j", A(2, 3)),
-        case("...ij,...kj->...ik", A(5, 2, 3), A(5, 4, 3)),
-        case("i,j->ji", A(2), A(3)),
-        case("bhqd,bhkd->bhqk", A(2, 2, 3, 2), A(2, 2, 3, 2)),
-        case("ij,jk,kl->il", A(2, 3), A(3, 2), A(2, 2)),
-        case("i,i,i->", A(3), A(3), A(3)),
-        case("iij,j->i", A(2, 2, 3), A(3)),
-    ],
-)
-def einsum(subscripts: str, *operands: Any, out: Any = None, optimize: Any = True, **keywords: Any) -> Any:
-    if not isinstance(subscripts, str) or out is not None or keywords:
-        raise OptionError(message("einsum", "only the form einsum('ij,jk->ik', a, b) is supported on traced values"))
-    if not (isinstance(optimize, bool | str) or (isinstance(optimize, list | tuple) and "einsum_path" in optimize[:1])):
-        raise OptionError(message("einsum", f"optimize is {optimize!r}", fix="Pass True, False or 'greedy'"))
-    arrays = [_numeric(x) for x in operands]
-    terms, output = _parse(subscripts, [x.shape for x in arrays])
-    pairs = list(zip(arrays, terms, strict=True))
-    if len(pairs) == 1:
-        return _arrange(*_collapse(*pairs[0], set(output)), output)
-    if len(pairs) > 2:
-        path = np.einsum_path(subscripts, *(np.broadcast_to(0.0, x.shape) for x in arrays), optimize="greedy")[0][1:]
-    else:
-        path = [(0, 1)]
-    for step in path:
-        taken = [pairs.pop(i) for i in sorted(step, reverse=True)]
-        while len(taken) > 1:
-            (b, lb), (a, la) = taken.pop(), taken.pop()
-            needed = set(output).union(*(labels for _, labels in pairs + taken))
-            taken.append(_pair(a, la, b, lb, needed))
-        pairs.append(taken[0])
-    result = _arrange(*_collapse(*pairs[0], set(output)), output)
-    return result if result.ndim else result[()]
-
-
 @composite(np.trace, cases=[case(A(3, 4)), case(A(3, 3), offset=1), case(A(2, 3, 3), axis1=1, axis2=2)])
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
     refuse("trace", out=out)
@@ -394,7 +260,7 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = 
 
 @composite(np.linalg.multi_dot, cases=[case([A(2, 3), A(3, 4), A(4, 2)])], enters=each_entered)
 def multi_dot(arrays: Any) -> Any:
-    arrays = [_numeric(a) for a in arrays]
+    arrays = [numeric(a) for a in arrays]
     if len(arrays) < 2 or any(a.ndim != 2 for a in arrays[1:-1]) or any(a.ndim not in (1, 2) for a in arrays):
         raise ShapeMismatchError(
             message("multi_dot", f"factors have shapes {[a.shape for a in arrays]}", fix="Pass two matrices or more")
@@ -442,7 +308,7 @@ def _vecmat_call(a: Any, b: Any) -> Any:
 
 def _core_axes(name: str, a: Any, b: Any, least: tuple[int, int], exact: bool = False) -> tuple[Any, Any]:
     """Return operands as arrays that have as many axes as an operation works on."""
-    a, b = _numeric(a), _numeric(b)
+    a, b = numeric(a), numeric(b)
     for x, count in zip((a, b), least, strict=True):
         if x.ndim < count or (exact and x.ndim > count):
             what = f"an operand has shape {x.shape}, it needs {'' if exact else 'at least '}{count} axes"

@@ -18,6 +18,7 @@ from hessian.rules.broadcast import (
     reduced_axes,
     without_axes,
 )
+from hessian.rules.memory import lying_like, shrunk
 from hessian.rules.shaping import reshape_op
 from hessian.rules.spec import A, General, Linear, Traced, case, composite, refuse, register
 
@@ -265,13 +266,14 @@ def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None)
     if axis is None:
         a, axis = np.ravel(a), -1
     axis = normalize_axis(axis, a.ndim, "cumprod")
+    like = np.cumprod(shrunk(a), axis)
     x = np.moveaxis(a, axis, -1)
     length, shift = x.shape[-1], 1
     # A scan by doubling shifts: log2(n) products, exact whatever entries are zero.
     while shift < length:
         x = np.concatenate([x[..., :shift], x[..., shift:] * x[..., :-shift]], axis=-1)
         shift *= 2
-    return np.moveaxis(x, -1, axis)
+    return lying_like(np.moveaxis(x, -1, axis), like)
 
 
 @composite(np.diff, cases=[case(A(5)), case(A(3, 4), n=2, axis=1)])

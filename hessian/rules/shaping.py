@@ -355,15 +355,7 @@ def copied(a: Any, order: str) -> Any:
     same = +a if a.dtype.kind == "f" else cast_op(a, dtype=a.dtype)
     if a.ndim < 2 or order == "K" or (order == "A" and a.lies_in("F")):
         return same
-    return laid_out(same, tuple(reversed(range(a.ndim))) if order == "F" else tuple(range(a.ndim)))
-
-
-def laid_out(a: Any, axes: tuple[int, ...]) -> Any:
-    """Return an array of its own in memory whose axes go from the slowest to the fastest as given."""
-    turned = permute_op(a, axes=axes)
-    # Reshaping copies what does not lie in C order.
-    packed = reshape_op(reshape_op(turned, shape=(a.size,), ndim=a.ndim), shape=turned.shape, ndim=1)
-    return permute_op(packed, axes=tuple(int(i) for i in np.argsort(axes))).apart()
+    return same.lying_in(tuple(reversed(range(a.ndim))) if order == "F" else tuple(range(a.ndim)))
 
 
 @composite(np.full_like, cases=[case(A(2, 3), A(3)), case(A(2), A())])

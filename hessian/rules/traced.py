@@ -56,6 +56,10 @@ class Traced:
         """Return the value as a copy of its own: writing to it reaches no other array."""
         return self
 
+    def lying_in(self, axes: tuple[int, ...]) -> Traced:
+        """Return the value in memory of its own, whose axes go from the slowest to the fastest as given."""
+        return self
+
 
 def entered(x: Any) -> Any:
     """Return an operand as operations take it: what holds traced values as one traced value, all else as it is.

@@ -205,7 +205,7 @@ def test_a_summary_prints_as_a_table_and_shows_as_a_picture():
     assert max(map(len, text.splitlines())) <= 120
     page = found._repr_html_()
     assert page.startswith("<div>")
-    assert page.count("<tr>") == 7
+    assert page.count("<tr>") == 8
     assert "<svg" in page
     assert not re.search(r"\bnan\b", page)
     assert "±" in text

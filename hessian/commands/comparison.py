@@ -27,8 +27,9 @@ from hessian.commands.training import (
 from hessian.nn import TrainingResult
 from hessian.optimize import IterationRecord
 from hessian.plotting import plot_comparison, require_matplotlib
+from hessian.text import Column, heading, line
 
-_COLUMNS = (
+_COLUMNS: tuple[Column, ...] = (
     ("method", "method", "<16s"), ("objective", "objective", "14.8f"), ("|grad|", "gradient_norm", "9.2e"), ("iter", "nit", "6d"),
     ("n_value", "n_value", "8d"), ("n_grad", "n_grad", "8d"), ("n_hvp", "n_hvp", "8d"), ("n_hess", "n_hess", "6d"),
     ("seconds", "seconds", "8.2f"), ("status", "status", "<s"),
@@ -49,13 +50,14 @@ def run_comparison(args: argparse.Namespace) -> int:
     say(describe(args, data, split, model) + "\n")
     fits: dict[str, TrainingResult] = {}
     rows: list[dict[str, Any]] = []
-    say(_heading(split.is_classification))
+    columns = _columns(split.is_classification)
+    say(heading(columns))
     with threadpool_limits(args.threads, user_api="blas"):
         for method in args.methods:
             fit = fit_network(args, split, model, method, method_options(args, method), None)
             fits[method] = fit
             rows.append(summarise(fit, split, fit.result.history[-1].seconds))
-            say(_line(rows[-1]))
+            say(line(columns, rows[-1].__getitem__))
     try:
         save_comparison(folder, rows, {name: fit.result.history for name, fit in fits.items()}, not args.no_plot)
     except OSError as error:
@@ -68,19 +70,10 @@ def run_comparison(args: argparse.Namespace) -> int:
     return EXIT_STOPPED_EARLY
 
 
-def _heading(is_classification: bool) -> str:
-    """Column titles, aligned as their columns are."""
-    cells = []
-    for title, _, spec in _COLUMNS:
-        width = int("0" + "".join(ch for ch in spec.split(".")[0] if ch.isdigit()))
-        cells.append(title.ljust(width) if spec.startswith("<") else title.rjust(width))
-    return " ".join([("accuracy" if is_classification else "R squared").rjust(9), *cells])
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    """One method's results."""
-    score = row["test_accuracy"] if "test_accuracy" in row else row["test_r2"]
-    return " ".join([f"{score:9.4f}", *(format(row[key], spec) for _, key, spec in _COLUMNS)])
+def _columns(is_classification: bool) -> list[Column]:
+    """Columns of the table, the score first."""
+    score = ("accuracy", "test_accuracy") if is_classification else ("R squared", "test_r2")
+    return [(*score, "9.4f"), *_COLUMNS]
 
 
 def save_comparison(

@@ -29,11 +29,16 @@ from hessian.errors import OptionError, message
 from hessian.nn import Objective, softmax_cross_entropy, squared_error
 from hessian.operators import HessianOperator
 from hessian.plotting import plot_density, plot_layers, plot_line, plot_spectrum, require_matplotlib
+from hessian.text import Column, heading, line
 
 BLOCK_BUDGET = 30
 """Products for each layer's spectrum."""
 MOST_OUTLIERS = 12
 """Largest eigenvalues shown: as many as classes and a few more."""
+_LAYERS: tuple[Column, ...] = (
+    ("layer", "layer", "<12"), ("parameters", "size", "10d"), ("smallest", "smallest", "12.4e"), ("largest", "largest", "12.4e"),
+    ("trace", "trace", "12.4e"),
+)  # fmt: skip
 
 
 def run_curvature(args: argparse.Namespace) -> int:
@@ -121,10 +126,11 @@ def _slices(objective: Objective, params: Any, seed: int) -> list[LineSlice]:
 
 def format_layers(layers: dict[str, BlockSpectrum]) -> str:
     """Return one line per layer: its size, extreme eigenvalues and trace."""
-    lines = [f"{'layer':<12} {'parameters':>10} {'smallest':>12} {'largest':>12} {'trace':>12}"]
+    lines = [heading(_LAYERS)]
     for name, block in layers.items():
         low, high = float(block.lowest.values[0]), float(block.highest.values[-1])
-        lines.append(f"{name:<12} {block.size:>10} {low:>12.4e} {high:>12.4e} {block.trace.value:>12.4e}")
+        record = {"layer": name, "size": block.size, "smallest": low, "largest": high, "trace": block.trace.value}
+        lines.append(line(_LAYERS, record.__getitem__))
     return "\n".join(lines)
 
 

@@ -204,7 +204,7 @@ class GeneralStep(Step):
             core = self.operation.core
             # Pullbacks read all of a result whose elements are tied together, also those that do not matter themselves.
             tied = tuple(range(-core[-1], 0)) if core else self.params["axes"]
-            self.live, self.live_pieces = live.any(axis=tied, keepdims=True), masks
+            self.live, self.live_pieces = np.asarray(live.any(axis=tied, keepdims=True)), masks
 
     def _at_live(self, pieces: Pieces) -> Pieces:
         """Return cotangents with exact zeros at elements that do not matter."""

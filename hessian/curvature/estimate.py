@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special
 
 from hessian.errors import OptionError, message
+from hessian.text import with_error
 
 KNOWN = 1e6
 """Degrees of freedom of a standard error that is made of bounds: they are no guess."""
@@ -96,17 +97,3 @@ def widened(deviation: Any, degrees_of_freedom: Any) -> Any:
 def _factor(degrees_of_freedom: Any) -> Any:
     """How much farther Student's t reaches than a normal variable at three standard deviations."""
     return special.stdtrit(degrees_of_freedom, special.ndtr(3.0)) / 3.0
-
-
-def with_error(value: float, error: float, exact: bool) -> str:
-    """Write a number with as many digits as its error, of which two are shown, leaves it; ten where it is exact."""
-    if not exact and math.isinf(error):
-        return f"{value:.10g} ± inf"
-    if exact or not error > 0.0 or not math.isfinite(error):
-        return f"{value:.10g}"
-    decimals = 1 - math.floor(math.log10(error))
-    if -6 <= decimals <= 10 and abs(value) < 1e12:
-        places = max(decimals, 0)
-        return f"{round(value, decimals):.{places}f} ± {round(error, decimals):.{places}f}"
-    digits = 1 if value == 0.0 else max(1, decimals + math.floor(math.log10(abs(value))) + 1)
-    return f"{value:.{min(digits, 17)}g} ± {error:.2g}"

@@ -11,14 +11,15 @@ import scipy.linalg
 
 from hessian.arguments import FINITE, check, whole_number
 from hessian.curvature.density import SpectralDensity, density_of
+from hessian.curvature.density_text import bars, picture
 from hessian.curvature.estimate import KNOWN, Estimate, widened
 from hessian.curvature.functions import log_gap, remainder
 from hessian.curvature.inertia import Inertia, count_signs, zero_below
 from hessian.curvature.lanczos import Eigenpairs, eigenvalues
 from hessian.curvature.products import Products, as_generator
 from hessian.curvature.quadrature import Quadrature, Runs, joined
-from hessian.curvature.summary_text import as_html, as_text
 from hessian.errors import OptionError, message
+from hessian.text import html_table, named_values, with_error
 
 _EXACT_MATRIX = 2000
 LEAST = 12
@@ -58,12 +59,49 @@ class CurvatureSummary:
     density: SpectralDensity
     is_exact: bool
 
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the table: what, and its value with its uncertainty."""
+        k = len(self.eigenvalues.values)
+        bound = "" if self.is_exact or math.isinf(self.condition_number) else "at least "
+        unknown = "none: not seen to be positive definite"
+        return [
+            ("largest eigenvalues", self._listed(range(k - 1, k // 2 - 1, -1))),
+            ("smallest eigenvalues", self._listed(range(k // 2))),
+            ("trace", _shown(self.trace)),
+            ("Frobenius norm", _shown(self.frobenius_norm)),
+            ("log-determinant", unknown if self.logdet is None else _shown(self.logdet)),
+            ("signs", self.inertia.counts()),
+            ("condition number", f"{bound}{self.condition_number:.4g}"),
+        ]
+
+    def heading(self) -> str:
+        """Return what was looked at, and at what price."""
+        how = "all eigenvalues" if self.is_exact else "estimates with standard errors"
+        return f"Curvature of order {self.n}, from {self.n_hvp} products: {how}"
+
     def __repr__(self) -> str:
-        return as_text(self)
+        drawn = bars(self.density, self.n)
+        table = [*self.rows(), *([("density (log scale)", drawn)] if drawn else [])]
+        return f"{self.heading()}\n{named_values(table, '  ')}"
 
     def _repr_html_(self) -> str:
         """Return the table and a picture of the density for a notebook."""
-        return as_html(self)
+        return f"<div>{html_table(self.rows(), self.heading())}{picture(self.density, self.n)}</div>"
+
+    def _listed(self, positions: range) -> str:
+        """Write eigenvalues with the bounds on their errors."""
+        values, bounds = self.eigenvalues.values, self.eigenvalues.residuals
+        # Below a millionth of the scale, a bound would only be noise to read.
+        small = 1e-6 * float(np.abs(values).max())
+        parts = [
+            f"{values[k]:.6g}" if bounds[k] <= small else with_error(float(values[k]), float(bounds[k]), False)
+            for k in positions
+        ]
+        return ", ".join(parts) or "none"
+
+
+def _shown(estimate: Estimate) -> str:
+    return with_error(estimate.value, estimate.standard_error, estimate.is_exact)
 
 
 def summary(

@@ -7,6 +7,9 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
+from functools import partial
+
+from hessian.text import heading, line
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +96,12 @@ def format_history(history: Sequence[IterationRecord]) -> str:
         0   2.000000000e+00
     """
     columns = [column for column in _COLUMNS if column[1] not in _OPTIONAL or _is_used(history, column[1])]
-    lines = [_heading(columns)]
-    for record in history:
-        cells = []
-        for _, name, spec in columns:
-            cell = getattr(record, name)
-            cells.append(format(("yes" if cell else "no") if name == "accepted" else cell, spec))
-        lines.append(" ".join(cells).rstrip())
-    return "\n".join(lines)
+    return "\n".join([heading(columns), *(line(columns, partial(getattr, record)) for record in history)])
 
 
 def _is_used(history: Sequence[IterationRecord], name: str) -> bool:
     """Whether a column says anything."""
     return any(not math.isnan(getattr(record, name)) for record in history)
-
-
-def _heading(columns: Sequence[tuple[str, str, str]]) -> str:
-    """Column titles, aligned as their columns are."""
-    cells = []
-    for title, _, spec in columns:
-        width = int("".join(ch for ch in spec.split(".")[0] if ch.isdigit()))
-        cells.append(title.ljust(width) if spec.endswith("s") else title.rjust(width))
-    return " ".join(cells).rstrip()
 
 
 def write_history(history: Sequence[IterationRecord], path: str | os.PathLike[str]) -> None:

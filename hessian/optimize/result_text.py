@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import textwrap
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hessian.optimize.history import IterationRecord, SaddleRecord
+from hessian.text import html_table
 
 
 def result_text(result: Mapping[str, Any]) -> str:
@@ -25,13 +25,8 @@ def result_text(result: Mapping[str, Any]) -> str:
 
 def result_html(result: Mapping[str, Any]) -> str:
     """Lay out a result as a table, for notebooks."""
-    heading = html.escape(_status_name(result) if "status" in result else type(result).__name__)
-    rows = "".join(
-        f'<tr><th style="text-align: left; vertical-align: top">{html.escape(str(key))}</th>'
-        f'<td style="text-align: left">{html.escape(_show(result[key]))}</td></tr>'
-        for key in _order(result)
-    )
-    return f'<table><thead><tr><th colspan="2" style="text-align: left">{heading}</th></tr></thead><tbody>{rows}</tbody></table>'
+    title = _status_name(result) if "status" in result else type(result).__name__
+    return html_table([(str(key), _show(result[key])) for key in _order(result)], title)
 
 
 def _status_name(result: Mapping[str, Any]) -> str:

@@ -93,6 +93,16 @@ def test_what_tells_equal_eigenvalues_apart_raises(a, f):
             derivative(a)
 
 
+def test_products_of_a_program_raise_as_well_where_nobody_asks_for_the_gradient():
+    f = hs.record(lambda a: np.linalg.eigvalsh(a)[0])
+    v = np.array([[1.0, 0.5], [0.5, -1.0]])
+    for _ in range(3):
+        hs.hvp(f, np.array([[2.0, 0.5], [0.5, 1.0]]), v)
+    for _ in range(2):
+        with pytest.raises(hs.errors.UndefinedDerivativeError, match="derivative of eigenvalues: .* equal"):
+            hs.hvp(f, np.eye(2), v)
+
+
 def test_what_leaves_the_equal_ones_alone_has_a_derivative():
     a = np.diag([2.0, 2.0, 1.0, 5.0])
     assert_allclose(hs.grad(lambda a: np.linalg.eigvalsh(a)[-1])(a), np.diag([0, 0, 0, 1.0]))

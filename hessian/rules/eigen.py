@@ -66,14 +66,31 @@ factors_op: Nondifferentiable = register(Nondifferentiable("eigh_factors", _fact
 cluster_op: Nondifferentiable = register(Nondifferentiable("eigh_cluster", _cluster))
 
 
-def _spectral(a: Any, factors: Any, w_bar: Any, *, line: str) -> Any:
-    """Return V diag(w_bar) Vᵀ, or raise where equal eigenvalues have unequal numbers: it would depend on the basis."""
+def _alike(w_bar: Any, factors: Any, *, line: str) -> Any:
+    """Return numbers of eigenvalues, or raise where equal eigenvalues have unequal ones."""
     differ = np.abs(w_bar[..., :, None] - w_bar[..., None, :])
     allowed = 1e-6 * np.max(np.abs(w_bar), axis=-1, initial=0)[..., None, None]
     bad = _off_diagonal(_cluster(factors, exact=True)) & (differ > allowed)
     if bad.any():
         _refuse("derivative of eigenvalues", bad, factors, line)
-    return _from_diagonal(factors[..., 1:, :], w_bar)
+    return w_bar
+
+
+alike_op: General = register(
+    General(
+        "eigenvalues_alike",
+        _alike,
+        pushforward=lambda y, xs, dots, *, line: dots[0],
+        pullback=lambda y, xs, g, wanted, *, line: [g, None],
+        core=(1, 2, 1),
+        curved=False,
+    )
+)
+
+
+def _spectral(a: Any, factors: Any, w_bar: Any, *, line: str) -> Any:
+    """Return V diag(w_bar) Vᵀ, which must not depend on the basis of an eigenspace."""
+    return _from_diagonal(factors[..., 1:, :], _alike(w_bar, factors, line=line))
 
 
 def _from_diagonal(vectors: Any, w_bar: Any) -> Any:
@@ -189,6 +206,8 @@ def _spectral_pushforward(y: Any, xs: Any, dots: Any, *, line: str, vectors: Any
     if a_dot is None:
         return spectral_op(a, factors, b_dot, line=line)
     inner = _t(vectors) @ a_dot @ vectors
+    # A program of the tangent alone has no use for the result, which makes this check as well.
+    w_bar = alike_op(w_bar, factors, line=line)
     total = vectors @ _turned(a, factors, w_bar, inner, line) @ _t(vectors)
     return total if b_dot is None else total + _from_diagonal(_rotated(vectors, factors, inner, line), b_dot)
 

@@ -99,7 +99,7 @@ def test_products_of_a_program_raise_as_well_where_nobody_asks_for_the_gradient(
     for _ in range(3):
         hs.hvp(f, np.array([[2.0, 0.5], [0.5, 1.0]]), v)
     for _ in range(2):
-        with pytest.raises(hs.errors.UndefinedDerivativeError, match="derivative of eigenvalues: .* equal"):
+        with pytest.raises(hs.errors.UndefinedDerivativeError, match=r"derivative of eigenvalues: .* equal"):
             hs.hvp(f, np.eye(2), v)
 
 

@@ -88,3 +88,50 @@ def test_what_was_replaced_before_a_product_does_not_vary() -> None:
     x = np.array([-1.0, -2.0])
     for derivative in (hs.grad(f)(x), hs.hessian(f)(x), hs.jacobian(hs.grad(f))(x), hs.jvp(f, x, x)[1]):
         assert not np.any(derivative)
+
+
+MASK = np.array([0.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.sum(MASK * np.sqrt(x)),
+        lambda x: np.sum(x**0.5 * MASK),
+        lambda x: np.sum(np.multiply(np.cbrt(x), MASK > 0)),
+        lambda x: np.sum(np.sqrt(MASK / np.exp(-x))),
+        lambda x: np.sum(np.sqrt(MASK[:, None] * np.exp([[1.0, 2.0]] * x[:, None]))),
+        lambda x: MASK @ (MASK * np.sqrt(x)),
+        lambda x: 0 * np.sqrt(x[0]) + np.sqrt(x[1]),
+    ],
+)
+def test_a_constant_factor_of_zero_leaves_no_derivative(f: Function) -> None:
+    x, v = np.array([0.0, 0.6]), np.array([0.7, 1.0])
+    slope, curvature = _difference_quotients(f, 0.6)
+    for g in (f, hs.record(f), hs.checkpoint(f)):
+        assert_allclose(hs.grad(g)(x), [0, slope], rtol=1e-6)
+        assert_allclose(hs.hessian(g)(x), [[0, 0], [0, curvature]], rtol=1e-5)
+        assert_allclose(hs.jvp(hs.grad(g), x, v)[1], [0, curvature], rtol=1e-5)
+    assert_allclose(hs.jvp(f, x, v)[1], slope, rtol=1e-6)
+
+
+def test_zero_times_survives_its_exponent() -> None:
+    """(k / scale)**shape is zero for all parameters where k is, though the slope in its base is infinite."""
+    k = np.array([0.0, 1.0, 2.0])
+    for shape in (0.35, 1.35):
+        x = np.array([np.log(shape), 0.2])
+        f = lambda x: np.sum((k / np.exp(x[1])) ** np.exp(x[0]))
+        g = lambda x: np.sum((k[1:] / np.exp(x[1])) ** np.exp(x[0]))
+        assert_allclose(hs.grad(f)(x), hs.grad(g)(x), rtol=1e-14)
+        assert_allclose(hs.hessian(f)(x), hs.hessian(g)(x), rtol=1e-14)
+        assert_allclose(hs.hessian(hs.record(f))(x), hs.hessian(g)(x), rtol=1e-14)
+        assert_allclose(hs.jacobian(hs.grad(f))(x), hs.hessian(g)(x), rtol=1e-14)
+
+
+@pytest.mark.parametrize("even", [np.cos, np.cosh])
+def test_a_slope_that_happens_to_vanish_at_a_kink_stays_loud(even: Function) -> None:
+    """cos |x| has the Hessian -I at the origin, which 0 times the infinite one of |x| cannot know: NaN, never 0."""
+    f = lambda x: even(np.linalg.norm(x))
+    assert np.isnan(hs.hessian(f)(np.zeros(2))).all()
+    assert np.isnan(hs.hessian(hs.record(f))(np.zeros(2))).all()
+    assert np.isnan(hs.jacobian(hs.grad(f))(np.zeros(2))).all()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hessian.core.array_methods import primal_array
-from hessian.core.steps import ElementwiseStep, LiveMask, Pieces, Step, added, added_in_place, suspicious
+from hessian.core.steps import ElementwiseStep, Pieces, Reach, Step, added, added_in_place, suspicious
 from hessian.errors import MissingRuleError, message
 from hessian.rules.broadcast import sum_to
 from hessian.rules.spec import Bilinear, Elementwise, General, Linear, Operation, Partial
@@ -117,13 +117,15 @@ class BilinearStep(Step):
         # Every element of an operand takes part in some result.
         return suspicious(self.y)
 
-    def restrict(self, live: np.ndarray) -> None:
+    def restrict(self, live: np.ndarray | None, varying: list[np.ndarray | None] | None) -> None:
+        if live is None:
+            return
         self.operands = tuple(
             x if mask is None else np.where(mask, x, np.zeros((), x.dtype))
             for x, mask in zip(self.operands, self._reaching(live), strict=True)
         )
 
-    def bend(self, g: Any, live: LiveMask) -> Any:
+    def bend(self, g: Any, reach: Reach) -> Any:
         return g if len(self.positions) == 2 else None
 
     def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
@@ -198,9 +200,9 @@ class GeneralStep(Step):
     def needs_mask(self) -> bool:
         return suspicious(self.y)
 
-    def restrict(self, live: np.ndarray) -> None:
+    def restrict(self, live: np.ndarray | None, varying: list[np.ndarray | None] | None) -> None:
         masks = self.live_operands(live)
-        if any(mask is not None for mask in masks):
+        if live is not None and any(mask is not None for mask in masks):
             core = self.operation.core
             # Pullbacks read all of a result whose elements are tied together, also those that do not matter themselves.
             tied = tuple(range(-core[-1], 0)) if core else self.params["axes"]
@@ -236,7 +238,7 @@ class GeneralStep(Step):
         pieces = self.operation.pullback(y, operands, g, wanted, **kept)
         return [self._summed(pieces[p], i) for i, p in enumerate(self.positions)]
 
-    def bend(self, g: Any, live: LiveMask) -> Any:
+    def bend(self, g: Any, reach: Reach) -> Any:
         if not self.operation.curved:
             return None
         from hessian.core.sweeps import record_function  # sweeps are made of steps, and this step runs one
@@ -248,15 +250,13 @@ class GeneralStep(Step):
                 operands[p] = x
             return self._pullback(y, operands, g, self._keep(y, operands))
 
-        return record_function(pullback, [self.y, *(self.operands[p] for p in self.positions)]), live
+        return record_function(pullback, [self.y, *(self.operands[p] for p in self.positions)]), reach
 
     def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
-        linearization, live = bent
+        linearization, reach = bent
         pieces = linearization.push([y_dot, *dots], batch)
         if self.live is None and any(piece is not None and suspicious(piece) for piece in pieces):
-            mask = live()
-            if mask is not None:
-                self.restrict(mask)
+            self.restrict(reach(), None)
         pieces = self._at_live(pieces)
         if g_dot is None:
             return pieces

@@ -16,8 +16,7 @@ Tangents and cotangents carry ``batch`` leading axes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,7 +26,14 @@ from hessian.rules.broadcast import open_gap, sum_to
 from hessian.rules.spec import Operation
 
 Pieces = list[Any]
-LiveMask = Callable[[], "np.ndarray | None"]
+
+
+class Reach(Protocol):
+    """Says which elements of a result matter, and which of its operands vary; ``None`` is all."""
+
+    def __call__(self) -> np.ndarray | None: ...
+
+    def varying(self) -> list[np.ndarray | None] | None: ...
 
 
 def scaled(d: Any, t: Any) -> Any:
@@ -113,7 +119,7 @@ class Step:
         """Map a cotangent of the result to cotangents of the operands."""
         raise NotImplementedError
 
-    def bend(self, g: Any, live: LiveMask) -> Any:
+    def bend(self, g: Any, reach: Reach) -> Any:
         """Return what ``turn`` needs for the fixed cotangent ``g``, or ``None`` if the pullback does not turn."""
         return None
 
@@ -133,8 +139,12 @@ class Step:
         """Tell whether a zero cotangent or tangent may not stay zero here, because something is not finite."""
         return False
 
-    def restrict(self, live: np.ndarray) -> None:
-        """Make the derivative exactly zero at result elements that do not matter."""
+    def reached(self, mask: np.ndarray | None) -> np.ndarray | None:
+        """Take out of a mask of the result what a constant makes zero, whatever the other operands are."""
+        return mask
+
+    def restrict(self, live: np.ndarray | None, varying: list[np.ndarray | None] | None) -> None:
+        """Make the derivative exactly zero at result elements that do not matter and in operand elements that stay."""
 
     def _opened(self, dots: Pieces) -> Pieces:
         """Align tangents with the loop axes that the primals broadcast over."""
@@ -207,15 +217,22 @@ class ElementwiseStep(Step):
             return pieces
         return [sum_to(piece, shape, ndim) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
-    def bend(self, g: Any, live: LiveMask) -> Any:
+    def bend(self, g: Any, reach: Reach) -> Any:
         bent = []
         for i, j, entry in self._second_partials():
             coefficient = scaled(entry, g)
             if suspicious(coefficient):
-                mask = live()
-                coefficient = coefficient if mask is None else np.where(mask, coefficient, np.zeros((), self.y.dtype))
+                varying = reach.varying() or [None] * len(self.positions)
+                coefficient = self._masked(coefficient, reach(), varying[i], varying[j])
             bent.append((i, j, coefficient))
         return bent or None
+
+    def _masked(self, d: Any, *masks: np.ndarray | None) -> Any:
+        """Return a partial with exact zeros where some mask is false."""
+        for mask in masks:
+            if mask is not None:
+                d = np.where(mask, d, np.zeros((), self.y.dtype))
+        return d
 
     def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
         opened = self._opened(dots) if batch else dots
@@ -286,8 +303,17 @@ class ElementwiseStep(Step):
             total = part if total is None else total | part
         return None if total is None or total.all() else total
 
-    def restrict(self, live: np.ndarray) -> None:
+    def reached(self, mask: np.ndarray | None) -> np.ndarray | None:
+        for p in self.operation.annihilates:
+            x = self.operands[p]
+            if p not in self.positions and not isinstance(x, ArrayProtocol) and not np.all(x):
+                taken = np.broadcast_to(x != 0, self.shape)
+                mask = taken if mask is None else mask & taken
+        return mask
+
+    def restrict(self, live: np.ndarray | None, varying: list[np.ndarray | None] | None) -> None:
+        masks = varying or [None] * len(self.positions)
         self.partials = [
-            np.where(live, d, np.zeros((), self.y.dtype)) if type(d) is not int and suspicious(d) else d
-            for d in self.partials
+            self._masked(d, live, mask) if type(d) is not int and suspicious(d) else d
+            for d, mask in zip(self.partials, masks, strict=True)
         ]

@@ -12,7 +12,6 @@ may be infinite where values are not (sqrt at 0), and that is an answer, not an 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,16 +36,18 @@ class Linearization:
         Slots of the independent variables.
     outputs : sequence of int or None
         Slots of the dependent variables; ``None`` for one that depends on no input.
+    fixed : bool
+        Whether constants of the tape are constants of the function, and not cotangents held fixed.
     """
 
-    def __init__(self, tape: Tape, inputs: Sequence[int], outputs: Sequence[int | None]) -> None:
+    def __init__(self, tape: Tape, inputs: Sequence[int], outputs: Sequence[int | None], *, fixed: bool = True) -> None:
         self.inputs = list(inputs)
         self.outputs = list(outputs)
         self.length = len(tape)
         self._bent: list[Any] | None = None
         with np.errstate(all="ignore"):
             self.steps = _steps(tape, self.outputs)
-            self._masks = Masks(self.steps, self.outputs)
+            self._masks = Masks(self.steps, self.outputs, fixed=fixed)
             self._masks.mask_dead_branches()
 
     # First order.
@@ -88,8 +89,8 @@ class Linearization:
         with np.errstate(all="ignore"):
             table = self._pull(bars, 0)
             self._bent = [
-                None if table[slot] is None else step.bend(table[slot], partial(self._masks.live_mask, slot))
-                for slot, _, step in self.steps
+                None if table[slot] is None else step.bend(table[slot], self._masks.reach(slot, sources))
+                for slot, sources, step in self.steps
             ]
         return [table[slot] for slot in self.inputs]
 
@@ -232,14 +233,14 @@ def _steps(tape: Tape, outputs: Sequence[int | None]) -> list[tuple[int, tuple[i
 
 
 def record_function(function: Callable[..., Sequence[Any]], values: Sequence[Any]) -> Linearization:
-    """Record ``function`` of several values with several results and linearise it there."""
+    """Record ``function`` of several values with several results, which holds others fixed, and linearise it there."""
     tape = Tape()
     variables = [variable(tape, tape.add_input(value), value) for value in values]
     try:
         results = function(*variables)
     finally:
         tape.close()
-    return Linearization(tape, [v._slot for v in variables], [output_slot(tape, r) for r in results])
+    return Linearization(tape, [v._slot for v in variables], [output_slot(tape, r) for r in results], fixed=False)
 
 
 def output_slot(tape: Tape, result: Any) -> int | None:

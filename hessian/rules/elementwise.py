@@ -121,6 +121,7 @@ divide = elementwise(
     reference="a, b: a / b",
     points=PLANE,
 )
+multiply.annihilates, divide.annihilates = (0, 1), (0,)
 negative = elementwise(
     np.negative,
     d1=[-1],

@@ -72,6 +72,8 @@ class Operation:
     """Module of an operation that is not registered."""
     root: Any = None
     """Which powers of a result that is not smooth are: a :class:`hessian.rules.smooth.Root`."""
+    annihilates: tuple[int, ...] = ()
+    """Arguments whose constant zeros make the result zero whatever the others are: it has no derivative there."""
     states: tuple[Any, ...] | None = None
     """Per argument ``None`` (a rule), :data:`ZERO`, :data:`NONDIFF` or :data:`MISSING`; ``None`` if all have rules."""
 

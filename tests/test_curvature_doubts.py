@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse.linalg import aslinearoperator
 
@@ -15,6 +17,7 @@ import hessian as hs
 from hessian.curvature import (
     ExampleScores,
     SharpnessMeter,
+    block_spectra,
     condition_number,
     delta_method,
     inertia,
@@ -26,6 +29,7 @@ from hessian.curvature import (
 )
 from hessian.errors import OptionError
 from hessian.operators.fisher import FisherOperator
+from hessian.operators.likelihoods import LIKELIHOODS
 from hessian.optimize import minimize
 
 
@@ -154,6 +158,54 @@ def test_the_diagonal_of_a_sampled_fisher_matrix_has_errors_that_cover(likelihoo
     assert n_samples < 30 or np.mean(np.array(z) <= 1.0) <= 0.85
 
 
+def by_enumeration(p: np.ndarray, J: np.ndarray) -> np.ndarray:
+    """Variance of the squared gradients of one example over the classes, with the Jacobian (K, n) of its outputs."""
+    squares = ((p - np.eye(len(p))) @ J) ** 2
+    return p @ squares**2 - (p @ squares) ** 2
+
+
+def test_errors_of_a_sampled_fisher_matrix_are_those_of_the_likelihood() -> None:
+    """Two draws of a class that is nearly sure agree; what the others would have shown is an error all the same."""
+    rng = np.random.default_rng(3)
+    X, W = rng.standard_normal((8, 3)), 1.5 * rng.standard_normal((3, 3))
+    P = scipy.special.softmax(X @ W, axis=-1)
+    F = FisherOperator(lambda w: X @ w, W, n_samples=2)
+    J = F._jacobian.to_dense().reshape(8, 3, 9)
+    expected = np.sqrt(sum(by_enumeration(p, j) for p, j in zip(P, J, strict=True)) / 2.0) / 8.0
+    largest = max(float(np.max(r**2)) for r in F._rows()) / 16.0
+    assert np.all(F.standard_error >= expected * (1.0 - 1e-12))
+    assert np.all(F.standard_error <= np.maximum(expected, 0.5 * largest) * (1.0 + 1e-12))
+    truth = sum((p @ ((p - np.eye(3)) @ j) ** 2) for p, j in zip(P, J, strict=True)) / 8.0
+    for n_samples in (1, 2, 4):
+        found = [FisherOperator(lambda w: X @ w, W, n_samples=n_samples, rng=seed) for seed in range(100)]
+        z = np.array([np.abs(F.diagonal() - truth) / F.standard_error for F in found])
+        assert np.mean(z <= 2.0) >= 0.93
+        assert np.mean(z <= 3.0) >= 0.98
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "poisson", "categorical"])
+def test_cumulants_of_likelihoods_are_those_of_many_draws(likelihood: str) -> None:
+    rng = np.random.default_rng(0)
+    z, J = rng.standard_normal((2, 3)), rng.standard_normal((2, 3, 2))
+    known = LIKELIHOODS[likelihood]
+    second, fourth = known.cumulants(z, J)
+    g = np.stack([np.einsum("io,ion->in", known.draw(z, rng), J) for _ in range(40000)])
+    assert_allclose(np.mean(g, axis=0), 0.0, atol=0.05)
+    assert_allclose(np.mean(g**2, axis=0), second, rtol=0.05)
+    assert_allclose(np.mean(g**4, axis=0), fourth + 3.0 * second**2, rtol=0.2)
+
+
+def test_draws_by_a_callable_say_that_what_was_never_drawn_is_not_bounded() -> None:
+    X = np.random.default_rng(0).standard_normal((8, 3))
+    draw = LIKELIHOODS["gaussian"].draw
+    found = [FisherOperator(lambda w: X @ w, np.ones((3, 2)), likelihood=draw, n_samples=2, rng=s) for s in range(100)]
+    truth = np.repeat(np.mean(X**2, axis=0), 2)
+    z = np.array([np.abs(F.diagonal() - truth) / F.standard_error for F in found])
+    assert np.mean(z <= 3.0) >= 0.97
+    assert "what was never drawn not bounded" in repr(found[0])
+    assert "standard errors of its diagonal only" in repr(FisherOperator(lambda w: X @ w, np.ones((3, 2))))
+
+
 def test_draws_beyond_the_outputs_are_kept_as_their_moments() -> None:
     X = np.random.default_rng(0).standard_normal((6, 2))
     draws = []
@@ -235,6 +287,31 @@ def test_leverages_and_influences_bound_their_errors() -> None:
 
 
 # Predictions and sharpness
+
+
+@pytest.mark.parametrize("n_samples", [2, 3, 5, 20])
+def test_moments_of_few_samples_have_errors_that_hold(n_samples: int) -> None:
+    """Two samples close to each other by chance are neither a mean that is known nor a variance that is."""
+    X, y = np.linspace(-1.0, 1.0, 5), np.array([1.0, 2.0, 3.0, 2.0, 1.0])
+    A = np.stack([X, np.ones(5)], axis=1)
+    mode = np.linalg.solve(A.T @ A + np.eye(2), A.T @ y)
+    found = laplace(lambda p: 0.5 * np.sum((A @ p - y) ** 2), mode, prior_precision=1.0)
+    variance = np.einsum("ia,ab,ib->i", A, found.covariance, A)
+    means, variances = [], []
+    for seed in range(150):
+        sampled = found.predict(lambda p: A @ p, method="samples", n_samples=n_samples, rng=seed)
+        means.append(np.abs(sampled.mean - A @ mode) / sampled.standard_error)
+        variances.append(np.abs(sampled.variance - variance) / sampled.variance_error)
+    for z in (np.array(means), np.array(variances)):
+        assert np.mean(z <= 1.0) >= 0.6
+        assert np.mean(z <= 2.0) >= 0.92
+        assert np.mean(z <= 3.0) >= 0.98
+
+
+def test_blocks_say_how_far_off_their_eigenvalues_are() -> None:
+    H = aslinearoperator(np.diag(np.linspace(0.0, 1.0, 300)))
+    (found,) = block_spectra(H, {"all": slice(0, 300)}, budget=12).values()
+    assert re.search(r"eigenvalues [-\d.]+ ± [\d.]+ to [\d.]+ ± [\d.]+, trace", repr(found))
 
 
 def test_sampled_predictions_know_their_errors() -> None:

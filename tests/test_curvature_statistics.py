@@ -372,7 +372,7 @@ def test_a_point_that_is_no_optimum_is_refused() -> None:
     ("keywords", "error", "text"),
     [
         ({"kind": "hessian"}, OptionError, "kind is 'hessian'. Pass one of 'observed', 'expected', 'sandwich'"),
-        ({"scale": 0.0}, OptionError, "scale is 0.0. It makes fun a negative log-likelihood"),
+        ({"scale": 0.0}, OptionError, "scale is 0.0, expected a finite number > 0. It makes fun"),
         ({"scale": True}, OptionError, "scale is True"),
         ({"kind": "expected"}, OptionError, "needs the distribution of the data"),
         ({"kind": "sandwich"}, OptionError, "needs the gradient of every example"),

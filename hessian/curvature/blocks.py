@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import whole_number
-from hessian.curvature.estimate import Estimate
+from hessian.curvature.estimate import Estimate, with_error
 from hessian.curvature.lanczos import Eigenpairs, eigenvalues
 from hessian.curvature.products import Products
 from hessian.curvature.trace import trace
@@ -40,8 +40,13 @@ class BlockSpectrum:
     n_hvp: int
 
     def __repr__(self) -> str:
-        low, high = self.lowest.values[0], self.highest.values[-1]
-        return f"{self.name}: {self.size} parameters, eigenvalues {low:.4g} to {high:.4g}, {self.trace!r}"
+        ends = (self.lowest.values[0], self.lowest.residuals[0]), (self.highest.values[-1], self.highest.residuals[-1])
+        scale = max(abs(float(value)) for value, _ in ends)
+        low, high = (
+            f"{value:.4g}" if bound <= 1e-4 * scale else with_error(float(value), float(bound), False)
+            for value, bound in ends
+        )
+        return f"{self.name}: {self.size} parameters, eigenvalues {low} to {high}, {self.trace!r}"
 
 
 def block_spectra(

@@ -94,6 +94,15 @@ def widened(deviation: Any, degrees_of_freedom: Any) -> Any:
     return _factor(degrees_of_freedom) * deviation
 
 
+def spread_error(degrees_of_freedom: Any) -> Any:
+    """Return the standard error of an estimated variance, relative to it: three cover it where it is too small by chance.
+
+    Below by the quantile of chi-square that a normal variable has beyond three deviations on one side; above it is less.
+    """
+    least = 2.0 * special.gammaincinv(0.5 * degrees_of_freedom, special.ndtr(-3.0))
+    return (degrees_of_freedom / np.maximum(least, 1e-300) - 1.0) / 3.0
+
+
 def _factor(degrees_of_freedom: Any) -> Any:
     """How much farther Student's t reaches than a normal variable at three standard deviations."""
     return special.stdtrit(degrees_of_freedom, special.ndtr(3.0)) / 3.0

@@ -12,6 +12,7 @@ import numpy as np
 
 from hessian.arguments import POSITIVE, check, whole_number
 from hessian.core.trees import describe, flatten, is_container, join_vector, map_leaves, only_numbers, ravel
+from hessian.curvature.estimate import spread_error, widened
 from hessian.curvature.outputs import Outputs
 from hessian.curvature.products import as_generator
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
@@ -38,9 +39,10 @@ class Prediction:
     n_samples : int
         0 for the linearised prediction.
     standard_error : like the model's output
-        Of the mean, over the samples; ``inf`` for the linearised prediction, whose error nothing bounds.
+        Of the mean, over the samples, widened for few of them; ``inf`` for the linearised prediction, whose error nothing bounds.
+        Of outputs with long tails, samples that never reached them say too little of both errors.
     variance_error : like the model's output
-        Standard error of the variance, by the fourth moments of the samples; ``inf`` likewise.
+        Standard error of the variance, by the fourth moments of the samples, likewise.
     """
 
     mean: Any
@@ -212,8 +214,11 @@ class Laplace:
         apart = table - mean
         variance = np.sum(apart * apart, axis=0) / (n_samples - 1)
         covariance = apart.T @ apart / (n_samples - 1) if full else None
-        fourth = np.mean(apart**4, axis=0)
-        errors = np.sqrt(variance / n_samples), np.sqrt(np.maximum(fourth - variance**2, 0.0) / n_samples)
+        # Relative to the spread: the fourth powers of small numbers vanish.
+        relative = apart / np.where(variance > 0.0, np.sqrt(variance), 1.0)
+        kurtosis = np.maximum(np.mean(relative**4, axis=0), 3.0)
+        dof = (n_samples - 1.0) * 2.0 / (kurtosis - 1.0)
+        errors = widened(np.sqrt(variance / n_samples), n_samples - 1.0), variance * spread_error(dof)
         return _prediction(outputs[0], mean, variance, covariance, "samples", n_samples, errors)
 
 

@@ -14,8 +14,7 @@ from hessian.arguments import whole_number
 from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.algebra import ComposedOperator
 from hessian.operators.jacobian_operator import JacobianOperator
-
-Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+from hessian.operators.likelihoods import LIKELIHOODS, Draw
 
 
 class FisherOperator(ComposedOperator):
@@ -92,9 +91,12 @@ class FisherOperator(ComposedOperator):
         if reduction not in ("mean", "sum"):
             raise OptionError(message(where, f"reduction is {reduction!r}", fix='Pass "mean" or "sum"'))
         whole_number(where, "n_samples", n_samples)
-        draw = likelihood if callable(likelihood) else _DRAWS.get(likelihood)
-        if draw is None:
-            raise OptionError(message(where, f"likelihood is {likelihood!r}", fix=f"Pass one of {', '.join(_DRAWS)}"))
+        known = None if callable(likelihood) else LIKELIHOODS.get(likelihood)
+        if known is None and not callable(likelihood):
+            fix = f"Pass one of {', '.join(LIKELIHOODS)}"
+            raise OptionError(message(where, f"likelihood is {likelihood!r}", fix=fix))
+        draw = likelihood if known is None else known.draw
+        self._cumulants = None if known is None else known.cumulants
         self._jacobian = JacobianOperator(model, x, *args, record=record)
         self.primal = self._jacobian.primal
         self.value = self._jacobian.value
@@ -116,8 +118,11 @@ class FisherOperator(ComposedOperator):
         super().__init__(self._jacobian.shape[1], self._jacobian.dtype)
 
     def __repr__(self) -> str:
-        samples = self._samples
-        return f"<FisherOperator of order {self.shape[0]}, {self._examples} examples, {samples} draw{'s' * (samples > 1)} each>"
+        draws = f"{self._samples} draw{'s' * (self._samples > 1)} each"
+        doubt = "standard errors of its diagonal only"
+        if self._cumulants is None:
+            doubt = "what was never drawn not bounded"
+        return f"<FisherOperator of order {self.shape[0]}, {self._examples} examples, {draws}: {doubt}>"
 
     def _collected(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
         """Draw: gradients, shape (S, N, o), or where that is less memory the sums of their outer products, shape (N, o, o)."""
@@ -176,56 +181,41 @@ class FisherOperator(ComposedOperator):
 
     @cached_property
     def standard_error(self) -> np.ndarray:
-        """Standard errors of the diagonal over the draws, shape (n,), given the examples.
+        r"""Standard errors of the diagonal over the draws, shape (n,), given the examples.
 
-        From the spread of each example's squared gradients over its draws; of a single draw their squares, which are larger on
-        average. The spread of few squares is itself a guess, with a seventh of the degrees of freedom of numbers that are normal
-        (their kurtosis is 15, not 3), and a few examples may make up most of an entry (Satterthwaite). The errors are widened as
-        Student's t is, so that two of them cover 95 %. Cost: the dense Jacobian of the model, and all draws once more.
+        The variance of a squared gradient :math:`g^2` is :math:`2 V^2 + \kappa_4`, with the variance V and the fourth cumulant of g that
+        the likelihood has: nothing is guessed, and a target too rare to be drawn is no less of an error. Nor is one that was drawn
+        against odds: two errors are never less than the largest part that one draw has in an entry.
+
+        Of draws by a callable nothing is known but what was drawn: the variance is that of their squares, or if that is larger the one
+        that normal gradients have, widened for few of them, and what was never drawn is not bounded. Cost: the dense Jacobian of the
+        model, and all draws once more.
         """
         J = self._jacobian.to_dense().reshape(self._examples, -1, self.shape[0]).astype(np.float64)
         rng = copy.deepcopy(self._start)
         total, squares = np.zeros((2, self._examples, self.shape[0]))
+        largest = np.zeros(self.shape[0])
         for _ in range(self._samples):
             one = np.einsum("io,ion->in", self._gradients(self._draw, rng).astype(np.float64), J) ** 2
             total += one
             squares += one**2
-        spread = squares
-        if self._samples > 1:
-            spread = np.maximum(squares - total**2 / self._samples, 0.0) * (self._samples / (self._samples - 1.0))
+            largest = np.maximum(largest, one.max(axis=0))
+        if self._cumulants is not None:
+            second, fourth = self._cumulants(self.value, J)
+            spread = np.sqrt(np.sum(self._samples * np.maximum(2.0 * second**2 + fourth, 0.0), axis=0))
+        else:
+            spread = self._guessed(total, squares)
+        return self._scale * np.maximum(spread, 0.5 * largest)
+
+    def _guessed(self, total: np.ndarray, squares: np.ndarray) -> np.ndarray:
+        """Standard deviations of sums of draws by what was drawn: sums and sums of squares, a row per example."""
+        # About their mean, without bias where there are two.
+        apart = (squares - total**2 / self._samples) * self._samples / max(self._samples - 1.0, 1.0)
+        spread = np.maximum(apart, 2.0 * total**2 / self._samples)
         whole = np.sum(spread, axis=0)
         relative = spread / np.where(whole > 0.0, whole, 1.0)
-        counts = self._samples / np.maximum(np.sum(relative**2, axis=0), 1e-300)
-        # Of which two cover as much as of a normal variable's two.
-        factor = 0.5 * scipy.special.stdtrit(np.clip(counts / 7.0, 1.0, 1e9), scipy.special.ndtr(2.0))
-        return self._scale * factor * np.sqrt(whole)
-
-
-def _categorical(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Softmax minus a drawn one-hot row."""
-    p = scipy.special.softmax(z, axis=-1)
-    # Of the scores z + Gumbel noise, the class with the largest is distributed as p.
-    drawn = np.argmax(z + rng.gumbel(size=z.shape), axis=-1)
-    return p - (np.arange(z.shape[-1]) == drawn[..., None])
-
-
-def _bernoulli(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    p = scipy.special.expit(z)
-    return p - (rng.random(z.shape) < p)
-
-
-def _gaussian(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return -rng.standard_normal(z.shape)
-
-
-def _poisson(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    rate = np.exp(z.astype(np.float64))
-    return rate - rng.poisson(rate)
-
-
-_DRAWS: dict[Any, Draw] = {
-    "categorical": _categorical,
-    "bernoulli": _bernoulli,
-    "gaussian": _gaussian,
-    "poisson": _poisson,
-}
+        # Few examples may make up most of an entry (Satterthwaite), and squares of normal gradients have a kurtosis of 15, not 3.
+        dof = self._samples / np.maximum(np.sum(relative**2, axis=0), 1e-300) / 7.0
+        # Of which three cover as much as of a normal variable's three.
+        factor = scipy.special.stdtrit(np.clip(dof, 3.0, 1e9), scipy.special.ndtr(3.0)) / 3.0
+        return factor * np.sqrt(whole)

@@ -1,0 +1,80 @@
+"""What the outputs of a model mean: draws of the gradient of a negative log-likelihood in them, and the moments of such draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.special
+
+Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+#: Of ``sum_o u_o J_o``, for every example and parameter: variance and fourth cumulant, from outputs z and J of shape (N, o, n).
+Cumulants = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """How gradients u of the negative log-likelihood in the outputs z are drawn, and what is known of them."""
+
+    draw: Draw
+    cumulants: Cumulants
+
+
+def _categorical(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Softmax minus a drawn one-hot row."""
+    p = scipy.special.softmax(z, axis=-1)
+    # Of the scores z + Gumbel noise, the class with the largest is distributed as p.
+    drawn = np.argmax(z + rng.gumbel(size=z.shape), axis=-1)
+    return p - (np.arange(z.shape[-1]) == drawn[..., None])
+
+
+def _categorical_cumulants(z: np.ndarray, J: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sum over the classes; cumulants of independent rows add up."""
+    p = scipy.special.softmax(z, axis=-1).reshape(len(z), -1, z.shape[-1])
+    parts = J.reshape(*p.shape, -1)
+    mean = np.einsum("itk,itkn->itn", p, parts)
+    second, fourth = np.zeros((2, *mean.shape))
+    for k in range(p.shape[-1]):
+        square = (mean - parts[:, :, k]) ** 2
+        second += p[:, :, k, None] * square
+        fourth += p[:, :, k, None] * square**2
+    return second.sum(axis=1), (fourth - 3.0 * second**2).sum(axis=1)
+
+
+def _bernoulli(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    p = scipy.special.expit(z)
+    return p - (rng.random(z.shape) < p)
+
+
+def _gaussian(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return -rng.standard_normal(z.shape)
+
+
+def _poisson(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    rate = np.exp(z.astype(np.float64))
+    return rate - rng.poisson(rate)
+
+
+def _independent(second: Callable[[np.ndarray], np.ndarray], fourth: Callable[[np.ndarray], np.ndarray]) -> Cumulants:
+    """Of outputs that are drawn independently: sums of their own."""
+
+    def cumulants(z: np.ndarray, J: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        flat = z.reshape(len(z), -1).astype(np.float64)
+        squares = J**2
+        return np.einsum("io,ion->in", second(flat), squares), np.einsum("io,ion->in", fourth(flat), squares**2)
+
+    return cumulants
+
+
+def _spread(z: np.ndarray) -> np.ndarray:
+    """Variance of a yes or no."""
+    return scipy.special.expit(z) * scipy.special.expit(-z)
+
+
+LIKELIHOODS = {
+    "categorical": Likelihood(_categorical, _categorical_cumulants),
+    "bernoulli": Likelihood(_bernoulli, _independent(_spread, lambda z: _spread(z) * (1.0 - 6.0 * _spread(z)))),
+    "gaussian": Likelihood(_gaussian, _independent(np.ones_like, np.zeros_like)),
+    "poisson": Likelihood(_poisson, _independent(np.exp, np.exp)),
+}

@@ -1,6 +1,5 @@
 """Write plain NumPy, get exact Hessian-vector products, Hessians and curvature, and Newton methods that use them."""
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from hessian import special
@@ -16,6 +15,7 @@ from hessian.operators import (
     RestrictedOperator,
 )
 from hessian.programs import RecordedFunction, record
+from hessian.rooms import room
 from hessian.transforms import (
     DerivativeReport,
     check_derivatives,
@@ -32,7 +32,7 @@ from hessian.transforms import (
 )
 
 if TYPE_CHECKING:
-    from hessian import curvature, nn, optimize, plotting
+    from hessian import curvature, nn, optimize, plotting, statistics
 
 __version__ = "0.1.0"
 __all__ = [
@@ -62,19 +62,16 @@ __all__ = [
     "plotting",
     "record",
     "special",
+    "statistics",
     "taylor",
     "value_and_grad",
     "vjp",
 ]
 
-# SciPy's optimisers take longer to import than this whole package: loaded when first asked for.
-_ON_DEMAND = frozenset({"curvature", "nn", "optimize", "plotting"})
-
 
 def __getattr__(name: str) -> Any:
-    if name in _ON_DEMAND:
-        return importlib.import_module(f"hessian.{name}")
-    raise AttributeError(f"module 'hessian' has no attribute {name!r}")
+    # SciPy's optimisers take longer to import than this whole package: loaded when first asked for.
+    return room(name)
 
 
 def __dir__() -> list[str]:

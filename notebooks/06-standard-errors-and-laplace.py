@@ -11,8 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import hessian as hs
-from hessian.curvature import delta_method, laplace
 from hessian.plotting import COLORS, plot_estimates
+from hessian.statistics import delta_method, laplace
 
 # %% [markdown]
 # ## 1. A certified regression

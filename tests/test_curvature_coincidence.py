@@ -19,15 +19,14 @@ from hessian.curvature import (
     eigenvalues,
     frobenius_norm,
     inertia,
-    influence,
     inverse_product,
-    leverage,
     logdet,
     spectral_density,
     summary,
     trace,
 )
 from hessian.errors import NonFiniteError, OptionError
+from hessian.statistics import influence, leverage
 
 SEEDS = range(200)
 

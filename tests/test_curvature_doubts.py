@@ -15,22 +15,18 @@ from scipy.sparse.linalg import aslinearoperator
 
 import hessian as hs
 from hessian.curvature import (
-    ExampleScores,
     SharpnessMeter,
     block_spectra,
     condition_number,
-    delta_method,
     inertia,
-    influence,
     inverse_product,
-    laplace,
-    leverage,
     summary,
 )
 from hessian.errors import OptionError
 from hessian.operators.fisher import FisherOperator
 from hessian.operators.likelihoods import LIKELIHOODS
 from hessian.optimize import minimize
+from hessian.statistics import ExampleScores, delta_method, influence, laplace, leverage
 
 
 def rotated(spectrum: np.ndarray, seed: int = 0) -> Any:

@@ -19,14 +19,13 @@ from hessian.curvature import (
     diagonal,
     frobenius_norm,
     inertia,
-    influence,
     inverse_product,
-    leverage,
     logdet,
     trace,
 )
 from hessian.curvature.estimate import widened
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError
+from hessian.statistics import influence, leverage
 
 SEEDS = range(100)
 

@@ -17,7 +17,7 @@ from hessian.curvature import eigenvalues, inertia, plane_slice, spectral_densit
 from hessian.errors import HessianError, OptionError
 from hessian.operators.algebra import DampedOperator
 from hessian.operators.restricted import RestrictedOperator, named_blocks
-from hessian.optimize.covariance import covariance
+from hessian.statistics.covariance import covariance
 
 
 def with_spectrum(spectrum: Any, dtype: Any = np.float64) -> LinearOperator:

@@ -334,7 +334,7 @@ def test_fisher_takes_a_likelihood_of_ones_own_and_outputs_of_any_rank():
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"likelihood": "cauchy"}, OptionError, "likelihood is 'cauchy'"),
+        ({"likelihood": "cauchy"}, OptionError, "there is no likelihood 'cauchy'"),
         ({"n_samples": 0}, OptionError, "n_samples is 0"),
         ({"reduction": "max"}, OptionError, "reduction is 'max'"),
         ({"likelihood": "categorical"}, ShapeMismatchError, "Classes are the last axis"),

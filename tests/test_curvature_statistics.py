@@ -14,8 +14,6 @@ import scipy.stats
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
-from hessian.curvature.delta import delta_method
-from hessian.curvature.laplace import laplace
 from hessian.errors import (
     ConvergenceError,
     NonFiniteError,
@@ -23,11 +21,13 @@ from hessian.errors import (
     OptionError,
     ShapeMismatchError,
 )
+from hessian.operators.likelihoods import LIKELIHOODS
 from hessian.optimize import OptimizeResult, minimize
-from hessian.optimize.covariance import covariance, least_squares_covariance
-from hessian.optimize.fisher_information import LIKELIHOODS
-from hessian.optimize.information import WEAK, describe_combination, parameter_names
 from hessian.optimize.least_squares import least_squares
+from hessian.statistics.covariance import covariance, least_squares_covariance
+from hessian.statistics.delta import delta_method
+from hessian.statistics.information import WEAK, describe_combination, parameter_names
+from hessian.statistics.laplace import laplace
 
 TIGHT = {"gtol": 1e-10}
 
@@ -378,7 +378,7 @@ def test_a_point_that_is_no_optimum_is_refused() -> None:
         ({"kind": "sandwich"}, OptionError, "needs the gradient of every example"),
         ({"kind": "sandwich", "per_example": np.sum}, NotScalarError, "Return one term per example"),
         ({"kind": "sandwich", "per_example": lambda x: np.ones((2, 2)) * x}, ShapeMismatchError, "shape (2, 2)"),
-        ({"kind": "expected", "model": np.sin, "likelihood": "gamma"}, OptionError, "likelihood is 'gamma'"),
+        ({"kind": "expected", "model": np.sin, "likelihood": "gamma"}, OptionError, "there is no likelihood 'gamma'"),
         ({"kind": "expected", "model": np.sin, "likelihood": "categorical"}, ShapeMismatchError, "(rows, k)"),
         ({"kind": "expected", "model": np.sum, "likelihood": "poisson"}, ShapeMismatchError, "array of shape ()"),
         ({"kind": "expected", "model": lambda x: [x], "likelihood": "poisson"}, ShapeMismatchError, "a container"),

@@ -19,8 +19,9 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 # From the bottom up; a module may import from its own layer's package and from layers before it, never from one after
 # it.
 LAYERS = (
-    "errors", "arguments", "text", "rules", "core", "special", "numpy", "programs", "transforms", "operators", "sparse", "optimize", "nn",
-    "curvature", "plotting", "commands", "cli", "__main__",
+    "errors", "rooms", "arguments", "text", "rules", "core", "special", "numpy", "programs", "transforms", "operators", "sparse",
+    "optimize", "nn",
+    "curvature", "statistics", "plotting", "commands", "cli", "__main__",
 )  # fmt: skip
 # Imported where they are used, never by `import hessian`.
 HEAVY = ("matplotlib", "tqdm", "sklearn", "jax", "torch", "autograd", "IPython", "pandas")

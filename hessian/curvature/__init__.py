@@ -3,7 +3,6 @@
 from hessian.curvature.alignment import Alignment, gradient_alignment
 from hessian.curvature.blocks import BlockSpectrum, block_spectra
 from hessian.curvature.condition import ConditionNumber, condition_number
-from hessian.curvature.delta import DerivedQuantity, delta_method
 from hessian.curvature.density import SpectralDensity, spectral_density
 from hessian.curvature.diagonal import diagonal
 from hessian.curvature.directions import (
@@ -16,10 +15,8 @@ from hessian.curvature.directions import (
 from hessian.curvature.estimate import Estimate
 from hessian.curvature.functions import frobenius_norm, logdet
 from hessian.curvature.inertia import Inertia, inertia
-from hessian.curvature.influence import ExampleScores, influence, leverage
 from hessian.curvature.inverse import InverseProduct, inverse_product
 from hessian.curvature.lanczos import Eigenpairs, eigenvalues
-from hessian.curvature.laplace import Laplace, Prediction, laplace
 from hessian.curvature.sharpness import SharpnessMeter, SharpnessTrace, edge_of_stability, sharpness_along
 from hessian.curvature.slices import LineSlice, PlaneSlice, line_slice, plane_slice
 from hessian.curvature.summary import CurvatureSummary, summary
@@ -30,24 +27,19 @@ __all__ = [
     "BlockSpectrum",
     "ConditionNumber",
     "CurvatureSummary",
-    "DerivedQuantity",
     "Direction",
     "Eigenpairs",
     "Estimate",
-    "ExampleScores",
     "Inertia",
     "InverseProduct",
-    "Laplace",
     "LineSlice",
     "NegativeCurvature",
     "PlaneSlice",
-    "Prediction",
     "SharpnessMeter",
     "SharpnessTrace",
     "SpectralDensity",
     "block_spectra",
     "condition_number",
-    "delta_method",
     "diagonal",
     "edge_of_stability",
     "eigen_directions",
@@ -55,10 +47,7 @@ __all__ = [
     "frobenius_norm",
     "gradient_alignment",
     "inertia",
-    "influence",
     "inverse_product",
-    "laplace",
-    "leverage",
     "line_slice",
     "logdet",
     "negative_curvature",

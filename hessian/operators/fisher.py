@@ -14,7 +14,7 @@ from hessian.arguments import whole_number
 from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.algebra import ComposedOperator
 from hessian.operators.jacobian_operator import JacobianOperator
-from hessian.operators.likelihoods import LIKELIHOODS, Draw
+from hessian.operators.likelihoods import Draw, choose_likelihood
 
 
 class FisherOperator(ComposedOperator):
@@ -91,11 +91,8 @@ class FisherOperator(ComposedOperator):
         if reduction not in ("mean", "sum"):
             raise OptionError(message(where, f"reduction is {reduction!r}", fix='Pass "mean" or "sum"'))
         whole_number(where, "n_samples", n_samples)
-        known = None if callable(likelihood) else LIKELIHOODS.get(likelihood)
-        if known is None and not callable(likelihood):
-            fix = f"Pass one of {', '.join(LIKELIHOODS)}"
-            raise OptionError(message(where, f"likelihood is {likelihood!r}", fix=fix))
-        draw = likelihood if known is None else known.draw
+        known = None if callable(likelihood) else choose_likelihood(where, likelihood)
+        draw: Any = likelihood if known is None else known.draw
         self._cumulants = None if known is None else known.cumulants
         self._jacobian = JacobianOperator(model, x, *args, record=record)
         self.primal = self._jacobian.primal

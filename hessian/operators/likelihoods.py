@@ -1,24 +1,32 @@
-"""What the outputs of a model mean: draws of the gradient of a negative log-likelihood in them, and the moments of such draws."""
+"""What the outputs of a model mean: draws of the gradient of a negative log-likelihood in them, the moments of such draws,
+and roots of the information."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.special
 
+from hessian.arguments import unknown
+
 Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 #: Of ``sum_o u_o J_o``, for every example and parameter: variance and fourth cumulant, from outputs z and J of shape (N, o, n).
 Cumulants = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+#: From outputs z, shape (rows, k), and their Jacobian, shape (rows, k, n), to a root: rows A with ``A^T A`` the information.
+Root = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """How gradients u of the negative log-likelihood in the outputs z are drawn, and what is known of them."""
+    """What the outputs z are, how gradients u of the negative log-likelihood in them are drawn, and what is known of them."""
 
+    outputs: str
     draw: Draw
     cumulants: Cumulants
+    root: Root
 
 
 def _categorical(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -72,9 +80,43 @@ def _spread(z: np.ndarray) -> np.ndarray:
     return scipy.special.expit(z) * scipy.special.expit(-z)
 
 
-LIKELIHOODS = {
-    "categorical": Likelihood(_categorical, _categorical_cumulants),
-    "bernoulli": Likelihood(_bernoulli, _independent(_spread, lambda z: _spread(z) * (1.0 - 6.0 * _spread(z)))),
-    "gaussian": Likelihood(_gaussian, _independent(np.ones_like, np.zeros_like)),
-    "poisson": Likelihood(_poisson, _independent(np.exp, np.exp)),
+def _root_gaussian(z: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
+    """Information 1."""
+    return jacobian
+
+
+def _root_bernoulli(z: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
+    """Information p (1 - p)."""
+    # exp(-|z| / 2) / (1 + exp(-|z|)) is sqrt(p (1 - p)), and does not overflow.
+    half = np.exp(-0.5 * np.abs(z))
+    return (half / (1.0 + half * half))[..., None] * jacobian
+
+
+def _root_poisson(z: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
+    """Information exp(z)."""
+    return np.exp(0.5 * z)[..., None] * jacobian
+
+
+def _root_categorical(z: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
+    """Information diag(p) - p p^T."""
+    p = np.exp(z - z.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    mean = np.einsum("rk,rkn->rn", p, jacobian)
+    return np.sqrt(p)[..., None] * (jacobian - mean[:, None, :])
+
+
+LIKELIHOODS: dict[str, Likelihood] = {
+    "gaussian": Likelihood("means (variance 1)", _gaussian, _independent(np.ones_like, np.zeros_like), _root_gaussian),
+    "bernoulli": Likelihood(
+        "log-odds", _bernoulli, _independent(_spread, lambda z: _spread(z) * (1.0 - 6.0 * _spread(z))), _root_bernoulli
+    ),
+    "poisson": Likelihood("logarithms of rates", _poisson, _independent(np.exp, np.exp), _root_poisson),
+    "categorical": Likelihood("logits of classes", _categorical, _categorical_cumulants, _root_categorical),
 }
+
+
+def choose_likelihood(where: str, name: Any) -> Likelihood:
+    """Return one by name."""
+    if not isinstance(name, str) or name not in LIKELIHOODS:
+        raise unknown(where, "likelihood", name, LIKELIHOODS)
+    return LIKELIHOODS[name]

@@ -1,19 +1,15 @@
 """Newton methods on exact second derivatives of plain NumPy functions."""
 
-from hessian.optimize.covariance import Covariance
 from hessian.optimize.history import IterationRecord, SaddleRecord, format_history, write_history
-from hessian.optimize.information import WeakDirection
 from hessian.optimize.least_squares import least_squares
 from hessian.optimize.minimize import minimize
 from hessian.optimize.result import OptimizeResult, Status
 
 __all__ = [
-    "Covariance",
     "IterationRecord",
     "OptimizeResult",
     "SaddleRecord",
     "Status",
-    "WeakDirection",
     "format_history",
     "least_squares",
     "minimize",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.optimize
@@ -12,9 +12,7 @@ import scipy.optimize
 from hessian.errors import ConvergenceError, OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.optimize.result_text import result_html, result_text
-
-if TYPE_CHECKING:
-    from hessian.optimize.covariance import Covariance
+from hessian.rooms import room
 
 
 class Status(enum.IntEnum):
@@ -205,7 +203,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         """Pickle the entries only: functions may be lambdas, and data large."""
         return None
 
-    def covariance(
+    def covariance(  # -> hessian.statistics.Covariance
         self,
         kind: str | None = None,
         *,
@@ -215,14 +213,14 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         per_example: Callable[..., Any] | None = None,
         model: Callable[..., Any] | None = None,
         likelihood: str | None = None,
-    ) -> Covariance:
+    ) -> Any:
         """Compute the covariance of the parameters, with standard errors and the combinations that are poorly determined.
 
         Parameters
         ----------
         kind : {"observed", "expected", "sandwich"}
-            Which; see :func:`hessian.optimize.covariance.covariance`, and for least squares
-            :func:`~hessian.optimize.covariance.least_squares_covariance`. By default ``"observed"``, and ``"expected"`` for
+            Which; see :func:`hessian.statistics.covariance.covariance`, and for least squares
+            :func:`~hessian.statistics.covariance.least_squares_covariance`. By default ``"observed"``, and ``"expected"`` for
             least squares.
         fun : callable, optional
             The function that was minimised, ``fun(x, *args)``. The result remembers it, with its arguments; to be passed
@@ -254,8 +252,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
           mean           0.1 ± 0.36
           log_std  -0.331794 ± 0.35
         """
-        from hessian.optimize.covariance import covariance, least_squares_covariance
-
+        statistics = room("statistics")
         args = args if isinstance(args, tuple) else (args,)
         if fun is None:
             fun, own = self._remembered()
@@ -263,7 +260,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         else:
             own = args
         if "cost" not in self:
-            return covariance(
+            return statistics.covariance(
                 fun,
                 self.x,
                 own,
@@ -280,7 +277,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
             what = "a robust loss is no likelihood with a known scale"
             fix = "Write the cost as a function for minimize, and use kind='sandwich' with its per_example="
             raise OptionError(message("covariance", what, fix=fix))
-        return least_squares_covariance(fun, self.x, own, kind=kind or "expected", scale=scale)
+        return statistics.least_squares_covariance(fun, self.x, own, kind=kind or "expected", scale=scale)
 
     def _remembered(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """The function that was minimised and its arguments, or the error that asks for it."""

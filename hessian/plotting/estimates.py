@@ -30,7 +30,7 @@ def plot_estimates(
     Parameters
     ----------
     estimates : mapping of str to Covariance or Laplace
-        What ``result.covariance(kind)`` and :func:`hessian.curvature.laplace` return, by the name to show.
+        What ``result.covariance(kind)`` and :func:`hessian.statistics.laplace` return, by the name to show.
     ax : Axes, optional
         Where to draw.
     errors : float

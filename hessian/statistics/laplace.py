@@ -13,13 +13,13 @@ import numpy as np
 from hessian.arguments import POSITIVE, check, whole_number
 from hessian.core.trees import describe, flatten, is_container, join_vector, map_leaves, only_numbers, ravel
 from hessian.curvature.estimate import spread_error, widened
-from hessian.curvature.outputs import Outputs
 from hessian.curvature.products import as_generator
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
-from hessian.optimize.information import Information, WeakDirection, parameter_names
+from hessian.statistics.information import Information, WeakDirection, parameter_names
+from hessian.statistics.outputs import Outputs
 
 AWAY = 0.1
 """Posterior standard deviations, in all, that x may be away from the mode."""

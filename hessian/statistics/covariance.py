@@ -15,9 +15,9 @@ from hessian.core.trees import flatten, join_vector, ravel
 from hessian.errors import ConvergenceError, NotScalarError, OptionError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
-from hessian.optimize.fisher_information import fisher_root
-from hessian.optimize.information import Information, WeakDirection, parameter_names
 from hessian.optimize.vectors import norm
+from hessian.statistics.fisher_information import fisher_root
+from hessian.statistics.information import Information, WeakDirection, parameter_names
 
 KINDS = ("observed", "expected", "sandwich")
 AWAY = 0.1
@@ -175,7 +175,7 @@ def covariance(
     Examples
     --------
     >>> import numpy as np
-    >>> from hessian.optimize.covariance import covariance
+    >>> from hessian.statistics.covariance import covariance
     >>> counts = np.array([3.0, 5.0, 4.0, 4.0])
     >>> nll = lambda u: np.sum(np.exp(u) - counts * u)
     >>> rate = covariance(nll, np.log(4.0))

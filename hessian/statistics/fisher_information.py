@@ -7,44 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.errors import ShapeMismatchError, message
 from hessian.operators.jacobian_operator import JacobianOperator
-
-Root = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From outputs z, shape (rows, k), and their Jacobian, shape (rows, k, n), to a root: rows A with A^T A the information."""
-
-
-def _gaussian(z: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
-    """Means of unit variance: information 1."""
-    return jacobian
-
-
-def _bernoulli(z: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
-    """Log-odds: information p (1 - p)."""
-    # exp(-|z| / 2) / (1 + exp(-|z|)) is sqrt(p (1 - p)), and does not overflow.
-    half = np.exp(-0.5 * np.abs(z))
-    return (half / (1.0 + half * half))[..., None] * jacobian
-
-
-def _poisson(z: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
-    """Logarithms of rates: information exp(z)."""
-    return np.exp(0.5 * z)[..., None] * jacobian
-
-
-def _categorical(z: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
-    """Logits of k classes: information diag(p) - p p^T."""
-    p = np.exp(z - z.max(axis=-1, keepdims=True))
-    p /= p.sum(axis=-1, keepdims=True)
-    mean = np.einsum("rk,rkn->rn", p, jacobian)
-    return np.sqrt(p)[..., None] * (jacobian - mean[:, None, :])
-
-
-LIKELIHOODS: dict[str, Root] = {
-    "gaussian": _gaussian,
-    "bernoulli": _bernoulli,
-    "poisson": _poisson,
-    "categorical": _categorical,
-}
+from hessian.operators.likelihoods import choose_likelihood
 
 
 def fisher_root(model: Callable[..., Any], likelihood: str, x: Any, args: tuple[Any, ...], where: str) -> np.ndarray:
@@ -68,9 +33,7 @@ def fisher_root(model: Callable[..., Any], likelihood: str, x: Any, args: tuple[
     ShapeMismatchError
         z is no array of one or two axes (two, for classes).
     """
-    if likelihood not in LIKELIHOODS:
-        what = f"likelihood is {likelihood!r}"
-        raise OptionError(message(where, what, fix=f"Pass one of {', '.join(map(repr, LIKELIHOODS))}"))
+    root_of = choose_likelihood(where, likelihood).root
     operator = JacobianOperator(model, x, *args)
     z = np.asarray(operator.value, dtype=np.float64) if not isinstance(operator.value, (dict, list, tuple)) else None
     if z is None or z.ndim not in (1, 2) or (likelihood == "categorical" and z.ndim != 2):
@@ -80,5 +43,5 @@ def fisher_root(model: Callable[..., Any], likelihood: str, x: Any, args: tuple[
     table = z.reshape(len(z), -1)
     jacobian = operator.to_dense()
     precision = jacobian.dtype
-    root = LIKELIHOODS[likelihood](table, jacobian.astype(np.float64).reshape(*table.shape, -1))
+    root = root_of(table, jacobian.astype(np.float64).reshape(*table.shape, -1))
     return root.reshape(jacobian.shape).astype(precision, copy=False)

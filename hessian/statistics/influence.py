@@ -99,7 +99,7 @@ def leverage(
     Examples
     --------
     >>> import numpy as np
-    >>> from hessian.curvature import leverage
+    >>> from hessian.statistics import leverage
     >>> X = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 5.0]])
     >>> leverage(X.T @ X, X).value.round(6).tolist()
     [0.619048, 0.404762, 0.97619]
@@ -161,7 +161,7 @@ def influence(
     Examples
     --------
     >>> import numpy as np
-    >>> from hessian.curvature import influence
+    >>> from hessian.statistics import influence
     >>> y = np.array([1.0, 2.0, 6.0])                  # the mean of y minimises sum 0.5 (w - y_i)^2
     >>> influence(np.array([[3.0]]), (3.0 - y)[:, None], np.ones(1)).value.round(6).tolist()
     [-0.666667, -0.333333, 1.0]

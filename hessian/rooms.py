@@ -1,0 +1,19 @@
+"""Rooms by name, loaded when first asked for: those that take long to import, and the one that a result reaches up to.
+
+``res.covariance()`` belongs to the result of a solver, and :mod:`hessian.statistics` stands on the solvers: here, and only here,
+a module gets at one above it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+ROOMS = frozenset({"curvature", "nn", "optimize", "plotting", "statistics"})
+
+
+def room(name: str) -> ModuleType:
+    """Return a room, loading it where need be."""
+    if name not in ROOMS:
+        raise AttributeError(f"module 'hessian' has no attribute {name!r}")
+    return importlib.import_module(f"hessian.{name}")

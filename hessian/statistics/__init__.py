@@ -1,0 +1,22 @@
+"""What an optimum says: covariances and standard errors, Laplace approximations, derived quantities, influence of examples."""
+
+from hessian.statistics.covariance import Covariance, covariance, least_squares_covariance
+from hessian.statistics.delta import DerivedQuantity, delta_method
+from hessian.statistics.influence import ExampleScores, influence, leverage
+from hessian.statistics.information import WeakDirection
+from hessian.statistics.laplace import Laplace, Prediction, laplace
+
+__all__ = [
+    "Covariance",
+    "DerivedQuantity",
+    "ExampleScores",
+    "Laplace",
+    "Prediction",
+    "WeakDirection",
+    "covariance",
+    "delta_method",
+    "influence",
+    "laplace",
+    "least_squares_covariance",
+    "leverage",
+]

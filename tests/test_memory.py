@@ -194,3 +194,16 @@ def test_the_same_program_is_not_replayed_for_another_order_in_memory():
         given = x.copy(order=order)
         assert_allclose(g(given), f(given), rtol=1e-14)
         assert_allclose(hs.grad(g)(given), hs.grad(f)(given), rtol=1e-14)
+
+
+def test_recorded_functions_take_arguments_that_lie_in_pieces_as_plain_sweeps_do():
+    def f(x):
+        r = x.ravel()
+        r *= 2.0
+        x[...] = np.sin(x)
+        return np.sum(r**2)
+
+    for x in (np.array([0.3, 0.5, 0.9])[::-1], np.arange(1.0, 7.0)[::2], np.arange(12.0).reshape(3, 4)[:, 1:3]):
+        kept = x.copy()
+        assert_array_equal(hs.hvp(hs.record(f), x, np.ones_like(x)), hs.hvp(f, x, np.ones_like(x)))
+        assert_array_equal(x, kept)

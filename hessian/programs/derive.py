@@ -177,8 +177,10 @@ def _meets_other_precision(tape: Tape) -> bool:
 
 
 def _example(x: Any) -> Any:
-    """Return an input as the tape may hold it."""
-    return x if isinstance(x, np.ndarray) and x.ndim else np.asarray(x)[()]
+    """Return an input as the tape may hold it: in one piece of memory, as copies are that sweeps without a program make."""
+    if not isinstance(x, np.ndarray) or not x.ndim:
+        return np.asarray(x)[()]
+    return x if x.flags.forc else np.array(x)
 
 
 def _record(

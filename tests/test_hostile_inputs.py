@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from array import array
 from collections import deque
 
@@ -79,3 +80,73 @@ def test_traced_masks_are_counted_at_an_index():
         return np.sum(y * x)
 
     assert_array_equal(hs.grad(f)(X), [1.0, 2.0, 0.0])
+
+
+# Arrays of no axes.
+
+
+def test_an_ellipsis_gives_a_view_of_an_array_of_no_axes():
+    def f(x):
+        y = x[...]
+        y += 1.0
+        return x * y
+
+    assert hs.grad(f)(np.array(0.7)) == 3.4
+    assert_array_equal(hs.grad(lambda x: f(x[:1].reshape(())))(X), [3.4, 0.0, 0.0])
+
+
+# Precision.
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x ** np.int64(2),
+        lambda x: x ** np.float64(0.5),
+        lambda x: np.mean(x, where=np.array([True, False, True])),
+        lambda x: np.std(x, ddof=3),
+        lambda x: np.var(x, ddof=4),
+    ],
+)
+def test_results_have_the_dtype_and_the_value_of_numpys(f):
+    for x in (X, X.astype(np.float32)):
+        seen = []
+
+        def g(x):
+            seen.append(f(x))  # noqa: B023
+            return np.sum(seen[-1])  # noqa: B023
+
+        with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value, _ = hs.value_and_grad(g)(x)
+            plain = f(x)
+        assert seen[0].dtype == plain.dtype
+        assert_array_equal(value, np.sum(plain))
+
+
+# Calls that NumPy refuses.
+
+
+@pytest.mark.parametrize(
+    ("kind", "f"),
+    [
+        (ValueError, lambda x: np.sum(x, where=np.ones((2, 3), bool))),
+        (ValueError, lambda x: np.mean(x[None], where=np.ones((2, 3), bool))),
+        (ValueError, lambda x: np.max(x, where=np.ones((2, 3), bool), initial=0.0)),
+        (ValueError, lambda x: np.mean(x, dtype=int)),
+        (ValueError, lambda x: np.linalg.norm(np.outer(x, x), axis=())),
+        (TypeError, lambda x: np.tensordot(x, x, 0.5)),
+        (ValueError, lambda x: np.einsum("1j,j->", np.outer(x, x), x)),
+        (ValueError, lambda x: np.einsum("i,.i->", x, x)),
+        (ValueError, lambda x: np.einsum("i->i->", x)),
+        (TypeError, lambda x: np.concatenate({"a": x, "b": x}.values())),
+        (ValueError, lambda x: np.rot90(np.outer(x, x), axes=(0, 2))),
+        (ValueError, lambda x: np.rot90(np.outer(x, x), axes=(0, 0))),
+        (np.exceptions.AxisError, lambda x: np.rollaxis(np.outer(x, x), 2)),
+        (np.exceptions.AxisError, lambda x: np.rollaxis(np.outer(x, x), 1, -3)),
+        (np.exceptions.AxisError, lambda x: np.rollaxis(np.outer(x, x), 1, 4)),
+    ],
+)
+def test_calls_that_numpy_refuses_are_refused(kind, f):
+    with pytest.raises(kind):
+        hs.grad(lambda x: np.sum(f(x)))(X)

@@ -51,8 +51,8 @@ class ArrayOperators(Traced):
         return _binary(ew.divide, other, self)
 
     def __pow__(self, other: Any) -> Any:
-        # The shortcuts that NumPy itself takes for scalar exponents.
-        if self.dtype.kind == "f" and type(other) in _EXPONENTS and other in _POWERS:
+        # The shortcuts that NumPy itself takes for scalar exponents; its own make float64 of float32.
+        if type(other) in _EXPONENTS.get(self.dtype.char, ()) and other in _POWERS:
             return _POWERS[other](self)
         return _binary(ew.power, self, other)
 
@@ -160,5 +160,5 @@ def _binary(operation: Any, a: Any, b: Any) -> Any:
 
 # What repeats itself when it is multiplied by a number; NumPy's numbers leave the product to it, its arrays do not.
 _REPEATING = (list, tuple, deque, array)
-_EXPONENTS = (int, float, np.float64, np.int64)
+_EXPONENTS: dict[str, tuple[type, ...]] = {"d": (int, float, np.float64, np.int64), "f": (int, float)}
 _POWERS = {1: ew.positive, 2: ew.square, 0.5: ew.sqrt, -1: ew.reciprocal}

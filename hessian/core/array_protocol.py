@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,8 @@ def primals(x: Any) -> Any:
         return primal_array(x)[()]
     if isinstance(x, dict):
         return {name: primals(part) for name, part in x.items()}
+    if isinstance(x, Collection) and type(x) not in (list, tuple) and holds_traced(list(x)):
+        return [primals(part) for part in x]
     return type(x)([primals(part) for part in x]) if type(x) in (list, tuple) else x
 
 

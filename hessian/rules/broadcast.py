@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.errors import DtypeError, OptionError, message
+from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
 from hessian.rules.traced import Traced
 
 
@@ -54,13 +54,16 @@ def keeps(keepdims: Any) -> bool:
     return bool(keepdims) if isinstance(keepdims, np.bool_) else bool(operator.index(keepdims))
 
 
-def mask_given(where: Any, name: str) -> bool:
-    """Tell whether the ``where`` of a reduction leaves something out; it must be a mask."""
+def mask_given(where: Any, a: Any, name: str) -> bool:
+    """Tell whether the ``where`` of a reduction leaves something of ``a`` out; it must be a mask that fits."""
     if where is True or where is np._NoValue:
         return False
     dtype = where.dtype if isinstance(where, Traced) else np.asarray(where).dtype
     if dtype.kind != "b":
         raise DtypeError(message(name, f"where has dtype {dtype}", fix="Pass a boolean array"))
+    if np.broadcast_shapes(np.shape(where), a.shape) != a.shape:
+        what = f"where has shape {np.shape(where)}, the array {a.shape}"
+        raise ShapeMismatchError(message(name, what, fix="Pass a mask of the array's elements"))
     return True
 
 

@@ -17,6 +17,8 @@ def _parse(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[list[str], s
     """Return operand labels and output labels with every ellipsis replaced by letters."""
     text = subscripts.replace(" ", "")
     inputs, arrow, output = text.partition("->")
+    if any(not (c.isascii() and c.isalpha()) for c in text.replace("->", "", 1).replace("...", "").replace(",", "")):
+        raise OptionError(message("einsum", f"{subscripts!r} names an axis by something else than a letter"))
     terms = inputs.split(",")
     if len(terms) != len(shapes):
         raise ShapeMismatchError(

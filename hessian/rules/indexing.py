@@ -270,9 +270,9 @@ def getitem(x: Any, index: Any) -> Any:
         if indexed_ndim(basic) or not has_ellipsis(index):
             return slice_op(x, index=basic, ndim=x.ndim)
         # With an Ellipsis NumPy gives a 0-d array, a view, where integers alone give a number.
-        return (
-            np.reshape(slice_op(x, index=(*basic[:-1], _unit_slice(basic[-1])), ndim=x.ndim), ()) if x.ndim else x[()]
-        )
+        if x.ndim:
+            x = slice_op(x, index=(*basic[:-1], _unit_slice(basic[-1])), ndim=x.ndim)
+        return np.reshape(x, ())
     positions = numbered(x)[index]
     return lying_like(gather_op(x, positions=Positions(positions, x.shape)), positions)
 

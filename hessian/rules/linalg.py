@@ -339,8 +339,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         y = _vector_norm(x, 2 if ord is None else ord, axes)
     else:
         axes = averaged_axes(axis, x.ndim, "norm")
-        if len(axes) > 2:
-            raise OptionError(message("norm", f"axis {axis!r} names more than two axes"))
+        if len(axes) not in (1, 2):
+            raise OptionError(message("norm", f"axis {axis!r} names {len(axes)} axes", fix="Pass one axis or two"))
         y = _vector_norm(x, 2 if ord is None else ord, axes) if len(axes) == 1 else _matrix_norm(x, ord, axes)
     return y if keeps(keepdims) else without_axes(y, axes)
 

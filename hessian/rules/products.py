@@ -217,7 +217,8 @@ def _positions(axes: Any, x: Any) -> list[int]:
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     a, b = numeric(a), numeric(b)
     if np.ndim(axes) == 0 and not isinstance(axes, tuple | list):
-        axes = (range(a.ndim - int(axes), a.ndim), range(int(axes)))
+        axes = operator.index(axes)
+        axes = (range(a.ndim - axes, a.ndim), range(axes))
     left, right = (_positions(ax, x) for ax, x in zip(axes, (a, b), strict=True))
     if [a.shape[i] for i in left] != [b.shape[j] for j in right]:
         raise ShapeMismatchError(message("tensordot", f"axes {axes} of shapes {a.shape} and {b.shape} do not match"))

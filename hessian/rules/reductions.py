@@ -61,7 +61,7 @@ def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     refuse("sum", out=out, **keywords)
     if initial is None or np.ndim(initial):
         raise OptionError(message("sum", f"initial is {initial!r}", fix="Pass a number"))
-    if mask_given(where, "sum"):
+    if mask_given(where, a, "sum"):
         a = np.where(where, a, np.zeros((), a.dtype))
     if dtype is not None and np.dtype(dtype) != a.dtype:
         a = a.astype(dtype)
@@ -78,9 +78,12 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     where = keywords.get("where", True)
     if "initial" in keywords:
         raise OptionError(message("mean", "it takes no initial value", fix="Use np.sum"))
-    if mask_given(where, "mean"):
+    if dtype is not None and np.dtype(dtype).kind != "f":
+        raise OptionError(message("mean", f"dtype is {dtype!r}", "a mean of integers is cut off", "Pass a float dtype"))
+    if mask_given(where, a, "mean"):
         count = np.sum(np.broadcast_to(where, a.shape), axis=axis, keepdims=keeps(keepdims))
-        return sum_(a, axis, dtype, out, keepdims, **keywords) / count
+        total = sum_(a, axis, dtype, out, keepdims, **keywords)
+        return total / (count.astype(total.dtype) if total.dtype.kind == "f" else count)
     count = _count(a.shape, averaged_axes(axis, a.ndim, "mean"))
     return sum_(a, axis, dtype, out, keepdims, **keywords) / count
 
@@ -133,7 +136,8 @@ def var(
         ddof = correction
     count = _count(a.shape, averaged_axes(axis, a.ndim, "var"))
     squares = np.square(a - mean(a, axis, keepdims=True))
-    return sum_(squares, axis, keepdims=keepdims) / max(count - ddof, 0)
+    # Nothing left to divide by gives NumPy's NaN or infinity.
+    return sum_(squares, axis, keepdims=keepdims) / np.asarray(max(count - ddof, 0), squares.dtype)[()]
 
 
 @composite(
@@ -209,7 +213,7 @@ def _extreme_call(operation: General, where: str, pairwise: Any) -> Any:
     def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
         initial, mask = keywords.pop("initial", np._NoValue), keywords.pop("where", True)
         refuse(where, out=out, **keywords)
-        if mask_given(mask, where):
+        if mask_given(mask, a, where):
             if initial is np._NoValue or initial is None:
                 what = "the reduction has no identity, so it cannot leave elements out by a mask"
                 raise OptionError(message(where, what, fix="Pass initial=, the result where nothing is left"))

@@ -1,0 +1,1 @@
+"""Random programs in plain NumPy, whose derivatives are compared with JAX's and with differences of the plain function."""

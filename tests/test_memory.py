@@ -181,7 +181,9 @@ def test_a_checkpointed_function_returns_arrays_as_they_lie_in_memory():
     assert_array_equal(hs.grad(f)(x, step), hs.grad(f)(x, plain))
 
 
-def test_the_same_program_is_not_replayed_for_another_order_in_memory():
+@pytest.mark.parametrize("wrap", [lambda f: f, hs.checkpoint], ids=["plain", "checkpointed"])
+def test_the_same_program_is_not_replayed_for_another_order_in_memory(wrap):
+    @wrap
     def f(x):
         y = np.sin(x)
         r = y.ravel()
@@ -207,3 +209,19 @@ def test_recorded_functions_take_arguments_that_lie_in_pieces_as_plain_sweeps_do
         kept = x.copy()
         assert_array_equal(hs.hvp(hs.record(f), x, np.ones_like(x)), hs.hvp(f, x, np.ones_like(x)))
         assert_array_equal(x, kept)
+
+
+def test_what_shows_a_number_many_times_is_read_only():
+    def assigned(x):
+        y = np.broadcast_to(x[0, 0], (2,))
+        y[0] = 3.0
+        return np.sum(y)
+
+    def added(x):
+        y = np.broadcast_to(np.sum(x), (2, 1))
+        y += 3.0
+        return np.sum(y)
+
+    for f in (assigned, added, hs.record(assigned)):
+        with pytest.raises(hs.errors.ReadOnlyError, match="read-only"):
+            hs.grad(f)(np.ones((2, 3)))

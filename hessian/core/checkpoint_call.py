@@ -92,6 +92,7 @@ class CheckpointCall:
         # What is a view of what depends on how the arguments lie in memory; a program keeps them in its own.
         self._strides = [primal_array(x).strides for x in self.traced]
         self._course: _Course | None = None
+        self._by_order = False
         # Sweeps ignore floating-point errors; a function that catches them must meet them again.
         self._errors = np.geterr()
 
@@ -122,6 +123,7 @@ class CheckpointCall:
         if isinstance(vector, Variable) and vector._tape is tape:
             vector = vector._value
         self._check_captured(tape, vector)
+        self._by_order = tape.by_order
         return np.array(vector)
 
     def _run(self, variables: list[Any]) -> Any:
@@ -191,6 +193,8 @@ class CheckpointCall:
                 leaf = view.operation(leaf, **view.params)
             leaves.append(leaf)
         _tell_guards(self.traced, course.seen)
+        for x in self.traced if self._by_order else ():
+            x.depends_on_memory()
         return course.structure.build(leaves)
 
     def _check_shared(self, moved: list[int]) -> None:

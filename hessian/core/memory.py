@@ -8,6 +8,8 @@ import numpy as np
 
 from hessian.core.array_methods import primal_array
 from hessian.rules.memory import axes_in_memory, in_memory, laid_out
+from hessian.rules.shaping import broadcast_op
+from hessian.rules.spec import Operation
 from hessian.rules.traced import Traced
 
 
@@ -42,8 +44,14 @@ class InMemory(Traced):
         return with_memory(self, in_memory(primal_array(self), axes))
 
 
-def shares_memory(value: Any, base: Any) -> bool:
-    """Tell whether NumPy's result is a view of its operand, not a copy."""
+def shows_memory(operation: Operation, base: Any, value: Any) -> bool:
+    """Tell whether NumPy's result of an operation that takes views is one of its operand, not a copy."""
+    if base.is_number:
+        return (
+            operation is broadcast_op
+        )  # what is shown of a number has no memory that can be written to: it is read-only
+    if not operation.copies:
+        return True
     owner = primal_array(base)
     return owner.flags.c_contiguous or np.may_share_memory(primal_array(value), owner)
 

@@ -12,7 +12,7 @@ from hessian.core.array_methods import concrete_index, primal_array
 from hessian.core.array_protocol import ArrayProtocol
 from hessian.core.exceptions import note_exception
 from hessian.core.kinds import Elements, NumberType, RoundedToIntegers, Uniterable
-from hessian.core.memory import InMemory, lying_as, shares_memory
+from hessian.core.memory import InMemory, lying_as, shows_memory
 from hessian.core.operands import base_array, no_numbers, no_real_result
 from hessian.core.passthrough import asked_by_sparse, passing_through, sparse_is_asking
 from hessian.core.roots import smooth_form
@@ -135,7 +135,7 @@ class Variable(InMemory, ArrayProtocol):
         out = Array(tape, slot, value)
         if operation.copies and value.ndim and base._value.ndim > 1:
             tape.regrouped = True
-        if operation.view and not base.is_number and (not operation.copies or shares_memory(value, base._value)):
+        if operation.view and shows_memory(operation, base, value):
             out._view = View(base, operation, params, base._owner()._version)
         return out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import raises
 
 raises.install()
+# What goes wrong in a program raises instead of being left to the plain sweeps.
+os.environ.setdefault("HESSIAN_DEBUG", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

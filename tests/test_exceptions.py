@@ -14,6 +14,7 @@ import hessian as hs
 from hessian.errors import ProgramWarning
 from hessian.programs import RecordedFunction
 from hessian.programs import program as programs
+from hessian.programs.compilation import CompilationError
 
 
 def _cholesky(x: Any) -> Any:
@@ -136,6 +137,7 @@ def test_trial_points_that_raise_are_left_to_the_function() -> None:
 @pytest.fixture(params=[MemoryError, RecursionError, KeyError])
 def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let compiling fail; the list holds how often it was tried."""
+    monkeypatch.setenv("HESSIAN_DEBUG", "0")
     tries = [0]
 
     def fail(*args: Any) -> Any:
@@ -162,6 +164,8 @@ def test_programs_that_cannot_be_compiled_are_done_without(broken: list[int]) ->
         assert_array_equal(hs.grad(rec)(x), hs.grad(_quartic)(x))
         assert_array_equal(hs.HessianOperator(rec, x).to_dense(), hs.hessian(_quartic)(x))
     assert rec.stats.recordings == 0
+    # The value, the gradient and the operator.
+    assert rec.stats.failures == 3
     assert gc.isenabled()
 
 
@@ -199,6 +203,88 @@ def test_a_function_that_recurses_too_deeply_says_so_itself() -> None:
 
     with pytest.warns(ProgramWarning), pytest.raises(RecursionError):
         hs.record(f)(np.ones(2))
+
+
+@pytest.fixture
+def spoiled(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """Let the sections of a recorded function or of an operator fail as no operation does."""
+
+    def fail(*args: Any) -> Any:
+        raise KeyError("x17")
+
+    def spoil(rec: Any) -> None:
+        for program in rec.programs:
+            program._spare.clear()
+            monkeypatch.setattr(program, "_bind", lambda *args: ((fail,) * 4, (None,) * 4))
+
+    return spoil
+
+
+def test_a_program_that_fails_as_no_operation_does_is_told_once(
+    spoiled: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HESSIAN_DEBUG", "0")
+    rec, x = hs.record(_quartic), np.array([1.0, 2.0])
+    assert rec(x) == _quartic(x)
+    spoiled(rec)
+    with pytest.warns(ProgramWarning, match=r"a program failed \(KeyError: 'x17'\)"):
+        assert rec(x) == _quartic(x)
+    for _ in range(3):
+        assert rec(x) == _quartic(x)
+    assert (rec.stats.failures, rec.stats.plain) == (1, 4)
+
+
+def test_products_that_fail_as_no_operation_does_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HESSIAN_DEBUG", "0")
+    x = np.array([1.0, 2.0])
+    expected, rec = hs.hessian(_quartic)(x), hs.record(_quartic)
+    for f in (_quartic, rec):
+        H = hs.HessianOperator(f, x)
+        for _ in range(4):
+            H @ x  # compiles
+        program = H._program[0]
+        program._idle[:] = [(_fail_with_key_error,) * 4]
+        with pytest.warns(ProgramWarning, match="a program failed"):
+            assert_allclose(H @ x, expected @ x, rtol=1e-14)
+        assert_allclose(H @ x, expected @ x, rtol=1e-14)
+    assert rec.stats.failures == 1
+
+
+def _fail_with_key_error(*args: Any) -> Any:
+    raise KeyError("x17")
+
+
+def test_while_debugging_a_program_that_fails_raises(
+    spoiled: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HESSIAN_DEBUG", "1")
+    rec, x = hs.record(_quartic), np.array([1.0, 2.0])
+    rec(x)
+    spoiled(rec)
+    with pytest.raises(KeyError, match="x17"):
+        rec(x)
+    monkeypatch.setattr(programs, "Layout", _fail_with_key_error)
+    with pytest.raises(CompilationError, match="KeyError"):
+        hs.record(_quartic)(x)
+
+
+def test_what_operations_raise_at_other_values_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HESSIAN_DEBUG", "1")
+
+    @hs.checkpoint
+    def checked(x: Any) -> Any:
+        if x[0] > 5.0:
+            raise KeyError("the function's own")
+        return x * x
+
+    f = lambda x: np.sum(np.linalg.solve(np.eye(2) * x[0], x)) + np.sum(checked(x))
+    rec, x = hs.record(f), np.array([1.0, 2.0])
+    assert rec(x) == f(x)
+    with pytest.raises(np.linalg.LinAlgError):
+        rec(np.array([0.0, 1.0]))
+    with pytest.raises(KeyError, match="own"):
+        rec(np.array([6.0, 1.0]))
+    assert rec.stats.failures == 0
 
 
 # Without programs.

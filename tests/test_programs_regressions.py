@@ -490,28 +490,28 @@ def test_counters_stop_recording() -> None:
     rec = hs.record(f)
     for i in range(400):
         assert rec(X3, i) == f(X3, i)
-    assert rec.stats.recordings <= 4 * recorded.PATIENCE + 3 * variants.TRIALS
-    assert len(rec.programs) <= recorded.MAX_KINDS
+    assert rec.stats.recordings <= 4 * variants.PATIENCE + 3 * variants.TRIALS
+    assert len(rec.programs) <= variants.MAX_KINDS
 
 
 def test_recording_is_tried_again() -> None:
     f = lambda x: np.sum(x ** int(np.floor(x[0])))
     rec = hs.record(f)
-    for k in range(recorded.PATIENCE + 5):
+    for k in range(variants.PATIENCE + 5):
         rec(np.array([k + 0.5, 1.1]))
     assert rec.stats.plain == 5
     x = np.array([2.5, 1.1])
     for _ in range(3 * variants.PAUSE):
         assert rec(x) == f(x)
     assert rec.stats.replays > variants.PAUSE
-    assert rec.stats.recordings <= recorded.PATIENCE + variants.TRIALS
+    assert rec.stats.recordings <= variants.PATIENCE + variants.TRIALS
 
 
 def test_the_least_recently_used_kind_goes_first() -> None:
     rec, often = hs.record(lambda x: np.sum(x**2)), np.ones(1)
     rec(often)
     kept = rec.programs[0]
-    for n in range(2, recorded.MAX_KINDS + 20):
+    for n in range(2, variants.MAX_KINDS + 20):
         rec(np.ones(n))
         rec(often)
     assert any(program is kept for program in rec.programs)

@@ -134,7 +134,7 @@ def opaque(function: Vectors, states: tuple[Any, ...], count: int) -> Callable[.
     operation = General(
         "checkpoint", lambda *xs: np.asarray(function(*xs)[0]), pushforward=pushforward, pullback=pullback, flops=1.0
     )
-    operation.states = states if any(states) else None
+    operation.states, operation.raises = states if any(states) else None, Exception
     return operation
 
 

@@ -14,7 +14,7 @@ from hessian.arguments import NOT_NEGATIVE, check
 from hessian.core.trace import Primal
 from hessian.core.trees import join_vector, split_vector
 from hessian.errors import ConvergenceError, DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
-from hessian.programs.frames import Linearized, attempt
+from hessian.programs.frames import Linearized
 from hessian.programs.maps import CompiledMaps
 from hessian.rules.spec import Traced
 from hessian.transforms.seeds import sweep_rows, unit_blocks
@@ -64,7 +64,7 @@ class SymmetricOperator(LinearOperator):
         v = as_direction(v, self).reshape(-1)
         program = self._ready(v, 1)
         if program is not None:
-            product = attempt(lambda: program[0].run(program[1], v)[0])
+            product = program[0].attempt(lambda: program[0].run(program[1], v)[0])
             if product is not None:
                 return product
         return join_vector(self._products(split_vector(v, self.primal.shapes), ()))
@@ -73,7 +73,7 @@ class SymmetricOperator(LinearOperator):
         rows = as_rows(as_direction(V, self))
         program = self._ready(rows, self._blocks(len(rows)))
         if program is not None:
-            products = attempt(lambda: program[0].rows(program[1], rows, symmetric=True))
+            products = program[0].attempt(lambda: program[0].rows(program[1], rows, symmetric=True))
             if products is not None:
                 return products.T
         dots = split_vector(rows, self.primal.shapes, batch=1)
@@ -173,7 +173,7 @@ class SymmetricOperator(LinearOperator):
         """Return the matrix, shape (n, n), by n products in blocks, half of them where the structure shows which."""
         program = self._ready(None, self._blocks(self.shape[0]))
         if program is not None:
-            matrix = attempt(lambda: program[0].matrix(program[1], symmetric=True))
+            matrix = program[0].attempt(lambda: program[0].matrix(program[1], symmetric=True))
             if matrix is not None:
                 return matrix
         shapes = self.primal.shapes
@@ -190,7 +190,7 @@ class SymmetricOperator(LinearOperator):
         """
         program = self._ready(None, self._blocks(self.shape[0]))
         if program is not None:
-            found = attempt(lambda: program[0].diagonal(program[1]))
+            found = program[0].attempt(lambda: program[0].diagonal(program[1]))
             if found is not None:
                 return found
         diagonal, start = np.empty(self.shape[0], self.dtype), 0

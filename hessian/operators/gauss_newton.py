@@ -17,7 +17,7 @@ from hessian.operators.base import SymmetricOperator, read_only
 from hessian.programs import RecordedFunction
 from hessian.programs.arguments import Identity
 from hessian.programs.derive import Composition, Task
-from hessian.programs.frames import Linearized, attempt
+from hessian.programs.frames import Linearized
 from hessian.transforms.seeds import block_length
 
 
@@ -112,7 +112,7 @@ class GaussNewtonOperator(SymmetricOperator):
     def gradient(self) -> np.ndarray:
         """The gradient of ``loss(model(x))``, raveled, shape (n,)."""
         if self._program is not None and "_model" not in self.__dict__:
-            gradient = attempt(lambda: self._linearized.result(1)[0])
+            gradient = self._linearized.attempt(lambda: self._linearized.result(1)[0])
             if gradient is not None:
                 return read_only(gradient)
         bars = self._jacobian.pull(self._curvature.gradient)

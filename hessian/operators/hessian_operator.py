@@ -15,7 +15,6 @@ from hessian.core.trees import join_vector
 from hessian.operators.base import SymmetricOperator, read_only
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import Task
-from hessian.programs.frames import attempt
 from hessian.transforms.seeds import block_length
 
 
@@ -101,7 +100,7 @@ class HessianOperator(SymmetricOperator):
     def gradient(self) -> np.ndarray:
         """The gradient at x, raveled, shape (n,)."""
         if self._program is not None and "_recording" not in self.__dict__:
-            gradient = attempt(lambda: self._linearized.result(1)[0])
+            gradient = self._linearized.attempt(lambda: self._linearized.result(1)[0])
             if gradient is not None:
                 return read_only(gradient)
         return read_only(join_vector(self._curvature.gradient))

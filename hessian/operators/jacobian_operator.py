@@ -16,7 +16,7 @@ from hessian.core.trees import join_vector, split_vector
 from hessian.operators.base import as_direction, as_rows, is_traced
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import Task
-from hessian.programs.frames import Linearized, attempt
+from hessian.programs.frames import Linearized
 from hessian.programs.maps import CompiledMaps
 from hessian.transforms.first_order import jacobian_matrix
 
@@ -141,8 +141,8 @@ class JacobianOperator(LinearOperator):
             return None
         linearized, number = program[0], program[1] + section
         if x.ndim == 1:
-            return attempt(lambda: linearized.run(number, x)[0])
-        return attempt(lambda: linearized.rows(number, x, symmetric=False))
+            return linearized.attempt(lambda: linearized.run(number, x)[0])
+        return linearized.attempt(lambda: linearized.rows(number, x, symmetric=False))
 
     def _matvec(self, v: Any) -> Any:
         v = as_direction(v, self).reshape(-1)
@@ -171,7 +171,7 @@ class JacobianOperator(LinearOperator):
         program = self._ready(None)
         if program is not None:
             (linearized, number), (m, n) = program, self.shape
-            matrix = attempt(
+            matrix = linearized.attempt(
                 lambda: (
                     linearized.matrix(number + 1, symmetric=False).T
                     if m < n

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from hessian.core.tape import GuardMiss
 from hessian.errors import ProgramWarning, message
 
 LONG_TAPE, COMPILE_LONG_AFTER = 2000, 24
@@ -21,6 +24,33 @@ class TooLong(Exception):
 
 class CompilationError(Exception):
     """No program could be made: out of memory, too much for Python's compiler, or an error of the library's own."""
+
+
+class OperationError(Exception):
+    """An operation of a program has raised what it may raise at the values it was given: the plain function meets it too."""
+
+
+OUT_OF_ROOM = (MemoryError, RecursionError)
+"""What is nobody's error, and may not happen again."""
+
+
+def is_debugging() -> bool:
+    """Tell whether errors of the library's own are to be seen, not survived."""
+    return os.environ.get("HESSIAN_DEBUG", "") not in ("", "0")
+
+
+def watched(function: Callable[..., Any], errors: Any) -> Callable[..., Any]:
+    """Return a function whose ``errors`` are told from those of the program around it."""
+
+    def call(*args: Any, **keywords: Any) -> Any:
+        try:
+            return function(*args, **keywords)
+        except (GuardMiss, OperationError):
+            raise
+        except errors as error:
+            raise OperationError(str(error)) from error
+
+    return call
 
 
 @contextmanager
@@ -47,9 +77,16 @@ def paused_collection() -> Iterator[None]:
             gc.enable()
 
 
-def warn_of_failure(where: str, error: BaseException) -> None:
-    """Say that the plain sweeps take over for good."""
-    what = f"no program could be made ({error})"
+def report_failure(where: str, error: BaseException, *, tell: bool = True) -> None:
+    """Say that the plain sweeps take over for good; while debugging, raise what was no lack of memory or of depth."""
+    cause = error.__cause__ if isinstance(error, CompilationError) and error.__cause__ is not None else error
+    if is_debugging() and not isinstance(cause, OUT_OF_ROOM):
+        raise error
+    if not tell:
+        return
+    made = isinstance(error, (CompilationError, *OUT_OF_ROOM))
+    reason = str(error) if isinstance(error, CompilationError) else f"{type(error).__name__}: {error}"
+    what = f"no program could be made ({reason})" if made else f"a program failed ({reason})"
     why = "Results are those of the plain sweeps, which take several times as long"
     fix = "Pass record=False to do without programs, or report this"
     warnings.warn(message(where, what, why, fix), ProgramWarning, stacklevel=2)

@@ -29,6 +29,7 @@ from hessian.programs.code import (
     Name,
     is_written,
 )
+from hessian.programs.compilation import watched
 from hessian.programs.graph import Node
 from hessian.programs.layout import Layout, Place, Section
 from hessian.programs.rows import reserve_op
@@ -38,6 +39,7 @@ from hessian.rules.pieces import assemble_op
 from hessian.rules.products import outer_op
 from hessian.rules.reductions import max_op, min_op, sum_op
 from hessian.rules.shaping import astype_op, broadcast_op, cast_op, permute_op, reshape_op
+from hessian.rules.spec import Operation
 
 _COPYTO, _ARRAY, _UNSAFE, _SAME_KIND = "copyto", "array", "unsafe", "same_kind"
 
@@ -213,6 +215,15 @@ class Source:
             return self._function(name + "_", function)
         return name
 
+    def _watched(self, operation: Operation) -> Name:
+        """Return the name of an operation's own function, which may raise."""
+        if not operation.raises:
+            return self._function(operation.name, operation.function)
+        key = ("watched", operation)
+        if key not in self._extra:
+            self._extra[key] = self._function(operation.name, watched(operation.function, operation.raises))
+        return self._extra[key]
+
     # One operation.
 
     def _emit(self, node: Node) -> None:
@@ -297,7 +308,7 @@ class Source:
     def _call(self, node: Node, place: Place) -> None:
         """Call the operation's own function; what it returns is new memory, kept where a later section reads it."""
         assert node.operation is not None
-        name = self._function(node.operation.name, node.operation.function)
+        name = self._watched(node.operation)
         keywords = {key: value if is_written(value) else self._constant(value) for key, value in node.params.items()}
         result = self._new("x")
         self._body.append(Call(result, name, tuple(map(self._ref, node.args)), keywords))

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from hessian.core.tape import GuardMiss
 from hessian.core.trace import Recording
+from hessian.programs.compilation import OUT_OF_ROOM, OperationError
 from hessian.programs.program import Program, is_finite
 
 
@@ -23,6 +25,8 @@ class Linearized:
         Whether they are finite.
     recover : callable or None
         Makes a plain recording from copies of the inputs.
+    on_failure : callable or None
+        Is told the error that has broken the program: from then on the plain sweeps serve.
 
     Notes
     -----
@@ -34,6 +38,8 @@ class Linearized:
         self.program = program
         self._frame = program.frame()
         self.recover: Callable[[list[Any]], Recording] | None = None
+        self.on_failure: Callable[[BaseException], None] | None = None
+        self._broken = False
         self._results: list[tuple[Any, ...]] = []
         self._lock = threading.Lock()
         self._idle = [self._frame.sections]
@@ -100,17 +106,24 @@ class Linearized:
                 takes_direction = bool(self.program.sections[at].inputs)
                 self._results.append(() if takes_direction else self._frame.sections[at]())
 
+    def attempt(self, run: Callable[[], np.ndarray]) -> np.ndarray | None:
+        """Run a part of the program; ``None`` where its result must be computed without it."""
+        if self._broken:
+            return None
+        try:
+            result = run()
+        except (GuardMiss, OperationError, *OUT_OF_ROOM):
+            return None
+        except Exception as error:
+            self._broken = True
+            if self.on_failure is None:
+                raise
+            self.on_failure(error)
+            return None
+        with np.errstate(all="ignore"):
+            return result if is_finite(result) else None
+
     def __del__(self) -> None:
         frame = getattr(self, "_frame", None)
         if frame is not None:
             self.program.release(frame)
-
-
-def attempt(run: Callable[[], np.ndarray]) -> np.ndarray | None:
-    """Run a program; ``None`` where its result must be computed without one: whatever it raised, the plain sweeps decide."""
-    try:
-        result = run()
-    except Exception:
-        return None
-    with np.errstate(all="ignore"):
-        return result if is_finite(result) else None

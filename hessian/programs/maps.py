@@ -12,7 +12,7 @@ from hessian.programs.compilation import (
     LONG_TAPE,
     CompilationError,
     paused_collection,
-    warn_of_failure,
+    report_failure,
 )
 from hessian.programs.derive import compile_maps
 from hessian.programs.frames import Linearized
@@ -52,8 +52,16 @@ class CompiledMaps:
             return None
         try:
             with paused_collection():
-                return Linearized(compile_maps(*maps()), ())
+                linearized = Linearized(compile_maps(*maps()), ())
         except (CompilationError, MemoryError, RecursionError) as error:
-            self._wanted = False
-            warn_of_failure(self._where, error)
+            self._failed(error)
             return None
+        linearized.on_failure = self._failed
+        return linearized
+
+    def _failed(self, error: BaseException) -> None:
+        """Do without a program for good."""
+        self._wanted = False
+        if self._f is not None:
+            self._f.stats.failures += 1
+        report_failure(self._where, error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,15 +15,17 @@ from hessian.programs.arguments import Arguments, Identity
 from hessian.programs.compilation import (
     COMPILE_LONG_AFTER,
     LONG_TAPE,
+    OUT_OF_ROOM,
     CompilationError,
+    OperationError,
     TooLong,
     paused_collection,
-    warn_of_failure,
+    report_failure,
 )
 from hessian.programs.derive import Recorded, Task, WeakNumbers, check_recordable, derive, plain_recording
 from hessian.programs.frames import Linearized
 from hessian.programs.tracing import Entangled
-from hessian.programs.variants import MAX_KINDS, MAX_VARIANTS, PATIENCE, Patience, Statistics, Variant, Variants
+from hessian.programs.variants import MAX_KINDS, MAX_VARIANTS, Cache, Statistics, Variant, Variants
 from hessian.programs.verification import agrees, difference
 
 
@@ -62,11 +63,9 @@ class RecordedFunction:
         self._own = True
         # Arguments of a derived function of which every number is an input, as it is of those that are differentiated.
         self._inputs: tuple[int, ...] = ()
-        self._cache: OrderedDict[Any, Variants] = OrderedDict()
-        self._tasks: dict[Task, Patience] = {}
+        self._cache = Cache()
         self._derived: dict[Any, RecordedFunction] = {}
         self._lock = threading.RLock()
-        self._warned = False
         self.announce: Callable[[], None] | None = None
         # Names and documentation, not the attributes: they could take the place of ours.
         functools.update_wrapper(self, self.function, updated=())
@@ -80,7 +79,7 @@ class RecordedFunction:
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", repr(self.function))
-        count = sum(len(variants.items) for variants in self._cache.values())
+        count = sum(len(variants.items) for variants in self._cache.kinds.values())
         return f"<RecordedFunction {name}: {count} programs, {self.stats}>"
 
     @property
@@ -91,7 +90,7 @@ class RecordedFunction:
     @property
     def programs(self) -> list[Any]:
         """The compiled programs, the most recently used kind of arguments last; ``.source`` and ``print`` show them."""
-        return [variant.recorded.program for variants in self._cache.values() for variant in variants.items]
+        return [variant.recorded.program for variants in self._cache.kinds.values() for variant in variants.items]
 
     def __get__(self, instance: Any, owner: Any = None) -> RecordedFunction:
         """Return the recorded form of the bound method, where a method has been recorded."""
@@ -137,12 +136,9 @@ class RecordedFunction:
         for variant in variants.items:
             try:
                 results, value, finite = variant.recorded.program.run(inputs, self._is_due(variant))
-            except GuardMiss:
-                self.stats.guard_misses += 1
-                continue
-            except Exception:
-                # The function may catch it, or raise it from its own line.
-                self.stats.plain += 1
+            except Exception as error:
+                if self._misses(variants, variant, error, where):
+                    continue
                 return None
             return self._replayed(variants, variant, arguments, results, value, finite)
         found = self._record(task, variants, arguments, directions, where)
@@ -152,7 +148,7 @@ class RecordedFunction:
         try:
             results, value, finite = found.recorded.program.run(inputs, True)
         except Exception as error:
-            self._refuse(variants, found, error)
+            self._refuse(variants, found, error, where)
             return None
         return self._first(variants, found, results, value, finite)
 
@@ -166,12 +162,9 @@ class RecordedFunction:
         for variant in variants.items:
             try:
                 linearized = Linearized(variant.recorded.program, arguments.inputs)
-            except GuardMiss:
-                self.stats.guard_misses += 1
-                continue
-            except Exception:
-                # The function may catch it, or raise it from its own line.
-                self.stats.plain += 1
+            except Exception as error:
+                if self._misses(variants, variant, error, where):
+                    continue
                 return None
             if self._replayed(variants, variant, arguments, linearized.values, None, linearized.finite) is None:
                 return None
@@ -184,12 +177,25 @@ class RecordedFunction:
             try:
                 linearized = Linearized(variant.recorded.program, arguments.inputs)
             except Exception as error:
-                self._refuse(variants, variant, error)
+                self._refuse(variants, variant, error, where)
                 return None
             if self._first(variants, variant, linearized.values, None, linearized.finite) is None:
                 return None
         linearized.recover = functools.partial(plain_recording, self.function, task, arguments, where)
+        linearized.on_failure = functools.partial(self._failed, where=where)
         return variant.recorded, linearized
+
+    def _misses(self, variants: Variants, variant: Variant, error: Exception, where: str) -> bool:
+        """Tell whether a replay has missed a guard, so that another program may be the right one; else leave it to the function."""
+        if isinstance(error, GuardMiss):
+            self.stats.guard_misses += 1
+            return True
+        if isinstance(error, (OperationError, *OUT_OF_ROOM)):
+            # The function may catch it, or raise it from its own line.
+            self.stats.plain += 1
+        else:
+            self._refuse(variants, variant, error, where)
+        return False
 
     def _prepared(
         self, task: Task, args: Sequence[Any], kwargs: dict[str, Any], directions: Sequence[Any]
@@ -216,13 +222,7 @@ class RecordedFunction:
             self.stats.plain += 1
             return None
         key = (task, arguments.key, tuple([(v.shape, v.dtype) for v in directions]), order)
-        variants = self._cache.get(key)
-        if variants is None:
-            variants = self._new_variants(task, key)
-        elif len(self._cache) > MAX_KINDS // 2:
-            with self._lock:
-                if key in self._cache:
-                    self._cache.move_to_end(key)
+        variants = self._cache.find(task, key)
         if variants is not None and variants.postponed and not self._pays():
             # What is swept plainly instead: the value and a derivative; operators count their products.
             self.swept += 2
@@ -235,17 +235,6 @@ class RecordedFunction:
         ):
             self.stats.plain += 1
             return None
-        return variants
-
-    def _new_variants(self, task: Task, key: Any) -> Variants | None:
-        """Open a place for programs of a new kind; ``None`` where there have been too many kinds that never came again."""
-        with self._lock:
-            shared = self._tasks.setdefault(task, Patience(4 * PATIENCE, 1))
-            if not shared.allows():
-                return None
-            variants = self._cache.setdefault(key, Variants(shared))
-            while len(self._cache) > MAX_KINDS:
-                self._cache.popitem(last=False)
         return variants
 
     def _record(
@@ -277,7 +266,8 @@ class RecordedFunction:
         except (CompilationError, MemoryError, RecursionError) as error:
             # Where it was the function's own, the plain call raises it again.
             self.stats.plain += 1
-            self._give_up(variants, error, where or "record")
+            variants.failed = True
+            self._failed(error, where)
             return None
         if recorded.writes:
             variants.writes = True
@@ -316,21 +306,20 @@ class RecordedFunction:
             return None
         return self._checked(variant.recorded, results, finite)
 
-    def _refuse(self, variants: Variants, variant: Variant, error: Exception | None = None) -> None:
+    def _refuse(self, variants: Variants, variant: Variant, error: Exception | None = None, where: str = "") -> None:
         """Forget a program that does not do what the function does: the plain function is right."""
         with self._lock:
             variants.drop(variant)
         self.stats.plain += 1
-        if error is not None and not isinstance(error, GuardMiss):
-            # Where it was recorded the function did not raise.
-            self._give_up(variants, error)
+        # What an operation raises at the last digits of its operands is for the function to meet.
+        if error is not None and not isinstance(error, GuardMiss | OperationError):
+            variants.failed = True
+            self._failed(error, where)
 
-    def _give_up(self, variants: Variants, error: BaseException, where: str = "record") -> None:
-        """Leave a kind of arguments to the plain function for good."""
-        variants.failed = True
-        if not self._warned:
-            self._warned = True
-            warn_of_failure(where, error)
+    def _failed(self, error: BaseException, where: str = "") -> None:
+        """Count a failure, and tell the first one."""
+        self.stats.failures += 1
+        report_failure(where or "record", error, tell=self.stats.failures == 1)
 
     def _replayed(
         self,
@@ -370,7 +359,7 @@ class RecordedFunction:
     def __getstate__(self) -> dict[str, Any]:
         return {
             **{"function": self.function, "verify": self.verify, "stats": self.stats},
-            **{"cache": self._cache, "own": self._own, "inputs": self._inputs, "tasks": self._tasks},
+            **{"cache": self._cache, "own": self._own, "inputs": self._inputs},
             **{"records": self.records, "eager": self.eager},
         }
 
@@ -378,7 +367,7 @@ class RecordedFunction:
         settings = {name: state[name] for name in ("verify", "records", "eager")}
         self.__init__(state["function"], **settings)  # type: ignore[misc]
         self.stats, self._cache = state["stats"], state["cache"]
-        self._own, self._inputs, self._tasks = state["own"], state["inputs"], state["tasks"]
+        self._own, self._inputs = state["own"], state["inputs"]
 
 
 def record(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFunction:
@@ -432,7 +421,9 @@ def record(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFuncti
     a replay that raises all the same is left to f, which catches the exception or raises it from its own line. Where the caller
     has NumPy raise floating-point errors, f runs itself. Replays give no floating-point warnings.
 
-    *Failures.* Where no program can be made (memory, Python's limits), a :class:`ProgramWarning` says so once, and f runs itself.
+    *Failures.* Where no program can be made (memory, Python's limits), or one fails in another way than the operations in it may,
+    a :class:`ProgramWarning` says so once, ``.stats.failures`` counts it, and f runs itself. With ``HESSIAN_DEBUG=1`` in the
+    environment it raises.
 
     *Infinite partials* (the square root at 0 in a branch not taken) are left to the plain sweeps, which know what was not
     taken: a replay whose results are not finite is computed again without a program.

@@ -295,6 +295,7 @@ class RowSplitter:
                 self._new[old] = node
         runner = RowRunner(self._length, parts.inside, list(given.values()), stored, sums, self._kinds, self._compile)
         operation = Operation("rows", runner)
+        operation.raises = ()  # what it runs tells whose errors they are
         level = max(node.level for node in parts.inside)
         whole = Node(operation, (*given.values(), *memory), {}, (), None, level)
         renamed = {node.serial: Node(item_op, (whole,), {"i": i}, node.shape, node.dtype, node.level)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
-from hessian.programs.derive import Recorded
+from hessian.programs.derive import Recorded, Task
 
 #: Programs kept for one kind of arguments, which differ in their guards, and kinds of arguments kept in all.
 MAX_VARIANTS, MAX_KINDS = 8, 64
@@ -33,6 +36,9 @@ class Statistics:
         Calls left to the plain function: inside another recording, where results are not finite, where guards change so often
         that recording does not pay, and where a program cannot do what the function does (arguments changed in place; sums
         whose last digits decide).
+    failures : int
+        Times that a program could not be made, or failed in another way than the operations in it may: an error of the
+        library's own, or memory. The plain function has done its work, and the first one is told by a warning.
     """
 
     recordings: int = 0
@@ -40,6 +46,7 @@ class Statistics:
     guard_misses: int = 0
     verifications: int = 0
     plain: int = 0
+    failures: int = 0
 
 
 class Patience:
@@ -108,3 +115,41 @@ class Variants:
         others = [v for v in self.items if v is not variant]
         if len(others) < len(self.items):
             self.items = [variant, *others]
+
+
+class Cache:
+    """The programs of a function by the kind of the arguments, the kind used last at the end."""
+
+    def __init__(self) -> None:
+        self.kinds: OrderedDict[Any, Variants] = OrderedDict()
+        self._tasks: dict[Task, Patience] = {}
+        self._lock = threading.RLock()
+
+    def find(self, task: Task, key: Any) -> Variants | None:
+        """Return the programs of a kind; ``None`` where there have been too many kinds that never came again."""
+        variants = self.kinds.get(key)
+        if variants is None:
+            return self._opened(task, key)
+        if len(self.kinds) > MAX_KINDS // 2:
+            with self._lock:
+                if key in self.kinds:
+                    self.kinds.move_to_end(key)
+        return variants
+
+    def _opened(self, task: Task, key: Any) -> Variants | None:
+        """Open a place for programs of a new kind."""
+        with self._lock:
+            shared = self._tasks.setdefault(task, Patience(4 * PATIENCE, 1))
+            if not shared.allows():
+                return None
+            variants = self.kinds.setdefault(key, Variants(shared))
+            while len(self.kinds) > MAX_KINDS:
+                self.kinds.popitem(last=False)
+        return variants
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"kinds": self.kinds, "tasks": self._tasks}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
+        self.kinds, self._tasks = state["kinds"], state["tasks"]

@@ -11,7 +11,7 @@ import numpy as np
 from hessian.core.tape import GuardMiss
 from hessian.errors import ShapeMismatchError, StaleRecordingError, message
 from hessian.programs.arguments import Arguments
-from hessian.programs.compilation import CompilationError
+from hessian.programs.compilation import CompilationError, OperationError, report_failure
 from hessian.programs.derive import Recorded, WeakNumbers, derive
 from hessian.programs.tracing import Entangled
 from hessian.programs.variants import Variant
@@ -43,8 +43,10 @@ def agrees(f: Callable[..., Any], variant: Variant, arguments: Arguments, result
         elif _reproduces(again, variant, (*arguments.inputs, *directions), results):
             # The function is as it was, and its program adds up in another order, on which all depends here.
             return False
-    except (Entangled, WeakNumbers, CompilationError):
+    except (Entangled, WeakNumbers):
         pass
+    except CompilationError as error:
+        report_failure("record", error, tell=False)
     raise StaleRecordingError(
         message(
             "record",
@@ -59,7 +61,7 @@ def _reproduces(again: Recorded, variant: Variant, inputs: Sequence[Any], result
     """Tell whether a fresh program gives what a replay gave."""
     try:
         fresh, checked, _ = again.program.run(inputs, True)
-    except GuardMiss:
+    except (GuardMiss, OperationError):
         return True
     found = checked if again.task.kind == "hvp" and checked is not None else fresh[: again.count]
     return difference(variant, results, found) == 0.0

@@ -56,10 +56,7 @@ MISSING = State("MISSING")
 
 
 class Operation:
-    """One operation: a NumPy-level function that the sweeps know how to differentiate.
-
-    Calling it applies it: to plain arrays directly, to traced values through the innermost one.
-    """
+    """A NumPy-level function that the sweeps differentiate; called, it is applied: to arrays, or by the innermost traced value."""
 
     differentiable = True
     view = False
@@ -68,6 +65,8 @@ class Operation:
     """Whether it does so only where the memory allows it."""
     retains = True
     """Whether a sweep may read operands again after recording; if not, constants need no snapshot."""
+    raises: Any = (np.linalg.LinAlgError, ArithmeticError, ValueError)
+    """What the function may raise at some values of its operands."""
     home = ""
     """Module of an operation that is not registered."""
     root: Any = None

@@ -14,7 +14,7 @@ from hessian.core.trace import Primal, Recording, record
 from hessian.core.trees import flatten, join_vector, split_vector
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import Recorded, Task, numbered
-from hessian.programs.frames import Linearized, attempt
+from hessian.programs.frames import Linearized
 from hessian.rules.spec import Traced
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
 
@@ -136,8 +136,10 @@ def _replayed_batch(
     """Return gradient and products for directions with leading axes."""
     recorded, linearized = operator
     vectors = join_vector(dots, len(batch)).astype(recorded.dtype, copy=False)
-    rows = attempt(lambda: linearized.rows(3, vectors.reshape(math.prod(batch), vectors.shape[-1]), symmetric=True))
-    gradient = attempt(lambda: linearized.result(1)[0])
+    rows = linearized.attempt(
+        lambda: linearized.rows(3, vectors.reshape(math.prod(batch), vectors.shape[-1]), symmetric=True)
+    )
+    gradient = linearized.attempt(lambda: linearized.result(1)[0])
     if rows is None or gradient is None:
         return None
     leaves = [
@@ -188,7 +190,7 @@ def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callab
             found = f.linearize(numbered("curvature", argnums, len(args), "hessian"), args, kwargs, "hessian")
             if found is not None:
                 recorded, linearized = found
-                matrix = attempt(lambda: linearized.matrix(3, symmetric=True))
+                matrix = linearized.attempt(lambda: linearized.matrix(3, symmetric=True))
                 if matrix is not None:
                     return blocks_of(matrix, recorded.shapes, recorded.shapes, recorded.primal, recorded.primal)
                 f.stats.plain += 1

@@ -221,8 +221,8 @@ class RecordedFunction:
         if not self.records or arguments.traced or is_recording() or "raise" in np.geterr().values():
             self.stats.plain += 1
             return None
-        key = (task, arguments.key, tuple([(v.shape, v.dtype) for v in directions]), order)
-        variants = self._cache.find(task, key)
+        key = (arguments.key, tuple([(v.shape, v.dtype) for v in directions]))
+        variants = self._cache.find(task, key, order)
         if variants is not None and variants.postponed and not self._pays():
             # What is swept plainly instead: the value and a derivative; operators count their products.
             self.swept += 2
@@ -276,7 +276,7 @@ class RecordedFunction:
         variant = Variant(recorded)
         with self._lock:
             # Programs for another order in memory than usual are kept apart, if it matters.
-            if not (recorded.by_order and not variants.by_order and arguments.order()):
+            if not (recorded.by_order and not variants.ordered and arguments.order()):
                 variants.add(variant, MAX_VARIANTS)
             variants.by_order = variants.by_order or recorded.by_order
             self.stats.recordings += 1

@@ -86,11 +86,12 @@ class Variant:
 
 
 class Variants:
-    """The programs for one kind of arguments, the one that matched last in front."""
+    """The programs for one kind of arguments, the one that matched last in front; ``ordered`` if the kind has an order in memory."""
 
-    __slots__ = ("by_order", "failed", "items", "patience", "postponed", "shared", "static_floats", "writes")
+    __slots__ = ("by_order", "failed", "items", "ordered", "patience", "postponed", "shared", "static_floats", "writes")
 
-    def __init__(self, shared: Patience) -> None:
+    def __init__(self, shared: Patience, ordered: bool) -> None:
+        self.ordered = ordered
         self.items: list[Variant] = []
         self.patience = Patience(PATIENCE, 2)
         # That of all kinds of arguments together.
@@ -125,24 +126,25 @@ class Cache:
         self._tasks: dict[Task, Patience] = {}
         self._lock = threading.RLock()
 
-    def find(self, task: Task, key: Any) -> Variants | None:
+    def find(self, task: Task, key: Any, order: tuple[Any, ...]) -> Variants | None:
         """Return the programs of a kind; ``None`` where there have been too many kinds that never came again."""
+        key = (task, key, order)
         variants = self.kinds.get(key)
         if variants is None:
-            return self._opened(task, key)
+            return self._opened(task, key, bool(order))
         if len(self.kinds) > MAX_KINDS // 2:
             with self._lock:
                 if key in self.kinds:
                     self.kinds.move_to_end(key)
         return variants
 
-    def _opened(self, task: Task, key: Any) -> Variants | None:
+    def _opened(self, task: Task, key: Any, ordered: bool) -> Variants | None:
         """Open a place for programs of a new kind."""
         with self._lock:
             shared = self._tasks.setdefault(task, Patience(4 * PATIENCE, 1))
             if not shared.allows():
                 return None
-            variants = self.kinds.setdefault(key, Variants(shared))
+            variants = self.kinds.setdefault(key, Variants(shared, ordered))
             while len(self.kinds) > MAX_KINDS:
                 self.kinds.popitem(last=False)
         return variants

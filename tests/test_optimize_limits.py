@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from optimize_problems import rosenbrock
 from hessian.optimize import Status, minimize
 from hessian.optimize.certificate import Certificate
 from hessian.optimize.globalize import Assessment
-from hessian.optimize.krylov import Step, is_due, lanczos_lowest
+from hessian.optimize.krylov import Step, is_due, lanczos_lowest, steihaug_toint
 from hessian.optimize.minimize import _method
 from hessian.optimize.objective import Objective
 from hessian.optimize.optimality import Definiteness, measure_curvature
@@ -134,3 +135,48 @@ def test_negative_curvature_that_is_known_is_said_however_late() -> None:
     verdict = Certificate(objective, False, 0).judge(objective.start(), 1.0, 1000, is_late)
     assert verdict.curvature.definiteness is Definiteness.NEGATIVE
     assert verdict.status is None
+
+
+# Limits of floating point.
+
+
+def test_a_curvature_below_its_rounding_is_none() -> None:
+    """Conjugate gradients that took 1e-32 for a curvature went 1e300 far, and their pairs spoilt the next preconditioner."""
+    gradient, steps = np.array([-3.0, 2.0]), []
+    path = steihaug_toint(
+        np.diag([0.0, 2.0]).__matmul__,
+        gradient,
+        math.inf,
+        1e-12,
+        20,
+        collect=lambda d, bd: steps.append(np.linalg.norm(d)),
+    )
+    assert (path.status, path.products, path.end_norm) == ("no-curvature", 2, math.inf)
+    assert max(steps) < 10.0
+    step = path.step(100.0)
+    assert_allclose(step.vector, [math.sqrt(100.0**2 - 3.25**2), -3.25], rtol=1e-12)
+    assert step.predicted == pytest.approx(-gradient @ step.vector - 3.25**2, rel=1e-12)
+    # Curvature that is small beside the largest is curvature all the same.
+    path = steihaug_toint(np.diag([1e12, 1e-8]).__matmul__, np.array([1e12, 1e-8]), math.inf, 1e-12, 20)
+    assert path.status == "converged"
+    assert_allclose(path.step(math.inf).vector, [-1.0, -1.0], rtol=1e-6)
+    res = minimize(
+        lambda x: -3.0 * x[0] - 2.0 * x[1] + x[0] ** 3 + x[1] ** 2,
+        [0.0, 2.0],
+        method="trust-ncg",
+        options={"preconditioner": "lbfgs"},
+    )
+    assert res.status is Status.CONVERGED
+    assert_allclose(res.x, [1.0, 1.0], atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["trust-krylov", "saddle-free"])
+def test_a_run_that_falls_beyond_floating_point_is_unbounded(method: str) -> None:
+    """A slope with waves whose phase is lost at 1e14: that is no kink."""
+
+    def slope(x: Any) -> Any:
+        return np.sum(x) + 0.5 * np.sum(np.cos(2.0 * x[1:-1] - x[-1] - x[0]))
+
+    res = minimize(slope, np.arange(1, 97) / 97.0, method=method)
+    assert res.status in (Status.UNBOUNDED, Status.MAX_ITERATIONS), res
+    assert res.fun < -1e4

@@ -21,6 +21,8 @@ class IndefinitePreconditioner(OptionError):
     """A preconditioner turned out not to be positive definite."""
 
 
+ROUNDED = 10.0
+"""Curvatures ``d.Bd`` below so many units of rounding of ``|d| |Bd|`` have no sign."""
 SELDOM = 32
 """Dimensions of a Krylov space up to which all its eigenvalues are had at once."""
 
@@ -102,7 +104,8 @@ class Path:
     products : int
         Hessian-vector products spent.
     status : str
-        How the path ended: ``converged``, ``boundary``, ``negative-curvature``, ``cg-limit`` or ``not-finite``.
+        How the path ended: ``converged``, ``boundary``, ``negative-curvature``, ``no-curvature``, ``cg-limit`` or
+        ``not-finite``.
     """
 
     def __init__(self, segments: list[Segment], status: str, products: int, scale: float = 1.0) -> None:
@@ -140,7 +143,7 @@ def steihaug_toint(
 ) -> Path:
     """Run conjugate gradients on ``B s = -g`` within a radius, or along the first negative curvature.
 
-    It stops when the residual is small, the path crosses the radius, or the curvature is not positive.
+    It stops when the residual is small, the path crosses the radius, or the curvature is not positive beyond rounding.
 
     Parameters
     ----------
@@ -189,6 +192,7 @@ def steihaug_toint(
         _check_positive(rz)
     # With M, the products <s, M d> and <d, M d> follow from scalars: M itself is never applied.
     inner, square = (None, None) if precondition is None else (0.0, rz)
+    eps = ROUNDED * float(np.finfo(gradient.dtype).eps)
     segments: list[Segment] = []
     segment, status, products = None, "cg-limit", 0
     while products < max_products:
@@ -202,9 +206,10 @@ def steihaug_toint(
             status = "not-finite"
             segment = segment or Segment(s, d, s_norm, math.inf, math.inf, value, -rz, 0.0, inner, square)
             break
-        if curvature <= 0.0:
-            status = "negative-curvature"
-            segment = Segment(s, d, s_norm, math.inf, math.inf, value, -rz, curvature, inner, square)
+        if curvature <= eps * math.sqrt(float(d @ d)) * math.sqrt(float(bd @ bd)):
+            # A positive curvature below its rounding is none: the step to its minimum would be rounding.
+            status = "no-curvature" if curvature > 0.0 else "negative-curvature"
+            segment = Segment(s, d, s_norm, math.inf, math.inf, value, -rz, min(curvature, 0.0), inner, square)
             break
         length = rz / curvature
         end = s + length * d

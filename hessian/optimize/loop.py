@@ -95,6 +95,7 @@ class Loop:
         self._point = start = objective.start()
         self._judge = Judge(start, options.eta)
         self._floor = -UNBOUNDED * max(1.0, abs(start.value))
+        self._start_norm = norm(start.x)
         self._model: Model | None = None
         self._curvature = UNKNOWN
         self._certificate = Certificate(objective, method.is_dense, options.seed)
@@ -336,7 +337,10 @@ class Loop:
         if self._outside and self._outside == self._rejections:
             return Status.LEFT_DOMAIN, ""
         point = self._point
-        tiny = math.sqrt(float(np.finfo(point.x.dtype).eps))
+        eps = float(np.finfo(point.x.dtype).eps)
+        tiny = math.sqrt(eps)
+        if tiny * point.value < self._floor / UNBOUNDED and tiny * norm(point.x) > max(1.0, self._start_norm):
+            return Status.UNBOUNDED, ""  # far out and far down, at the end of what floating point can follow
         rounding = measure_rounding(self._objective, point, self._options.seed)
         is_smooth = rounding.gradient <= tiny * self._largest_norm
         is_flat = point.gradient_norm <= tiny * self._largest_norm

@@ -36,7 +36,9 @@ class TrustKrylov(Method):
         tolerance = self.tolerance(point)
 
         def residual(model: SpectralModel, last: np.ndarray) -> float:
-            return abs(float(last @ model.coordinates(self.control.bound)[0]))
+            # Without a bound coordinates may be infinite, and the residual unknown: the space grows.
+            with np.errstate(invalid="ignore"):
+                return abs(float(last @ model.coordinates(self.control.bound)[0]))
 
         return grow_until(space, residual, tolerance, self.kind)
 

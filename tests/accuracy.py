@@ -41,6 +41,16 @@ _ULPS = 4
 """Rounding of the arguments, in units of the last place, that a row is not blamed for."""
 
 
+class _Everything:
+    """Says that every element of a result matters and every element of its operands varies."""
+
+    def __call__(self) -> None:
+        return None
+
+    def varying(self) -> None:
+        return None
+
+
 def points(row: Elementwise, dtype: Any, count: int = 200) -> tuple[list[np.ndarray], np.ndarray]:
     """Return arguments as arrays, and which of their elements are the row's special points.
 
@@ -82,7 +92,7 @@ def evaluate(row: Elementwise, arrays: list[np.ndarray], params: dict[str, Any])
             found[i,] = np.broadcast_to(np.asarray(partial, y.dtype), y.shape)
         for i, j in itertools.product(active, repeat=2):
             found[i, j] = np.zeros_like(y)
-        for i, j, second in step.bend(np.ones_like(y), lambda: None) or []:
+        for i, j, second in step.bend(np.ones_like(y), _Everything()) or []:
             found[active[i], active[j]] = np.broadcast_to(second, y.shape)
         for i in active:
             found |= _nested(row, arrays, params, active, i)

@@ -192,3 +192,15 @@ def test_trace_and_diagonal_at_the_origin():
     H = hs.HessianOperator(lambda x: norm(x) ** 2, Z)
     assert hs.curvature.trace(H).value == pytest.approx(6)
     assert_allclose(hs.curvature.diagonal(H).value, 2 * ONES)
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-320, 1e-310, 1e-160, 1.0, 1e150])
+def test_the_curvature_of_a_norm_is_true_for_vectors_of_any_length(scale):
+    """(I - u uᵀ) / |x| overflows next to the origin; along x it stays zero, which no infinity may hide."""
+    x = scale * np.array([0.0, 1.0])
+    with np.errstate(over="ignore"):
+        H = np.diag([np.divide(1.0, scale), 0.0])
+    for f in (norm, np.linalg.vector_norm, lambda x: norm(np.stack([x, x]), axis=1)[0], hs.record(norm)):
+        assert_allclose(hs.hessian(f)(x), H, rtol=1e-13)
+    assert_allclose(hs.jacobian(hs.grad(norm))(x), H, rtol=1e-13)
+    assert hs.hessian(norm)(x[1:]) == 0

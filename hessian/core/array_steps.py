@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hessian.core.array_methods import primal_array
+from hessian.core.array_protocol import ArrayProtocol
 from hessian.core.steps import ElementwiseStep, Pieces, Reach, Step, added, added_in_place, suspicious
 from hessian.errors import MissingRuleError, message
 from hessian.rules.broadcast import sum_to
@@ -198,6 +199,9 @@ class GeneralStep(Step):
         return np.broadcast_to(loops[(..., *(None,) * other)], shape)
 
     def needs_mask(self) -> bool:
+        singular = self.operation.singular
+        if singular is not None and not isinstance(self.y, ArrayProtocol) and singular(self.y, **self.params):
+            return True
         return suspicious(self.y)
 
     def restrict(self, live: np.ndarray | None, varying: list[np.ndarray | None] | None) -> None:

@@ -262,17 +262,40 @@ length_op: General = register(
 length_op.states = (None, ZERO)
 
 
-def _direction(y: Any, xs: Any, *, axes: tuple[int, ...]) -> dict[str, Any]:
-    """Compute x / |x|; at the origin 0 with an infinite slope."""
-    least, length = np.finfo(y.dtype).smallest_subnormal, length_op(y, xs[0], axes=axes)
-    return {"unit": xs[0] / np.where(np.equal(length, 0), least, length)}
+def _unit(x: Any, *, axes: tuple[int, ...]) -> Any:
+    length = _length(np.sqrt(np.sum(x * x, axis=axes, keepdims=True)), x, axes=axes)
+    return x / np.where(length == 0, 1, length).astype(length.dtype)
+
+
+def _unit_length(y: Any, xs: Any, *, axes: tuple[int, ...]) -> dict[str, Any]:
+    return {"length": length_op(norm_op(xs[0], axes=axes), xs[0], axes=axes)}
+
+
+def _across(unit: Any, t: Any, length: Any, axes: tuple[int, ...]) -> Any:
+    """Return (I - u uᵀ) t / |x|: where the quotient by |x| overflows, what has no part across x keeps its zeros."""
+    return (t - unit * np.sum(unit * t, axis=axes, keepdims=True)) / length
+
+
+unit_op: General = register(
+    General(
+        "unit",
+        _unit,
+        prepare=_unit_length,
+        mixes=True,
+        singular=lambda y, *, axes: not np.any(y, axis=axes).all(),
+        pushforward=lambda y, xs, dots, *, axes, length: _across(y, dots[0], length, axes),
+        pullback=lambda y, xs, g, wanted, *, axes, length: [_across(y, g, length, axes)],
+        kinks="0 at the origin, with a slope that is not finite",
+        flops=3.0,
+    )
+)
 
 
 norm_op: General = register(
     General(
         "norm",
         lambda x, *, axes: np.sqrt(np.sum(x * x, axis=axes, keepdims=True)),
-        prepare=_direction,
+        prepare=lambda y, xs, *, axes: {"unit": unit_op(xs[0], axes=axes)},
         reduces=True,
         pushforward=lambda y, xs, dots, *, axes, unit: np.sum(unit * dots[0], axis=axes, keepdims=True),
         pullback=lambda y, xs, g, wanted, *, axes, unit: [unit * g],

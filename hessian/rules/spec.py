@@ -340,6 +340,8 @@ class General(Operation):
         Among what ``prepare`` returns, zeros of ``shares`` mark elements that were not taken.
     mixes : bool
         The result has the shape of the operand, and elements of it depend on each other along the parameter ``axes`` alone.
+    singular : callable or None
+        ``(y, **params) -> bool``: whether slopes may be infinite where the result, a plain array, is finite.
     core : tuple of int or None
         Core axes of each argument (then of the result), when leading axes of the arguments broadcast against each
         other; ``None`` when every axis is a core axis and the parameters count axes from the end.
@@ -359,6 +361,7 @@ class General(Operation):
         curved: bool = True,
         reduces: bool = False,
         mixes: bool = False,
+        singular: Callable[..., bool] | None = None,
         core: tuple[int, ...] | None = None,
         kinks: str = "",
         root: Any = None,
@@ -373,6 +376,7 @@ class General(Operation):
         self.curved = curved
         self.reduces = reduces
         self.mixes = mixes
+        self.singular = singular
         self.core = core
         self.kinks = kinks
 

@@ -15,8 +15,8 @@ from scipy.sparse.linalg import LinearOperator
 import hessian as hs
 from hessian.curvature import eigenvalues, inertia, plane_slice, spectral_density, summary, trace
 from hessian.errors import HessianError, OptionError
-from hessian.operators.algebra import DampedOperator
 from hessian.operators.restricted import RestrictedOperator, named_blocks
+from hessian.operators.symmetric import DampedOperator
 from hessian.statistics.covariance import covariance
 
 

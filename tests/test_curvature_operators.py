@@ -13,20 +13,17 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 import hessian as hs
 from hessian.curvature import eigenvalues, trace
 from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError
-from hessian.operators.algebra import (
-    DampedOperator,
-    MatrixOperator,
-    ScaledOperator,
-    SumOperator,
-    added,
-    damped,
-    scaled,
-)
-from hessian.operators.base import SymmetricOperator
 from hessian.operators.chunked import ChunkedOperator
 from hessian.operators.empirical_fisher import EmpiricalFisherOperator
 from hessian.operators.fisher import FisherOperator
 from hessian.operators.restricted import RestrictedOperator, named_blocks
+from hessian.operators.symmetric import (
+    DampedOperator,
+    MatrixOperator,
+    ScaledOperator,
+    SumOperator,
+    SymmetricOperator,
+)
 
 
 def quartic(x: Any) -> Any:
@@ -71,7 +68,7 @@ def test_sums_multiples_and_damping(H, A):
     assert_is(SumOperator([H, scipy.sparse.csr_array(A), H]), 2.0 * dense + A)
     assert_is(ScaledOperator(H, -2.5), -2.5 * dense)
     assert_is(DampedOperator(H, 3.0), dense + 3.0 * np.eye(9))
-    assert_is(damped(H, 2.0, np.arange(9.0)), dense + 2.0 * np.diag(np.arange(9.0)))
+    assert_is(DampedOperator(H, 2.0, np.arange(9.0)), dense + 2.0 * np.diag(np.arange(9.0)))
     assert_is(MatrixOperator(A), A)
     assert_is(MatrixOperator(scipy.sparse.csr_array(A)), A)
 
@@ -85,10 +82,10 @@ def test_expressions_stay_symmetric_operators(H, A):
     assert_is(M + A, 2.0 * A)
     assert_is(A + M, 2.0 * A)
     assert_is(A - np.float64(2.0) * M, -A)
-    assert_is(added(H, scaled(H, 2.0)), 3.0 * dense)
-    assert_is(damped(0.5 * (M + M), 1.0), A + np.eye(9))
+    assert_is(H + 2.0 * H, 3.0 * dense)
+    assert_is(DampedOperator(0.5 * (M + M), 1.0), A + np.eye(9))
     assert (M + M + M).terms == [M, M, M]
-    assert scaled(scaled(M, 2.0), 3.0).factor == 6.0
+    assert (3.0 * (2.0 * M)).factor == 6.0
     # Products of operators are not symmetric, and what is not ours may not be.
     assert not isinstance(M @ M, SymmetricOperator)
     assert not isinstance(M + aslinearoperator(A), SymmetricOperator)
@@ -97,14 +94,14 @@ def test_expressions_stay_symmetric_operators(H, A):
 
 
 def test_composed_operators_run_the_estimators(H):
-    shifted = damped(H, 5.0)
+    shifted = DampedOperator(H, 5.0)
     assert_allclose(eigenvalues(shifted, 2).values, eigenvalues(H, 2).values + 5.0, rtol=1e-10)
     assert trace(shifted).value == pytest.approx(trace(H).value + 45.0)
 
 
 def test_large_composed_operators_solve_and_diagonalise_by_products():
     H = hs.HessianOperator(lambda x: np.sum(np.cosh(x)) + 0.5 * np.sum(x) ** 2, np.linspace(0.0, 1.0, 700))
-    shifted = damped(0.5 * damped(H, 0.0), 1.0)
+    shifted = DampedOperator(0.5 * DampedOperator(H, 0.0), 1.0)
     b = np.ones(700)
     solution = shifted.solve(b)
     assert np.linalg.norm(shifted @ solution - b) < 1e-6
@@ -126,7 +123,7 @@ def test_algebra_refuses_what_has_no_meaning(H, A):
     with pytest.raises(OptionError, match="damping is 'a'"):
         DampedOperator(H, "a")
     with pytest.raises(ShapeMismatchError, match="scaling has shape"):
-        damped(H, 1.0, np.ones(3))
+        DampedOperator(H, 1.0, np.ones(3))
     with pytest.raises(OptionError, match="mirror images"):
         MatrixOperator(np.triu(np.ones((3, 3))))
     with pytest.raises(ShapeMismatchError, match="has shape"):
@@ -141,7 +138,7 @@ def test_algebra_refuses_what_has_no_meaning(H, A):
 
 def test_algebra_keeps_float32(A):
     M = MatrixOperator(A.astype(np.float32))
-    for operator in (2.0 * M, M + M, damped(M, 1.0), RestrictedOperator(M, slice(0, 3))):
+    for operator in (2.0 * M, M + M, DampedOperator(M, 1.0), RestrictedOperator(M, slice(0, 3))):
         assert operator.dtype == np.float32
         assert (operator @ np.ones(operator.shape[0], np.float32)).dtype == np.float32
         assert operator.to_dense().dtype == operator.diagonal().dtype == np.float32
@@ -176,7 +173,7 @@ def test_restrictions(block, indices):
 
 def test_parts_are_found_through_damping_and_multiples():
     H = hs.HessianOperator(coupled, tree())
-    assert named_blocks(damped(scaled(H, 2.0), 1.0)) == named_blocks(H)
+    assert named_blocks(DampedOperator(2.0 * H, 1.0)) == named_blocks(H)
     assert named_blocks(hs.HessianOperator(quartic, np.ones(3))) == {"x": slice(0, 3)}
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-from scipy.sparse.linalg import LinearOperator, minres
 
 from hessian.arguments import FINITE, NOT_NEGATIVE, check, real_number, whole_number
 from hessian.curvature.products import Products
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.linalg.minres import refined_minres
 
 _METHODS = ("auto", "cg", "minres")
-_REFINEMENTS = 4
 _DENSE_ORDER = 500
 
 
@@ -155,7 +154,9 @@ def inverse_product(
                 message(where, what, "Conjugate gradients need it positive", 'Raise damping, or "minres"')
             )
     for k in np.flatnonzero(negative):
-        X[:, k] = _minres(products, columns[:, k], X[:, k], damping, rtol, limit - columns.shape[1])
+        # A true residual and the last one of all columns take a product each.
+        most = lambda: min(limit - columns.shape[1] - products.count - 2, 5 * products.n)
+        X[:, k] = refined_minres(products, columns[:, k], X[:, k], damping, rtol, most)[0]
     sizes = np.linalg.norm(columns, axis=0)
     rest = columns - products(X) - damping * X if columns.shape[1] else columns
     residuals = np.linalg.norm(rest, axis=0) / np.where(sizes > 0.0, sizes, 1.0)
@@ -214,19 +215,3 @@ def _conjugate_gradients(
         squares[active] = now
         active = active[now > 0.25 * goals[active]]
     return X, negative
-
-
-def _minres(products: Products, b: np.ndarray, x: np.ndarray, damping: float, rtol: float, limit: int) -> np.ndarray:
-    """Run MINRES on one column from where CG left off, refining on true residuals."""
-    n = products.n
-    operator = LinearOperator((n, n), matvec=lambda v: products(np.asarray(v, b.dtype).reshape(-1)), dtype=b.dtype)
-    goal = rtol * float(np.linalg.norm(b))
-    for _ in range(_REFINEMENTS):
-        left = limit - products.count - 2
-        if left < 1:
-            break
-        residual = b - products(x) - damping * x
-        if float(np.linalg.norm(residual)) <= goal:
-            break
-        x = x + minres(operator, residual, shift=-damping, rtol=0.1 * rtol, maxiter=min(left, 5 * n))[0].astype(b.dtype)
-    return x

@@ -14,6 +14,7 @@ from hessian.curvature.krylov_space import BlockSpace
 from hessian.curvature.misses import MISS, chance
 from hessian.curvature.products import Products, as_generator
 from hessian.errors import ConvergenceError, OptionError, message
+from hessian.linalg.dense import pick
 
 _WHICH = ("LA", "SA", "LM", "BE")
 # A matrix up to this order is diagonalised in less time than many iterations take.
@@ -164,7 +165,7 @@ def _dense(products: Products, k: int, which: str) -> Eigenpairs:
     """Diagonalise the matrix."""
     matrix = products.dense()
     values, vectors = scipy.linalg.eigh(matrix)
-    picked = _pick(values, k, which)
+    picked = pick(values, k, which)
     values, vectors = values[picked], vectors[:, picked]
     residuals = np.linalg.norm(matrix @ vectors - vectors * values, axis=0) + _rounding(products, matrix)
     return Eigenpairs(values, vectors, residuals, products.count, True, 0.0, "dense")
@@ -173,18 +174,6 @@ def _dense(products: Products, k: int, which: str) -> Eigenpairs:
 def _rounding(products: Products, matrix: np.ndarray) -> float:
     """What rounding in products and in the matrix itself can do to an eigenvalue."""
     return 4.0 * products.eps * math.sqrt(products.n) * float(np.abs(matrix).sum(axis=0).max())
-
-
-def _pick(values: np.ndarray, k: int, which: str) -> np.ndarray:
-    """Positions of the wanted among ascending values, ascending."""
-    n = len(values)
-    if which == "LA":
-        return np.arange(n - k, n)
-    if which == "SA":
-        return np.arange(k)
-    if which == "LM":
-        return np.sort(np.argsort(np.abs(values), kind="stable")[n - k :])
-    return np.concatenate([np.arange(k // 2), np.arange(n - (k - k // 2), n)])
 
 
 class _Search:
@@ -230,7 +219,7 @@ class _Search:
             if len(values) < self._k:
                 what = f"{self._products.count} products span {len(values)} directions"
                 raise OptionError(message("eigenvalues", what, f"{self._k} pairs were asked for", "Raise the budget"))
-            picked = _pick(values, self._k, self._which)
+            picked = pick(values, self._k, self._which)
             scale = max(float(np.abs(values).max()), self._products.magnitude)
             # What a lock drops adds up: before one, the residuals have to be smaller.
             goal = self._tol if self._locked or not confirm else 0.25 * self._tol
@@ -258,7 +247,7 @@ class _Search:
         """The wanted Ritz vectors and, for speed, as many of their neighbours as leave half of the room."""
         room = self._space.capacity - len(self._space.pending)
         more = min(self._k + max(0, (room - self._k) // 2), room - len(self._space.pending), len(values))
-        kept = np.union1d(_pick(values, more, self._which), picked)
+        kept = np.union1d(pick(values, more, self._which), picked)
         return kept
 
     def _miss(self, values: np.ndarray, residuals: np.ndarray, picked: np.ndarray, scale: float) -> float:

@@ -1,14 +1,5 @@
 """Curvature and Jacobians as SciPy linear operators."""
 
-from hessian.operators.algebra import (
-    DampedOperator,
-    MatrixOperator,
-    ScaledOperator,
-    SumOperator,
-    added,
-    damped,
-    scaled,
-)
 from hessian.operators.chunked import ChunkedOperator
 from hessian.operators.empirical_fisher import EmpiricalFisherOperator
 from hessian.operators.fisher import FisherOperator
@@ -16,6 +7,12 @@ from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.operators.restricted import RestrictedOperator, named_blocks
+from hessian.operators.symmetric import (
+    DampedOperator,
+    MatrixOperator,
+    ScaledOperator,
+    SumOperator,
+)
 
 __all__ = [
     "ChunkedOperator",
@@ -29,8 +26,5 @@ __all__ = [
     "RestrictedOperator",
     "ScaledOperator",
     "SumOperator",
-    "added",
-    "damped",
     "named_blocks",
-    "scaled",
 ]

@@ -9,10 +9,10 @@ import numpy as np
 
 from hessian.arguments import whole_number
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.operators.algebra import ComposedOperator, as_symmetric, dense, diagonal
+from hessian.operators.symmetric import SymmetricOperator, as_symmetric, dense, diagonal
 
 
-class ChunkedOperator(ComposedOperator):
+class ChunkedOperator(SymmetricOperator):
     r"""The weighted sum :math:`\sum_c w_c A_c` over chunks of data, with the memory of one chunk.
 
     Parameters

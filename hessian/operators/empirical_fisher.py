@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.operators.algebra import ComposedOperator
 from hessian.operators.jacobian_operator import JacobianOperator
+from hessian.operators.symmetric import SymmetricOperator
 
 
-class EmpiricalFisherOperator(ComposedOperator):
+class EmpiricalFisherOperator(SymmetricOperator):
     r"""The matrix :math:`E = c \sum_i g_i g_i^T` of gradients :math:`g_i = \nabla \ell_i(x)` at the observed targets.
 
     It is not the Fisher matrix, whose targets are drawn from the model (:class:`FisherOperator`), and not the

@@ -12,12 +12,12 @@ import scipy.special
 
 from hessian.arguments import whole_number
 from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
-from hessian.operators.algebra import ComposedOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.operators.likelihoods import Draw, choose_likelihood
+from hessian.operators.symmetric import SymmetricOperator
 
 
-class FisherOperator(ComposedOperator):
+class FisherOperator(SymmetricOperator):
     r"""The Fisher matrix :math:`F = \frac{c}{S} \sum_i \sum_s g_{is} g_{is}^T`, targets drawn from the model.
 
     :math:`g_{is} = J_i^T u_{is}` is the gradient of :math:`-\log p(y_{is} \mid z_i)`, :math:`z = \mathrm{model}(x)`, at a target

@@ -13,7 +13,8 @@ from hessian.core.sweeps import Linearization
 from hessian.core.trace import Primal, Recording
 from hessian.core.trace import record as trace
 from hessian.core.trees import join_vector
-from hessian.operators.base import SymmetricOperator, read_only
+from hessian.operators.differentiated import DifferentiatedOperator
+from hessian.operators.vectors import read_only
 from hessian.programs import RecordedFunction
 from hessian.programs.arguments import Identity
 from hessian.programs.derive import Composition, Task
@@ -21,7 +22,7 @@ from hessian.programs.frames import Linearized
 from hessian.transforms.seeds import block_length
 
 
-class GaussNewtonOperator(SymmetricOperator):
+class GaussNewtonOperator(DifferentiatedOperator):
     r"""The generalised Gauss-Newton matrix :math:`G = J^T H_L J` of ``loss(model(x))``.
 
     J is the Jacobian of the model, :math:`H_L` the Hessian of the loss in the model's output. G is positive semidefinite

@@ -12,13 +12,14 @@ from hessian.core.second_order import LinearizedGradient
 from hessian.core.trace import Primal, Recording
 from hessian.core.trace import record as trace
 from hessian.core.trees import join_vector
-from hessian.operators.base import SymmetricOperator, read_only
+from hessian.operators.differentiated import DifferentiatedOperator
+from hessian.operators.vectors import read_only
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import Task
 from hessian.transforms.seeds import block_length
 
 
-class HessianOperator(SymmetricOperator):
+class HessianOperator(DifferentiatedOperator):
     r"""The Hessian :math:`H = \nabla^2 f(x)` as a :class:`scipy.sparse.linalg.LinearOperator`.
 
     Parameters

@@ -13,7 +13,7 @@ from hessian.core.sweeps import Linearization
 from hessian.core.trace import Primal, Recording, owned
 from hessian.core.trace import record as trace
 from hessian.core.trees import join_vector, split_vector
-from hessian.operators.base import as_direction, as_rows, is_traced
+from hessian.operators.vectors import as_direction, as_rows, is_traced
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import Task
 from hessian.programs.frames import Linearized

@@ -10,10 +10,10 @@ import numpy as np
 
 from hessian.core.trees import Structure
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.operators.algebra import ComposedOperator, DampedOperator, ScaledOperator, as_symmetric
+from hessian.operators.symmetric import DampedOperator, ScaledOperator, SymmetricOperator, as_symmetric
 
 
-class RestrictedOperator(ComposedOperator):
+class RestrictedOperator(SymmetricOperator):
     r"""The block :math:`E^T A E` of a symmetric operator: rows and columns of some parameters.
 
     Parameters

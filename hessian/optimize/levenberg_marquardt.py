@@ -10,6 +10,7 @@ import numpy as np
 import scipy.linalg
 
 from hessian.errors import NonFiniteError, message
+from hessian.linalg.dense import symmetrized
 from hessian.optimize.globalize import Assessment, Model, TrustRadius
 from hessian.optimize.krylov import Step
 from hessian.optimize.method import Method
@@ -18,7 +19,7 @@ from hessian.optimize.optimality import Curvature
 from hessian.optimize.options import Options
 from hessian.optimize.residuals import ResidualPoint
 from hessian.optimize.spectral import Lift, SpectralModel
-from hessian.optimize.vectors import norm, symmetrized
+from hessian.optimize.vectors import norm
 
 FIRST_RADIUS = 1.0
 """The first step is at most so many times as long as x is in scaled variables. On NIST's and Moré, Garbow and Hillstrom's

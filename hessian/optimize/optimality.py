@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
+from hessian.linalg.dense import symmetrized
 from hessian.optimize.krylov import lanczos_lowest
 from hessian.optimize.objective import Point
-from hessian.optimize.vectors import norm, symmetrized
+from hessian.optimize.vectors import norm
 
 ROUNDING = 100.0
 """Eigenvalues below this many units of rounding of the largest count as zero."""

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import scipy.linalg
 
+from hessian.linalg.dense import symmetrized
 from hessian.optimize.krylov import Step
-from hessian.optimize.vectors import norm, symmetrized
+from hessian.optimize.vectors import norm
 
 Lift = Callable[[np.ndarray], np.ndarray]
 """Takes coordinates in the eigenbasis to a step."""

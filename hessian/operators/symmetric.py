@@ -1,4 +1,4 @@
-"""Sums, multiples and damping of symmetric operators, which stay symmetric operators."""
+"""Symmetric operators: dense forms, linear algebra from SciPy, and sums, multiples and damping that stay symmetric."""
 
 from __future__ import annotations
 
@@ -12,33 +12,29 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from hessian.arguments import FINITE, check
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
-from hessian.operators.base import SymmetricOperator, as_direction, is_number
+from hessian.operators.solving import SolvingOperator
+from hessian.operators.vectors import as_direction
 
 # Columns of the identity multiplied at once where an operator has no dense form or diagonal of its own, in numbers.
 _BLOCK_NUMBERS = 2**22
 
 
-class ComposedOperator(SymmetricOperator):
-    """A symmetric operator made of others: products given, the rest as for the operators of functions.
+class SymmetricOperator(SolvingOperator):
+    """A symmetric linear operator, given by its products.
 
-    A subclass fills in ``_apply``: an array of shape (n,) or (n, k) to its product.
+    A subclass fills in ``_apply``: an array of shape (n,) or (n, k) to its product. Everything else follows, and may be overridden
+    by something cheaper.
     """
 
     def __init__(self, n: int, dtype: Any) -> None:
-        # There is no function behind it, hence no point of differentiation.
-        LinearOperator.__init__(self, np.dtype(dtype), (n, n))
+        super().__init__(np.dtype(dtype), (n, n))
 
-    def _apply(self, V: np.ndarray) -> np.ndarray:
+    def _apply(self, V: Any) -> Any:
         raise NotImplementedError
 
     def dot(self, x: Any) -> Any:
         """Multiply with a vector, the columns of a matrix, a scalar or another operator; what ``@`` calls."""
-        if isinstance(x, Real):
-            return self * x
-        return LinearOperator.dot(self, x)
-
-    def __matmul__(self, other: Any) -> Any:
-        return LinearOperator.__matmul__(self, other)
+        return self * x if isinstance(x, Real) else super().dot(x)
 
     def _matvec(self, v: Any) -> Any:
         return self._apply(as_direction(v, self).reshape(-1))
@@ -70,8 +66,47 @@ class ComposedOperator(SymmetricOperator):
             units[np.arange(start, stop), np.arange(stop - start)] = 1.0
             yield start, stop, self._apply(units)
 
+    # SciPy's sums and multiples are plain operators; these stay symmetric ones.
 
-class SumOperator(ComposedOperator):
+    def __add__(self, other: Any) -> Any:
+        return added(self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        # What sum() starts from.
+        return self if isinstance(other, int) and other == 0 else added(other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return added(self, scaled(other, -1.0))
+
+    def __rsub__(self, other: Any) -> Any:
+        return added(other, scaled(self, -1.0))
+
+    def __neg__(self) -> Any:
+        return scaled(self, -1.0)
+
+    def __mul__(self, other: Any) -> Any:
+        return scaled(self, other) if is_number(other) else super().__mul__(other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return scaled(self, other) if is_number(other) else super().__rmul__(other)
+
+    def __truediv__(self, other: Any) -> Any:
+        if not is_number(other):
+            return NotImplemented
+        if other == 0:
+            raise OptionError(
+                message("operator algebra", "an operator is divided by 0", fix="Pass a number other than 0")
+            )
+        return scaled(self, 1.0 / float(other))
+
+    def _adjoint(self) -> SymmetricOperator:
+        return self
+
+    def _transpose(self) -> SymmetricOperator:
+        return self
+
+
+class SumOperator(SymmetricOperator):
     r"""The sum :math:`A_1 + \dots + A_k` of symmetric operators.
 
     Parameters
@@ -91,7 +126,7 @@ class SumOperator(ComposedOperator):
     Examples
     --------
     >>> import numpy as np, hessian as hs
-    >>> from hessian.operators.algebra import SumOperator
+    >>> from hessian.operators import SumOperator
     >>> H = hs.HessianOperator(lambda x: np.sum(x**3), np.array([1.0, 2.0]))
     >>> SumOperator([H, np.eye(2)]).to_dense().tolist()
     [[7.0, 0.0], [0.0, 13.0]]
@@ -128,7 +163,7 @@ class SumOperator(ComposedOperator):
         return np.asarray(sum(diagonal(term) for term in self.terms), self.dtype)
 
 
-class ScaledOperator(ComposedOperator):
+class ScaledOperator(SymmetricOperator):
     r"""The multiple :math:`c A` of a symmetric operator.
 
     Parameters
@@ -149,7 +184,7 @@ class ScaledOperator(ComposedOperator):
     Examples
     --------
     >>> import numpy as np
-    >>> from hessian.operators.algebra import ScaledOperator
+    >>> from hessian.operators import ScaledOperator
     >>> ScaledOperator(np.eye(2), 3.0).to_dense().tolist()
     [[3.0, 0.0], [0.0, 3.0]]
     """
@@ -175,7 +210,7 @@ class ScaledOperator(ComposedOperator):
         return np.asarray(self.factor * diagonal(self.operator), self.dtype)
 
 
-class DampedOperator(ComposedOperator):
+class DampedOperator(SymmetricOperator):
     r"""The damped operator :math:`A + \lambda D`, D the identity or a diagonal.
 
     Parameters
@@ -198,7 +233,7 @@ class DampedOperator(ComposedOperator):
     Examples
     --------
     >>> import numpy as np
-    >>> from hessian.operators.algebra import DampedOperator
+    >>> from hessian.operators import DampedOperator
     >>> DampedOperator(np.diag([1.0, -1.0]), 2.0).solve(np.array([3.0, 1.0])).tolist()
     [1.0, 1.0]
     """
@@ -235,7 +270,7 @@ class DampedOperator(ComposedOperator):
         return np.asarray(diagonal(self.operator) + self._added, self.dtype)
 
 
-class MatrixOperator(ComposedOperator):
+class MatrixOperator(SymmetricOperator):
     """A symmetric matrix, dense or sparse, as an operator.
 
     Parameters
@@ -251,7 +286,7 @@ class MatrixOperator(ComposedOperator):
     Examples
     --------
     >>> import numpy as np
-    >>> from hessian.operators.algebra import MatrixOperator
+    >>> from hessian.operators import MatrixOperator
     >>> (2.0 * MatrixOperator(np.eye(2)) @ np.ones(2)).tolist()
     [2.0, 2.0]
     """
@@ -325,9 +360,9 @@ def scaled(operator: Any, factor: Any) -> Any:
     return ScaledOperator(operator, factor)
 
 
-def damped(operator: Any, damping: float, scaling: Any = None) -> DampedOperator:
-    """Return ``operator + damping * I``, or plus ``damping * diag(scaling)``."""
-    return DampedOperator(operator, damping, scaling)
+def is_number(value: Any) -> bool:
+    """Tell whether something is a real number, an array without axes included."""
+    return isinstance(value, Real) or (isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiub")
 
 
 def dense(operator: Any) -> np.ndarray:

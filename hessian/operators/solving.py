@@ -1,0 +1,136 @@
+"""Systems and eigenpairs of symmetric operators: what needs nothing but products and a dense form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from hessian.arguments import NOT_NEGATIVE, Wanted, check, is_whole
+from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.linalg.dense import eigenpairs, solve
+from hessian.linalg.minres import refined_minres
+
+_WHICH = ("LA", "SA", "LM", "SM", "BE")
+# Up to this order a dense factorisation is cheaper than the products an iterative solver would spend.
+_DENSE_ORDER = 600
+
+
+class SolvingOperator(LinearOperator):
+    """A symmetric operator that solves systems and finds eigenpairs."""
+
+    def to_dense(self) -> np.ndarray:
+        """Return the matrix, shape (n, n)."""
+        raise NotImplementedError
+
+    def solve(self, b: Any, *, damping: float = 0.0, rtol: float = 1e-8, maxiter: int | None = None) -> np.ndarray:
+        r"""Solve :math:`(A + \lambda I) z = b`.
+
+        Parameters
+        ----------
+        b : array_like, shape (n,) or (n, k)
+        damping : float
+            :math:`\lambda \ge 0`.
+        rtol : float
+            Residual asked of the iterative solver, relative to b (n > 600).
+        maxiter : int or None
+            Iterations of each of up to four rounds of refinement; ``None`` means 5 n.
+
+        Returns
+        -------
+        ndarray, shape of b
+
+        Raises
+        ------
+        ShapeMismatchError, OptionError, NonFiniteError
+            b does not fit or is not finite, or the damping is negative.
+        ConvergenceError
+            The matrix is singular to working precision, or the iteration did not reach ``rtol``.
+
+        Notes
+        -----
+        Cost: n products and a symmetric indefinite factorisation (LAPACK sysv) up to n = 600, MINRES beyond.
+
+        References
+        ----------
+        C. C. Paige & M. A. Saunders, "Solution of sparse indefinite systems of linear equations", SIAM J. Numer. Anal. 12
+        (1975).
+        """
+        rhs = np.asarray(b, dtype=self.dtype)
+        if rhs.ndim not in (1, 2) or rhs.shape[0] != self.shape[0]:
+            what = f"b has shape {rhs.shape}, the operator {self.shape}"
+            raise ShapeMismatchError(message("solve", what, fix=f"Pass b with {self.shape[0]} rows"))
+        check("solve", "damping", damping, NOT_NEGATIVE)
+        if not np.isfinite(rhs).all():
+            raise NonFiniteError(message("solve", "b holds NaN or inf"))
+        if self.shape[0] <= _DENSE_ORDER:
+            return self._solve_dense(rhs, damping)
+        columns = rhs.reshape(len(rhs), -1).T
+        return np.stack([self._solve_column(c, damping, rtol, maxiter) for c in columns], axis=-1).reshape(rhs.shape)
+
+    def _solve_dense(self, rhs: np.ndarray, damping: float) -> np.ndarray:
+        matrix = self.to_dense()
+        matrix[np.diag_indices_from(matrix)] += damping
+        try:
+            return np.asarray(solve(matrix, rhs))
+        except (np.linalg.LinAlgError, scipy.linalg.LinAlgWarning) as error:
+            fix = "Pass damping > 0"
+            raise ConvergenceError(message("solve", "the matrix is singular to working precision", fix=fix)) from error
+
+    def _solve_column(self, b: np.ndarray, damping: float, rtol: float, maxiter: int | None) -> np.ndarray:
+        most = 5 * len(b) if maxiter is None else maxiter
+        z, left = refined_minres(self.__matmul__, b, np.zeros_like(b), damping, rtol, lambda: most)
+        goal = rtol * float(np.linalg.norm(b))
+        if left <= goal:
+            return z
+        what = f"MINRES stopped at a residual of {left:.2e}, asked for {goal:.2e}"
+        raise ConvergenceError(message("solve", what, fix="Raise maxiter, loosen rtol, or pass damping > 0"))
+
+    def eigsh(
+        self,
+        k: int = 6,
+        *,
+        which: str = "LA",
+        tol: float = 0.0,
+        maxiter: int | None = None,
+        ncv: int | None = None,
+        v0: Any = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compute ``k`` eigenvalues and eigenvectors: :func:`scipy.sparse.linalg.eigsh` on this operator.
+
+        Parameters
+        ----------
+        k : int
+        which : str
+            ``"LA"`` largest, ``"SA"`` smallest, ``"LM"`` and ``"SM"`` largest and smallest in magnitude, ``"BE"`` both ends.
+        tol, maxiter, ncv, v0
+            As SciPy's; read by the iteration only (tiny operators are diagonalised dense). The starting vector is seeded
+            unless given.
+
+        Returns
+        -------
+        values : ndarray, shape (k,), ascending
+        vectors : ndarray, shape (n, k)
+
+        Raises
+        ------
+        OptionError
+            k is not in 1..n, or ``which`` is unknown.
+
+        Notes
+        -----
+        Cost: n products in blocks up to n = 2 k + 20, else one product per Lanczos step (ARPACK).
+        """
+        n = self.shape[0]
+        if which not in _WHICH:
+            raise OptionError(message("eigsh", f"which is {which!r}", fix=f"Pass one of {', '.join(_WHICH)}"))
+        check("eigsh", "k", k, Wanted(f"1 to the order of the operator, {n}", lambda v: is_whole(v) and 0 < v <= n))
+        # ARPACK needs k < n; tiny operators are cheaper dense anyway.
+        if n <= 2 * k + 20:
+            return eigenpairs(self.to_dense(), k, which)
+        start = np.random.default_rng(0).standard_normal(n).astype(self.dtype) if v0 is None else v0
+        values, vectors = eigsh(self, k=k, which=which, tol=tol, maxiter=maxiter, ncv=ncv, v0=start)
+        order = np.argsort(values)
+        return values[order], vectors[:, order]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from array import array
 from collections import deque
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
+from hessian.errors import DtypeError, OptionError
 
 X = np.array([0.7, 0.45, 1.3])
 
@@ -150,3 +152,38 @@ def test_results_have_the_dtype_and_the_value_of_numpys(f):
 def test_calls_that_numpy_refuses_are_refused(kind, f):
     with pytest.raises(kind):
         hs.grad(lambda x: np.sum(f(x)))(X)
+
+
+# What is no array, and what the errors call it.
+
+
+@pytest.mark.parametrize("x", [Fraction(1, 2), 10**30, np.longdouble(0.5), np.float16(0.5)])
+def test_numbers_of_other_kinds_are_refused(x):
+    for transform in (hs.grad, hs.hessian, lambda f: hs.grad(hs.record(f))):
+        with pytest.raises(DtypeError, match="argument x has dtype"):
+            transform(lambda x: x * x)(x)
+
+
+def test_errors_name_arguments_as_they_are_written():
+    f = lambda x, y: np.sum(x * y)
+    for way in (lambda f: f, hs.record):
+        with pytest.raises(DtypeError, match=r"argument args\[1\] has .*: args\[1\]\.astype"):
+            hs.grad(way(f), argnums=1)(X, 2)
+        with pytest.raises(DtypeError, match=r"argument args\[1\]\[0\] has .*: args\[1\]\[0\]\.astype"):
+            hs.grad(way(lambda x, y: x[0] * y[0]), argnums=(0, 1))(X, [2])
+    with pytest.raises(DtypeError, match=r"argument x\[0\] has"):
+        hs.grad(f, argnums=(1, 0))([2], X)
+    with pytest.raises(OptionError, match="it returned a float64"):
+        hs.grad(np.sum, has_aux=True)(X)
+
+
+def test_minimize_takes_arrays_of_traced_numbers_and_names_what_it_cannot_take():
+    for f in (lambda x: np.array([np.sum((x - 1.0) ** 2)]), lambda x: np.array([[np.sum((x - 1.0) ** 2)]])):
+        for method in ("trust-exact", "L-BFGS-B", "Nelder-Mead"):
+            assert_allclose(hs.optimize.minimize(f, np.zeros(2), method=method).x, 1.0, atol=1e-3)
+    for x0, what in ((None, "x0 is None"), (object(), "x0 is a object"), ("ab", "x0 is a str")):
+        with pytest.raises(DtypeError, match=what):
+            hs.optimize.minimize(np.sum, x0)
+    assert hs.optimize.minimize(lambda x: (x["a"] - 1.0) ** 2, {"a": Fraction(1, 2)}).x["a"] == 1.0
+    with pytest.raises(DtypeError, match=r"returned int.*Return a float"):
+        hs.optimize.minimize(lambda x: 3, np.zeros(2))

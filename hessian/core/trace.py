@@ -33,7 +33,7 @@ def as_primal(leaf: Any, where: str, name: str = "argument x") -> Any:
     else:
         check_numbers(leaf, where, name)
         value = np.array(leaf)
-        value = value if isinstance(leaf, np.ndarray) else value[()]
+        value = value if isinstance(leaf, np.ndarray) or value.dtype.hasobject else value[()]
     kind = value.dtype.kind
     if kind in "iub":
         short = name.removeprefix("argument ")
@@ -45,7 +45,7 @@ def as_primal(leaf: Any, where: str, name: str = "argument x") -> Any:
                 f"Pass floats: {short}.astype(float), or 3.0 instead of 3",
             )
         )
-    if kind != "f" or value.dtype == np.float16:
+    if kind != "f" or value.dtype.itemsize not in (4, 8):
         why = "only real float32 and float64 numbers are differentiated"
         if kind == "c":
             why = "complex numbers are not differentiated"
@@ -59,17 +59,20 @@ class Primal:
     Parameters
     ----------
     x : array or container of arrays
-    where, name : str
+    where : str
         For error messages.
+    name : str or list of str
+        Likewise; a list names the parts of a tuple.
     structure : Structure, optional
         Given where x is the list of leaves already.
     """
 
-    def __init__(self, x: Any, where: str, name: str = "x", structure: Structure | None = None) -> None:
+    def __init__(self, x: Any, where: str, name: str | list[str] = "x", structure: Structure | None = None) -> None:
         leaves, self.structure = flatten(x) if structure is None else (list(x), structure)
+        parts = [(self.structure, name)] if isinstance(name, str) else zip(self.structure.children, name, strict=True)
+        paths = [path for part, own in parts for path in part.paths(own)]
         self.leaves: list[Any] = [
-            as_primal(leaf, where, f"argument {path}")
-            for leaf, path in zip(leaves, self.structure.paths(name), strict=True)
+            as_primal(leaf, where, f"argument {path}") for leaf, path in zip(leaves, paths, strict=True)
         ]
         self.shapes: list[tuple[int, ...]] = [leaf.shape for leaf in self.leaves]
         self.where = where
@@ -192,7 +195,7 @@ class Recording:
 
     def _take_aux(self, result: Any) -> Any:
         if not (isinstance(result, tuple) and len(result) == 2):
-            what = f"with has_aux=True the function must return (value, aux), it returned {type(result).__name__}"
+            what = f"with has_aux=True the function must return (value, aux), it returned a {result.__class__.__name__}"
             raise OptionError(message(self.where, what))
         # What holds nothing traced is handed on as it is.
         leaves, structure = flatten(result[1], whole=lambda tree: not holds_traced(tree))
@@ -312,10 +315,7 @@ def record(
         raise OptionError(message(where, f"the first argument is {type(f).__name__}, not a function"))
     # A recorded function that is recorded once more has nothing to replay.
     f = getattr(f, "plain_function", f)
-    numbers = check_argnums(argnums, len(args), where)
-    chosen = args[numbers[0]] if isinstance(argnums, int) else tuple(args[i] for i in numbers)
-    name = "x" if numbers == (0,) else f"number {', '.join(map(str, numbers))}"
-    primal = Primal(chosen, where, name)
+    primal, numbers = chosen_arguments(args, argnums, where)
 
     def call(x: Any) -> Any:
         filled = list(args)
@@ -324,6 +324,15 @@ def record(
         return f(*filled, **(kwargs or {}))
 
     return Recording(primal, call, where=where, has_aux=has_aux)
+
+
+def chosen_arguments(args: Sequence[Any], argnums: int | tuple[int, ...], where: str) -> tuple[Primal, tuple[int, ...]]:
+    """Return the arguments that are differentiated, and their numbers."""
+    numbers = check_argnums(argnums, len(args), where)
+    names = ["x" if i == 0 else f"args[{i}]" for i in numbers]
+    if isinstance(argnums, int):
+        return Primal(args[numbers[0]], where, names[0]), numbers
+    return Primal(tuple(args[i] for i in numbers), where, names), numbers
 
 
 def check_argnums(argnums: Any, count: int, where: str) -> tuple[int, ...]:

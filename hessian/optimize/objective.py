@@ -234,9 +234,11 @@ def quiet() -> np.errstate:
 
 def _floating(leaf: Any, where: str) -> Any:
     """Convert integers to float64, as SciPy does; keep floats, and numbers as numbers; refuse the rest."""
-    if isinstance(leaf, np.ndarray):
+    array: Any = np.asarray(leaf)
+    if isinstance(leaf, np.ndarray) or array.dtype.kind in "OUS":
         check_numbers(leaf, where, "x0")
-    array = np.asarray(leaf) if isinstance(leaf, np.ndarray) else np.asarray(leaf)[()]
+    if not isinstance(leaf, np.ndarray):
+        array = np.float64(leaf) if array.dtype.hasobject else array[()]
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     if array.dtype.kind == "f" and array.dtype.itemsize in (4, 8):

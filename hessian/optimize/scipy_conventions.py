@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from hessian.errors import DtypeError, NotScalarError, OptionError, message
-from hessian.rules.spec import Traced
+from hessian.rules.traced import Traced, entered
 
 
 def one_number(fun: Callable[..., Any], where: str) -> Callable[..., Any]:
@@ -31,6 +32,8 @@ def one_number(fun: Callable[..., Any], where: str) -> Callable[..., Any]:
 
 def _number(value: Any, where: str) -> Any:
     """The one number in a result."""
+    if isinstance(value, np.ndarray):
+        value = entered(value)
     if isinstance(value, list | tuple) and len(value) == 1:
         return _number(value[0], where)
     if isinstance(value, list | tuple):
@@ -45,7 +48,8 @@ def _number(value: Any, where: str) -> Any:
         if isinstance(value, np.floating | float):
             return value
         what = f"the function returned {'None' if value is None else type(value).__name__}"
-        raise DtypeError(message(where, what, "A minimum needs one real number", "Return the result from the function"))
+        fix = "Return a float" if isinstance(value, Integral) else "Return the result from the function"
+        raise DtypeError(message(where, what, "A minimum needs one real number", fix))
     if value.dtype.kind not in "f":
         what = f"the function returned a number of dtype {value.dtype}"
         raise DtypeError(message(where, what, "Its derivative is not defined", "Return a real floating-point number"))

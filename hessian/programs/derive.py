@@ -15,7 +15,7 @@ import numpy as np
 from hessian.core.array_methods import primal_array
 from hessian.core.second_order import LinearizedGradient
 from hessian.core.tape import Tape
-from hessian.core.trace import Primal, Recording, check_argnums
+from hessian.core.trace import Primal, Recording, check_argnums, chosen_arguments
 from hessian.core.trees import LEAF, Structure, join_vector, split_vector
 from hessian.errors import OptionError, message
 from hessian.programs.arguments import Arguments
@@ -188,7 +188,7 @@ def _record(
 ) -> Recording:
     if task.kind == "value":
         return Recording(Primal((), where), lambda _: f(*args, **kwargs), where=where, own=own)
-    primal, numbers = _chosen(task, args, where)
+    primal, numbers = chosen_arguments(args, task.argnums, where)
 
     def call(x: Any) -> Any:
         filled = list(args)
@@ -207,14 +207,6 @@ def plain_recording(
     return _record(f, task, args, kwargs, where)
 
 
-def _chosen(task: Task, args: Sequence[Any], where: str) -> tuple[Primal, tuple[int, ...]]:
-    """Return the arguments that are differentiated, and their numbers."""
-    numbers = check_argnums(task.argnums, len(args), where)
-    name = "x" if numbers == (0,) else f"number {', '.join(map(str, numbers))}"
-    chosen = args[numbers[0]] if isinstance(task.argnums, int) else tuple(args[i] for i in numbers)
-    return Primal(chosen, where, name), numbers
-
-
 def _directions(task: Task, arguments: Arguments, directions: Sequence[Any], where: str) -> list[Argument]:
     """Return examples of the directions that the program of a task takes besides the point; those of maps are opened late."""
     if task.kind in ("hvp", "product"):
@@ -222,7 +214,7 @@ def _directions(task: Task, arguments: Arguments, directions: Sequence[Any], whe
     if task.kind not in ("curvature", "gauss_newton"):
         return []
     args, _ = arguments.rebuild(arguments.inputs)
-    primal, _ = _chosen(task, args, where)
+    primal, _ = chosen_arguments(args, task.argnums, where)
     return [Argument(np.zeros(primal.size, primal.dtype), DIRECTION)]
 
 

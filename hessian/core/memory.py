@@ -47,9 +47,8 @@ class InMemory(Traced):
 def shows_memory(operation: Operation, base: Any, value: Any) -> bool:
     """Tell whether NumPy's result of an operation that takes views is one of its operand, not a copy."""
     if base.is_number:
-        return (
-            operation is broadcast_op
-        )  # what is shown of a number has no memory that can be written to: it is read-only
+        # What shows a number many times is read-only: all else that is made of it is a copy.
+        return operation is broadcast_op
     if not operation.copies:
         return True
     owner = primal_array(base)

@@ -225,6 +225,10 @@ def check(program: Program, with_jax: bool = True) -> Outcome:
             return _compare(program, with_jax)
         except Wrong as error:
             return Outcome("WRONG", str(error))
+        except TypeError as error:
+            # NumPy's own words where two containers of traced numbers meet without an array: it makes arrays of objects of them.
+            kind = "refused" if "which has no callable" in str(error) else "CRASH"
+            return Outcome(kind, f"TypeError: {error}")
         except Exception as error:
             return Outcome("CRASH", f"{type(error).__name__}: {error}")
 

@@ -70,7 +70,7 @@ USES: list[Any] = [
     lambda xp, s, z: xp.einsum("i,j->ij", s, z),
     lambda xp, s, z: xp.linalg.solve(xp.diag(2.0 + z * z), s),
     lambda xp, s, z: xp.trapezoid(z, s),
-    lambda xp, s, z: xp.average(z, weights=xp.add(xp.multiply(s, s), 1.0)),
+    lambda xp, s, z: xp.average(z, weights=2.0 + xp.tanh(z * s)),
     lambda xp, s, z: xp.select([z > 0.1], [s], z),
     lambda xp, s, z: xp.full_like(z, s) if xp is np else s + 0.0 * z,
     lambda xp, s, z: xp.logaddexp(s, z),
@@ -82,9 +82,9 @@ USES: list[Any] = [
     lambda xp, s, z: s[0] * s[-1] + z,
     lambda xp, s, z: max(s) * z if xp is np else xp.max(s) * z,
     lambda xp, s, z: xp.sum(xp.multiply([2.0 * item for item in s] if xp is np else 2.0 * s, z)),
-    lambda xp, s, z: xp.clip(z, -1.0, xp.add(s, 1.0)),
+    lambda xp, s, z: xp.clip(z, -1.0, xp.add(s, z)),
     lambda xp, s, z: xp.cross(xp.add(s, z), z) if len(z) == 3 else xp.subtract(s, z),
-    lambda xp, s, z: xp.broadcast_to(xp.multiply(s, 1.0), (2, len(z))),
+    lambda xp, s, z: xp.broadcast_to(xp.multiply(s, z), (2, len(z))),
 ]
 
 

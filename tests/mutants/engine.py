@@ -1,0 +1,154 @@
+"""Mutants of sweeps, steps, views and checkpoints."""
+
+from __future__ import annotations
+
+from mutants.mutant import Mutant
+
+_CORE = "tests/test_core.py tests/test_textbook.py"
+
+ENGINE = [
+    # Steps of elementwise operations.
+    Mutant(
+        "core/steps.py",
+        "                total = added(total, scaled(d, t))",
+        "                total = scaled(d, t)",
+        _CORE,
+    ),
+    Mutant("core/steps.py", "term = coefficient * opened[j]", "term = coefficient * opened[i]", _CORE),
+    Mutant("core/steps.py", "if entry is not None:\n", "if entry is not None and i == j:\n", _CORE),
+    Mutant(
+        "core/steps.py",
+        "        if d == -1:\n            return -t",
+        "        if d == -1:\n            return t",
+        _CORE,
+    ),
+    Mutant(
+        "core/steps.py", "            if suspicious(coefficient):", "            if False:", "tests/test_soundness.py"
+    ),
+    Mutant(
+        "core/steps.py",
+        "return any(type(d) is not int and suspicious(d) for d in self.partials)",
+        "return False",
+        "tests/test_soundness.py",
+    ),
+    Mutant(
+        "core/steps.py",
+        "y = Dual(self.y, scaled(self.partials[j], one))",
+        "y = Dual(self.y, None)",
+        "tests/test_rules.py tests/test_core.py",
+    ),
+    Mutant(
+        "core/steps.py",
+        "[longest - loops[p] for p in self.positions]",
+        "[0 for p in self.positions]",
+        "tests/test_rules.py",
+    ),
+    Mutant(
+        "core/steps.py",
+        "pieces[i] = added_in_place(pieces[i], term) if fresh[i] else pieces[i] + term",
+        "pieces[i] = added_in_place(pieces[i], term)",
+        "tests/test_programs_random.py tests/test_core.py tests/test_nesting.py tests/test_rules.py",
+    ),
+    # Steps of other operations.
+    Mutant("core/array_steps.py", "return g if len(self.positions) == 2 else None", "return None", _CORE),
+    Mutant(
+        "core/array_steps.py",
+        "        for i in (0, 1):\n            if opened",
+        "        for i in (0,):\n            if opened",
+        _CORE,
+    ),
+    Mutant(
+        "core/array_steps.py",
+        "if p == 0 else (self.operands[0], t)",
+        "if p == 0 else (t, self.operands[0])",
+        _CORE,
+    ),
+    # Sweeps.
+    Mutant(
+        "core/sweeps.py",
+        "                elif g_dot is not None:\n                    sums.add_pull(",
+        "                elif g_dot is None:\n                    sums.add_pull(",
+        _CORE,
+    ),
+    Mutant("core/sweeps.py", "piece if known is None else known + piece", "piece", _CORE),
+    Mutant(
+        "core/sweeps.py",
+        "                if owned:\n                    owned.discard(source)",
+        "                if owned and False:\n                    owned.discard(source)",
+        "tests/test_core.py tests/test_programs_random.py tests/test_loops.py tests/test_in_place.py",
+    ),
+    Mutant(
+        "core/sweeps.py",
+        "buffer if known is None else buffer + known",
+        "buffer",
+        "tests/test_core.py tests/test_in_place.py",
+    ),
+    Mutant(
+        "core/second_order.py",
+        "self.linearization.turn(dots, len(batch))",
+        "self.linearization.push(dots, len(batch))",
+        _CORE,
+    ),
+    # What is written in place.
+    Mutant(
+        "core/variable.py",
+        "        owner._adopt(value)\n        owner._version += 1",
+        "        owner._adopt(value)",
+        "tests/test_in_place.py",
+    ),
+    Mutant(
+        "core/variable.py",
+        "value.frozen() if isinstance(value, Variable) else value\n        self._version += 1",
+        "value.frozen() if isinstance(value, Variable) else value",
+        "tests/test_writes.py tests/test_in_place.py",
+    ),
+    Mutant(
+        "core/variable.py",
+        "        if self._view is not None and primal_array(new).strides == primal_array(self).strides:",
+        "        if self._view is not None:",
+        "tests/test_memory.py",
+    ),
+    Mutant(
+        "core/variable.py",
+        "value.frozen() if isinstance(value, Variable) else value\n        self._version",
+        "value\n        self._version",
+        "tests/test_writes.py tests/test_in_place.py",
+    ),
+    Mutant("core/variable.py", "lying_as(self._value, new._value)", "new._value", "tests/test_memory.py"),
+    Mutant(
+        "core/views.py", 'np.argsort(params["axes"])', 'params["axes"]', "tests/test_in_place.py tests/test_memory.py"
+    ),
+    Mutant(
+        "core/views.py",
+        "if positions is not None and not positions.read_only:",
+        "if positions is not None:",
+        "tests/test_in_place.py",
+    ),
+    Mutant(
+        "core/memory.py",
+        "return operation is broadcast_op",
+        "return False",
+        "tests/test_memory.py",
+    ),
+    Mutant("core/memory.py", "value._tape.by_order = True", "value._tape.by_order = False", "tests/test_memory.py"),
+    Mutant("core/writes.py", "        start = i + 1\n", "        start = i\n", "tests/test_writes.py"),
+    Mutant("core/writes.py", "whole = all(part == _ALL for part in rest)", "whole = True", "tests/test_writes.py"),
+    # Checkpoints.
+    Mutant("core/checkpoint_call.py", "if moved and any(", "if False and any(", "tests/test_checkpoint.py"),
+    Mutant(
+        "core/checkpoint_call.py",
+        "        self._check_captured(tape, vector)\n        self._by_order",
+        "        self._by_order",
+        "tests/test_checkpoint.py",
+    ),
+    Mutant(
+        "core/checkpoint_call.py", "self._by_order = tape.by_order", "self._by_order = False", "tests/test_memory.py"
+    ),
+    Mutant(
+        "core/checkpoint_call.py",
+        "        elif not course.is_like(self._course):",
+        "        elif False:",
+        "tests/test_checkpoint.py",
+    ),
+    Mutant("core/checkpoint.py", "    _check_again(result, y)\n", "", "tests/test_checkpoint.py"),
+]

@@ -1,0 +1,112 @@
+"""Mutants of what solvers say of their endings and of the error bars of curvature."""
+
+from __future__ import annotations
+
+from mutants.mutant import Mutant
+
+_ENDINGS = "tests/test_optimize_endings.py tests/test_optimize_minima.py tests/test_optimize_directions.py tests/test_optimize_parts.py"
+_ERRORS = (
+    "tests/test_curvature_coincidence.py tests/test_curvature_hostile_estimates.py tests/test_curvature_estimates.py"
+)
+
+ESTIMATES = [
+    Mutant("optimize/certificate.py", "return probe, False", "return None, False", _ENDINGS),
+    Mutant(
+        "optimize/certificate.py",
+        "        if is_open:\n            return self._doubt(found)",
+        "        if False:\n            return self._doubt(found)",
+        _ENDINGS,
+    ),
+    Mutant("optimize/certificate.py", "> FAR * point.reach:", "> math.inf:", _ENDINGS),
+    Mutant("optimize/certificate.py", "        if self._futile >= FUTILE:", "        if False:", _ENDINGS),
+    Mutant(
+        "optimize/certificate.py",
+        "Definiteness.ZERO if abs(found.smallest) <= error else found.definiteness",
+        "found.definiteness",
+        _ENDINGS,
+    ),
+    Mutant(
+        "optimize/certificate.py",
+        "return Verdict(found, lower=probe) if self._moves <= MOVES",
+        "return Verdict(found, lower=probe) if self._moves <= 0",
+        _ENDINGS,
+    ),
+    Mutant(
+        "optimize/optimality.py", "    if smallest < -threshold:\n", "    if smallest < -1e6 * threshold:\n", _ENDINGS
+    ),
+    Mutant("optimize/optimality.py", "    if not is_certain:\n        return Definiteness.UNDECIDED\n", "", _ENDINGS),
+    Mutant(
+        "optimize/optimality.py",
+        "return -vector if float(scaled_gradient(point) @ vector) > 0.0",
+        "return -vector if float(scaled_gradient(point) @ vector) < 0.0",
+        _ENDINGS,
+    ),
+    Mutant(
+        "optimize/optimality.py",
+        "Definiteness.POSITIVE if smallest > threshold else Definiteness.ZERO",
+        "Definiteness.POSITIVE",
+        _ENDINGS,
+    ),
+    Mutant("optimize/globalize.py", "by_gradient = -0.5 * float(", "by_gradient = 0.5 * float(", _ENDINGS),
+    Mutant(
+        "optimize/globalize.py",
+        "        if not math.isfinite(trial.value):\n            return Assessment(math.nan, False, True)\n",
+        "",
+        "tests/test_optimize_hostile.py tests/test_optimize_parts.py",
+    ),
+    Mutant(
+        "optimize/result.py",
+        "    CONVERGED_FAR = (\n        18,\n        False,",
+        "    CONVERGED_FAR = (\n        18,\n        True,",
+        _ENDINGS,
+    ),
+    Mutant("curvature/estimate.py", "return _factor(degrees_of_freedom) * deviation", "return deviation", _ERRORS),
+    Mutant("curvature/products.py", "if gap > self._slack * scale:", "if False:", "tests/test_curvature_hostile.py"),
+    Mutant("curvature/trace.py", "2.0 * spread / m, m - 1.0", "spread / m / m, m - 1.0", _ERRORS),
+    Mutant(
+        "curvature/trace.py",
+        "    return m * (0.5 * m * (m - 1) + _AGREEING)",
+        "    return 100.0 * m * (0.5 * m * (m - 1) + _AGREEING)",
+        _ERRORS,
+    ),
+    Mutant("curvature/trace.py", "max(1.0 - 2.0 / ((order + 2) * m), 0.5)", "4.0", _ERRORS),
+    Mutant(
+        "curvature/trace.py",
+        "    v = v * (math.sqrt(order) / np.linalg.norm(v, axis=0))",
+        "    v = v * (math.sqrt(n) / np.linalg.norm(v, axis=0))",
+        _ERRORS,
+    ),
+    Mutant(
+        "curvature/diagonal.py",
+        "variance + np.maximum(shared, 0.0) / (k * (k - 1))",
+        "0.01 * variance",
+        "tests/test_curvature_estimates.py tests/test_curvature_hostile_estimates.py",
+    ),
+    Mutant(
+        "curvature/diagonal.py",
+        "value = np.sum(Q * Z, axis=1) + shares * slope",
+        "value = shares * slope",
+        "tests/test_curvature_estimates.py tests/test_curvature_hostile_estimates.py",
+    ),
+    Mutant("curvature/leave_out.py", "/ k + max(shared, 0.0), dof", "/ k / k, dof", _ERRORS),
+    Mutant("curvature/leave_out.py", "(n - k + 1) * rest / lengths", "(n - k) * rest / lengths", _ERRORS),
+    Mutant(
+        "curvature/lanczos.py",
+        "bounds = residuals[picked] + 4.0",
+        "bounds = 0.0 * residuals[picked] + 4.0",
+        "tests/test_curvature_eigenvalues.py",
+    ),
+    Mutant(
+        "curvature/lanczos.py",
+        "if ends or (done and (not confirm or miss <= MISS)):",
+        "if ends or done:",
+        "tests/test_curvature_eigenvalues.py tests/test_curvature_hostile.py tests/test_curvature_doubts.py",
+    ),
+    Mutant("curvature/lanczos.py", "+ _rounding(products, matrix)", "", "tests/test_curvature_eigenvalues.py"),
+    Mutant(
+        "curvature/misses.py",
+        "stir * miss)) / (2 * steps - 1)) ** 2",
+        "stir * miss)) / (2 * steps + 9)) ** 2",
+        "tests/test_curvature_doubts.py tests/test_curvature_hostile.py tests/test_curvature_operators.py",
+    ),
+]

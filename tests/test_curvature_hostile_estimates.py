@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from hessian.curvature import Estimate, condition_number, diagonal, frobenius_norm, logdet, trace
+from hessian.curvature import Estimate, condition_number, diagonal, frobenius_norm, logdet, spectral_density, trace
 
 N = 200
 SEEDS = range(100)
@@ -172,3 +172,40 @@ def test_condition_numbers_of_singular_operators_are_infinite(zeros):
 
 def test_an_error_without_bound_is_written():
     assert "-3.5 ± inf" in repr(Estimate("logdet", -3.5, np.inf, 8, "Lanczos quadrature", 2.0))
+
+
+def test_outliers_that_cancel_leave_the_rounding_of_their_products() -> None:
+    """In single precision a product with 1e8 is off by some units; the trace of both signs is zero, what it is off by is not."""
+    q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((80, 80)))
+    spectrum = np.r_[1e8, -1e8, np.linspace(0.1, 1.0, 78)]
+    matrix = ((q * spectrum) @ q.T).astype(np.float32)
+    matrix = 0.5 * (matrix + matrix.T)
+    truth = float(np.trace(matrix.astype(np.float64)))
+    for seed in range(20):
+        found = trace(aslinearoperator(matrix), 40, rng=seed, method="hutch++")
+        assert abs(found.value - truth) <= 3.0 * found.standard_error
+
+
+def test_xtrace_with_more_products_than_the_order_leaves_room_for_what_it_leaves_out() -> None:
+    q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((80, 80)))
+    H = aslinearoperator((q * np.linspace(1.0, 2.0, 80)) @ q.T)
+    found = [trace(H, 200, rng=seed, method="xtrace") for seed in range(60)]
+    assert all(estimate.n_hvp == 80 for estimate in found)
+    assert np.mean([abs(e.value - 120.0) <= 3.0 * e.standard_error for e in found]) >= 0.98
+
+
+def test_the_default_budget_is_enough_for_the_method() -> None:
+    for method in ("hutchinson", "hutch++"):
+        found = trace(aslinearoperator(np.array([[2.0]])), method=method)
+        assert abs(found.value - 2.0) <= found.standard_error + 1e-15
+
+
+def test_bands_of_exact_densities_allow_for_rounding() -> None:
+    matrix = np.diag(np.linspace(1.0, 2.0, 40).astype(np.float32) * np.float32(1.0 / 3.0))
+    q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((40, 40)))
+    single = (q @ matrix @ q.T).astype(np.float32)
+    single = 0.5 * (single + single.T)
+    found = spectral_density(single)
+    exact = spectral_density(single.astype(np.float64), grid=found.grid, width=found.width).density
+    assert np.all((found.band[0] <= exact) & (exact <= found.band[1]))
+    assert np.all(found.band[1] - found.band[0] <= 3e-3 * exact.max())

@@ -172,11 +172,19 @@ def density_of(
     density = _smoothed(rule, points, width)
     # What the last steps changed bounds what the next ones would: convergence is geometric.
     truncation = np.zeros(len(points)) if before is None else np.abs(density - _smoothed(before, points, width))
-    band = (
-        np.stack([density, density])
-        if exact
-        else _band(density, truncation, points, width, rule.n, rule.nodes.shape[0], seen, confidence)
-    )
+    if exact:
+        # What rounding moves an eigenvalue by, times the steepest slope of K.
+        moved = (
+            4.0
+            * products.eps
+            * math.sqrt(n)
+            * float(np.abs(seen).max())
+            * math.exp(-0.5)
+            / (math.sqrt(2.0 * math.pi) * width**2)
+        )
+        band = np.stack([np.maximum(density - moved, 0.0), density + moved])
+    else:
+        band = _band(density, truncation, points, width, rule.n, rule.nodes.shape[0], seen, confidence)
     p = rule.nodes.shape[0]
     nodes = np.concatenate([rule.nodes, np.broadcast_to(known, (p, len(known)))], axis=1)
     weights = np.concatenate([share * rule.weights, np.full((p, len(known)), 1.0 / n)], axis=1)

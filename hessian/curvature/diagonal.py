@@ -91,7 +91,7 @@ def diagonal(
         return _regression(products, budget, generator)
     if method != "xdiag":
         raise OptionError(message(where, f"method is {method!r}", fix="Pass one of auto, exact, regression, xdiag"))
-    k = min(budget // 2, products.n - 1)
+    k = min(budget // 2, products.n // 2)
     if k < _LEAST_XDIAG:
         what = f"xdiag with {budget} products on an operator of order {products.n}"
         why = "Fewer vectors of signs agree by chance too often"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import scipy.sparse
 from scipy.sparse.linalg import aslinearoperator
 
 from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.operators.symmetry import Witness
 
 # Numbers in one block of directions, at most: 128 MiB in float64.
 _BLOCK_NUMBERS = 2**24
@@ -18,10 +18,9 @@ _BLOCK_NUMBERS = 2**24
 class Products:
     """A symmetric operator of order n behind one method that counts: ``products(V)`` for a vector or for columns.
 
-    Matrices are checked for symmetry entry by entry. An operator cannot be: here the first direction x and its product are
-    kept, and ``x.Hy`` is compared with ``y.Hx`` for every later direction y, whatever asked for it. The products are those made
-    anyway, and two inner products each are all it costs: O(n) flops per product. Estimators that have more of them at hand
-    compare more (:func:`check_symmetric`).
+    Matrices are checked for symmetry entry by entry. An operator cannot be: its products are compared as they are made, whatever
+    asked for them (:class:`hessian.operators.symmetry.Witness`). Estimators that have more of them at hand compare more
+    (:func:`check_symmetric`).
     """
 
     def __init__(self, H: Any, where: str) -> None:
@@ -29,7 +28,6 @@ class Products:
         self.source = H
         self.count = 0
         self.magnitude = 0.0
-        self._first: tuple[np.ndarray, np.ndarray] | None = None
         self.matrix = _as_matrix(H)
         if self.matrix is None and not hasattr(H, "matvec"):
             what = f"H is {type(H).__name__}"
@@ -44,6 +42,7 @@ class Products:
             )
         self.n = int(shape[0])
         self.dtype = _working_dtype(getattr(H if self.matrix is None else self.matrix, "dtype", None), where)
+        self._witness = Witness(self.eps)
         if self.matrix is not None:
             # First, since differences of booleans are undefined and those of unsigned numbers wrap around.
             self.matrix = self.matrix.astype(self.dtype, copy=False)
@@ -86,19 +85,10 @@ class Products:
             raise NonFiniteError(message(self.where, f"{what} holds NaN or inf, H is {self.name}", why, fix))
 
     def _compare(self, V: np.ndarray, images: np.ndarray) -> None:
-        """Compare ``x.Hy`` with ``y.Hx`` for the first direction x that was ever asked for."""
-        if not V.shape[1]:
-            return
-        if self._first is None:
-            self._first = V[:, 0].copy(), images[:, 0].copy()
-            V, images = V[:, 1:], images[:, 1:]
-        x, image = self._first
-        with np.errstate(over="ignore", under="ignore"):
-            gap = np.abs(x @ images - image @ V)
-            lengths = np.linalg.norm(V, axis=0) * float(np.linalg.norm(x))
-        worst = np.flatnonzero(gap > self._slack * self.magnitude * lengths)
-        if len(worst):
-            self._refuse(float(gap[worst[0]]), self.magnitude * float(lengths[worst[0]]))
+        """Compare ``x.Hy`` with ``y.Hx`` for a random combination x of all directions that were ever asked for."""
+        found = self._witness.refuted(V, images)
+        if found is not None:
+            self._refuse(*found)
 
     def _measure(self, V: np.ndarray, result: np.ndarray) -> None:
         """Keep the largest ``|Hv| / |v|``, in whose square numbers have to fit."""
@@ -134,13 +124,8 @@ class Products:
         """
         scale = self.magnitude * square
         gap = float(np.max(np.abs(gram - gram.T), initial=0.0))
-        if gap > self._slack * scale:
+        if gap > self._witness.slack * scale:
             self._refuse(gap, scale)
-
-    @property
-    def _slack(self) -> float:
-        """How far rounding in products with a symmetric operator may pull x.Hy and y.Hx apart, relative to their size."""
-        return 4.0 * math.sqrt(self.eps)
 
     def _refuse(self, gap: float, scale: float) -> None:
         what = f"H is not symmetric: x.Hy and y.Hx differ by {gap:.3g}, products are of size {scale:.3g}"
@@ -150,7 +135,7 @@ class Products:
     def _check_matrix(self, matrix: Any) -> None:
         self.require_finite(matrix.data if scipy.sparse.issparse(matrix) else matrix, "H")
         gap = float(abs(matrix - matrix.T).max())
-        if gap > self._slack * float(abs(matrix).max()):
+        if gap > self._witness.slack * float(abs(matrix).max()):
             what = f"H is not symmetric: entries and their mirror images differ by up to {gap:.3g}"
             fix = "Pass (A + A.T) / 2"
             raise OptionError(message(self.where, what, "Estimates of its curvature would be wrong", fix))

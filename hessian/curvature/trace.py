@@ -13,6 +13,7 @@ from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.leave_out import Sketch, leave_out, left, sketch
 from hessian.curvature.products import Products, as_generator, on_sphere, signs
 from hessian.errors import OptionError, message
+from hessian.operators.symmetric import SymmetricOperator
 
 _LEAST = {"hutchinson": 2, "hutch++": 6, "xtrace": 6}
 DEFAULT_BUDGET = 60
@@ -100,7 +101,11 @@ def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator =
     """
     where = "trace"
     products = Products(H, where)
-    budget = min(DEFAULT_BUDGET, max(products.n, 2)) if budget is None else whole_number(where, "budget", budget)
+    budget = (
+        min(DEFAULT_BUDGET, max(products.n, _LEAST.get(method, 2)))
+        if budget is None
+        else whole_number(where, "budget", budget)
+    )
     generator = as_generator(rng, where)
     if method == "auto":
         method = (
@@ -120,9 +125,9 @@ def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator =
         why = f"{method} has no standard error below {_LEAST[method]}"
         raise OptionError(message(where, what, why, f"Pass at least {_LEAST[method]}"))
     if method == "xtrace":
-        return _xtrace(products, min(budget // 2, products.n - 1), generator)
+        return _xtrace(products, min(budget // 2, products.n // 2), generator)
     if method == "hutch++":
-        return _hutch(products, budget, min(budget // 3, (budget - 4) // 2, products.n - 1), generator)
+        return _hutch(products, budget, min(budget // 3, (budget - 4) // 2, products.n // 2), generator)
     return _hutch(products, budget, 0, generator)
 
 
@@ -134,7 +139,8 @@ def exact_diagonal(products: Products, budget: int) -> np.ndarray:
     if budget < n:
         what = f"the budget is {budget} products, exact results take {n}"
         raise OptionError(message(products.where, what, fix="Raise the budget or choose another method"))
-    if hasattr(products.source, "diagonal"):
+    # Of an operator of somebody else's the diagonal does not tell whether it is symmetric: its products do.
+    if isinstance(products.source, SymmetricOperator):
         products.count += n
         diagonal = np.asarray(products.source.diagonal(), products.dtype)
         products.require_finite(diagonal, "the diagonal")
@@ -174,14 +180,19 @@ def _exact(products: Products, budget: int) -> Estimate:
 
 def _hutch(products: Products, budget: int, k: int, rng: np.random.Generator) -> Estimate:
     """Hutchinson's estimate, of what k directions leave of it (Hutch++) if k is not zero."""
-    Q, head = None, 0.0
+    Q, head, size = None, 0.0, 0.0
     if k:
         # Not signs: what is left of two equal outliers next to the axes would be orthogonal to half of all samples.
         found = sketch(products, on_sphere(rng, products.n, k, products.dtype))
-        Q, head = found.Q, float(np.trace(found.projected))
+        # Outliers of either sign may cancel; what rounding does to them does not.
+        Q, head, size = (
+            found.Q,
+            float(np.trace(found.projected)),
+            math.sqrt(products.n) * float(np.linalg.norm(found.projected)),
+        )
     m = max(2, budget - products.count)
     rest, variance, dof = (_of_signs if m >= _LEAST_SIGNS else _of_sphere)(products, m, Q, rng)
-    rounding = products.eps * math.sqrt(products.n) * (abs(head + rest) + math.sqrt(0.5 * variance * m))
+    rounding = products.eps * math.sqrt(products.n) * (abs(head + rest) + size + math.sqrt(0.5 * variance * m))
     error = math.hypot(widened(math.sqrt(variance), dof), rounding)
     return Estimate("trace", head + rest, error, products.count, "hutch++" if k else "hutchinson", dof)
 

@@ -13,6 +13,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 from hessian.arguments import FINITE, check
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
 from hessian.operators.solving import SolvingOperator
+from hessian.operators.symmetry import Witness
 from hessian.operators.vectors import as_direction
 
 # Columns of the identity multiplied at once where an operator has no dense form or diagonal of its own, in numbers.
@@ -323,17 +324,70 @@ class MatrixOperator(SymmetricOperator):
         return np.array(self.matrix.diagonal())
 
 
-def as_symmetric(operator: Any) -> Any:
-    """Accept a symmetric operator in any of SciPy's forms."""
-    if isinstance(operator, LinearOperator):
+class ForeignOperator(SymmetricOperator):
+    """An operator that is said to be symmetric: its products are looked at.
+
+    Parameters
+    ----------
+    operator : LinearOperator
+        Of SciPy or of anybody else.
+
+    Raises
+    ------
+    ShapeMismatchError, DtypeError
+        It is not square, or not real.
+    OptionError
+        Of a product or a dense form: it is not symmetric.
+    """
+
+    def __init__(self, operator: Any) -> None:
         if operator.shape[0] != operator.shape[1]:
             raise ShapeMismatchError(
                 message("operator algebra", f"an operator has shape {operator.shape}", fix="Pass square ones")
             )
+        dtype = np.dtype(np.float64 if operator.dtype is None else operator.dtype)
+        if dtype.kind not in "fiub":
+            raise DtypeError(message("operator algebra", f"an operator has dtype {dtype}", fix="Pass real ones"))
+        self.operator = operator
+        super().__init__(operator.shape[0], dtype if dtype == np.float32 else np.float64)
+        self._witness = Witness(float(np.finfo(self.dtype).eps))
+
+    def __repr__(self) -> str:
+        return f"<{type(self.operator).__name__} of order {self.shape[0]}, taken to be symmetric>"
+
+    def _apply(self, V: np.ndarray) -> np.ndarray:
+        images = np.asarray(self.operator @ V, self.dtype)
+        refuted = self._witness.refuted(V.reshape(self.shape[0], -1), images.reshape(self.shape[0], -1))
+        if refuted is not None:
+            self._refuse(*refuted)
+        return images
+
+    def to_dense(self) -> np.ndarray:
+        """Return the matrix, shape (n, n), by the operator's own way where it has one."""
+        if not hasattr(self.operator, "to_dense"):
+            return super().to_dense()
+        matrix = np.array(self.operator.to_dense(), self.dtype)
+        gap, largest = float(np.abs(matrix - matrix.T).max(initial=0.0)), float(np.abs(matrix).max(initial=0.0))
+        if gap > self._witness.slack * largest:
+            self._refuse(gap, largest)
+        return matrix
+
+    def _refuse(self, gap: float, size: float) -> None:
+        what = f"{self.operator!r} is not symmetric: x.Hy and y.Hx differ by {gap:.3g}, products are of size {size:.3g}"
+        why, fix = (
+            "What is made of it would be a wrong symmetric operator",
+            "Pass a symmetric one, for example (A + A.T) / 2",
+        )
+        raise OptionError(message("operator algebra", what, why, fix))
+
+
+def as_symmetric(operator: Any) -> Any:
+    """Accept a symmetric operator in any of SciPy's forms."""
+    if isinstance(operator, SymmetricOperator):
         return operator
     if isinstance(operator, np.ndarray | list | tuple) or scipy.sparse.issparse(operator):
         return MatrixOperator(operator)
-    return aslinearoperator(operator)
+    return ForeignOperator(aslinearoperator(operator))
 
 
 def added(first: Any, second: Any) -> Any:

@@ -74,6 +74,8 @@ def _advice_on_call(call: ast.Call) -> str:
         if isinstance(first, ast.List | ast.Tuple | ast.ListComp):
             return "Use np.stack, whose parts have one shape"
         return "Use x itself: it already is an array"
+    if name.startswith(("np.", "numpy.", "scipy.", "sc.")) and isinstance(first, ast.List | ast.Tuple | ast.ListComp):
+        return f"Use {name}(np.stack(...)): NumPy takes a list of traced numbers for objects"
     if method == "dot" and name not in ("np.dot", "numpy.dot"):
         return "Use A @ x rather than A.dot(x)"
     return {"item": "Use x[i] without .item()", "tolist": "Use list(x)"}.get(method, "") if first is None else ""

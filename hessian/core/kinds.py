@@ -2,15 +2,53 @@
 
 ``isinstance(x, np.ndarray)`` and its like ask ``x.__class__``, which answers with NumPy's type (see :class:`Variable`). What is
 looked up on the real class is settled here: ``len``, ``iter``, ``in``, ``hasattr`` and the abstract classes of
-``collections.abc``.
+``collections.abc``. So is what NumPy asks the numbers of a list for.
 """
 
 from __future__ import annotations
 
+import dis
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
+
+# What NumPy's loops over objects call by its name on each of them.
+_BY_NAME = frozenset(
+    (
+        *(
+            "arccos",
+            "arccosh",
+            "arcsin",
+            "arcsinh",
+            "arctan",
+            "arctan2",
+            "arctanh",
+            "cbrt",
+            "cos",
+            "cosh",
+            "deg2rad",
+            "degrees",
+        ),
+        *(
+            "exp",
+            "exp2",
+            "expm1",
+            "fabs",
+            "fmod",
+            "hypot",
+            "log",
+            "log10",
+            "log1p",
+            "log2",
+            "rad2deg",
+            "radians",
+            "rint",
+        ),
+        *("sin", "sinh", "sqrt", "tan", "tanh"),
+    )
+)
 
 
 class Elements:
@@ -69,6 +107,25 @@ class RoundedToIntegers:
 
     def __trunc__(self: Any) -> int:
         return int(np.trunc(self))
+
+
+class Elementary:
+    """Mixin: elementary functions of numbers in a list, of which NumPy makes an array of objects before it looks at them.
+
+    It then asks each for the function by name. Whoever writes ``x.sin`` or asks ``hasattr(x, "sin")`` finds no more than NumPy's
+    numbers have.
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self: Any, name: str) -> Any:
+        if name in _BY_NAME:
+            frame = sys._getframe(1)
+            code = frame.f_code
+            running = dis.opname[code.co_code[frame.f_lasti]]
+            if not running.startswith(("LOAD_ATTR", "LOAD_METHOD")) and name not in code.co_consts:
+                return partial(getattr(np, name), self)
+        raise AttributeError(f"a traced number has no attribute {name!r}", name=name, obj=self)
 
 
 class NumberType(type):

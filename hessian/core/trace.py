@@ -281,13 +281,27 @@ def _mark_own(values: Sequence[Any]) -> None:
             value = value._value
 
 
+# What NumPy and SciPy say of arrays of objects.
+_OF_OBJECTS = (
+    "dtype('O')",
+    "loop of ufunc does not support argument",
+    "not supported for the input types",
+    "dtype object",
+)
+
+
 def _explain(error: Exception, where: str) -> None:
     """Add to an exception that NumPy raised what it means for a traced value."""
     if isinstance(error, HessianError):
         return
     if isinstance(error.__cause__, HessianError):
         error.add_note(str(error.__cause__))
-    elif "Variable" in str(error) or "dtype('O')" in str(error):
+    elif any(words in str(error) for words in _OF_OBJECTS):
+        error.add_note(
+            f"{where}: NumPy takes a list, or an object array, of traced numbers for objects that are no numbers. Make it one traced "
+            "array first: f(np.stack(list)) instead of f(list)."
+        )
+    elif "Variable" in str(error):
         error.add_note(
             f"{where}: NumPy met a traced value where it cannot dispatch. Use the np. function instead of a method of a plain "
             "array (A @ x for A.dot(x)), np.stack for arrays of traced values."

@@ -11,7 +11,7 @@ from hessian.core.advice import leaves_tape, reaches_rule, user_line
 from hessian.core.array_methods import concrete_index, primal_array
 from hessian.core.array_protocol import ArrayProtocol
 from hessian.core.exceptions import note_exception
-from hessian.core.kinds import Elements, NumberType, RoundedToIntegers, Uniterable
+from hessian.core.kinds import Elementary, Elements, NumberType, RoundedToIntegers, Uniterable
 from hessian.core.memory import InMemory, lying_as, shows_memory
 from hessian.core.operands import base_array, no_numbers, no_real_result
 from hessian.core.passthrough import asked_by_sparse, passing_through, sparse_is_asking
@@ -332,7 +332,7 @@ class Variable(InMemory, ArrayProtocol):
         carrier = passing_through(self)
         if carrier is not None:
             return carrier
-        if (self.ndim == 0 and dtype is None) or asked_by_sparse():
+        if (self.ndim == 0 and (dtype is None or np.dtype(dtype).hasobject)) or asked_by_sparse():
             # A 0-d object array is NumPy's way of saying "not an array": lists of scalars keep their derivatives in it,
             # and a sparse matrix then leaves the product to __rmatmul__.
             holder = np.empty((), dtype=object)
@@ -401,7 +401,7 @@ class Array(Elements, Variable):
         return Array if sparse_is_asking() else np.ndarray
 
 
-class Number(RoundedToIntegers, Variable, Uniterable, metaclass=NumberType):
+class Number(RoundedToIntegers, Elementary, Variable, Uniterable, metaclass=NumberType):
     """A traced number: what asks for its type hears NumPy's scalar type, such as ``np.float64``, which is a ``float``."""
 
     __slots__ = ()

@@ -19,6 +19,7 @@ from reference import Truth, exact, truth
 
 import hessian as hs
 from hessian.core.steps import ElementwiseStep
+from hessian.core.sweeps import record_function
 from hessian.rules import OPERATIONS, Elementwise
 from hessian.rules.measured import MEASURED
 from hessian.rules.spec import NONDIFF
@@ -92,7 +93,7 @@ def evaluate(row: Elementwise, arrays: list[np.ndarray], params: dict[str, Any])
             found[i,] = np.broadcast_to(np.asarray(partial, y.dtype), y.shape)
         for i, j in itertools.product(active, repeat=2):
             found[i, j] = np.zeros_like(y)
-        for i, j, second in step.bend(np.ones_like(y), _Everything()) or []:
+        for i, j, second in step.bend(np.ones_like(y), _Everything(), record_function) or []:
             found[active[i], active[j]] = np.broadcast_to(second, y.shape)
         for i in active:
             found |= _nested(row, arrays, params, active, i)

@@ -115,6 +115,47 @@ def test_the_layer_test_sees_an_upward_import(tmp_path: Path, monkeypatch: pytes
     }
 
 
+def _modules_imported(path: Path, known: set[str]) -> set[str]:
+    """Modules of the package that a module imports anywhere, in functions and for the type checker too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{name.name}" for name in node.names} | {node.module}
+    return found & known - {_dotted(path)}
+
+
+def circles(paths: list[Path]) -> list[str]:
+    """Modules left when those that import none of the rest have been taken away, again and again."""
+    known = {_dotted(path) for path in paths}
+    left = {_dotted(path): _modules_imported(path, known) for path in paths}
+    # A package that only re-exports stands above its modules, which import each other by their own names.
+    left = {name: {other for other in found if not name.startswith(f"{other}.")} for name, found in left.items()}
+    while free := [name for name, found in left.items() if not found & left.keys()]:
+        left = {name: found for name, found in left.items() if name not in free}
+    return sorted(left)
+
+
+def test_no_circle_of_modules() -> None:
+    assert circles(MODULES) == []
+
+
+def test_the_circle_test_sees_a_circle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    (tmp_path / "hessian").mkdir()
+    texts = {
+        "a": "def f():\n    from hessian.b import g\n",
+        "b": "from hessian import c\n",
+        "c": "import hessian.a\n",
+        "d": "",
+    }
+    paths = [tmp_path / "hessian" / f"{name}.py" for name in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        path.write_text(text)
+    assert circles(paths) == ["hessian.a", "hessian.b", "hessian.c"]
+
+
 @pytest.mark.parametrize("path", [path for path in MODULES if path.name == "__init__.py"], ids=_dotted)
 def test_package_files_only_reexport(path: Path) -> None:
     statements = ast.parse(path.read_text(encoding="utf-8")).body

@@ -8,7 +8,7 @@ import numpy as np
 
 from hessian.core.array_methods import primal_array
 from hessian.core.array_protocol import ArrayProtocol
-from hessian.core.steps import ElementwiseStep, Pieces, Reach, Step, added, added_in_place, suspicious
+from hessian.core.steps import Differentiate, ElementwiseStep, Pieces, Reach, Step, added, added_in_place, suspicious
 from hessian.errors import MissingRuleError, message
 from hessian.rules.broadcast import sum_to
 from hessian.rules.spec import Bilinear, Elementwise, General, Linear, Operation, Partial
@@ -126,7 +126,7 @@ class BilinearStep(Step):
             for x, mask in zip(self.operands, self._reaching(live), strict=True)
         )
 
-    def bend(self, g: Any, reach: Reach) -> Any:
+    def bend(self, g: Any, reach: Reach, differentiate: Differentiate) -> Any:
         return g if len(self.positions) == 2 else None
 
     def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
@@ -242,11 +242,9 @@ class GeneralStep(Step):
         pieces = self.operation.pullback(y, operands, g, wanted, **kept)
         return [self._summed(pieces[p], i) for i, p in enumerate(self.positions)]
 
-    def bend(self, g: Any, reach: Reach) -> Any:
+    def bend(self, g: Any, reach: Reach, differentiate: Differentiate) -> Any:
         if not self.operation.curved:
             return None
-        from hessian.core.sweeps import record_function  # sweeps are made of steps, and this step runs one
-
         operands = list(self.operands)
 
         def pullback(y: Any, *xs: Any) -> Pieces:
@@ -254,7 +252,7 @@ class GeneralStep(Step):
                 operands[p] = x
             return self._pullback(y, operands, g, self._keep(y, operands))
 
-        return record_function(pullback, [self.y, *(self.operands[p] for p in self.positions)]), reach
+        return differentiate(pullback, [self.y, *(self.operands[p] for p in self.positions)]), reach
 
     def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
         linearization, reach = bent

@@ -16,6 +16,7 @@ Tangents and cotangents carry ``batch`` leading axes.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +35,10 @@ class Reach(Protocol):
     def __call__(self) -> np.ndarray | None: ...
 
     def varying(self) -> list[np.ndarray | None] | None: ...
+
+
+Differentiate = Callable[[Callable[..., Sequence[Any]], Sequence[Any]], Any]
+"""From a function of several values with several results, and the values, to its linearization there."""
 
 
 def scaled(d: Any, t: Any) -> Any:
@@ -119,8 +124,11 @@ class Step:
         """Map a cotangent of the result to cotangents of the operands."""
         raise NotImplementedError
 
-    def bend(self, g: Any, reach: Reach) -> Any:
-        """Return what ``turn`` needs for the fixed cotangent ``g``, or ``None`` if the pullback does not turn."""
+    def bend(self, g: Any, reach: Reach, differentiate: Differentiate) -> Any:
+        """Return what ``turn`` needs for the fixed cotangent ``g``, or ``None`` if the pullback does not turn.
+
+        ``differentiate`` is how a step gets the derivative of one of its own formulas: sweeps are made of steps, and pass it down.
+        """
         return None
 
     def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
@@ -217,9 +225,9 @@ class ElementwiseStep(Step):
             return pieces
         return [sum_to(piece, shape, ndim) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
-    def bend(self, g: Any, reach: Reach) -> Any:
+    def bend(self, g: Any, reach: Reach, differentiate: Differentiate) -> Any:
         bent = []
-        for i, j, entry in self._second_partials():
+        for i, j, entry in self._second_partials(differentiate):
             coefficient = scaled(entry, g)
             if suspicious(coefficient):
                 varying = reach.varying() or [None] * len(self.positions)
@@ -255,9 +263,9 @@ class ElementwiseStep(Step):
             for piece, shape in zip(pieces, self.shapes, strict=True)
         ]
 
-    def _second_partials(self) -> list[tuple[int, int, Any]]:
+    def _second_partials(self, differentiate: Differentiate) -> list[tuple[int, int, Any]]:
         if self.operation.d2 is None:
-            return self._second_partials_by_duals()
+            return self._derived_partials(differentiate)
         d2, y, xs, params = self.operation.d2, self.y, self.operands, self.params
         found = []
         for i, p in enumerate(self.positions):
@@ -267,21 +275,23 @@ class ElementwiseStep(Step):
                     found.append((i, j, entry(y, *xs, **params) if callable(entry) else entry))
         return found
 
-    def _second_partials_by_duals(self) -> list[tuple[int, int, Any]]:
-        """Obtain unknown second partials by running ``d1`` on duals in each argument."""
-        from hessian.core.dual import Dual  # duals apply steps, and this step runs duals
+    def _derived_partials(self, differentiate: Differentiate) -> list[tuple[int, int, Any]]:
+        """Obtain unknown second partials by differentiating ``d1`` along each argument."""
+        one = np.ones(self.shape, self.y.dtype)
 
+        def partials(y: Any, *xs: Any) -> list[Any]:
+            operands = list(self.operands)
+            for q, x in zip(self.positions, xs, strict=True):
+                operands[q] = x
+            entries = [self.operation.d1[p] for p in self.positions]
+            return [entry(y, *operands, **self.params) if callable(entry) else entry for entry in entries]
+
+        here = [np.broadcast_to(self.operands[q], self.shape) for q in self.positions]
+        derivative = differentiate(partials, [self.y, *here])
         found = []
-        for j, q in enumerate(self.positions):
-            one = np.ones(self.shape, self.y.dtype)
-            xs = list(self.operands)
-            xs[q] = Dual(np.broadcast_to(xs[q], self.shape), one)
-            y = Dual(self.y, scaled(self.partials[j], one))
-            for i, p in enumerate(self.positions):
-                entry = self.operation.d1[p]
-                slope = entry(y, *xs, **self.params) if callable(entry) else None
-                if isinstance(slope, Dual) and slope.tangent is not None:
-                    found.append((i, j, slope.tangent))
+        for j in range(len(here)):
+            along: Pieces = [scaled(self.partials[j], one), *(one if k == j else None for k in range(len(here)))]
+            found += [(i, j, slope) for i, slope in enumerate(derivative.push(along, 0)) if slope is not None]
         return found
 
     def live_operands(self, live: np.ndarray | None) -> list[np.ndarray | None]:

@@ -89,7 +89,9 @@ class Linearization:
         with np.errstate(all="ignore"):
             table = self._pull(bars, 0)
             self._bent = [
-                None if table[slot] is None else step.bend(table[slot], self._masks.reach(slot, sources))
+                None
+                if table[slot] is None
+                else step.bend(table[slot], self._masks.reach(slot, sources), record_function)
                 for slot, sources, step in self.steps
             ]
         return [table[slot] for slot in self.inputs]

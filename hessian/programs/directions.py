@@ -37,6 +37,14 @@ class Group:
     wanted: tuple[tuple[int, int], ...]
 
 
+def directions_of(program: Program, number: int, symmetric: bool) -> Directions:
+    """Return the batched programs of a section, which its program keeps."""
+    found = program.batched.get(number)
+    if found is None:
+        found = program.batched.setdefault(number, Directions(program, number, symmetric))
+    return found
+
+
 class Directions:
     """The batched programs of a section that takes one direction, compiled as they are needed.
 

@@ -11,6 +11,7 @@ import numpy as np
 from hessian.core.tape import GuardMiss
 from hessian.core.trace import Recording
 from hessian.programs.compilation import OUT_OF_ROOM, OperationError
+from hessian.programs.directions import directions_of
 from hessian.programs.program import Program, is_finite
 
 
@@ -75,7 +76,7 @@ class Linearized:
     def rows(self, number: int, directions: np.ndarray, symmetric: bool) -> np.ndarray:
         """Run a section for every row of ``directions``, shape (k, n); return the results as rows."""
         self.result(number - 1)
-        batched = self.program.directions(number, symmetric)
+        batched = directions_of(self.program, number, symmetric)
         if len(directions) and batched.block_length() == 1:
             # One direction fills the cache: the section as it is does as well as a batch of one, and is there already.
             return np.stack([self.run(number, row)[0] for row in np.ascontiguousarray(directions)])
@@ -89,12 +90,12 @@ class Linearized:
     def matrix(self, number: int, symmetric: bool) -> np.ndarray:
         """Return the matrix that a section multiplies with."""
         self.result(number - 1)
-        return self.program.directions(number, symmetric).matrix(self._frame.residuals)
+        return directions_of(self.program, number, symmetric).matrix(self._frame.residuals)
 
     def diagonal(self, number: int) -> np.ndarray:
         """Return the diagonal of the symmetric matrix that a section multiplies with."""
         self.result(number - 1)
-        return self.program.directions(number, True).diagonal(self._frame.residuals)
+        return directions_of(self.program, number, True).diagonal(self._frame.residuals)
 
     def _prepare(self, number: int) -> None:
         """Run the sections up to a number that take no direction and have not run yet."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from hessian.programs.graph import DIRECTION, Node, reachable
 from hessian.programs.layout import Layout, Place, Section
 from hessian.programs.rows import RowSplitter, rows_of
 from hessian.programs.tracing import Graph, Guard
-
-if TYPE_CHECKING:
-    from hessian.programs.directions import Directions
 
 _SPARE_FRAMES = 4
 SectionSpec = tuple[str, Sequence[int], "Sequence[int] | None"]
@@ -42,7 +39,8 @@ class Program:
     def __init__(self, graph: Graph, sections: Sequence[SectionSpec]) -> None:
         self.sections = _cut(graph, sections)
         self._spare: list[Frame] = []
-        self._directions: dict[int, Directions] = {}
+        #: Batched programs of sections that take a direction, by their number; see :mod:`hessian.programs.directions`.
+        self.batched: dict[int, Any] = {}
         self._compile()
 
     def _compile(self) -> None:
@@ -68,15 +66,6 @@ class Program:
             return self._spare.pop()
         except IndexError:
             return Frame(self)
-
-    def directions(self, number: int, symmetric: bool) -> Directions:
-        """Return the batched programs of a section."""
-        found = self._directions.get(number)
-        if found is None:
-            from hessian.programs.directions import Directions  # which compiles programs in turn
-
-            found = self._directions.setdefault(number, Directions(self, number, symmetric))
-        return found
 
     def release(self, frame: Frame) -> None:
         """Take back a frame that nobody uses any more."""
@@ -106,7 +95,7 @@ class Program:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.sections = unpack(state)
         self._spare = []
-        self._directions = {}
+        self.batched = {}
         with paused_collection():
             self._compile()
 

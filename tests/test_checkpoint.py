@@ -398,3 +398,49 @@ def test_exceptions_that_a_function_does_not_catch_pass() -> None:
     with pytest.raises(np.linalg.LinAlgError):
         hs.grad(f)(np.array([1.0, -1.0]))
     assert_allclose(hs.grad(f)(np.array([4.0, 1.0])), [0.25, 0.5])
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        lambda t: (t, t[1:]),
+        lambda t: (t[::-1], t),
+        lambda t: (t[1:], t[:-1]),
+        lambda t: {"a": t.reshape(3, 1), "b": [t, t[:2]]},
+        lambda t: (t, t),
+    ],
+)
+def test_results_that_share_memory_still_do(parts):
+    def f(x, step):
+        result = step(x)
+        leaves = [*result["b"], result["a"]] if isinstance(result, dict) else list(result)
+        leaves[0][...] *= 3.0
+        leaves[-1][0] = 0.5
+        return sum(np.sum(leaf**2) for leaf in leaves)
+
+    step = lambda x: parts(np.sin(x) * 2.0)
+    x = np.array([0.3, 0.7, 1.1])
+    for way in (hs.checkpoint, lambda g: hs.checkpoint(hs.checkpoint(g))):
+        assert_allclose(hs.grad(f)(x, way(step)), hs.grad(f)(x, step), rtol=1e-14)
+        assert_allclose(hs.hvp(f, x, x, way(step)), hs.hvp(f, x, x, step), rtol=1e-14)
+
+
+def test_an_argument_changed_before_the_function_raises_cannot_be_used():
+    def bad(y):
+        y *= 2.0
+        raise ArithmeticError("its own")
+
+    def caught(x, again):
+        y = x * 1.0
+        try:
+            hs.checkpoint(bad)(y[1:])
+        except ArithmeticError:
+            y = y if again else 3.0 * x
+        return np.sum(y**2)
+
+    x = np.array([0.3, 0.7])
+    with pytest.raises(ArithmeticError, match="its own"):
+        hs.grad(lambda x: np.sum(hs.checkpoint(bad)(x)))(x)
+    with pytest.raises(hs.errors.StaleVariableError, match="changed in place when it raised"):
+        hs.grad(caught)(x, True)
+    assert_allclose(hs.grad(caught)(x, False), 18.0 * x)

@@ -32,12 +32,12 @@ class _Course:
     structure : Structure
         Of the result.
     plan : list of tuple
-        What each leaf of the result is: ``("none",)``, ``("argument", i)``, a view of one (``("view", i, shape)``), or
-        ``("value", k)``, a value in the vector.
+        What each leaf of the result is: ``("none",)``, ``("argument", i)``, ``("value", k)``, a value in the vector, or a view
+        of such: ``("view", "argument", i, shape)``.
     values : list of (shape, dtype, number)
         Of the values in the vector, and whether NumPy would have a scalar.
     views : list of list of View
-        How views of arguments were taken, in the order of the plan.
+        How the views were taken, in the order of the plan.
     strides : list of tuple
         Of the values in the vector, in memory.
     moved : list of int
@@ -118,6 +118,9 @@ class CheckpointCall:
         variables = [variable(tape, tape.add_input(x, x.dtype.kind == "f"), x) for x in plain]
         try:
             vector = self._run(variables)
+        except BaseException:
+            self._give_up(variables)
+            raise
         finally:
             tape.close()
         if isinstance(vector, Variable) and vector._tape is tape:
@@ -148,6 +151,13 @@ class CheckpointCall:
             fix = "Checkpoint a function that does the same from call to call"
             raise OtherCourse(message("checkpoint", what, "a sweep runs it again", fix))
         return join_vector([*pieces, *(variables[i] for i in moved)])
+
+    def _give_up(self, variables: list[Any]) -> None:
+        """Leave arguments that the function changed before it raised unusable: what it made of them is lost."""
+        for x, v in zip(self.traced, variables, strict=True):
+            if v._tape.instructions[v._slot] is not None and isinstance(x, Variable):
+                v._tape.failed = True
+                x._owner()._adopt(v)
 
     def _check_arguments(self, leaves: list[Any], given: Any) -> None:
         """Raise if containers or plain arrays among the arguments were changed: the caller's are not."""
@@ -188,8 +198,10 @@ class CheckpointCall:
         views = iter(course.views)
         leaves = []
         for kind, *at in course.plan:
+            steps = next(views) if kind == "view" else ()
+            kind, *at = at if kind == "view" else (kind, *at)
             leaf = None if kind == "none" else values[at[0]] if kind == "value" else self.traced[at[0]]
-            for view in next(views) if kind == "view" else ():
+            for view in steps:
                 leaf = view.operation(leaf, **view.params)
             leaves.append(leaf)
         _tell_guards(self.traced, course.seen)
@@ -215,32 +227,39 @@ def _taken_apart(
 ) -> tuple[list[Any], _Course]:
     """Return the values that a function returned, and what it did."""
     leaves, structure = flatten(result)
-    known: dict[int, int] = {}
+    chains = [chain(leaf) if isinstance(leaf, Variable) else [leaf] for leaf in leaves]
+    owners = [id(links[-1]) for links in chains]
+    known: dict[int, tuple[Any, ...]] = {id(v): ("argument", i) for i, v in enumerate(variables)}
     course = _Course(structure, [], [], [], [], moved, seen)
     pieces: list[Any] = []
-    for leaf in leaves:
-        links = chain(leaf) if isinstance(leaf, Variable) else [leaf]
-        argument = next((i for i, v in enumerate(variables) if v is links[-1]), None)
+    for leaf, links in zip(leaves, chains, strict=True):
         if leaf is None:  # of a function that changes its argument
             course.plan.append(("none",))
-        elif argument is not None:
-            course.plan.append(("argument", argument) if len(links) == 1 else ("view", argument, leaf.shape))
-            if len(links) > 1:
-                course.views.append([link._view for link in reversed(links[:-1])])
-        elif id(leaf) in known:
-            course.plan.append(("value", known[id(leaf)]))
+            continue
+        # Results that share memory are views of one value.
+        shared = id(links[-1]) in known or owners.count(id(links[-1])) > 1
+        source = links[-1] if shared else leaf
+        place = known.get(id(source))
+        if place is None:
+            place = known[id(source)] = ("value", len(pieces))
+            pieces.append(_value(source, course))
+        if shared and len(links) > 1:
+            course.plan.append(("view", *place, leaf.shape))
+            course.views.append([link._view for link in reversed(links[:-1])])
         else:
-            x = entered(leaf)
-            x = x if isinstance(x, Traced) else np.asarray(x)
-            _check_result(x)
-            if isinstance(leaf, Traced):
-                known[id(leaf)] = len(pieces)
-            course.plan.append(("value", len(pieces)))
-            number = x.is_number if isinstance(x, Variable) else not isinstance(leaf, np.ndarray)
-            pieces.append(x)
-            course.values.append((x.shape, x.dtype, number))
-            course.strides.append(primal_array(x).strides)
+            course.plan.append(place)
     return pieces, course
+
+
+def _value(leaf: Any, course: _Course) -> Any:
+    """Return a result as it goes into the vector, noting what it is."""
+    x = entered(leaf)
+    x = x if isinstance(x, Traced) else np.asarray(x)
+    _check_result(x)
+    number = x.is_number if isinstance(x, Variable) else not isinstance(leaf, np.ndarray)
+    course.values.append((x.shape, x.dtype, number))
+    course.strides.append(primal_array(x).strides)
+    return x
 
 
 def _check_result(x: Any) -> None:

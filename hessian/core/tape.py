@@ -58,6 +58,8 @@ class Tape:
         from the numbers it happens to hold except through a guard.
     private : bool
         Whether it belongs to one run of a checkpointed function: nobody else may see its values.
+    failed : bool
+        Whether that function raised after it had changed an argument.
     borrows : bool
         Whether constants belong to the library, which does not change them: they need no copies.
     own : set of int
@@ -71,7 +73,7 @@ class Tape:
     """
 
     __slots__ = (
-        *("__weakref__", "_borrows", "_snapshots", "active", "by_order", "closed", "guards"),
+        *("__weakref__", "_borrows", "_snapshots", "active", "by_order", "closed", "failed", "guards"),
         *("instructions", "nested", "numbers", "own", "private", "regrouped", "replayed", "roots", "serial", "values"),
     )
 
@@ -80,7 +82,7 @@ class Tape:
         self.private = private
         self.replayed = replayed
         self._borrows = borrows
-        self.regrouped = self.by_order = False
+        self.regrouped = self.by_order = self.failed = False
         self.values: list[Any] = []
         self.active: list[bool] = []
         self.instructions: list[Instruction | None] = []
@@ -134,6 +136,9 @@ class Tape:
 
     def refuse(self, where: str) -> NoReturn:
         """Raise the error for a value that is used after its tape was closed."""
+        if self.failed:
+            what = "an array is used that a checkpointed function had changed in place when it raised"
+            raise StaleVariableError(message(where, what, "the changes are lost", "Pass a copy, or let the error pass"))
         owner, more = "the function that was being differentiated", "; plain numbers can come back with has_aux=True"
         if self.private:
             owner, more = "the checkpointed function that made it", ""

@@ -75,6 +75,15 @@ def real_number(where: str, name: str, value: Any, wanted: Wanted = FINITE, why:
     return float(value)
 
 
+def as_generator(rng: Any, where: str, name: str = "rng") -> np.random.Generator:
+    """Return a generator from a seed or a generator."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if is_whole(rng) and rng >= 0:
+        return np.random.default_rng(int(rng))
+    raise OptionError(message(where, f"{name} is {rng!r}", fix="Pass a seed >= 0 or a numpy.random.Generator"))
+
+
 def did_you_mean(name: Any, known: Iterable[str]) -> str:
     """Return the question that suggests the known name nearest in spelling; empty where none is near enough to be meant."""
     by_key = {_key(other): other for other in known}

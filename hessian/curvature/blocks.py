@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.arguments import whole_number
+from hessian.arguments import as_generator, whole_number
 from hessian.curvature.estimate import Estimate, with_error
 from hessian.curvature.lanczos import Eigenpairs, eigenvalues
 from hessian.curvature.products import Products
@@ -113,6 +113,7 @@ def block_spectra(
     whole_number(where, "k", k)
     if budget is not None:
         whole_number(where, "budget", budget, 12, "Two ends and a trace share it")
+    as_generator(rng, where)
     return {name: _spectrum(name, RestrictedOperator(source, part), k, budget, rng) for name, part in parts.items()}
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import scipy.linalg
 import scipy.special
 
-from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
-from hessian.curvature.products import Products, as_generator
+from hessian.arguments import NOT_NEGATIVE, as_generator, real_number, whole_number
+from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.errors import OptionError, message
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hessian.arguments import whole_number
+from hessian.arguments import as_generator, whole_number
 from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.leave_out import Sketch, left, sketch
-from hessian.curvature.products import Products, as_generator, on_sphere, signs
+from hessian.curvature.products import Products, on_sphere, signs
 from hessian.curvature.trace import exact_diagonal
 from hessian.errors import OptionError, message
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hessian.arguments import whole_number
+from hessian.arguments import as_generator, whole_number
 from hessian.core.trees import flatten, ravel
 from hessian.curvature.lanczos import eigenvalues
-from hessian.curvature.products import as_generator
 from hessian.errors import OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
 

@@ -10,10 +10,10 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 
-from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
+from hessian.arguments import NOT_NEGATIVE, as_generator, real_number, whole_number
 from hessian.curvature.estimate import KNOWN, Estimate, widened
 from hessian.curvature.leave_out import leave_out, left, sketch
-from hessian.curvature.products import Products, as_generator, on_sphere
+from hessian.curvature.products import Products, on_sphere
 from hessian.curvature.quadrature import Runs, joined
 from hessian.curvature.trace import DEFAULT_BUDGET, unit_products
 from hessian.errors import OptionError, message

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
+from hessian.arguments import NOT_NEGATIVE, as_generator, real_number, whole_number
 from hessian.curvature.misses import MISS, chance
-from hessian.curvature.products import Products, as_generator
+from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs
 from hessian.errors import OptionError, message
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from hessian.arguments import whole_number
+from hessian.arguments import as_generator, whole_number
 from hessian.curvature.krylov_space import BlockSpace
 from hessian.curvature.misses import MISS, chance
-from hessian.curvature.products import Products, as_generator
+from hessian.curvature.products import Products
 from hessian.errors import ConvergenceError, OptionError, message
 from hessian.linalg.dense import pick
 

@@ -160,15 +160,6 @@ def _working_dtype(dtype: Any, where: str) -> np.dtype:
     return dtype if dtype == np.float32 else np.dtype(np.float64)
 
 
-def as_generator(rng: Any, where: str) -> np.random.Generator:
-    """Return a generator from a seed or a generator."""
-    if isinstance(rng, np.random.Generator):
-        return rng
-    if isinstance(rng, int | np.integer) and not isinstance(rng, bool) and rng >= 0:
-        return np.random.default_rng(rng)
-    raise OptionError(message(where, f"rng is {rng!r}", fix="Pass a seed >= 0 or a numpy.random.Generator"))
-
-
 def signs(rng: np.random.Generator, n: int, k: int, dtype: np.dtype) -> np.ndarray:
     """Draw k columns of independent signs."""
     return (2.0 * rng.integers(0, 2, (k, n)) - 1.0).astype(dtype).T

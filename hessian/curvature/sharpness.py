@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from hessian.arguments import INSIDE, POSITIVE, SHARE, check, whole_number
+from hessian.arguments import INSIDE, POSITIVE, SHARE, as_generator, check, whole_number
 from hessian.core.trees import ravel
 from hessian.curvature.misses import beyond
-from hessian.curvature.products import as_generator
-from hessian.errors import NonFiniteError, message
+from hessian.errors import NonFiniteError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.programs import RecordedFunction
 from hessian.transforms.first_order import value_and_grad
@@ -149,7 +148,7 @@ class SharpnessMeter:
         self._f = f if isinstance(f, RecordedFunction) else RecordedFunction(f)
         self._args, self._tol, self._limit = args, float(tol), max_products
         self._threshold = math.nan if step_size is None else 2.0 * (1.0 + momentum) / step_size
-        self._rng = as_generator(seed, where)
+        self._rng = as_generator(seed, where, "seed")
         self._vector: np.ndarray | None = None
         self._rows: list[tuple[int, float, float, float, int, float]] = []
 
@@ -166,6 +165,9 @@ class SharpnessMeter:
             np.array(columns[5], dtype=float),
         )
 
+    def __repr__(self) -> str:
+        return f"<SharpnessMeter: {self.trace!r}>"
+
     def measure(self, x: Any, iteration: int | None = None) -> float:
         """Return the sharpness at a point, and add it to the trace under the next number unless one is given.
 
@@ -173,8 +175,15 @@ class SharpnessMeter:
         ------
         NonFiniteError
             A product holds NaN or infinity.
+        ShapeMismatchError
+            There is no parameter.
         """
         H = HessianOperator(self._f, x, *self._args)
+        if not H.shape[0]:
+            what = "x holds no numbers"
+            raise ShapeMismatchError(
+                message("SharpnessMeter", what, "It has no curvature", "Pass at least one parameter")
+            )
         start, stir = self._start(H)
         value, self._vector, residual, products, above = _largest(H, start, self._tol, self._limit, stir)
         number = (self._rows[-1][0] + 1 if self._rows else 0) if iteration is None else iteration

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from hessian.arguments import FINITE, check, whole_number
+from hessian.arguments import FINITE, as_generator, check, whole_number
 from hessian.curvature.density import SpectralDensity, density_of
 from hessian.curvature.density_text import bars, picture
 from hessian.curvature.estimate import KNOWN, Estimate, widened
 from hessian.curvature.functions import log_gap, remainder
 from hessian.curvature.inertia import Inertia, count_signs, zero_below
 from hessian.curvature.lanczos import Eigenpairs, eigenvalues
-from hessian.curvature.products import Products, as_generator
+from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.errors import OptionError, message
 from hessian.text import html_table, named_values, with_error

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from hessian.arguments import whole_number
+from hessian.arguments import as_generator, whole_number
 from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.operators.likelihoods import Draw, choose_likelihood
@@ -105,7 +105,7 @@ class FisherOperator(SymmetricOperator):
             raise ShapeMismatchError(
                 message(where, what, "Classes are the last axis", 'Return (N, K), or use "bernoulli"')
             )
-        generator = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+        generator = as_generator(rng, where)
         self._examples = self.value.shape[0]
         self._draw, self._samples = draw, n_samples
         # Draws are made again, for their fourth moments, from where the generator stands now.
@@ -153,7 +153,7 @@ class FisherOperator(SymmetricOperator):
 
     def _rows(self) -> Iterator[np.ndarray]:
         """Yield factors R of the matrix, ``c/S sum R^T R``, each of shape (N, n): one per draw, or one per output."""
-        J = self._jacobian.to_dense().reshape(self._examples, -1, self.shape[0])
+        J = self._jacobian.to_dense().reshape(self._examples, self.value.size // self._examples, self.shape[0])
         if self._moments is None:
             yield from (np.einsum("io,ion->in", factor, J) for factor in self._factors)
             return
@@ -188,7 +188,11 @@ class FisherOperator(SymmetricOperator):
         that normal gradients have, widened for few of them, and what was never drawn is not bounded. Cost: the dense Jacobian of the
         model, and all draws once more.
         """
-        J = self._jacobian.to_dense().reshape(self._examples, -1, self.shape[0]).astype(np.float64)
+        J = (
+            self._jacobian.to_dense()
+            .reshape(self._examples, self.value.size // self._examples, self.shape[0])
+            .astype(np.float64)
+        )
         rng = copy.deepcopy(self._start)
         total, squares = np.zeros((2, self._examples, self.shape[0]))
         largest = np.zeros(self.shape[0])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from hessian.arguments import NOT_NEGATIVE, Wanted, check, is_whole
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
@@ -45,7 +45,7 @@ class SolvingOperator(LinearOperator):
         Raises
         ------
         ShapeMismatchError, OptionError, NonFiniteError
-            b does not fit or is not finite, or the damping is negative.
+            b does not fit, b or the matrix is not finite, or the damping is negative.
         ConvergenceError
             The matrix is singular to working precision, or the iteration did not reach ``rtol``.
 
@@ -71,7 +71,7 @@ class SolvingOperator(LinearOperator):
         return np.stack([self._solve_column(c, damping, rtol, maxiter) for c in columns], axis=-1).reshape(rhs.shape)
 
     def _solve_dense(self, rhs: np.ndarray, damping: float) -> np.ndarray:
-        matrix = self.to_dense()
+        matrix = self._finite(self.to_dense(), "solve")
         matrix[np.diag_indices_from(matrix)] += damping
         try:
             return np.asarray(solve(matrix, rhs))
@@ -79,12 +79,20 @@ class SolvingOperator(LinearOperator):
             fix = "Pass damping > 0"
             raise ConvergenceError(message("solve", "the matrix is singular to working precision", fix=fix)) from error
 
+    def _finite(self, numbers: np.ndarray, where: str) -> np.ndarray:
+        """Refuse numbers of the operator that are not finite."""
+        if not np.isfinite(numbers).all():
+            what, why = f"{type(self).__name__} holds NaN or inf", "Every number from it would be wrong"
+            raise NonFiniteError(message(where, what, why, "Look at the point of differentiation"))
+        return numbers
+
     def _solve_column(self, b: np.ndarray, damping: float, rtol: float, maxiter: int | None) -> np.ndarray:
         most = 5 * len(b) if maxiter is None else maxiter
         z, left = refined_minres(self.__matmul__, b, np.zeros_like(b), damping, rtol, lambda: most)
         goal = rtol * float(np.linalg.norm(b))
         if left <= goal:
             return z
+        self._finite(np.asarray(left), "solve")
         what = f"MINRES stopped at a residual of {left:.2e}, asked for {goal:.2e}"
         raise ConvergenceError(message("solve", what, fix="Raise maxiter, loosen rtol, or pass damping > 0"))
 
@@ -118,6 +126,8 @@ class SolvingOperator(LinearOperator):
         ------
         OptionError
             k is not in 1..n, or ``which`` is unknown.
+        NonFiniteError
+            The operator holds NaN or inf.
 
         Notes
         -----
@@ -129,8 +139,13 @@ class SolvingOperator(LinearOperator):
         check("eigsh", "k", k, Wanted(f"1 to the order of the operator, {n}", lambda v: is_whole(v) and 0 < v <= n))
         # ARPACK needs k < n; tiny operators are cheaper dense anyway.
         if n <= 2 * k + 20:
-            return eigenpairs(self.to_dense(), k, which)
+            return eigenpairs(self._finite(self.to_dense(), "eigsh"), k, which)
         start = np.random.default_rng(0).standard_normal(n).astype(self.dtype) if v0 is None else v0
-        values, vectors = eigsh(self, k=k, which=which, tol=tol, maxiter=maxiter, ncv=ncv, v0=start)
+        try:
+            values, vectors = eigsh(self, k=k, which=which, tol=tol, maxiter=maxiter, ncv=ncv, v0=start)
+        except ArpackError:
+            # The likeliest reason has a name of its own.
+            self._finite(np.asarray(self @ start), "eigsh")
+            raise
         order = np.argsort(values)
         return values[order], vectors[:, order]

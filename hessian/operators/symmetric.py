@@ -11,7 +11,7 @@ import scipy.sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from hessian.arguments import FINITE, check
-from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
+from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.solving import SolvingOperator
 from hessian.operators.symmetry import Witness
 from hessian.operators.vectors import as_direction
@@ -281,8 +281,8 @@ class MatrixOperator(SymmetricOperator):
 
     Raises
     ------
-    ShapeMismatchError, DtypeError, OptionError
-        It is not square, not real, or not symmetric to the square root of the precision.
+    ShapeMismatchError, DtypeError, NonFiniteError, OptionError
+        It is not square, not real, not finite, or not symmetric to the square root of the precision.
 
     Examples
     --------
@@ -302,9 +302,11 @@ class MatrixOperator(SymmetricOperator):
             raise DtypeError(message("MatrixOperator", f"the matrix has dtype {matrix.dtype}", fix="Pass real numbers"))
         dtype = matrix.dtype if matrix.dtype == np.float32 else np.dtype(np.float64)
         self.matrix = matrix.astype(dtype, copy=False)
+        if not np.isfinite(self.matrix.data if scipy.sparse.issparse(matrix) else self.matrix).all():
+            raise NonFiniteError(message("MatrixOperator", "the matrix holds NaN or inf"))
         if matrix.shape[0]:
             gap, largest = float(abs(self.matrix - self.matrix.T).max()), float(abs(self.matrix).max())
-            if not gap <= 4.0 * float(np.finfo(dtype).eps) ** 0.5 * largest:
+            if gap > 4.0 * float(np.finfo(dtype).eps) ** 0.5 * largest:
                 what = f"entries and their mirror images differ by up to {gap:.3g}"
                 raise OptionError(message("MatrixOperator", what, "The operator is symmetric", "Pass (A + A.T) / 2"))
         super().__init__(matrix.shape[0], dtype)

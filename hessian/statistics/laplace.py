@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from hessian.arguments import POSITIVE, check, whole_number
+from hessian.arguments import POSITIVE, as_generator, check, whole_number
 from hessian.core.trees import describe, flatten, is_container, join_vector, map_leaves, only_numbers, ravel
 from hessian.curvature.estimate import spread_error, widened
-from hessian.curvature.products import as_generator
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.operators.hessian_operator import HessianOperator

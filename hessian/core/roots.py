@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hessian.core.numbering import numbering
+from hessian.core.softplus import LOGARITHMS, halved
 from hessian.core.tape import Instruction, Tape
 from hessian.rules import choices
 from hessian.rules import elementwise as ew
@@ -325,18 +326,24 @@ class Roots:
 
 
 def smooth_form(tape: Tape, slot: int, at: Callable[[int], Any]) -> Any:
-    """Return the smooth function that what was recorded last is, if that is a product of roots; else ``None``."""
+    """Return the smooth function that what was recorded last is, if that is a product of roots; else ``None``.
+
+    It has the derivatives from then on, what was written has the value.
+    """
     instruction = tape.instructions[slot]
     assert instruction is not None
     if tape.roots is None:
         if instruction.operation.root is not None and is_root(tape, instruction):
             tape.roots = Roots(tape, at)
         return None
+    if instruction.operation in LOGARITHMS:
+        return halved(tape, slot, tape.roots.factors, at)
     product = _PRODUCTS.get(instruction.operation)
     smooth = None if product is None else product(tape.roots, instruction, at)
     if smooth is None:
         return None
     value = tape.values[slot]
+    tape.active[slot] = False
     smooth = smooth if smooth.shape == value.shape else np.reshape(smooth, value.shape)
     return smooth if smooth.dtype == value.dtype else smooth.astype(value.dtype)
 

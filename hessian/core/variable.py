@@ -126,8 +126,6 @@ class Variable(InMemory, ArrayProtocol):
         if active and not tape.replayed and (operation.root is not None or tape.roots is not None):
             smooth = smooth_form(tape, slot, partial(_at, tape))
             if smooth is not None:
-                # What was written gives the value, the smooth function the derivatives.
-                activity[slot] = False
                 return smooth_op(smooth, _at(tape, slot))
         # Where NumPy gives a number, not a 0-d array, there is no memory to share.
         if isinstance(value, np.generic) if not nested else _is_number(value):

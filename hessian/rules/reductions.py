@@ -76,8 +76,6 @@ def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
 @composite(np.mean, cases=[case(A(2, 3)), case(A(2, 3), axis=0), case(A(2, 3), axis=(0, 1), keepdims=True)])
 def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
     where = keywords.get("where", True)
-    if "initial" in keywords:
-        raise OptionError(message("mean", "it takes no initial value", fix="Use np.sum"))
     if dtype is not None and np.dtype(dtype).kind != "f":
         raise OptionError(message("mean", f"dtype is {dtype!r}", "a mean of integers is cut off", "Pass a float dtype"))
     if mask_given(where, a, "mean"):

@@ -277,3 +277,13 @@ def test_argnums_are_checked():
         hs.grad(f, argnums=(0, -2))(np.ones(2), np.ones(2))
     gradients: Any = hs.grad(f, argnums=-1)(np.ones(2), np.ones(2))
     assert_array_equal(gradients, np.ones(2))
+
+
+def test_second_partials_that_a_rule_does_not_know_are_derived_from_the_first():
+    from hessian.rules.spec import Elementwise
+
+    ratio = Elementwise("ratio", np.divide, d1=[lambda y, a, b: 1 / b, lambda y, a, b: -y / b], d2=None)
+    x = np.array([0.3, -0.7, 1.1, 1.9])
+    f, g = (lambda x, op=op: np.sum(np.sin(op(x[:2], x[2:])) * x[0]) for op in (ratio, np.divide))
+    np.testing.assert_allclose(hs.hessian(f)(x), hs.hessian(g)(x), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(hs.hessian(hs.record(f))(x), hs.hessian(g)(x), rtol=1e-12, atol=1e-14)

@@ -61,7 +61,9 @@ ESTIMATES = [
         _ENDINGS,
     ),
     Mutant("curvature/estimate.py", "return _factor(degrees_of_freedom) * deviation", "return deviation", _ERRORS),
-    Mutant("curvature/products.py", "if gap > self._slack * scale:", "if False:", "tests/test_curvature_hostile.py"),
+    Mutant(
+        "curvature/products.py", "if gap > self._witness.slack * scale:", "if False:", "tests/test_curvature_hostile.py"
+    ),
     Mutant("curvature/trace.py", "2.0 * spread / m, m - 1.0", "spread / m / m, m - 1.0", _ERRORS),
     Mutant(
         "curvature/trace.py",

@@ -119,8 +119,8 @@ PROGRAMS = [
     ),
     Mutant(
         "operators/symmetric.py",
-        "            if not gap <= 4.0 *",
-        "            if False and not gap <= 4.0 *",
+        "            if gap > 4.0 *",
+        "            if False and gap > 4.0 *",
         _OPERATORS,
     ),
     Mutant("linalg/minres.py", "shift=-shift", "shift=shift", _OPERATORS),

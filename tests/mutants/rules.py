@@ -35,7 +35,10 @@ RULES = [
         "tests/test_rules.py tests/test_soundness.py tests/test_accuracy.py",
     ),
     Mutant(
-        "rules/elementwise.py", "multiply.annihilates, divide.annihilates = (0, 1), (0,)", "", "tests/test_soundness.py"
+        "rules/elementwise.py",
+        "multiply.annihilates, divide.annihilates = (0, 1), (0,)",
+        "",
+        "tests/test_structural_zeros.py",
     ),
     Mutant(
         "rules/reductions.py",

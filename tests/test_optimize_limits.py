@@ -187,15 +187,15 @@ def test_linear_systems_are_solved_as_well_as_the_last_step_paid() -> None:
     options, tolerances = parse_options({"gtol": 1e-12}, None, np.dtype(float)), {}
     for scale in (1.0, 2.0**80):
         solver = _method("trust-ncg", Objective(lambda x: np.sum(x**2), np.ones(3), ()), options)
-        points = [SimpleNamespace(gradient_norm=scale * size) for size in (1.0, 0.8, 0.1, 1e-3)]
+        points = [SimpleNamespace(gradient_norm=scale * size) for size in (1.0, 0.8, 0.1, 1e-2, 1e-4)]
         tolerances[scale] = [solver.tolerance(point) / point.gradient_norm for point in points]
         resumed = _method("trust-ncg", Objective(lambda x: np.sum(x**2), np.ones(3), ()), options)
         resumed.restore(solver.state())
-        last = SimpleNamespace(gradient_norm=scale * 5e-4)
+        last = SimpleNamespace(gradient_norm=scale * 5e-5)
         assert resumed.tolerance(last) == solver.tolerance(last)
     golden = 0.5 * (1.0 + 5.0**0.5)
     kept = 0.9 * 0.5**golden
-    assert_allclose(tolerances[1.0], [0.5, 0.5, kept, 0.9 * 0.01**golden], rtol=1e-12)
+    assert_allclose(tolerances[1.0], [0.5, 0.5, kept, 0.9 * kept**golden, 0.9 * 0.01**golden], rtol=1e-12)
     assert_allclose(tolerances[2.0**80], tolerances[1.0], rtol=1e-12)
 
 

@@ -152,8 +152,10 @@ def _replayed(model: Any, loss: Any, args: tuple[Any, ...], loss_args: tuple[Any
     recorded = next((f for f in (model, loss) if isinstance(f, RecordedFunction)), None)
     if recorded is None:
         return None
-    parts = [f.function if isinstance(f, RecordedFunction) else f for f in (model, loss)]
+    model, loss = (f.function if isinstance(f, RecordedFunction) else f for f in (model, loss))
     n = len(loss_args)
-    composed = recorded.derived(("gauss_newton", n, *map(Identity, parts)), lambda _: Composition(*parts, n))
+    composed = recorded.derived(
+        ("gauss_newton", n, Identity(model), Identity(loss)), lambda _: Composition(model, loss, n)
+    )
     found = composed.linearize(Task("gauss_newton"), (*args, *loss_args), {}, "GaussNewtonOperator")
     return None if found is None else found[1]

@@ -287,3 +287,11 @@ def test_second_partials_that_a_rule_does_not_know_are_derived_from_the_first():
     f, g = (lambda x, op=op: np.sum(np.sin(op(x[:2], x[2:])) * x[0]) for op in (ratio, np.divide))
     np.testing.assert_allclose(hs.hessian(f)(x), hs.hessian(g)(x), rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(hs.hessian(hs.record(f))(x), hs.hessian(g)(x), rtol=1e-12, atol=1e-14)
+
+
+def test_a_number_is_sliced_and_used_otherwise() -> None:
+    f = lambda x: np.sum(x[None]) ** 2 + x * x + np.sum(np.sin(x[..., None]))
+    for x in (2.0, np.array(2.0)):
+        assert_allclose(hs.grad(f)(x), 4 * 2.0 + np.cos(2.0))
+        assert_allclose(hs.hessian(f)(x), 4 - np.sin(2.0))
+        assert_allclose(hs.hessian(hs.record(f))(x), 4 - np.sin(2.0))

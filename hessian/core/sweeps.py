@@ -166,7 +166,7 @@ class _Accumulator:
             if isinstance(known, Traced):
                 self.add(sources, step.pull(g, batch))
                 return
-            self.table[source] = buffer if known is None else buffer + known
+            self.table[source] = buffer if known is None else np.asarray(buffer + known)  # not a number
             self._owned.add(source)
         step.operation.add_transpose(self.table[source], g, **step.params)
 

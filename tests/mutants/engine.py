@@ -82,7 +82,7 @@ ENGINE = [
     ),
     Mutant(
         "core/sweeps.py",
-        "buffer if known is None else buffer + known",
+        "buffer if known is None else np.asarray(buffer + known)",
         "buffer",
         "tests/test_core.py tests/test_in_place.py",
     ),

@@ -13,7 +13,7 @@ lose no digits. The third derivative is written by the inverse, which a singular
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -88,15 +88,46 @@ def _inverse(a: Any, *, name: str, line: str) -> Any:
         sizes = [np.max(np.sum(x, axis=-1), axis=-1, initial=0) for x in (scaled, unscaled)]
         condition = sizes[0] * sizes[1]
     if np.isfinite(a).all() and not np.all(condition * np.finfo(inverse.dtype).eps < 1):
-        raise UndefinedDerivativeError(
-            message(
-                name,
-                f"the matrix is singular to working precision, at {line}",
-                f"the derivative is made of its inverse; the condition number is {np.max(condition):.1e}",
-                "Add a multiple of the identity, or leave out rows that depend on others",
-            )
-        )
+        _singular(np.max(condition), name=name, line=line)
     return inverse
+
+
+def _singular(condition: float, *, name: str, line: str) -> NoReturn:
+    raise UndefinedDerivativeError(
+        message(
+            name,
+            f"the matrix is singular to working precision, at {line}",
+            f"the derivative is made of its inverse; the condition number is {condition:.1e}",
+            "Add a multiple of the identity, or leave out rows that depend on others",
+        )
+    )
+
+
+def _sound(a: Any, x: Any, b: Any, *, name: str, line: str) -> Any:
+    """Return ones, or raise where the solution of A X = B shows that A is singular to working precision."""
+    ones, limit = np.ones((*x.shape[:-2], 1, 1), x.dtype), 1 / float(np.finfo(x.dtype).eps)
+    if np.all(_growth(a, x, b) < limit) or not np.isfinite(a).all():
+        return ones
+    # Rows and columns of other units only look like it.
+    rows, columns = _scales(a)
+    with np.errstate(all="ignore"):
+        scaled = np.ldexp(a, rows[..., :, None] + columns[..., None, :])
+        growth = _growth(scaled, np.ldexp(x, -columns[..., :, None]), np.ldexp(b, rows[..., :, None]))
+    if not np.all(growth < limit):
+        _singular(np.max(growth), name=name, line=line)
+    return ones
+
+
+def _growth(a: Any, x: Any, b: Any) -> Any:
+    """Return |A| |X| / |B|, which is at most the condition number."""
+    with np.errstate(all="ignore"):
+        size = np.max(np.sum(np.abs(a), axis=-1), axis=-1, initial=0)
+        growth = np.max(np.abs(x), axis=-2, initial=0) / np.max(np.abs(b), axis=-2, initial=0)
+        # Of a column of zeros nothing is known.
+        return size * np.max(np.where(np.isnan(growth), 0, growth), axis=-1, initial=0)
+
+
+sound_op: Nondifferentiable = register(Nondifferentiable("sound", _sound))
 
 
 inverse_op: General = register(

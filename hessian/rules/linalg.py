@@ -16,7 +16,7 @@ import numpy as np
 
 from hessian.errors import MissingRuleError, OptionError, message
 from hessian.rules.broadcast import averaged_axes, keeps, normalize_axes, without_axes
-from hessian.rules.determinant import det_op, inverse_op
+from hessian.rules.determinant import det_op, inverse_op, sound_op
 from hessian.rules.eigen import eigenvalues_op, eigenvectors_op, factors_op
 from hessian.rules.lines import user_line
 from hessian.rules.smooth import Root
@@ -56,38 +56,64 @@ def _solve_flops(shapes: Any, out: Any) -> float:
     return _LU_FLOPS(shapes, out) + 2.0 * shapes[0][-1] * math.prod(out)
 
 
+def _inv_sound(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
+    identity = np.eye(y.shape[-1], dtype=y.dtype)
+    return {"sound": sound_op(xs[0], y, identity, name="derivative of inv", line=line)}
+
+
 inv_op: General = register(
     General(
         "inv",
-        np.linalg.inv,
-        pushforward=lambda y, xs, dots: -(y @ dots[0] @ y),
-        pullback=lambda y, xs, g, wanted: [-(_t(y) @ g @ _t(y))],
+        lambda a, *, line: np.linalg.inv(a),
+        prepare=_inv_sound,
+        pushforward=lambda y, xs, dots, *, line, sound: -sound * (y @ dots[0] @ y),
+        pullback=lambda y, xs, g, wanted, *, line, sound: [-sound * (_t(y) @ g @ _t(y))],
         core=(2, 2),
         flops=_cubes(2.0),
     )
 )
-expose(np.linalg.inv, lambda a: inv_op(a), cases=[case(_well_conditioned(3, 3)), case(_well_conditioned(2, 3, 3))])
+expose(
+    np.linalg.inv,
+    lambda a: inv_op(a, line=user_line()),
+    cases=[case(_well_conditioned(3, 3)), case(_well_conditioned(2, 3, 3))],
+)
 
 
 def _solve_pushforward(y: Any, xs: Any, dots: Any) -> Any:
     a, (a_dot, b_dot) = xs[0], dots
     if a_dot is None:
-        return solve_op(a, b_dot)
+        return again_op(a, b_dot)
     change = -(a_dot @ y)
-    return solve_op(a, change if b_dot is None else b_dot + change)
+    return again_op(a, change if b_dot is None else b_dot + change)
 
 
 def _solve_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
-    b_bar = solve_op(_t(xs[0]), g)
+    b_bar = again_op(_t(xs[0]), g)
     return [-(b_bar @ _t(y)) if wanted[0] else None, b_bar]
 
 
-solve_op: General = register(
+def _solve_sound(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
+    return {"sound": sound_op(xs[0], y, xs[1], name="derivative of solve", line=line)}
+
+
+again_op: General = register(
     General(
-        "solve",
+        "solve_again",
         np.linalg.solve,
         pushforward=_solve_pushforward,
         pullback=_solve_pullback,
+        core=(2, 2, 2),
+        flops=_solve_flops,
+    )
+)
+"""Solutions that derivatives are made of."""
+solve_op: General = register(
+    General(
+        "solve",
+        lambda a, b, *, line: np.linalg.solve(a, b),
+        prepare=_solve_sound,
+        pushforward=lambda y, xs, dots, *, line, sound: sound * _solve_pushforward(y, xs, dots),
+        pullback=lambda y, xs, g, wanted, *, line, sound: _solve_pullback(y, xs, sound * g, wanted),
         core=(2, 2, 2),
         flops=_solve_flops,
     )
@@ -105,8 +131,8 @@ solve_op: General = register(
 )
 def solve(a: Any, b: Any) -> Any:
     if np.ndim(b) == 1:
-        return np.squeeze(solve_op(a, np.reshape(b, (-1, 1))), axis=-1)
-    return solve_op(a, b)
+        return np.squeeze(solve_op(a, np.reshape(b, (-1, 1)), line=user_line()), axis=-1)
+    return solve_op(a, b, line=user_line())
 
 
 def _matrix_scale(s: Any) -> Any:
@@ -172,13 +198,13 @@ def _from_lower(a: Any) -> Any:
 
 
 def _cholesky_pushforward(y: Any, xs: Any, dots: Any) -> Any:
-    inner = solve_op(y, _t(solve_op(y, _t(dots[0]))))
+    inner = again_op(y, _t(again_op(y, _t(dots[0]))))
     return y @ _half_lower(inner)
 
 
 def _cholesky_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
     inner = _half_lower(_t(y) @ g)
-    return [_symmetric(_t(solve_op(_t(y), _t(solve_op(_t(y), inner)))))]
+    return [_symmetric(_t(again_op(_t(y), _t(again_op(_t(y), inner)))))]
 
 
 cholesky_op: General = register(
@@ -227,7 +253,7 @@ def matrix_power(a: Any, n: int) -> Any:
     n = operator.index(n)
     if n == 0:
         return np.zeros_like(a) + np.eye(a.shape[-1], dtype=a.dtype)
-    base = inv_op(a) if n < 0 else a
+    base = inv_op(a, line=user_line()) if n < 0 else a
     result, n = None, abs(n)
     while n:
         if n & 1:

@@ -72,6 +72,10 @@ class Linearization:
             table = self._pull(bars, batch)
         return [table[slot] for slot in self.inputs]
 
+    def cotangents(self) -> list[Any]:
+        """Return the cotangents of all slots for a scalar function, ``None`` for exact zeros."""
+        return self._pull([np.ones(())], 0)
+
     def _pull(self, bars: Sequence[Any], batch: int) -> list[Any]:
         sums = _Accumulator(self.length, self.outputs, bars)
         for slot, sources, step in reversed(self.steps):

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from hessian.core.kinks import KINKED, Slopes, kinked_slopes
 from hessian.core.second_order import LinearizedGradient
 from hessian.core.trace import Primal, Recording
 from hessian.core.trace import record as trace
-from hessian.core.trees import join_vector
+from hessian.core.trees import join_vector, split_vector
 from hessian.operators.differentiated import DifferentiatedOperator
 from hessian.operators.vectors import read_only
 from hessian.programs import RecordedFunction
@@ -105,6 +106,13 @@ class HessianOperator(DifferentiatedOperator):
             if gradient is not None:
                 return read_only(gradient)
         return read_only(join_vector(self._curvature.gradient))
+
+    def kinked_slopes(self, directions: np.ndarray) -> Slopes | None:
+        """Return what is known of a kink of f at x from its slopes along directions, shape (k, n); ``None`` if there is none."""
+        if "_recording" not in self.__dict__ and not self._linearized.operations() & KINKED:
+            return None
+        shapes = self._recording.primal.shapes
+        return kinked_slopes(self._recording, [split_vector(d, shapes) for d in directions])
 
     def _products(self, dots: list[Any], batch: tuple[int, ...]) -> list[Any]:
         return self._curvature.products(dots, batch)

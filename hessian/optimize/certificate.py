@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.core.trees import join_vector
 from hessian.optimize.globalize import ROUNDING
 from hessian.optimize.history import SaddleRecord
 from hessian.optimize.objective import Point
@@ -86,7 +87,24 @@ class Certificate:
         self.saddles: list[SaddleRecord] = []
 
     def judge(self, point: Point, largest: float, max_products: int, is_late: Callable[[], bool]) -> Verdict:
-        """Look at the curvature of a point with a small gradient; ``largest`` is the size of values met."""
+        """Look at a point with a small gradient: at its curvature, and whether it has any; ``largest`` is the size of values met."""
+        verdict = self._judge_smooth(point, largest, max_products, is_late)
+        if verdict.status is None or not verdict.status.success:
+            return verdict
+        slopes = point.kinked_slopes(self._seed)
+        if slopes is None:
+            return verdict
+        direction = join_vector(slopes.direction)
+        length = 0.1 * point.reach / norm(direction)
+        while slopes.least < 0.0 and length > float(np.finfo(point.x.dtype).eps) * point.reach:
+            probe = self._objective.trial((point.x + length * direction).astype(point.x.dtype))
+            if probe.value < point.value + 0.1 * length * slopes.least:
+                return self._lower(probe, verdict.curvature)
+            length *= 0.1
+        return Verdict(verdict.curvature, Status.CONVERGED_AT_KINK)
+
+    def _judge_smooth(self, point: Point, largest: float, max_products: int, is_late: Callable[[], bool]) -> Verdict:
+        """Look at the curvature of a point where it is taken to mean something."""
         found = measure_curvature(point, self._is_dense, self._seed, max_products, is_late)
         found, noise = self._beyond_rounding(point, found)
         is_settled = found.direction is not None and found.definiteness is not Definiteness.UNDECIDED

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.core.kinks import Slopes
 from hessian.core.numbers import check_numbers
 from hessian.core.trees import flatten, map_leaves, ravel, scipy_point
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
@@ -29,6 +30,10 @@ class Counters:
     n_factor: int = 0
 
 
+KINK_AXES = 32
+"""Variables up to which slopes at a kink are looked at along each of them."""
+KINK_DIRECTIONS = 4
+"""Random directions besides."""
 COUNTER_NAMES = tuple(field.name for field in fields(Counters))
 FAILURES = (np.linalg.LinAlgError, ArithmeticError)
 """What a function may raise where it has no value: a Cholesky decomposition that fails, a division by zero, an overflow."""
@@ -77,6 +82,15 @@ class Point:
     def adopt(self, value: float, gradient: np.ndarray) -> None:
         """Take over a value and a gradient computed before, to the last bit."""
         self.value, self._gradient, self._gradient_norm = value, gradient, None
+
+    def kinked_slopes(self, seed: int) -> Slopes | None:
+        """Return what is known of a kink here from slopes along the axes, if they are few, and random directions."""
+        rng, n = np.random.default_rng(seed), self.x.size
+        directions = rng.standard_normal((KINK_DIRECTIONS, n))
+        if n <= KINK_AXES:
+            directions = np.concatenate([np.eye(n), directions])
+        with quiet():
+            return self._operator.kinked_slopes(directions.astype(self.x.dtype))
 
     def product(self, v: np.ndarray) -> np.ndarray:
         """Hessian-vector product; one tangent sweep."""

@@ -74,6 +74,9 @@ class ResidualPoint(Point):
         with quiet():
             return self.operator.to_dense().astype(np.float64, copy=False)
 
+    def kinked_slopes(self, seed: int) -> None:
+        """Residuals are not looked at for kinks."""
+
     @property
     def _has_jacobian(self) -> bool:
         """Whether the dense Jacobian is there, or is computed anyway."""

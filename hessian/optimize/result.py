@@ -142,6 +142,13 @@ class Status(enum.IntEnum):
         "SciPy's method reports success, but the Hessian has negative curvature along a direction that bounds and constraints "
         "leave free, res.escape: a saddle or a maximum, no minimum. Start again from res.x + t * res.escape with a small t.",
     )
+    CONVERGED_AT_KINK = (
+        20,
+        True,
+        "The objective has a kink at res.x (a modulus of zero, a maximum of equal numbers) and no derivative there. No slope away "
+        "from it that was looked at leads down, and the gradient, by the convention of such operations, is at most gtol. The Hessian "
+        "says nothing of such a point, and standard errors do not apply.",
+    )
 
 
 class OptimizeResult(scipy.optimize.OptimizeResult):
@@ -238,7 +245,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         OptionError
             The function is not known, or as there.
         ConvergenceError
-            The information is singular or indefinite, or x is not the optimum.
+            The information is singular or indefinite, x is not the optimum, or a kink.
 
         Examples
         --------
@@ -252,6 +259,10 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
           mean           0.1 ± 0.36
           log_std  -0.331794 ± 0.35
         """
+        if self.get("status") == Status.CONVERGED_AT_KINK:
+            what = "the objective has a kink at x, and no derivative"
+            why = "standard errors are made of second derivatives"
+            raise ConvergenceError(message("covariance", what, why, "Bootstrap, or profile the objective"))
         statistics = room("statistics")
         args = args if isinstance(args, tuple) else (args,)
         if fun is None:

@@ -34,24 +34,14 @@ class WeakNumbers(Exception):
 
 
 class Composition:
-    """``loss(model(x, *args), *loss_args)``, whose parts the Gauss-Newton matrix treats differently.
+    """``loss(model(x, *args))``, whose parts the Gauss-Newton matrix treats differently."""
 
-    The last ``n_loss_args`` arguments are the loss's.
-    """
-
-    def __init__(self, model: Callable[..., Any], loss: Callable[..., Any], n_loss_args: int = 0) -> None:
+    def __init__(self, model: Callable[..., Any], loss: Callable[[Any], Any]) -> None:
         self.model = model
         self.loss = loss
-        self.n_loss_args = n_loss_args
 
     def __call__(self, *args: Any) -> Any:
-        args, loss_args = self.split(args)
-        return self.loss(self.model(*args), *loss_args)
-
-    def split(self, args: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Return the arguments of the model and those of the loss."""
-        n = len(args) - self.n_loss_args
-        return tuple(args[:n]), tuple(args[n:])
+        return self.loss(self.model(*args))
 
 
 @dataclass(frozen=True)
@@ -204,12 +194,9 @@ def _record(
         filled = list(args)
         for i, part in zip(numbers, (x,) if isinstance(task.argnums, int) else x, strict=True):
             filled[i] = part
-        return f.model(*f.split(filled)[0]) if isinstance(f, Composition) else f(*filled, **kwargs)
+        return (f.model if isinstance(f, Composition) else f)(*filled, **kwargs)
 
-    recording = Recording(primal, call, where=where)
-    if isinstance(f, Composition):
-        recording.loss_args = f.split(args)[1]
-    return recording
+    return Recording(primal, call, where=where)
 
 
 def plain_recording(
@@ -285,8 +272,7 @@ def _map(recording: Recording, dots: list[Any], f: Any) -> Outputs:
 
 
 def _gauss_newton(recording: Recording, dots: list[Any], f: Composition) -> Outputs:
-    output = Primal(recording.values, "loss", "model(x)", recording.output_structure)
-    loss = Recording(output, lambda z: f.loss(z, *recording.loss_args), where="loss")
+    loss = Recording(Primal(recording.values, "loss", "model(x)", recording.output_structure), f.loss, where="loss")
     jacobian, curvature = recording.linearize(), LinearizedGradient(loss)
     gradient = recording.gradient_leaves(jacobian.pull(curvature.gradient))
     z_dots = _full(jacobian.push(_leaves(dots[0], recording.primal)), recording.values)

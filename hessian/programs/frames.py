@@ -55,6 +55,10 @@ class Linearized:
             raise RuntimeError("Linearized.plain: no function to record")
         return self.recover([np.array(x)[()] for x in self._frame.inputs])
 
+    def operations(self) -> set[Any]:
+        """Return the operations that the program is made of."""
+        return {node.operation for section in self.program.sections for node in section.nodes}
+
     def result(self, number: int) -> tuple[Any, ...]:
         """Return the results of a section that takes no direction; it runs once."""
         with np.errstate(all="ignore"):

@@ -1,0 +1,113 @@
+"""One-sided slopes where a recorded function has kinks: |x| at 0, a maximum of equal numbers, a norm at the origin.
+
+The derivative there is a convention of the operation. Along a direction d the slope f'(x; d) exists all the same: a forward
+sweep in which each choice is made by the tangents of what is equal. Where f'(x; d) + f'(x; -d) is not zero, the function has a
+kink and no derivative; where it is, kinks cancel, as in ``max(x, 0) + log1p(exp(-abs(x)))``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hessian.core.steps import Step
+from hessian.core.trace import Recording
+from hessian.rules import choices
+from hessian.rules.linalg import norm_op
+from hessian.rules.reductions import max_op, min_op
+from hessian.rules.spec import OPERATIONS, Operation
+
+_MODULI = {choices.absolute, choices.fabs}
+_LARGER = {choices.maximum, choices.fmax}
+_SMALLER = {choices.minimum, choices.fmin}
+KINKED = frozenset({*_MODULI, *_LARGER, *_SMALLER, max_op, min_op, norm_op, OPERATIONS["clip"]})
+"""Operations that have kinks."""
+_CANCELS = 1e-6
+"""Size of what is left of kinks that cancel, relative to theirs."""
+
+
+class Slopes(NamedTuple):
+    """Slopes at a kink: operations that have one, and the direction among those tried along which the slope is smallest."""
+
+    names: tuple[str, ...]
+    direction: list[Any]
+    least: float
+
+
+def kinked_slopes(recording: Recording, directions: Sequence[list[Any]]) -> Slopes | None:
+    """Return the slopes to both sides along directions, or ``None`` where the function has a derivative along all of them."""
+    linearization = recording.linearize()
+    ties = {slot: mask for slot, _, step in linearization.steps if (mask := _tie(step)) is not None and mask.any()}
+    output = linearization.outputs[0]
+    if not ties or output is None:
+        return None
+    with np.errstate(all="ignore"):
+        bars = linearization.cotangents()
+        names = {step.operation.name for slot, _, step in linearization.steps if slot in ties}
+        kinked, least, along = False, 0.0, directions[0]
+        for direction in directions:
+            both = []
+            size = 0.0
+            for sign in (1.0, -1.0):
+                dots = [sign * d for d in direction]
+                table: list[Any] = [None] * linearization.length
+                for slot, t in zip(linearization.inputs, dots, strict=True):
+                    table[slot] = t
+                for slot, sources, step in linearization.steps:
+                    given = [table[s] for s in sources]
+                    if slot not in ties:
+                        table[slot] = step.push(given, 0)
+                    elif any(t is not None for t in given):
+                        table[slot] = _sided(step, given, ties[slot])
+                        if bars[slot] is not None:
+                            size += float(np.sum(np.abs(bars[slot] * table[slot]) * ties[slot]))
+                slope = 0.0 if table[output] is None else float(table[output])
+                both.append(slope)
+                if slope < least - _CANCELS * size:
+                    least, along = slope, dots
+            kinked = kinked or abs(sum(both)) > _CANCELS * size
+    return Slopes(tuple(sorted(names)), along, least) if kinked else None
+
+
+def _tie(step: Step) -> np.ndarray | None:
+    """Return where the result is a kink of the operands, ``None`` for an operation that has none."""
+    operation: Operation = step.operation
+    if operation in _MODULI:
+        return np.equal(step.operands[0], 0)
+    if operation in _LARGER or operation in _SMALLER:
+        return np.broadcast_to(np.equal(*step.operands), step.shape)
+    if operation in (max_op, min_op):
+        return np.sum(np.equal(step.operands[0], step.y), axis=step.params["axes"], keepdims=True) > 1
+    if operation is OPERATIONS["clip"]:
+        x, low, high = step.operands
+        return np.broadcast_to(np.equal(x, low) | np.equal(x, high), step.shape)
+    return np.equal(step.y, 0) if operation is norm_op else None
+
+
+def _sided(step: Step, dots: list[Any], ties: np.ndarray) -> Any:
+    """Return the tangent of the result to the side that tangents of the operands lead to."""
+    operation: Operation = step.operation
+    smooth = step.push(dots, 0)
+    full: list[Any] = [np.zeros(np.shape(x)) for x in step.operands]
+    for p, t in zip(step.positions, dots, strict=True):
+        if t is not None:
+            full[p] = t
+    if operation in _MODULI:
+        there = np.abs(full[0])
+    elif operation in _LARGER:
+        there = np.maximum(full[0], full[1])
+    elif operation in _SMALLER:
+        there = np.minimum(full[0], full[1])
+    elif operation in (max_op, min_op):
+        sign = 1.0 if operation is max_op else -1.0
+        attained = np.where(np.equal(step.operands[0], step.y), sign * full[0], -np.inf)
+        there = sign * np.max(attained, axis=step.params["axes"], keepdims=True)
+    elif operation is OPERATIONS["clip"]:
+        x, low, high = step.operands
+        above = np.where(np.equal(x, low), np.maximum(full[0], full[1]), full[0])
+        there = np.where(np.equal(x, high), np.minimum(above, full[2]), above)
+    else:
+        there = np.sqrt(np.sum(full[0] ** 2, axis=step.params["axes"], keepdims=True))
+    return np.where(ties, there, smooth)

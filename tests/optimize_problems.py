@@ -51,7 +51,7 @@ def large(n: int = 5000) -> list[Problem]:
     freuroth_start[:2] = 0.5, -2.0
     return [
         Problem("engval1", engval1, np.full(n, 2.0), (5548.6684194,)),
-        Problem("freuroth", freuroth, freuroth_start, (6.0815918905e5,)),
+        Problem("freuroth", freuroth, freuroth_start, (6.0815918905e5, 608065.16572860)),
         Problem("tointgss", tointgss, np.full(n, 3.0), (10.002000800,)),
         Problem("arwhead", arwhead, np.ones(n), (0.0,)),
         Problem("tridia", tridia, np.ones(n), (0.0,)),

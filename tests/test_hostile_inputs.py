@@ -187,3 +187,35 @@ def test_minimize_takes_arrays_of_traced_numbers_and_names_what_it_cannot_take()
     assert hs.optimize.minimize(lambda x: (x["a"] - 1.0) ** 2, {"a": Fraction(1, 2)}).x["a"] == 1.0
     with pytest.raises(DtypeError, match=r"returned int.*Return a float"):
         hs.optimize.minimize(lambda x: 3, np.zeros(2))
+
+
+# Values are NumPy's own where other orders would leave the range.
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        [2.0, 0.6, 2e-308, 1.7e308, -1.6, 0.2],
+        [1e-16, 1e300, 1e16, -0.0, 0.5, -0.0, 1e16],
+        [-5e-324, 1.8, 1e300, -5e-324, 0.5],
+        [1e200, 1e200, 1e-200, 1e-200],
+        [np.inf, 2.0, 0.5],
+    ],
+)
+@pytest.mark.parametrize("f", [np.prod, np.cumprod, lambda x: np.prod(x[None], axis=1, keepdims=True)])
+def test_products_are_numpys_to_the_last_bit(f, x):
+    x = np.array(x)
+    with np.errstate(all="ignore"):
+        value, _ = hs.jvp(f, x, x)
+        assert_array_equal(value, f(x))
+        assert_array_equal(hs.record(f)(x), f(x))
+    y = np.array([0.3, -0.7, 1.1])
+    assert_allclose(hs.hessian(np.prod)(y), [[0, 1.1, -0.7], [1.1, 0, 0.3], [-0.7, 0.3, 0]], rtol=1e-15)
+
+
+def test_the_determinant_of_a_matrix_with_nan_has_a_gradient_of_nan():
+    stack = np.array([[[np.nan, 1.0], [0.0, 2.0]], [[1.0, 2.0], [3.0, 5.0]], [[np.inf, 1.0], [0.0, 2.0]]])
+    with np.errstate(invalid="ignore"):
+        gradient = hs.grad(lambda a: np.sum(np.linalg.det(a)))(stack)
+    assert np.isnan(gradient[[0, 2]]).all()
+    assert_allclose(gradient[1], [[5.0, -3.0], [-2.0, 1.0]])

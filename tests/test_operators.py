@@ -243,6 +243,23 @@ def test_gauss_newton_is_the_hessian_for_a_linear_model_with_any_loss():
     assert_allclose(G.to_dense(), hs.HessianOperator(lambda W: loss(X @ W), W).to_dense(), atol=1e-14)
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, hs.record], ids=["plain", "recorded"])
+def test_gauss_newton_hands_the_loss_its_own_arguments(wrap):
+    rng = np.random.default_rng(1)
+    X, W = rng.standard_normal((20, 4)), rng.standard_normal((4, 3))
+    loss = lambda z, labels, weight: weight * np.mean(hs.special.logsumexp(z, axis=1) - z[np.arange(20), labels])
+    model = wrap(lambda W, X: np.tanh(X @ W))
+    for weight in (1.0, 2.0, 0.5):
+        labels = rng.integers(0, 3, 20)
+        G = hs.GaussNewtonOperator(model, loss, W, X, loss_args=(labels, weight))
+        wanted = hs.GaussNewtonOperator(lambda W: np.tanh(X @ W), lambda z: loss(z, labels, weight), W)  # noqa: B023
+        dense = wanted.to_dense()
+        assert_allclose(G.to_dense(), dense, atol=1e-14)
+        assert_allclose([G.value, *G.gradient], [wanted.value, *wanted.gradient], rtol=1e-12)
+        labels[:] = 0  # what happens to them afterwards does not matter
+        assert_allclose(G @ W.ravel(), dense @ W.ravel(), atol=1e-12)
+
+
 def test_gauss_newton_wants_a_scalar_loss():
     with pytest.raises(NotScalarError, match="loss"):
         hs.GaussNewtonOperator(lambda x: x, lambda z: z, np.ones(3))

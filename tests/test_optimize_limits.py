@@ -180,3 +180,32 @@ def test_a_run_that_falls_beyond_floating_point_is_unbounded(method: str) -> Non
     res = minimize(slope, np.arange(1, 97) / 97.0, method=method)
     assert res.status in (Status.UNBOUNDED, Status.MAX_ITERATIONS), res
     assert res.fun < -1e4
+
+
+def test_linear_systems_are_solved_as_well_as_the_last_step_paid() -> None:
+    """Forcing terms of Eisenstat and Walker's choice 2, whatever constant the objective is multiplied by; resumed alike."""
+    options, tolerances = parse_options({"gtol": 1e-12}, None, np.dtype(float)), {}
+    for scale in (1.0, 2.0**80):
+        solver = _method("trust-ncg", Objective(lambda x: np.sum(x**2), np.ones(3), ()), options)
+        points = [SimpleNamespace(gradient_norm=scale * size) for size in (1.0, 0.8, 0.1, 1e-2, 1e-4)]
+        tolerances[scale] = [solver.tolerance(point) / point.gradient_norm for point in points]
+        resumed = _method("trust-ncg", Objective(lambda x: np.sum(x**2), np.ones(3), ()), options)
+        resumed.restore(solver.state())
+        last = SimpleNamespace(gradient_norm=scale * 5e-5)
+        assert resumed.tolerance(last) == solver.tolerance(last)
+    golden = 0.5 * (1.0 + 5.0**0.5)
+    kept = 0.9 * 0.5**golden
+    assert_allclose(tolerances[1.0], [0.5, 0.5, kept, 0.9 * kept**golden, 0.9 * 0.01**golden], rtol=1e-12)
+    assert_allclose(tolerances[2.0**80], tolerances[1.0], rtol=1e-12)
+
+
+def test_the_default_method_beyond_dense_sizes_is_preconditioned() -> None:
+    start = np.tile([-1.2, 1.0], 50)
+    plain = minimize(rosenbrock, start, method="trust-ncg")
+    res, given = minimize(rosenbrock, start), minimize(rosenbrock, start, options={"preconditioner": np.ones(100)})
+    assert res.success
+    assert res.n_hvp < plain.n_hvp
+    assert "preconditioned by earlier ones" in res.message
+    assert (
+        given.n_hvp == minimize(rosenbrock, start, method="trust-ncg", options={"preconditioner": np.ones(100)}).n_hvp
+    )

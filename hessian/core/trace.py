@@ -166,6 +166,8 @@ class Recording:
     ) -> None:
         self.where = where
         self.primal = primal
+        # Where this is a model with a loss to come: the arguments of the loss.
+        self.loss_args: tuple[Any, ...] = ()
         self.tape = Tape()
         variables = [variable(self.tape, self.tape.add_input(x), x) for x in primal.leaves]
         # In-place assignment may move a variable away from its input slot.

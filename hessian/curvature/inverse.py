@@ -100,7 +100,7 @@ def inverse_product(
     Raises
     ------
     ShapeMismatchError, NonFiniteError, OptionError
-        An argument does not fit; for ``"cg"``, a direction of negative curvature.
+        An argument does not fit, the solution refutes the bound; for ``"cg"``, a direction of negative curvature.
     ConvergenceError
         Without a budget: the residual was not reached in 20 n products per column.
 
@@ -158,7 +158,9 @@ def inverse_product(
         most = lambda: min(limit - columns.shape[1] - products.count - 2, 5 * products.n)
         X[:, k] = refined_minres(products, columns[:, k], X[:, k], damping, rtol, most)[0]
     sizes = np.linalg.norm(columns, axis=0)
-    rest = columns - products(X) - damping * X if columns.shape[1] else columns
+    image = products(X) + damping * X if columns.shape[1] else columns
+    rest = columns - image
+    _check_bound(lower_bound, damping, X, image, products)
     residuals = np.linalg.norm(rest, axis=0) / np.where(sizes > 0.0, sizes, 1.0)
     # A residual computed afresh is off by rounding from the one the iteration stopped at.
     converged = bool(np.all(residuals <= 1.1 * rtol))
@@ -175,6 +177,18 @@ def inverse_product(
         _smallest(products, damping, lower_bound),
         sizes.reshape(rhs.shape[1:]).astype(np.float64),
     )
+
+
+def _check_bound(bound: float | None, damping: float, X: np.ndarray, image: np.ndarray, products: Products) -> None:
+    """Refuse a bound that the quotient of a solution refutes: no eigenvalue is below a bound, and none of the quotients."""
+    squares = np.sum(np.square(X, dtype=np.float64), axis=0)
+    quotients = np.einsum("nk,nk->k", X, image, dtype=np.float64)[squares > 0.0] / squares[squares > 0.0]
+    if bound is None or not len(quotients):
+        return
+    lowest = float(quotients.min()) - damping
+    if lowest < bound - 100.0 * products.eps * (products.magnitude + abs(bound)):
+        what = f"lower_bound is {bound:.6g}, and H has an eigenvalue of at most {lowest:.6g}"
+        raise OptionError(message(products.where, what, "Errors would rest on it", "Pass a bound that holds, or none"))
 
 
 def _smallest(products: Products, damping: float, lower_bound: float | None) -> float:

@@ -65,9 +65,8 @@ class BatchObjective:
         self.start, self.unravel = ravel(params)
         self.n_value = self.n_grad = self.n_hvp = 0
         self._model, self._loss, self._l2 = model, loss, l2
-        self._targets: Any = None
-        # One object each: a recording of the pair is found by the identity of its halves.
-        self._outputs, self._output_loss = recorded(self._remember_targets, record), self._loss_of_outputs
+        # One object: a recording of network and loss is found by the identity of its halves.
+        self._outputs = recorded(self._network, record)
         self._data = recorded(self._value, record)
         self._gradient = value_and_grad(self._data)
         self._replays = self._record = record
@@ -99,12 +98,7 @@ class BatchObjective:
         with np.errstate(all="ignore"):
             operator = self._attempt(
                 lambda: self._recorded_gauss_newton(x, X, y),
-                lambda: GaussNewtonOperator(
-                    lambda p: self._model(self.unravel(p), X),
-                    lambda outputs: self._loss(outputs, y),
-                    x,
-                    record=self._record,
-                ),
+                lambda: GaussNewtonOperator(self._network, self._loss, x, X, loss_args=(y,), record=self._record),
             )
         l2 = x.dtype.type(self._l2)
 
@@ -117,12 +111,11 @@ class BatchObjective:
         return product
 
     def _recorded_gauss_newton(self, x: np.ndarray, X: np.ndarray, y: np.ndarray) -> GaussNewtonOperator:
-        """Return the operator from a recording; the loss gets its targets past the recording, which may notice."""
+        """Return the operator from a recording, unless the loss copies whole numbers (np.asarray), taken for constants there."""
         try:
-            return GaussNewtonOperator(self._outputs, self._output_loss, x, X, y)
+            return GaussNewtonOperator(self._outputs, self._loss, x, X, loss_args=(y,))
         except StaleRecordingError as error:
-            # Integers that the loss copies (np.asarray) were taken for constants. A loss that really changes is noticed by
-            # the recording of the objective, where targets are arguments.
+            # A loss that really changes is noticed by the recording of the objective.
             raise LeavesTapeError(str(error)) from error
 
     def _penalty(self, x: np.ndarray) -> float:
@@ -132,16 +125,11 @@ class BatchObjective:
 
     def _value(self, x: Any, X: Any, y: Any) -> Any:
         """The loss of a batch, without the penalty."""
-        return self._loss(self._model(self.unravel(x), X), y)
+        return self._loss(self._network(x, X), y)
 
-    def _remember_targets(self, x: Any, X: Any, y: Any) -> Any:
-        """Outputs of the network; the targets that came with the batch wait for the loss, which gets the outputs alone."""
-        self._targets = y
+    def _network(self, x: Any, X: Any) -> Any:
+        """Outputs of the network."""
         return self._model(self.unravel(x), X)
-
-    def _loss_of_outputs(self, outputs: Any) -> Any:
-        """The loss of the batch whose outputs were computed last."""
-        return self._loss(outputs, self._targets)
 
     def _attempt(self, recorded: Callable[[], Any], plain: Callable[[], Any]) -> Any:
         """Replay, unless the loss cannot be recorded with its targets as arguments."""

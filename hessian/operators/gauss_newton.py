@@ -23,7 +23,7 @@ from hessian.transforms.seeds import block_length
 
 
 class GaussNewtonOperator(DifferentiatedOperator):
-    r"""The generalised Gauss-Newton matrix :math:`G = J^T H_L J` of ``loss(model(x))``.
+    r"""The generalised Gauss-Newton matrix :math:`G = J^T H_L J` of ``loss(model(x, *args), *loss_args)``.
 
     J is the Jacobian of the model, :math:`H_L` the Hessian of the loss in the model's output. G is positive semidefinite
     when the loss is convex in the output.
@@ -33,17 +33,20 @@ class GaussNewtonOperator(DifferentiatedOperator):
     model : callable
         ``model(x, *args)`` returns the output z, an array or a container of arrays.
     loss : callable
-        ``loss(z)`` returns one real number.
+        ``loss(z, *loss_args)`` returns one real number.
     x : array of any shape, or container of float arrays
     *args
         Further arguments of the model, not differentiated.
+    loss_args : tuple
+        Further arguments of the loss, such as targets, not differentiated. Of a recorded model or loss they are arguments of the
+        program, too: other targets of the same shape are a replay.
     record : bool
         ``False`` makes no program: every product is a plain sweep.
 
     Attributes
     ----------
     value : float
-        loss(model(x)).
+        loss(model(x, *args), *loss_args).
     gradient : ndarray, shape (n,)
 
     Raises
@@ -73,16 +76,25 @@ class GaussNewtonOperator(DifferentiatedOperator):
     """
 
     def __init__(
-        self, model: Callable[..., Any], loss: Callable[[Any], Any], x: Any, *args: Any, record: bool = True
+        self,
+        model: Callable[..., Any],
+        loss: Callable[..., Any],
+        x: Any,
+        *args: Any,
+        loss_args: tuple[Any, ...] = (),
+        record: bool = True,
     ) -> None:
+        if not isinstance(loss_args, tuple):
+            loss_args = (loss_args,)
         self._plain_loss = loss.function if isinstance(loss, RecordedFunction) else loss
-        found = _replayed(model, loss, (x, *args)) if record else None
+        found = _replayed(model, loss, (x, *args), loss_args) if record else None
         if found is not None:
             self._linearized = found
             self.value = found.values[0]
             super().__init__(Primal(x, "GaussNewtonOperator"), (found, 3))
             return
         self._model = trace(model, (x, *args), where="GaussNewtonOperator")
+        self._model.loss_args = loss_args
         self.value = self._loss.scalar()
         super().__init__(self._model.primal, f=model, record=record)
         self._captures = self._model.tape.nested or self._loss.tape.nested
@@ -99,7 +111,7 @@ class GaussNewtonOperator(DifferentiatedOperator):
     def _loss(self) -> Recording:
         where = "GaussNewtonOperator (loss)"
         output = Primal(self._model.values, where, "model(x)", self._model.output_structure)
-        return Recording(output, self._plain_loss, where=where)
+        return Recording(output, lambda z: self._plain_loss(z, *self._model.loss_args), where=where)
 
     @cached_property
     def _jacobian(self) -> Linearization:
@@ -135,12 +147,15 @@ class GaussNewtonOperator(DifferentiatedOperator):
         return block_length(self._model.tape, self.shape[0])
 
 
-def _replayed(model: Any, loss: Any, args: tuple[Any, ...]) -> Linearized | None:
+def _replayed(model: Any, loss: Any, args: tuple[Any, ...], loss_args: tuple[Any, ...]) -> Linearized | None:
     """Run the program of a recorded model or loss at a point; ``None`` if there is none."""
     recorded = next((f for f in (model, loss) if isinstance(f, RecordedFunction)), None)
     if recorded is None:
         return None
-    parts = [f.function if isinstance(f, RecordedFunction) else f for f in (model, loss)]
-    composed = recorded.derived(("gauss_newton", *map(Identity, parts)), lambda _: Composition(*parts))
-    found = composed.linearize(Task("gauss_newton"), args, {}, "GaussNewtonOperator")
+    model, loss = (f.function if isinstance(f, RecordedFunction) else f for f in (model, loss))
+    n = len(loss_args)
+    composed = recorded.derived(
+        ("gauss_newton", n, Identity(model), Identity(loss)), lambda _: Composition(model, loss, n)
+    )
+    found = composed.linearize(Task("gauss_newton"), (*args, *loss_args), {}, "GaussNewtonOperator")
     return None if found is None else found[1]

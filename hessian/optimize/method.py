@@ -14,6 +14,12 @@ from hessian.optimize.optimality import Curvature
 from hessian.optimize.options import Options
 from hessian.optimize.spectral import SpectralModel
 
+FORCING = 0.9
+GOLDEN = 0.5 * (1.0 + math.sqrt(5.0))
+LARGE_FORCING = 0.1
+LOOSEST = 0.5
+"""Constants of the forcing term; the last is Dembo and Steihaug's."""
+
 
 class Method:
     """A direction times a globalisation; one instance is one run.
@@ -41,6 +47,8 @@ class Method:
         self.control = control
         self.goal = options.gtol
         self._largest_norm = 0.0
+        self._last_norm = 0.0
+        self._forcing = LOOSEST
         self._patience = 1
 
     def model(self, point: Point) -> Model:
@@ -55,14 +63,19 @@ class Method:
         """Residual of the Newton equation to ask for at a point.
 
         The linear system is solved no better than it pays (Dembo and Steihaug 1983): up to ``|g + H s| <= eta |g|`` with
-        the forcing term ``eta = min(1/2, sqrt(|g| / max |g|))``, the largest gradient met so far below the root.
-        Convergence is superlinear (order 3/2), and unlike SciPy's ``sqrt(|g|)`` the term does not change when the
-        objective is multiplied by a constant. A residual below half the goal is never asked for: the next gradient would be
-        small enough anyway.
+        the forcing term ``eta = 0.9 (|g| / |g before|)^1.618`` of Eisenstat and Walker (1996, choice 2), at most 1/2, and
+        not much below the last one while that was large. Convergence is superlinear, and unlike SciPy's ``sqrt(|g|)`` the
+        term does not change when the objective is multiplied by a constant. A residual below half the goal is never asked
+        for: the next gradient would be small enough anyway.
         """
         size = point.gradient_norm
         self._largest_norm = max(self._largest_norm, size)
-        eta = min(0.5, math.sqrt(size / self._largest_norm))
+        eta = LOOSEST
+        if self._last_norm > 0.0:
+            eta = FORCING * (size / self._last_norm) ** GOLDEN
+            kept = FORCING * self._forcing**GOLDEN
+            eta = min(LOOSEST, max(eta, kept) if kept > LARGE_FORCING else eta)
+        self._last_norm, self._forcing = size, eta
         return max(eta * size, 0.5 * self.goal)
 
     def budget(self, point: Point) -> int:
@@ -83,12 +96,19 @@ class Method:
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs to go on as if it had not been interrupted."""
-        return {"control": self.control.state(), "largest_norm": self._largest_norm, "patience": self._patience}
+        return {
+            "control": self.control.state(),
+            "largest_norm": self._largest_norm,
+            "last_norm": self._last_norm,
+            "forcing": self._forcing,
+            "patience": self._patience,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state."""
         self.control.restore(state["control"])
-        self._largest_norm, self._patience = float(state["largest_norm"]), int(state["patience"])
+        self._largest_norm, self._last_norm = float(state["largest_norm"]), float(state["last_norm"])
+        self._forcing, self._patience = float(state["forcing"]), int(state["patience"])
 
 
 def _along(point: Point, curvature: Curvature) -> SpectralModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -91,8 +92,9 @@ def minimize(
 
         and SciPy's by their names (``"L-BFGS-B"``, ``"trust-constr"``, ``"SLSQP"``, ...) with exact gradients and Hessians,
         those of constraints included. By default ``"trust-exact"`` up to 32 variables, where a dense factorisation costs
-        less than the products it saves, and ``"trust-ncg"`` beyond; with bounds ``"L-BFGS-B"``, with constraints
-        ``"SLSQP"`` (``"trust-constr"`` beyond 100 variables). The message of the result says what was chosen.
+        less than the products it saves, and ``"trust-ncg"`` with the preconditioner ``"lbfgs"`` beyond; with bounds
+        ``"L-BFGS-B"``, with constraints ``"SLSQP"`` (``"trust-constr"`` beyond 100 variables). The message of the result says
+        what was chosen.
     bounds, constraints
         As :func:`scipy.optimize.minimize` takes them, for SciPy's methods; constraint functions see the structure of x0.
     tol : float, optional
@@ -125,7 +127,8 @@ def minimize(
         preconditioner : {"jacobi", "lbfgs"}, array like x0, linear operator or callable
             Of the conjugate gradients of ``"trust-ncg"``: the diagonal of the Hessian (exact up to 256 variables, else
             estimated from 8 products), pairs collected at the last point, the diagonal of an M > 0, an operator that
-            applies ``M^-1``, or a function of x that returns one of the last two.
+            applies ``M^-1``, or a function of x that returns one of the last two. By default none, and ``"lbfgs"`` where no
+            method is asked for.
         check_curvature : bool
             Look for negative curvature where the gradient is small, and move on along it; default True.
         seed : int
@@ -264,6 +267,8 @@ def _method(name: str | None, objective: Objective, options: Options) -> Method:
     """Choose the method by name, or by the number of variables."""
     if name is None:
         name = "trust-exact" if objective.size <= DENSE_LIMIT else "trust-ncg"
+        if name == "trust-ncg" and options.preconditioner is None:
+            options = dataclasses.replace(options, preconditioner="lbfgs")
     known = str(name).lower().replace("_", "-")
     _refuse_ignored(known, options)
     if known == TrustNCG.name:
@@ -287,5 +292,6 @@ def _refuse_ignored(method: str, options: Options) -> None:
 
 def _reason(name: str, size: int) -> str:
     """Say why a method was chosen where none was asked for."""
-    kind = "a dense factorisation per step" if size <= DENSE_LIMIT else "Hessian-vector products only"
+    many = "Hessian-vector products only, preconditioned by earlier ones"
+    kind = "a dense factorisation per step" if size <= DENSE_LIMIT else many
     return f"(Method {name} was chosen for {size} variables: {kind}.)"

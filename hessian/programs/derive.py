@@ -34,14 +34,24 @@ class WeakNumbers(Exception):
 
 
 class Composition:
-    """``loss(model(x, *args))``, whose parts the Gauss-Newton matrix treats differently."""
+    """``loss(model(x, *args), *loss_args)``, whose parts the Gauss-Newton matrix treats differently.
 
-    def __init__(self, model: Callable[..., Any], loss: Callable[[Any], Any]) -> None:
+    The last ``n_loss_args`` arguments are the loss's.
+    """
+
+    def __init__(self, model: Callable[..., Any], loss: Callable[..., Any], n_loss_args: int = 0) -> None:
         self.model = model
         self.loss = loss
+        self.n_loss_args = n_loss_args
 
     def __call__(self, *args: Any) -> Any:
-        return self.loss(self.model(*args))
+        args, loss_args = self.split(args)
+        return self.loss(self.model(*args), *loss_args)
+
+    def split(self, args: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Return the arguments of the model and those of the loss."""
+        n = len(args) - self.n_loss_args
+        return tuple(args[:n]), tuple(args[n:])
 
 
 @dataclass(frozen=True)
@@ -194,9 +204,12 @@ def _record(
         filled = list(args)
         for i, part in zip(numbers, (x,) if isinstance(task.argnums, int) else x, strict=True):
             filled[i] = part
-        return (f.model if isinstance(f, Composition) else f)(*filled, **kwargs)
+        return f.model(*f.split(filled)[0]) if isinstance(f, Composition) else f(*filled, **kwargs)
 
-    return Recording(primal, call, where=where)
+    recording = Recording(primal, call, where=where)
+    if isinstance(f, Composition):
+        recording.loss_args = f.split(args)[1]
+    return recording
 
 
 def plain_recording(
@@ -272,7 +285,8 @@ def _map(recording: Recording, dots: list[Any], f: Any) -> Outputs:
 
 
 def _gauss_newton(recording: Recording, dots: list[Any], f: Composition) -> Outputs:
-    loss = Recording(Primal(recording.values, "loss", "model(x)", recording.output_structure), f.loss, where="loss")
+    output = Primal(recording.values, "loss", "model(x)", recording.output_structure)
+    loss = Recording(output, lambda z: f.loss(z, *recording.loss_args), where="loss")
     jacobian, curvature = recording.linearize(), LinearizedGradient(loss)
     gradient = recording.gradient_leaves(jacobian.pull(curvature.gradient))
     z_dots = _full(jacobian.push(_leaves(dots[0], recording.primal)), recording.values)

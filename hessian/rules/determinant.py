@@ -60,6 +60,8 @@ def _products(s: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _factors(a: np.ndarray) -> np.ndarray:
     """Return U, V and the products of all but two singular values, stacked; the scales and the sign are multiplied in."""
+    finite = np.isfinite(a).all(axis=(-2, -1))[..., None, None]
+    a = np.where(finite, a, 0)
     rows, columns = _scales(a)
     u, s, vt = np.linalg.svd(np.ldexp(a, rows[..., :, None] + columns[..., None, :]))
     sign = np.linalg.slogdet(u)[0] * np.linalg.slogdet(vt)[0]
@@ -67,7 +69,7 @@ def _factors(a: np.ndarray) -> np.ndarray:
     u, v = np.ldexp(u, rows[..., :, None]), np.ldexp(_t(vt), columns[..., :, None])
     sign = np.sign(sign)[..., None, None]
     cofactors = sign * ((u * one[..., None, :]) @ _t(v))
-    return np.stack([u, v, sign * two, cofactors], axis=-3).astype(a.dtype)
+    return np.where(finite[..., None], np.stack([u, v, sign * two, cofactors], axis=-3), np.nan).astype(a.dtype)
 
 
 factors_op: Nondifferentiable = register(Nondifferentiable("det_factors", _factors))

@@ -18,9 +18,9 @@ from hessian.rules.broadcast import (
     reduced_axes,
     without_axes,
 )
-from hessian.rules.memory import lying_like, shrunk
 from hessian.rules.shaping import reshape_op
-from hessian.rules.spec import A, General, Linear, Traced, case, composite, refuse, register
+from hessian.rules.smooth import smooth_op
+from hessian.rules.spec import A, General, Linear, Nondifferentiable, Traced, case, composite, refuse, register
 
 
 def _sum(x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -164,6 +164,11 @@ def _halved_product(x: Any) -> Any:
     return x[0] if x.ndim == 1 else x[..., 0]
 
 
+# A tree multiplies in another order, and may leave the range where NumPy's product does not.
+prod_op: Nondifferentiable = register(Nondifferentiable("prod", lambda x, *, axes: np.multiply.reduce(x, axis=axes)))
+cumprod_op: Nondifferentiable = register(Nondifferentiable("cumprod", lambda x, *, axis: np.cumprod(x, axis=axis)))
+
+
 def _widened(a: Any) -> Any:
     """Return truth values and short integers in the dtype of their products."""
     return a if a.dtype.kind == "f" else a.astype(np.multiply.reduce(np.ones(1, a.dtype)).dtype)
@@ -175,10 +180,11 @@ def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
         raise OptionError(message("prod", "initial is None", fix="Leave it out"))
     refuse("prod", out=out, dtype=dtype, **keywords)
     a = _widened(a)
-    axes = [i + a.ndim for i in reduced_axes(axis, a.ndim, "prod")]
+    own = reduced_axes(axis, a.ndim, "prod")
+    axes = [i + a.ndim for i in own]
     kept = [i for i in range(a.ndim) if i not in axes]
     lined_up = np.transpose(a, (*kept, *axes)).reshape((*(a.shape[i] for i in kept), _count(a.shape, tuple(axes))))
-    result = _halved_product(lined_up)
+    result = smooth_op(_halved_product(lined_up), prod_op(a, axes=own))
     return np.expand_dims(result, tuple(axes)) if keeps(keepdims) and axes else result
 
 
@@ -268,14 +274,13 @@ def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None)
     if axis is None:
         a, axis = np.ravel(a), -1
     axis = normalize_axis(axis, a.ndim, "cumprod")
-    like = np.cumprod(shrunk(a), axis)
     x = np.moveaxis(a, axis, -1)
     length, shift = x.shape[-1], 1
     # A scan by doubling shifts: log2(n) products, exact whatever entries are zero.
     while shift < length:
         x = np.concatenate([x[..., :shift], x[..., shift:] * x[..., :-shift]], axis=-1)
         shift *= 2
-    return lying_like(np.moveaxis(x, -1, axis), like)
+    return smooth_op(np.moveaxis(x, -1, axis), cumprod_op(a, axis=axis))
 
 
 @composite(np.diff, cases=[case(A(5)), case(A(3, 4), n=2, axis=1)])

@@ -19,6 +19,8 @@ from hessian.transforms.higher_order import directional
 
 # Of what second derivatives spread, the part of first derivatives up to which a function is stationary to the precision of a fit.
 _STATIONARY = 1e-3
+# Times what derivatives say that g changes by: beyond, they do not see it.
+_UNSEEN = 10.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,7 +31,8 @@ class DerivedQuantity:
     ----------
     value : what the function returns
     standard_error : like value
-        By first derivatives; of both orders where the function is stationary.
+        By first derivatives; of both orders where the function is stationary; ``inf`` where neither sees it change within a standard
+        error of the parameters, though it does: at a kink, or where it is flat to third order.
     covariance : ndarray, shape (m, m)
         Between raveled entries of the value, likewise: of both orders in the entries that ``second_order`` marks.
     bias : like value
@@ -66,6 +69,7 @@ class DerivedQuantity:
         more = ", ..." if len(values) > 8 else ""
         worst = self._worst(self.bias, errors)
         curved = f", bias up to {worst:.2g} standard errors" if worst > 0.1 else ""
+        curved += ", not bounded where it is flat to second order only" if np.isinf(errors).any() else ""
         spread = self._worst(self.second_order_error, errors)
         curved += f", second-order spread up to {spread:.2g}" if spread > 1.0 and not second.all() else ""
         return f"<DerivedQuantity {', '.join(shown)}{more}{curved}>"
@@ -106,7 +110,8 @@ def delta_method(g: Callable[..., Any], covariance: Covariance | Laplace, *args:
     ``second_order_error`` beside it.
 
     Cost: one Jacobian, min(m, n) sweeps, and second derivatives along the n columns of the root of the covariance: n products with
-    each of m Hessians, or second directional derivatives along n (n + 1) / 2 pairs where m is larger than n. Computed from the
+    each of m Hessians, or second directional derivatives along n (n + 1) / 2 pairs where m is larger than n; 2 n evaluations of g a
+    standard error away, which derivatives that vanish are compared with. Computed from the
     root, so that a combination of strongly correlated parameters does not cancel.
 
     References
@@ -125,7 +130,8 @@ def delta_method(g: Callable[..., Any], covariance: Covariance | Laplace, *args:
     operator = JacobianOperator(g, covariance.x, *args)
     outputs = Outputs(operator.value)
     jacobian = operator.to_dense().astype(np.float64)
-    curvatures = _curvatures(g, covariance, args, len(outputs.vector))
+    with np.errstate(invalid="ignore"):
+        curvatures = _curvatures(g, covariance, args, len(outputs.vector))
     if not all(np.all(np.isfinite(numbers)) for numbers in (jacobian, outputs.vector, curvatures)):
         what = "g or a derivative of it is not finite at the estimates"
         why = "The method takes g to be smooth around them"
@@ -136,14 +142,34 @@ def delta_method(g: Callable[..., Any], covariance: Covariance | Laplace, *args:
     second = 0.5 * np.einsum("iab,jab->ij", curvatures, curvatures)
     curved = _STATIONARY**2 * np.diag(second) > np.diag(matrix)
     matrix = matrix + np.where(np.logical_and.outer(curved, curved), second, 0.0)
+    errors = np.sqrt(np.diag(matrix))
+    least = 100.0 * float(np.finfo(np.float64).eps) * np.abs(outputs.vector)
+    unseen = _changes(g, covariance, args, outputs.vector) > np.maximum(_UNSEEN * np.hypot(errors, bias), least)
     return DerivedQuantity(
         operator.value,
-        outputs.structured(np.sqrt(np.diag(matrix))),
+        outputs.structured(np.where(unseen, np.inf, errors)),
         matrix,
         outputs.structured(bias),
         outputs.structured(np.sqrt(np.diag(second))),
         outputs.structured(curved),
     )
+
+
+def _changes(
+    g: Callable[..., Any], covariance: Covariance | Laplace, args: tuple[Any, ...], value: np.ndarray
+) -> np.ndarray:
+    """How much g changes within a standard error of the parameters, along the columns of the root; 0 where it is undefined."""
+    center, unravel = ravel(covariance.x)
+    across, bend = np.zeros((2, len(value)))
+    try:
+        with np.errstate(all="ignore"):
+            for column in covariance.root.T.astype(center.dtype):
+                above, below = (Outputs(g(unravel(center + step), *args)).vector for step in (column, -column))
+                across += (0.5 * (above - below)) ** 2
+                bend += 0.5 * (above + below) - value
+    except (ArithmeticError, ValueError):
+        return np.zeros(len(value))
+    return np.nan_to_num(np.sqrt(across + bend**2), nan=0.0, posinf=0.0)
 
 
 def _curvatures(g: Callable[..., Any], covariance: Covariance | Laplace, args: tuple[Any, ...], m: int) -> np.ndarray:

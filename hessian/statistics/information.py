@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 
 from hessian.core.trees import Structure, flatten
-from hessian.errors import ConvergenceError, NonFiniteError, message
+from hessian.errors import ConvergenceError, NonFiniteError, ShapeMismatchError, message
 from hessian.optimize.optimality import Definiteness, judge
 from hessian.optimize.vectors import norm
 
@@ -68,6 +68,8 @@ class Information:
         ------
         NonFiniteError
             The matrix holds NaN or infinity.
+        ShapeMismatchError
+            It has order 0.
         ConvergenceError
             It is singular to its precision or has a negative eigenvalue; the message names the eigenvector.
         """
@@ -78,8 +80,12 @@ class Information:
                 message(where, f"the {what} at x holds NaN or infinity", why, "Move x into the domain")
             )
         symmetric = 0.5 * (matrix + matrix.T).astype(np.float64)
+        if not len(symmetric):
+            raise ShapeMismatchError(
+                message(where, "x holds no numbers", "It has no curvature", "Pass at least one parameter")
+            )
         diagonal = np.diag(symmetric)
-        rows = np.linalg.norm(symmetric, axis=1)
+        rows = np.abs(symmetric).max(axis=1)
         scale = np.sqrt(np.where(diagonal > 0.0, diagonal, np.where(rows > 0.0, rows, 1.0)))
         values, vectors = scipy.linalg.eigh(symmetric / scale / scale[:, None], driver="evd")
         largest = float(np.max(np.abs(values)))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from hessian.arguments import POSITIVE, as_generator, check, whole_number
+from hessian.arguments import POSITIVE, as_generator, check, is_real, whole_number
 from hessian.core.trees import describe, flatten, is_container, join_vector, map_leaves, only_numbers, ravel
 from hessian.curvature.estimate import spread_error, widened
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
@@ -347,14 +346,18 @@ def laplace(
 def _like(numbers: Any, x: Any, name: str) -> np.ndarray:
     """Return a number for each parameter as a vector."""
     leaves, structure = flatten(x)
-    if isinstance(numbers, Real):
+    if is_real(numbers):
         return np.full(sum(np.size(leaf) for leaf in leaves), float(numbers))
     parts = structure.leaves_of(numbers, "laplace", name)
     for part in parts:
         if is_container(part) and not only_numbers(part):
             what = f"{name} is {describe(part)} where x has an array"
             raise ShapeMismatchError(message("laplace", what, fix=f"Pass one number, or {name} like x"))
-    given = [np.asarray(part, dtype=np.float64) for part in parts]
+    found = [np.asarray(part) for part in parts]
+    for one in found:
+        if one.dtype.kind not in "fiu":
+            raise OptionError(message("laplace", f"{name} has dtype {one.dtype}", fix="Pass real numbers"))
+    given = [one.astype(np.float64) for one in found]
     for one, leaf in zip(given, leaves, strict=True):
         if one.ndim and one.shape != np.shape(leaf):
             what = f"{name} has an array of shape {one.shape} where x has {np.shape(leaf)}"

@@ -243,3 +243,16 @@ def test_a_tolerance_out_of_reach_is_an_error():
     H = LinearOperator((130, 130), matvec=lambda v: matrix @ v.ravel() + 1e-9 * noise.standard_normal(130), dtype=float)
     with pytest.raises(ConvergenceError, match="residuals are up to"):
         eigenvalues(H, 2, tol=1e-14)
+
+
+@pytest.mark.parametrize("which", ["SA", "BE"])
+def test_a_crowd_at_an_end_takes_a_look_at_everything_at_most(which: str) -> None:
+    """The smallest eigenvalues of a decaying spectrum are a crowd: restarts took more than twenty times as many products as n."""
+    q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((300, 300)))
+    spectrum = np.sort(0.9 ** np.arange(300))
+    matrix = (q * spectrum) @ q.T
+    found = eigenvalues(aslinearoperator(0.5 * (matrix + matrix.T)), 4, which)
+    expected = spectrum[:4] if which == "SA" else spectrum[[0, 1, -2, -1]]
+    assert found.converged
+    assert found.n_hvp <= 600
+    assert np.all(np.abs(found.values - expected) <= found.residuals)

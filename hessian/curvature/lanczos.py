@@ -20,6 +20,7 @@ _WHICH = ("LA", "SA", "LM", "BE")
 # A matrix up to this order is diagonalised in less time than many iterations take.
 _DENSE_ORDER = 500
 _BASIS_NUMBERS = 2**27
+_WHOLE_ORDER = 500
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,7 +124,7 @@ def eigenvalues(
 
     Cost: one product per step and direction; n products where n is at most 2k + 20, none for a
     matrix up to n = 500. Memory: a basis of up to
-    max(2k + 30, 120) vectors.
+    max(2k + 30, 120) vectors, of up to n where n is at most 500: then a look takes n products at most.
 
     References
     ----------
@@ -190,7 +191,8 @@ class _Search:
         rng: np.random.Generator,
     ) -> None:
         n = products.n
-        room = max(120, 2 * k + 30, k + 6 * block)
+        # A space that holds everything ends exactly, after n products: a crowd of eigenvalues at an end takes restarts many times that.
+        room = n if n <= _WHOLE_ORDER else max(120, 2 * k + 30, k + 6 * block)
         affordable = max(k + 2 * block + 8, _BASIS_NUMBERS // n)
         self._products, self._k, self._which, self._tol, self._block = products, k, which, tol, block
         self._limit = max(1000, 20 * n) if budget is None else budget
@@ -223,7 +225,9 @@ class _Search:
             scale = max(float(np.abs(values).max()), self._products.magnitude)
             # What a lock drops adds up: before one, the residuals have to be smaller.
             goal = self._tol if self._locked or not confirm else 0.25 * self._tol
-            done = bool(residuals[picked].max() <= goal * scale) or space.is_whole
+            # A space that is everything has nothing left but rounding, unless products differ from one to the next.
+            least = 100.0 * self._products.eps * math.sqrt(self._products.n) if space.is_whole else 0.0
+            done = bool(residuals[picked].max() <= max(goal, least) * scale)
             miss = 0.0 if space.is_whole else self._miss(values, residuals, picked, scale) if self._looks else math.nan
             if held is not None and not self._same(values[picked], held, scale):
                 # Something was missing. What else is, only another start can tell.

@@ -295,3 +295,9 @@ def test_a_number_is_sliced_and_used_otherwise() -> None:
         assert_allclose(hs.grad(f)(x), 4 * 2.0 + np.cos(2.0))
         assert_allclose(hs.hessian(f)(x), 4 - np.sin(2.0))
         assert_allclose(hs.hessian(hs.record(f))(x), 4 - np.sin(2.0))
+
+
+def test_the_power_zero_is_flat_everywhere() -> None:
+    for x in (0.0, -2.0, 3.0):
+        assert hs.value_and_grad(lambda x: x**0)(x) == (1.0, 0.0)
+        assert hs.hessian(lambda x: x**0)(x) == 0.0

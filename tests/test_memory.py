@@ -225,3 +225,17 @@ def test_what_shows_a_number_many_times_is_read_only():
     for f in (assigned, added, hs.record(assigned)):
         with pytest.raises(hs.errors.ReadOnlyError, match="read-only"):
             hs.grad(f)(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("diagonal", [np.diagonal, np.diag, np.linalg.diagonal])
+def test_a_diagonal_is_read_only(diagonal):
+    def f(x):
+        y = x * 1.0
+        window = diagonal(y)
+        window += 1.0
+        return np.sum(y)
+
+    with pytest.raises(ValueError, match="read-only"):
+        f(np.ones((2, 2)))
+    with pytest.raises(hs.errors.ReadOnlyError, match="read-only"):
+        hs.grad(f)(np.ones((2, 2)))

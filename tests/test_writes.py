@@ -213,3 +213,16 @@ def test_work_is_in_proportion_to_the_length() -> None:
         tape = record(lambda x, n=n: f(np.zeros(n) * x[0] + x[0], n), (np.ones(2),), where="test").tape
         elements.append(sum(int(np.size(value)) for value in tape.values))
     assert elements[1] < 2.2 * elements[0]
+
+
+def test_what_was_written_is_not_changed_by_later_writes_to_its_source() -> None:
+    def f(x: Any) -> Any:
+        y, row = x * 0.0, x[0] * 2.0
+        y[0] = row
+        row *= 3.0
+        y[1] = row
+        return np.sum(y * x)
+
+    x = np.array([[0.3, -0.7], [1.1, 0.4]])
+    assert_allclose(hs.value_and_grad(f)(x)[0], f(x), rtol=1e-14)
+    assert_allclose(hs.grad(f)(x), [4 * x[0] + 6 * x[1], 6 * x[0]], rtol=1e-14)

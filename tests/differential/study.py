@@ -32,18 +32,16 @@ def jax_version() -> str | None:
     return jax.__version__
 
 
-def run(seeds: range, workers: int, with_jax: bool) -> dict[int, Outcome]:
+def run(seeds: range, workers: int, with_jax: bool, found: dict[int, Outcome]) -> None:
     """Check the programs of some seeds, each worker in processes that are renewed: JAX keeps what it traced."""
     tasks = [(seed, with_jax) for seed in seeds]
-    found: dict[int, Outcome] = {}
     with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=500) as pool:
         for seed, outcome in pool.imap_unordered(_check, tasks, chunksize=5):
             found[seed] = outcome
             if outcome.kind in ("WRONG", "CRASH"):
                 print(f"{seed}: {outcome.kind}: {outcome.said}\n    {Program.of(seed)}", flush=True)
-            if len(found) % 500 == 0:
+            if len(found) % 100 == 0:
                 print(f"{len(found)} programs: {dict(Counter(o.kind for o in found.values()))}", flush=True)
-    return found
 
 
 def summary(seeds: range, found: dict[int, Outcome], seconds: float) -> dict[str, object]:
@@ -77,7 +75,11 @@ def main() -> int:
     options = parser.parse_args()
     seeds, started = range(options.start, options.start + options.programs), time.perf_counter()
     print(f"seeds {seeds.start} to {seeds.stop - 1}, JAX {jax_version()}", flush=True)
-    found = run(seeds, options.workers, jax_version() is not None)
+    found: dict[int, Outcome] = {}
+    try:
+        run(seeds, options.workers, jax_version() is not None, found)
+    except KeyboardInterrupt:
+        print("stopped; what was found until now:")
     report = summary(seeds, found, time.perf_counter() - started)
     print(json.dumps(report, indent=1))
     if options.json is not None:

@@ -76,12 +76,6 @@ ENGINE = [
     Mutant("core/sweeps.py", "piece if known is None else known + piece", "piece", _CORE),
     Mutant(
         "core/sweeps.py",
-        "                if owned:\n                    owned.discard(source)",
-        "                if owned and False:\n                    owned.discard(source)",
-        "tests/test_core.py tests/test_programs_random.py tests/test_loops.py tests/test_in_place.py",
-    ),
-    Mutant(
-        "core/sweeps.py",
         "buffer if known is None else np.asarray(buffer + known)",
         "buffer",
         "tests/test_core.py tests/test_in_place.py",
@@ -125,7 +119,7 @@ ENGINE = [
         "core/views.py",
         "if positions is not None and not positions.read_only:",
         "if positions is not None:",
-        "tests/test_in_place.py",
+        "tests/test_memory.py",
     ),
     Mutant(
         "core/memory.py",

@@ -32,7 +32,7 @@ RULES = [
         "rules/elementwise.py",
         "np.zeros_like(a) if b == 0 else",
         "np.zeros_like(a) if False else",
-        "tests/test_rules.py tests/test_soundness.py tests/test_accuracy.py",
+        "tests/test_core.py",
     ),
     Mutant(
         "rules/elementwise.py",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -78,6 +78,19 @@ def test_results_do_not_depend_on_timing(blocks: list[bool]) -> None:
     first = H @ v
     for _ in range(20):
         assert np.array_equal(H @ v, first)
+
+
+@pytest.mark.parametrize(
+    "f", [lambda X, A: np.sum(np.tanh(A @ np.tanh(X)) ** 2), lambda X, A: np.sum((np.tanh(X[:, 0]) @ A) ** 2)]
+)
+def test_factors_that_have_as_many_rows_by_chance(f: Callable[..., object], blocks: list[bool]) -> None:
+    rng = np.random.default_rng(7)
+    X, A = rng.standard_normal((12, 2)), rng.standard_normal((12, 12))
+    recorded = hs.record(f)
+    for _ in range(2):
+        close(recorded(X, A), f(X, A))
+        close(hs.grad(recorded)(X, A), hs.grad(f)(X, A))
+        close(hs.HessianOperator(recorded, X, A).to_dense(), hs.HessianOperator(f, X, A).to_dense())
 
 
 def test_an_error_in_a_thread_leaves_the_call_to_the_function(

@@ -75,7 +75,8 @@ def _rebuilt(node: Node, inner: set[int], new: dict[int, Node]) -> Node:
     others = [new.get(term.serial, term) for term in terms if term.operation is not embed_op]
     params = {"indices": tuple(term.params["index"] for term in embedded), "shape": node.shape}
     pieces = tuple(new.get(term.args[0].serial, term.args[0]) for term in embedded)
-    whole = Node(assemble_op, pieces, params, node.shape, node.dtype, max(p.level for p in pieces))
+    level = max(piece.level for piece in pieces)
+    whole = Node(assemble_op, pieces, params, node.shape, node.dtype, level, exact=node.exact)
     return _sum_of([whole, *others], node)
 
 

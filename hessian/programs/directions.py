@@ -17,6 +17,7 @@ from hessian.programs.emit import Source
 from hessian.programs.graph import DIRECTION, Node, reachable
 from hessian.programs.layout import Layout, Section
 from hessian.programs.program import Program, arena
+from hessian.programs.verify import sections_of, verify, verify_layout
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import slice_op
 from hessian.rules.pieces import assemble_op
@@ -272,11 +273,14 @@ class BatchedSection:
     def __init__(self, program: Program, direction: Node, result: Node, k: int) -> None:
         rows, output = batch_nodes(reachable([result]), direction, result, k)
         nodes = _new_nodes(output, program)
+        verify(sections_of("whole", [rows], nodes, [output]), "batch", program.places)
         output = assemble(nodes, [output])[output.serial]
         nodes = [node for node in _new_nodes(output, program) if node.operation is not None]
         shared = Section("prepare", [], [node for node in nodes if node.level < DIRECTION], [])
         section = Section("rows", [rows], [node for node in nodes if node.level == DIRECTION], [output])
+        verify([shared, section], "assemble", program.places)
         layout = Layout([shared, section], program.places, "P")
+        verify_layout(layout)
         emitted = Source(layout)
         self.code = emitted.code
         self._bind = emitted.code.bind()

@@ -202,9 +202,10 @@ class Layout:
         for node in section.inputs:
             if node.serial in self.places:
                 continue
-            # A point that has directions is kept whole, so that it can be computed again without the program.
+            # A point that has directions is kept whole, so that it can be computed again without the program; a direction is
+            # read by its own section alone.
             lent = len(self.sections) == 1 or node.level == DIRECTION
-            if node.size >= LARGE and lent and not self.crosses(node):
+            if node.size >= LARGE and lent:
                 self.places[node.serial] = Place("argument")
             else:
                 self.places[node.serial] = self._keep("T" if node.level == DIRECTION else self._lasting, node)

@@ -15,6 +15,7 @@ from hessian.programs.graph import DIRECTION, Node, reachable
 from hessian.programs.layout import Layout, Place, Section
 from hessian.programs.rows import RowSplitter, rows_of
 from hessian.programs.tracing import Graph, Guard
+from hessian.programs.verify import sections_of, verify, verify_layout
 
 _SPARE_FRAMES = 4
 SectionSpec = tuple[str, Sequence[int], "Sequence[int] | None"]
@@ -38,6 +39,7 @@ class Program:
 
     def __init__(self, graph: Graph, sections: Sequence[SectionSpec]) -> None:
         self.sections = _cut(graph, sections)
+        verify(self.sections, "assemble")
         self._spare: list[Frame] = []
         #: Batched programs of sections that take a direction, by their number; see :mod:`hessian.programs.directions`.
         self.batched: dict[int, Any] = {}
@@ -45,7 +47,9 @@ class Program:
 
     def _compile(self) -> None:
         sections, renewed = _by_rows(self.sections)
+        verify(sections, "rows")
         layout = Layout(sections)
+        verify_layout(layout)
         emitted = Source(layout)
         self.code = emitted.code
         self.places = {key: place for key, place in layout.places.items() if _lasts(place, layout)}
@@ -140,6 +144,8 @@ def compile_block(section: Section) -> Any:
     """Compile a section whose inputs stay where they are; return a function that binds it to memory of its own."""
     # Memory to fill may be cut along another axis than the first: only elementwise results are computed right into it.
     layout = Layout([section], {n.serial: Place("argument", block=n.operation is None) for n in section.inputs})
+    verify([section], "block")
+    verify_layout(layout)
     emitted = Source(layout, lend=True)
     bind = emitted.code.bind()
 
@@ -191,7 +197,9 @@ def _cut(graph: Graph, sections: Sequence[SectionSpec]) -> list[Section]:
     """Distribute the nodes of a graph over the sections that need them first."""
     guarded = [guard.node for guard in graph.guards]
     roots = [*graph.outputs, *guarded]
-    new = assemble(reachable([*roots, *graph.inputs]), roots)
+    nodes = reachable([*roots, *graph.inputs])
+    verify(sections_of("whole", graph.inputs, nodes, roots), "trace")
+    new = assemble(nodes, roots)
     for guard in graph.guards:
         guard.node = new[guard.node.serial]
     inputs, outputs = [new[n.serial] for n in graph.inputs], [new[n.serial] for n in graph.outputs]

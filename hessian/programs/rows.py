@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.programs.graph import Node
+from hessian.programs.graph import POINT, Node
 from hessian.programs.layout import VIEWS, Section, is_ufunc
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import Positions, gather_op, slice_op
@@ -420,7 +420,8 @@ class _Block:
         inputs = []
         for node in given:
             kind = kind_of(node, self._kinds, self._length)
-            self._new[node.serial] = Node(None, (), {}, self._shape(node.shape, kind), node.dtype, 1)
+            level = max(node.level, POINT)
+            self._new[node.serial] = Node(None, (), {}, self._shape(node.shape, kind), node.dtype, level)
             inputs.append(self._new[node.serial])
         cut = [self._cut(node) for node in nodes]
         return Section("block", [*inputs, *(self._new[n.serial] for n in stored), *self._indices], cut,

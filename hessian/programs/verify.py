@@ -166,6 +166,9 @@ class _Rehearsal:
         scratch = self._arenas["T"]
         # Each run has scratch memory of its own: zeros, or what other runs left in the same places.
         scratch[scratch != 0] = -1
+        for node in section.nodes:
+            if self._layout.places[node.serial].kind == "result":
+                self._shadow(node)[...] = 0  # allocated anew
         for node in section.inputs:
             self._write(node, section)
         for node in section.nodes:
@@ -173,8 +176,9 @@ class _Rehearsal:
         for node in (*section.outputs, *(guard.node for guards in section.guards.values() for guard in guards)):
             self._read(node, section)
         for node in (*section.inputs, *section.nodes):
-            if self._owner(node).kind in ("argument", "result", "local") and node.serial in self._left:
-                self._shadow(node)[...] = -1  # the caller's again
+            shadow = self._shadows.get(node.serial)
+            if shadow is not None and self._layout.places[node.serial].kind in ("argument", "result", "local"):
+                shadow[...] = -1  # the caller's again
 
     def _compute(self, node: Node, section: Section) -> None:
         place = self._layout.places[node.serial]

@@ -12,8 +12,9 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import hessian as hs
 from hessian.curvature import SharpnessMeter, block_spectra, eigenvalues, inverse_product, summary, trace
-from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError
+from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError
 from hessian.operators import DampedOperator, FisherOperator, MatrixOperator
+from hessian.statistics import influence, leverage
 
 
 def kink() -> hs.HessianOperator:
@@ -103,3 +104,48 @@ def test_twenty_copies_out_of_two_eigenvalues(dtype: Any, which: str) -> None:
     bound = found.residuals + 50.0 * 8.0 * np.finfo(dtype).eps
     assert np.all(np.abs(found.values - expected) <= bound)
     assert_allclose(found.vectors.T @ found.vectors, np.eye(20), atol=1e3 * np.finfo(dtype).eps)
+
+
+MASKED = np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False])
+COMPLEX = np.array([1.0 + 1.0j, 2.0, 3.0])
+TAKES: dict[str, Callable[[Any], Any]] = {
+    "Hessian product": lambda v: hs.HessianOperator(lambda x: np.sum(x**3), np.ones(3)) @ v,
+    "Hessian matvec": lambda v: hs.HessianOperator(lambda x: np.sum(x**3), np.ones(3)).matvec(v),
+    "Jacobian product": lambda v: hs.JacobianOperator(lambda x: x**3, np.ones(3)) @ v,
+    "matrix product": lambda v: MatrixOperator(np.eye(3)) @ v,
+    "solve": lambda v: MatrixOperator(np.eye(3)).solve(v),
+    "scaling": lambda v: DampedOperator(np.eye(3), 1.0, v),
+    "start": lambda v: DampedOperator(np.eye(60), 1.0).eigsh(2, v0=v),
+    "inverse_product": lambda v: inverse_product(np.eye(3), v),
+    "influence, target": lambda v: influence(np.eye(3), np.eye(3), v),
+    "influence, gradients": lambda v: influence(np.eye(3), v[None], np.ones(3)),
+    "leverage": lambda v: leverage(np.eye(3), v[None]),
+    "matrix": lambda v: MatrixOperator(v[:, None] * v),
+    "trace": lambda v: trace(v[:, None] * v),
+}
+
+
+@pytest.mark.parametrize("use", TAKES)
+@pytest.mark.parametrize("vector", [MASKED, COMPLEX], ids=["masked", "complex"])
+def test_numbers_that_would_lose_a_mask_or_an_imaginary_part(use: str, vector: Any) -> None:
+    with pytest.raises(DtypeError, match=r"is a masked array|dtype complex128"):
+        TAKES[use](vector)
+
+
+def test_iterative_eigenpairs_at_their_limits() -> None:
+    values, vectors = DampedOperator(aslinearoperator(np.zeros((100, 100))), 0.0).eigsh(2)
+    assert values.tolist() == [0.0, 0.0]
+    assert_allclose(vectors.T @ vectors, np.eye(2))
+    H = DampedOperator(aslinearoperator(np.diag(np.arange(1.0, 101.0))), 0.0)
+    for wrong in (np.ones(3), np.ones(300)):
+        with pytest.raises(ShapeMismatchError, match="Pass a vector of 100 numbers"):
+            H.eigsh(2, v0=wrong)
+    assert_allclose(H.eigsh(2, v0=np.ones(100))[0], [99.0, 100.0])
+    with pytest.raises(OptionError, match="rtol is nan"):
+        H.solve(np.ones(100), rtol=np.nan)
+
+
+def test_exact_summaries_refuse_bounds_that_do_not_hold() -> None:
+    with pytest.raises(OptionError, match="lower_bound is 5, and H has an eigenvalue of at most 1"):
+        summary(np.diag([1.0, 2.0]), lower_bound=5.0)
+    assert summary(np.diag([1.0, 2.0]), lower_bound=1.0).is_exact

@@ -13,6 +13,7 @@ from hessian.arguments import FINITE, NOT_NEGATIVE, check, real_number, whole_nu
 from hessian.curvature.products import Products
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.linalg.minres import refined_minres
+from hessian.operators.vectors import as_reals
 
 _METHODS = ("auto", "cg", "minres")
 _DENSE_ORDER = 500
@@ -99,7 +100,7 @@ def inverse_product(
 
     Raises
     ------
-    ShapeMismatchError, NonFiniteError, OptionError
+    ShapeMismatchError, NonFiniteError, DtypeError, OptionError
         An argument does not fit, the solution refutes the bound; for ``"cg"``, a direction of negative curvature.
     ConvergenceError
         Without a budget: the residual was not reached in 20 n products per column.
@@ -134,7 +135,7 @@ def inverse_product(
         if rtol is None
         else real_number(where, "rtol", rtol, NOT_NEGATIVE)
     )
-    rhs = np.asarray(b, products.dtype)
+    rhs = as_reals(b, products.dtype, where, "b")
     if rhs.ndim not in (1, 2) or rhs.shape[0] != products.n:
         what = f"b has shape {rhs.shape}, the operator has order {products.n}"
         raise ShapeMismatchError(message(where, what, fix=f"Pass b with {products.n} rows"))

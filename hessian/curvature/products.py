@@ -10,6 +10,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.symmetry import Witness
+from hessian.operators.vectors import refuse_mask
 
 # Numbers in one block of directions, at most: 128 MiB in float64.
 _BLOCK_NUMBERS = 2**24
@@ -28,7 +29,7 @@ class Products:
         self.source = H
         self.count = 0
         self.magnitude = 0.0
-        self.matrix = _as_matrix(H)
+        self.matrix = _as_matrix(refuse_mask(H, where, "H"))
         if self.matrix is None and not hasattr(H, "matvec"):
             what = f"H is {type(H).__name__}"
             raise ShapeMismatchError(message(where, what, fix="Pass a symmetric LinearOperator or matrix"))

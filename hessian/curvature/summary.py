@@ -163,7 +163,7 @@ def summary(
         check(where, "lower_bound", lower_bound, FINITE)
     n = products.n
     if budget >= n or (products.matrix is not None and n <= _EXACT_MATRIX):
-        return _exact(products)
+        return _exact(products, lower_bound)
     if budget < LEAST:
         what = f"the budget is {budget} products for an operator of order {n}"
         raise OptionError(message(where, what, "Extremes and a quadrature share it", f"Pass at least {LEAST}, or {n}"))
@@ -174,11 +174,12 @@ def summary(
     return _estimated(products, ends, budget, generator, lower_bound)
 
 
-def _exact(products: Products) -> CurvatureSummary:
+def _exact(products: Products, lower_bound: float | None) -> CurvatureSummary:
     """Compute everything from all eigenvalues."""
     n = products.n
     values, vectors = scipy.linalg.eigh(products.dense())
     values = values.astype(np.float64)
+    _check_bound(lower_bound, float(values[0]), zero_below(products) * float(np.abs(values).max()))
     k = min(n, 8)
     picked = np.concatenate([np.arange(k // 2), np.arange(n - (k - k // 2), n)])
     rounding = 4.0 * products.eps * math.sqrt(n) * float(np.abs(values).max())

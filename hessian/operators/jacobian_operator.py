@@ -13,7 +13,7 @@ from hessian.core.sweeps import Linearization
 from hessian.core.trace import Primal, Recording, owned
 from hessian.core.trace import record as trace
 from hessian.core.trees import join_vector, split_vector
-from hessian.operators.vectors import as_direction, as_rows, is_traced
+from hessian.operators.vectors import as_direction, as_rows, is_traced, refuse_mask
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import Task
 from hessian.programs.frames import Linearized
@@ -101,7 +101,7 @@ class JacobianOperator(LinearOperator):
         if self._captures or is_traced(x, self.primal.leaves):
             # SciPy would convert operands and results to plain arrays.
             return self._matvec(x) if np.ndim(x) == 1 else self._matmat(x)
-        return super().dot(x)
+        return super().dot(refuse_mask(x, type(self).__name__, "the direction"))
 
     def _push(self, dots: list[Any], batch: tuple[int, ...]) -> Any:
         pushed = self._linearization.push(dots, len(batch))

@@ -8,10 +8,11 @@ import numpy as np
 import scipy.linalg
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
-from hessian.arguments import NOT_NEGATIVE, Wanted, check, is_whole
+from hessian.arguments import NOT_NEGATIVE, POSITIVE, Wanted, check, is_whole
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.linalg.dense import eigenpairs, solve
 from hessian.linalg.minres import refined_minres
+from hessian.operators.vectors import as_reals
 
 _WHICH = ("LA", "SA", "LM", "SM", "BE")
 # Up to this order a dense factorisation is cheaper than the products an iterative solver would spend.
@@ -46,6 +47,8 @@ class SolvingOperator(LinearOperator):
         ------
         ShapeMismatchError, OptionError, NonFiniteError
             b does not fit, b or the matrix is not finite, or the damping is negative.
+        DtypeError
+            b is complex, or masked.
         ConvergenceError
             The matrix is singular to working precision, or the iteration did not reach ``rtol``.
 
@@ -58,11 +61,12 @@ class SolvingOperator(LinearOperator):
         C. C. Paige & M. A. Saunders, "Solution of sparse indefinite systems of linear equations", SIAM J. Numer. Anal. 12
         (1975).
         """
-        rhs = np.asarray(b, dtype=self.dtype)
+        rhs = as_reals(b, self.dtype, "solve", "b")
         if rhs.ndim not in (1, 2) or rhs.shape[0] != self.shape[0]:
             what = f"b has shape {rhs.shape}, the operator {self.shape}"
             raise ShapeMismatchError(message("solve", what, fix=f"Pass b with {self.shape[0]} rows"))
         check("solve", "damping", damping, NOT_NEGATIVE)
+        check("solve", "rtol", rtol, POSITIVE)
         if not np.isfinite(rhs).all():
             raise NonFiniteError(message("solve", "b holds NaN or inf"))
         if self.shape[0] <= _DENSE_ORDER:
@@ -124,8 +128,8 @@ class SolvingOperator(LinearOperator):
 
         Raises
         ------
-        OptionError
-            k is not in 1..n, or ``which`` is unknown.
+        OptionError, ShapeMismatchError
+            k is not in 1..n, ``which`` is unknown, or v0 has another length.
         NonFiniteError
             The operator holds NaN or inf.
 
@@ -140,12 +144,18 @@ class SolvingOperator(LinearOperator):
         # ARPACK needs k < n; tiny operators are cheaper dense anyway.
         if n <= 2 * k + 20:
             return eigenpairs(self._finite(self.to_dense(), "eigsh"), k, which)
-        start = np.random.default_rng(0).standard_normal(n).astype(self.dtype) if v0 is None else v0
+        start = np.random.default_rng(0).standard_normal(n) if v0 is None else v0
+        start = as_reals(start, self.dtype, "eigsh", "v0")
+        if start.shape != (n,):
+            raise ShapeMismatchError(
+                message("eigsh", f"v0 has shape {start.shape}", fix=f"Pass a vector of {n} numbers")
+            )
         try:
             values, vectors = eigsh(self, k=k, which=which, tol=tol, maxiter=maxiter, ncv=ncv, v0=start)
         except ArpackError:
-            # The likeliest reason has a name of its own.
-            self._finite(np.asarray(self @ start), "eigsh")
-            raise
+            # The likeliest reasons have names of their own.
+            if v0 is not None or self._finite(np.asarray(self @ start), "eigsh").any():
+                raise
+            return np.zeros(k, self.dtype), np.eye(n, k, dtype=self.dtype)
         order = np.argsort(values)
         return values[order], vectors[:, order]

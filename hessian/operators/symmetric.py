@@ -14,7 +14,7 @@ from hessian.arguments import FINITE, check
 from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.solving import SolvingOperator
 from hessian.operators.symmetry import Witness
-from hessian.operators.vectors import as_direction
+from hessian.operators.vectors import as_direction, as_reals, refuse_mask
 
 # Columns of the identity multiplied at once where an operator has no dense form or diagonal of its own, in numbers.
 _BLOCK_NUMBERS = 2**22
@@ -35,7 +35,8 @@ class SymmetricOperator(SolvingOperator):
 
     def dot(self, x: Any) -> Any:
         """Multiply with a vector, the columns of a matrix, a scalar or another operator; what ``@`` calls."""
-        return self * x if isinstance(x, Real) else super().dot(x)
+        # SciPy's conversion would lose a mask.
+        return self * x if isinstance(x, Real) else super().dot(refuse_mask(x, type(self).__name__, "the direction"))
 
     def _matvec(self, v: Any) -> Any:
         return self._apply(as_direction(v, self).reshape(-1))
@@ -246,7 +247,7 @@ class DampedOperator(SymmetricOperator):
         n = self.operator.shape[0]
         self._added = np.full(n, self.damping, self.operator.dtype)
         if scaling is not None:
-            scaling = np.array(scaling, self.operator.dtype)
+            scaling = as_reals(scaling, self.operator.dtype, "DampedOperator", "scaling")
             if scaling.shape != (n,) or not np.isfinite(scaling).all():
                 what = f"scaling has shape {scaling.shape}, the operator has order {n}"
                 raise ShapeMismatchError(message("DampedOperator", what, fix=f"Pass {n} finite numbers"))
@@ -293,6 +294,7 @@ class MatrixOperator(SymmetricOperator):
     """
 
     def __init__(self, matrix: Any) -> None:
+        matrix = refuse_mask(matrix, "MatrixOperator", "the matrix")
         matrix = matrix.tocsr() if scipy.sparse.issparse(matrix) else np.asarray(matrix)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ShapeMismatchError(

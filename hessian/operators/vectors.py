@@ -30,6 +30,7 @@ def as_rows(V: Any) -> Any:
 
 def as_direction(v: Any, operator: LinearOperator) -> Any:
     """Return a direction as an array of the operator's dtype."""
+    refuse_mask(v, type(operator).__name__, "the direction")
     v = v if isinstance(v, Traced) else np.asarray(v)
     if v.dtype.kind not in "fiub":
         what = f"the direction has dtype {v.dtype}, the operator {operator.dtype}"
@@ -37,3 +38,19 @@ def as_direction(v: Any, operator: LinearOperator) -> Any:
             message(type(operator).__name__, what, "the operator is real", "Apply it to real and imaginary parts")
         )
     return v if v.dtype == operator.dtype else v.astype(operator.dtype)
+
+
+def refuse_mask(value: Any, where: str, what: str) -> Any:
+    """Refuse a masked array, of which NumPy's conversions keep what lies under the mask; return everything else."""
+    if isinstance(value, np.ma.MaskedArray):
+        fix = "Fill it, or choose what is not masked"
+        raise DtypeError(message(where, f"{what} is a masked array", "What its mask hides would count", fix))
+    return value
+
+
+def as_reals(value: Any, dtype: np.dtype, where: str, what: str) -> np.ndarray:
+    """Return real numbers in a dtype; the others would lose a part of them, with no more than a warning."""
+    array = np.asarray(refuse_mask(value, where, what))
+    if array.dtype.kind not in "fiubO":
+        raise DtypeError(message(where, f"{what} has dtype {array.dtype}", "The operator is real", "Pass real numbers"))
+    return array.astype(dtype, copy=False)

@@ -11,6 +11,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 from hessian.curvature.inverse import inverse_product
 from hessian.curvature.products import Products
 from hessian.errors import NonFiniteError, ShapeMismatchError, message
+from hessian.operators.vectors import as_reals, refuse_mask
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -190,7 +191,8 @@ def _rows(gradients: Any, n: int, where: str) -> np.ndarray:
         dense = getattr(gradients, "to_dense", None)
         rows = dense() if dense else (gradients.T @ np.eye(gradients.shape[0], dtype=gradients.dtype)).T
     else:
-        rows = np.asarray(gradients)
+        rows = np.asarray(refuse_mask(gradients, where, "gradients"))
+        rows = as_reals(rows, rows.dtype if rows.dtype.kind == "f" else np.dtype(np.float64), where, "gradients")
     if rows.ndim != 2 or rows.shape[1] != n:
         what = f"gradients have shape {rows.shape}, the operator has order {n}"
         raise ShapeMismatchError(message(where, what, fix=f"Pass one row of length {n} per example"))

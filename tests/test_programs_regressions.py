@@ -379,12 +379,12 @@ def test_pullbacks_keep_lists_as_they_were() -> None:
 
 _FORK = """
 import os, sys
-from hessian.programs import rows
+from hessian.programs import threads
 
-assert rows._pool(3).submit(lambda: 1).result() == 1
+assert threads.pool_of(3).submit(lambda: 1).result() == 1
 child = os.fork()
 if child == 0:
-    os._exit(rows._pool(3).submit(lambda: 0).result(timeout=20))
+    os._exit(threads.pool_of(3).submit(lambda: 0).result(timeout=20))
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 

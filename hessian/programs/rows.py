@@ -8,10 +8,8 @@ not depend on timing.
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -20,12 +18,11 @@ import numpy as np
 
 from hessian.programs.graph import POINT, Node
 from hessian.programs.layout import VIEWS, Section, is_ufunc
-from hessian.rules import elementwise as ew
-from hessian.rules.indexing import Positions, gather_op, slice_op
-from hessian.rules.products import matmul_op, matvec_op, outer_op, vecdot_op, vecmat_op
-from hessian.rules.reductions import max_op, min_op, sum_op
-from hessian.rules.shaping import broadcast_op, cast_op, permute_op, reshape_op
-from hessian.rules.spec import Elementwise, Operation
+from hessian.programs.row_kinds import POST, SUM, Kind, Mixed, cut_along, kind_of
+from hessian.programs.threads import pool_of, single_threaded_blas, worker_count
+from hessian.rules.indexing import gather_op
+from hessian.rules.shaping import broadcast_op, reshape_op
+from hessian.rules.spec import Operation
 
 #: Fewer rows are not split, nor are rows of which a block does not fit the cache.
 MIN_ROWS = 4096
@@ -33,119 +30,6 @@ MIN_ROWS = 4096
 MIN_WORK = 2**17
 BLOCK_BYTES = 2**19
 """Of the widest value of a block: 1024 rows of 64 columns in float64. A quarter of it lost 10 to 40 %, twice as much 5 %."""
-
-_NONE, _SUM, _POST = "none", "sum", "post"
-Kind = Any
-"""``("row", axis)``, or one of the three words: without rows, a sum over rows, computed from such sums."""
-
-_LABELS: dict[Operation, tuple[str, str, str]] = {
-    matmul_op: ("ij", "jk", "ik"),
-    matvec_op: ("ij", "j", "i"),
-    vecmat_op: ("j", "jk", "k"),
-    vecdot_op: ("j", "j", ""),
-    outer_op: ("i", "k", "ik"),
-}
-
-
-class _Mixed(Exception):
-    """A value mixes rows in a way that blocks cannot follow."""
-
-
-def kind_of(node: Node, kinds: dict[int, Kind], length: int) -> Kind:
-    """Classify a node from its arguments."""
-    found = kinds.get(node.serial)
-    if found is not None:
-        return found
-    if node.operation is None:
-        return _cut_along(node, length)
-    args = [kind_of(arg, kinds, length) for arg in node.args]
-    if any(kind in (_SUM, _POST) for kind in args):
-        if any(isinstance(kind, tuple) for kind in args):
-            raise _Mixed
-        linear = node.operation in (ew.add, ew.subtract) and all(kind == _SUM for kind in args)
-        return _SUM if linear else _POST
-    if not any(isinstance(kind, tuple) for kind in args):
-        return _cut_along(node, length)
-    return _row_kind(node, args, length)
-
-
-def _cut_along(node: Node, length: int) -> Kind:
-    """Return how a value that is computed whole can be cut into rows."""
-    axes = [i for i, n in enumerate(node.shape) if n == length]
-    return ("row", axes[0]) if len(axes) == 1 else _NONE
-
-
-def _row_kind(node: Node, args: list[Kind], length: int) -> Kind:
-    operation, params = node.operation, node.params
-    if isinstance(operation, Elementwise) or operation is cast_op or _is_comparison(operation):
-        ends = {kind[1] - len(arg.shape) for kind, arg in zip(args, node.args, strict=True) if isinstance(kind, tuple)}
-        if len(ends) != 1:
-            raise _Mixed
-        (end,) = ends
-        whole = [arg for kind, arg in zip(args, node.args, strict=True) if not isinstance(kind, tuple)]
-        if any(-end <= len(arg.shape) and arg.shape[end] != 1 for arg in whole):
-            raise _Mixed  # it would have to be cut, and could be cut along another axis as well
-        return "row", end + len(node.shape)
-    if operation in _LABELS:
-        return _product_kind(_LABELS[operation], node, args)
-    (x,), (kind,) = node.args[:1], args[:1]
-    if not isinstance(kind, tuple):
-        raise _Mixed
-    axis = kind[1]
-    if operation is sum_op or operation in (max_op, min_op):
-        gone = {i % len(x.shape) for i in params["axes"]}
-        if axis in gone:
-            if operation is not sum_op:
-                raise _Mixed
-            return _SUM
-        kept = operation is not sum_op or params["keepdims"]
-        return "row", axis if kept else axis - sum(1 for i in gone if i < axis)
-    if operation is permute_op:
-        return "row", params["axes"].index(axis)
-    if operation is broadcast_op:
-        return "row", axis - len(x.shape) + len(node.shape)
-    if operation is reshape_op:
-        before = math.prod(x.shape[:axis])
-        for i, n in enumerate(node.shape):
-            if n == length and math.prod(node.shape[:i]) == before:
-                return "row", i
-        raise _Mixed
-    if operation is slice_op and axis == 0 and params["index"][0] == slice(None):
-        return "row", 0
-    if operation is gather_op and axis == 0 and _picks_within_rows(params["positions"], length):
-        return "row", 0
-    raise _Mixed
-
-
-def _is_comparison(operation: Operation | None) -> bool:
-    return operation is not None and not operation.differentiable and isinstance(operation.function, np.ufunc)
-
-
-def _product_kind(labels: tuple[str, str, str], node: Node, args: list[Kind]) -> Kind:
-    if any(len(arg.shape) != len(own) for arg, own in zip(node.args, labels, strict=False)):
-        raise _Mixed
-    letters = {own[kind[1]] for own, kind in zip(labels, args, strict=False) if isinstance(kind, tuple)}
-    (letter,) = letters if len(letters) == 1 else (None,)
-    if letter is None:
-        raise _Mixed
-    holders = sum(letter in own for own in labels[:2])
-    if holders != sum(isinstance(kind, tuple) for kind in args):
-        raise _Mixed  # the other factor has the same length by chance
-    return ("row", labels[2].index(letter)) if letter in labels[2] else _SUM
-
-
-def _picks_within_rows(positions: Positions, length: int) -> bool:
-    if (
-        not positions.flat.ndim
-        or len(positions.flat) != length
-        or positions.shape[0] != length
-        or positions.holes is not None
-    ):
-        return False
-    width = positions.size // length
-    own = np.arange(length).reshape((-1,) + (1,) * (positions.flat.ndim - 1))
-    return bool(np.array_equal(positions.flat // width, np.broadcast_to(own, positions.flat.shape)))
-
 
 # Splitting a section.
 
@@ -166,13 +50,13 @@ def _take_apart(section: Section, kinds: dict[int, Kind], length: int) -> _Split
         for node in section.nodes:
             kind = kinds[node.serial] = kind_of(node, kinds, length)
             by_rows = any(isinstance(kind_of(arg, kinds, length), tuple) for arg in node.args)
-            if kind == _POST:
+            if kind == POST:
                 split.after.append(node)
-            elif kind == _SUM or by_rows:
+            elif kind == SUM or by_rows:
                 split.inside.append(node)
             else:
                 split.before.append(node)
-    except _Mixed:
+    except Mixed:
         return None
     ends = [*section.outputs, *(node for node in split.inside if node.operation is None)]
     if any(isinstance(kinds.get(node.serial), tuple) for node in ends) or section.guards:
@@ -243,7 +127,7 @@ class RowSplitter:
         by_rows = {node.serial for node in parts.inside if isinstance(kinds[node.serial], tuple)} if parts else set()
         for node in (*nodes, *plain.nodes):
             if node.serial not in by_rows and not isinstance(self._kinds.get(node.serial), tuple):
-                self._kinds[node.serial] = _cut_along(node, self._length)
+                self._kinds[node.serial] = cut_along(node, self._length)
         return plain
 
     def _renewed(self, node: Node) -> Node:
@@ -254,26 +138,10 @@ class RowSplitter:
         return renewed
 
     def _rebuilt(self, section: Section, parts: _Split, later: set[int]) -> Section:
-        inside = {node.serial for node in parts.inside}
         read = {arg.serial for node in parts.after for arg in node.args} | {node.serial for node in section.outputs}
-        sums = [node for node in parts.inside if self._kinds[node.serial] == _SUM and node.serial in read | later]
-        # A view that is read later is taken again, of memory that holds what it is a view of.
-        views = {node.serial: node for node in parts.inside if node.operation in VIEWS and node.serial in later}
-        for node in reversed(parts.inside):
-            if node.serial in views:
-                later.add(node.args[0].serial)
-                if node.args[0].operation in VIEWS and node.args[0].serial in inside:
-                    views[node.args[0].serial] = node.args[0]
-        stored = [
-            node
-            for node in parts.inside
-            if node.serial in later and node.serial not in views and isinstance(self._kinds[node.serial], tuple)
-        ]
-        given: dict[int, Node] = {}
-        for node in parts.inside:
-            for arg in node.args:
-                if arg.serial not in inside and not (arg.is_constant and arg.size == 1):
-                    given.setdefault(arg.serial, arg)
+        sums = [node for node in parts.inside if self._kinds[node.serial] == SUM and node.serial in read | later]
+        stored, views = self._kept(parts, later)
+        given = _given(parts.inside)
         back: dict[int, list[int]] = {}
         for old, new in self._new.items():
             back.setdefault(new.serial, []).append(old)
@@ -293,11 +161,11 @@ class RowSplitter:
             self._kinds[node.serial] = self._kinds[key]
             for old in back[key]:
                 self._new[old] = node
-        runner = RowRunner(self._length, parts.inside, list(given.values()), stored, sums, self._kinds, self._compile)
+        runner = RowRunner(self._length, parts.inside, given, stored, sums, self._kinds, self._compile)
         operation = Operation("rows", runner)
         operation.raises = ()  # what it runs tells whose errors they are
         level = max(node.level for node in parts.inside)
-        whole = Node(operation, (*given.values(), *memory), {}, (), None, level)
+        whole = Node(operation, (*given, *memory), {}, (), None, level)
         renamed = {node.serial: Node(item_op, (whole,), {"i": i}, node.shape, node.dtype, node.level)
                    for i, node in enumerate(sums)}  # fmt: skip
         after = []
@@ -311,6 +179,37 @@ class RowSplitter:
         items = [renamed[node.serial] for node in sums]
         nodes = [*parts.before, *memory, whole, *again, *items, *after]
         return Section(section.name, section.inputs, nodes, outputs, {})
+
+    def _kept(self, parts: _Split, later: set[int]) -> tuple[list[Node], dict[int, Node]]:
+        """Return what the blocks have to store for later sections, and the views by serial that are taken of it again.
+
+        What such views are of joins ``later``.
+        """
+        inside = {node.serial for node in parts.inside}
+        # A view that is read later is taken again, of memory that holds what it is a view of.
+        views = {node.serial: node for node in parts.inside if node.operation in VIEWS and node.serial in later}
+        for node in reversed(parts.inside):
+            if node.serial in views:
+                later.add(node.args[0].serial)
+                if node.args[0].operation in VIEWS and node.args[0].serial in inside:
+                    views[node.args[0].serial] = node.args[0]
+        stored = [
+            node
+            for node in parts.inside
+            if node.serial in later and node.serial not in views and isinstance(self._kinds[node.serial], tuple)
+        ]
+        return stored, views
+
+
+def _given(nodes: list[Node]) -> list[Node]:
+    """Return what nodes read from outside, numbers excepted."""
+    inside = {node.serial for node in nodes}
+    given: dict[int, Node] = {}
+    for node in nodes:
+        for arg in node.args:
+            if arg.serial not in inside and not (arg.is_constant and arg.size == 1):
+                given.setdefault(arg.serial, arg)
+    return list(given.values())
 
 
 reserve_op = Operation("reserve", lambda: None)
@@ -359,7 +258,7 @@ class RowRunner:
         if workers == 1:
             return self._work(arrays, 0, 1)
         with single_threaded_blas():
-            jobs = [_pool(workers).submit(self._work, arrays, i, workers) for i in range(1, workers)]
+            jobs = [pool_of(workers).submit(self._work, arrays, i, workers) for i in range(1, workers)]
             try:
                 totals = self._work(arrays, 0, workers)
             finally:
@@ -451,46 +350,3 @@ class _Block:
 
 take_op = Operation("take", lambda x, index: x.reshape(-1).take(index, mode="clip"))
 """Elements at flat positions."""
-
-
-# Threads.
-
-_POOLS: dict[int, ThreadPoolExecutor] = {}
-if hasattr(os, "register_at_fork"):
-    # A child process has the pools of its parent without their threads.
-    os.register_at_fork(after_in_child=_POOLS.clear)
-
-
-def _pool(workers: int) -> ThreadPoolExecutor:
-    """Return the threads that blocks run on; they wait without using the processor."""
-    pool = _POOLS.get(workers)
-    if pool is None:
-        pool = _POOLS.setdefault(workers, ThreadPoolExecutor(workers - 1, "hessian-rows"))
-    return pool
-
-
-def worker_count() -> int:
-    """Return on how many threads to run blocks: one, unless BLAS can be kept from starting its own."""
-    return 1 if _controller() is None else max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
-                                                   os.cpu_count() or 1))  # fmt: skip
-
-
-_CONTROLLER: list[Any] = []
-
-
-def _controller() -> Any:
-    """Return threadpoolctl's controller, ``None`` where it is not installed or finds no BLAS."""
-    if not _CONTROLLER:
-        try:
-            from threadpoolctl import ThreadpoolController
-
-            found = ThreadpoolController().select(user_api="blas")
-            _CONTROLLER.append(found if len(found) else None)
-        except ImportError:
-            _CONTROLLER.append(None)
-    return _CONTROLLER[0]
-
-
-def single_threaded_blas() -> Any:
-    """Keep BLAS from starting threads of its own inside ours."""
-    return _controller().limit(limits=1)

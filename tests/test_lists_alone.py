@@ -82,3 +82,21 @@ def test_numbers_have_no_more_attributes_than_those_of_numpy() -> None:
         return x[0] ** 2
 
     assert hs.grad(f)(Z)[0] == 0.6
+
+
+def test_functions_of_scipy_that_take_plain_arrays_are_named() -> None:
+    import scipy.linalg
+    import scipy.spatial
+
+    A = np.eye(3) + 0.1
+    with pytest.raises(LeavesTapeError, match=r"Write what scipy\.linalg\.block_diag computes in NumPy"):
+        hs.grad(lambda x: np.sum(scipy.linalg.block_diag(x * A, A)))(Z)
+    with pytest.raises(LeavesTapeError, match=r"Write what scipy\.spatial\.distance\.cdist computes"):
+        hs.grad(lambda x: np.sum(scipy.spatial.distance.cdist(x[:, None], x[:, None])))(Z)
+
+
+def test_attributes_that_numpy_has_no_function_for_get_no_advice() -> None:
+    for name, ending in (("view", r"\)\.$"), ("nonsense", r"\)\.$"), ("gradient", r"Use np\.gradient\(x\)\.$")):
+        for of in (lambda x: x, lambda x: x[0]):
+            with pytest.raises(AttributeError, match=f"no attribute '{name}' .*{ending}"):
+                hs.grad(lambda x, of=of, name=name: getattr(of(x), name))(Z)

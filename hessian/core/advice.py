@@ -9,7 +9,7 @@ import linecache
 from typing import Any, NoReturn
 
 from hessian.errors import LeavesTapeError, MissingRuleError, message
-from hessian.rules.lines import user_frame, user_line
+from hessian.rules.lines import scipy_function, user_frame, user_line
 from hessian.rules.meanings import meaning
 from hessian.rules.spec import MISSING, Operation, Traced, public_name
 from hessian.rules.special import TWINS
@@ -86,6 +86,9 @@ def leaves_tape(how: str, fix: str = "") -> NoReturn:
     frame, library_functions = user_frame()
     twins = sorted(library_functions & TWINS.keys())
     advice = ". ".join(f"Use hessian.special.{name}, which takes traced values" for name in twins)
+    taker = "" if advice else scipy_function()
+    if taker:
+        advice = f"Write what {taker} computes in NumPy: it takes plain arrays"
     raise LeavesTapeError(
         message(
             how,

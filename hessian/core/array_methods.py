@@ -153,10 +153,8 @@ class ArrayMethods(Traced):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        raise AttributeError(
-            f"a traced value has no attribute {name!r} (at {user_line()}). "
-            f"Use the NumPy function, np.{name}, if there is one."
-        )
+        fix = f" Use np.{name}(x)." if callable(getattr(np, name, None)) else ""
+        raise AttributeError(f"a traced value has no attribute {name!r} (at {user_line()}).{fix}", name=name, obj=self)
 
 
 def concrete_index(index: Any) -> Any:

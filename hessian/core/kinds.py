@@ -125,7 +125,7 @@ class Elementary:
             running = dis.opname[code.co_code[frame.f_lasti]]
             if not running.startswith(("LOAD_ATTR", "LOAD_METHOD")) and name not in code.co_consts:
                 return partial(getattr(np, name), self)
-        raise AttributeError(f"a traced number has no attribute {name!r}", name=name, obj=self)
+        return super().__getattr__(name)  # type: ignore[misc]  # of arrays
 
 
 class NumberType(type):

@@ -24,6 +24,24 @@ def user_frame() -> tuple[Any, set[str]]:
     return frame, library_functions
 
 
+def scipy_function() -> str:
+    """Return the dotted name of the function of SciPy that user code has called; empty if it is none."""
+    frame: Any = sys._getframe(1)
+    outermost = ""
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] == "scipy":
+            public = ".".join(part for part in module.split(".") if not part.startswith("_"))
+            outermost = f"{public}.{frame.f_code.co_name}"
+        elif not frame.f_code.co_filename.startswith(_PACKAGE) and module.partition(".")[0] not in (
+            "numpy",
+            "functools",
+        ):
+            break
+        frame = frame.f_back
+    return outermost
+
+
 def source_line(frame: Any) -> str:
     """Return the line of code that a frame is at."""
     return linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() if frame is not None else ""

@@ -239,3 +239,18 @@ def test_a_diagonal_is_read_only(diagonal):
         f(np.ones((2, 2)))
     with pytest.raises(hs.errors.ReadOnlyError, match="read-only"):
         hs.grad(f)(np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("axes", [(1, 2, 0), (2, 0, 1)])
+def test_writes_through_axes_turned_in_a_circle(axes):
+    x, weights = np.sin(np.arange(8.0)).reshape(2, 2, 2), np.arange(1.0, 9.0).reshape(2, 2, 2)
+
+    def f(x):
+        y = x * 1.0
+        window = np.transpose(y, axes)
+        window *= weights
+        return np.sum(np.sin(y) * weights)
+
+    turned = np.transpose(weights, np.argsort(axes))
+    assert_allclose(hs.value_and_grad(f)(x)[0], f(x), rtol=1e-14)
+    assert_allclose(hs.grad(f)(x), weights * turned * np.cos(turned * x), rtol=1e-13)

@@ -28,14 +28,14 @@ def settle(seeds: range, with_jax: bool) -> Counter[str]:
     return Counter(o.kind for o in found.values())
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(8))
 def test_a_few_programs_against_differences(seed: int) -> None:
     settle(range(seed, seed + 1), with_jax=False)
 
 
 def test_a_few_programs_against_jax() -> None:
     pytest.importorskip("jax")
-    settle(range(24, 34), with_jax=True)
+    settle(range(24, 28), with_jax=True)
 
 
 @pytest.mark.long
@@ -68,7 +68,7 @@ def test_the_reference_is_numpy_itself() -> None:
     from differential.check import double_precision
     from differential.jaxprs import evaluate
 
-    for seed in range(40, 52):
+    for seed in range(40, 46):
         program = Program.of(seed)
         x = program.draw(0)
         with np.errstate(all="ignore"):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
+from hessian.rules.pieces import assemble_op
 
 Array = np.ndarray
 Transform = Callable[[Callable[[Any], Any]], Callable[[Any], Any]]
@@ -685,3 +686,23 @@ def test_check_derivatives_passes_on_the_catalogue() -> None:
     for name in ("network_tanh", "gaussian_process_rbf_cholesky", "sparse_laplacian"):
         case = by_name(name)
         assert hs.check_derivatives(case.with_numpy, case.x) is not None
+
+
+def test_cotangents_of_slices_that_overlap_in_turn_are_all_added() -> None:
+    x = np.array([0.3, 0.7, 1.1, 0.4])
+    parts = (lambda x: x[0], lambda x: x[:-1], lambda x: x[1:], lambda x: x[2:], lambda x: x[::2])
+    for order in itertools.permutations(parts, 4):
+        f = lambda x: np.sum(np.sin(sum(np.sum(part(x) ** 3) for part in order)))  # noqa: B023
+        product = hs.hvp(f, x, x)
+        assert_allclose(hs.grad(lambda y: hs.grad(f)(y) @ x)(x), product, rtol=1e-12)  # noqa: B023
+        assert_allclose(hs.jvp(hs.grad(f), x, x)[1], product, rtol=1e-12)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_pieces_that_overlap_are_added_in_any_order(order) -> None:
+    indices = [(0,), (slice(None, -1),), (slice(1, None),)]
+    pieces = [np.array(1.0), np.array([2.0, 3.0]), np.array([4.0, 5.0])]
+    chosen = [pieces[i] for i in order]
+    joined = lambda *pieces: assemble_op(*pieces, indices=tuple(indices[i] for i in order), shape=(3,))
+    assert_allclose(joined(*chosen), [3.0, 7.0, 5.0])
+    assert_allclose(hs.jvp(lambda p: joined(*p), chosen, chosen)[1], [3.0, 7.0, 5.0])

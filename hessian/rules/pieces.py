@@ -22,7 +22,7 @@ def _assemble(*pieces: Any, indices: Sequence[Any], shape: tuple[int, ...]) -> n
         else:
             # Not added to zero, which would lose the sign of one.
             out[every + tuple(index)] = piece
-            seen[index] = True
+        seen[index] = True
     return out
 
 

@@ -101,7 +101,8 @@ class Certificate:
             if probe.value < point.value + 0.1 * length * slopes.least:
                 return self._lower(probe, verdict.curvature)
             length *= 0.1
-        return Verdict(verdict.curvature, Status.CONVERGED_AT_KINK)
+        # What products gave there is no curvature.
+        return Verdict(dataclasses.replace(verdict.curvature, smallest=math.nan), Status.CONVERGED_AT_KINK)
 
     def _judge_smooth(self, point: Point, largest: float, max_products: int, is_late: Callable[[], bool]) -> Verdict:
         """Look at the curvature of a point where it is taken to mean something."""

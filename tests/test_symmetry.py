@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import hessian as hs
-from hessian.curvature import diagonal, eigenvalues, inverse_product, trace
+from hessian.curvature import diagonal, eigenvalues, inverse_product, summary, trace
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError
 from hessian.operators import ChunkedOperator, DampedOperator, RestrictedOperator, ScaledOperator, SumOperator
 
@@ -123,3 +123,23 @@ def test_gauss_newton_and_hessian_operators_are_symmetric_to_rounding() -> None:
         columns = operator @ np.eye(6)
         assert_allclose(columns, columns.T, atol=1e-13 * np.abs(columns).max())
         assert trace(operator).is_exact
+
+
+def test_rounding_of_null_directions_is_no_asymmetry() -> None:
+    """Products with null vectors of a large matrix are rounding, which has no symmetry."""
+    q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((60, 60)))
+    matrix = (q[:, :2] * [100.0, -100.0]) @ q[:, :2].T
+    H = aslinearoperator(0.5 * (matrix + matrix.T))
+    null = q[:, 2:]
+    for operator in (DampedOperator(H, 0.0), RestrictedOperator(H, slice(0, 60))):
+        for v in null.T[:10]:
+            assert np.linalg.norm(operator @ v) < 1e-12
+        assert np.linalg.norm(operator @ null) < 1e-10
+    assert trace(RestrictedOperator(H, slice(0, 60)), 20, method="xtrace").value == pytest.approx(0.0, abs=1e-10)
+    for seed in range(10):
+        for budget in (12, 20, 33):
+            found = summary(H, budget, rng=seed)
+            assert abs(found.trace.value) <= 3.0 * found.trace.standard_error + 1e-11
+    lopsided = matrix + 1e-3 * np.outer(q[:, 3], q[:, 4])
+    with pytest.raises(OptionError, match="is not symmetric"):
+        trace(aslinearoperator(lopsided), 20, method="xtrace")

@@ -87,7 +87,8 @@ class Products:
 
     def _compare(self, V: np.ndarray, images: np.ndarray) -> None:
         """Compare ``x.Hy`` with ``y.Hx`` for a random combination x of all directions that were ever asked for."""
-        found = self._witness.refuted(V, images)
+        self._witness.magnitude = max(self._witness.magnitude, self.magnitude)
+        found = self._witness.refuted(V, images, self._operator.__matmul__)
         if found is not None:
             self._refuse(*found)
 

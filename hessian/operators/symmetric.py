@@ -361,7 +361,9 @@ class ForeignOperator(SymmetricOperator):
 
     def _apply(self, V: np.ndarray) -> np.ndarray:
         images = np.asarray(self.operator @ V, self.dtype)
-        refuted = self._witness.refuted(V.reshape(self.shape[0], -1), images.reshape(self.shape[0], -1))
+        refuted = self._witness.refuted(
+            V.reshape(self.shape[0], -1), images.reshape(self.shape[0], -1), self.operator.__matmul__
+        )
         if refuted is not None:
             self._refuse(*refuted)
         return images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -10,7 +11,9 @@ import numpy as np
 class Witness:
     """A random combination x of all directions so far, and of their products: ``x.Hy`` is compared with ``y.Hx`` for every new y.
 
-    A matrix can be looked at entry by entry, an operator cannot. O(n) flops per product.
+    A matrix can be looked at entry by entry, an operator cannot. O(n) flops per product. What products may differ by is measured by the
+    largest seen. Directions that are nearly null see nothing but rounding of a matrix that is much larger: so before an operator is
+    refused, two products with random directions tell its size.
     """
 
     def __init__(self, eps: float) -> None:
@@ -22,8 +25,20 @@ class Witness:
         self._x: np.ndarray | float = 0.0
         self._image: np.ndarray | float = 0.0
 
-    def refuted(self, V: np.ndarray, images: np.ndarray) -> tuple[float, float] | None:
+    def refuted(
+        self, V: np.ndarray, images: np.ndarray, product: Callable[[np.ndarray], np.ndarray]
+    ) -> tuple[float, float] | None:
         """Compare columns and their products; return the first difference above rounding, and the size of the products."""
+        found = self._compared(V, images)
+        if found is None:
+            return None
+        random = self._rng.standard_normal((len(V), 2)).astype(V.dtype)
+        again = self._compared(random, np.asarray(product(random)).reshape(random.shape))
+        found = again if found[0] <= self.slack * self.magnitude * found[1] else found
+        return None if found is None else (found[0], self.magnitude * found[1])
+
+    def _compared(self, V: np.ndarray, images: np.ndarray) -> tuple[float, float] | None:
+        """Return the first difference above rounding, and the length of the combination that sees it."""
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             lengths = _lengths(V)
             lengths = np.where(lengths > 0.0, lengths, 1.0)
@@ -32,9 +47,9 @@ class Witness:
             self._x = self._x + V @ weights
             self._image = self._image + images @ weights
             gap = np.abs(self._x @ images - self._image @ V) / lengths
-            size = self.magnitude * float(np.linalg.norm(self._x))
-        worst = np.flatnonzero(gap > self.slack * size)
-        return (float(gap[worst[0]]), size) if len(worst) else None
+            length = float(np.linalg.norm(self._x))
+        worst = np.flatnonzero(gap > self.slack * self.magnitude * length)
+        return (float(gap[worst[0]]), length) if len(worst) else None
 
 
 def _lengths(V: np.ndarray) -> np.ndarray:

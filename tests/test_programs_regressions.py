@@ -574,3 +574,14 @@ def test_pickled_recordings_stay_exact() -> None:
     for _ in range(200):
         X = mirrored(rng)
         assert copy(X) == _largest_row(X)
+
+
+def test_constants_that_are_finite_need_no_guard_against_equal_infinities() -> None:
+    f = lambda x: np.sum(np.logaddexp(0.0, x)) + np.sum(np.logaddexp(np.zeros(3), x))
+    rec = hs.record(f)
+    assert_allclose(hs.HessianOperator(rec, X3).to_dense(), hs.hessian(f)(X3), rtol=1e-14)
+    assert "isinf" not in str(rec.programs[0])
+    for infinity in (np.inf, -np.inf):
+        both = np.array([infinity, infinity, 1.0])
+        assert_array_equal(hs.grad(lambda x: np.sum(np.logaddexp(x, x)))(both), np.ones(3))
+        assert_array_equal(hs.grad(lambda x, both=both: np.sum(np.logaddexp(both, x)))(both), np.full(3, 0.5))

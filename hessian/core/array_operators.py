@@ -160,5 +160,8 @@ def _binary(operation: Any, a: Any, b: Any) -> Any:
 
 # What repeats itself when it is multiplied by a number; NumPy's numbers leave the product to it, its arrays do not.
 _REPEATING = (list, tuple, deque, array)
-_EXPONENTS: dict[str, tuple[type, ...]] = {"d": (int, float, np.float64, np.int64), "f": (int, float)}
+_NUMBERS = (int, float, np.float64, np.int64)
+# In older NumPy its own numbers were weak here, too.
+_WEAK = _NUMBERS if (np.ones(1, np.float32) ** np.float64(2)).dtype == np.float32 else (int, float)
+_EXPONENTS: dict[str, tuple[type, ...]] = {"d": _NUMBERS, "f": _WEAK}
 _POWERS = {1: ew.positive, 2: ew.square, 0.5: ew.sqrt, -1: ew.reciprocal}

@@ -125,8 +125,8 @@ def minimize(
         eta : float
             Least ratio of actual to predicted reduction at which a step is accepted; default 1e-4.
         preconditioner : {"jacobi", "lbfgs"}, array like x0, linear operator or callable
-            Of the conjugate gradients of ``"trust-ncg"``: the diagonal of the Hessian (exact up to 256 variables, else
-            estimated from 8 products), pairs collected at the last point, the diagonal of an M > 0, an operator that
+            Of the conjugate gradients of ``"trust-ncg"``: the diagonal of the Hessian (beyond 256 variables norms of its
+            rows, estimated from 8 products), pairs collected at the last point, the diagonal of an M > 0, an operator that
             applies ``M^-1``, or a function of x that returns one of the last two. By default none, and ``"lbfgs"`` where no
             method is asked for.
         check_curvature : bool

@@ -229,3 +229,14 @@ def test_no_finite_minimum_is_no_success(fun: Any, start: list[float], method: s
     res = minimize(fun, start, method=method)
     assert (res.status, res.success) == (Status.CONVERGED_FAR, False)
     assert "at infinity" in res.message
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_valley_that_falls_off_to_infinity_is_no_minimum(method: str) -> None:
+    """Its slope is lost beside the steeper one across it, where only gradients of the size of gtol are left of both."""
+    valley = lambda x: (x[1] - 1.0) ** 2 + np.exp(-x[0]) * (1.0 + x[1] ** 2)
+    uneven = lambda x: np.sum(np.logaddexp(0.0, x))
+    for fun, start in ((valley, [0.0, 0.0]), (uneven, [1.0, 2.0])):
+        res = minimize(fun, start, method=method)
+        assert not res.success, res
+        assert res.status is Status.CONVERGED_FAR

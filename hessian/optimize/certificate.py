@@ -166,6 +166,10 @@ class Certificate:
                 for probe in self._probes(point, found, (length, -length)):
                     if point.value - probe.value > max(rounding, size * length):
                         return self._lower(probe, found)
+            # A valley that falls off to infinity does so less steeply than its walls, but it does not end.
+            far = [point.value - probe.value for probe in self._probes(point, found, (reach, 4.0 * reach))]
+            if slope > 0.0 and far and min(far) > rounding:
+                return self._doubt(found)
         return Verdict(found, Status.CONVERGED_FAR if self.has_doubts else Status.CONVERGED_SEMIDEFINITE)
 
     def _positive(self, point: Point, found: Curvature, size: float, noise: float) -> Verdict:

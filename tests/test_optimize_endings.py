@@ -240,3 +240,10 @@ def test_a_valley_that_falls_off_to_infinity_is_no_minimum(method: str) -> None:
         res = minimize(fun, start, method=method)
         assert not res.success, res
         assert res.status is Status.CONVERGED_FAR
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_small_gradient_beside_a_kink_is_no_way_down(method: str) -> None:
+    res = minimize(lambda x: np.maximum(x[0], -x[0]) + x[1] ** 2, [0.0, 2.0], method=method)
+    assert (res.status, res.success) == (Status.CONVERGED_AT_KINK, True), res
+    assert res.fun <= 1e-12

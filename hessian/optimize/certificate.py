@@ -96,7 +96,9 @@ class Certificate:
             return verdict
         direction = join_vector(slopes.direction)
         length = 0.1 * point.reach / norm(direction)
-        while slopes.least < 0.0 and length > float(np.finfo(point.x.dtype).eps) * point.reach:
+        # The smooth part may slope as far as its gradient does, which is small; a kink leads down more steeply.
+        steep = slopes.least < -2.0 * point.gradient_norm * norm(direction)
+        while steep and length > float(np.finfo(point.x.dtype).eps) * point.reach:
             probe = self._objective.trial((point.x + length * direction).astype(point.x.dtype))
             if probe.value < point.value + 0.1 * length * slopes.least:
                 return self._lower(probe, verdict.curvature)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, aslinearoperator
 
 import hessian as hs
 from hessian.curvature import SharpnessMeter, block_spectra, eigenvalues, inverse_product, summary, trace
@@ -149,3 +149,9 @@ def test_exact_summaries_refuse_bounds_that_do_not_hold() -> None:
     with pytest.raises(OptionError, match="lower_bound is 5, and H has an eigenvalue of at most 1"):
         summary(np.diag([1.0, 2.0]), lower_bound=5.0)
     assert summary(np.diag([1.0, 2.0]), lower_bound=1.0).is_exact
+
+
+def test_what_arpack_says_otherwise_goes_through() -> None:
+    H = DampedOperator(aslinearoperator(np.diag(np.linspace(0.0, 1.0, 300) ** 3)), 0.0)
+    with pytest.raises(ArpackNoConvergence):
+        H.eigsh(5, which="SA", maxiter=1)

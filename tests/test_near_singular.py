@@ -46,6 +46,16 @@ def test_units_hide_no_singular_matrix():
             hs.grad(lambda b: np.sum(np.linalg.inv(b)))(matrix)
 
 
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_solutions_in_the_range_of_a_singular_matrix_raise(way):
+    a = (ROTATION * [1.0, 2.0, 1e-17]) @ ROTATION.T
+    for b in (a @ np.ones(3), ROTATION[:, 0], a @ a):
+        with pytest.raises(np.linalg.LinAlgError, match=SINGULAR):
+            way(lambda a, b=b: np.sum(np.linalg.solve(a, b)), a)
+    with pytest.raises(np.linalg.LinAlgError, match=SINGULAR):
+        way(lambda a: np.sum(np.linalg.solve(a, a @ a)), a)
+
+
 def test_single_precision_has_its_own_limit():
     a = (ROTATION * [1.0, 2.0, 1e-10]) @ ROTATION.T
     f = lambda a: np.sum(np.linalg.inv(a))

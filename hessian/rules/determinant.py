@@ -104,18 +104,32 @@ def _singular(condition: float, *, name: str, line: str) -> NoReturn:
 
 
 def _sound(a: Any, x: Any, b: Any, *, name: str, line: str) -> Any:
-    """Return ones, or raise where the solution of A X = B shows that A is singular to working precision."""
+    """Return ones, or raise where the solution of A X = B, or of A z = p for a vector p that has nothing to do with A, shows that
+    A is singular to working precision. (B may lie in the range of a singular matrix, and then X shows nothing.)"""
     ones, limit = np.ones((*x.shape[:-2], 1, 1), x.dtype), 1 / float(np.finfo(x.dtype).eps)
-    if np.all(_growth(a, x, b) < limit) or not np.isfinite(a).all():
+    if not np.isfinite(a).all() or (np.all(_growth(a, x, b) < limit) and np.all(_growth_of_any(a) < limit)):
         return ones
     # Rows and columns of other units only look like it.
     rows, columns = _scales(a)
     with np.errstate(all="ignore"):
         scaled = np.ldexp(a, rows[..., :, None] + columns[..., None, :])
-        growth = _growth(scaled, np.ldexp(x, -columns[..., :, None]), np.ldexp(b, rows[..., :, None]))
-    if not np.all(growth < limit):
-        _singular(np.max(growth), name=name, line=line)
+        growths = (
+            _growth(scaled, np.ldexp(x, -columns[..., :, None]), np.ldexp(b, rows[..., :, None])),
+            _growth_of_any(scaled),
+        )
+    for growth in growths:
+        if not np.all(growth < limit):
+            _singular(np.max(growth), name=name, line=line)
     return ones
+
+
+def _growth_of_any(a: Any) -> Any:
+    """Return the growth of a solution whose right-hand side has a part in every direction, as a rule."""
+    probe = np.cos(np.arange(a.shape[-1], dtype=a.dtype))[:, None] * np.ones((*a.shape[:-2], 1, 1), a.dtype)
+    try:
+        return _growth(a, np.linalg.solve(a, probe), probe)
+    except np.linalg.LinAlgError:
+        return np.inf
 
 
 def _growth(a: Any, x: Any, b: Any) -> Any:

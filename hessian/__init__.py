@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from hessian import special
-from hessian.core.checkpoint import checkpoint
 from hessian.errors import HessianError
 from hessian.operators import (
     ChunkedOperator,
@@ -16,6 +15,7 @@ from hessian.operators import (
 )
 from hessian.programs import RecordedFunction, record
 from hessian.rooms import room
+from hessian.tape.checkpoint import checkpoint
 from hessian.transforms import (
     DerivativeReport,
     check_derivatives,

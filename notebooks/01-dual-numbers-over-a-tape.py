@@ -60,7 +60,7 @@ print(forward, "   by hand:", np.sin(1.5), 3 * np.cos(1.5))
 # The library's `Dual` does this for every NumPy function it knows, on arrays:
 
 # %%
-from hessian.core.dual import Dual
+from hessian.tape.dual import Dual
 
 library = np.sin(3.0 * Dual(np.array([0.5, 1.0]), np.array([1.0, 0.0])))
 print(library.primal, library.tangent)

@@ -73,7 +73,7 @@ plt.show()
 # class means. Here for networks trained on the digits below 3, 5 and 8, and on all ten.
 
 # %%
-from hessian.core.trees import ravel
+from hessian.tape.trees import ravel
 
 
 def class_shares(classes, count=14):

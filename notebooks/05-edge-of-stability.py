@@ -104,7 +104,7 @@ plt.show()
 # iterate along v, let gradient descent swing, and watch.
 
 # %%
-from hessian.core.trees import ravel
+from hessian.tape.trees import ravel
 
 top = eigen_directions(loss, edge, k=1)[0]
 point, unravel = ravel(edge)

@@ -18,11 +18,11 @@ from mpmath import mp
 from reference import Truth, exact, truth
 
 import hessian as hs
-from hessian.core.steps import ElementwiseStep
-from hessian.core.sweeps import record_function
 from hessian.rules import OPERATIONS, Elementwise
 from hessian.rules.measured import MEASURED
 from hessian.rules.spec import NONDIFF
+from hessian.tape.steps import ElementwiseStep
+from hessian.tape.sweeps import record_function
 
 ROWS = [operation for operation in OPERATIONS.values() if isinstance(operation, Elementwise)]
 TOLERANCE = {np.dtype(np.float64): 1e-13, np.dtype(np.float32): 1e-5}
@@ -48,7 +48,7 @@ class _Everything:
     def __call__(self) -> None:
         return None
 
-    def varying(self) -> None:
+    def varied(self) -> None:
         return None
 
 
@@ -93,7 +93,7 @@ def evaluate(row: Elementwise, arrays: list[np.ndarray], params: dict[str, Any])
             found[i,] = np.broadcast_to(np.asarray(partial, y.dtype), y.shape)
         for i, j in itertools.product(active, repeat=2):
             found[i, j] = np.zeros_like(y)
-        for i, j, second in step.bend(np.ones_like(y), _Everything(), record_function) or []:
+        for i, j, second in step.linearize_pullback(np.ones_like(y), _Everything(), record_function) or []:
             found[active[i], active[j]] = np.broadcast_to(second, y.shape)
         for i in active:
             found |= _nested(row, arrays, params, active, i)

@@ -13,10 +13,10 @@ import scipy.special
 from numpy.testing import assert_allclose
 
 import hessian as hs
-from hessian.core import advice
 from hessian.errors import LeavesTapeError, MissingRuleError
 from hessian.rules.meanings import MEANINGS, meaning
 from hessian.rules.spec import DISPATCH
+from hessian.tape import advice
 
 X = np.array([0.6, 0.2, 0.9, 1.4])
 M = np.array([[0.5, 1.0, 3.0], [2.0, 0.5, 0.1], [1.0, 1.0, 4.0], [0.3, 2.0, 1.0]])

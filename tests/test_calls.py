@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hessian.core.tape import Tape
-from hessian.core.variable import Variable, variable
 from hessian.errors import HessianError
 from hessian.rules.spec import DISPATCH, Entry, Sample
+from hessian.tape.tape import Tape
+from hessian.tape.variable import Variable, variable
 
 #: Calls of each function; HESSIAN_CALLS=5000 for a hunt.
 CALLS = int(os.environ.get("HESSIAN_CALLS", "250"))

@@ -102,7 +102,7 @@ def test_integers_are_refused_as_results() -> None:
 
 
 def test_a_tape_prints_what_was_recorded() -> None:
-    from hessian.core.trace import record
+    from hessian.tape.trace import record
 
     text = str(record(lambda x: np.sum(2.0 * x * A[0]), (X,), where="test").tape)
     assert text.splitlines()[1:] == [
@@ -324,7 +324,7 @@ def test_errors_inside_pass_and_leave_nothing_behind() -> None:
 
     for function in (f, hs.record(f)):
         assert_allclose(hs.grad(function)(Z), 2 * Z)
-    from hessian.core.tape import is_recording
+    from hessian.tape.tape import is_recording
 
     assert not is_recording()
 

@@ -10,9 +10,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
-from hessian.core import Dual, Tape, record
-from hessian.core.trees import flatten, map_leaves, ravel
 from hessian.errors import LeavesTapeError, OptionError, ShapeMismatchError
+from hessian.tape import Dual, Tape, record
+from hessian.tape.trees import flatten, map_leaves, ravel
 
 Pair = namedtuple("Pair", ["left", "right"])
 

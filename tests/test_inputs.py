@@ -10,7 +10,7 @@ import pytest
 
 import hessian as hs
 from hessian import curvature, operators
-from hessian.core.trees import flatten
+from hessian.tape.trees import flatten
 
 Z = np.array([0.3, 0.7, 1.1])
 

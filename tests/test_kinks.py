@@ -10,10 +10,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 import hessian as hs
-from hessian.core.kinks import kinked_slopes
-from hessian.core.trace import record
 from hessian.errors import ConvergenceError
 from hessian.optimize import Status, minimize
+from hessian.tape.kinks import kinked_slopes
+from hessian.tape.trace import record
 
 METHODS = ["trust-ncg", "trust-krylov", "trust-exact", "newton", "newton-cg", "arc", "saddle-free"]
 X = np.array([[1.0, 2.0], [3.0, -1.0], [-1.0, -2.0]])

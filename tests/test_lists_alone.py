@@ -11,9 +11,9 @@ import scipy.special as sc
 from numpy.testing import assert_allclose
 
 import hessian as hs
-from hessian.core.kinds import _BY_NAME
 from hessian.errors import LeavesTapeError
 from hessian.special import logsumexp
+from hessian.tape.kinds import _BY_NAME
 
 Z = np.array([0.3, 0.7, 0.9])
 _DOMAINS = {"arccosh": lambda t: 1 + t}

@@ -11,7 +11,7 @@ import test_rules
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
-from hessian.core.array_methods import primal_array
+from hessian.tape.array_methods import primal_array
 
 # Read-only views, which may lie elsewhere; np.pad asks for more than the order of axes.
 _READ_ONLY = {"numpy.diag", "numpy.diagonal", "numpy.linalg.diagonal"}

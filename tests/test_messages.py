@@ -10,8 +10,8 @@ import pytest
 import scipy.sparse
 
 import hessian as hs
-from hessian.core import Dual, Linearization, Tape
 from hessian.errors import HessianError
+from hessian.tape import Dual, Linearization, Tape
 
 X = np.array([1.0, 2.0, 3.0])
 M = np.arange(6.0).reshape(2, 3) + 1.0
@@ -76,7 +76,7 @@ def test_a_refusal_says_why(name):
         (lambda: len(Dual(1.0, 1.0)), "0-dimensional"),
         (lambda: list(Dual(1.0, 1.0)), "0-dimensional"),
         (lambda: Dual(X, X).nothing, "no attribute"),
-        (lambda: Linearization(Tape(), [], []).turn([]), "bend first"),
+        (lambda: Linearization(Tape(), [], []).pullback_tangent([]), "linearize_pullback first"),
         (lambda: hs.HessianOperator(np.sum, X).solve(X, damping="1"), "damping"),
     ],
 )
@@ -93,8 +93,8 @@ def test_rules_are_registered_once():
 
 
 def test_operations_of_an_unknown_kind_have_no_derivative():
-    from hessian.core.array_steps import linearize
     from hessian.rules.spec import Operation
+    from hessian.tape.array_steps import linearize
 
     with pytest.raises(HessianError, match="kind Operation"):
         linearize(Operation("mystery", np.sin), (X,), (0,), np.sin(X), {})

@@ -499,7 +499,7 @@ def test_trees() -> None:
 
 
 def test_ravel_and_operator_agree_on_the_order_of_a_tree() -> None:
-    from hessian.core.trees import ravel
+    from hessian.tape.trees import ravel
 
     vector, unravel = ravel(TREE)
     assert vector.shape == (7,)

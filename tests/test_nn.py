@@ -9,7 +9,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
-from hessian.core.trees import ravel
 from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError
 from hessian.nn import (
     ACTIVATIONS,
@@ -24,6 +23,7 @@ from hessian.nn import (
     squared_error,
     train,
 )
+from hessian.tape.trees import ravel
 
 # Layers.
 

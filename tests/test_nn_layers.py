@@ -12,7 +12,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.signal import correlate2d
 
 import hessian as hs
-from hessian.core.trees import flatten, ravel
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError
 from hessian.nn.convolution import Convolution, Pooling
 from hessian.nn.initializers import get_initializer
@@ -20,6 +19,7 @@ from hessian.nn.layers import Dense, Flatten, Function, Reshape
 from hessian.nn.model import ArrayLayer, Model
 from hessian.nn.recurrent import Recurrent
 from hessian.nn.sequential import Sequential, mlp, sequential
+from hessian.tape.trees import flatten, ravel
 
 # (model, shape of its input, shape of its output)
 MODELS: dict[str, tuple[Any, Any, tuple[int, ...]]] = {

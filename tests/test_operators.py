@@ -11,8 +11,8 @@ import scipy.sparse.linalg as sla
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
-from hessian.core.sweeps import Linearization
 from hessian.errors import ConvergenceError, NonFiniteError, NotScalarError, OptionError, ShapeMismatchError
+from hessian.tape.sweeps import Linearization
 
 
 def quartic(x: Any, scale: float = 1.0) -> Any:
@@ -35,7 +35,13 @@ class Counts:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.forward = self.reverse = self.tangent = self.linearized = 0
-        for name, counter in (("push", "forward"), ("bend", "reverse"), ("pull", "reverse"), ("turn", "tangent")):
+        counters = {
+            "pushforward": "forward",
+            "linearize_pullback": "reverse",
+            "pullback": "reverse",
+            "pullback_tangent": "tangent",
+        }
+        for name, counter in counters.items():
             monkeypatch.setattr(Linearization, name, self._counting(getattr(Linearization, name), counter))
         monkeypatch.setattr(Linearization, "__init__", self._counting(Linearization.__init__, "linearized"))
 
@@ -130,7 +136,7 @@ def test_containers_act_raveled():
     def f(p):
         return np.sum(p["a"] ** 3) * p["b"][0] + np.sum(p["b"][1] ** 2 * p["a"][0])
 
-    vector, unravel = hs.core.trees.ravel(x)
+    vector, unravel = hs.tape.trees.ravel(x)
     flat = hs.hessian(lambda v: f(unravel(v)))(vector)
     H = hs.HessianOperator(f, x)
     assert H.shape == (7, 7)

@@ -323,7 +323,7 @@ def test_operators_of_functions_that_capture(recorder: Callable[..., Any]) -> No
 
 
 def test_nothing_is_left_open_when_user_code_raises() -> None:
-    from hessian.core.tape import is_recording
+    from hessian.tape.tape import is_recording
 
     def broken(x: Any) -> Any:
         raise RuntimeError("no")

@@ -19,7 +19,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 # From the bottom up; a module may import from its own layer's package and from layers before it, never from one after
 # it.
 LAYERS = (
-    "errors", "rooms", "arguments", "text", "rules", "core", "special", "numpy", "programs", "transforms", "linalg", "operators", "sparse",
+    "errors", "rooms", "arguments", "text", "rules", "tape", "special", "numpy", "programs", "transforms", "linalg", "operators", "sparse",
     "optimize", "nn",
     "curvature", "statistics", "plotting", "commands", "cli", "__main__",
 )  # fmt: skip
@@ -106,10 +106,10 @@ def test_the_layer_test_sees_an_upward_import(tmp_path: Path, monkeypatch: pytes
     module = tmp_path / "hessian" / "rules" / "bad.py"
     module.parent.mkdir(parents=True)
     module.write_text(
-        "def f():\n    from hessian.core import dual\n    from ..optimize import minimize\n    import hessian\n"
+        "def f():\n    from hessian.tape import dual\n    from ..optimize import minimize\n    import hessian\n"
     )
     assert {text.split(" imports ")[1] for text in upward_imports(module)} == {
-        "hessian.core.dual, above its layer rules",
+        "hessian.tape.dual, above its layer rules",
         "hessian.optimize.minimize, above its layer rules",
         "the top package (hessian)",
     }

@@ -14,11 +14,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from optimize_problems import rosenbrock
 from scipy.optimize import Bounds
 
-from hessian.core.trees import scipy_point
 from hessian.errors import DtypeError, NotScalarError, OptionError
 from hessian.optimize import OptimizeResult, Status, least_squares, minimize
 from hessian.optimize.scipy_constraints import binds
 from hessian.optimize.scipy_conventions import Callback
+from hessian.tape.trees import scipy_point
 
 METHODS = [None, "newton", "trust-ncg", "L-BFGS-B", "trust-constr", "Nelder-Mead"]
 START = np.array([-1.2, 1.0])

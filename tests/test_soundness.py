@@ -156,7 +156,7 @@ def test_snapshots_of_views_made_in_a_loop_are_shared():
             h = np.tanh(h @ W.T)
         return np.sum(h)
 
-    from hessian.core import record
+    from hessian.tape import record
 
     tape = record(f, (np.ones(100),), where="test").tape
     factors = {id(i.operands[1]) for i in tape.instructions if i is not None and i.operation.name == "vecmat"}
@@ -453,7 +453,7 @@ def test_aux_comes_back_plain():
 
 def test_duals_do_not_nest():
     with pytest.raises(OptionError, match="epsilon"):
-        hs.core.Dual(hs.core.Dual(1.0, 1.0), 1.0)
+        hs.tape.Dual(hs.tape.Dual(1.0, 1.0), 1.0)
 
 
 def test_a_missing_rule_is_an_error_for_variables_and_duals():
@@ -461,6 +461,6 @@ def test_a_missing_rule_is_an_error_for_variables_and_duals():
 
     half = Elementwise("half_known", np.add, d1=[1, MISSING], d2={})
     assert hs.grad(lambda x: half(x, 2.0))(1.0) == 1.0
-    for call in (lambda: hs.grad(lambda x: half(2.0, x))(1.0), lambda: half(2.0, hs.core.Dual(1.0, 1.0))):
+    for call in (lambda: hs.grad(lambda x: half(2.0, x))(1.0), lambda: half(2.0, hs.tape.Dual(1.0, 1.0))):
         with pytest.raises(HessianError, match="argument 1 has no rule"):
             call()

@@ -17,7 +17,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
-from hessian.core.trees import ravel
 from hessian.errors import (
     CheckpointError,
     CheckpointWarning,
@@ -44,6 +43,7 @@ from hessian.nn.schedules import (
 )
 from hessian.nn.training import BATCH_METHODS
 from hessian.optimize import Status
+from hessian.tape.trees import ravel
 
 FIRST_ORDER = tuple(RULES)
 
@@ -778,7 +778,7 @@ def test_a_progress_bar_needs_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
 _CHILD = """
     import os, signal, sys
     import numpy as np
-    from hessian.core.trees import ravel
+    from hessian.tape.trees import ravel
     from hessian.nn import mlp, train
 
     method, path, victim, out = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]

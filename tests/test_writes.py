@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
-from hessian.core.trace import record
+from hessian.tape.trace import record
 
 N = 12
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import as_generator, whole_number
-from hessian.core.trees import flatten, ravel
 from hessian.curvature.lanczos import eigenvalues
 from hessian.errors import OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
+from hessian.tape.trees import flatten, ravel
 
 _NORMALIZATIONS = ("filter", "array", "unit")
 _SCALE_PRODUCTS = 10

@@ -11,11 +11,11 @@ import numpy as np
 import scipy.linalg
 
 from hessian.arguments import INSIDE, POSITIVE, SHARE, as_generator, check, whole_number
-from hessian.core.trees import ravel
 from hessian.curvature.misses import beyond
 from hessian.errors import NonFiniteError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.programs import RecordedFunction
+from hessian.tape.trees import ravel
 from hessian.transforms.first_order import value_and_grad
 
 _STIR = 0.1

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import whole_number
-from hessian.core.trace import Primal
-from hessian.core.trees import join_vector, split_vector
 from hessian.curvature.directions import Direction
 from hessian.errors import NotScalarError, OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
+from hessian.tape.trace import Primal
+from hessian.tape.trees import join_vector, split_vector
 from hessian.transforms.higher_order import directional, taylor
 
 Span = float | tuple[float, float] | Sequence[float] | np.ndarray

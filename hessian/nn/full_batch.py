@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import ravel
 from hessian.nn.minibatch import Supervision, checksum, describe_best, grade_best
 from hessian.nn.objective import Objective
 from hessian.nn.reporting import adapt
@@ -20,6 +19,7 @@ from hessian.optimize.checkpoint import Checkpoint
 from hessian.optimize.minimize import DENSE_LIMIT
 from hessian.optimize.trust_ncg import TrustNCG
 from hessian.optimize.vectors import norm
+from hessian.tape.trees import ravel
 from hessian.transforms.first_order import value_and_grad
 
 

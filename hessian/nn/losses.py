@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from hessian import special
 from hessian.arguments import choose, is_real
-from hessian.core.trees import flatten
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.reduction import as_constant, check_range, check_shapes, reduce
 from hessian.rules.spec import Traced
+from hessian.tape.trees import flatten
 
 Loss = Callable[..., Any]
 Check = Callable[[str, Any, npt.ArrayLike, str], Any]

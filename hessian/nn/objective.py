@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import ravel
 from hessian.errors import LeavesTapeError, StaleRecordingError
 from hessian.nn.losses import Loss, l2_penalty
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.optimize.objective import recorded
+from hessian.tape.trees import ravel
 from hessian.transforms.first_order import value_and_grad
 
 

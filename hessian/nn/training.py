@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hessian.arguments import did_you_mean, unknown, whole_number
-from hessian.core.trees import flatten
 from hessian.errors import OptionError, message
 from hessian.nn.batches import split_rows
 from hessian.nn.data import check_rows
@@ -27,6 +26,7 @@ from hessian.nn.objective import BatchObjective, Objective
 from hessian.nn.reporting import Reporter
 from hessian.nn.settings import FirstOrderOptions, HessianFreeOptions, LoopOptions, parse_settings
 from hessian.optimize import OptimizeResult
+from hessian.tape.trees import flatten
 
 BATCH_METHODS = (HessianFree.name, *RULES)
 """Methods that work on batches of rows; all others see all rows at once."""

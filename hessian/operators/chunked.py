@@ -71,10 +71,10 @@ class ChunkedOperator(SymmetricOperator):
             raise OptionError(message("ChunkedOperator", what, fix="Pass one finite number per chunk"))
         self._make = make
         self._keep = whole_number("ChunkedOperator", "keep", keep, 0)
-        self._kept: dict[int, Any] = {}
+        self._held: dict[int, Any] = {}
         first = as_symmetric(make(self.chunks[0]))
         if keep:
-            self._kept[0] = first
+            self._held[0] = first
         # The parts of x are those of every chunk.
         if hasattr(first, "primal"):
             self.primal = first.primal
@@ -86,14 +86,14 @@ class ChunkedOperator(SymmetricOperator):
     def _operators(self) -> Any:
         """Yield each chunk's weight and operator, in order."""
         for k, weight in enumerate(self.weights):
-            operator = self._kept.get(k)
+            operator = self._held.get(k)
             if operator is None:
                 operator = as_symmetric(self._make(self.chunks[k]))
                 if operator.shape != self.shape:
                     what = f"chunk {k} has an operator of shape {operator.shape}, the first one {self.shape}"
                     raise ShapeMismatchError(message("ChunkedOperator", what, fix="Differentiate in the same x"))
                 if k < self._keep:
-                    self._kept[k] = operator
+                    self._held[k] = operator
             yield self.dtype.type(weight), operator
 
     def _summed(self, part: Callable[[Any], np.ndarray], shape: tuple[int, ...]) -> np.ndarray:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trace import Primal
-from hessian.core.trees import join_vector, split_vector
 from hessian.operators.symmetric import SymmetricOperator
 from hessian.operators.vectors import as_direction, as_rows, is_traced
 from hessian.programs.frames import Linearized
 from hessian.programs.maps import CompiledMaps
+from hessian.tape.trace import Primal
+from hessian.tape.trees import join_vector, split_vector
 from hessian.transforms.seeds import sweep_rows, unit_blocks
 
 

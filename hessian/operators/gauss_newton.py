@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.second_order import LinearizedGradient
-from hessian.core.sweeps import Linearization
-from hessian.core.trace import Primal, Recording
-from hessian.core.trace import record as trace
-from hessian.core.trees import join_vector
 from hessian.operators.differentiated import DifferentiatedOperator
 from hessian.operators.vectors import read_only
 from hessian.programs import RecordedFunction
 from hessian.programs.arguments import Identity
 from hessian.programs.derive import Composition, Task
 from hessian.programs.frames import Linearized
+from hessian.tape.second_order import LinearizedGradient
+from hessian.tape.sweeps import Linearization
+from hessian.tape.trace import Primal, Recording
+from hessian.tape.trace import record as trace
+from hessian.tape.trees import join_vector
 from hessian.transforms.seeds import block_length
 
 
@@ -128,17 +128,17 @@ class GaussNewtonOperator(DifferentiatedOperator):
             gradient = self._linearized.attempt(lambda: self._linearized.result(1)[0])
             if gradient is not None:
                 return read_only(gradient)
-        bars = self._jacobian.pull(self._curvature.gradient)
+        bars = self._jacobian.pullback(self._curvature.gradient)
         return read_only(join_vector(self._model.gradient_leaves(bars)))
 
     def _products(self, dots: list[Any], batch: tuple[int, ...]) -> list[Any]:
         model = self._model
         z_dots = [
             np.zeros(batch + z.shape, z.dtype) if dot is None else dot
-            for dot, z in zip(self._jacobian.push(dots, len(batch)), model.values, strict=True)
+            for dot, z in zip(self._jacobian.pushforward(dots, len(batch)), model.values, strict=True)
         ]
         z_bars = self._curvature.products(z_dots, batch)
-        return model.gradient_leaves(self._jacobian.pull(z_bars, len(batch)), batch)
+        return model.gradient_leaves(self._jacobian.pullback(z_bars, len(batch)), batch)
 
     def _length(self) -> int:
         return len(self._model.tape) + len(self._loss.tape)

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.kinks import KINKED, Slopes, kinked_slopes
-from hessian.core.second_order import LinearizedGradient
-from hessian.core.trace import Primal, Recording
-from hessian.core.trace import record as trace
-from hessian.core.trees import join_vector, split_vector
 from hessian.operators.differentiated import DifferentiatedOperator
 from hessian.operators.vectors import read_only
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import Task
+from hessian.tape.kinks import KINKED, Slopes, kinked_slopes
+from hessian.tape.second_order import LinearizedGradient
+from hessian.tape.trace import Primal, Recording
+from hessian.tape.trace import record as trace
+from hessian.tape.trees import join_vector, split_vector
 from hessian.transforms.seeds import block_length
 
 

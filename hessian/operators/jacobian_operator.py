@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from hessian.core.sweeps import Linearization
-from hessian.core.trace import Primal, Recording, owned
-from hessian.core.trace import record as trace
-from hessian.core.trees import join_vector, split_vector
 from hessian.operators.vectors import as_direction, as_rows, is_traced, refuse_mask
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import Task
 from hessian.programs.frames import Linearized
 from hessian.programs.maps import CompiledMaps
+from hessian.tape.sweeps import Linearization
+from hessian.tape.trace import Primal, Recording, detached
+from hessian.tape.trace import record as trace
+from hessian.tape.trees import join_vector, split_vector
 from hessian.transforms.first_order import jacobian_matrix
 
 
@@ -79,7 +79,7 @@ class JacobianOperator(LinearOperator):
             values, structure = tuple(self._recording.values), self._recording.output_structure
             self.primal = self._recording.primal
             self._captures = self._recording.tape.nested
-        self.value = structure.build([owned(value) for value in values])
+        self.value = structure.build([detached(value) for value in values])
         self._output_shapes = [value.shape for value in values]
         dtype = np.result_type(self.primal.dtype, *(value.dtype for value in values))
         super().__init__(dtype, (sum(int(value.size) for value in values), self.primal.size))
@@ -103,8 +103,8 @@ class JacobianOperator(LinearOperator):
             return self._matvec(x) if np.ndim(x) == 1 else self._matmat(x)
         return super().dot(refuse_mask(x, type(self).__name__, "the direction"))
 
-    def _push(self, dots: list[Any], batch: tuple[int, ...]) -> Any:
-        pushed = self._linearization.push(dots, len(batch))
+    def _pushforward(self, dots: list[Any], batch: tuple[int, ...]) -> Any:
+        pushed = self._linearization.pushforward(dots, len(batch))
         values = self._recording.values
         leaves = [
             np.zeros(batch + value.shape, self.dtype) if dot is None else dot
@@ -112,8 +112,8 @@ class JacobianOperator(LinearOperator):
         ]
         return np.copy(join_vector(leaves, batch=len(batch)))
 
-    def _pull(self, bars: list[Any], batch: tuple[int, ...]) -> Any:
-        pulled = self._linearization.pull(bars, len(batch))
+    def _pullback(self, bars: list[Any], batch: tuple[int, ...]) -> Any:
+        pulled = self._linearization.pullback(bars, len(batch))
         return join_vector(self._recording.gradient_leaves(pulled, batch), batch=len(batch))
 
     def _ready(self, direction: Any) -> tuple[Linearized, int] | None:
@@ -129,8 +129,8 @@ class JacobianOperator(LinearOperator):
         """Return what a program of the products is made from."""
         shapes, outputs = self.primal.shapes, self._output_shapes
         maps = [
-            lambda v: self._push(split_vector(v, shapes), ()),
-            lambda u: self._pull(split_vector(u, outputs), ()),
+            lambda v: self._pushforward(split_vector(v, shapes), ()),
+            lambda u: self._pullback(split_vector(u, outputs), ()),
         ]
         return maps, [(self.shape[1], self.dtype), (self.shape[0], self.dtype)]
 
@@ -147,23 +147,25 @@ class JacobianOperator(LinearOperator):
     def _matvec(self, v: Any) -> Any:
         v = as_direction(v, self).reshape(-1)
         found = self._apply(v, 0)
-        return self._push(split_vector(v, self.primal.shapes), ()) if found is None else found
+        return self._pushforward(split_vector(v, self.primal.shapes), ()) if found is None else found
 
     def _rmatvec(self, u: Any) -> Any:
         u = as_direction(u, self).reshape(-1)
         found = self._apply(u, 1)
-        return self._pull(split_vector(u, self._output_shapes), ()) if found is None else found
+        return self._pullback(split_vector(u, self._output_shapes), ()) if found is None else found
 
     def _matmat(self, V: Any) -> Any:
         rows = as_rows(as_direction(V, self))
         found = self._apply(rows, 0)
-        return (self._push(split_vector(rows, self.primal.shapes, batch=1), (len(rows),)) if found is None else found).T
+        return (
+            self._pushforward(split_vector(rows, self.primal.shapes, batch=1), (len(rows),)) if found is None else found
+        ).T
 
     def _rmatmat(self, U: Any) -> Any:
         rows = as_rows(as_direction(U, self))
         found = self._apply(rows, 1)
         return (
-            self._pull(split_vector(rows, self._output_shapes, batch=1), (len(rows),)) if found is None else found
+            self._pullback(split_vector(rows, self._output_shapes, batch=1), (len(rows),)) if found is None else found
         ).T
 
     def to_dense(self) -> np.ndarray:

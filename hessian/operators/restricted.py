@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import Structure
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.operators.symmetric import DampedOperator, ScaledOperator, SymmetricOperator, as_symmetric
+from hessian.tape.trees import Structure
 
 
 class RestrictedOperator(SymmetricOperator):

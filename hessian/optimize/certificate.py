@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import join_vector
 from hessian.optimize.globalize import ROUNDING
 from hessian.optimize.history import SaddleRecord
 from hessian.optimize.objective import Point
@@ -18,6 +17,7 @@ from hessian.optimize.optimality import Curvature, Definiteness, measure_curvatu
 from hessian.optimize.result import Status
 from hessian.optimize.rounding import Evaluates, neighbours
 from hessian.optimize.vectors import norm
+from hessian.tape.trees import join_vector
 
 FAR = 0.01
 """Length of a Newton step, relative to the reach of a point, beyond which it is not called a minimum."""

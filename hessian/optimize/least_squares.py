@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import unknown
-from hessian.core.trees import ravel, scipy_point
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.optimize.gauss_newton_cg import GaussNewtonCG
 from hessian.optimize.history import IterationRecord
@@ -26,6 +25,7 @@ from hessian.optimize.robust_losses import find_loss
 from hessian.optimize.scipy_constraints import binds
 from hessian.optimize.scipy_conventions import Callback
 from hessian.optimize.vectors import norm
+from hessian.tape.trees import ravel, scipy_point
 
 METHODS: dict[str, type[ScaledMethod]] = {method.name: method for method in (LevenbergMarquardt, GaussNewtonCG)}
 DENSE_LIMIT = 128

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import unknown
-from hessian.core.trees import scipy_point
 from hessian.errors import OptionError, message
 from hessian.optimize.loop import Loop
 from hessian.optimize.method import Method
@@ -28,6 +27,7 @@ from hessian.optimize.trust_exact import TrustExact
 from hessian.optimize.trust_krylov import Arc, SaddleFree, TrustKrylov
 from hessian.optimize.trust_ncg import TrustNCG
 from hessian.programs import RecordedFunction
+from hessian.tape.trees import scipy_point
 
 METHODS = ("trust-ncg", "trust-krylov", "trust-exact", "newton", "newton-cg", "arc", "saddle-free")
 DENSE_LIMIT = 32

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.kinks import Slopes
-from hessian.core.numbers import check_numbers
-from hessian.core.trees import flatten, map_leaves, ravel, scipy_point
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.optimize.scipy_conventions import one_number
 from hessian.optimize.vectors import norm
 from hessian.programs import RecordedFunction
+from hessian.tape.kinks import Slopes
+from hessian.tape.numbers import check_numbers
+from hessian.tape.trees import flatten, map_leaves, ravel, scipy_point
 
 
 @dataclass(slots=True)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from hessian.core.trees import flatten, ravel
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.optimize.krylov import Product
 from hessian.optimize.objective import Point
 from hessian.optimize.vectors import norm
+from hessian.tape.trees import flatten, ravel
 
 PAIRS = 10
 """Pairs of direction and product kept for the next step (Morales and Nocedal found 4 to 20 to do)."""

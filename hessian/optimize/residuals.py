@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import flatten, map_leaves, split_vector
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
@@ -19,6 +18,7 @@ from hessian.optimize.robust_losses import ScaledLoss, Weights
 from hessian.optimize.scipy_conventions import some_numbers
 from hessian.optimize.vectors import norm
 from hessian.programs import RecordedFunction
+from hessian.tape.trees import flatten, map_leaves, split_vector
 
 PROBES = 8
 """Vectors of random signs pulled back for an estimate of the norms of the Jacobian's columns."""

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from scipy.optimize import BFGS, Bounds, HessianUpdateStrategy, LinearConstraint, NonlinearConstraint
 
-from hessian.core.trees import flatten, join_vector, scipy_point
 from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.programs import RecordedFunction
+from hessian.tape.trees import flatten, join_vector, scipy_point
 
 _CONSTRAINT_KEYS = ("type", "fun", "jac", "args")
 

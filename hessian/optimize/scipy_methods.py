@@ -15,7 +15,6 @@ import scipy.optimize
 from scipy.sparse.linalg import LinearOperator
 
 from hessian.arguments import unknown
-from hessian.core.trees import scipy_point
 from hessian.errors import HessianError, OptionError, message
 from hessian.optimize.objective import Objective, Point
 from hessian.optimize.result import OptimizeResult, Status
@@ -29,6 +28,7 @@ from hessian.optimize.scipy_verdict import (
     verdict,
     with_tolerances,
 )
+from hessian.tape.trees import scipy_point
 
 SLSQP_LIMIT = 100
 """Up to this many variables constraints mean SLSQP by default: its dense subproblem costs n^3 per iteration."""

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from scipy.optimize import Bounds
 
-from hessian.core.trees import flatten, ravel, scipy_point
 from hessian.errors import NotScalarError, message
 from hessian.optimize.objective import Objective
 from hessian.optimize.objective import recorded as as_recorded
 from hessian.optimize.scipy_conventions import one_number
 from hessian.optimize.vectors import norm
 from hessian.programs import RecordedFunction
+from hessian.tape.trees import flatten, ravel, scipy_point
 from hessian.transforms.first_order import value_and_grad
 
 

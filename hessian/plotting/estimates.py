@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hessian.core.trees import ravel
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.plotting.canvas import axes_for, line_style, show_labels
+from hessian.tape.trees import ravel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

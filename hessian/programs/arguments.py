@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.numbers import has_own_rules
-from hessian.core.trees import Structure, flatten, is_foreign, only_numbers
 from hessian.rules.spec import Traced
+from hessian.tape.numbers import has_own_rules
+from hessian.tape.trees import Structure, flatten, is_foreign, only_numbers
 
 _PLAIN = frozenset(np.dtype(name) for name in ("f8", "f4", "i8", "i4", "u1", "?"))
 _STATIC = (str, int, bool, type(None), np.integer, np.bool_)

@@ -35,7 +35,7 @@ def assemble(nodes: list[Node], roots: Sequence[Node]) -> dict[int, Node]:
 
 def _is_sum(node: Node) -> bool:
     """Tell whether a node is a sum whose terms may be added in another order."""
-    if node.operation is not ew.add or node.exact:
+    if node.operation is not ew.add or node.bitwise:
         return False
     return all(arg.shape == node.shape and arg.dtype == node.dtype for arg in node.args)
 
@@ -76,7 +76,7 @@ def _rebuilt(node: Node, inner: set[int], new: dict[int, Node]) -> Node:
     params = {"indices": tuple(term.params["index"] for term in embedded), "shape": node.shape}
     pieces = tuple(new.get(term.args[0].serial, term.args[0]) for term in embedded)
     level = max(piece.level for piece in pieces)
-    whole = Node(assemble_op, pieces, params, node.shape, node.dtype, level, exact=node.exact)
+    whole = Node(assemble_op, pieces, params, node.shape, node.dtype, level, bitwise=node.bitwise)
     return _sum_of([whole, *others], node)
 
 
@@ -95,7 +95,7 @@ def _concatenation(node: Node, pieces: list[Node]) -> Node:
         indices.append((*(slice(None),) * axis, slice(start, stop), *(slice(None),) * (len(node.shape) - axis - 1)))
         start = stop
     params = {"indices": tuple(indices), "shape": node.shape}
-    return Node(assemble_op, tuple(pieces), params, node.shape, node.dtype, node.level, exact=node.exact)
+    return Node(assemble_op, tuple(pieces), params, node.shape, node.dtype, node.level, bitwise=node.bitwise)
 
 
 def _sum_of(terms: list[Node], like: Node) -> Node:

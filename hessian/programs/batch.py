@@ -128,20 +128,20 @@ class Batcher:
     def _aligned(self, arg: Any, order: tuple[int, ...], ndim: int) -> Node:
         """Return an operand with its axes in ``order``, of length one where it has none."""
         if isinstance(arg, Batched):
-            own = len(arg.order) - 1
-            wanted = tuple(name if name == _K else name - (ndim - own) for name in order)
+            inner = len(arg.order) - 1
+            wanted = tuple(name if name == _K else name - (ndim - inner) for name in order)
             present = tuple(name for name in wanted if name >= 0)
             x = self._reorder(arg, present).node
             lengths = iter(x.shape)
             return self._reshape(x, tuple(next(lengths) if name >= 0 else 1 for name in wanted))
         if not arg.shape or (order[0] == _K and order[1:] == tuple(range(ndim))):
             return arg
-        own = len(arg.shape)
-        wanted = tuple(name if name == _K else name - (ndim - own) for name in order)
-        own_axes = tuple(name for name in wanted if 0 <= name < _K)
+        inner = len(arg.shape)
+        wanted = tuple(name if name == _K else name - (ndim - inner) for name in order)
+        inner_axes = tuple(name for name in wanted if 0 <= name < _K)
         x = arg
-        if list(own_axes) != sorted(own_axes):
-            x = self._view(permute_op, arg, tuple(arg.shape[i] for i in own_axes), axes=own_axes)
+        if list(inner_axes) != sorted(inner_axes):
+            x = self._view(permute_op, arg, tuple(arg.shape[i] for i in inner_axes), axes=inner_axes)
         shape = tuple(arg.shape[name] if 0 <= name < _K else 1 for name in wanted)
         while shape and shape[0] == 1 and len(shape) > 1:
             shape = shape[1:]
@@ -163,11 +163,11 @@ class Batcher:
         a, b = args
         left = isinstance(a, Batched)
         x, other = (a, b) if left else (b, a)
-        own, others = labels if left else labels[::-1]
+        inner, others = labels if left else labels[::-1]
         if not isinstance(x, Batched) or isinstance(other, Batched):
             return None
-        (summed,) = set(own) & set(others)
-        at = own.index(summed)
+        (summed,) = set(inner) & set(others)
+        at = inner.index(summed)
         if x.order[0] != at and x.order[-1] != at:
             others_of_x = [i for i in ((0, _K, 1) if left else (_K, 0, 1)) if i in x.order and i != at]
             x = self._reorder(x, (*others_of_x, at) if left else (at, *others_of_x))
@@ -176,7 +176,7 @@ class Batcher:
         rest = tuple(n for i, n in zip(x.order, x.node.shape, strict=True) if i != at)
         free = others.replace(summed, "")
         result = labels[0].replace(summed, "") + labels[1].replace(summed, "")
-        names = tuple(_K if i == _K else result.index(own[i]) for i in rest_order)
+        names = tuple(_K if i == _K else result.index(inner[i]) for i in rest_order)
         if x.order[0] == at and x.order[-1] != at:
             matrix = self._reshape(x.node, (length, math.prod(rest)))
             if not left and free and others.index(summed) == 1:
@@ -236,10 +236,10 @@ class Batcher:
         loops = [len(arg.shape) - c for arg, c in zip(node.args, core, strict=False)]
         longest = max(loops)
         return [
-            self._reshape(x, (x.shape[0], *(1,) * (longest - own), *x.shape[1:]))
-            if isinstance(arg, Batched) and own < longest
+            self._reshape(x, (x.shape[0], *(1,) * (longest - inner), *x.shape[1:]))
+            if isinstance(arg, Batched) and inner < longest
             else x
-            for arg, x, own in zip(args, nodes, loops, strict=False)
+            for arg, x, inner in zip(args, nodes, loops, strict=False)
         ]
 
 
@@ -250,14 +250,14 @@ def _arrange(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
 arrange_op: Linear = Linear(
     "arrange",
     _arrange,
-    transpose=lambda g, own, *, axes: arrange_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
+    transpose=lambda g, inner, *, axes: arrange_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
     moves=True,
 )
 """A permutation of axes in memory, where ``permute`` is a view."""
 spread_op: Linear = Linear(
     "spread",
     lambda x, *, shape: np.array(np.broadcast_to(x, shape)),
-    transpose=lambda g, own, *, shape: sum_to(g, own, len(shape)),
+    transpose=lambda g, inner, *, shape: sum_to(g, inner, len(shape)),
     moves=True,
 )
 """A broadcast in memory, where ``broadcast_to`` is a view."""
@@ -267,7 +267,7 @@ def _product_of(labels: tuple[str, str]) -> Callable[[Batcher, Node, list[Any]],
     """Return the rule of a product with the given axes; with more of them it is left to the operation itself."""
 
     def rule(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
-        if any(len(arg.shape) != len(own) for arg, own in zip(node.args, labels, strict=True)):
+        if any(len(arg.shape) != len(inner) for arg, inner in zip(node.args, labels, strict=True)):
             return None
         return batcher.product(node, args, labels)
 
@@ -300,24 +300,24 @@ def _sum(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
     gone = {axis % ndim for axis in node.params["axes"]}
     at = [i for i, name in enumerate(x.order) if name in gone]
     shape = x.node.shape
-    kept = tuple(n for i, n in enumerate(shape) if i not in at)
+    rest = tuple(n for i, n in enumerate(shape) if i not in at)
     total = math.prod(shape[i] for i in at)
     # Along the first or the last axes in memory it is a sum along an axis of a matrix.
     if at == list(range(len(at))):
-        matrix = batcher._reshape(x.node, (total, math.prod(kept)))
-        y = batcher._make(sum_op, [matrix], (math.prod(kept),), node.dtype, axes=(-2,), keepdims=False)
+        matrix = batcher._reshape(x.node, (total, math.prod(rest)))
+        y = batcher._make(sum_op, [matrix], (math.prod(rest),), node.dtype, axes=(-2,), keepdims=False)
     elif at == list(range(len(shape) - len(at), len(shape))):
-        matrix = batcher._reshape(x.node, (math.prod(kept), total))
-        y = batcher._make(sum_op, [matrix], (math.prod(kept),), node.dtype, axes=(-1,), keepdims=False)
+        matrix = batcher._reshape(x.node, (math.prod(rest), total))
+        y = batcher._make(sum_op, [matrix], (math.prod(rest),), node.dtype, axes=(-1,), keepdims=False)
     else:
         axes = tuple(i - len(shape) for i in at)
-        y = batcher._make(sum_op, [x.node], kept, node.dtype, axes=axes, keepdims=False)
+        y = batcher._make(sum_op, [x.node], rest, node.dtype, axes=axes, keepdims=False)
     if keepdims:
         y = batcher._reshape(y, tuple(1 if i in at else n for i, n in enumerate(shape)))
         return Batched(y, x.order)
     names = [name for name in x.order if name not in gone]
     rank = {name: i for i, name in enumerate(sorted(name for name in names if name != _K))}
-    return Batched(batcher._reshape(y, kept), tuple(_K if name == _K else rank[name] for name in names))
+    return Batched(batcher._reshape(y, rest), tuple(_K if name == _K else rank[name] for name in names))
 
 
 def _reshape(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
@@ -349,8 +349,8 @@ def _slice(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
 
 def _broadcast(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
     x = batcher._front(args[0])
-    own, shape = len(x.order) - 1, (batcher.k, *node.shape)
-    opened = batcher._reshape(x.node, (batcher.k, *(1,) * (len(node.shape) - own), *x.node.shape[1:]))
+    inner, shape = len(x.order) - 1, (batcher.k, *node.shape)
+    opened = batcher._reshape(x.node, (batcher.k, *(1,) * (len(node.shape) - inner), *x.node.shape[1:]))
     spread = batcher._view(broadcast_op, opened, shape, shape=shape, ndim=len(shape))
     return Batched(spread, (_K, *range(len(node.shape))))
 

@@ -145,13 +145,13 @@ class Code:
     binding : list of Call
         What is done once per frame.
     functions : list of Function
-    kept : list of Name or None
+    bound : list of Name or None
     """
 
     names: dict[str, Any]
     binding: list[Call]
     functions: list[Function]
-    kept: list[Name | None]
+    bound: list[Name | None]
 
     def __len__(self) -> int:
         return len(self.binding) + sum(len(function.calls) for function in self.functions)
@@ -165,7 +165,7 @@ class Code:
             lines += [f"        {call}" for call in function.calls]
             lines.append(f"        return {_tuple(function.results)}")
         names = _tuple([function.name for function in self.functions])
-        return "\n".join([*lines, f"    return {names}, {_tuple(self.kept)}", ""])
+        return "\n".join([*lines, f"    return {names}, {_tuple(self.bound)}", ""])
 
     def bind(self) -> Callable[..., Any]:
         """Return ``bind``, compiled unless the code is long."""
@@ -181,9 +181,9 @@ class Code:
         with paused_collection():
             for call in self.binding:
                 call.run(space)
-            kept = tuple([None if name is None else space[name] for name in self.kept])
+            bound = tuple([None if name is None else space[name] for name in self.bound])
             # Names are unique: what a section names is unknown here.
-            return tuple([_walk(function, space) for function in self.functions]), kept
+            return tuple([_walk(function, space) for function in self.functions]), bound
 
 
 def _walk(function: Function, space: dict[str, Any]) -> Callable[..., Any]:

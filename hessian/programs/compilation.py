@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hessian.core.tape import GuardMiss
 from hessian.errors import ProgramWarning, message
+from hessian.tape.tape import GuardMiss
 
 LONG_TAPE, COMPILE_LONG_AFTER = 2000, 24
 """Instructions of a function from which on compiling takes a noticeable fraction of a second, and the plain sweeps serve until

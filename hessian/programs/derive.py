@@ -12,11 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.array_methods import primal_array
-from hessian.core.second_order import LinearizedGradient
-from hessian.core.tape import Tape
-from hessian.core.trace import Primal, Recording, check_argnums, chosen_arguments
-from hessian.core.trees import LEAF, Structure, join_vector, split_vector
 from hessian.errors import OptionError, message
 from hessian.programs.arguments import Arguments
 from hessian.programs.compilation import TooLong, compiling
@@ -24,6 +19,11 @@ from hessian.programs.graph import DIRECTION, POINT
 from hessian.programs.program import Program, SectionSpec
 from hessian.programs.tracing import Argument, Entangled, Results, open_late, trace
 from hessian.rules.spec import Traced
+from hessian.tape.array_methods import primal_array
+from hessian.tape.second_order import LinearizedGradient
+from hessian.tape.tape import Tape
+from hessian.tape.trace import Primal, Recording, check_argnums, chosen_arguments
+from hessian.tape.trees import LEAF, Structure, join_vector, split_vector
 
 Outputs = tuple[list[Any], list[Any]]
 """What a body returns: the function's own results, and what is derived of them."""
@@ -126,10 +126,10 @@ def derive(
     directions: Sequence[Any],
     where: str,
     *,
-    own: bool = True,
+    user_results: bool = True,
     longest: int | None = None,
 ) -> Recorded:
-    """Record ``task`` for a function at the given arguments and compile it; ``own=False`` if f returns derivatives.
+    """Record ``task`` for a function at the given arguments and compile it; ``user_results=False`` if f returns derivatives.
 
     A function of more than ``longest`` instructions is not compiled: :class:`TooLong`.
     """
@@ -139,7 +139,7 @@ def derive(
         slots = [v._slot for v in values]
         args, kwargs = arguments.rebuild(values[: len(arguments.inputs)])
         dots = list(values[len(arguments.inputs) :])
-        recording = _record(f, task, args, kwargs, where, own)
+        recording = _record(f, task, args, kwargs, where, user_results)
         if longest is not None and max(len(recording.tape), *[len(v._tape) for v in values[:1]]) > longest:
             raise TooLong
         late = [] if task.kind != "map" else [(open_late(_tape_of(values), a), a) for a in _map_directions(recording)]
@@ -194,10 +194,10 @@ def _example(x: Any) -> Any:
 
 
 def _record(
-    f: Callable[..., Any], task: Task, args: list[Any], kwargs: dict[str, Any], where: str, own: bool = True
+    f: Callable[..., Any], task: Task, args: list[Any], kwargs: dict[str, Any], where: str, user_results: bool = True
 ) -> Recording:
     if task.kind == "value":
-        return Recording(Primal((), where), lambda _: f(*args, **kwargs), where=where, own=own)
+        return Recording(Primal((), where), lambda _: f(*args, **kwargs), where=where, user_results=user_results)
     primal, numbers = chosen_arguments(args, task.argnums, where)
 
     def call(x: Any) -> Any:
@@ -255,7 +255,7 @@ def _value(recording: Recording, dots: list[Any], f: Any) -> Outputs:
 
 def _gradient(recording: Recording, dots: list[Any], f: Any) -> Outputs:
     value = recording.scalar()
-    bars = recording.linearize().pull([np.ones((), value.dtype)])
+    bars = recording.linearize().pullback([np.ones((), value.dtype)])
     return [value], recording.gradient_leaves(bars)
 
 
@@ -277,10 +277,10 @@ def _curvature(recording: Recording, dots: list[Any], f: Any) -> Outputs:
 def _map(recording: Recording, dots: list[Any], f: Any) -> Outputs:
     linearization, values = recording.linearize(), recording.values
     # Directions come in the precision of the operator, which is that of point and values together.
-    pushed = _full(linearization.push(split_vector(dots[0], recording.primal.shapes)), values, dots[0].dtype)
+    pushed = _full(linearization.pushforward(split_vector(dots[0], recording.primal.shapes)), values, dots[0].dtype)
     bars = split_vector(dots[1], [v.shape for v in values])
     bars = [g.astype(v.dtype) if v.dtype.kind == "f" else g for g, v in zip(bars, values, strict=True)]
-    x_bar = recording.gradient_leaves(linearization.pull(bars))
+    x_bar = recording.gradient_leaves(linearization.pullback(bars))
     return values, [join_vector(pushed), join_vector(x_bar)]
 
 
@@ -288,9 +288,9 @@ def _gauss_newton(recording: Recording, dots: list[Any], f: Composition) -> Outp
     output = Primal(recording.values, "loss", "model(x)", recording.output_structure)
     loss = Recording(output, lambda z: f.loss(z, *recording.loss_args), where="loss")
     jacobian, curvature = recording.linearize(), LinearizedGradient(loss)
-    gradient = recording.gradient_leaves(jacobian.pull(curvature.gradient))
-    z_dots = _full(jacobian.push(_leaves(dots[0], recording.primal)), recording.values)
-    product = recording.gradient_leaves(jacobian.pull(curvature.products(z_dots)))
+    gradient = recording.gradient_leaves(jacobian.pullback(curvature.gradient))
+    z_dots = _full(jacobian.pushforward(_leaves(dots[0], recording.primal)), recording.values)
+    product = recording.gradient_leaves(jacobian.pullback(curvature.products(z_dots)))
     return [loss.scalar()], [join_vector(gradient), join_vector(product)]
 
 
@@ -333,8 +333,8 @@ def _sections(task: Task, points: int, extra: int, values: int, leaves: int) -> 
         return [
             ("value", given, results),
             ("linearize", [], None),
-            ("push", [points], [values]),
-            ("pull", [points + 1], [values + 1]),
+            ("pushforward", [points], [values]),
+            ("pullback", [points + 1], [values + 1]),
         ]
     if task.kind == "hvp":
         # The value is wanted for verification only.

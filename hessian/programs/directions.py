@@ -226,10 +226,10 @@ class _Restriction:
             a, b = args
             if a is None and b is None:
                 return None
-            kept = a if b is None else b
-            if kept is not None and kept.shape == node.shape and kept.dtype == node.dtype:
-                return Node(ew.negative, (kept,), {}, node.shape, node.dtype, DIRECTION) if (
-                    a is None and operation is ew.subtract) else kept  # fmt: skip
+            operand = a if b is None else b
+            if operand is not None and operand.shape == node.shape and operand.dtype == node.dtype:
+                return Node(ew.negative, (operand,), {}, node.shape, node.dtype, DIRECTION) if (
+                    a is None and operation is ew.subtract) else operand  # fmt: skip
             return _like(node, [_zeros(x) if y is None else y for x, y in zip(node.args, args, strict=True)])
         is_map = isinstance(operation, Bilinear) or operation is ew.multiply
         is_unary = isinstance(operation, Linear | Elementwise) and len(node.args) == 1

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.tape import GuardMiss
 from hessian.programs import layout as where_is
 from hessian.programs.batch import arrange_op, spread_op
 from hessian.programs.code import (
@@ -40,6 +39,7 @@ from hessian.rules.products import outer_op
 from hessian.rules.reductions import max_op, min_op, sum_op
 from hessian.rules.shaping import astype_op, broadcast_op, cast_op, permute_op, reshape_op
 from hessian.rules.spec import Operation
+from hessian.tape.tape import GuardMiss
 
 _COPYTO, _ARRAY, _UNSAFE, _SAME_KIND = "copyto", "array", "unsafe", "same_kind"
 
@@ -73,8 +73,8 @@ class Source:
         self._body: list[Call] = []
         self._count = 0
         functions = [self._section(section) for section in layout.sections]
-        kept = [self._ref(x) if layout.is_bound(x) else None for x in layout.sections[0].inputs]
-        self.code = Code(self._names, self._bind, functions, kept)
+        bound = [self._ref(x) if layout.is_bound(x) else None for x in layout.sections[0].inputs]
+        self.code = Code(self._names, self._bind, functions, bound)
 
     # Sections.
 
@@ -330,7 +330,7 @@ class Source:
         dtype = x.dtype
         assert dtype is not None
         # A sum along one axis of a matrix is a product with ones, which BLAS does two to five times as fast.
-        as_product = not node.exact and dtype == node.dtype and dtype.kind == "f"
+        as_product = not node.bitwise and dtype == node.dtype and dtype.kind == "f"
         if as_product and len(x.shape) == 2 and axes in ((-2,), (-1,)) and x.shape[axes[0]]:
             out = self._extra_view(node, SHAPED, -1) if keepdims else self._ref(node)
             ones = self._ones(x.shape[axes[0]], dtype)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.tape import GuardMiss
-from hessian.core.trace import Recording
 from hessian.programs.compilation import OUT_OF_ROOM, OperationError
 from hessian.programs.directions import directions_of
 from hessian.programs.program import Program, is_finite
+from hessian.tape.tape import GuardMiss
+from hessian.tape.trace import Recording
 
 
 class Linearized:

@@ -44,11 +44,11 @@ class Node:
         Of a constant.
     serial : int
         Order of creation: a node is younger than what it reads.
-    exact : bool
+    bitwise : bool
         Whether a guard or a returned value of the function itself depends on it: it is computed as the plain function does.
     """
 
-    __slots__ = ("args", "dtype", "exact", "level", "operation", "params", "serial", "shape", "size", "value")
+    __slots__ = ("args", "bitwise", "dtype", "level", "operation", "params", "serial", "shape", "size", "value")
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Node:
         dtype: np.dtype | None,
         level: int,
         value: Any = None,
-        exact: bool = False,
+        bitwise: bool = False,
     ) -> None:
         self.operation = operation
         self.args = args
@@ -69,7 +69,7 @@ class Node:
         self.dtype = dtype
         self.level = level
         self.value = value
-        self.exact = exact
+        self.bitwise = bitwise
         self.serial = next(_SERIAL)
 
     @property
@@ -79,7 +79,7 @@ class Node:
 
     def on(self, args: Iterable[Node]) -> Node:
         """Return the same operation on other nodes of the same shapes."""
-        return Node(self.operation, tuple(args), self.params, self.shape, self.dtype, self.level, exact=self.exact)
+        return Node(self.operation, tuple(args), self.params, self.shape, self.dtype, self.level, bitwise=self.bitwise)
 
     def scalar(self) -> Any:
         """Return the number a constant is, if all its elements are the same one, else ``None``."""
@@ -117,16 +117,16 @@ class Builder:
 
     Attributes
     ----------
-    as_written : bool
+    no_algebra : bool
         Whether what is made now is part of the function's own value or of a guard: then no algebra, which rounds otherwise.
-    exact : bool
+    bitwise : bool
         What the nodes made now are marked with.
     """
 
     def __init__(self, simplify: Callable[..., Node | None]) -> None:
         self._simplify = simplify
-        self.as_written = False
-        self.exact = False
+        self.no_algebra = False
+        self.bitwise = False
         self._known: dict[Any, Node] = {}
         # What a key names by its identity must outlive the key.
         self._named: list[Any] = []
@@ -177,7 +177,7 @@ class Builder:
             level = max([arg.level for arg in args])
             node = self._known[key] = Node(operation, args, params, shape, dtype, level)
         # A node found again is what its key says, whoever made it.
-        node.exact = node.exact or self.exact
+        node.bitwise = node.bitwise or self.bitwise
         return node
 
     def known(self, operation: Operation, args: tuple[Node, ...]) -> Node | None:

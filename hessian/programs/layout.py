@@ -208,7 +208,7 @@ class Layout:
             if node.size >= LARGE and lent:
                 self.places[node.serial] = Place("argument")
             else:
-                self.places[node.serial] = self._keep("T" if node.level == DIRECTION else self._lasting, node)
+                self.places[node.serial] = self._reserve("T" if node.level == DIRECTION else self._lasting, node)
 
     def _place_outputs(self, number: int, section: Section) -> None:
         for node in section.outputs:
@@ -221,7 +221,7 @@ class Layout:
         """Let what a node is put together from, or adds up in place, be computed right where the node will be."""
         if node.operation is assemble_op:
             if node.serial not in self.places:
-                self.places[node.serial] = self._keep(self._lasting if self.crosses(node) else "T", node)
+                self.places[node.serial] = self._reserve(self._lasting if self.crosses(node) else "T", node)
             for piece, index, role in zip(node.args, node.params["indices"], roles(node), strict=True):
                 if role == "assign":
                     self._offer(piece, node, index)
@@ -259,7 +259,7 @@ class Layout:
             if node.operation in VIEWS and self._is_view(node):
                 self.places[node.serial] = Place("view", of=node.args[0])
             elif self.crosses(node):
-                self.places[node.serial] = self._keep(self._lasting, node)
+                self.places[node.serial] = self._reserve(self._lasting, node)
             elif node.operation not in VIEWS and not writes(node):
                 self.places[node.serial] = Place("local")
             else:
@@ -345,7 +345,7 @@ class Layout:
         self.sizes["T"] += size
         return offset, size
 
-    def _keep(self, arena: str, node: Node) -> Place:
+    def _reserve(self, arena: str, node: Node) -> Place:
         """Return a place that nobody else gets."""
         offset = self.sizes[arena]
         self.sizes[arena] += _padded(node)

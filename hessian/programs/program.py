@@ -236,7 +236,9 @@ def pack(sections: Sequence[Section]) -> dict[str, Any]:
         return [number[node.serial] for node in of]
 
     return {
-        "nodes": [(n.operation, numbers(n.args), n.params, n.shape, n.dtype, n.level, n.value, n.exact) for n in nodes],
+        "nodes": [
+            (n.operation, numbers(n.args), n.params, n.shape, n.dtype, n.level, n.value, n.bitwise) for n in nodes
+        ],
         "sections": [
             (
                 *(s.name, numbers(s.inputs), numbers(s.nodes), numbers(s.outputs)),

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.tape import GuardMiss, is_recording
 from hessian.errors import OptionError, message
 from hessian.programs.arguments import Arguments, Identity
 from hessian.programs.compilation import (
@@ -27,6 +26,7 @@ from hessian.programs.frames import Linearized
 from hessian.programs.tracing import Entangled
 from hessian.programs.variants import MAX_KINDS, MAX_VARIANTS, Cache, Statistics, Variant, Variants
 from hessian.programs.verification import agrees, difference
+from hessian.tape.tape import GuardMiss, is_recording
 
 
 class RecordedFunction:
@@ -60,7 +60,7 @@ class RecordedFunction:
         self.records, self.eager, self.swept = records, eager, 0
         self.stats = Statistics()
         # Whether the function's results are its own: else they are derivatives, which need only be right up to rounding.
-        self._own = True
+        self._user_results = True
         # Arguments of a derived function of which every number is an input, as it is of those that are differentiated.
         self._inputs: tuple[int, ...] = ()
         self._cache = Cache()
@@ -97,19 +97,19 @@ class RecordedFunction:
         if instance is None or not hasattr(self.function, "__get__"):
             return self
         make = lambda plain: plain.__get__(instance, owner)
-        return self.derived(("method", Identity(instance)), make, own=True)
+        return self.derived(("method", Identity(instance)), make, user_results=True)
 
     def derived(
         self,
         key: Any,
         make: Callable[[Callable[..., Any]], Callable[..., Any]],
         *,
-        own: bool = False,
+        user_results: bool = False,
         inputs: tuple[int, ...] = (),
     ) -> RecordedFunction:
         """Return the recorded form of a function that is made from the plain one; made once per key.
 
-        ``own=False`` says that its results are derivatives; of the arguments numbered ``inputs`` every number is an input.
+        ``user_results=False`` says that its results are derivatives; of the arguments numbered ``inputs`` every number is an input.
         """
         found = self._derived.get(key)
         if found is None:
@@ -117,7 +117,7 @@ class RecordedFunction:
                 found = RecordedFunction(
                     make(self.function), verify=self.verify, records=self.records, eager=self.eager
                 )
-                found.stats, found._own, found._inputs = self.stats, own, inputs
+                found.stats, found._user_results, found._inputs = self.stats, user_results, inputs
                 found = self._derived.setdefault(key, found)
                 while len(self._derived) > MAX_KINDS:
                     self._derived.pop(next(iter(self._derived)))
@@ -249,7 +249,7 @@ class RecordedFunction:
             with paused_collection():
                 recorded = derive(
                     *(self.function, task, arguments, directions, where or "record"),
-                    own=self._own,
+                    user_results=self._user_results,
                     longest=None if self._pays() else LONG_TAPE,
                 )
         except TooLong:
@@ -342,7 +342,7 @@ class RecordedFunction:
         if due and finite:
             found = results[: variant.recorded.count] if value is None else value
             self.stats.verifications += 1
-            if not agrees(self.function, variant, arguments, found, own=self._own):
+            if not agrees(self.function, variant, arguments, found, user_results=self._user_results):
                 self._refuse(variants, variant)
                 return None
         return self._checked(variant.recorded, results, finite)
@@ -359,7 +359,7 @@ class RecordedFunction:
     def __getstate__(self) -> dict[str, Any]:
         return {
             **{"function": self.function, "verify": self.verify, "stats": self.stats},
-            **{"cache": self._cache, "own": self._own, "inputs": self._inputs},
+            **{"cache": self._cache, "user_results": self._user_results, "inputs": self._inputs},
             **{"records": self.records, "eager": self.eager},
         }
 
@@ -367,7 +367,7 @@ class RecordedFunction:
         settings = {name: state[name] for name in ("verify", "records", "eager")}
         self.__init__(state["function"], **settings)  # type: ignore[misc]
         self.stats, self._cache = state["stats"], state["cache"]
-        self._own, self._inputs = state["own"], state["inputs"]
+        self._user_results, self._inputs = state["user_results"], state["inputs"]
 
 
 def record(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFunction:

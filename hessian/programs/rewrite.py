@@ -33,7 +33,7 @@ def rewrite(
     dtype: Any,
 ) -> Node | None:
     """Return a node equal to the operation on ``args`` and cheaper, or ``None`` if no rule applies."""
-    if builder.as_written:
+    if builder.no_algebra:
         return _as_written(builder, operation, args, params, shape, dtype)
     # Integers wrap and widen: their signs and sums stay where they are.
     if dtype is not None and dtype.kind != "f":

@@ -79,8 +79,8 @@ def _row_kind(node: Node, args: list[Kind], length: int) -> Kind:
             if operation is not sum_op:
                 raise Mixed
             return SUM
-        kept = operation is not sum_op or params["keepdims"]
-        return "row", axis if kept else axis - sum(1 for i in gone if i < axis)
+        stays = operation is not sum_op or params["keepdims"]
+        return "row", axis if stays else axis - sum(1 for i in gone if i < axis)
     if operation is permute_op:
         return "row", params["axes"].index(axis)
     if operation is broadcast_op:
@@ -103,13 +103,15 @@ def _is_comparison(operation: Operation | None) -> bool:
 
 
 def _product_kind(labels: tuple[str, str, str], node: Node, args: list[Kind]) -> Kind:
-    if any(len(arg.shape) != len(own) for arg, own in zip(node.args, labels, strict=False)):
+    if any(len(arg.shape) != len(user_results) for arg, user_results in zip(node.args, labels, strict=False)):
         raise Mixed
-    letters = {own[kind[1]] for own, kind in zip(labels, args, strict=False) if isinstance(kind, tuple)}
+    letters = {
+        user_results[kind[1]] for user_results, kind in zip(labels, args, strict=False) if isinstance(kind, tuple)
+    }
     (letter,) = letters if len(letters) == 1 else (None,)
     if letter is None:
         raise Mixed
-    holders = sum(letter in own for own in labels[:2])
+    holders = sum(letter in user_results for user_results in labels[:2])
     if holders != sum(isinstance(kind, tuple) for kind in args):
         raise Mixed  # the other factor has the same length by chance
     return ("row", labels[2].index(letter)) if letter in labels[2] else SUM
@@ -124,5 +126,5 @@ def _picks_within_rows(positions: Positions, length: int) -> bool:
     ):
         return False
     width = positions.size // length
-    own = np.arange(length).reshape((-1,) + (1,) * (positions.flat.ndim - 1))
-    return bool(np.array_equal(positions.flat // width, np.broadcast_to(own, positions.flat.shape)))
+    user_results = np.arange(length).reshape((-1,) + (1,) * (positions.flat.ndim - 1))
+    return bool(np.array_equal(positions.flat // width, np.broadcast_to(user_results, positions.flat.shape)))

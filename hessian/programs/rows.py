@@ -140,7 +140,7 @@ class RowSplitter:
     def _rebuilt(self, section: Section, parts: _Split, later: set[int]) -> Section:
         read = {arg.serial for node in parts.after for arg in node.args} | {node.serial for node in section.outputs}
         sums = [node for node in parts.inside if self._kinds[node.serial] == SUM and node.serial in read | later]
-        stored, views = self._kept(parts, later)
+        stored, views = self._stored(parts, later)
         given = _given(parts.inside)
         back: dict[int, list[int]] = {}
         for old, new in self._new.items():
@@ -180,7 +180,7 @@ class RowSplitter:
         nodes = [*parts.before, *memory, whole, *again, *items, *after]
         return Section(section.name, section.inputs, nodes, outputs, {})
 
-    def _kept(self, parts: _Split, later: set[int]) -> tuple[list[Node], dict[int, Node]]:
+    def _stored(self, parts: _Split, later: set[int]) -> tuple[list[Node], dict[int, Node]]:
         """Return what the blocks have to store for later sections, and the views by serial that are taken of it again.
 
         What such views are of joins ``later``.

@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.array_methods import primal_array
-from hessian.core.tape import Instruction, Tape
-from hessian.core.variable import Variable, variable
 from hessian.programs.compilation import compiling
 from hessian.programs.graph import CONSTANT, Builder, Node
 from hessian.programs.rewrite import rewrite
@@ -23,6 +20,9 @@ from hessian.rules.reductions import sum_op
 from hessian.rules.shaping import broadcast_op, permute_op, reshape_op
 from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import Operation, Traced
+from hessian.tape.array_methods import primal_array
+from hessian.tape.tape import Instruction, Tape
+from hessian.tape.variable import Variable, variable
 
 
 @dataclass
@@ -119,9 +119,11 @@ def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[A
     ordered = {node.serial for node, a in zip(inputs, arguments, strict=True) if a.value.flags.c_contiguous}
     returned = [r._slot for r in results.outputs if isinstance(r, Variable)]
     guarded = [slot for slot, _ in tape.guards]
-    own = [r._slot for r in results.outputs[results.checked :] if isinstance(r, Variable) and r._slot in tape.own]
+    user_results = [
+        r._slot for r in results.outputs[results.checked :] if isinstance(r, Variable) and r._slot in tape.user_results
+    ]
     needed = _sources(tape, [*returned, *guarded])
-    as_written, exact = _sources(tape, [*tape.own, *guarded]), _sources(tape, [*own, *guarded])
+    no_algebra, bitwise = _sources(tape, [*tape.user_results, *guarded]), _sources(tape, [*user_results, *guarded])
     steers, by_order = _sources(tape, guarded), False
     # Programs are kept by the order of arguments for the sake of guards only, and long batches are summed by blocks anyway.
     in_order = len(ordered) == len(inputs)
@@ -131,7 +133,7 @@ def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[A
         if instruction.operation is smooth_op:
             nodes[slot] = nodes[_sources_of_value(instruction)[0]]
             continue
-        builder.as_written, builder.exact = bool(as_written[slot]), bool(exact[slot])
+        builder.no_algebra, builder.bitwise = bool(no_algebra[slot]), bool(bitwise[slot])
         args = [
             nodes[source] if source >= 0 else builder.constant(operand)
             for source, operand in zip(instruction.sources, instruction.operands, strict=True)
@@ -140,7 +142,9 @@ def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[A
         if steers[slot] and instruction.operation in _ORDERED:
             by_order = by_order or any(len(arg.shape) > 1 for arg in args)
             args = _in_order_of(builder, args, tape, instruction, ordered)
-        elif exact[slot] and instruction.operation is sum_op and in_order and max(args[0].shape, default=0) < MIN_ROWS:
+        elif (
+            bitwise[slot] and instruction.operation is sum_op and in_order and max(args[0].shape, default=0) < MIN_ROWS
+        ):
             args = _in_order_of(builder, args, tape, instruction, ordered)
         nodes[slot] = _node(builder, instruction.operation, args, instruction.params, value.shape, value.dtype)
     outputs = [nodes[r._slot] if isinstance(r, Variable) else builder.constant(np.asarray(r)) for r in results.outputs]

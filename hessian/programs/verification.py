@@ -8,19 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.tape import GuardMiss
 from hessian.errors import ShapeMismatchError, StaleRecordingError, message
 from hessian.programs.arguments import Arguments
 from hessian.programs.compilation import CompilationError, OperationError, report_failure
 from hessian.programs.derive import Recorded, WeakNumbers, derive
 from hessian.programs.tracing import Entangled
 from hessian.programs.variants import Variant
+from hessian.tape.tape import GuardMiss
 
 #: Relative difference between a replay and the plain function that is rounding, second where float32 is used.
 _ROUNDING = (1e-10, 1e-4)
 
 
-def agrees(f: Callable[..., Any], variant: Variant, arguments: Arguments, results: Sequence[Any], *, own: bool) -> bool:
+def agrees(
+    f: Callable[..., Any], variant: Variant, arguments: Arguments, results: Sequence[Any], *, user_results: bool
+) -> bool:
     """Compare a replay with the plain function; return whether they agree, and raise if data has changed."""
     # The function may write into its arguments.
     args, kwargs = arguments.rebuild([np.array(x, order="K")[()] for x in arguments.inputs])
@@ -37,7 +39,7 @@ def agrees(f: Callable[..., Any], variant: Variant, arguments: Arguments, result
     try:
         given = variant.recorded.program.sections[0].inputs[len(arguments.inputs) :]
         directions = [np.zeros(node.shape, node.dtype) for node in given]
-        again = derive(f, variant.recorded.task, arguments, directions, "record", own=own)
+        again = derive(f, variant.recorded.task, arguments, directions, "record", user_results=user_results)
         if distance(variant, again.seen, outcome) != 0.0:
             why += ", or it asks for the type of its arguments"
         elif _reproduces(again, variant, (*arguments.inputs, *directions), results):

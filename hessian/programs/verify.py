@@ -70,7 +70,7 @@ def check_nodes(sections: Sequence[Section], after: str, known: Container[int] =
             if node.serial not in there and not node.is_constant and node.serial not in known:
                 raise InvalidProgram(f"{where}: {node!r} is returned and never computed")
         for node in guarded:
-            if node.operation is not None and not node.exact:
+            if node.operation is not None and not node.bitwise:
                 raise InvalidProgram(f"{where}: {node!r} steers Python and is not computed as it is written")
 
 
@@ -82,8 +82,8 @@ def _check(node: Node, where: str, kinds: dict[Any, tuple[Any, Any]]) -> None:
     if node.level != level:
         raise InvalidProgram(f"{where}: {node!r} has level {node.level}, its arguments make it {level}")
     # Sums over blocks of rows add up in an order of their own, whatever depends on them.
-    rounded = [arg for arg in node.args if arg.operation not in (None, item_op) and not arg.exact]
-    if node.exact and rounded:
+    rounded = [arg for arg in node.args if arg.operation not in (None, item_op) and not arg.bitwise]
+    if node.bitwise and rounded:
         raise InvalidProgram(f"{where}: {node!r} is exact and reads {rounded[0]!r}, which is not")
     found = _inferred(node, where, kinds)
     if found is not None and found != (node.shape, node.dtype):

@@ -76,9 +76,9 @@ def without_axes(y: Any, axes: tuple[int, ...]) -> Any:
     return np.squeeze(y, axis=axes)
 
 
-def open_gap(t: Any, own_ndim: int, gap: int) -> Any:
-    """Insert ``gap`` axes of length one between the batch axes of ``t`` and its own ``own_ndim`` axes."""
-    batch = t.ndim - own_ndim
+def open_gap(t: Any, x_ndim: int, gap: int) -> Any:
+    """Insert ``gap`` axes of length one between the batch axes of ``t`` and its own ``x_ndim`` axes."""
+    batch = t.ndim - x_ndim
     return t.reshape(t.shape[:batch] + (1,) * gap + t.shape[batch:])
 
 

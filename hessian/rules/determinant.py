@@ -151,7 +151,6 @@ inverse_op: General = register(
         pushforward=lambda y, xs, dots, *, name, line: -(y @ dots[0] @ y),
         pullback=lambda y, xs, g, wanted, *, name, line: [-(_t(y) @ g @ _t(y))],
         core=(2, 2),
-        flops=lambda shapes, out, **_: 2.0 * math.prod(shapes[0]) * shapes[0][-1],
     )
 )
 
@@ -222,6 +221,5 @@ det_op: General = register(
         pullback=lambda y, xs, g, wanted, *, line, cofactors: [g[..., None, None] * cofactors],
         core=(2, 0),
         kinks="at a singular matrix gradient and Hessian are right, third derivatives raise",
-        flops=lambda shapes, out, **_: 2 / 3 * math.prod(shapes[0]) * shapes[0][-1],
     )
 )

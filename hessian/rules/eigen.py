@@ -10,7 +10,6 @@ gap. What does not treat the copies alike raises.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -240,7 +239,7 @@ def _values_pushforward(y: Any, xs: Any, dots: Any, *, line: str, vectors: Any) 
     return np.sum(rotation * (inner @ rotation), axis=-2)
 
 
-def _values_pull_tangent(y: Any, xs: Any, g_dot: Any, dots: Any, *, line: str, vectors: Any) -> list[Any]:
+def _values_pullback_of_tangent(y: Any, xs: Any, g_dot: Any, dots: Any, *, line: str, vectors: Any) -> list[Any]:
     inner = _t(vectors) @ dots[0] @ vectors
     return [_from_diagonal(_rotated(vectors, xs[1], inner, line), g_dot), None]
 
@@ -252,10 +251,9 @@ eigenvalues_op: General = register(
         prepare=_vectors,
         pushforward=_values_pushforward,
         pullback=lambda y, xs, g, wanted, *, line, vectors: [spectral_op(xs[0], xs[1], g, line=line), None],
-        pull_tangent=_values_pull_tangent,
+        pullback_of_tangent=_values_pullback_of_tangent,
         core=(2, 2, 1),
         kinks="where repeated: gradient and Hessian of what treats the copies alike, others raise; forward, one-sided",
-        flops=lambda shapes, out, **_: 9.0 * math.prod(shapes[0]) * shapes[0][-1],
     )
 )
 
@@ -276,7 +274,6 @@ eigenvectors_op: General = register(
         pullback=_vectors_pullback,
         core=(2, 2, 2),
         kinks="eigenvectors of a repeated eigenvalue raise",
-        flops=lambda shapes, out, **_: 9.0 * math.prod(shapes[0]) * shapes[0][-1],
     )
 )
 """``gauge`` says that the basis of an eigenspace does not matter: it stays as it is."""

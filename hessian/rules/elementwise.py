@@ -82,7 +82,6 @@ _POWER: dict[str, Any] = {
     "domain": [_POSITIVE, (-2.0, 3.0)],
     "kinks": "a**b at a = 0: 0 in a for b = 0, 0 in b for b > 0, -inf in b for b = 0 (0**b jumps there)",
     "root": Root((), lambda product, degree, a, b: product(a ** _nearly_whole(degree * b), 1)),
-    "flops": 20.0,
     "reference": "a, b: a**b",
     "points": [
         *((a, b) for a in (0.0, 1.0, 0.5, 2.0, _INF) for b in (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 2.5)),
@@ -166,7 +165,6 @@ sqrt = elementwise(
     d1=[lambda y, x: 0.5 / y],
     d2={(0, 0): lambda y, x: -0.25 / (y * x)},
     domain=[_POSITIVE],
-    flops=4.0,
     root=Root((2,), lambda product, degree, x: product(x, 1)),
     reference="x: sqrt(x)",
     points=HALF_LINE,
@@ -177,7 +175,6 @@ cbrt = elementwise(
     d2={(0, 0): lambda y, x: -2 / (9 * y * y * x)},
     domain=[_POSITIVE],
     analytic=lambda z: z ** (1 / 3),
-    flops=10.0,
     root=Root((3,), lambda product, degree, x: product(x, 1)),
     reference="x: cbrt(x)",
     points=LINE,
@@ -220,7 +217,6 @@ hypot = elementwise(
     },
     kinks="NaN at (0, 0)",
     analytic=lambda a, b: np.sqrt(a * a + b * b),
-    flops=6.0,
     root=Root((2,), lambda product, degree, a, b: product(a, a) + product(b, b)),
     reference="a, b: sqrt(a**2 + b**2)",
     points=PLANE,
@@ -263,7 +259,6 @@ exp = elementwise(
     np.exp,
     d1=[primal],
     d2={(0, 0): primal},
-    flops=10.0,
     reference="x: exp(x)",
     points=LINE,
 )
@@ -271,7 +266,6 @@ exp2 = elementwise(
     np.exp2,
     d1=[lambda y, x: _LN2 * y],
     d2={(0, 0): lambda y, x: _LN2**2 * y},
-    flops=10.0,
     analytic=lambda z: 2.0**z,
     reference="x: exp(x * log(2))",
     points=LINE,
@@ -281,7 +275,6 @@ expm1 = elementwise(
     np.expm1,
     d1=[lambda y, x: np.exp(x)],
     d2={(0, 0): lambda y, x: np.exp(x)},
-    flops=10.0,
     reference="x: expm1(x)",
     points=LINE,
 )
@@ -290,7 +283,6 @@ log = elementwise(
     d1=[lambda y, x: 1 / x],
     d2={(0, 0): lambda y, x: -1 / (x * x)},
     domain=[_POSITIVE],
-    flops=10.0,
     reference="x: log(x)",
     points=HALF_LINE,
 )
@@ -299,7 +291,6 @@ log2 = elementwise(
     d1=[lambda y, x: (1 / _LN2) / x],
     d2={(0, 0): lambda y, x: (-1 / _LN2) / (x * x)},
     domain=[_POSITIVE],
-    flops=10.0,
     reference="x: log(x) / log(2)",
     points=HALF_LINE,
 )
@@ -308,7 +299,6 @@ log10 = elementwise(
     d1=[lambda y, x: (1 / _LN10) / x],
     d2={(0, 0): lambda y, x: (-1 / _LN10) / (x * x)},
     domain=[_POSITIVE],
-    flops=10.0,
     reference="x: log(x) / log(10)",
     points=HALF_LINE,
 )
@@ -317,7 +307,6 @@ log1p = elementwise(
     d1=[lambda y, x: 1 / (1 + x)],
     d2={(0, 0): lambda y, x: -1 / ((1 + x) * (1 + x))},
     domain=[(-0.7, 3.0)],
-    flops=10.0,
     reference="x: log1p(x)",
     points=[*LINE, -1.0],
 )
@@ -350,7 +339,6 @@ def _log_of_sum(ufunc: np.ufunc, unit: float, **row: Any) -> Any:
         d2={(0, 0): spread, (0, 1): lambda y, a, b: -spread(y, a, b), (1, 1): spread},
         points=PLANE,
         kinks="1/2 in each argument where both are the same infinity",
-        flops=25.0,
         **row,
     )
     return operation

@@ -84,7 +84,7 @@ slice_op: Linear = register(
     Linear(
         "slice",
         _slice,
-        transpose=lambda g, own, *, index, ndim: embed_op(g, index=index, shape=own[len(own) - ndim :]),
+        transpose=lambda g, x_shape, *, index, ndim: embed_op(g, index=index, shape=x_shape[len(x_shape) - ndim :]),
         add_transpose=_add_at_slice,
         view=True,
         moves=True,
@@ -94,7 +94,7 @@ embed_op: Linear = register(
     Linear(
         "embed",
         _embed,
-        transpose=lambda g, own, *, index, shape: slice_op(g, index=index, ndim=len(shape)),
+        transpose=lambda g, x_shape, *, index, shape: slice_op(g, index=index, ndim=len(shape)),
         moves=True,
     )
 )
@@ -125,7 +125,7 @@ gather_op: Linear = register(
     Linear(
         "gather",
         _gather,
-        transpose=lambda g, own, *, positions: scatter_add_op(g, positions=positions),
+        transpose=lambda g, x_shape, *, positions: scatter_add_op(g, positions=positions),
         moves=True,
     )
 )
@@ -133,7 +133,7 @@ scatter_add_op: Linear = register(
     Linear(
         "scatter_add",
         _scatter_add,
-        transpose=lambda g, own, *, positions: gather_op(g, positions=positions),
+        transpose=lambda g, x_shape, *, positions: gather_op(g, positions=positions),
         moves=True,
     )
 )
@@ -383,8 +383,8 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
 )
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     if axis is not None and _is_computed(indices):
-        own = [np.arange(n).reshape((-1,) + (1,) * (arr.ndim - 1 - i)) for i, n in enumerate(arr.shape)]
-        return arr[tuple(indices if i == axis % arr.ndim else own[i] for i in range(arr.ndim))]
+        x_shape = [np.arange(n).reshape((-1,) + (1,) * (arr.ndim - 1 - i)) for i, n in enumerate(arr.shape)]
+        return arr[tuple(indices if i == axis % arr.ndim else x_shape[i] for i in range(arr.ndim))]
     return moves_elements(np.take_along_axis, arr, indices, axis)
 
 

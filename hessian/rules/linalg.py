@@ -44,18 +44,6 @@ def _positive_definite(*shape: int) -> Sample:
     return A(*shape, make=make)
 
 
-def _cubes(factor: float) -> Callable[..., float]:
-    """Return a cost of ``factor * n**3`` for each matrix of a stack (Golub & Van Loan, *Matrix Computations*)."""
-    return lambda shapes, out, **_: factor * math.prod(shapes[0]) * shapes[0][-1]
-
-
-_LU_FLOPS = _cubes(2 / 3)
-
-
-def _solve_flops(shapes: Any, out: Any) -> float:
-    return _LU_FLOPS(shapes, out) + 2.0 * shapes[0][-1] * math.prod(out)
-
-
 def _inv_sound(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
     identity = np.eye(y.shape[-1], dtype=y.dtype)
     return {"sound": sound_op(xs[0], y, identity, name="derivative of inv", line=line)}
@@ -69,7 +57,6 @@ inv_op: General = register(
         pushforward=lambda y, xs, dots, *, line, sound: -sound * (y @ dots[0] @ y),
         pullback=lambda y, xs, g, wanted, *, line, sound: [-sound * (_t(y) @ g @ _t(y))],
         core=(2, 2),
-        flops=_cubes(2.0),
     )
 )
 expose(
@@ -103,7 +90,6 @@ again_op: General = register(
         pushforward=_solve_pushforward,
         pullback=_solve_pullback,
         core=(2, 2, 2),
-        flops=_solve_flops,
     )
 )
 """Solutions that derivatives are made of."""
@@ -115,7 +101,6 @@ solve_op: General = register(
         pushforward=lambda y, xs, dots, *, line, sound: sound * _solve_pushforward(y, xs, dots),
         pullback=lambda y, xs, g, wanted, *, line, sound: _solve_pullback(y, xs, sound * g, wanted),
         core=(2, 2, 2),
-        flops=_solve_flops,
     )
 )
 
@@ -152,7 +137,6 @@ logabsdet_op: General = register(
         pullback=lambda y, xs, g, wanted, *, line, inverse_t: [_matrix_scale(g) * inverse_t],
         core=(2, 0),
         kinks="a singular matrix raises",
-        flops=_LU_FLOPS,
     )
 )
 _det_sign = register(Nondifferentiable("det_sign", lambda a: np.linalg.slogdet(a)[0]))
@@ -214,7 +198,6 @@ cholesky_op: General = register(
         pushforward=_cholesky_pushforward,
         pullback=_cholesky_pullback,
         core=(2, 2),
-        flops=_cubes(1 / 3),
     )
 )
 
@@ -312,7 +295,6 @@ unit_op: General = register(
         pushforward=lambda y, xs, dots, *, axes, length: _across(y, dots[0], length, axes),
         pullback=lambda y, xs, g, wanted, *, axes, length: [_across(y, g, length, axes)],
         kinks="0 at the origin, with a slope that is not finite",
-        flops=3.0,
     )
 )
 
@@ -327,7 +309,6 @@ norm_op: General = register(
         pullback=lambda y, xs, g, wanted, *, axes, unit: [unit * g],
         kinks="gradient 0 at the origin (the subgradient of least norm); the Hessian there does not exist: not finite",
         root=Root((2,), lambda product, degree, x, *, axes: product(np.sum(np.square(x), axis=axes, keepdims=True), 1)),
-        flops=2.0,
     )
 )
 

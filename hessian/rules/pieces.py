@@ -12,8 +12,8 @@ from hessian.rules.spec import Linear
 
 
 def _assemble(*pieces: Any, indices: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
-    kept = sum(1 for part in indices[0] if part is None or isinstance(part, slice))
-    lead = pieces[0].shape[: pieces[0].ndim - kept]
+    stay = sum(1 for part in indices[0] if part is None or isinstance(part, slice))
+    lead = pieces[0].shape[: pieces[0].ndim - stay]
     every = (slice(None),) * len(lead)
     out, seen = np.zeros((*lead, *shape), pieces[0].dtype), np.zeros(shape, bool)
     for piece, index in zip(pieces, indices, strict=True):

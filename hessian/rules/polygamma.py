@@ -40,7 +40,6 @@ polygamma_op: Elementwise = register(
         points=HALF_LINE,
         variants=[{"n": 1}, {"n": 3}],
         domain=[(0.4, 4.0)],
-        flops=40.0,
     )
 )
 
@@ -120,6 +119,5 @@ polygamma_drop_op: Elementwise = Elementwise(
         (0, 1): lambda y, a, b, *, n: polygamma_op(a + b, n=n + 2),
         (1, 1): lambda y, a, b, *, n: polygamma_op(a + b, n=n + 2),
     },
-    flops=100.0,
 )
 polygamma_drop_op.home = __name__

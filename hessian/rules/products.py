@@ -48,17 +48,12 @@ def _matvec(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.matmul(a, b[..., None])[..., 0]
 
 
-def _matmul_flops(shapes: Any, out: tuple[int, ...]) -> float:
-    return 2.0 * math.prod(out) * shapes[0][-1]
-
-
 matmul_op: Bilinear = register(
     Bilinear(
         "matmul",
         _matmul,
         transposes=(lambda g, b: matmul_op(g, _t(b)), lambda g, a: matmul_op(_t(a), g)),
         core=(2, 2, 2),
-        flops=_matmul_flops,
     )
 )
 matvec_op: Bilinear = register(
@@ -67,7 +62,6 @@ matvec_op: Bilinear = register(
         _matvec,
         transposes=(lambda g, b: outer_op(g, b), lambda g, a: vecmat_op(g, a)),
         core=(2, 1, 1),
-        flops=_matmul_flops,
     )
 )
 vecmat_op: Bilinear = register(
@@ -76,7 +70,6 @@ vecmat_op: Bilinear = register(
         lambda a, b: np.matmul(a, b) if b.ndim == 2 else np.matmul(a[..., None, :], b)[..., 0, :],
         transposes=(lambda g, b: matvec_op(b, g), lambda g, a: outer_op(a, g)),
         core=(1, 2, 1),
-        flops=_matmul_flops,
     )
 )
 vecdot_op: Bilinear = register(
@@ -87,7 +80,6 @@ vecdot_op: Bilinear = register(
         ),
         transposes=(lambda g, b: g[..., None] * b, lambda g, a: g[..., None] * a),
         core=(1, 1, 0),
-        flops=_matmul_flops,
     )
 )
 outer_op: Bilinear = register(
@@ -114,9 +106,8 @@ sparse_matmul_op: Linear = register(
     Linear(
         "sparse_matmul",
         _sparse_matmul,
-        transpose=lambda g, own, *, matrix, ndim: sparse_matmul_op(g, matrix=matrix.T, ndim=ndim),
+        transpose=lambda g, x_shape, *, matrix, ndim: sparse_matmul_op(g, matrix=matrix.T, ndim=ndim),
         moduli=lambda *, matrix, ndim: {"matrix": abs(matrix), "ndim": ndim},
-        flops=lambda shapes, out, *, matrix, ndim: 2.0 * matrix.nnz * math.prod(out) / max(matrix.shape[0], 1),
     )
 )
 

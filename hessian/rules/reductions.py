@@ -27,20 +27,20 @@ def _sum(x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
     return np.add.reduce(x, axis=axes, keepdims=keepdims)  # type: ignore[call-overload]
 
 
-def _spread(g: Any, own: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> Any:
-    """Give ``g`` the axes that a reduction of an array of shape ``own`` removed, with length one."""
+def _spread(g: Any, x_shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> Any:
+    """Give ``g`` the axes that a reduction of an array of shape ``x_shape`` removed, with length one."""
     if keepdims or not axes:
         return g
-    kept = tuple(1 if i - len(own) in axes else n for i, n in enumerate(own))
-    return reshape_op(g, shape=kept, ndim=len(own) - len(axes))
+    stay = tuple(1 if i - len(x_shape) in axes else n for i, n in enumerate(x_shape))
+    return reshape_op(g, shape=stay, ndim=len(x_shape) - len(axes))
 
 
-def _sum_transpose(g: Any, own: tuple[int, ...], *, axes: tuple[int, ...], keepdims: bool) -> Any:
-    batch = g.shape[: g.ndim - len(own) + (0 if keepdims else len(axes))]
-    return np.broadcast_to(_spread(g, own, axes, keepdims), batch + own)
+def _sum_transpose(g: Any, x_shape: tuple[int, ...], *, axes: tuple[int, ...], keepdims: bool) -> Any:
+    batch = g.shape[: g.ndim - len(x_shape) + (0 if keepdims else len(axes))]
+    return np.broadcast_to(_spread(g, x_shape, axes, keepdims), batch + x_shape)
 
 
-sum_op: Linear = register(Linear("sum", _sum, transpose=_sum_transpose, moves=True, flops=1.0))
+sum_op: Linear = register(Linear("sum", _sum, transpose=_sum_transpose, moves=True))
 
 
 @composite(
@@ -180,11 +180,11 @@ def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
         raise OptionError(message("prod", "initial is None", fix="Leave it out"))
     refuse("prod", out=out, dtype=dtype, **keywords)
     a = _widened(a)
-    own = reduced_axes(axis, a.ndim, "prod")
-    axes = [i + a.ndim for i in own]
-    kept = [i for i in range(a.ndim) if i not in axes]
-    lined_up = np.transpose(a, (*kept, *axes)).reshape((*(a.shape[i] for i in kept), _count(a.shape, tuple(axes))))
-    result = smooth_op(_halved_product(lined_up), prod_op(a, axes=own))
+    x_shape = reduced_axes(axis, a.ndim, "prod")
+    axes = [i + a.ndim for i in x_shape]
+    stay = [i for i in range(a.ndim) if i not in axes]
+    lined_up = np.transpose(a, (*stay, *axes)).reshape((*(a.shape[i] for i in stay), _count(a.shape, tuple(axes))))
+    result = smooth_op(_halved_product(lined_up), prod_op(a, axes=x_shape))
     return np.expand_dims(result, tuple(axes)) if keeps(keepdims) and axes else result
 
 
@@ -252,9 +252,8 @@ cumsum_op: Linear = register(
     Linear(
         "cumsum",
         lambda x, *, axis: np.add.accumulate(x, axis=axis),
-        transpose=lambda g, own, *, axis: np.flip(cumsum_op(np.flip(g, axis), axis=axis), axis),
+        transpose=lambda g, x_shape, *, axis: np.flip(cumsum_op(np.flip(g, axis), axis=axis), axis),
         moves=True,
-        flops=1.0,
     )
 )
 

@@ -34,7 +34,9 @@ reshape_op: Linear = register(
     Linear(
         "reshape",
         _reshape,
-        transpose=lambda g, own, *, shape, ndim: reshape_op(g, shape=own[len(own) - ndim :], ndim=len(shape)),
+        transpose=lambda g, x_shape, *, shape, ndim: reshape_op(
+            g, shape=x_shape[len(x_shape) - ndim :], ndim=len(shape)
+        ),
         view=True,
         moves=True,
     )
@@ -45,7 +47,7 @@ permute_op: Linear = register(
     Linear(
         "permute",
         lambda x, *, axes: np.transpose(x, _trailing(axes, x.ndim)),
-        transpose=lambda g, own, *, axes: permute_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
+        transpose=lambda g, x_shape, *, axes: permute_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
         view=True,
         moves=True,
     )
@@ -68,7 +70,7 @@ broadcast_op: Linear = register(
     Linear(
         "broadcast_to",
         _broadcast,
-        transpose=lambda g, own, *, shape, ndim: sum_to(g, own[len(own) - ndim :], len(shape)),
+        transpose=lambda g, x_shape, *, shape, ndim: sum_to(g, x_shape[len(x_shape) - ndim :], len(shape)),
         view=True,
         moves=True,
     )
@@ -76,7 +78,7 @@ broadcast_op: Linear = register(
 
 astype_op: Linear = register(
     Linear("astype", lambda x, *, dtype, source: x.astype(dtype), moves=True,
-           transpose=lambda g, own, *, dtype, source: astype_op(g, dtype=source, source=dtype))
+           transpose=lambda g, x_shape, *, dtype, source: astype_op(g, dtype=source, source=dtype))
 )  # fmt: skip
 
 cast_op: Nondifferentiable = register(Nondifferentiable("cast", lambda x, *, dtype: x.astype(dtype)))

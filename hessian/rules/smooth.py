@@ -1,7 +1,7 @@
 """Roots: operations that are not smooth where they vanish, and the powers of them that are.
 
 A row declares ``root=Root(degrees, power)``: a product of ``degree`` equal results is ``power(product, degree, *operands)``, a
-smooth function of the operands. The tape finds such products (:mod:`hessian.core.roots`) and records them as
+smooth function of the operands. The tape finds such products (:mod:`hessian.tape.roots`) and records them as
 :data:`smooth_op`: the value is that of what was written, to the last bit, the derivatives are those of the smooth function.
 """
 

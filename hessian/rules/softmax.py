@@ -68,11 +68,11 @@ def _share_pullback(y: Any, xs: Any, g: Any, wanted: Any, *, axes: tuple[int, ..
 
 
 softmax_op: General = register(
-    General("softmax", _softmax, pushforward=_share_pushforward, pullback=_share_pullback, mixes=True, flops=20.0)
+    General("softmax", _softmax, pushforward=_share_pushforward, pullback=_share_pullback, mixes=True)
 )
 # What the derivative of logsumexp is made of.
 shares_op: General = register(
-    General("shares", _shares, pushforward=_share_pushforward, pullback=_share_pullback, mixes=True, flops=20.0)
+    General("shares", _shares, pushforward=_share_pushforward, pullback=_share_pullback, mixes=True)
 )
 logsumexp_op: General = register(
     General(
@@ -82,7 +82,6 @@ logsumexp_op: General = register(
         reduces=True,
         pushforward=lambda y, xs, dots, *, axes, weights: np.sum(weights * dots[0], axis=axes, keepdims=True),
         pullback=lambda y, xs, g, wanted, *, axes, weights: [weights * g],
-        flops=25.0,
     )
 )
 log_softmax_op: General = register(
@@ -93,6 +92,5 @@ log_softmax_op: General = register(
         pushforward=lambda y, xs, dots, *, axes, weights: dots[0] - np.sum(weights * dots[0], axis=axes, keepdims=True),
         pullback=lambda y, xs, g, wanted, *, axes, weights: [g - weights * np.sum(g, axis=axes, keepdims=True)],
         mixes=True,
-        flops=25.0,
     )
 )

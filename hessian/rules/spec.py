@@ -1,6 +1,6 @@
 """What a derivative rule is: four kinds of declaration, the registry and the dispatch table.
 
-A *row* declares one operation and nothing else is ever written for it: the sweeps of :mod:`hessian.core` interpret the
+A *row* declares one operation and nothing else is ever written for it: the sweeps of :mod:`hessian.tape` interpret the
 rows, the test suite walks them. The smallest kind that fits wins.
 
 =================  ==================================================================================================
@@ -23,7 +23,6 @@ This module knows no tape: values that are being traced subclass :class:`Traced`
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,10 +75,9 @@ class Operation:
     states: tuple[Any, ...] | None = None
     """Per argument ``None`` (a rule), :data:`ZERO`, :data:`NONDIFF` or :data:`MISSING`; ``None`` if all have rules."""
 
-    def __init__(self, name: str, function: Callable[..., Any], *, flops: Callable[..., float] | float = 1.0) -> None:
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = name
         self.function = function
-        self.flops = flops
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
         innermost, level, foreign = None, -1.0, False
@@ -109,17 +107,6 @@ class Operation:
     def __reduce__(self) -> Any:
         # An operation is its row: pickles carry the name, and where it is not a NumPy operation, the module that has it.
         return operation_named, (self.name, self.home)
-
-    def cost(
-        self, shapes: Sequence[tuple[int, ...]], out_shape: tuple[int, ...], itemsize: int, **params: Any
-    ) -> tuple[float, float]:
-        """Return ``(flops, bytes)`` of one evaluation, to leading order.
-
-        A row gives a number of flops per element of its largest array, or a function ``(shapes, out_shape, **params)``.
-        """
-        sizes = [math.prod(shape) for shape in (*shapes, out_shape)]
-        flops = self.flops(shapes, out_shape, **params) if callable(self.flops) else self.flops * max(sizes)
-        return float(flops), float(sum(sizes) * itemsize)
 
 
 class Elementwise(Operation):
@@ -172,9 +159,8 @@ class Elementwise(Operation):
         kinks: str = "",
         analytic: Callable[..., Any] | None = None,
         root: Any = None,
-        flops: Callable[..., float] | float = 1.0,
     ) -> None:
-        super().__init__(name, function, flops=flops)
+        super().__init__(name, function)
         self.root = root
         self.d2 = None if d2 is None else {**d2, **{(j, i): entry for (i, j), entry in d2.items()}}
         self.d1 = tuple(self._differentiable(i, len(d1), entry) for i, entry in enumerate(d1))
@@ -214,7 +200,7 @@ class Partial(Elementwise):
         self.row, self.position, self.formula = row, position, formula
         entries = [(row.d2 or {}).get((position, j), ZERO) for j in range(count)]
         slopes = [self._slope(entry) if callable(entry) else entry for entry in entries]
-        super().__init__(f"{row.name}_{position}", self._value, d1=[ZERO, *slopes], d2=None, flops=row.flops)
+        super().__init__(f"{row.name}_{position}", self._value, d1=[ZERO, *slopes], d2=None)
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
         innermost, level, varies = None, -1.0, False
@@ -284,9 +270,8 @@ class Linear(Operation):
         view: bool = False,
         moduli: Callable[..., Any] | None = None,
         add_transpose: Callable[..., None] | None = None,
-        flops: Callable[..., float] | float = 0.0,
     ) -> None:
-        super().__init__(name, function, flops=flops)
+        super().__init__(name, function)
         self.transpose = transpose
         self.variadic = variadic
         self.moves = moves
@@ -313,9 +298,8 @@ class Bilinear(Operation):
         *,
         transposes: tuple[Callable[..., Any], Callable[..., Any]],
         core: tuple[int, int, int],
-        flops: Callable[..., float] | float = 1.0,
     ) -> None:
-        super().__init__(name, function, flops=flops)
+        super().__init__(name, function)
         self.transposes = transposes
         self.core = core
 
@@ -329,7 +313,7 @@ class General(Operation):
         ``(y, xs, x_dots, **params) -> y_dot``; an entry of ``x_dots`` is ``None`` for an exact zero.
     pullback : callable
         ``(y, xs, y_bar, wanted, **params) -> list``; entries for arguments not ``wanted`` may be ``None``.
-    pull_tangent : callable or None
+    pullback_of_tangent : callable or None
         ``(y, xs, y_bar_dot, x_dots, **params) -> list``: the pullback of the tangent of a cotangent, where it is not ``pullback``.
     prepare : callable or None
         ``(y, xs, **params) -> dict``: what both share and depends on the point alone; passed to them as keywords.
@@ -356,7 +340,7 @@ class General(Operation):
         *,
         pushforward: Callable[..., Any],
         pullback: Callable[..., Any],
-        pull_tangent: Callable[..., Any] | None = None,
+        pullback_of_tangent: Callable[..., Any] | None = None,
         prepare: Callable[..., dict[str, Any]] | None = None,
         curved: bool = True,
         reduces: bool = False,
@@ -365,13 +349,12 @@ class General(Operation):
         core: tuple[int, ...] | None = None,
         kinks: str = "",
         root: Any = None,
-        flops: Callable[..., float] | float = 1.0,
     ) -> None:
-        super().__init__(name, function, flops=flops)
+        super().__init__(name, function)
         self.root = root
         self.pushforward = pushforward
         self.pullback = pullback
-        self.pull_tangent = pull_tangent
+        self.pullback_of_tangent = pullback_of_tangent
         self.prepare = prepare
         self.curved = curved
         self.reduces = reduces

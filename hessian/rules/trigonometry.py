@@ -20,7 +20,6 @@ sin = elementwise(
     d2={(0, 0): lambda y, x: -y},
     reference="x: sin(x)",
     points=LINE,
-    flops=12.0,
 )
 cos = elementwise(
     np.cos,
@@ -28,7 +27,6 @@ cos = elementwise(
     d2={(0, 0): lambda y, x: -y},
     reference="x: cos(x)",
     points=LINE,
-    flops=12.0,
 )
 tan = elementwise(
     np.tan,
@@ -37,7 +35,6 @@ tan = elementwise(
     reference="x: tan(x)",
     points=LINE,
     domain=[(-1.2, 1.2)],
-    flops=12.0,
 )
 
 
@@ -53,7 +50,6 @@ arcsin: Elementwise = elementwise(
     reference="x: asin(x)",
     points=_ENDS,
     domain=[_UNIT],
-    flops=12.0,
 )
 arccos: Elementwise = elementwise(
     np.arccos,
@@ -62,7 +58,6 @@ arccos: Elementwise = elementwise(
     reference="x: acos(x)",
     points=_ENDS,
     domain=[_UNIT],
-    flops=12.0,
 )
 arctan: Elementwise = elementwise(
     np.arctan,
@@ -70,7 +65,6 @@ arctan: Elementwise = elementwise(
     d2={(0, 0): lambda y, x: -2 * (finite(x) * arctan.d1[0](y, x)) * arctan.d1[0](y, x)},
     reference="x: atan(x)",
     points=LINE,
-    flops=12.0,
 )
 
 
@@ -103,7 +97,6 @@ arctan2 = elementwise(
     domain=[(-2.0, 2.0), (0.3, 3.0)],
     kinks="NaN at (0, 0)",
     analytic=lambda a, b: np.arctan(a / b),
-    flops=20.0,
 )
 
 sinh = elementwise(
@@ -112,7 +105,6 @@ sinh = elementwise(
     d2={(0, 0): lambda y, x: y},
     reference="x: sinh(x)",
     points=LINE,
-    flops=12.0,
 )
 cosh = elementwise(
     np.cosh,
@@ -120,7 +112,6 @@ cosh = elementwise(
     d2={(0, 0): lambda y, x: y},
     reference="x: cosh(x)",
     points=LINE,
-    flops=12.0,
 )
 
 
@@ -136,7 +127,6 @@ tanh: Elementwise = elementwise(
     d2={(0, 0): lambda y, x: -2 * y * tanh.d1[0](y, x)},
     reference="x: tanh(x)",
     points=LINE,
-    flops=12.0,
 )
 arcsinh: Elementwise = elementwise(
     np.arcsinh,
@@ -144,7 +134,6 @@ arcsinh: Elementwise = elementwise(
     d2={(0, 0): lambda y, x: -(finite(x) * arcsinh.d1[0](y, x)) * arcsinh.d1[0](y, x) * arcsinh.d1[0](y, x)},
     reference="x: asinh(x)",
     points=LINE,
-    flops=12.0,
 )
 arccosh: Elementwise = elementwise(
     np.arccosh,
@@ -153,7 +142,6 @@ arccosh: Elementwise = elementwise(
     reference="x: acosh(x)",
     points=_ENDS,
     domain=[(1.3, 3.0)],
-    flops=12.0,
 )
 arctanh: Elementwise = elementwise(
     np.arctanh,
@@ -162,5 +150,4 @@ arctanh: Elementwise = elementwise(
     reference="x: atanh(x)",
     points=_ENDS,
     domain=[_UNIT],
-    flops=12.0,
 )

@@ -11,13 +11,13 @@ import numpy as np
 import scipy.special
 
 from hessian.arguments import POSITIVE, real_number
-from hessian.core.trees import flatten, join_vector, ravel
 from hessian.errors import ConvergenceError, NotScalarError, OptionError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.optimize.vectors import norm
 from hessian.statistics.fisher_information import fisher_root
 from hessian.statistics.information import Information, WeakDirection, parameter_names
+from hessian.tape.trees import flatten, join_vector, ravel
 
 KINDS = ("observed", "expected", "sandwich")
 AWAY = 0.1

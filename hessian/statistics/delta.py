@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import flatten, ravel
 from hessian.errors import NonFiniteError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.statistics.covariance import Covariance
 from hessian.statistics.laplace import Laplace
 from hessian.statistics.outputs import Outputs
+from hessian.tape.trees import flatten, ravel
 from hessian.transforms.higher_order import directional
 
 # Of what second derivatives spread, the part of first derivatives up to which a function is stationary to the precision of a fit.

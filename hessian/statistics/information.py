@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from hessian.core.trees import Structure, flatten
 from hessian.errors import ConvergenceError, NonFiniteError, ShapeMismatchError, message
 from hessian.optimize.optimality import Definiteness, judge
 from hessian.optimize.vectors import norm
+from hessian.tape.trees import Structure, flatten
 
 WEAK = 1e-2
 """Eigenvalues below this, of an information matrix whose diagonal is scaled to 1, make a weak direction: the standard error

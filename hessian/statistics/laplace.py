@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import POSITIVE, as_generator, check, is_real, whole_number
-from hessian.core.trees import describe, flatten, is_container, join_vector, map_leaves, only_numbers, ravel
 from hessian.curvature.estimate import spread_error, widened
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.gauss_newton import GaussNewtonOperator
@@ -18,6 +17,7 @@ from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.statistics.information import Information, WeakDirection, parameter_names
 from hessian.statistics.outputs import Outputs
+from hessian.tape.trees import describe, flatten, is_container, join_vector, map_leaves, only_numbers, ravel
 
 AWAY = 0.1
 """Posterior standard deviations, in all, that x may be away from the mode."""

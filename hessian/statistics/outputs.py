@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import flatten, join_vector, split_vector
+from hessian.tape.trees import flatten, join_vector, split_vector
 
 
 class Outputs:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import whole_number
-from hessian.core.second_order import LinearizedGradient
-from hessian.core.trace import Primal, record
-from hessian.core.trees import join_vector, split_vector
 from hessian.errors import DerivativeCheckError, NonFiniteError, message
+from hessian.tape.second_order import LinearizedGradient
+from hessian.tape.trace import Primal, record
+from hessian.tape.trees import join_vector, split_vector
 
 
 @dataclass(frozen=True)

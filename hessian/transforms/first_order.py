@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.numbers import check_numbers
-from hessian.core.trace import Primal, Recording, check_argnums, owned, record
-from hessian.core.trees import Structure, flatten, is_foreign
 from hessian.errors import DtypeError, ShapeMismatchError, message
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import numbered
 from hessian.rules.spec import Traced
+from hessian.tape.numbers import check_numbers
+from hessian.tape.trace import Primal, Recording, check_argnums, detached, record
+from hessian.tape.trees import Structure, flatten, is_foreign
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
 
 
@@ -65,7 +65,7 @@ def value_and_grad(
         if replayed is not None:
             return replayed
         recording, gradient = _gradient(f, args, kwargs, argnums, has_aux, "value_and_grad")
-        value = owned(recording.values[0])
+        value = detached(recording.values[0])
         return ((value, recording.aux) if has_aux else value), gradient
 
     return value_and_grad_f
@@ -112,7 +112,7 @@ def _gradient(
 ) -> tuple[Recording, Any]:
     recording = record(f, args, kwargs, argnums=argnums, has_aux=has_aux, where=where)
     value = recording.scalar()
-    bars = recording.linearize().pull([np.ones((), value.dtype)])
+    bars = recording.linearize().pullback([np.ones((), value.dtype)])
     return recording, recording.primal.build(recording.gradient_leaves(bars))
 
 
@@ -150,18 +150,18 @@ def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any, Any]:
     >>> y.tolist(), y_dot.tolist()
     ([6.0, 8.0], [3.0, 4.0])
     """
-    return push_forward(f, x, v, args, "jvp")
+    return pushforward_of(f, x, v, args, "jvp")
 
 
-def push_forward(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], where: str) -> tuple[Any, Any]:
+def pushforward_of(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], where: str) -> tuple[Any, Any]:
     """Compute :func:`jvp` on behalf of the public function ``where``."""
     if isinstance(f, RecordedFunction):
-        make = lambda plain: lambda x, v, args: push_forward(plain, x, v, args, where)
+        make = lambda plain: lambda x, v, args: pushforward_of(plain, x, v, args, where)
         return f.derived(("jvp", where), make, inputs=(0, 1))(x, tangent_like(x, v, where), args)
     recording = record(f, (x, *args), where=where)
     dots, batch = recording.primal.tangent_leaves(v)
-    pushed = recording.linearize().push(dots, len(batch))
-    y = recording.output_structure.build([owned(value) for value in recording.values])
+    pushed = recording.linearize().pushforward(dots, len(batch))
+    y = recording.output_structure.build([detached(value) for value in recording.values])
     return y, recording.output_structure.build(_output_tangents(recording, pushed, batch))
 
 
@@ -175,7 +175,7 @@ def _output_tangents(recording: Recording, pushed: list[Any], batch: tuple[int, 
     """Return tangents as results, in the precision of the values that they belong to."""
     dtypes = [value.dtype if value.dtype.kind == "f" else np.dtype(float) for value in recording.values]
     return [
-        owned(np.zeros(batch + value.shape) if dot is None else dot, dtype)
+        detached(np.zeros(batch + value.shape) if dot is None else dot, dtype)
         for dot, value, dtype in zip(pushed, recording.values, dtypes, strict=True)
     ]
 
@@ -217,14 +217,14 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any) -> tuple[Any, Callable[[Any],
     if isinstance(f, RecordedFunction):
         pulled = f.derived("vjp", lambda plain: lambda x, y_bar, args: vjp(plain, x, *args)[1](y_bar), inputs=(0, 1))
         # The pullback belongs to this point, whatever the caller does to its arrays.
-        kept, others = _kept(x), _kept(args)
+        x_seen, others = _seen(x), _seen(args)
         make = lambda plain: lambda x, args: vjp(plain, x, *args)[0]
-        y = f.derived("vjp value", make, own=True, inputs=(0,))(kept, others)
+        y = f.derived("vjp value", make, user_results=True, inputs=(0,))(x_seen, others)
         leaves, structure = flatten(y)
 
         def replayed(y_bar: Any) -> Any:
             bars, _ = _cotangent_leaves(structure, leaves, y_bar)
-            return pulled(kept, structure.build(bars), others)
+            return pulled(x_seen, structure.build(bars), others)
 
         return y, replayed
     recording = record(f, (x, *args), where="vjp")
@@ -233,12 +233,12 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any) -> tuple[Any, Callable[[Any],
 
     def pullback(y_bar: Any) -> Any:
         bars, batch = _cotangent_leaves(structure, values, y_bar)
-        return recording.primal.build(recording.gradient_leaves(linearization.pull(bars, len(batch)), batch))
+        return recording.primal.build(recording.gradient_leaves(linearization.pullback(bars, len(batch)), batch))
 
-    return structure.build([owned(value) for value in values]), pullback
+    return structure.build([detached(value) for value in values]), pullback
 
 
-def _kept(tree: Any) -> Any:
+def _seen(tree: Any) -> Any:
     """Return arguments that later changes by their owner do not reach."""
     leaves, structure = flatten(tree, whole=is_foreign)
     return structure.build([copy.deepcopy(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves])
@@ -336,11 +336,11 @@ def jacobian_matrix(recording: Recording) -> Any:
     if m <= n:
 
         def backward(bars: list[Any]) -> list[Any]:
-            return recording.gradient_leaves(linearization.pull(bars, 1), (len(bars[0]),))
+            return recording.gradient_leaves(linearization.pullback(bars, 1), (len(bars[0]),))
 
         return sweep_rows(backward, [value.shape for value in values], block_length(recording.tape, m), dtype)
 
     def forward(dots: list[Any]) -> list[Any]:
-        return _output_tangents(recording, linearization.push(dots, 1), (len(dots[0]),))
+        return _output_tangents(recording, linearization.pushforward(dots, 1), (len(dots[0]),))
 
     return np.transpose(sweep_rows(forward, primal.shapes, block_length(recording.tape, n), dtype))

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import whole_number
-from hessian.core.trace import Primal
 from hessian.errors import OptionError, message
 from hessian.programs import RecordedFunction
-from hessian.transforms.first_order import push_forward, tangent_like
+from hessian.tape.trace import Primal
+from hessian.transforms.first_order import pushforward_of, tangent_like
 
 
 def directional(f: Callable[..., Any], x: Any, *directions: Any, args: tuple[Any, ...] = ()) -> Any:
@@ -56,7 +56,7 @@ def directional(f: Callable[..., Any], x: Any, *directions: Any, args: tuple[Any
     def at(k: int, point: Any) -> Any:
         if k == 0:
             return f(point, *args)
-        return push_forward(lambda z: at(k - 1, z), point, directions[k - 1], (), "directional")[1]
+        return pushforward_of(lambda z: at(k - 1, z), point, directions[k - 1], (), "directional")[1]
 
     return at(len(directions), x)
 
@@ -112,7 +112,7 @@ def taylor(f: Callable[..., Any], x: Any, v: Any, order: int, *args: Any) -> np.
     def derivatives(k: int, t: Any) -> tuple[Any, ...]:
         if k == 0:
             return (f(primal.build([a + t * b for a, b in zip(primal.leaves, dots, strict=True)]), *args),)
-        values, slopes = push_forward(lambda s: derivatives(k - 1, s), t, np.ones_like(zero), (), "taylor")
+        values, slopes = pushforward_of(lambda s: derivatives(k - 1, s), t, np.ones_like(zero), (), "taylor")
         return (*values, slopes[-1])
 
     return np.stack([d / math.factorial(k) for k, d in enumerate(derivatives(order, zero))])

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.second_order import LinearizedGradient
-from hessian.core.trace import Primal, Recording, record
-from hessian.core.trees import flatten, join_vector, split_vector
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import Recorded, Task, numbered
 from hessian.programs.frames import Linearized
 from hessian.rules.spec import Traced
+from hessian.tape.second_order import LinearizedGradient
+from hessian.tape.trace import Primal, Recording, record
+from hessian.tape.trees import flatten, join_vector, split_vector
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.tape import Tape
-from hessian.core.trees import Structure, join_vector, split_vector
+from hessian.tape.tape import Tape
+from hessian.tape.trees import Structure, join_vector, split_vector
 
 # Elements in the largest array of a block of tangents. 2**14 doubles (128 KiB) stay below the size from which the C allocator
 # maps fresh pages for every array, which costs more than the arithmetic: twice as long a block took 1.5 to 4 times the time

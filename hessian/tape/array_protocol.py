@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.advice import leaves_tape, missing_rule, user_line
-from hessian.core.array_methods import ArrayMethods, concrete_index, primal_array
-from hessian.core.array_operators import ArrayOperators
 from hessian.errors import HessianError, MissingRuleError, OptionError, message
 from hessian.rules import indexing
 from hessian.rules.spec import DISPATCH, Entry
 from hessian.rules.traced import Traced, entered, holds_traced
+from hessian.tape.advice import leaves_tape, missing_rule, user_line
+from hessian.tape.array_methods import ArrayMethods, concrete_index, primal_array
+from hessian.tape.array_operators import ArrayOperators
 
 _REDUCTIONS = {
     ("add", "reduce"): np.sum,

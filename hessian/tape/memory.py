@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.array_methods import primal_array
 from hessian.rules.memory import axes_in_memory, in_memory, laid_out
 from hessian.rules.shaping import broadcast_op
 from hessian.rules.spec import Operation
 from hessian.rules.traced import Traced
+from hessian.tape.array_methods import primal_array
 
 
 class InMemory(Traced):
@@ -77,6 +77,6 @@ def with_memory(value: Any, array: np.ndarray) -> Any:
     """Return a value whose plain numbers, underneath any number of traced layers, are those of an array."""
     if not isinstance(value, Traced):
         return array
-    kept: Any = value.frozen()
-    kept._value = with_memory(kept._value, array)
-    return kept
+    constant: Any = value.frozen()
+    constant._value = with_memory(constant._value, array)
+    return constant

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.array_methods import primal_array
-from hessian.core.checkpoint_call import CheckpointCall
-from hessian.core.sweeps import Linearization, output_slot
-from hessian.core.tape import Tape
-from hessian.core.trees import holds_traced, join_vector, split_vector
-from hessian.core.variable import variable
 from hessian.errors import OptionError, StaleRecordingError, message
 from hessian.rules.spec import NONDIFF, General
+from hessian.tape.array_methods import primal_array
+from hessian.tape.checkpoint_call import CheckpointCall
+from hessian.tape.sweeps import Linearization, output_slot
+from hessian.tape.tape import Tape
+from hessian.tape.trees import holds_traced, join_vector, split_vector
+from hessian.tape.variable import variable
 
 #: Relative difference between two runs of a function that is rounding, second for float32.
 _ROUNDING = (1e-10, 1e-4)
@@ -99,40 +99,42 @@ def opaque(function: Vectors, states: tuple[Any, ...], count: int) -> Callable[.
         active, shape = [i for i, dot in enumerate(dots) if dot is not None], y.shape
         ndim = np.ndim(xs[active[0]])
 
-        def push(*operands: Any) -> list[Any]:
+        def pushforward(*operands: Any) -> list[Any]:
             # A batched program calls this with more axes than it was recorded with.
             batch = operands[count].ndim - ndim
             given: list[Any] = [None] * count
             for i, dot in zip(active, operands[count:], strict=False):
                 given[i] = dot
-            pushed = _linearized(function, operands[:count], states, operands[-1]).push(_active(given, states), batch)
+            pushed = _linearized(function, operands[:count], states, operands[-1]).pushforward(
+                _active(given, states), batch
+            )
             return [_or_zeros(pushed[0], operands[count].shape[:batch] + shape, y.dtype)]
 
         inner = (*states, *(None for _ in active), NONDIFF)
-        return opaque(push, inner, len(inner))(*xs, *(dots[i] for i in active), y)
+        return opaque(pushforward, inner, len(inner))(*xs, *(dots[i] for i in active), y)
 
     def pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
         batch = g.ndim - y.ndim
         pieces: list[Any] = [None] * count
-        own = [x for x, state in zip(xs, states, strict=True) if state is None]
-        shapes, dtypes, ndim = [np.shape(x) for x in own], [x.dtype for x in own], y.ndim
+        varied = [x for x, state in zip(xs, states, strict=True) if state is None]
+        shapes, dtypes, ndim = [np.shape(x) for x in varied], [x.dtype for x in varied], y.ndim
 
-        def pull(*operands: Any) -> list[Any]:
+        def pullback(*operands: Any) -> list[Any]:
             g = operands[count]
             batch = g.ndim - ndim
-            bars = _linearized(function, operands[:count], states, operands[-1]).pull([g], batch)
+            bars = _linearized(function, operands[:count], states, operands[-1]).pullback([g], batch)
             lead = g.shape[:batch]
             full = [_or_zeros(bar, lead + shape, dtype) for bar, shape, dtype in zip(bars, shapes, dtypes, strict=True)]
             return [join_vector(full, batch)]
 
-        vector = opaque(pull, (*states, None, NONDIFF), count + 2)(*xs, g, y)
+        vector = opaque(pullback, (*states, None, NONDIFF), count + 2)(*xs, g, y)
         parts = split_vector(vector, shapes, batch)
         for i, part in zip((i for i, state in enumerate(states) if state is None), parts, strict=True):
             pieces[i] = part if part.dtype == xs[i].dtype else part.astype(xs[i].dtype)
         return pieces
 
     operation = General(
-        "checkpoint", lambda *xs: np.asarray(function(*xs)[0]), pushforward=pushforward, pullback=pullback, flops=1.0
+        "checkpoint", lambda *xs: np.asarray(function(*xs)[0]), pushforward=pushforward, pullback=pullback
     )
     operation.states, operation.raises = states if any(states) else None, Exception
     return operation

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.sweeps import Linearization
-from hessian.core.trace import Recording
+from hessian.tape.sweeps import Linearization
+from hessian.tape.trace import Recording
 
 
 class LinearizedGradient:
@@ -24,9 +24,9 @@ class LinearizedGradient:
         value = recording.scalar()
         self.recording = recording
         self.linearization: Linearization = recording.linearize()
-        bars = self.linearization.bend([np.ones((), value.dtype)])
+        bars = self.linearization.linearize_pullback([np.ones((), value.dtype)])
         self.gradient = recording.gradient_leaves(bars)
 
     def products(self, dots: list[Any], batch: tuple[int, ...] = ()) -> list[Any]:
         """Multiply leaves of directions with the Hessian: one tangent sweep."""
-        return self.recording.gradient_leaves(self.linearization.turn(dots, len(batch)), batch)
+        return self.recording.gradient_leaves(self.linearization.pullback_tangent(dots, len(batch)), batch)

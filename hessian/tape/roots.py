@@ -4,7 +4,7 @@ r"""Powers of roots: products of values that are not smooth, and are smooth them
 factors one by one meets 0 or NaN there. Rows say which powers of their results are smooth (:mod:`hessian.rules.smooth`). When a
 product is recorded, the roots among its factors are looked up, through views, signs, multiples and quotients; enough equal
 ones make the product smooth. Equal are a value and itself, and values that were computed separately in the same way
-(:mod:`hessian.core.numbering`). A tape without roots, which is nearly every tape, does none of this.
+(:mod:`hessian.tape.numbering`). A tape without roots, which is nearly every tape, does none of this.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.numbering import numbering
-from hessian.core.softplus import LOGARITHMS, halved
-from hessian.core.tape import Instruction, Tape
 from hessian.rules import choices
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import assign_op, embed_op, gather_at_op, gather_op, gather_view_op, slice_op
@@ -26,6 +23,9 @@ from hessian.rules.reductions import sum_op
 from hessian.rules.shaping import broadcast_op, concatenate_op, permute_op, reshape_op
 from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import OPERATIONS, Operation, Traced
+from hessian.tape.numbering import numbering
+from hessian.tape.softplus import LOGARITHMS, halved
+from hessian.tape.tape import Instruction, Tape
 
 # Where nothing is left out, repeated or added up, these only cut the elements into other axes.
 _CUTS = {reshape_op, permute_op, broadcast_op, slice_op, sum_op}

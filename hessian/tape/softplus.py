@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.tape import Instruction, Tape
 from hessian.rules import elementwise as ew
 from hessian.rules.spec import Traced
+from hessian.tape.tape import Instruction, Tape
 
 LOGARITHMS = {ew.log1p, ew.log, ew.logaddexp}
 _EVEN = (1 / 8, -1 / 192, 1 / 2880, -17 / 645120)

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hessian.core.steps import Step
-from hessian.core.trace import Recording
 from hessian.rules import choices
 from hessian.rules.linalg import norm_op
 from hessian.rules.reductions import max_op, min_op
 from hessian.rules.spec import OPERATIONS, Operation
+from hessian.tape.steps import Step
+from hessian.tape.trace import Recording
 
 _MODULI = {choices.absolute, choices.fabs}
 _LARGER = {choices.maximum, choices.fmax}
@@ -58,7 +58,7 @@ def kinked_slopes(recording: Recording, directions: Sequence[list[Any]]) -> Slop
                 for slot, sources, step in linearization.steps:
                     given = [table[s] for s in sources]
                     if slot not in ties:
-                        table[slot] = step.push(given, 0)
+                        table[slot] = step.pushforward(given, 0)
                     elif any(t is not None for t in given):
                         table[slot] = _sided(step, given, ties[slot])
                         if bars[slot] is not None:
@@ -89,7 +89,7 @@ def _tie(step: Step) -> np.ndarray | None:
 def _sided(step: Step, dots: list[Any], ties: np.ndarray) -> Any:
     """Return the tangent of the result to the side that tangents of the operands lead to."""
     operation: Operation = step.operation
-    smooth = step.push(dots, 0)
+    smooth = step.pushforward(dots, 0)
     full: list[Any] = [np.zeros(np.shape(x)) for x in step.operands]
     for p, t in zip(step.positions, dots, strict=True):
         if t is not None:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.advice import leaves_tape, reaches_rule
-from hessian.core.array_protocol import ArrayProtocol
-from hessian.core.array_steps import linearize
-from hessian.core.kinds import Elements
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.spec import Operation
+from hessian.tape.advice import leaves_tape, reaches_rule
+from hessian.tape.array_protocol import ArrayProtocol
+from hessian.tape.array_steps import linearize
+from hessian.tape.kinds import Elements
 
 
 class Dual(Elements, ArrayProtocol):
@@ -31,7 +31,7 @@ class Dual(Elements, ArrayProtocol):
     Examples
     --------
     >>> import numpy as np
-    >>> from hessian.core.dual import Dual
+    >>> from hessian.tape.dual import Dual
     >>> y = np.sin(Dual(0.0, 1.0)) ** 2 + 3 * Dual(0.0, 1.0)
     >>> float(y.primal), float(y.tangent)
     (0.0, 3.0)
@@ -80,7 +80,7 @@ class Dual(Elements, ArrayProtocol):
         step = linearize(operation, primals, positions, y, params)
         dots = [operands[p].tangent for p in positions]
         batch = max(t.ndim - operands[p].ndim for t, p in zip(dots, positions, strict=True))
-        return Dual(y, step.push(dots, batch))
+        return Dual(y, step.pushforward(dots, batch))
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         if self.ndim == 0 and dtype is None:

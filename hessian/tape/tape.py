@@ -62,19 +62,30 @@ class Tape:
         Whether that function raised after it had changed an argument.
     borrows : bool
         Whether constants belong to the library, which does not change them: they need no copies.
-    own : set of int
+    user_results : set of int
         Slots of results of the function itself, not of derivatives: a replay must give them to the last bit.
     regrouped : bool
         Whether some array was given other axes, which is a view or a copy according to how it lies in memory.
     by_order : bool
         Whether what was done depends on how arrays lie in memory.
     numbers, roots
-        Value numbers, and roots whose powers may be smooth, while they are looked for; see :mod:`hessian.core.roots`.
+        Value numbers, and roots whose powers may be smooth, while they are looked for; see :mod:`hessian.tape.roots`.
     """
 
     __slots__ = (
         *("__weakref__", "_borrows", "_snapshots", "active", "by_order", "closed", "failed", "guards"),
-        *("instructions", "nested", "numbers", "own", "private", "regrouped", "replayed", "roots", "serial", "values"),
+        *(
+            "instructions",
+            "nested",
+            "numbers",
+            "user_results",
+            "private",
+            "regrouped",
+            "replayed",
+            "roots",
+            "serial",
+            "values",
+        ),
     )
 
     def __init__(self, *, replayed: bool = False, borrows: bool = False, private: bool = False) -> None:
@@ -87,7 +98,7 @@ class Tape:
         self.active: list[bool] = []
         self.instructions: list[Instruction | None] = []
         self.guards: list[tuple[int, Any]] = []
-        self.own: set[int] = set()
+        self.user_results: set[int] = set()
         self.closed = False
         self.nested = False
         self.numbers: Any = None

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.advice import user_line
-from hessian.core.array_methods import primal_array
-from hessian.core.memory import lying_by
-from hessian.core.tape import GuardMiss, Tape
-from hessian.core.trees import Structure, flatten, is_foreign, join_vector
-from hessian.core.variable import Array, Number, Variable, variable
-from hessian.core.views import View, chain
 from hessian.errors import DtypeError, LeavesTapeError, OptionError, StaleRecordingError, StaleVariableError, message
 from hessian.rules.traced import Traced, entered
+from hessian.tape.advice import user_line
+from hessian.tape.array_methods import primal_array
+from hessian.tape.memory import lying_by
+from hessian.tape.tape import GuardMiss, Tape
+from hessian.tape.trees import Structure, flatten, is_foreign, join_vector
+from hessian.tape.variable import Array, Number, Variable, variable
+from hessian.tape.views import View, chain
 
 
 class OtherCourse(GuardMiss, StaleRecordingError):

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.array_methods import primal_array
-from hessian.core.array_protocol import ArrayProtocol
-from hessian.core.steps import Differentiate, ElementwiseStep, Pieces, Reach, Step, added, added_in_place, suspicious
 from hessian.errors import MissingRuleError, message
 from hessian.rules.broadcast import sum_to
 from hessian.rules.spec import Bilinear, Elementwise, General, Linear, Operation, Partial
+from hessian.tape.array_methods import primal_array
+from hessian.tape.array_protocol import ArrayProtocol
+from hessian.tape.steps import Differentiate, ElementwiseStep, Pieces, Reach, Step, added, added_in_place, suspicious
 
 
 class LinearStep(Step):
@@ -19,7 +19,7 @@ class LinearStep(Step):
 
     __slots__ = ()
 
-    def push(self, dots: Pieces, batch: int) -> Any:
+    def pushforward(self, dots: Pieces, batch: int) -> Any:
         if not self.operation.variadic:
             t = dots[0]
             if type(t) is np.ndarray:  # nothing to dispatch on
@@ -36,33 +36,33 @@ class LinearStep(Step):
         ]
         return self.operation(*full, **self.params)
 
-    def pull(self, g: Any, batch: int) -> Pieces:
+    def pullback(self, g: Any, batch: int) -> Pieces:
         if not self.operation.variadic:
             return [self.operation.transpose(g, self.shapes[0], **self.params)]
         shapes = [np.shape(x) for x in self.operands]
         return self.operation.transpose(g, self.positions, shapes, **self.params)
 
-    def live_operands(self, live: np.ndarray | None) -> list[np.ndarray | None]:
+    def useful_operands(self, useful: np.ndarray | None) -> list[np.ndarray | None]:
         operation, params = self.operation, self.params
-        if operation.moduli is not None and live is not None:
+        if operation.moduli is not None and useful is not None:
             params = operation.moduli(**params)
-            return [operation.transpose(live.astype(float), self.shapes[0], **params) != 0]
+            return [operation.transpose(useful.astype(float), self.shapes[0], **params) != 0]
         if not operation.moves:
-            return super().live_operands(live)
+            return super().useful_operands(useful)
         # The transpose of a map of zeros and ones reaches exactly the operand elements that matter.
-        weight = np.ones(self.shape) if live is None else live.astype(float)
-        return [mask != 0 for mask in self.pull(weight, 0)]
+        weight = np.ones(self.shape) if useful is None else useful.astype(float)
+        return [mask != 0 for mask in self.pullback(weight, 0)]
 
-    def varying_result(self, varying: list[np.ndarray | None]) -> np.ndarray | None:
-        if varying[0] is not None and self.operation.moduli is not None:
-            return self.operation(varying[0].astype(float), **self.operation.moduli(**self.params)) != 0
-        if not self.operation.moves or all(mask is None for mask in varying):
+    def varied_result(self, varied: list[np.ndarray | None]) -> np.ndarray | None:
+        if varied[0] is not None and self.operation.moduli is not None:
+            return self.operation(varied[0].astype(float), **self.operation.moduli(**self.params)) != 0
+        if not self.operation.moves or all(mask is None for mask in varied):
             return None
         weights = [
             np.ones(shape) if mask is None else mask.astype(float)
-            for mask, shape in zip(varying, self.shapes, strict=True)
+            for mask, shape in zip(varied, self.shapes, strict=True)
         ]
-        return self.push(weights, 0) != 0
+        return self.pushforward(weights, 0) != 0
 
 
 class BilinearStep(Step):
@@ -75,7 +75,7 @@ class BilinearStep(Step):
         if a.ndim - b.ndim != self.operation.core[0] - self.operation.core[1]:
             self._loop_gaps(self.operation.core[:2])
 
-    def push(self, dots: Pieces, batch: int) -> Any:
+    def pushforward(self, dots: Pieces, batch: int) -> Any:
         total = None
         for t, p in zip(self._opened(dots) if batch else dots, self.positions, strict=True):
             if t is not None:
@@ -84,31 +84,31 @@ class BilinearStep(Step):
                 total = term if total is None else added_in_place(total, term)
         return total
 
-    def pull(self, g: Any, batch: int) -> Pieces:
+    def pullback(self, g: Any, batch: int) -> Pieces:
         transposes, operands = self.operation.transposes, self.operands
         return [self._summed(transposes[p](g, operands[1 - p], **self.params), i) for i, p in enumerate(self.positions)]
 
-    def live_operands(self, live: np.ndarray | None) -> list[np.ndarray | None]:
-        if live is None:
+    def useful_operands(self, useful: np.ndarray | None) -> list[np.ndarray | None]:
+        if useful is None:
             return [None] * len(self.positions)
-        masks = self._reaching(live)
+        masks = self._reaching(useful)
         return [masks[p] for p in self.positions]
 
-    def _reaching(self, live: np.ndarray) -> list[np.ndarray | None]:
+    def _reaching(self, useful: np.ndarray) -> list[np.ndarray | None]:
         """Return which elements of both operands take part in some result element that matters."""
         masks: list[np.ndarray | None] = []
-        weight = live.astype(np.float32)
+        weight = useful.astype(np.float32)
         for p, transpose in enumerate(self.operation.transposes):
             reached = transpose(weight, np.ones(self.operands[1 - p].shape, np.float32), **self.params)
             mask = sum_to(reached, self.operands[p].shape, reached.ndim) != 0
             masks.append(None if mask.all() else mask)
         return masks
 
-    def varying_result(self, varying: list[np.ndarray | None]) -> np.ndarray | None:
-        if any(mask is None for mask in varying):
+    def varied_result(self, varied: list[np.ndarray | None]) -> np.ndarray | None:
+        if any(mask is None for mask in varied):
             return None
         total: np.ndarray = np.zeros(self.shape, bool)
-        for p, mask in zip(self.positions, varying, strict=True):
+        for p, mask in zip(self.positions, varied, strict=True):
             factors: list[Any] = [np.ones(x.shape, np.float32) for x in self.operands]
             factors[p] = np.asarray(mask, np.float32)
             total |= self.operation.function(*factors, **self.params) != 0
@@ -118,23 +118,23 @@ class BilinearStep(Step):
         # Every element of an operand takes part in some result.
         return suspicious(self.y)
 
-    def restrict(self, live: np.ndarray | None, varying: list[np.ndarray | None] | None) -> None:
-        if live is None:
+    def restrict(self, useful: np.ndarray | None, varied: list[np.ndarray | None] | None) -> None:
+        if useful is None:
             return
         self.operands = tuple(
             x if mask is None else np.where(mask, x, np.zeros((), x.dtype))
-            for x, mask in zip(self.operands, self._reaching(live), strict=True)
+            for x, mask in zip(self.operands, self._reaching(useful), strict=True)
         )
 
-    def bend(self, g: Any, reach: Reach, differentiate: Differentiate) -> Any:
+    def linearize_pullback(self, g: Any, reach: Reach, differentiate: Differentiate) -> Any:
         return g if len(self.positions) == 2 else None
 
-    def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
+    def pullback_tangent(self, pullback_residuals: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
         opened = self._opened(dots) if batch else dots
-        pieces = [None, None] if g_dot is None else self.pull(g_dot, batch)
+        pieces = [None, None] if g_dot is None else self.pullback(g_dot, batch)
         for i in (0, 1):
             if opened[1 - i] is not None:
-                term = self._summed(self.operation.transposes[i](bent, opened[1 - i], **self.params), i)
+                term = self._summed(self.operation.transposes[i](pullback_residuals, opened[1 - i], **self.params), i)
                 pieces[i] = term if pieces[i] is None else added_in_place(term, pieces[i])
         return pieces
 
@@ -142,47 +142,47 @@ class BilinearStep(Step):
 class GeneralStep(Step):
     """Pushforward and pullback as given; the pullback is recorded once to see how it turns."""
 
-    __slots__ = ("kept", "live", "live_pieces")
+    __slots__ = ("residuals", "useful", "useful_pieces")
 
     def prepare(self) -> None:
-        self.live: np.ndarray | None = None
-        self.live_pieces: list[np.ndarray | None] = []
+        self.useful: np.ndarray | None = None
+        self.useful_pieces: list[np.ndarray | None] = []
         if self.operation.core is not None:
             self._loop_gaps(self.operation.core)
-        self.kept = self._keep(self.y, self.operands)
+        self.residuals = self._residuals_at(self.y, self.operands)
 
-    def _keep(self, y: Any, operands: Any) -> dict[str, Any]:
+    def _residuals_at(self, y: Any, operands: Any) -> dict[str, Any]:
         """Return the keywords of pushforward and pullback: parameters, and what depends on the point alone."""
         prepare = self.operation.prepare
         return self.params if prepare is None else {**self.params, **prepare(y, operands, **self.params)}
 
-    def live_operands(self, live: np.ndarray | None) -> list[np.ndarray | None]:
+    def useful_operands(self, useful: np.ndarray | None) -> list[np.ndarray | None]:
         operation = self.operation
         if operation.reduces:
-            shares = self.kept.get("shares")
+            shares = self.residuals.get("shares")
             mask = np.ones(self.shapes[0], bool) if shares is None else primal_array(shares) != 0
-            return [mask if live is None else mask & live]
-        if live is None:
+            return [mask if useful is None else mask & useful]
+        if useful is None:
             return [None] * len(self.positions)
         if operation.mixes:
-            return [np.broadcast_to(live.any(axis=self.params["axes"], keepdims=True), self.shapes[0])]
+            return [np.broadcast_to(useful.any(axis=self.params["axes"], keepdims=True), self.shapes[0])]
         if operation.core is None:
             return [None] * len(self.positions)
         return [
-            self._across(live, operation.core[-1], shape, operation.core[p])
+            self._across(useful, operation.core[-1], shape, operation.core[p])
             for p, shape in zip(self.positions, self.shapes, strict=True)
         ]
 
-    def varying_result(self, varying: list[np.ndarray | None]) -> np.ndarray | None:
-        if any(mask is None for mask in varying):
+    def varied_result(self, varied: list[np.ndarray | None]) -> np.ndarray | None:
+        if any(mask is None for mask in varied):
             return None
         operation, axes = self.operation, self.params.get("axes")
         if operation.reduces or operation.mixes:
-            return np.broadcast_to(np.any(varying[0], axis=axes, keepdims=True), self.shape)
+            return np.broadcast_to(np.any(varied[0], axis=axes, keepdims=True), self.shape)
         if operation.core is None:
             return None
         total = np.zeros(self.shape, bool)
-        for p, mask in zip(self.positions, varying, strict=True):
+        for p, mask in zip(self.positions, varied, strict=True):
             total |= self._across(mask, operation.core[p], self.shape, operation.core[-1])
         return total
 
@@ -204,28 +204,28 @@ class GeneralStep(Step):
             return True
         return suspicious(self.y)
 
-    def restrict(self, live: np.ndarray | None, varying: list[np.ndarray | None] | None) -> None:
-        masks = self.live_operands(live)
-        if live is not None and any(mask is not None for mask in masks):
+    def restrict(self, useful: np.ndarray | None, varied: list[np.ndarray | None] | None) -> None:
+        masks = self.useful_operands(useful)
+        if useful is not None and any(mask is not None for mask in masks):
             core = self.operation.core
             # Pullbacks read all of a result whose elements are tied together, also those that do not matter themselves.
             tied = tuple(range(-core[-1], 0)) if core else self.params["axes"]
-            self.live, self.live_pieces = np.asarray(live.any(axis=tied, keepdims=True)), masks
+            self.useful, self.useful_pieces = np.asarray(useful.any(axis=tied, keepdims=True)), masks
 
-    def _at_live(self, pieces: Pieces) -> Pieces:
+    def _at_useful(self, pieces: Pieces) -> Pieces:
         """Return cotangents with exact zeros at elements that do not matter."""
-        if self.live is None:
+        if self.useful is None:
             return pieces
         return [
             piece if piece is None or mask is None else np.where(mask, piece, np.zeros((), self.y.dtype))
-            for piece, mask in zip(pieces, self.live_pieces, strict=True)
+            for piece, mask in zip(pieces, self.useful_pieces, strict=True)
         ]
 
-    def push(self, dots: Pieces, batch: int) -> Any:
+    def pushforward(self, dots: Pieces, batch: int) -> Any:
         if all(t is None for t in dots):
             return None
-        y_dot = self.operation.pushforward(self.y, self.operands, self._in_full(dots, batch), **self.kept)
-        return y_dot if self.live is None else np.where(self.live, y_dot, np.zeros((), self.y.dtype))
+        y_dot = self.operation.pushforward(self.y, self.operands, self._in_full(dots, batch), **self.residuals)
+        return y_dot if self.useful is None else np.where(self.useful, y_dot, np.zeros((), self.y.dtype))
 
     def _in_full(self, dots: Pieces, batch: int) -> Pieces:
         """Return a tangent for every operand, ``None`` where it carries no derivative."""
@@ -234,15 +234,15 @@ class GeneralStep(Step):
             full[p] = t
         return full
 
-    def pull(self, g: Any, batch: int) -> Pieces:
-        return self._at_live(self._pullback(self.y, self.operands, g, self.kept))
+    def pullback(self, g: Any, batch: int) -> Pieces:
+        return self._at_useful(self._pullback(self.y, self.operands, g, self.residuals))
 
-    def _pullback(self, y: Any, operands: Any, g: Any, kept: dict[str, Any]) -> Pieces:
+    def _pullback(self, y: Any, operands: Any, g: Any, residuals: dict[str, Any]) -> Pieces:
         wanted = [p in self.positions for p in range(len(operands))]
-        pieces = self.operation.pullback(y, operands, g, wanted, **kept)
+        pieces = self.operation.pullback(y, operands, g, wanted, **residuals)
         return [self._summed(pieces[p], i) for i, p in enumerate(self.positions)]
 
-    def bend(self, g: Any, reach: Reach, differentiate: Differentiate) -> Any:
+    def linearize_pullback(self, g: Any, reach: Reach, differentiate: Differentiate) -> Any:
         if not self.operation.curved:
             return None
         operands = list(self.operands)
@@ -250,27 +250,27 @@ class GeneralStep(Step):
         def pullback(y: Any, *xs: Any) -> Pieces:
             for p, x in zip(self.positions, xs, strict=True):
                 operands[p] = x
-            return self._pullback(y, operands, g, self._keep(y, operands))
+            return self._pullback(y, operands, g, self._residuals_at(y, operands))
 
         return differentiate(pullback, [self.y, *(self.operands[p] for p in self.positions)]), reach
 
-    def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
-        linearization, reach = bent
-        pieces = linearization.push([y_dot, *dots], batch)
-        if self.live is None and any(piece is not None and suspicious(piece) for piece in pieces):
+    def pullback_tangent(self, pullback_residuals: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
+        linearization, reach = pullback_residuals
+        pieces = linearization.pushforward([y_dot, *dots], batch)
+        if self.useful is None and any(piece is not None and suspicious(piece) for piece in pieces):
             self.restrict(reach(), None)
-        pieces = self._at_live(pieces)
+        pieces = self._at_useful(pieces)
         if g_dot is None:
             return pieces
-        return [added(a, b) for a, b in zip(pieces, self._pull_tangent(g_dot, dots, batch), strict=True)]
+        return [added(a, b) for a, b in zip(pieces, self._pullback_of_tangent(g_dot, dots, batch), strict=True)]
 
-    def _pull_tangent(self, g_dot: Any, dots: Pieces, batch: int) -> Pieces:
+    def _pullback_of_tangent(self, g_dot: Any, dots: Pieces, batch: int) -> Pieces:
         """Map a tangent of the cotangent back."""
-        rule = self.operation.pull_tangent
+        rule = self.operation.pullback_of_tangent
         if rule is None or all(t is None for t in dots):
-            return self.pull(g_dot, batch)
-        pieces = rule(self.y, self.operands, g_dot, self._in_full(dots, batch), **self.kept)
-        return self._at_live([self._summed(pieces[p], i) for i, p in enumerate(self.positions)])
+            return self.pullback(g_dot, batch)
+        pieces = rule(self.y, self.operands, g_dot, self._in_full(dots, batch), **self.residuals)
+        return self._at_useful([self._summed(pieces[p], i) for i, p in enumerate(self.positions)])
 
 
 _KINDS: dict[type, type[Step]] = {

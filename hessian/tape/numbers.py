@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.trees import only_numbers
 from hessian.errors import DtypeError, message
 from hessian.rules.spec import Traced
+from hessian.tape.trees import only_numbers
 
 # A subclass of ndarray that redefines one of these is more than its numbers.
 _ARITHMETIC = (

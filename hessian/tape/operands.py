@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.advice import user_line
-from hessian.core.numbers import has_own_rules, refused
 from hessian.errors import DtypeError, message
 from hessian.rules.spec import Operation
+from hessian.tape.advice import user_line
+from hessian.tape.numbers import has_own_rules, refused
 
 
 def base_array(x: Any, operation: Operation) -> np.ndarray:

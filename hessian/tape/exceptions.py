@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.tape import Instruction, Tape
 from hessian.rules.raising import raises_op
 from hessian.rules.spec import Operation
+from hessian.tape.tape import Instruction, Tape
 
 
 def note_exception(

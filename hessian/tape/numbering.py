@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.tape import Instruction, Tape
 from hessian.rules import choices
 from hessian.rules import elementwise as ew
 from hessian.rules.spec import Traced
+from hessian.tape.tape import Instruction, Tape
 
 # Constants of more bytes are compared with those of the same shape, smaller ones are looked up.
 _SMALL = 4096

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.advice import leaves_tape, user_line
 from hessian.errors import DtypeError, message
 from hessian.rules import indexing, shaping
 from hessian.rules.shaping import astype_op, cast_op
 from hessian.rules.traced import Traced, entered, holds_traced
+from hessian.tape.advice import leaves_tape, user_line
 
 
 class ArrayMethods(Traced):

@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from hessian.core.advice import user_line
 from hessian.errors import MissingRuleError, ReadOnlyError, message
 from hessian.rules import indexing, shaping
 from hessian.rules.spec import Operation
+from hessian.tape.advice import user_line
 
 
 class View:

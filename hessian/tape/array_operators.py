@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from hessian.core.advice import user_line
 from hessian.errors import MissingRuleError, message
 from hessian.rules import choices, products
 from hessian.rules import elementwise as ew
 from hessian.rules.traced import PLAIN, Traced, entered
+from hessian.tape.advice import user_line
 
 
 class ArrayOperators(Traced):

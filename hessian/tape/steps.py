@@ -2,14 +2,16 @@
 
 For an operation y = f(x_1, ..., x_n) and a fixed cotangent y_bar, a step gives three linear maps:
 
-=====================  ==========================================================================================
-``push``               x_dot -> y_dot = sum_i D_i f x_dot_i
-``pull``               y_bar -> x_bar_i = (D_i f)^T y_bar
-``bend`` then ``turn``  (x_dot, y_bar_dot) -> x_bar_dot_i = (D_i f)^T y_bar_dot + D_x[(D_i f)^T y_bar] x_dot
-=====================  ==========================================================================================
+======================  =========================================================================================
+``pushforward``         x_dot -> y_dot = sum_i D_i f x_dot_i
+``pullback``            y_bar -> x_bar_i = (D_i f)^T y_bar
+``linearize_pullback``  then
+``pullback_tangent``    (x_dot, y_bar_dot) -> x_bar_dot_i = (D_i f)^T y_bar_dot + D_x[(D_i f)^T y_bar] x_dot
+======================  =========================================================================================
 
-Everything that depends on the point alone is computed once, in the constructor and in ``bend``; ``push``, ``pull`` and
-``turn`` are what a sweep repeats. All of it is written in operations that dispatch, so a step may itself be recorded.
+Everything that depends on the point alone is computed once, in the constructor and in ``linearize_pullback``; ``pushforward``,
+``pullback`` and ``pullback_tangent`` are what a sweep repeats.
+All of it is written in operations that dispatch, so a step may itself be recorded.
 Tangents and cotangents carry ``batch`` leading axes.
 """
 
@@ -21,10 +23,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hessian.core.array_methods import primal_array
-from hessian.core.array_protocol import ArrayProtocol
 from hessian.rules.broadcast import open_gap, sum_to
 from hessian.rules.spec import Operation
+from hessian.tape.array_methods import primal_array
+from hessian.tape.array_protocol import ArrayProtocol
 
 Pieces = list[Any]
 
@@ -34,7 +36,7 @@ class Reach(Protocol):
 
     def __call__(self) -> np.ndarray | None: ...
 
-    def varying(self) -> list[np.ndarray | None] | None: ...
+    def varied(self) -> list[np.ndarray | None] | None: ...
 
 
 Differentiate = Callable[[Callable[..., Sequence[Any]], Sequence[Any]], Any]
@@ -116,30 +118,30 @@ class Step:
     def prepare(self) -> None:
         """Compute what depends on the point alone."""
 
-    def push(self, dots: Pieces, batch: int) -> Any:
+    def pushforward(self, dots: Pieces, batch: int) -> Any:
         """Map tangents of the operands (``None`` is zero) to the tangent of the result."""
         raise NotImplementedError
 
-    def pull(self, g: Any, batch: int) -> Pieces:
+    def pullback(self, g: Any, batch: int) -> Pieces:
         """Map a cotangent of the result to cotangents of the operands."""
         raise NotImplementedError
 
-    def bend(self, g: Any, reach: Reach, differentiate: Differentiate) -> Any:
-        """Return what ``turn`` needs for the fixed cotangent ``g``, or ``None`` if the pullback does not turn.
+    def linearize_pullback(self, g: Any, reach: Reach, differentiate: Differentiate) -> Any:
+        """Return what ``pullback_tangent`` needs for the fixed cotangent ``g``, or ``None`` if the pullback does not turn.
 
         ``differentiate`` is how a step gets the derivative of one of its own formulas: sweeps are made of steps, and pass it down.
         """
         return None
 
-    def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
-        """Map tangents and the tangent ``g_dot`` of the cotangent given to ``bend`` to tangents of the pullback."""
+    def pullback_tangent(self, pullback_residuals: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
+        """Map tangents and the tangent ``g_dot`` of the cotangent given to ``linearize_pullback`` to tangents of the pullback."""
         raise NotImplementedError
 
-    def live_operands(self, live: np.ndarray | None) -> list[np.ndarray | None]:
+    def useful_operands(self, useful: np.ndarray | None) -> list[np.ndarray | None]:
         """Map the mask of result elements that matter to masks for the operands; ``None`` means all of them."""
         return [None] * len(self.positions)
 
-    def varying_result(self, varying: list[np.ndarray | None]) -> np.ndarray | None:
+    def varied_result(self, varied: list[np.ndarray | None]) -> np.ndarray | None:
         """Map masks of operand elements that vary with some input to one for the result; ``None`` means all of it."""
         return None
 
@@ -151,7 +153,7 @@ class Step:
         """Take out of a mask of the result what a constant makes zero, whatever the other operands are."""
         return mask
 
-    def restrict(self, live: np.ndarray | None, varying: list[np.ndarray | None] | None) -> None:
+    def restrict(self, useful: np.ndarray | None, varied: list[np.ndarray | None] | None) -> None:
         """Make the derivative exactly zero at result elements that do not matter and in operand elements that stay."""
 
     def _opened(self, dots: Pieces) -> Pieces:
@@ -175,7 +177,7 @@ class Step:
 
 
 class ElementwiseStep(Step):
-    """First partials are arrays; second partials are folded into the fixed cotangent by ``bend``."""
+    """First partials are arrays; second partials are folded into the fixed cotangent by ``linearize_pullback``."""
 
     __slots__ = ("partials",)
 
@@ -207,7 +209,7 @@ class ElementwiseStep(Step):
     def needs_mask(self) -> bool:
         return any(type(d) is not int and suspicious(d) for d in self.partials)
 
-    def push(self, dots: Pieces, batch: int) -> Any:
+    def pushforward(self, dots: Pieces, batch: int) -> Any:
         if len(dots) == 1 and self.shapes[0] == self.shape:  # a unary function, and nothing to align
             return None if dots[0] is None else scaled(self.partials[0], dots[0])
         total = None
@@ -218,22 +220,22 @@ class ElementwiseStep(Step):
             total = np.broadcast_to(total, total.shape[:batch] + self.shape)
         return total
 
-    def pull(self, g: Any, batch: int) -> Pieces:
+    def pullback(self, g: Any, batch: int) -> Pieces:
         ndim = len(self.shape)
         pieces = [scaled(d, g) for d in self.partials]
         if len(pieces) == 1 and pieces[0].shape == self.shapes[0]:
             return pieces
         return [sum_to(piece, shape, ndim) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
-    def bend(self, g: Any, reach: Reach, differentiate: Differentiate) -> Any:
-        bent = []
+    def linearize_pullback(self, g: Any, reach: Reach, differentiate: Differentiate) -> Any:
+        pullback_residuals = []
         for i, j, entry in self._second_partials(differentiate):
             coefficient = scaled(entry, g)
             if suspicious(coefficient):
-                varying = reach.varying() or [None] * len(self.positions)
-                coefficient = self._masked(coefficient, reach(), varying[i], varying[j])
-            bent.append((i, j, coefficient))
-        return bent or None
+                varied = reach.varied() or [None] * len(self.positions)
+                coefficient = self._masked(coefficient, reach(), varied[i], varied[j])
+            pullback_residuals.append((i, j, coefficient))
+        return pullback_residuals or None
 
     def _masked(self, d: Any, *masks: np.ndarray | None) -> Any:
         """Return a partial with exact zeros where some mask is false."""
@@ -242,7 +244,7 @@ class ElementwiseStep(Step):
                 d = np.where(mask, d, np.zeros((), self.y.dtype))
         return d
 
-    def turn(self, bent: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
+    def pullback_tangent(self, pullback_residuals: Any, dots: Pieces, y_dot: Any, g_dot: Any, batch: int) -> Pieces:
         opened = self._opened(dots) if batch else dots
         ndim = len(self.shape)
         pieces: Pieces = [None] * len(dots)
@@ -250,7 +252,7 @@ class ElementwiseStep(Step):
         if g_dot is not None:
             pieces = [scaled(d, g_dot) for d in self.partials]
             fresh = [type(d) is not int for d in self.partials]
-        for i, j, coefficient in bent:
+        for i, j, coefficient in pullback_residuals:
             if opened[j] is not None:
                 term = coefficient * opened[j]
                 if pieces[i] is None:
@@ -291,22 +293,22 @@ class ElementwiseStep(Step):
         found = []
         for j in range(len(here)):
             along: Pieces = [scaled(self.partials[j], one), *(one if k == j else None for k in range(len(here)))]
-            found += [(i, j, slope) for i, slope in enumerate(derivative.push(along, 0)) if slope is not None]
+            found += [(i, j, slope) for i, slope in enumerate(derivative.pushforward(along, 0)) if slope is not None]
         return found
 
-    def live_operands(self, live: np.ndarray | None) -> list[np.ndarray | None]:
+    def useful_operands(self, useful: np.ndarray | None) -> list[np.ndarray | None]:
         masks: list[np.ndarray | None] = []
         for d, shape in zip(self.partials, self.shapes, strict=True):
-            mask = live
+            mask = useful
             if self.operation.selects:
                 taken = np.broadcast_to(primal_array(d) != 0, self.shape)
-                mask = taken if live is None else live & taken
+                mask = taken if useful is None else useful & taken
             masks.append(None if mask is None else sum_to(mask.astype(float), shape, len(self.shape)) != 0)
         return masks
 
-    def varying_result(self, varying: list[np.ndarray | None]) -> np.ndarray | None:
+    def varied_result(self, varied: list[np.ndarray | None]) -> np.ndarray | None:
         total: np.ndarray | None = None
-        for d, mask in zip(self.partials, varying, strict=True):
+        for d, mask in zip(self.partials, varied, strict=True):
             part = np.broadcast_to(True if mask is None else mask, self.shape)
             if self.operation.selects:
                 part = part & (primal_array(d) != 0)
@@ -321,9 +323,9 @@ class ElementwiseStep(Step):
                 mask = taken if mask is None else mask & taken
         return mask
 
-    def restrict(self, live: np.ndarray | None, varying: list[np.ndarray | None] | None) -> None:
-        masks = varying or [None] * len(self.positions)
+    def restrict(self, useful: np.ndarray | None, varied: list[np.ndarray | None] | None) -> None:
+        masks = varied or [None] * len(self.positions)
         self.partials = [
-            self._masked(d, live, mask) if type(d) is not int and suspicious(d) else d
+            self._masked(d, useful, mask) if type(d) is not int and suspicious(d) else d
             for d, mask in zip(self.partials, masks, strict=True)
         ]

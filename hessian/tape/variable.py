@@ -7,23 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.advice import leaves_tape, reaches_rule, user_line
-from hessian.core.array_methods import concrete_index, primal_array
-from hessian.core.array_protocol import ArrayProtocol
-from hessian.core.exceptions import note_exception
-from hessian.core.kinds import Elementary, Elements, NumberType, RoundedToIntegers, Uniterable
-from hessian.core.memory import InMemory, lying_as, shows_memory
-from hessian.core.operands import base_array, no_numbers, no_real_result
-from hessian.core.passthrough import asked_by_sparse, passing_through, sparse_is_asking
-from hessian.core.roots import smooth_form
-from hessian.core.tape import Instruction, Tape
-from hessian.core.views import View, chain
-from hessian.core.writes import Writes, placed
 from hessian.errors import DtypeError, ShapeMismatchError, message
 from hessian.rules import indexing
 from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import Operation, Traced
 from hessian.rules.traced import PLAIN, entered
+from hessian.tape.advice import leaves_tape, reaches_rule, user_line
+from hessian.tape.array_methods import concrete_index, primal_array
+from hessian.tape.array_protocol import ArrayProtocol
+from hessian.tape.exceptions import note_exception
+from hessian.tape.kinds import Elementary, Elements, NumberType, RoundedToIntegers, Uniterable
+from hessian.tape.memory import InMemory, lying_as, shows_memory
+from hessian.tape.operands import base_array, no_numbers, no_real_result
+from hessian.tape.passthrough import asked_by_sparse, passing_through, sparse_is_asking
+from hessian.tape.roots import smooth_form
+from hessian.tape.tape import Instruction, Tape
+from hessian.tape.views import View, chain
+from hessian.tape.writes import Writes, placed
 
 
 class Variable(InMemory, ArrayProtocol):
@@ -140,13 +140,13 @@ class Variable(InMemory, ArrayProtocol):
     def _constant(self, x: Any, operation: Operation) -> Any:
         """Return an operand of no slot as the tape may keep it: plain numbers, or a value of a tape around this one."""
         if isinstance(x, Traced):
-            kept: Any = x.frozen()
-            if isinstance(kept, Variable) and kept._tape.closed:
-                kept._tape.refuse(operation.name)
-            assert kept.trace_level < self.trace_level, (
+            constant: Any = x.frozen()
+            if isinstance(constant, Variable) and constant._tape.closed:
+                constant._tape.refuse(operation.name)
+            assert constant.trace_level < self.trace_level, (
                 f"{operation.name}: a value of this tape became a constant of it"
             )
-            return kept
+            return constant
         if type(x) is not np.ndarray:
             x = base_array(x, operation)
         if x.dtype.hasobject:

@@ -7,11 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.numbers import check_numbers
-from hessian.core.sweeps import Linearization, output_slot
-from hessian.core.tape import Tape
-from hessian.core.trees import Structure, flatten, holds_traced
-from hessian.core.variable import Variable, variable
 from hessian.errors import (
     DtypeError,
     HessianError,
@@ -22,6 +17,11 @@ from hessian.errors import (
     message,
 )
 from hessian.rules.traced import Traced, entered
+from hessian.tape.numbers import check_numbers
+from hessian.tape.sweeps import Linearization, output_slot
+from hessian.tape.tape import Tape
+from hessian.tape.trees import Structure, flatten, holds_traced
+from hessian.tape.variable import Variable, variable
 
 
 def as_primal(leaf: Any, where: str, name: str = "argument x") -> Any:
@@ -70,7 +70,7 @@ class Primal:
     def __init__(self, x: Any, where: str, name: str | list[str] = "x", structure: Structure | None = None) -> None:
         leaves, self.structure = flatten(x) if structure is None else (list(x), structure)
         parts = [(self.structure, name)] if isinstance(name, str) else zip(self.structure.children, name, strict=True)
-        paths = [path for part, own in parts for path in part.paths(own)]
+        paths = [path for part, user_results in parts for path in part.paths(user_results)]
         self.leaves: list[Any] = [
             as_primal(leaf, where, f"argument {path}") for leaf, path in zip(leaves, paths, strict=True)
         ]
@@ -151,7 +151,7 @@ class Recording:
 
     Notes
     -----
-    ``own=False`` says that the function is made by the library and returns derivatives: what a program of it computes need
+    ``user_results=False`` says that the function is made by the library and returns derivatives: what a program of it computes need
     only be right up to rounding.
     """
 
@@ -162,7 +162,7 @@ class Recording:
         *,
         where: str,
         has_aux: bool = False,
-        own: bool = True,
+        user_results: bool = True,
     ) -> None:
         self.where = where
         self.primal = primal
@@ -192,8 +192,8 @@ class Recording:
             self.tape.close()
         self.slots = [output_slot(self.tape, leaf) for leaf in leaves]
         self.values = [self._plain(leaf) for leaf in leaves]
-        if own:
-            _mark_own(self.values)
+        if user_results:
+            _mark_user_results(self.values)
 
     def _take_aux(self, result: Any) -> Any:
         if not (isinstance(result, tuple) and len(result) == 2):
@@ -205,7 +205,7 @@ class Recording:
         for leaf in leaves:
             if isinstance(leaf, Variable):
                 self._check_open(leaf)
-        self.aux = structure.build([owned(self._plain(x)) if isinstance(x, Traced) else x for x in leaves])
+        self.aux = structure.build([detached(self._plain(x)) if isinstance(x, Traced) else x for x in leaves])
         return result[0]
 
     def _as_result(self, leaf: Any) -> Any:
@@ -270,16 +270,16 @@ class Recording:
     def gradient_leaves(self, leaves: Sequence[Any], batch: tuple[int, ...] = ()) -> list[Any]:
         """Turn cotangents of the inputs into results: own memory, right dtype, zeros where nothing depends."""
         return [
-            owned(np.zeros(batch + x.shape) if leaf is None else leaf, x.dtype)
+            detached(np.zeros(batch + x.shape) if leaf is None else leaf, x.dtype)
             for leaf, x in zip(leaves, self.primal.leaves, strict=True)
         ]
 
 
-def _mark_own(values: Sequence[Any]) -> None:
+def _mark_user_results(values: Sequence[Any]) -> None:
     """Tell the tapes around a recording which of their values a function has returned."""
     for value in values:
         while isinstance(value, Variable):
-            value._tape.own.add(value._slot)
+            value._tape.user_results.add(value._slot)
             value = value._value
 
 
@@ -310,7 +310,7 @@ def _explain(error: Exception, where: str) -> None:
         )
 
 
-def owned(value: Any, dtype: np.dtype | None = None) -> Any:
+def detached(value: Any, dtype: np.dtype | None = None) -> Any:
     """Return a plain array that shares memory with nothing (numbers as NumPy scalars); traced values pass."""
     if isinstance(value, Traced):
         return value.frozen() if dtype is None or value.dtype == dtype else value.astype(dtype)

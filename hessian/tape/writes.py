@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.views import View
 from hessian.rules import indexing, shaping
 from hessian.rules.pieces import assemble_op
 from hessian.rules.spec import Traced
+from hessian.tape.views import View
 
 FEW = 4
 """Writes up to which assigning one by one costs less than putting together."""
@@ -126,8 +126,8 @@ def _bare(array: Any) -> Any:
 def _viewed(value: Any, array: Any, parts: tuple[Any, ...]) -> Any:
     """Make a value a view of the array: later writes reach it, and through it the array."""
     if isinstance(value, Traced) and value.ndim:
-        kept: Any = value
-        kept._view = View(array, indexing.slice_op, {"index": parts, "ndim": array.ndim}, array._version)
+        item: Any = value
+        item._view = View(array, indexing.slice_op, {"index": parts, "ndim": array.ndim}, array._version)
     return value
 
 

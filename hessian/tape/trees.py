@@ -258,7 +258,7 @@ def ravel(tree: Any) -> tuple[np.ndarray, Callable[[Any], Any]]:
     Examples
     --------
     >>> import numpy as np
-    >>> from hessian.core.trees import ravel
+    >>> from hessian.tape.trees import ravel
     >>> vector, unravel = ravel({"W": np.eye(2), "b": np.zeros(2)})
     >>> vector.shape, sorted(unravel(2 * vector))
     ((6,), ['W', 'b'])

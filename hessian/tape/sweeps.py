@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from hessian.core.array_steps import LinearStep, linearize
-from hessian.core.masks import Masks
-from hessian.core.steps import Step, added
-from hessian.core.tape import Tape
-from hessian.core.variable import Variable, variable
 from hessian.rules.indexing import embed_op, indexed_ndim
 from hessian.rules.pieces import assemble_op
 from hessian.rules.spec import Traced
+from hessian.tape.array_steps import LinearStep, linearize
+from hessian.tape.masks import Masks
+from hessian.tape.steps import Step, added
+from hessian.tape.tape import Tape
+from hessian.tape.variable import Variable, variable
 
 
 class Linearization:
@@ -44,7 +44,7 @@ class Linearization:
         self.inputs = list(inputs)
         self.outputs = list(outputs)
         self.length = len(tape)
-        self._bent: list[Any] | None = None
+        self._pullback_residuals: list[Any] | None = None
         with np.errstate(all="ignore"):
             self.steps = _steps(tape, self.outputs)
             self._masks = Masks(self.steps, self.outputs, fixed=fixed)
@@ -52,67 +52,74 @@ class Linearization:
 
     # First order.
 
-    def push(self, dots: Sequence[Any], batch: int = 0) -> list[Any]:
+    def pushforward(self, dots: Sequence[Any], batch: int = 0) -> list[Any]:
         """Carry tangents of the inputs forward to the outputs; ``None`` is an exact zero."""
         with np.errstate(all="ignore"):
-            table = self._push(dots, batch)
+            table = self._carry_forward(dots, batch)
         return [None if slot is None else table[slot] for slot in self.outputs]
 
-    def _push(self, dots: Sequence[Any], batch: int) -> list[Any]:
+    def _carry_forward(self, dots: Sequence[Any], batch: int) -> list[Any]:
         table: list[Any] = [None] * self.length
         for slot, t in zip(self.inputs, dots, strict=True):
             table[slot] = t
         for slot, sources, step in self.steps:
-            table[slot] = step.push([table[s] for s in sources], batch)
+            table[slot] = step.pushforward([table[s] for s in sources], batch)
         return table
 
-    def pull(self, bars: Sequence[Any], batch: int = 0) -> list[Any]:
+    def pullback(self, bars: Sequence[Any], batch: int = 0) -> list[Any]:
         """Carry cotangents of the outputs back to the inputs; ``None`` is an exact zero."""
         with np.errstate(all="ignore"):
-            table = self._pull(bars, batch)
+            table = self._carry_back(bars, batch)
         return [table[slot] for slot in self.inputs]
 
     def cotangents(self) -> list[Any]:
         """Return the cotangents of all slots for a scalar function, ``None`` for exact zeros."""
-        return self._pull([np.ones(())], 0)
+        return self._carry_back([np.ones(())], 0)
 
-    def _pull(self, bars: Sequence[Any], batch: int) -> list[Any]:
+    def _carry_back(self, bars: Sequence[Any], batch: int) -> list[Any]:
         sums = _Accumulator(self.length, self.outputs, bars)
         for slot, sources, step in reversed(self.steps):
             g = sums.total(slot)
             if g is not None:
-                sums.add_pull(step, sources, g, batch)
+                sums.add_pullback(step, sources, g, batch)
         for slot in self.inputs:
             sums.total(slot)
         return sums.table
 
     # Second order.
 
-    def bend(self, bars: Sequence[Any]) -> list[Any]:
+    def linearize_pullback(self, bars: Sequence[Any]) -> list[Any]:
         """Run the reverse sweep once, keep what products with the Hessian of ``bars . outputs`` need, return cotangents."""
         with np.errstate(all="ignore"):
-            table = self._pull(bars, 0)
-            self._bent = [
+            table = self._carry_back(bars, 0)
+            self._pullback_residuals = [
                 None
                 if table[slot] is None
-                else step.bend(table[slot], self._masks.reach(slot, sources), record_function)
+                else step.linearize_pullback(table[slot], self._masks.reach(slot, sources), record_function)
                 for slot, sources, step in self.steps
             ]
         return [table[slot] for slot in self.inputs]
 
-    def turn(self, dots: Sequence[Any], batch: int = 0) -> list[Any]:
-        """Multiply tangents with the Hessian of the function fixed by :meth:`bend`: one tangent sweep, no primals."""
-        if self._bent is None:
-            raise RuntimeError("Linearization.turn: call bend first")
+    def pullback_tangent(self, dots: Sequence[Any], batch: int = 0) -> list[Any]:
+        """Multiply tangents with the Hessian of the function fixed by :meth:`linearize_pullback`: one tangent sweep, no primals."""
+        if self._pullback_residuals is None:
+            raise RuntimeError("Linearization.pullback_tangent: call linearize_pullback first")
         with np.errstate(all="ignore"):
-            table = self._push(dots, batch)
+            table = self._carry_forward(dots, batch)
             sums = _Accumulator(self.length, [], [])
-            for (slot, sources, step), bent in zip(reversed(self.steps), reversed(self._bent), strict=True):
+            for (slot, sources, step), pullback_residuals in zip(
+                reversed(self.steps), reversed(self._pullback_residuals), strict=True
+            ):
                 g_dot = sums.total(slot)
-                if bent is not None:
-                    sums.add(sources, step.turn(bent, [table[s] for s in sources], table[slot], g_dot, batch))
+                if pullback_residuals is not None:
+                    sums.add(
+                        sources,
+                        step.pullback_tangent(
+                            pullback_residuals, [table[s] for s in sources], table[slot], g_dot, batch
+                        ),
+                    )
                 elif g_dot is not None:
-                    sums.add_pull(step, sources, g_dot, batch)
+                    sums.add_pullback(step, sources, g_dot, batch)
             return [sums.total(slot) for slot in self.inputs]
 
 
@@ -124,11 +131,11 @@ class _Accumulator:
     place, traced values wait by their place until the slot is read.
     """
 
-    __slots__ = ("_owned", "_pieces", "table")
+    __slots__ = ("_buffers", "_pieces", "table")
 
     def __init__(self, length: int, slots: Sequence[int | None], bars: Sequence[Any]) -> None:
         self.table: list[Any] = [None] * length
-        self._owned: set[int] = set()
+        self._buffers: set[int] = set()
         self._pieces: dict[int, _Pieces] = {}
         for slot, g in zip(slots, bars, strict=True):
             if slot is not None and g is not None:
@@ -144,19 +151,19 @@ class _Accumulator:
 
     def add(self, sources: Sequence[int], pieces: Sequence[Any]) -> None:
         """Add one piece per source; ``None`` is an exact zero."""
-        table, owned = self.table, self._owned
+        table, detached = self.table, self._buffers
         for i, source in enumerate(sources):
             piece = pieces[i]
             if piece is not None:
                 known = table[source]
                 table[source] = piece if known is None else known + piece
-                if owned:
-                    owned.discard(source)
+                if detached:
+                    detached.discard(source)
 
-    def add_pull(self, step: Step, sources: Sequence[int], g: Any, batch: int) -> None:
+    def add_pullback(self, step: Step, sources: Sequence[int], g: Any, batch: int) -> None:
         """Add the pullback of ``g``."""
         if not isinstance(step, LinearStep) or step.operation.add_transpose is None:
-            self.add(sources, step.pull(g, batch))
+            self.add(sources, step.pullback(g, batch))
             return
         source = sources[0]
         if isinstance(g, Traced):
@@ -165,13 +172,13 @@ class _Accumulator:
                 pieces = self._pieces[source] = _Pieces(step.shapes[0])
             pieces.add(step.params, g)
             return
-        if source not in self._owned:
+        if source not in self._buffers:
             known, buffer = self.table[source], np.zeros(g.shape[:batch] + step.shapes[0], g.dtype)
             if isinstance(known, Traced):
-                self.add(sources, step.pull(g, batch))
+                self.add(sources, step.pullback(g, batch))
                 return
             self.table[source] = buffer if known is None else np.asarray(buffer + known)  # not a number
-            self._owned.add(source)
+            self._buffers.add(source)
         step.operation.add_transpose(self.table[source], g, **step.params)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hessian.core.steps import Reach, Step
+from hessian.tape.steps import Reach, Step
 
 
 class Masks:
@@ -23,7 +23,7 @@ class Masks:
         says nothing about what it is next to the point.
     """
 
-    __slots__ = ("_fixed", "_live", "_varying", "outputs", "steps")
+    __slots__ = ("_fixed", "_useful", "_varied", "outputs", "steps")
 
     def __init__(
         self, steps: list[tuple[int, tuple[int, ...], Step]], outputs: Sequence[int | None], *, fixed: bool
@@ -31,8 +31,8 @@ class Masks:
         self.steps = steps
         self._fixed = fixed
         self.outputs = outputs
-        self._live: dict[int, np.ndarray | None] | None = None
-        self._varying: dict[int, np.ndarray | None] = {}
+        self._useful: dict[int, np.ndarray | None] | None = None
+        self._varied: dict[int, np.ndarray | None] = {}
 
     def mask_dead_branches(self) -> None:
         """Zero the infinite partials of elements that join no input to any output.
@@ -42,56 +42,56 @@ class Masks:
         """
         for slot, sources, step in self.steps:
             if step.needs_mask():
-                mask, varying = self.live_mask(slot), self.varying_masks(sources)
-                if mask is not None or varying is not None:
-                    step.restrict(mask, varying)
+                mask, varied = self.useful_mask(slot), self.varied_masks(sources)
+                if mask is not None or varied is not None:
+                    step.restrict(mask, varied)
 
     def reach(self, slot: int, sources: Sequence[int]) -> Reach:
         """Return what says later which elements of an instruction and its operands matter."""
         return _Reach(self, slot, sources)
 
     def _find(self) -> None:
-        if self._live is None:
-            self._live = self._find_live()
-            self._varying = self._find_varying()
+        if self._useful is None:
+            self._useful = self._find_useful()
+            self._varied = self._find_varied()
 
-    def varying_masks(self, sources: Sequence[int]) -> list[np.ndarray | None] | None:
+    def varied_masks(self, sources: Sequence[int]) -> list[np.ndarray | None] | None:
         """Return which elements of operands vary with some input; ``None`` means all."""
         self._find()
-        masks = [self._varying.get(source) for source in sources]
+        masks = [self._varied.get(source) for source in sources]
         return None if all(mask is None for mask in masks) else masks
 
-    def live_mask(self, slot: int) -> np.ndarray | None:
+    def useful_mask(self, slot: int) -> np.ndarray | None:
         """Return which elements of a slot lie between some input and some output; ``None`` means all."""
         self._find()
-        assert self._live is not None
-        live, varying = self._live.get(slot), self._varying.get(slot)
-        if live is None or varying is None:
-            return varying if live is None else live
-        return live & varying
+        assert self._useful is not None
+        useful, varied = self._useful.get(slot), self._varied.get(slot)
+        if useful is None or varied is None:
+            return varied if useful is None else useful
+        return useful & varied
 
-    def _find_live(self) -> dict[int, np.ndarray | None]:
+    def _find_useful(self) -> dict[int, np.ndarray | None]:
         """Carry masks of the elements that matter from the outputs back through every step."""
-        live: dict[int, np.ndarray | None] = {slot: None for slot in self.outputs if slot is not None}
+        useful: dict[int, np.ndarray | None] = {slot: None for slot in self.outputs if slot is not None}
         for slot, sources, step in reversed(self.steps):
-            if slot not in live:
+            if slot not in useful:
                 continue
-            reached = step.reached(live[slot]) if self._fixed else live[slot]
-            for source, mask in zip(sources, step.live_operands(reached), strict=True):
-                if source not in live:
-                    live[source] = mask
+            reached = step.reached(useful[slot]) if self._fixed else useful[slot]
+            for source, mask in zip(sources, step.useful_operands(reached), strict=True):
+                if source not in useful:
+                    useful[source] = mask
                 else:
-                    known = live[source]
-                    live[source] = None if known is None or mask is None else known | mask
-        return live
+                    known = useful[source]
+                    useful[source] = None if known is None or mask is None else known | mask
+        return useful
 
-    def _find_varying(self) -> dict[int, np.ndarray | None]:
+    def _find_varied(self) -> dict[int, np.ndarray | None]:
         """Carry masks of the elements that vary from the inputs forward through every step."""
-        varying: dict[int, np.ndarray | None] = {}
+        varied: dict[int, np.ndarray | None] = {}
         for slot, sources, step in self.steps:
-            result = step.varying_result([varying.get(source) for source in sources])
-            varying[slot] = step.reached(result) if self._fixed else result
-        return varying
+            result = step.varied_result([varied.get(source) for source in sources])
+            varied[slot] = step.reached(result) if self._fixed else result
+        return varied
 
 
 class _Reach:
@@ -103,7 +103,7 @@ class _Reach:
         self._masks, self._slot, self._sources = masks, slot, sources
 
     def __call__(self) -> np.ndarray | None:
-        return self._masks.live_mask(self._slot)
+        return self._masks.useful_mask(self._slot)
 
-    def varying(self) -> list[np.ndarray | None] | None:
-        return self._masks.varying_masks(self._sources)
+    def varied(self) -> list[np.ndarray | None] | None:
+        return self._masks.varied_masks(self._sources)

@@ -1,0 +1,9 @@
+"""The engine: traced values, the tape, dual numbers and the sweeps."""
+
+from hessian.tape.dual import Dual
+from hessian.tape.sweeps import Linearization
+from hessian.tape.tape import Tape
+from hessian.tape.trace import Recording, record
+from hessian.tape.variable import Variable
+
+__all__ = ["Dual", "Linearization", "Recording", "Tape", "Variable", "record"]

@@ -364,3 +364,12 @@ def test_progress_tells_of_compiling(capsys: pytest.CaptureFixture[str]) -> None
     pytest.importorskip("tqdm")
     hs.optimize.minimize(_quartic, np.ones(2), options={"progress": True})
     assert "compiling" in capsys.readouterr().err
+
+
+def test_a_failure_of_a_program_that_nobody_hears_of_is_raised():
+    H = hs.HessianOperator(hs.record(lambda x: np.sum(np.sin(x))), np.ones(3))
+    H._linearized.on_failure = None
+    with pytest.raises(ZeroDivisionError):
+        H._linearized.attempt(lambda: 1 / 0)
+    assert H._linearized.attempt(lambda: np.ones(3)) is None  # broken from then on
+    np.testing.assert_allclose(H @ np.ones(3), -np.sin(np.ones(3)))

@@ -706,6 +706,7 @@ def test_the_method_is_chosen_by_size() -> None:
     ("arguments", "pattern"),
     [
         ({"method": "dogbox"}, "method 'dogbox' of SciPy's is for bounds"),
+        ({"method": "levenberg"}, "there is no method 'levenberg'"),
         ({"loss": "tukey"}, "there is no loss 'tukey'"),
         ({"f_scale": 0.0}, "f_scale is 0.0"),
         ({"f_scale": True}, "f_scale is True"),

@@ -585,3 +585,11 @@ def test_constants_that_are_finite_need_no_guard_against_equal_infinities() -> N
         both = np.array([infinity, infinity, 1.0])
         assert_array_equal(hs.grad(lambda x: np.sum(np.logaddexp(x, x)))(both), np.ones(3))
         assert_array_equal(hs.grad(lambda x, both=both: np.sum(np.logaddexp(both, x)))(both), np.full(3, 0.5))
+
+
+def test_numbers_of_python_stay_weak_where_programs_move_them():
+    x = np.array([0.3, -0.7, 1.1], np.float32)
+    f = lambda x: np.sum((3.0 * (x - 10.0 * np.tanh(x))) ** 2) + (2.0 * (x[0] - 5.0 * x[1])) ** 2
+    H = hs.HessianOperator(hs.record(f), x)
+    assert H.gradient.dtype == np.float32
+    np.testing.assert_allclose(H.to_dense(), hs.hessian(f)(x), rtol=1e-5, atol=1e-4)

@@ -20,6 +20,7 @@ from hessian.programs.tracing import Guard
 from hessian.programs.verify import InvalidProgram, check_nodes, verify_layout
 from hessian.rules import elementwise as ew
 from hessian.rules.linalg import again_op
+from hessian.rules.shaping import permute_op, reshape_op
 from hessian.rules.spec import OPERATIONS
 
 F8, SIN, COS = np.dtype(float), OPERATIONS["sin"], OPERATIONS["cos"]
@@ -53,7 +54,7 @@ def test_programs_that_are_right_pass() -> None:
         (lambda x, v: _node(ew.add, [x, Node(None, (), {}, (2,), F8, CONSTANT, np.ones(2))]), "raises ValueError"),
         (lambda x, v: _node(ew.multiply, [x, v], level=POINT), "its arguments make it 2"),
         (lambda x, v: _node(SIN, [_input(3)]), "not there yet"),
-        (lambda x, v: _node(SIN, [_node(COS, [x])], exact=True), "not there yet"),
+        (lambda x, v: _node(SIN, [_node(COS, [x])], bitwise=True), "not there yet"),
     ],
 )
 def test_nodes_that_are_not_what_they_say(spoilt: Callable[[Node, Node], Node], what: str) -> None:
@@ -66,7 +67,7 @@ def test_what_is_exact_follows_from_what_is_exact() -> None:
     x = _input(3)
     y = _node(COS, [x])
     with pytest.raises(InvalidProgram, match="is exact and reads"):
-        check_nodes([_section([x], [y, _node(SIN, [y], exact=True)])], "test")
+        check_nodes([_section([x], [y, _node(SIN, [y], bitwise=True)])], "test")
     guards = {y.serial: [Guard(y, np.zeros(3), True)]}
     with pytest.raises(InvalidProgram, match="steers Python"):
         check_nodes([_section([x], [y], guards=guards)], "test")
@@ -171,6 +172,19 @@ def test_two_values_in_one_place() -> None:
     verify_layout(layout)
     layout.places[z.serial].offset = layout.places[y.serial].offset
     with pytest.raises(InvalidProgram, match="is read after something else was written"):
+        verify_layout(layout)
+
+
+def test_a_view_that_would_be_a_copy() -> None:
+    x = _input(2, 3)
+    y = _node(SIN, [x], (2, 3))
+    turned = Node(permute_op, (y,), {"axes": (1, 0)}, (3, 2), F8, POINT)
+    flat = Node(reshape_op, (turned,), {"shape": (6,), "ndim": 2}, (6,), F8, POINT)
+    layout = Layout([_section([x], [y, turned, flat, _node(SIN, [flat], (6,))])])
+    verify_layout(layout)
+    layout.places[turned.serial] = Place("view", of=y)
+    layout.places[flat.serial] = Place("view", of=turned)
+    with pytest.raises(InvalidProgram, match="is no view of"):
         verify_layout(layout)
 
 

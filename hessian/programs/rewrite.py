@@ -101,7 +101,14 @@ def _unbroadcast(builder: Builder, args: tuple[Node, ...], i: int, shape: tuple[
     return arg
 
 
+def _is_weak(x: Node) -> bool:
+    """Tell a number of Python's, which takes the precision of what it meets; NumPy's own results would not."""
+    return x.is_constant and type(x.value) in (int, float)
+
+
 def _negate(builder: Builder, x: Node) -> Node:
+    if _is_weak(x):
+        return builder.constant(-x.value)
     return builder.apply(ew.negative, (x,), {}, x.shape, x.dtype)
 
 
@@ -154,7 +161,7 @@ def _multiply(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any,
                 if inner.level == DIRECTION and p.level < DIRECTION and _joint_shape((inner, p, factor)) == shape:
                     joint = _joint_shape((p, factor))
                     if math.prod(joint) <= max(p.size, factor.size):
-                        pq = builder.apply(ew.multiply, (p, factor), {}, joint, _product_dtype(p, factor))
+                        pq = _product(builder, p, factor, joint)
                         return builder.apply(ew.multiply, (inner, pq), {}, shape, dtype)
     return None
 
@@ -184,8 +191,11 @@ def _over(builder: Builder, x: Node, factor: Node, shape: Any, dtype: Any) -> No
     return builder.apply(ew.divide, (builder.constant(product), x.args[1]), {}, shape, dtype)
 
 
-def _product_dtype(a: Node, b: Node) -> Any:
-    return np.result_type(*(x.value if x.dtype is None else x.dtype for x in (a, b)))
+def _product(builder: Builder, a: Node, b: Node, shape: Any) -> Node:
+    if _is_weak(a) and _is_weak(b):
+        return builder.constant(a.value * b.value)
+    dtype = np.result_type(*(x.value if x.dtype is None else x.dtype for x in (a, b)))
+    return builder.apply(ew.multiply, (a, b), {}, shape, dtype)
 
 
 def _negative(builder: Builder, args: tuple[Node, ...], params: Any, shape: Any, dtype: Any) -> Node | None:

@@ -86,7 +86,8 @@ def _check(node: Node, where: str, kinds: dict[Any, tuple[Any, Any]]) -> None:
     if node.bitwise and rounded:
         raise InvalidProgram(f"{where}: {node!r} is exact and reads {rounded[0]!r}, which is not")
     found = _inferred(node, where, kinds)
-    if found is not None and found != (node.shape, node.dtype):
+    assert node.dtype is not None
+    if found is not None and found != (node.shape, node.dtype.newbyteorder("=")):
         raise InvalidProgram(f"{where}: {node!r} gives {found[1]}{list(found[0])}")
 
 
@@ -115,7 +116,7 @@ def _inferred(node: Node, where: str, kinds: dict[Any, tuple[Any, Any]]) -> tupl
         raise InvalidProgram(
             f"{where}: {node!r} of {list(node.args)} raises {type(error).__name__}: {error}"
         ) from error
-    found = np.shape(value), np.asarray(value).dtype
+    found = np.shape(value), np.asarray(value).dtype.newbyteorder("=")
     if plain:
         kinds[key] = found
     return found

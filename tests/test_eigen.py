@@ -132,3 +132,27 @@ def test_higher_orders_where_eigenvalues_are_apart():
 def test_forward_the_derivatives_at_equal_eigenvalues_are_one_sided():
     x = MATRICES["apart"]
     assert_allclose(hs.jvp(np.linalg.eigvalsh, np.eye(3), x)[1], np.linalg.eigvalsh(x), atol=1e-14)
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-12])
+def test_hessians_through_eigenvectors_are_right_or_refused(gap):
+    rng = np.random.default_rng(0)
+    q = np.linalg.qr(rng.standard_normal((4, 4)))[0]
+    a = (q * [1.0, 1.0 + gap, 2.0, 3.0]) @ q.T
+    direction = rng.standard_normal((4, 4))
+    direction = direction + direction.T
+
+    def exponential(a):
+        w, v = np.linalg.eigh(0.5 * (a + a.T))
+        return np.sum((v * np.exp(w)) @ v.T)
+
+    along = lambda t: np.sum(scipy.linalg.expm(a + t * direction))
+    h = 1e-3
+    truth = (16 * (along(h) + along(-h)) - along(2 * h) - along(-2 * h) - 30 * along(0.0)) / (12 * h * h)
+    if gap < 2e-7:
+        with pytest.raises(hs.errors.UndefinedDerivativeError, match=r"no correct digit|working precision"):
+            hs.hvp(exponential, a, direction)
+        return
+    got = np.sum(direction * hs.hvp(exponential, a, direction))
+    # Twice divided by the gap, rounding is what it is.
+    assert_allclose(got, truth, rtol=1e-6 + 50 * np.finfo(float).eps / gap**2)

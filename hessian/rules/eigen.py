@@ -22,11 +22,16 @@ def _t(x: Any) -> Any:
     return x.swapaxes(-1, -2)
 
 
-def _cluster(factors: np.ndarray, *, exact: bool) -> np.ndarray:
-    """Tell which pairs of eigenvalues are one to working precision; if not ``exact``, to where gaps would cost half the digits."""
+def _cluster(factors: np.ndarray, *, exact: bool, order: int = 1) -> np.ndarray:
+    """Tell which pairs of eigenvalues are one to working precision; if not ``exact``, to where gaps would cost half the digits.
+
+    Divided twice by gaps, numbers lose their digits to rounding from the root of the precision on (``order`` 2).
+    """
     w = factors[..., 0, :]
     eps = float(np.finfo(w.dtype).eps)
     tolerance = 8 * w.shape[-1] * eps if exact else max(eps**0.57, 8 * w.shape[-1] * eps)
+    if order > 1:
+        tolerance = max(3.0 * eps**0.5, tolerance)
     scale = np.max(np.abs(w), axis=-1, keepdims=True, initial=0)
     apart = np.diff(w, axis=-1) > tolerance * scale
     first = np.zeros((*w.shape[:-1], min(1, w.shape[-1])), int)
@@ -46,11 +51,17 @@ def _refuse(what: str, bad: np.ndarray, factors: np.ndarray, line: str) -> None:
     raise UndefinedDerivativeError(
         message(
             what,
-            f"eigenvalues {i} and {j} are equal to working precision ({w[i]:.6g}), at {line}",
+            f"eigenvalues {i} and {j} are {_nearness(w[j] - w[i], np.max(np.abs(w)))} ({w[i]:.6g}), at {line}",
             "they have derivatives only in functions that treat them alike, such as sums over all of them; their eigenvectors have none",
             "Write the function in terms of the matrix, or add a perturbation that tells them apart",
         )
     )
+
+
+def _nearness(gap: float, scale: float) -> str:
+    if gap <= 64 * np.finfo(np.asarray(scale).dtype).eps * scale:
+        return "equal to working precision"
+    return f"equal but for {gap:.1e}, which leaves this derivative no correct digit"
 
 
 def _factors(a: np.ndarray, *, uplo: str, values_only: bool) -> np.ndarray:
@@ -104,6 +115,15 @@ def _settled(inner: Any, factors: Any, *, line: str) -> Any:
     return inner
 
 
+def _settled_again(inner: Any, factors: Any, *, line: str) -> Any:
+    """Return the change of what is divided by gaps, or raise where the quotient has no correct digit left."""
+    near = _off_diagonal(_cluster(factors, exact=True, order=2))
+    bad = near & np.any(inner != 0, axis=-2)[..., None, :]
+    if bad.any():
+        _refuse("second derivative of eigenvectors", bad, factors, line)
+    return inner
+
+
 def _apart(inner: Any, factors: Any, *, line: str) -> Any:
     """Return a symmetric matrix, or raise where it couples equal eigenvalues."""
     size = np.max(np.abs(inner), axis=(-2, -1), keepdims=True, initial=0)
@@ -118,14 +138,14 @@ def _apart(inner: Any, factors: Any, *, line: str) -> Any:
     return inner
 
 
-def _checked(name: str, function: Any) -> General:
-    """Declare an identity that raises."""
+def _checked(name: str, function: Any, then: General | None = None) -> General:
+    """Declare an identity that raises, and whose derivative does by the check of another one, if that is given."""
     operation: General = register(
         General(
             name,
             function,
-            pushforward=lambda y, xs, dots, *, line: operation(dots[0], xs[1], line=line),
-            pullback=lambda y, xs, g, wanted, *, line: [operation(g, xs[1], line=line), None],
+            pushforward=lambda y, xs, dots, *, line: (then or operation)(dots[0], xs[1], line=line),
+            pullback=lambda y, xs, g, wanted, *, line: [(then or operation)(g, xs[1], line=line), None],
             core=(2, 2, 2),
             curved=False,
         )
@@ -133,7 +153,8 @@ def _checked(name: str, function: Any) -> General:
     return operation
 
 
-settled_op = _checked("eigenvectors_settled", _settled)
+settled_again_op = _checked("eigenvectors_settled_again", _settled_again)
+settled_op = _checked("eigenvectors_settled", _settled, settled_again_op)
 apart_op = _checked("eigenvalues_apart", _apart)
 
 

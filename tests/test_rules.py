@@ -13,6 +13,7 @@ import pytest
 import scipy.special as sc
 
 import hessian as hs
+from hessian.errors import MissingRuleError
 from hessian.rules import DISPATCH, OPERATIONS, Bilinear, Elementwise, General, Linear, Nondifferentiable
 from hessian.rules.spec import Case, Entry, Sample
 
@@ -290,6 +291,29 @@ def test_inputs_are_left_alone_and_results_stay(trial):
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda op: op.name)
 def test_every_operation_is_of_a_kind(operation):
     assert isinstance(operation, Elementwise | Linear | Bilinear | General | Nondifferentiable)
+
+
+@pytest.mark.parametrize(
+    "operation", [op for op in OPERATIONS.values() if isinstance(op, Bilinear)], ids=lambda op: op.name
+)
+def test_labels_say_what_a_product_and_its_transposes_are(operation):
+    left, right, result = operation.labels
+    sizes = {"i": 3, "j": 4, "k": 5}
+    rng = np.random.default_rng(0)
+    a, b, g = (rng.standard_normal((2, *(sizes[i] for i in labels))) for labels in operation.labels)
+    for f, x, y, labels in (
+        (operation.function, a, b, (left, right, result)),
+        (operation.transposes[0], g, b, (result, right, left)),
+        (operation.transposes[1], g, a, (result, left, right)),
+    ):
+        expected = np.einsum(f"n{labels[0]},n{labels[1]}->n{labels[2]}", x, y)
+        np.testing.assert_allclose(f(x, y), expected, rtol=1e-12)
+
+
+def test_a_product_whose_transposes_cannot_be_made_says_so():
+    row = Bilinear("entrywise", np.multiply, labels="ij,ij->ij")
+    with pytest.raises(MissingRuleError, match="no product is declared from which ij,ij->ij can be made"):
+        _ = row.transposes
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,7 @@ class Batcher:
     def _apply(self, node: Node, operation: Operation, args: list[Any]) -> Batched:
         if isinstance(operation, Elementwise) and isinstance(operation.function, np.ufunc) and not node.params:
             return self._elementwise(node, operation, args)
-        rule = _RULES.get(operation.name)
+        rule = _product_rule(operation) if isinstance(operation, Bilinear) else _RULES.get(operation.name)
         if rule is not None:
             found = rule(self, node, args)
             if found is not None:
@@ -263,8 +263,11 @@ spread_op: Linear = Linear(
 """A broadcast in memory, where ``broadcast_to`` is a view."""
 
 
-def _product_of(labels: tuple[str, str]) -> Callable[[Batcher, Node, list[Any]], Batched | None]:
-    """Return the rule of a product with the given axes; with more of them it is left to the operation itself."""
+def _product_rule(operation: Bilinear) -> Callable[[Batcher, Node, list[Any]], Batched | None]:
+    """Return the rule of a product, by its core axes; with more axes than these it is left to the operation itself."""
+    labels = operation.labels[:2]
+    if not set(labels[0]) & set(labels[1]):
+        return _outer
 
     def rule(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
         if any(len(arg.shape) != len(inner) for arg, inner in zip(node.args, labels, strict=True)):
@@ -356,11 +359,6 @@ def _broadcast(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
 
 
 _RULES: dict[str, Callable[[Batcher, Node, list[Any]], Batched | None]] = {
-    "matmul": _product_of(("ij", "jk")),
-    "matvec": _product_of(("ij", "j")),
-    "vecmat": _product_of(("j", "jk")),
-    "vecdot": _product_of(("j", "j")),
-    "outer": _outer,
     "permute": _permute,
     "sum": _sum,
     "reshape": _reshape,

@@ -10,22 +10,13 @@ import numpy as np
 from hessian.programs.graph import Node
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import Positions, gather_op, slice_op
-from hessian.rules.products import matmul_op, matvec_op, outer_op, vecdot_op, vecmat_op
 from hessian.rules.reductions import max_op, min_op, sum_op
 from hessian.rules.shaping import broadcast_op, cast_op, permute_op, reshape_op
-from hessian.rules.spec import Elementwise, Operation
+from hessian.rules.spec import Bilinear, Elementwise, Operation
 
 NONE, SUM, POST = "none", "sum", "post"
 Kind = Any
 """``("row", axis)``, or one of the three words: without rows, a sum over rows, computed from such sums."""
-
-_LABELS: dict[Operation, tuple[str, str, str]] = {
-    matmul_op: ("ij", "jk", "ik"),
-    matvec_op: ("ij", "j", "i"),
-    vecmat_op: ("j", "jk", "k"),
-    vecdot_op: ("j", "j", ""),
-    outer_op: ("i", "k", "ik"),
-}
 
 
 class Mixed(Exception):
@@ -67,8 +58,8 @@ def _row_kind(node: Node, args: list[Kind], length: int) -> Kind:
         if any(-end <= len(arg.shape) and arg.shape[end] != 1 for arg in whole):
             raise Mixed  # it would have to be cut, and could be cut along another axis as well
         return "row", end + len(node.shape)
-    if operation in _LABELS:
-        return _product_kind(_LABELS[operation], node, args)
+    if isinstance(operation, Bilinear):
+        return _product_kind(operation.labels, node, args)
     (x,), (kind,) = node.args[:1], args[:1]
     if not isinstance(kind, tuple):
         raise Mixed

@@ -118,7 +118,7 @@ def _settled(inner: Any, factors: Any, *, line: str) -> Any:
 def _settled_again(inner: Any, factors: Any, *, line: str) -> Any:
     """Return the change of what is divided by gaps, or raise where the quotient has no correct digit left."""
     near = _off_diagonal(_cluster(factors, exact=True, order=2))
-    bad = near & np.any(inner != 0, axis=-2)[..., None, :]
+    bad = near & np.any(inner, axis=-2)[..., None, :]
     if bad.any():
         _refuse("second derivative of eigenvectors", bad, factors, line)
     return inner

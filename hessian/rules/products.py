@@ -52,24 +52,21 @@ matmul_op: Bilinear = register(
     Bilinear(
         "matmul",
         _matmul,
-        transposes=(lambda g, b: matmul_op(g, _t(b)), lambda g, a: matmul_op(_t(a), g)),
-        core=(2, 2, 2),
+        labels="ij,jk->ik",
     )
 )
 matvec_op: Bilinear = register(
     Bilinear(
         "matvec",
         _matvec,
-        transposes=(lambda g, b: outer_op(g, b), lambda g, a: vecmat_op(g, a)),
-        core=(2, 1, 1),
+        labels="ij,j->i",
     )
 )
 vecmat_op: Bilinear = register(
     Bilinear(
         "vecmat",
         lambda a, b: np.matmul(a, b) if b.ndim == 2 else np.matmul(a[..., None, :], b)[..., 0, :],
-        transposes=(lambda g, b: matvec_op(b, g), lambda g, a: outer_op(a, g)),
-        core=(1, 2, 1),
+        labels="j,jk->k",
     )
 )
 vecdot_op: Bilinear = register(
@@ -78,16 +75,14 @@ vecdot_op: Bilinear = register(
         lambda a, b: (
             np.matmul(a, b) if b.ndim == 1 else np.matmul(b, a) if a.ndim == 1 else np.einsum("...i,...i", a, b)
         ),
-        transposes=(lambda g, b: g[..., None] * b, lambda g, a: g[..., None] * a),
-        core=(1, 1, 0),
+        labels="j,j->",
     )
 )
 outer_op: Bilinear = register(
     Bilinear(
         "outer",
         lambda a, b: np.multiply(a[..., :, None], b[..., None, :]),
-        transposes=(lambda g, b: matvec_op(g, b), lambda g, a: vecmat_op(a, g)),
-        core=(1, 1, 2),
+        labels="i,k->ik",
     )
 )
 

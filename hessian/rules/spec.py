@@ -23,14 +23,16 @@ This module knows no tape: values that are being traced subclass :class:`Traced`
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import scipy.special
 
-from hessian.errors import OptionError, message
+from hessian.errors import MissingRuleError, OptionError, message
 from hessian.rules.samples import HALF_LINE, LINE, PLANE, A, Accuracy, Case, Sample, case  # noqa: F401
 from hessian.rules.traced import PLAIN, entered
 from hessian.rules.traced import Traced as Traced
@@ -281,27 +283,61 @@ class Linear(Operation):
 
 
 class Bilinear(Operation):
-    """A map that is linear in each of its two arguments.
+    """A sum of products of two arguments along axes that they share; linear in each of them.
 
     Parameters
     ----------
-    transposes : pair of callables
-        ``(g, b, **params) -> a_bar`` and ``(g, a, **params) -> b_bar``; broadcast loop axes are summed by the sweeps.
-    core : triple of int
-        Numbers of core axes of the two arguments and the result, as in a generalised ufunc's signature.
+    labels : str
+        Core axes of the arguments and the result, such as ``"ij,jk->ik"``; leading axes broadcast against each other. Everything
+        follows from them: the transposes, blocks of rows, products with many directions.
     """
 
-    def __init__(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        *,
-        transposes: tuple[Callable[..., Any], Callable[..., Any]],
-        core: tuple[int, int, int],
-    ) -> None:
+    def __init__(self, name: str, function: Callable[..., Any], *, labels: str) -> None:
         super().__init__(name, function)
-        self.transposes = transposes
-        self.core = core
+        arguments, _, result = labels.partition("->")
+        left, _, right = arguments.partition(",")
+        self.labels: tuple[str, str, str] = (left, right, result)
+        self.core: tuple[int, int, int] = (len(left), len(right), len(result))
+
+    @cached_property
+    def transposes(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """``(g, b) -> a_bar`` and ``(g, a) -> b_bar``; broadcast loop axes are summed by the sweeps."""
+        left, right, result = self.labels
+        first, second = contraction(result, right, left), contraction(left, result, right)
+        return first, lambda g, a: second(a, g)
+
+
+def contraction(left: str, right: str, result: str) -> Callable[[Any, Any], Any]:
+    """Return the sum of products over the given axes, made of the declared ones: swapped and transposed where need be."""
+    if not left or not right:
+        return (lambda a, b: a[..., None] * b) if not left else (lambda a, b: b[..., None] * a)
+    # A product that is there as it stands, then swapped, is better than one of transposes.
+    for flips in sorted(itertools.product((False, True), repeat=3), key=lambda flips: sum(flips[1:])):
+        swapped, left_turned, right_turned = flips
+        ends = [left[::-1] if left_turned else left, right[::-1] if right_turned else right]
+        for operation in OPERATIONS.values():
+            if isinstance(operation, Bilinear) and _alike(
+                [*(ends[::-1] if swapped else ends), result], operation.labels
+            ):
+                return partial(_contracted, operation, flips) if any(flips) else operation
+    what = f"no product is declared from which {left},{right}->{result} can be made"
+    raise MissingRuleError(message("rules", what, "A transpose needs it", "Declare one with these labels"))
+
+
+def _alike(labels: Sequence[str], others: Sequence[str]) -> bool:
+    """Tell whether labels are the same but for the names of the axes."""
+    names: dict[str, str] = {}
+    if [len(a) for a in labels] != [len(b) for b in others]:
+        return False
+    pairs = list(zip("".join(labels), "".join(others), strict=True))
+    return all(names.setdefault(a, b) == b for a, b in pairs) and len(set(names.values())) == len(names)
+
+
+def _contracted(operation: Bilinear, flips: Sequence[bool], a: Any, b: Any) -> Any:
+    swapped, left_turned, right_turned = flips
+    a = a.swapaxes(-1, -2) if left_turned else a
+    b = b.swapaxes(-1, -2) if right_turned else b
+    return operation(b, a) if swapped else operation(a, b)
 
 
 class General(Operation):

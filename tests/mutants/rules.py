@@ -156,9 +156,9 @@ RULES = [
         "tests/test_softmax.py",
     ),
     Mutant(
-        "rules/products.py",
-        "lambda g, b: matmul_op(g, _t(b)), lambda g, a: matmul_op(_t(a), g)",
-        "lambda g, b: matmul_op(g, _t(b)), lambda g, a: matmul_op(a, g)",
+        "rules/spec.py",
+        "a = a.swapaxes(-1, -2) if left_turned else a",
+        "a = a",
         "tests/test_rules.py tests/test_core.py",
     ),
     Mutant(

@@ -593,3 +593,15 @@ def test_numbers_of_python_stay_weak_where_programs_move_them():
     H = hs.HessianOperator(hs.record(f), x)
     assert H.gradient.dtype == np.float32
     np.testing.assert_allclose(H.to_dense(), hs.hessian(f)(x), rtol=1e-5, atol=1e-4)
+
+
+def test_zeros_of_both_signs_are_different_numbers():
+    f = lambda x: np.arctan2(0.0, x[0]) - np.arctan2(-0.0, x[0]) + np.sum(x**2)
+    x = np.array([-1.0, 2.0])
+    recorded = hs.record(f)
+    for _ in range(3):
+        value, gradient = hs.value_and_grad(recorded)(x)
+        assert value == f(x) > 6.0
+        np.testing.assert_array_equal(gradient, hs.grad(f)(x))
+    assert recorded.stats.replays >= 1  # nothing was left to the plain function
+    assert recorded.stats.failures == 0

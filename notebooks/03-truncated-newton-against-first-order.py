@@ -125,7 +125,7 @@ networks = {
     ),
     "recurrence": nn.sequential(nn.Reshape((8, 8)), nn.Recurrent(8, 24), nn.Dense(24, 10)),
 }
-settings = {"hessian-free": {"maxiter": 40}, "adam": {"maxiter": 60, "learning_rate": 3e-3, "schedule": "cosine"}}
+settings = {"hessian-free": {"maxiter": 60}, "adam": {"maxiter": 100, "learning_rate": 3e-3, "schedule": "cosine"}}
 trained = {
     (kind, method): nn.train(network, data.X_train, data.y_train, l2=1e-3, seed=0, method=method, options=options)
     for kind, network in networks.items()

@@ -73,7 +73,7 @@ def test_a_list_of_numbers_stays_one(kind: Any, recorded: bool) -> None:
         assert_allclose(hs.jvp(f, x, v)[1], np.dot(expected, v))
         assert_allclose(hs.vjp(f, x)[1](2.0), 2.0 * np.array(expected))
         assert_allclose(hs.directional(f, x, v, v), v @ hessian @ v)
-        assert_allclose(hs.taylor(f, x, v, 2)[2], v @ hessian @ v / 2)
+        assert_allclose(hs.taylor(f, x, v, order=2)[2], v @ hessian @ v / 2)
         H = hs.HessianOperator(f, x)
         assert_allclose(H @ np.asarray(v), hessian @ v)
         assert_allclose(H.gradient, expected)
@@ -240,7 +240,7 @@ def test_leaves_that_cannot_be_differentiated_are_named(name: str) -> None:
             lambda x: hs.vjp(f, x),
             lambda x: hs.HessianOperator(f, x),
             lambda x: hs.JacobianOperator(hs.record(f), x),
-            lambda x: hs.taylor(f, x, x, 2),
+            lambda x: hs.taylor(f, x, x, order=2),
         ):
             with pytest.raises(hs.errors.DtypeError, match=match):
                 call(x)

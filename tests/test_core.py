@@ -301,3 +301,25 @@ def test_the_power_zero_is_flat_everywhere() -> None:
     for x in (0.0, -2.0, 3.0):
         assert hs.value_and_grad(lambda x: x**0)(x) == (1.0, 0.0)
         assert hs.hessian(lambda x: x**0)(x) == 0.0
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, hs.record], ids=["plain", "recorded"])
+def test_products_in_arguments_by_number(wrap):
+    f = wrap(lambda a, b, c: np.sum(np.sin(a) * b**2) * c)
+    a, b, c = np.array([0.3, -0.7]), np.array([1.1, 0.4]), np.float64(1.5)
+    v, w = np.array([1.0, 2.0]), np.array([-1.0, 0.5])
+    for _ in range(3):
+        assert_allclose(hs.hvp(f, a, w, b, c, argnums=1), 2 * np.sin(a) * c * w)
+        assert_allclose(hs.hvp(f, a, w, b, c, argnums=-2), 2 * np.sin(a) * c * w)
+        gradient, product = hs.grad_and_hvp(f, a, (w, v), b, c, argnums=(1, 0))
+        assert_allclose(gradient, [2 * np.sin(a) * b * c, np.cos(a) * b**2 * c])
+        assert_allclose(product[0], 2 * np.sin(a) * c * w + 2 * np.cos(a) * b * c * v)
+        assert_allclose(product[1], -np.sin(a) * b**2 * c * v + 2 * np.cos(a) * b * c * w)
+        y, slope = hs.jvp(f, a, w, b, c, argnums=1)
+        assert_allclose([y, slope], [f(a, b, c), np.sum(2 * np.sin(a) * b * w) * c])
+        bars = hs.vjp(f, a, b, c, argnums=(2, 1))[1](2.0)
+        assert_allclose(bars[0], 2 * np.sum(np.sin(a) * b**2))
+        assert_allclose(bars[1], 4 * np.sin(a) * b * c)
+    assert_allclose(hs.hvp(f, a, (v,), b, c, argnums=(0,))[0], hs.hvp(f, a, v, b, c))
+    with pytest.raises(hs.errors.OptionError, match="argnums=3, but the function was called with 3"):
+        hs.hvp(f, a, v, b, c, argnums=3)

@@ -57,7 +57,7 @@ SCALAR_CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "grad_and_hvp": lambda x, v: hs.grad_and_hvp(total, x, v),
     "jvp": lambda x, v: hs.jvp(total, x, v),
     "directional": lambda x, v: hs.directional(total, x, v, v),
-    "taylor": lambda x, v: hs.taylor(total, x, v, 3),
+    "taylor": lambda x, v: hs.taylor(total, x, v, order=3),
 }
 
 
@@ -477,7 +477,7 @@ def test_a_leaked_value_in_a_later_result_is_an_error() -> None:
 
 @pytest.mark.parametrize("order", [-1, 1.5, "2", None])
 def test_order_of_taylor(order: Any) -> None:
-    text = failure(lambda: hs.taylor(total, X, X, order), HessianError)
+    text = failure(lambda: hs.taylor(total, X, X, order=order), HessianError)
     assert_says(text, "taylor", "order")
 
 

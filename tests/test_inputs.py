@@ -67,7 +67,7 @@ TRANSFORMS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "grad_and_hvp": lambda f, g, x: hs.grad_and_hvp(f, x, x),
     "hessian": lambda f, g, x: hs.hessian(f)(x),
     "directional": lambda f, g, x: hs.directional(f, x, x, x),
-    "taylor": lambda f, g, x: hs.taylor(f, x, x, 2),
+    "taylor": lambda f, g, x: hs.taylor(f, x, x, order=2),
     "nested": lambda f, g, x: hs.grad(lambda x: hs.jvp(f, x, x)[1])(x),
     "HessianOperator": lambda f, g, x: used(hs.HessianOperator(f, x)),
     "JacobianOperator": lambda f, g, x: used(hs.JacobianOperator(g, x)),

@@ -69,7 +69,7 @@ def test_a_refusal_says_why(name):
         (lambda: hs.hvp(np.sum, X, np.array(["a", "b", "c"])), "dtype"),
         (lambda: hs.grad(lambda x: np.sum(x > 0))(X), "returned a value of dtype"),
         (lambda: hs.vjp(np.sin, X)[1](1j * X), "complex128"),
-        (lambda: hs.taylor(np.sum, X, np.eye(3), 2), "batch axes"),
+        (lambda: hs.taylor(np.sum, X, np.eye(3), order=2), "batch axes"),
         (lambda: hs.check_derivatives(lambda x: np.sum(np.log(x - 1)), X), "Choose a point"),
         (lambda: hs.check_derivatives(np.sum, X, directions=0), "directions"),
         (lambda: hs.special.logsumexp(X, axis=3), "out of bounds"),

@@ -36,7 +36,7 @@ SECOND_DERIVATIVES: dict[str, Transform] = {
     "grad_and_hvp": lambda f: lambda x: hs.grad_and_hvp(f, x, np.ones_like(x))[1],
     "hessian": lambda f: hs.hessian(f),
     "directional": lambda f: lambda x: hs.directional(f, x, np.ones_like(x), np.ones_like(x)),
-    "taylor": lambda f: lambda x: 2.0 * hs.taylor(f, x, np.ones_like(x), 2)[2],
+    "taylor": lambda f: lambda x: 2.0 * hs.taylor(f, x, np.ones_like(x), order=2)[2],
 }
 
 # Each function with its derivatives of order 0 to 4.
@@ -278,14 +278,14 @@ SERIES: dict[str, tuple[Callable[[Any], Any], float, Callable[[int], float]]] = 
 def test_taylor_of_known_series(name: str) -> None:
     f, x, coefficient = SERIES[name]
     expected = [coefficient(k) for k in range(7)]
-    assert_allclose(hs.taylor(f, x, 1.0, 6), expected, rtol=1e-11, atol=1e-13)
+    assert_allclose(hs.taylor(f, x, 1.0, order=6), expected, rtol=1e-11, atol=1e-13)
     # Along a direction of length 2 the k-th coefficient grows by 2^k.
-    assert_allclose(hs.taylor(f, x, 2.0, 6), [c * 2.0**k for k, c in enumerate(expected)], rtol=1e-11, atol=1e-12)
+    assert_allclose(hs.taylor(f, x, 2.0, order=6), [c * 2.0**k for k, c in enumerate(expected)], rtol=1e-11, atol=1e-12)
 
 
 def test_taylor_along_a_line_in_many_variables() -> None:
     v = np.array([1.0, -0.5, 2.0])
-    found = hs.taylor(cubic, XS, v, 5)
+    found = hs.taylor(cubic, XS, v, order=5)
     expected = [
         cubic(XS),
         SYMMETRISED @ XS @ XS @ v / 2,
@@ -300,16 +300,16 @@ def test_taylor_along_a_line_in_many_variables() -> None:
 
 def test_taylor_of_a_function_of_arrays() -> None:
     v = np.array([1.0, -0.5, 2.0])
-    found = hs.taylor(np.exp, XS, v, 3)
+    found = hs.taylor(np.exp, XS, v, order=3)
     assert np.shape(found) == (4, 3)
     assert_allclose(found, [np.exp(XS) * v**k / math.factorial(k) for k in range(4)], rtol=1e-12)
-    assert_allclose(hs.taylor(np.exp, XS, v, 0), [np.exp(XS)], rtol=1e-15)
+    assert_allclose(hs.taylor(np.exp, XS, v, order=0), [np.exp(XS)], rtol=1e-15)
 
 
 @pytest.mark.parametrize("case", CASES[::6], ids=lambda case: case.name)
 def test_taylor_agrees_with_directional(case: Case) -> None:
     v = direction(case.x, seed=4)
-    found = hs.taylor(case.with_numpy, case.x, v, 3)
+    found = hs.taylor(case.with_numpy, case.x, v, order=3)
     scale = np.max(abs(np.asarray(found)))
     for order in range(4):
         expected = hs.directional(case.with_numpy, case.x, *[v] * order) / math.factorial(order)
@@ -657,7 +657,7 @@ def test_polynomials_of_any_degree(seed: int, degree: int) -> None:
         return total
 
     expected = [polynomial.deriv(k)(x) / math.factorial(k) if k else polynomial(x) for k in range(degree + 2)]
-    assert_allclose(hs.taylor(horner, x, 1.0, degree + 1), expected, rtol=1e-10, atol=1e-12)
+    assert_allclose(hs.taylor(horner, x, 1.0, order=degree + 1), expected, rtol=1e-10, atol=1e-12)
     assert_allclose(hs.grad(horner)(x), polynomial.deriv()(x), rtol=1e-10, atol=1e-12)
     assert_allclose(hs.hessian(horner)(x), polynomial.deriv(2)(x), rtol=1e-10, atol=1e-12)
 

@@ -212,7 +212,7 @@ def test_higher_orders() -> None:
     rec = hs.record(f)
     for x in (X3, 2 * X3):
         assert_same(hs.directional(rec, x, X3, X3**2, X3), hs.directional(f, x, X3, X3**2, X3))
-        assert_same(hs.taylor(rec, x, X3, 3), hs.taylor(f, x, X3, 3))
+        assert_same(hs.taylor(rec, x, X3, order=3), hs.taylor(f, x, X3, order=3))
 
 
 # Memory: results are nobody's but the caller's.

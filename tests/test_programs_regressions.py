@@ -243,7 +243,7 @@ def test_lists_as_points_are_lists() -> None:
             lambda f: hs.jvp(f, x, [1.0, 0.0])[1],
             lambda f: hs.vjp(f, x)[1](2.0),
             lambda f: hs.directional(f, x, [1.0, 0.0], [0.0, 1.0]),
-            lambda f: hs.taylor(f, x, [1.0, 0.0], 2),
+            lambda f: hs.taylor(f, x, [1.0, 0.0], order=2),
             lambda f: hs.HessianOperator(f, x) @ np.ones(2),
             lambda f: hs.optimize.minimize(f, x).fun,
         ):

@@ -173,7 +173,7 @@ def line_slice(
     where = "line_slice"
     line = _Directions(x, (direction,), where)
     t = _grid(span, points, where)
-    coefficients = np.asarray(taylor(f, x, line.trees[0], 3, *args), dtype=np.float64)
+    coefficients = np.asarray(taylor(f, x, line.trees[0], *args, order=3), dtype=np.float64)
     if coefficients.shape != (4,):
         what = f"f returns an array of shape {coefficients.shape[1:]}"
         raise NotScalarError(message(where, what, "A loss is one number", "Return one number"))

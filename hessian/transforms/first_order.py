@@ -17,6 +17,7 @@ from hessian.tape.numbers import check_numbers
 from hessian.tape.trace import Primal, Recording, check_argnums, detached, record
 from hessian.tape.trees import Structure, flatten, is_foreign
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
+from hessian.transforms.selection import ArgNums, selected
 
 
 def value_and_grad(
@@ -116,7 +117,7 @@ def _gradient(
     return recording, recording.primal.build(recording.gradient_leaves(bars))
 
 
-def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any, Any]:
+def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0) -> tuple[Any, Any]:
     r"""Compute ``f(x)`` and the Jacobian-vector product :math:`\dot y = J v`.
 
     Parameters
@@ -127,7 +128,9 @@ def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any, Any]:
     v : same structure as x
         Tangent. Leading batch axes (k, \*x.shape) carry k directions through one sweep; the primal is computed once.
     *args
-        Further arguments of f, not differentiated.
+        Further arguments of f, not differentiated unless ``argnums`` names them.
+    argnums : int or tuple of int
+        Which of f's arguments, x first, to differentiate; v and the results are like it, tuples for a tuple.
 
     Returns
     -------
@@ -150,6 +153,7 @@ def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any, Any]:
     >>> y.tolist(), y_dot.tolist()
     ([6.0, 8.0], [3.0, 4.0])
     """
+    f, x, args = selected(f, (x, *args), argnums, "jvp")
     return pushforward_of(f, x, v, args, "jvp")
 
 
@@ -180,7 +184,7 @@ def _output_tangents(recording: Recording, pushed: list[Any], batch: tuple[int, 
     ]
 
 
-def vjp(f: Callable[..., Any], x: Any, *args: Any) -> tuple[Any, Callable[[Any], Any]]:
+def vjp(f: Callable[..., Any], x: Any, *args: Any, argnums: ArgNums = 0) -> tuple[Any, Callable[[Any], Any]]:
     r"""Compute ``f(x)`` and its pullback :math:`\bar y \mapsto J^T \bar y`.
 
     Parameters
@@ -189,7 +193,9 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any) -> tuple[Any, Callable[[Any],
         ``f(x, *args)`` returns an array or a container of arrays.
     x : array or container of float arrays
     *args
-        Further arguments of f, not differentiated.
+        Further arguments of f, not differentiated unless ``argnums`` names them.
+    argnums : int or tuple of int
+        Which of f's arguments, x first, to differentiate; what the pullback returns is like it, a tuple for a tuple.
 
     Returns
     -------
@@ -214,6 +220,7 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any) -> tuple[Any, Callable[[Any],
     >>> pullback(np.array([1.0, 0.0])).tolist()
     [1.0, 0.0]
     """
+    f, x, args = selected(f, (x, *args), argnums, "vjp")
     if isinstance(f, RecordedFunction):
         pulled = f.derived("vjp", lambda plain: lambda x, y_bar, args: vjp(plain, x, *args)[1](y_bar), inputs=(0, 1))
         # The pullback belongs to this point, whatever the caller does to its arrays.

@@ -61,7 +61,7 @@ def directional(f: Callable[..., Any], x: Any, *directions: Any, args: tuple[Any
     return at(len(directions), x)
 
 
-def taylor(f: Callable[..., Any], x: Any, v: Any, order: int, *args: Any) -> np.ndarray:
+def taylor(f: Callable[..., Any], x: Any, v: Any, *args: Any, order: int) -> np.ndarray:
     r"""Compute Taylor coefficients along a line: :math:`f(x + t v) = \sum_k c_k t^k`.
 
     Parameters
@@ -70,10 +70,10 @@ def taylor(f: Callable[..., Any], x: Any, v: Any, order: int, *args: Any) -> np.
         ``f(x, *args)`` returns an array.
     x, v : array or container of float arrays
         Point and direction.
-    order : int
-        Highest power of t.
     *args
         Further arguments of f, not differentiated.
+    order : int
+        Highest power of t.
 
     Returns
     -------
@@ -96,12 +96,12 @@ def taylor(f: Callable[..., Any], x: Any, v: Any, order: int, *args: Any) -> np.
     Examples
     --------
     >>> import numpy as np, hessian as hs
-    >>> hs.taylor(np.exp, 0.0, 1.0, 3).tolist() == [1.0, 1.0, 1 / 2, 1 / 6]
+    >>> hs.taylor(np.exp, 0.0, 1.0, order=3).tolist() == [1.0, 1.0, 1 / 2, 1 / 6]
     True
     """
     order = whole_number("taylor", "order", order, 0)
     if isinstance(f, RecordedFunction):
-        make = lambda plain: lambda x, v, order, args: taylor(plain, x, v, order, *args)
+        make = lambda plain: lambda x, v, order, args: taylor(plain, x, v, *args, order=order)
         return f.derived("taylor", make, inputs=(0, 1))(x, tangent_like(x, v, "taylor"), order, args)
     primal = Primal(x, "taylor")
     dots, batch = primal.tangent_leaves(v)

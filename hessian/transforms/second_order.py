@@ -17,6 +17,7 @@ from hessian.tape.second_order import LinearizedGradient
 from hessian.tape.trace import Primal, Recording, record
 from hessian.tape.trees import flatten, join_vector, split_vector
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
+from hessian.transforms.selection import ArgNums, selected
 
 
 def hessian_matrix(recording: Recording, gradient: LinearizedGradient) -> Any:
@@ -29,7 +30,7 @@ def hessian_matrix(recording: Recording, gradient: LinearizedGradient) -> Any:
     return sweep_rows(lambda dots: gradient.products(dots, (len(dots[0]),)), primal.shapes, length, dtype)
 
 
-def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> Any:
+def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0) -> Any:
     r"""Compute the Hessian-vector product :math:`\nabla^2 f(x)\, v`.
 
     Parameters
@@ -40,7 +41,9 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> Any:
     v : same structure as x
         Direction. Leading batch axes (k, \*x.shape) give k products in one sweep; the primal is computed once.
     *args
-        Further arguments of f, not differentiated.
+        Further arguments of f, not differentiated unless ``argnums`` names them.
+    argnums : int or tuple of int
+        Which of f's arguments, x first, to differentiate; v and the results are like it, tuples for a tuple.
 
     Returns
     -------
@@ -69,10 +72,11 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> Any:
     >>> hs.hvp(lambda x: x[0] ** 2 * x[1], np.array([1.0, 2.0]), np.array([1.0, 0.0])).tolist()
     [4.0, 2.0]
     """
+    f, x, args = selected(f, (x, *args), argnums, "hvp")
     return _grad_and_hvp(f, x, v, args, "hvp", "hvp")[1]
 
 
-def grad_and_hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any, Any]:
+def grad_and_hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0) -> tuple[Any, Any]:
     r"""Compute the gradient and the Hessian-vector product together, for the cost of the product.
 
     Parameters, errors and cost as in :func:`hvp`.
@@ -89,6 +93,7 @@ def grad_and_hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> tuple[Any
     >>> g.tolist(), hv.tolist()
     ([3.0, 12.0], [6.0, 12.0])
     """
+    f, x, args = selected(f, (x, *args), argnums, "grad_and_hvp")
     return _grad_and_hvp(f, x, v, args, "grad_and_hvp")
 
 

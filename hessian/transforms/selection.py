@@ -1,0 +1,37 @@
+"""Functions of several arguments as functions of those that are differentiated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hessian.programs import RecordedFunction
+from hessian.tape.trace import check_argnums
+
+ArgNums = int | tuple[int, ...]
+
+
+def selected(
+    f: Callable[..., Any], args: Sequence[Any], argnums: ArgNums, where: str
+) -> tuple[Callable[..., Any], Any, tuple[Any, ...]]:
+    """Return f as a function of the arguments numbered ``argnums`` and the rest, those arguments, and the rest.
+
+    With a tuple of numbers the first argument is a tuple, and so are derivatives and directions.
+    """
+    if type(argnums) is int and argnums == 0:
+        return f, args[0], tuple(args[1:])
+    numbers = check_argnums(argnums, len(args), where)
+    single = isinstance(argnums, int)
+
+    def make(plain: Callable[..., Any]) -> Callable[..., Any]:
+        def call(chosen: Any, *rest: Any) -> Any:
+            filled = iter(rest)
+            given = dict(zip(numbers, (chosen,) if single else chosen, strict=True))
+            return plain(*[given[i] if i in given else next(filled) for i in range(len(numbers) + len(rest))])
+
+        return call
+
+    name = ("selected", numbers, single)
+    f = f.derived(name, make, user_results=True) if isinstance(f, RecordedFunction) else make(f)
+    chosen = args[numbers[0]] if single else tuple([args[i] for i in numbers])
+    return f, chosen, tuple([x for i, x in enumerate(args) if i not in numbers])

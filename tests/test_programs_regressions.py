@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
@@ -605,3 +606,48 @@ def test_zeros_of_both_signs_are_different_numbers():
         np.testing.assert_array_equal(gradient, hs.grad(f)(x))
     assert recorded.stats.replays >= 1  # nothing was left to the plain function
     assert recorded.stats.failures == 0
+
+
+def test_arrays_of_zeros_of_both_signs_are_no_number():
+    f = lambda x: np.sum(np.arctan2(np.array([0.0, -0.0, 0.0]), x)) + np.sum(x**2)
+    recorded, x = hs.record(f), -np.ones(3)
+    for _ in range(3):
+        assert hs.value_and_grad(recorded)(x)[0] == f(x)
+    assert recorded.stats.replays >= 1
+    assert recorded.stats.plain == 0
+
+
+def test_equal_matrices_of_numbers_are_told_apart():
+    A, B = (scipy.sparse.csr_array(np.diag(d)) for d in ([1.0, 2.0, 3.0], [3.0, 5.0, 7.0]))
+    f = lambda x: np.sum((A @ x) * (B @ x))
+    recorded, x = hs.record(f), np.array([1.0, -1.0, 2.0])
+    for _ in range(3):
+        assert_allclose(hs.grad(recorded)(x), 2 * np.array([3.0, 10.0, 21.0]) * x)
+    assert recorded.stats.replays >= 1
+    assert recorded.stats.plain == 0
+
+
+def test_a_function_that_writes_to_its_argument_does_so_each_time():
+    def f(z):
+        z[0] = 5.0
+        return np.sum(z**2)
+
+    recorded = hs.record(f)
+    for k in range(4):
+        z = np.full(3, float(k))
+        assert recorded(z) == 25.0 + 2.0 * k**2
+        assert z[0] == 5.0
+
+
+def test_values_of_an_outer_recording_reach_a_recorded_function_that_has_a_program():
+    x, held = np.array([2.0, 3.0]), {"y": np.array([1.0, 2.0])}
+    inner = hs.record(lambda x: np.sum(x * held["y"]))
+    for _ in range(3):
+        inner(x)
+
+    def outer(y):
+        held["y"] = y
+        return inner(x) ** 2
+
+    y = np.array([0.5, -1.0])
+    assert_allclose(hs.grad(outer)(y), 2 * np.sum(x * y) * x)

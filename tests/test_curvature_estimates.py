@@ -436,3 +436,14 @@ def test_intervals_of_estimates():
         estimate.interval(1.0)
     with pytest.raises(OptionError, match="damping"):
         logdet(np.eye(3), damping=-1.0)
+
+
+def test_what_a_sketch_holds_is_exact_in_a_diagonal():
+    B = np.random.default_rng(3).standard_normal((60, 3))
+    found = diagonal(aslinearoperator(B @ B.T), 36, method="regression")
+    assert_allclose(found.value, np.sum(B * B, axis=1), rtol=1e-6, atol=1e-8)
+
+
+def test_the_trace_of_the_identity_is_exact():
+    found = trace(aslinearoperator(np.eye(40)), 12, method="xtrace")
+    assert_allclose(found.value, 40.0, rtol=1e-12)

@@ -12,6 +12,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import hessian as hs
 from hessian.curvature import diagonal, eigenvalues, inverse_product, summary, trace
+from hessian.curvature.products import Products
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError
 from hessian.operators import ChunkedOperator, DampedOperator, RestrictedOperator, ScaledOperator, SumOperator
 
@@ -143,3 +144,11 @@ def test_rounding_of_null_directions_is_no_asymmetry() -> None:
     lopsided = matrix + 1e-3 * np.outer(q[:, 3], q[:, 4])
     with pytest.raises(OptionError, match="is not symmetric"):
         trace(aslinearoperator(lopsided), 20, method="xtrace")
+
+
+def test_vectors_whose_products_do_not_mirror_each_other_are_seen():
+    products = Products(aslinearoperator(np.eye(3)), "test")
+    products(np.eye(3))
+    products.check_symmetric(np.array([[2.0, 1.0], [1.0, 3.0]]))
+    with pytest.raises(OptionError, match=r"H is not symmetric: x\.Hy and y\.Hx differ by 0\.5"):
+        products.check_symmetric(np.array([[2.0, 1.0], [1.5, 3.0]]))

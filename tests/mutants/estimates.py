@@ -15,10 +15,15 @@ ESTIMATES = [
         "optimize/certificate.py",
         "        if is_open:\n            return self._doubt(found)",
         "        if False:\n            return self._doubt(found)",
-        _ENDINGS,
+        "tests/test_optimize_collection.py",
     ),
     Mutant("optimize/certificate.py", "> FAR * point.reach:", "> math.inf:", _ENDINGS),
-    Mutant("optimize/certificate.py", "        if self._futile >= FUTILE:", "        if False:", _ENDINGS),
+    Mutant(
+        "optimize/certificate.py",
+        "        if self._futile >= FUTILE:",
+        "        if False:",
+        "tests/test_optimize_collection.py",
+    ),
     Mutant(
         "optimize/certificate.py",
         "Definiteness.ZERO if abs(found.smallest) <= error else found.definiteness",
@@ -61,9 +66,7 @@ ESTIMATES = [
         _ENDINGS,
     ),
     Mutant("curvature/estimate.py", "return _factor(degrees_of_freedom) * deviation", "return deviation", _ERRORS),
-    Mutant(
-        "curvature/products.py", "if gap > self._witness.slack * scale:", "if False:", "tests/test_curvature_hostile.py"
-    ),
+    Mutant("curvature/products.py", "if gap > self._witness.slack * scale:", "if False:", "tests/test_symmetry.py"),
     Mutant("curvature/trace.py", "2.0 * spread / m, m - 1.0", "spread / m / m, m - 1.0", _ERRORS),
     Mutant(
         "curvature/trace.py",

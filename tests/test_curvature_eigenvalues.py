@@ -256,3 +256,10 @@ def test_a_crowd_at_an_end_takes_a_look_at_everything_at_most(which: str) -> Non
     assert found.converged
     assert found.n_hvp <= 600
     assert np.all(np.abs(found.values - expected) <= found.residuals)
+
+
+def test_no_bound_is_zero_where_arithmetic_rounds():
+    for matrix in (np.diag([1.0, 2.0, 3.0]), np.diag([1.0, 2.0, 3.0]).astype(np.float32)):
+        found = eigenvalues(matrix, 2)
+        assert np.all(found.residuals > 0.0)
+        assert np.all(found.residuals < 100 * np.finfo(matrix.dtype).eps)

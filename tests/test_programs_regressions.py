@@ -18,6 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import hessian as hs
 from hessian.errors import HessianError, OptionError, StaleRecordingError
 from hessian.programs import recorded, variants
+from hessian.programs.arguments import Identity
 
 X3 = np.array([1.0, -2.0, 3.0])
 
@@ -651,3 +652,19 @@ def test_values_of_an_outer_recording_reach_a_recorded_function_that_has_a_progr
 
     y = np.array([0.5, -1.0])
     assert_allclose(hs.grad(outer)(y), 2 * np.sum(x * y) * x)
+
+
+def test_numbers_in_lists_are_told_apart_by_sign_and_type():
+    recorded = hs.record(lambda x, flags: np.sum(np.arctan2(flags[0], x)) * (2.0 if flags[1] is True else 1.0))
+    x = -np.ones(2)
+    for _ in range(3):
+        for zero, one in ((0.0, 1), (-0.0, 1), (0.0, True), (-0.0, True)):
+            wanted = np.copysign(2 * np.pi, zero) * (2.0 if one is True else 1.0)
+            assert_allclose(recorded(x, [zero, one]), wanted)
+
+
+def test_objects_are_keys_by_identity():
+    thing = [1.0]
+    assert Identity(thing) == Identity(thing)
+    assert Identity(thing) != Identity([1.0])
+    assert Identity(thing) != thing

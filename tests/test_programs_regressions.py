@@ -19,6 +19,7 @@ import hessian as hs
 from hessian.errors import HessianError, OptionError, StaleRecordingError
 from hessian.programs import recorded, variants
 from hessian.programs.arguments import Identity
+from hessian.programs.variants import Patience
 
 X3 = np.array([1.0, -2.0, 3.0])
 
@@ -668,3 +669,26 @@ def test_objects_are_keys_by_identity():
     assert Identity(thing) == Identity(thing)
     assert Identity(thing) != Identity([1.0])
     assert Identity(thing) != thing
+
+
+@pytest.mark.parametrize(("change", "is_seen"), [(1e-8, True), (1e-13, False)])
+def test_data_that_change_a_little_are_seen_above_rounding(change, is_seen):
+    data = np.array([1.0, 2.0, 3.0])
+    recorded, x = hs.record(lambda x: np.sum(np.sin(x) * data)), np.ones(3)
+    recorded(x)
+    recorded(x)
+    data *= 1.0 + change
+    four_times = lambda: [recorded(x) for _ in range(4)]
+    if is_seen:
+        with pytest.raises(hs.errors.StaleRecordingError, match="another value than its recording"):
+            four_times()
+    else:
+        four_times()
+
+
+def test_patience_outlasts_misses_where_replays_make_up_for_them():
+    patience = Patience(2, 3)
+    patience.recordings, patience.replays = 5, 15
+    assert patience.allows()
+    patience.replays = 14
+    assert not patience.allows()

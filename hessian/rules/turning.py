@@ -31,6 +31,9 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     first, second = axes
     if (first - second) % m.ndim == 0 or not (-m.ndim <= first < m.ndim and -m.ndim <= second < m.ndim):
         raise ValueError("NumPy says which of these it is.")
+    if not isinstance(k, int | np.integer):
+        # What NumPy takes half a turn for depends on its version.
+        k = (0, 1, 3, 2)[np.rot90(np.arange(4).reshape(2, 2), k)[0, 0]]
     k = k % 4
     if k == 0:
         return m[:]

@@ -69,7 +69,7 @@ SKIPPED = {
     "estimator",
     [
         NewtonLogisticRegression(),
-        pytest.param(NewtonLogisticRegression(method="trust-ncg", C=10.0), marks=pytest.mark.long),
+        pytest.param(NewtonLogisticRegression(method="trust-ncg", C=10.0, tol=1e-9), marks=pytest.mark.long),
         pytest.param(
             NewtonLogisticRegression(
                 C=0.1, class_weight="balanced", method="newton", warm_start=True, random_state=3, tol=1e-6

@@ -20,6 +20,7 @@ from hessian.errors import HessianError, OptionError, StaleRecordingError
 from hessian.programs import recorded, variants
 from hessian.programs.arguments import Identity
 from hessian.programs.variants import Patience
+from hessian.rules import OPERATIONS
 
 X3 = np.array([1.0, -2.0, 3.0])
 
@@ -692,3 +693,25 @@ def test_patience_outlasts_misses_where_replays_make_up_for_them():
     assert patience.allows()
     patience.replays = 14
     assert not patience.allows()
+
+
+def test_rounding_left_after_cancellation_is_no_change_of_data(monkeypatch):
+    """NumPy's scalars may be raised to powers in other last bits than its arrays: what cancels then differs by all there is."""
+    power = OPERATIONS["power"]
+    plain = power.function
+    off = lambda x, p: plain(x, p) * (1 + 2 * np.finfo(float).eps) if np.ndim(x) == 0 else plain(x, p)
+    monkeypatch.setattr(power, "function", off)
+    x = np.array([1.1, 2.3])
+    target = x[0] ** 3.7 + x[1]
+    recorded = hs.record(lambda x: (x[0] ** 3.7 + x[1] - target) ** 2)
+    for k in range(8):
+        value, gradient = hs.value_and_grad(recorded)(x * (1 + 1e-9 * k))
+        assert abs(value) < 1e-12
+        assert np.isfinite(gradient).all()
+
+
+def test_a_function_that_asks_for_types_is_no_rounding():
+    recorded = hs.record(lambda x: np.sum(x**2) * (1.0 if type(x) is np.ndarray else 1.0 + 1e-6))
+    four_times = lambda: [recorded(np.array([1.0, 2.0])) for _ in range(4)]
+    with pytest.raises(hs.errors.StaleRecordingError, match="asks for the type of its arguments"):
+        four_times()

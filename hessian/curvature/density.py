@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 import scipy.special
 
-from hessian.arguments import NOT_NEGATIVE, as_generator, real_number, whole_number
+from hessian.arguments import INSIDE, NOT_NEGATIVE, as_generator, check, real_number, whole_number
 from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.errors import OptionError, message
@@ -141,8 +141,7 @@ def spectral_density(
     generator = as_generator(rng, where)
     if width is not None and not real_number(where, "width", width, NOT_NEGATIVE):
         raise OptionError(message(where, "width is 0", "A density of points is not a function", "Pass a number > 0"))
-    if not 0.0 < confidence < 1.0:
-        raise OptionError(message(where, f"confidence is {confidence!r}", fix="Pass a number between 0 and 1"))
+    check(where, "confidence", confidence, INSIDE)
     if n <= budget or (products.matrix is not None and n <= _EXACT_ORDER):
         values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64)
         rule = Quadrature(values[None], np.full((1, n), 1.0 / n), n)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from hessian.errors import OptionError, message
+from hessian.arguments import INSIDE, check
 from hessian.text import with_error
 
 KNOWN = 1e6
@@ -65,8 +65,7 @@ class Estimate:
         OptionError
             The confidence is not between 0 and 1.
         """
-        if not 0.0 < confidence < 1.0:
-            raise OptionError(message("interval", f"confidence is {confidence!r}", fix="Pass a number between 0 and 1"))
+        check("interval", "confidence", confidence, INSIDE)
         quantile = special.stdtrit(self.degrees_of_freedom, 0.5 + 0.5 * confidence)
         reach = quantile * (self.standard_error / _factor(self.degrees_of_freedom))
         if np.ndim(self.value):

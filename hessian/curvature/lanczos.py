@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from hessian.arguments import as_generator, whole_number
+from hessian.arguments import INSIDE, as_generator, real_number, whole_number
 from hessian.curvature.krylov_space import BlockSpace
 from hessian.curvature.misses import MISS, chance
 from hessian.curvature.products import Products
@@ -154,9 +154,7 @@ def eigenvalues(
     generator = as_generator(rng, where)
     if budget is not None:
         whole_number(where, "budget", budget, k, f"{k} eigenpairs need at least {k} products")
-    tol = products.eps ** (2 / 3) if tol is None else tol
-    if not 0.0 < tol < 1.0:
-        raise OptionError(message(where, f"tol is {tol!r}", fix="Pass a number between 0 and 1"))
+    tol = products.eps ** (2 / 3) if tol is None else real_number(where, "tol", tol, INSIDE)
     if (products.matrix is not None and n <= _DENSE_ORDER) or (n <= 2 * k + 20 and (budget is None or budget >= n)):
         return _dense(products, k, which)
     return _Search(products, k, which, max(tol, 10.0 * products.eps), budget, min(block, n), generator).run(confirm)

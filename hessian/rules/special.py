@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.special as sc
 
-from hessian.errors import OptionError, message
+from hessian.arguments import whole_number
 from hessian.rules.broadcast import normalize_axes
 from hessian.rules.polygamma import polygamma_op
 from hessian.rules.softmax import log_softmax_op, logsumexp_op, softmax_op
@@ -124,10 +124,9 @@ def polygamma(n: int, x: Any) -> Any:
     >>> math.isclose(polygamma(1, 1.0), math.pi**2 / 6, rel_tol=1e-15)
     True
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
-        raise OptionError(message("polygamma", f"the order is {n!r}", fix="Pass an integer >= 0"))
+    n = whole_number("polygamma", "the order", n, 0)
     x = _as_float(x)
-    return sc.digamma(x) if n == 0 else polygamma_op(x, n=int(n))
+    return sc.digamma(x) if n == 0 else polygamma_op(x, n=n)
 
 
 # The twins are entered as their own targets, so that the registry walk covers them like any NumPy function.

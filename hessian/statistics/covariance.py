@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from hessian.arguments import POSITIVE, real_number
+from hessian.arguments import INSIDE, POSITIVE, check, real_number
 from hessian.errors import ConvergenceError, NotScalarError, OptionError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
@@ -74,8 +74,7 @@ class Covariance:
         OptionError
             The confidence is not between 0 and 1.
         """
-        if not 0.0 < confidence < 1.0:
-            raise OptionError(message("interval", f"confidence is {confidence!r}", fix="Pass a number between 0 and 1"))
+        check("interval", "confidence", confidence, INSIDE)
         reach = float(scipy.special.ndtri(0.5 + 0.5 * confidence))
         center, unravel = ravel(self.x)
         errors = ravel(self.standard_errors)[0]

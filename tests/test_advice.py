@@ -14,8 +14,8 @@ from numpy.testing import assert_allclose
 
 import hessian as hs
 from hessian.errors import LeavesTapeError, MissingRuleError
+from hessian.rules.dispatch import DISPATCH
 from hessian.rules.meanings import MEANINGS, meaning
-from hessian.rules.spec import DISPATCH
 from hessian.tape import advice
 
 X = np.array([0.6, 0.2, 0.9, 1.4])

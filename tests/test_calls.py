@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from hessian.errors import HessianError
-from hessian.rules.spec import DISPATCH, Entry, Sample
+from hessian.rules.dispatch import DISPATCH, Entry
+from hessian.rules.spec import Sample
 from hessian.tape.tape import Tape
 from hessian.tape.variable import Variable, variable
 

@@ -11,7 +11,7 @@ from test_rules import TRIALS, Trial
 
 import hessian as hs
 from hessian.rules import Elementwise
-from hessian.rules.spec import DISPATCH
+from hessian.rules.dispatch import DISPATCH
 
 UFUNCS = [
     (target, entry.call)

@@ -15,7 +15,8 @@ import scipy.special as sc
 import hessian as hs
 from hessian.errors import MissingRuleError
 from hessian.rules import DISPATCH, OPERATIONS, Bilinear, Elementwise, General, Linear, Nondifferentiable
-from hessian.rules.spec import Case, Entry, Sample
+from hessian.rules.dispatch import Entry
+from hessian.rules.spec import Case, Sample
 
 STEP = 1e-30
 """Complex steps are free of cancellation: the step can be as small as the exponent range allows."""

@@ -16,6 +16,7 @@ from hessian.rules import (  # noqa: F401
     trigonometry,
     turning,
 )
-from hessian.rules.spec import DISPATCH, OPERATIONS, Bilinear, Elementwise, General, Linear, Nondifferentiable
+from hessian.rules.dispatch import DISPATCH
+from hessian.rules.spec import OPERATIONS, Bilinear, Elementwise, General, Linear, Nondifferentiable
 
 __all__ = ["DISPATCH", "OPERATIONS", "Bilinear", "Elementwise", "General", "Linear", "Nondifferentiable"]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
-from hessian.rules.spec import A, Traced, case, composite
+from hessian.rules.dispatch import composite
+from hessian.rules.spec import A, Traced, case
 from hessian.rules.traced import as_given, each_entered, entered
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from hessian.rules.dispatch import DISPATCH, Entry
 from hessian.rules.measured import MEASURED
-from hessian.rules.spec import DISPATCH, Elementwise, Entry, Operation
+from hessian.rules.spec import Elementwise, Operation
 
 
 def catalogue() -> str:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, message
+from hessian.rules.dispatch import elementwise, expose
 from hessian.rules.smooth import Root
-from hessian.rules.spec import LINE, NONDIFF, PLANE, ZERO, A, Elementwise, case, elementwise, expose, register
+from hessian.rules.spec import LINE, NONDIFF, PLANE, ZERO, A, Elementwise, case, register
 
 # Of the modulus of a number, however it is written.
 _MODULUS = Root((2,), lambda product, degree, x, *_: product(x, x))

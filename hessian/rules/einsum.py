@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.rules.dispatch import composite
 from hessian.rules.memory import lying_like, shrunk
 from hessian.rules.products import matmul_op, numeric
-from hessian.rules.spec import A, case, composite
+from hessian.rules.spec import A, case
 
 
 def _parse(subscripts: str, shapes: list[tuple[int, ...]]) -> tuple[list[str], str]:

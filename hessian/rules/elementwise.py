@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
+from hessian.rules.dispatch import elementwise
 from hessian.rules.smooth import Root
-from hessian.rules.spec import HALF_LINE, LINE, PLANE, Traced, elementwise, primal
+from hessian.rules.spec import HALF_LINE, LINE, PLANE, Traced, primal
 
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
 _POSITIVE = (0.3, 3.0)

@@ -16,20 +16,9 @@ import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import normalize_axis, sum_to
+from hessian.rules.dispatch import composite, expose, refuse
 from hessian.rules.memory import lying_like, numbered
-from hessian.rules.spec import (
-    NONDIFF,
-    A,
-    General,
-    Linear,
-    Nondifferentiable,
-    Traced,
-    case,
-    composite,
-    expose,
-    refuse,
-    register,
-)
+from hessian.rules.spec import NONDIFF, A, General, Linear, Nondifferentiable, Traced, case, register
 
 _HOLE = -1
 _BASIC = (slice, int, np.integer)

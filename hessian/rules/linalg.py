@@ -17,10 +17,11 @@ import numpy as np
 from hessian.errors import MissingRuleError, OptionError, message
 from hessian.rules.broadcast import averaged_axes, keeps, normalize_axes, without_axes
 from hessian.rules.determinant import det_op, inverse_op, sound_op
+from hessian.rules.dispatch import composite, expose
 from hessian.rules.eigen import eigenvalues_op, eigenvectors_op, factors_op
 from hessian.rules.lines import user_line
 from hessian.rules.smooth import Root
-from hessian.rules.spec import ZERO, A, General, Nondifferentiable, Sample, case, composite, expose, register
+from hessian.rules.spec import ZERO, A, General, Nondifferentiable, Sample, case, register
 
 # NumPy's named result tuples have no public import path.
 EighResult: Any = type(np.linalg.eigh(np.eye(1)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hessian.rules.spec import public_name
+from hessian.rules.dispatch import public_name
 
 
 class Meaning(NamedTuple):

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hessian.rules.spec import OPERATIONS, Nondifferentiable, Traced, expose, register
+from hessian.rules.dispatch import expose
+from hessian.rules.spec import OPERATIONS, Nondifferentiable, Traced, register
 
 
 def _nondifferentiable(target: Any) -> None:

@@ -23,9 +23,10 @@ import numpy as np
 import scipy.sparse
 
 from hessian.errors import ShapeMismatchError, message
+from hessian.rules.dispatch import composite, expose, refuse
 from hessian.rules.elementwise import multiply
 from hessian.rules.shaping import swapaxes
-from hessian.rules.spec import A, Bilinear, Linear, Traced, case, composite, expose, refuse, register
+from hessian.rules.spec import A, Bilinear, Linear, Traced, case, register
 from hessian.rules.traced import each_entered
 
 

@@ -18,9 +18,10 @@ from hessian.rules.broadcast import (
     reduced_axes,
     without_axes,
 )
+from hessian.rules.dispatch import composite, refuse
 from hessian.rules.shaping import reshape_op
 from hessian.rules.smooth import smooth_op
-from hessian.rules.spec import A, General, Linear, Nondifferentiable, Traced, case, composite, refuse, register
+from hessian.rules.spec import A, General, Linear, Nondifferentiable, Traced, case, register
 
 
 def _sum(x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:

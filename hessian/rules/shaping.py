@@ -15,7 +15,8 @@ import numpy as np
 
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import averaged_axes, normalize_axes, normalize_axis, sum_to
-from hessian.rules.spec import A, Linear, Nondifferentiable, Traced, case, composite, register
+from hessian.rules.dispatch import composite
+from hessian.rules.spec import A, Linear, Nondifferentiable, Traced, case, register
 from hessian.rules.traced import each_entered
 
 

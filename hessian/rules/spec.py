@@ -13,7 +13,7 @@ kind               the row gives
 =================  ==================================================================================================
 
 Two declarations carry no derivative of their own: :class:`Nondifferentiable` (comparisons, ``floor``, ``argmax``: the
-derivative is exactly zero where it exists) and :func:`composite` (a NumPy function written in terms of others).
+derivative is exactly zero where it exists) and :func:`~hessian.rules.dispatch.composite` (a function in terms of others).
 
 *Batches.* Tangents and cotangents may carry leading batch axes. Every function in a row therefore acts on *trailing*
 axes and lets any further leading axes broadcast; parameters are stored as negative axes or with the number of core axes.
@@ -25,12 +25,10 @@ from __future__ import annotations
 import importlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from hessian.errors import MissingRuleError, OptionError, message
 from hessian.rules.samples import HALF_LINE, LINE, PLANE, A, Accuracy, Case, Sample, case  # noqa: F401
@@ -407,32 +405,8 @@ class Nondifferentiable(Operation):
     retains = False
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A NumPy or SciPy callable that works on traced values, with its test cases.
-
-    ``enters`` is applied to every argument first: a list is one array, a sequence of them, or taken apart by ``call`` itself.
-    """
-
-    target: Callable[..., Any]
-    call: Callable[..., Any]
-    cases: tuple[Case, ...]
-    domain: tuple[float, float] = (-2.0, 2.0)
-    analytic: Callable[..., Any] | None = None
-    kinks: str = ""
-    enters: Callable[[Any], Any] = entered
-
-    @property
-    def name(self) -> str:
-        """Public dotted name, such as ``numpy.linalg.solve``."""
-        return public_name(self.target)
-
-
 OPERATIONS: dict[str, Operation] = {}
 """Every operation by name, for the walk and for documentation."""
-
-DISPATCH: dict[Any, Entry] = {}
-"""From the callable a user writes to the function that applies it to traced values."""
 
 
 def operation_named(name: str, home: str = "") -> Operation:
@@ -445,19 +419,6 @@ def operation_named(name: str, home: str = "") -> Operation:
     return OPERATIONS[name]
 
 
-def public_name(target: Any) -> str:
-    """Return the dotted name under which a user knows ``target``."""
-    name = getattr(target, "__name__", str(target))
-    module = getattr(target, "__module__", None) or ""
-    if isinstance(target, np.ufunc) and not module:
-        # NumPy's and SciPy's ufuncs do not say where they come from.
-        homes = {"numpy": np, "scipy.special": scipy.special}
-        module = next((home for home, place in homes.items() if getattr(place, name, None) is target), "")
-    public = ".".join(part for part in module.split(".") if not part.startswith("_"))
-    public = public.replace("hessian.rules.", "hessian.")
-    return f"{public}.{name}" if public else name
-
-
 def register(operation: Operation) -> Any:
     """Enter ``operation`` into the registry under its name, once."""
     if operation.name in OPERATIONS:
@@ -466,45 +427,6 @@ def register(operation: Operation) -> Any:
     return operation
 
 
-def expose(
-    target: Any,
-    call: Callable[..., Any],
-    *,
-    cases: Sequence[Case] = (),
-    domain: tuple[float, float] = (-2.0, 2.0),
-    analytic: Callable[..., Any] | None = None,
-    kinks: str = "",
-    enters: Callable[[Any], Any] = entered,
-) -> None:
-    """Let ``target``, as users write it, reach ``call`` when it meets a traced value."""
-    DISPATCH[target] = Entry(target, call, tuple(cases), domain, analytic, kinks, enters)
-
-
-def elementwise(ufunc: np.ufunc, **row: Any) -> Elementwise:
-    """Declare the row of a ufunc and let the ufunc reach it."""
-    operation = register(Elementwise(ufunc.__name__, ufunc, **row))
-    expose(ufunc, operation, kinks=operation.kinks, analytic=operation.analytic)
-    return operation
-
-
 def finite(x: Any) -> Any:
     """Return x, zero where it is infinite: for products with a factor that vanishes there faster than x grows."""
     return np.where(np.isinf(x), 0.0, x)
-
-
-def composite(*targets: Any, cases: Sequence[Case], **options: Any) -> Callable[[Any], Any]:
-    """Declare a NumPy function by writing it in terms of others; it then needs no derivative of its own."""
-
-    def declare(call: Callable[..., Any]) -> Callable[..., Any]:
-        for target in targets:
-            expose(target, call, cases=cases, **options)
-        return call
-
-    return declare
-
-
-def refuse(where: str, **keywords: Any) -> None:
-    """Refuse keywords of NumPy's that have no meaning on traced values, unless they are at their default."""
-    for name, value in keywords.items():
-        if value is not None and value is not np._NoValue:
-            raise OptionError(message(where, f"the keyword {name!r} is not supported on traced values"))

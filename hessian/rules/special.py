@@ -13,9 +13,10 @@ import scipy.special as sc
 
 from hessian.arguments import whole_number
 from hessian.rules.broadcast import normalize_axes
+from hessian.rules.dispatch import expose
 from hessian.rules.polygamma import polygamma_op
 from hessian.rules.softmax import log_softmax_op, logsumexp_op, softmax_op
-from hessian.rules.spec import A, Traced, case, expose
+from hessian.rules.spec import A, Traced, case
 
 
 def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:

@@ -9,8 +9,9 @@ import numpy as np
 import scipy.special as sc
 
 from hessian.rules import elementwise as ew
+from hessian.rules.dispatch import elementwise, expose
 from hessian.rules.polygamma import polygamma_drop_op, polygamma_op
-from hessian.rules.spec import HALF_LINE, LINE, Accuracy, Elementwise, elementwise, expose, finite, register
+from hessian.rules.spec import HALF_LINE, LINE, Accuracy, Elementwise, finite, register
 
 _POSITIVE, _OPEN_UNIT = (0.4, 4.0), (0.1, 0.9)
 _INV_SQRT_2PI, _2_SQRT_PI, _SQRT_HALF = 1 / math.sqrt(2 * math.pi), 2 / math.sqrt(math.pi), math.sqrt(0.5)

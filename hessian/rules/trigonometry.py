@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hessian.rules.spec import LINE, PLANE, Elementwise, elementwise, finite
+from hessian.rules.dispatch import elementwise
+from hessian.rules.spec import LINE, PLANE, Elementwise, finite
 
 _UNIT, _ENDS = (-0.8, 0.8), (*LINE, -1.0, 1.0)
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from hessian.rules.broadcast import normalize_axes, normalize_axis
-from hessian.rules.spec import A, case, composite
+from hessian.rules.dispatch import composite
+from hessian.rules.spec import A, case
 
 
 @composite(np.flip, cases=[case(A(2, 3)), case(A(2, 3), axis=1)])

@@ -9,9 +9,10 @@ import linecache
 from typing import Any, NoReturn
 
 from hessian.errors import LeavesTapeError, MissingRuleError, message
+from hessian.rules.dispatch import public_name
 from hessian.rules.lines import scipy_function, user_frame, user_line
 from hessian.rules.meanings import meaning
-from hessian.rules.spec import MISSING, Operation, Traced, public_name
+from hessian.rules.spec import MISSING, Operation, Traced
 from hessian.rules.special import TWINS
 
 #: Functions of math that NumPy has, with the number of arguments up to which they mean the same.

@@ -12,7 +12,7 @@ import numpy as np
 
 from hessian.errors import HessianError, MissingRuleError, OptionError, message
 from hessian.rules import indexing
-from hessian.rules.spec import DISPATCH, Entry
+from hessian.rules.dispatch import DISPATCH, Entry
 from hessian.rules.traced import Traced, entered, holds_traced
 from hessian.tape.advice import leaves_tape, missing_rule, user_line
 from hessian.tape.array_methods import ArrayMethods, concrete_index, primal_array

@@ -173,14 +173,8 @@ def density_of(
     truncation = np.zeros(len(points)) if before is None else np.abs(density - _smoothed(before, points, width))
     if exact:
         # What rounding moves an eigenvalue by, times the steepest slope of K.
-        moved = (
-            4.0
-            * products.eps
-            * math.sqrt(n)
-            * float(np.abs(seen).max())
-            * math.exp(-0.5)
-            / (math.sqrt(2.0 * math.pi) * width**2)
-        )
+        rounding = 4.0 * products.eps * math.sqrt(n) * float(np.abs(seen).max())
+        moved = rounding * math.exp(-0.5) / (math.sqrt(2.0 * math.pi) * width**2)
         band = np.stack([np.maximum(density - moved, 0.0), density + moved])
     else:
         band = _band(density, truncation, points, width, rule.n, rule.nodes.shape[0], seen, confidence)

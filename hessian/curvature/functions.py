@@ -84,17 +84,7 @@ def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int 
     generator = as_generator(rng, where)
     n = products.n
     if budget >= n or (products.matrix is not None and n <= _DENSE_ORDER):
-        matrix = products.dense().astype(np.float64)
-        matrix[np.diag_indices(n)] += damping
-        try:
-            factor = scipy.linalg.cholesky(matrix, lower=True, check_finite=False)
-        except np.linalg.LinAlgError:
-            raise _not_definite(float(scipy.linalg.eigvalsh(matrix, subset_by_index=[0, 0])[0])) from None
-        logs = 2.0 * np.log(np.diag(factor))
-        inverse = scipy.linalg.lapack.dtrtri(factor, lower=1)[0]
-        norm = min(float(np.abs(matrix).sum(axis=0).max()), float(np.linalg.norm(matrix)))
-        rounding = 4.0 * products.eps * math.sqrt(n) * norm * float(np.sum(np.tril(inverse) ** 2))
-        return Estimate("logdet", float(logs.sum()), rounding, products.count, "exact")
+        return _dense_logdet(products, damping)
     if budget < 8:
         why = "It takes two test vectors of four Lanczos steps"
         raise OptionError(message(where, f"the budget is {budget}", why, "Pass at least 8 products"))
@@ -128,6 +118,22 @@ def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int 
     dof, gap = rule.degrees_of_freedom(log), log_gap(every, products, damping)
     error = n * (widened(math.sqrt(variance), dof) + 0.5 * gap + rounding)
     return Estimate("logdet", n * mean, error, products.count, "Lanczos quadrature", KNOWN if gap else dof)
+
+
+def _dense_logdet(products: Products, damping: float) -> Estimate:
+    """Factorise the matrix."""
+    n = products.n
+    matrix = products.dense().astype(np.float64)
+    matrix[np.diag_indices(n)] += damping
+    try:
+        factor = scipy.linalg.cholesky(matrix, lower=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        raise _not_definite(float(scipy.linalg.eigvalsh(matrix, subset_by_index=[0, 0])[0])) from None
+    logs = 2.0 * np.log(np.diag(factor))
+    inverse = scipy.linalg.lapack.dtrtri(factor, lower=1)[0]
+    norm = min(float(np.abs(matrix).sum(axis=0).max()), float(np.linalg.norm(matrix)))
+    rounding = 4.0 * products.eps * math.sqrt(n) * norm * float(np.sum(np.tril(inverse) ** 2))
+    return Estimate("logdet", float(logs.sum()), rounding, products.count, "exact")
 
 
 def log_gap(every: list[Runs], products: Products, damping: float = 0.0, bound: float | None = None) -> float:

@@ -11,9 +11,9 @@ import scipy.linalg
 
 from hessian.arguments import FINITE, NOT_NEGATIVE, check, real_number, whole_number
 from hessian.curvature.products import Products
-from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.errors import ConvergenceError, OptionError, message
 from hessian.linalg.minres import refined_minres
-from hessian.operators.vectors import as_reals
+from hessian.operators.vectors import as_right_hand_side
 
 _METHODS = ("auto", "cg", "minres")
 _DENSE_ORDER = 500
@@ -135,12 +135,7 @@ def inverse_product(
         if rtol is None
         else real_number(where, "rtol", rtol, NOT_NEGATIVE)
     )
-    rhs = as_reals(b, products.dtype, where, "b")
-    if rhs.ndim not in (1, 2) or rhs.shape[0] != products.n:
-        what = f"b has shape {rhs.shape}, the operator has order {products.n}"
-        raise ShapeMismatchError(message(where, what, fix=f"Pass b with {products.n} rows"))
-    if not np.isfinite(rhs).all():
-        raise NonFiniteError(message(where, "b holds NaN or inf"))
+    rhs = as_right_hand_side(b, products.n, products.dtype, where)
     columns = rhs.reshape(products.n, -1)
     least = 2 * columns.shape[1]
     if budget is not None:

@@ -107,6 +107,7 @@ class FisherOperator(SymmetricOperator):
             )
         generator = as_generator(rng, where)
         self._examples = self.value.shape[0]
+        self._outputs = self.value.size // self._examples
         self._draw, self._samples = draw, n_samples
         # Draws are made again, for their fourth moments, from where the generator stands now.
         self._start = copy.deepcopy(generator)
@@ -123,7 +124,7 @@ class FisherOperator(SymmetricOperator):
 
     def _collected(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
         """Draw: gradients, shape (S, N, o), or where that is less memory the sums of their outer products, shape (N, o, o)."""
-        outputs = self.value.size // self._examples
+        outputs = self._outputs
         if self._samples <= outputs:
             return np.stack([self._gradients(self._draw, rng) for _ in range(self._samples)]), None
         moments = np.zeros((self._examples, outputs, outputs), self.value.dtype)
@@ -143,7 +144,7 @@ class FisherOperator(SymmetricOperator):
         return u.reshape(self._examples, -1)
 
     def _apply(self, V: np.ndarray) -> np.ndarray:
-        pushed = (self._jacobian @ V).reshape(self._examples, self.value.size // self._examples, -1)
+        pushed = (self._jacobian @ V).reshape(self._examples, self._outputs, -1)
         if self._moments is not None:
             back = self._moments @ pushed
         else:
@@ -151,9 +152,13 @@ class FisherOperator(SymmetricOperator):
             back = np.einsum("sio,sik->iok", self._factors, along)
         return np.asarray(self._scale * (self._jacobian.T @ back.reshape(-1, *V.shape[1:])), self.dtype)
 
+    def _slopes(self) -> np.ndarray:
+        """Dense Jacobian of the model, shape (N, o, n)."""
+        return self._jacobian.to_dense().reshape(self._examples, self._outputs, self.shape[0])
+
     def _rows(self) -> Iterator[np.ndarray]:
         """Yield factors R of the matrix, ``c/S sum R^T R``, each of shape (N, n): one per draw, or one per output."""
-        J = self._jacobian.to_dense().reshape(self._examples, self.value.size // self._examples, self.shape[0])
+        J = self._slopes()
         if self._moments is None:
             yield from (np.einsum("io,ion->in", factor, J) for factor in self._factors)
             return
@@ -188,11 +193,7 @@ class FisherOperator(SymmetricOperator):
         that normal gradients have, widened for few of them, and what was never drawn is not bounded. Cost: the dense Jacobian of the
         model, and all draws once more.
         """
-        J = (
-            self._jacobian.to_dense()
-            .reshape(self._examples, self.value.size // self._examples, self.shape[0])
-            .astype(np.float64)
-        )
+        J = self._slopes().astype(np.float64)
         rng = copy.deepcopy(self._start)
         total, squares = np.zeros((2, self._examples, self.shape[0]))
         largest = np.zeros(self.shape[0])

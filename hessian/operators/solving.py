@@ -12,7 +12,7 @@ from hessian.arguments import NOT_NEGATIVE, POSITIVE, Wanted, check, is_whole
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.linalg.dense import eigenpairs, solve
 from hessian.linalg.minres import refined_minres
-from hessian.operators.vectors import as_reals
+from hessian.operators.vectors import as_reals, as_right_hand_side
 
 _WHICH = ("LA", "SA", "LM", "SM", "BE")
 # Up to this order a dense factorisation is cheaper than the products an iterative solver would spend.
@@ -61,14 +61,9 @@ class SolvingOperator(LinearOperator):
         C. C. Paige & M. A. Saunders, "Solution of sparse indefinite systems of linear equations", SIAM J. Numer. Anal. 12
         (1975).
         """
-        rhs = as_reals(b, self.dtype, "solve", "b")
-        if rhs.ndim not in (1, 2) or rhs.shape[0] != self.shape[0]:
-            what = f"b has shape {rhs.shape}, the operator {self.shape}"
-            raise ShapeMismatchError(message("solve", what, fix=f"Pass b with {self.shape[0]} rows"))
+        rhs = as_right_hand_side(b, self.shape[0], self.dtype, "solve")
         check("solve", "damping", damping, NOT_NEGATIVE)
         check("solve", "rtol", rtol, POSITIVE)
-        if not np.isfinite(rhs).all():
-            raise NonFiniteError(message("solve", "b holds NaN or inf"))
         if self.shape[0] <= _DENSE_ORDER:
             return self._solve_dense(rhs, damping)
         columns = rhs.reshape(len(rhs), -1).T

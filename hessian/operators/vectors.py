@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from hessian.errors import DtypeError, message
+from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.rules.spec import Traced
 
 
@@ -54,3 +54,14 @@ def as_reals(value: Any, dtype: np.dtype, where: str, what: str) -> np.ndarray:
     if array.dtype.kind not in "fiubO":
         raise DtypeError(message(where, f"{what} has dtype {array.dtype}", "The operator is real", "Pass real numbers"))
     return array.astype(dtype, copy=False)
+
+
+def as_right_hand_side(b: Any, n: int, dtype: np.dtype, where: str) -> np.ndarray:
+    """Return one or more right-hand sides of a system of order n, in columns."""
+    rhs = as_reals(b, dtype, where, "b")
+    if rhs.ndim not in (1, 2) or rhs.shape[0] != n:
+        what = f"b has shape {rhs.shape}, the operator has order {n}"
+        raise ShapeMismatchError(message(where, what, fix=f"Pass b with {n} rows"))
+    if not np.isfinite(rhs).all():
+        raise NonFiniteError(message(where, "b holds NaN or inf"))
+    return rhs

@@ -185,11 +185,8 @@ def steihaug_toint(
     s = np.zeros_like(gradient)
     s_norm, value = 0.0, 0.0
     r = gradient / scale
-    z = r if precondition is None else precondition(r)
+    z, rz = _preconditioned(precondition, r)
     d = -z
-    rz = float(r @ z)
-    if precondition is not None:
-        _check_positive(rz)
     # With M, the products <s, M d> and <d, M d> follow from scalars: M itself is never applied.
     inner, square = (None, None) if precondition is None else (0.0, rz)
     eps = ROUNDED * float(np.finfo(gradient.dtype).eps)
@@ -225,10 +222,8 @@ def steihaug_toint(
         if norm(r) * scale <= tolerance:
             status = "converged"
             break
-        z = r if precondition is None else precondition(r)
-        rz, rz_before = float(r @ z), rz
-        if precondition is not None:
-            _check_positive(rz)
+        rz_before = rz
+        z, rz = _preconditioned(precondition, r)
         growth = rz / rz_before
         if inner is not None and square is not None:
             inner, square = growth * (inner + length * square), rz + growth**2 * square
@@ -236,6 +231,15 @@ def steihaug_toint(
     if segment is not None and (not segments or segments[-1] is not segment):
         segments.append(segment)
     return Path(segments, status, products, scale)
+
+
+def _preconditioned(precondition: Product | None, r: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return ``z = M^-1 r`` and ``r.z``."""
+    z = r if precondition is None else precondition(r)
+    rz = float(r @ z)
+    if precondition is not None:
+        _check_positive(rz)
+    return z, rz
 
 
 def _end_norm(end: np.ndarray, start_norm: float, length: float, inner: float | None, square: float | None) -> float:

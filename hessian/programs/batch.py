@@ -250,14 +250,14 @@ def _arrange(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
 arrange_op: Linear = Linear(
     "arrange",
     _arrange,
-    transpose=lambda g, inner, *, axes: arrange_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
+    transpose=lambda g, x_shape, *, axes: arrange_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
     moves=True,
 )
 """A permutation of axes in memory, where ``permute`` is a view."""
 spread_op: Linear = Linear(
     "spread",
     lambda x, *, shape: np.array(np.broadcast_to(x, shape)),
-    transpose=lambda g, inner, *, shape: sum_to(g, inner, len(shape)),
+    transpose=lambda g, x_shape, *, shape: sum_to(g, x_shape, len(shape)),
     moves=True,
 )
 """A broadcast in memory, where ``broadcast_to`` is a view."""

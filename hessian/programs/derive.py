@@ -22,7 +22,7 @@ from hessian.rules.spec import Traced
 from hessian.tape.array_methods import primal_array
 from hessian.tape.second_order import LinearizedGradient
 from hessian.tape.tape import Tape
-from hessian.tape.trace import Primal, Recording, check_argnums, chosen_arguments
+from hessian.tape.trace import Primal, Recording, check_argnums, chosen_arguments, replaced
 from hessian.tape.trees import LEAF, Structure, join_vector, split_vector
 
 Outputs = tuple[list[Any], list[Any]]
@@ -201,9 +201,7 @@ def _record(
     primal, numbers = chosen_arguments(args, task.argnums, where)
 
     def call(x: Any) -> Any:
-        filled = list(args)
-        for i, part in zip(numbers, (x,) if isinstance(task.argnums, int) else x, strict=True):
-            filled[i] = part
+        filled = replaced(args, task.argnums, numbers, x)
         return f.model(*f.split(filled)[0]) if isinstance(f, Composition) else f(*filled, **kwargs)
 
     recording = Recording(primal, call, where=where)

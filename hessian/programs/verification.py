@@ -81,23 +81,25 @@ def _is_rounding(
 ) -> bool:
     """Tell whether results differ from those of the plain function by what an error in the last place of its arguments does."""
     rng = np.random.default_rng(0)
-    expected = [np.asarray(leaf, float) for leaf in variant.recorded.output.leaves_of(outcome, "record", "the result")]
-    spread = [0.0] * len(expected)
+    leaves_of = variant.recorded.output.leaves_of
+    expected = [np.asarray(leaf, float) for leaf in leaves_of(outcome, "record", "the result")]
+
+    def gaps(leaves: Sequence[Any]) -> np.ndarray:
+        pairs = zip(leaves, expected, strict=True)
+        return np.array([np.max(np.abs(np.asarray(leaf, float) - here), initial=0.0) for leaf, here in pairs])
+
+    def beside(x: Any) -> Any:
+        copy = np.array(x, order="K")
+        if copy.dtype.kind == "f":
+            copy += rng.choice([-1.0, 1.0], copy.shape).astype(copy.dtype) * np.spacing(copy)
+        return copy[()]
+
+    spread = np.zeros(len(expected))
     with np.errstate(all="ignore"):
         for _ in range(_NEIGHBOURS):
-            moved = []
-            for x in arguments.inputs:
-                signs = rng.choice([-1.0, 1.0], x.shape).astype(x.dtype) if x.dtype.kind == "f" else 0
-                moved.append(np.array(x + signs * np.spacing(x) if x.dtype.kind == "f" else x, order="K")[()])
-            args, kwargs = arguments.rebuild(moved)
-            leaves = variant.recorded.output.leaves_of(f(*args, **kwargs), "record", "the result")
-            for i, (leaf, here) in enumerate(zip(leaves, expected, strict=True)):
-                spread[i] = max(spread[i], float(np.max(np.abs(np.asarray(leaf, float) - here), initial=0.0)))
-        gaps = [
-            float(np.max(np.abs(np.asarray(result, float) - here), initial=0.0))
-            for result, here in zip(results, expected, strict=True)
-        ]
-    return all(gap <= _SAFETY * s for gap, s in zip(gaps, spread, strict=True))
+            args, kwargs = arguments.rebuild([beside(x) for x in arguments.inputs])
+            spread = np.maximum(spread, gaps(leaves_of(f(*args, **kwargs), "record", "the result")))
+        return bool(np.all(gaps(results) <= _SAFETY * spread))
 
 
 def distance(variant: Variant, results: Sequence[Any], outcome: Any) -> float:

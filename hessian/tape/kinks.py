@@ -17,6 +17,7 @@ from hessian.rules.linalg import norm_op
 from hessian.rules.reductions import max_op, min_op
 from hessian.rules.spec import OPERATIONS, Operation
 from hessian.tape.steps import Step
+from hessian.tape.sweeps import Linearization
 from hessian.tape.trace import Recording
 
 _MODULI = {choices.absolute, choices.fabs}
@@ -48,27 +49,33 @@ def kinked_slopes(recording: Recording, directions: Sequence[list[Any]]) -> Slop
         names = {step.operation.name for slot, _, step in linearization.steps if slot in ties}
         kinked, least, along = False, 0.0, directions[0]
         for direction in directions:
-            both = []
-            size = 0.0
-            for sign in (1.0, -1.0):
-                dots = [sign * d for d in direction]
-                table: list[Any] = [None] * linearization.length
-                for slot, t in zip(linearization.inputs, dots, strict=True):
-                    table[slot] = t
-                for slot, sources, step in linearization.steps:
-                    given = [table[s] for s in sources]
-                    if slot not in ties:
-                        table[slot] = step.pushforward(given, 0)
-                    elif any(t is not None for t in given):
-                        table[slot] = _sided(step, given, ties[slot])
-                        if bars[slot] is not None:
-                            size += float(np.sum(np.abs(bars[slot] * table[slot]) * ties[slot]))
-                slope = 0.0 if table[output] is None else float(table[output])
-                both.append(slope)
+            total = size = 0.0
+            for dots in (direction, [-d for d in direction]):
+                slope, kinks = _slope(linearization, output, dots, ties, bars)
+                total, size = total + slope, size + kinks
                 if slope < least - _CANCELS * size:
                     least, along = slope, dots
-            kinked = kinked or abs(sum(both)) > _CANCELS * size
+            kinked = kinked or abs(total) > _CANCELS * size
     return Slopes(tuple(sorted(names)), along, least) if kinked else None
+
+
+def _slope(
+    linearization: Linearization, output: int, dots: list[Any], ties: dict[int, np.ndarray], bars: list[Any]
+) -> tuple[float, float]:
+    """Return the slope of the output to the side that tangents of the inputs lead to, and the size of what kinks have in it."""
+    table: list[Any] = [None] * linearization.length
+    for slot, t in zip(linearization.inputs, dots, strict=True):
+        table[slot] = t
+    size = 0.0
+    for slot, sources, step in linearization.steps:
+        given = [table[s] for s in sources]
+        if slot not in ties:
+            table[slot] = step.pushforward(given, 0)
+        elif any(t is not None for t in given):
+            table[slot] = _sided(step, given, ties[slot])
+            if bars[slot] is not None:
+                size += float(np.sum(np.abs(bars[slot] * table[slot]) * ties[slot]))
+    return 0.0 if table[output] is None else float(table[output]), size
 
 
 def _tie(step: Step) -> np.ndarray | None:

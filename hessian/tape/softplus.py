@@ -50,7 +50,8 @@ def _exponent(tape: Tape, instruction: Instruction) -> int | None:
     power = sources[0]
     if operation is ew.log:
         total = _made_by(tape, power, ew.add)
-        power = -1 if total is None else _beside(total.sources, total.operands, 1) or -1
+        beside = None if total is None else _beside(total.sources, total.operands, 1)
+        power = -1 if beside is None else beside
     made = _made_by(tape, power, ew.exp)
     return None if made is None or made.sources[0] < 0 else made.sources[0]
 

@@ -333,13 +333,17 @@ def record(
     f = getattr(f, "plain_function", f)
     primal, numbers = chosen_arguments(args, argnums, where)
 
-    def call(x: Any) -> Any:
-        filled = list(args)
-        for i, part in zip(numbers, (x,) if isinstance(argnums, int) else x, strict=True):
-            filled[i] = part
-        return f(*filled, **(kwargs or {}))
+    return Recording(
+        primal, lambda x: f(*replaced(args, argnums, numbers, x), **(kwargs or {})), where=where, has_aux=has_aux
+    )
 
-    return Recording(primal, call, where=where, has_aux=has_aux)
+
+def replaced(args: Sequence[Any], argnums: int | tuple[int, ...], numbers: tuple[int, ...], x: Any) -> list[Any]:
+    """Return arguments with those that are differentiated replaced: by x, or by its parts where ``argnums`` is a tuple."""
+    filled = list(args)
+    for i, part in zip(numbers, (x,) if isinstance(argnums, int) else x, strict=True):
+        filled[i] = part
+    return filled
 
 
 def chosen_arguments(args: Sequence[Any], argnums: int | tuple[int, ...], where: str) -> tuple[Primal, tuple[int, ...]]:

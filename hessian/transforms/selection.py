@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hessian.programs import RecordedFunction
-from hessian.tape.trace import check_argnums
+from hessian.tape.trace import check_argnums, replaced
 
 ArgNums = int | tuple[int, ...]
 
@@ -25,9 +25,9 @@ def selected(
 
     def make(plain: Callable[..., Any]) -> Callable[..., Any]:
         def call(chosen: Any, *rest: Any) -> Any:
-            filled = iter(rest)
-            given = dict(zip(numbers, (chosen,) if single else chosen, strict=True))
-            return plain(*[given[i] if i in given else next(filled) for i in range(len(numbers) + len(rest))])
+            others = iter(rest)
+            places = [None if i in numbers else next(others) for i in range(len(numbers) + len(rest))]
+            return plain(*replaced(places, argnums, numbers, chosen))
 
         return call
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from differential.check import double_precision
 from functions import CASES, Case, direction, flatten, leaves, map_leaves
 from numpy.testing import assert_allclose
 
@@ -18,17 +18,10 @@ jax = pytest.importorskip("jax")
 TOLERANCE = 1e-10
 
 
-@pytest.fixture
-def double_precision() -> Iterator[None]:
+@pytest.fixture(name="double_precision")
+def in_double_precision() -> Iterator[None]:
     """Switch JAX to float64 for one test; its own deprecations are not this library's errors."""
-    if hasattr(jax, "enable_x64"):
-        context = jax.enable_x64(True)
-    else:
-        from jax.experimental import enable_x64
-
-        context = enable_x64()
-    with warnings.catch_warnings(), context:
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with double_precision(DeprecationWarning):
         yield
 
 

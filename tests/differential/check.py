@@ -119,8 +119,8 @@ def jax_derivatives(program: Program, x: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 @contextlib.contextmanager
-def double_precision() -> Iterator[None]:
-    """Switch JAX to float64 for a while; its own deprecations are not this library's errors."""
+def double_precision(ignored: type[Warning] = Warning) -> Iterator[None]:
+    """Switch JAX to float64 for a while; its own warnings are not this library's errors."""
     import jax
 
     if hasattr(jax, "enable_x64"):
@@ -130,7 +130,7 @@ def double_precision() -> Iterator[None]:
 
         context = enable_x64()
     with warnings.catch_warnings(), context:
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore", ignored)
         yield
 
 

@@ -102,9 +102,9 @@ def test_integers_are_refused_as_results() -> None:
 
 
 def test_a_tape_prints_what_was_recorded() -> None:
-    from hessian.tape.trace import record
+    from hessian.tape.trace import trace
 
-    text = str(record(lambda x: np.sum(2.0 * x * A[0]), (X,), where="test").tape)
+    text = str(trace(lambda x: np.sum(2.0 * x * A[0]), (X,), where="test").tape)
     assert text.splitlines()[1:] == [
         "    s0 = input    # float64 5",
         "    s1 = multiply(2.0, s0)    # float64 5",
@@ -324,9 +324,9 @@ def test_errors_inside_pass_and_leave_nothing_behind() -> None:
 
     for function in (f, hs.record(f)):
         assert_allclose(hs.grad(function)(Z), 2 * Z)
-    from hessian.tape.tape import is_recording
+    from hessian.tape.tape import is_tracing
 
-    assert not is_recording()
+    assert not is_tracing()
 
 
 def test_precisions_are_kept_apart() -> None:

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
 from hessian.errors import LeavesTapeError, OptionError, ShapeMismatchError
-from hessian.tape import Dual, Tape, record
+from hessian.tape import Dual, Tape, trace
 from hessian.tape.trees import flatten, map_leaves, ravel
 
 Pair = namedtuple("Pair", ["left", "right"])
@@ -21,7 +21,7 @@ Pair = namedtuple("Pair", ["left", "right"])
 
 
 def test_a_tape_lists_operations_in_order():
-    recording = record(lambda x: np.sum(np.tanh(x) * 2.0), (np.ones(3),), where="test")
+    recording = trace(lambda x: np.sum(np.tanh(x) * 2.0), (np.ones(3),), where="test")
     names = [i.operation.name for i in recording.tape.instructions if i is not None]
     assert names == ["tanh", "multiply", "sum"]
     assert recording.tape.closed
@@ -34,7 +34,7 @@ def test_what_steers_python_is_guarded():
             return np.sum(x[x > 1.0])
         return x[int(np.argmin(x))]
 
-    guards = record(f, (np.array([1.0, 2.0, 3.0]),), where="test").tape.guards
+    guards = trace(f, (np.array([1.0, 2.0, 3.0]),), where="test").tape.guards
     assert [np.asarray(seen).tolist() for _, seen in guards] == [True, [False, True, True]]
 
 

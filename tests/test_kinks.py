@@ -13,7 +13,7 @@ import hessian as hs
 from hessian.errors import ConvergenceError
 from hessian.optimize import Status, minimize
 from hessian.tape.kinks import kinked_slopes
-from hessian.tape.trace import record
+from hessian.tape.trace import trace
 
 METHODS = ["trust-ncg", "trust-krylov", "trust-exact", "newton", "newton-cg", "arc", "saddle-free"]
 X = np.array([[1.0, 2.0], [3.0, -1.0], [-1.0, -2.0]])
@@ -22,7 +22,7 @@ Function = Callable[[Any], Any]
 
 def _slopes(f: Function, x: list[float]) -> Any:
     x = np.array(x)
-    return kinked_slopes(record(f, (x,), where="test"), [[d] for d in np.eye(x.size)])
+    return kinked_slopes(trace(f, (x,), where="test"), [[d] for d in np.eye(x.size)])
 
 
 KINKS: dict[str, tuple[Function, list[float], float]] = {

@@ -19,7 +19,7 @@ import hessian as hs
 from hessian.errors import HessianError, OptionError, StaleRecordingError
 from hessian.programs import recorded, variants
 from hessian.programs.arguments import Identity
-from hessian.programs.variants import Patience
+from hessian.programs.variants import RecompilePolicy
 from hessian.rules import OPERATIONS
 
 X3 = np.array([1.0, -2.0, 3.0])
@@ -327,7 +327,7 @@ def test_operators_of_functions_that_capture(recorder: Callable[..., Any]) -> No
 
 
 def test_nothing_is_left_open_when_user_code_raises() -> None:
-    from hessian.tape.tape import is_recording
+    from hessian.tape.tape import is_tracing
 
     def broken(x: Any) -> Any:
         raise RuntimeError("no")
@@ -335,7 +335,7 @@ def test_nothing_is_left_open_when_user_code_raises() -> None:
     for call in (lambda: hs.grad(broken)(X3), lambda: hs.record(broken)(X3)):
         with pytest.raises(RuntimeError, match="no"):
             call()
-        assert not is_recording()
+        assert not is_tracing()
 
 
 # Checkpoints, text, pullbacks, threads.
@@ -688,7 +688,7 @@ def test_data_that_change_a_little_are_seen_above_rounding(change, is_seen):
 
 
 def test_patience_outlasts_misses_where_replays_make_up_for_them():
-    patience = Patience(2, 3)
+    patience = RecompilePolicy(2, 3)
     patience.recordings, patience.replays = 5, 15
     assert patience.allows()
     patience.replays = 14

@@ -156,9 +156,9 @@ def test_snapshots_of_views_made_in_a_loop_are_shared():
             h = np.tanh(h @ W.T)
         return np.sum(h)
 
-    from hessian.tape import record
+    from hessian.tape import trace
 
-    tape = record(f, (np.ones(100),), where="test").tape
+    tape = trace(f, (np.ones(100),), where="test").tape
     factors = {id(i.operands[1]) for i in tape.instructions if i is not None and i.operation.name == "vecmat"}
     assert len(factors) == 1
 

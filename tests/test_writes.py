@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
-from hessian.tape.trace import record
+from hessian.tape.trace import trace
 
 N = 12
 
@@ -210,7 +210,7 @@ def test_work_is_in_proportion_to_the_length() -> None:
 
     elements = []
     for n in (200, 400):
-        tape = record(lambda x, n=n: f(np.zeros(n) * x[0] + x[0], n), (np.ones(2),), where="test").tape
+        tape = trace(lambda x, n=n: f(np.zeros(n) * x[0] + x[0], n), (np.ones(2),), where="test").tape
         elements.append(sum(int(np.size(value)) for value in tape.values))
     assert elements[1] < 2.2 * elements[0]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from hessian.operators.symmetric import SymmetricOperator
 from hessian.operators.vectors import as_direction, as_rows, is_traced
-from hessian.programs.frames import Linearized
+from hessian.programs.frames import ProgramAtPoint
 from hessian.programs.maps import CompiledMaps
 from hessian.tape.trace import Primal
 from hessian.tape.trees import join_vector, split_vector
@@ -23,7 +23,7 @@ class DifferentiatedOperator(SymmetricOperator):
     """
 
     def __init__(
-        self, primal: Primal, program: tuple[Linearized, int] | None = None, f: Any = None, *, record: bool = True
+        self, primal: Primal, program: tuple[ProgramAtPoint, int] | None = None, f: Any = None, *, record: bool = True
     ) -> None:
         self.primal = primal
         self._program = program
@@ -72,7 +72,7 @@ class DifferentiatedOperator(SymmetricOperator):
         """Return how many sweeps so many directions take."""
         return 1 if self._program is not None else -(-directions // self._block_length())
 
-    def _ready(self, direction: Any, count: int) -> tuple[Linearized, int] | None:
+    def _ready(self, direction: Any, count: int) -> tuple[ProgramAtPoint, int] | None:
         """Return the program of the products, if there is one or it pays to make one; traced values are swept."""
         if self._captures or is_traced(direction, self.primal.leaves) or not self.shape[0]:
             return None

@@ -13,11 +13,10 @@ from hessian.operators.vectors import read_only
 from hessian.programs import RecordedFunction
 from hessian.programs.arguments import Identity
 from hessian.programs.derive import Composition, Task
-from hessian.programs.frames import Linearized
-from hessian.tape.second_order import LinearizedGradient
+from hessian.programs.frames import ProgramAtPoint
+from hessian.tape.second_order import HessianMap
 from hessian.tape.sweeps import Linearization
-from hessian.tape.trace import Primal, Recording
-from hessian.tape.trace import record as trace
+from hessian.tape.trace import Primal, Trace, trace
 from hessian.tape.trees import join_vector
 from hessian.transforms.seeds import block_length
 
@@ -103,23 +102,23 @@ class GaussNewtonOperator(DifferentiatedOperator):
         return f"<GaussNewtonOperator of order {self.shape[0]}, dtype {self.dtype}, loss = {float(self.value):.6g}>"
 
     @cached_property
-    def _model(self) -> Recording:
+    def _model(self) -> Trace:
         # Set by the constructor unless there is a program, whose results may have to be computed without it.
         return self._linearized.plain()
 
     @cached_property
-    def _loss(self) -> Recording:
+    def _loss(self) -> Trace:
         where = "GaussNewtonOperator (loss)"
         output = Primal(self._model.values, where, "model(x)", self._model.output_structure)
-        return Recording(output, lambda z: self._plain_loss(z, *self._model.loss_args), where=where)
+        return Trace(output, lambda z: self._plain_loss(z, *self._model.loss_args), where=where)
 
     @cached_property
     def _jacobian(self) -> Linearization:
-        return self._model.linearize()
+        return self._model.linearization()
 
     @cached_property
-    def _curvature(self) -> LinearizedGradient:
-        return LinearizedGradient(self._loss)
+    def _curvature(self) -> HessianMap:
+        return HessianMap(self._loss)
 
     @cached_property
     def gradient(self) -> np.ndarray:
@@ -147,14 +146,14 @@ class GaussNewtonOperator(DifferentiatedOperator):
         return block_length(self._model.tape, self.shape[0])
 
 
-def _replayed(model: Any, loss: Any, args: tuple[Any, ...], loss_args: tuple[Any, ...]) -> Linearized | None:
+def _replayed(model: Any, loss: Any, args: tuple[Any, ...], loss_args: tuple[Any, ...]) -> ProgramAtPoint | None:
     """Run the program of a recorded model or loss at a point; ``None`` if there is none."""
-    recorded = next((f for f in (model, loss) if isinstance(f, RecordedFunction)), None)
-    if recorded is None:
+    compiled = next((f for f in (model, loss) if isinstance(f, RecordedFunction)), None)
+    if compiled is None:
         return None
     model, loss = (f.function if isinstance(f, RecordedFunction) else f for f in (model, loss))
     n = len(loss_args)
-    composed = recorded.derived(
+    composed = compiled.derived(
         ("gauss_newton", n, Identity(model), Identity(loss)), lambda _: Composition(model, loss, n)
     )
     found = composed.linearize(Task("gauss_newton"), (*args, *loss_args), {}, "GaussNewtonOperator")

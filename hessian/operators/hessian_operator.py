@@ -13,9 +13,8 @@ from hessian.operators.vectors import read_only
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import Task
 from hessian.tape.kinks import KINKED, Slopes, kinked_slopes
-from hessian.tape.second_order import LinearizedGradient
-from hessian.tape.trace import Primal, Recording
-from hessian.tape.trace import record as trace
+from hessian.tape.second_order import HessianMap
+from hessian.tape.trace import Primal, Trace, trace
 from hessian.tape.trees import join_vector, split_vector
 from hessian.transforms.seeds import block_length
 
@@ -81,27 +80,27 @@ class HessianOperator(DifferentiatedOperator):
             self.value = self._linearized.values[0]
             super().__init__(Primal(x, "HessianOperator"), (self._linearized, 3))
             return
-        self._recording = trace(f, (x, *args), where="HessianOperator")
-        self.value = self._recording.scalar()
-        super().__init__(self._recording.primal, f=f, record=record)
-        self._captures = self._recording.tape.nested
+        self._traced = trace(f, (x, *args), where="HessianOperator")
+        self.value = self._traced.scalar()
+        super().__init__(self._traced.primal, f=f, record=record)
+        self._captures = self._traced.tape.nested
 
     def __repr__(self) -> str:
         return f"<HessianOperator of order {self.shape[0]}, dtype {self.dtype}, f(x) = {float(self.value):.6g}>"
 
     @cached_property
-    def _recording(self) -> Recording:
+    def _traced(self) -> Trace:
         # Set by the constructor unless there is a program, whose results may have to be computed without it.
         return self._linearized.plain()
 
     @cached_property
-    def _curvature(self) -> LinearizedGradient:
-        return LinearizedGradient(self._recording)
+    def _curvature(self) -> HessianMap:
+        return HessianMap(self._traced)
 
     @cached_property
     def gradient(self) -> np.ndarray:
         """The gradient at x, raveled, shape (n,)."""
-        if self._program is not None and "_recording" not in self.__dict__:
+        if self._program is not None and "_traced" not in self.__dict__:
             gradient = self._linearized.attempt(lambda: self._linearized.result(1)[0])
             if gradient is not None:
                 return read_only(gradient)
@@ -109,16 +108,16 @@ class HessianOperator(DifferentiatedOperator):
 
     def kinked_slopes(self, directions: np.ndarray) -> Slopes | None:
         """Return what is known of a kink of f at x from its slopes along directions, shape (k, n); ``None`` if there is none."""
-        if "_recording" not in self.__dict__ and not self._linearized.operations() & KINKED:
+        if "_traced" not in self.__dict__ and not self._linearized.operations() & KINKED:
             return None
-        shapes = self._recording.primal.shapes
-        return kinked_slopes(self._recording, [split_vector(d, shapes) for d in directions])
+        shapes = self._traced.primal.shapes
+        return kinked_slopes(self._traced, [split_vector(d, shapes) for d in directions])
 
     def _products(self, dots: list[Any], batch: tuple[int, ...]) -> list[Any]:
         return self._curvature.products(dots, batch)
 
     def _length(self) -> int:
-        return len(self._recording.tape)
+        return len(self._traced.tape)
 
     def _block_length(self) -> int:
-        return block_length(self._recording.tape, self.shape[0])
+        return block_length(self._traced.tape, self.shape[0])

@@ -12,11 +12,10 @@ from scipy.sparse.linalg import LinearOperator
 from hessian.operators.vectors import as_direction, as_rows, is_traced, refuse_mask
 from hessian.programs import RecordedFunction
 from hessian.programs.derive import Task
-from hessian.programs.frames import Linearized
+from hessian.programs.frames import ProgramAtPoint
 from hessian.programs.maps import CompiledMaps
 from hessian.tape.sweeps import Linearization
-from hessian.tape.trace import Primal, Recording, detached
-from hessian.tape.trace import record as trace
+from hessian.tape.trace import Primal, Trace, detached, trace
 from hessian.tape.trees import join_vector, split_vector
 from hessian.transforms.first_order import jacobian_matrix
 
@@ -62,7 +61,7 @@ class JacobianOperator(LinearOperator):
     """
 
     def __init__(self, f: Callable[..., Any], x: Any, *args: Any, record: bool = True) -> None:
-        self._program: tuple[Linearized, int] | None = None
+        self._program: tuple[ProgramAtPoint, int] | None = None
         self._maps = CompiledMaps("JacobianOperator", f, record)
         # Whether the function uses values that somebody else is recording: then so are products.
         self._captures = False
@@ -70,15 +69,15 @@ class JacobianOperator(LinearOperator):
         if record and isinstance(f, RecordedFunction):
             found = f.linearize(Task("map"), (x, *args), {}, "JacobianOperator")
         if found is not None:
-            recorded, self._linearized = found
+            compiled, self._linearized = found
             self._program = self._linearized, 2
-            values, structure = self._linearized.values, recorded.output
+            values, structure = self._linearized.values, compiled.output
             self.primal = Primal(x, "JacobianOperator")
         else:
-            self._recording = trace(f, (x, *args), where="JacobianOperator")
-            values, structure = tuple(self._recording.values), self._recording.output_structure
-            self.primal = self._recording.primal
-            self._captures = self._recording.tape.nested
+            self._traced = trace(f, (x, *args), where="JacobianOperator")
+            values, structure = tuple(self._traced.values), self._traced.output_structure
+            self.primal = self._traced.primal
+            self._captures = self._traced.tape.nested
         self.value = structure.build([detached(value) for value in values])
         self._output_shapes = [value.shape for value in values]
         dtype = np.result_type(self.primal.dtype, *(value.dtype for value in values))
@@ -88,13 +87,13 @@ class JacobianOperator(LinearOperator):
         return f"<JacobianOperator of shape {self.shape}, dtype {self.dtype}>"
 
     @cached_property
-    def _recording(self) -> Recording:
+    def _traced(self) -> Trace:
         # Set by the constructor unless there is a program, whose results may have to be computed without it.
         return self._linearized.plain()
 
     @cached_property
     def _linearization(self) -> Linearization:
-        return self._recording.linearize()
+        return self._traced.linearization()
 
     def dot(self, x: Any) -> Any:
         """Multiply with a vector, the columns of a matrix, a scalar or another operator; what ``@`` calls."""
@@ -105,7 +104,7 @@ class JacobianOperator(LinearOperator):
 
     def _pushforward(self, dots: list[Any], batch: tuple[int, ...]) -> Any:
         pushed = self._linearization.pushforward(dots, len(batch))
-        values = self._recording.values
+        values = self._traced.values
         leaves = [
             np.zeros(batch + value.shape, self.dtype) if dot is None else dot
             for dot, value in zip(pushed, values, strict=True)
@@ -114,14 +113,14 @@ class JacobianOperator(LinearOperator):
 
     def _pullback(self, bars: list[Any], batch: tuple[int, ...]) -> Any:
         pulled = self._linearization.pullback(bars, len(batch))
-        return join_vector(self._recording.gradient_leaves(pulled, batch), batch=len(batch))
+        return join_vector(self._traced.gradient_leaves(pulled, batch), batch=len(batch))
 
-    def _ready(self, direction: Any) -> tuple[Linearized, int] | None:
+    def _ready(self, direction: Any) -> tuple[ProgramAtPoint, int] | None:
         """Return the program and the number of its section that pushes, if there is one or it pays to make one."""
         if self._captures or is_traced(direction, self.primal.leaves) or not all(self.shape):
             return None
         if self._program is None:
-            program = self._maps.after(1, len(self._recording.tape), self._compiled_maps)
+            program = self._maps.after(1, len(self._traced.tape), self._compiled_maps)
             self._program = None if program is None else (program, 1)
         return self._program
 
@@ -182,5 +181,5 @@ class JacobianOperator(LinearOperator):
             )
             if matrix is not None:
                 return np.ascontiguousarray(matrix, self.dtype)
-        dense = np.copy(jacobian_matrix(self._recording))
+        dense = np.copy(jacobian_matrix(self._traced))
         return dense.astype(self.dtype, copy=False)

@@ -20,9 +20,9 @@ from hessian.programs.program import Program, SectionSpec
 from hessian.programs.tracing import Argument, Entangled, Results, open_late, trace
 from hessian.rules.spec import Traced
 from hessian.tape.array_methods import primal_array
-from hessian.tape.second_order import LinearizedGradient
+from hessian.tape.second_order import HessianMap
 from hessian.tape.tape import Tape
-from hessian.tape.trace import Primal, Recording, check_argnums, chosen_arguments, replaced
+from hessian.tape.trace import Primal, Trace, check_argnums, chosen_arguments, replaced
 from hessian.tape.trees import LEAF, Structure, join_vector, split_vector
 
 Outputs = tuple[list[Any], list[Any]]
@@ -78,7 +78,7 @@ def numbered(kind: str, argnums: Any, count: int, where: str) -> Task:
 
 
 @dataclass
-class Recorded:
+class CompiledTask:
     """A program of a function for arguments of one kind, with what is needed to put its results together.
 
     Attributes
@@ -128,7 +128,7 @@ def derive(
     *,
     user_results: bool = True,
     longest: int | None = None,
-) -> Recorded:
+) -> CompiledTask:
     """Record ``task`` for a function at the given arguments and compile it; ``user_results=False`` if f returns derivatives.
 
     A function of more than ``longest`` instructions is not compiled: :class:`TooLong`.
@@ -139,15 +139,15 @@ def derive(
         slots = [v._slot for v in values]
         args, kwargs = arguments.rebuild(values[: len(arguments.inputs)])
         dots = list(values[len(arguments.inputs) :])
-        recording = _record(f, task, args, kwargs, where, user_results)
-        if longest is not None and max(len(recording.tape), *[len(v._tape) for v in values[:1]]) > longest:
+        traced = _record(f, task, args, kwargs, where, user_results)
+        if longest is not None and max(len(traced.tape), *[len(v._tape) for v in values[:1]]) > longest:
             raise TooLong
-        late = [] if task.kind != "map" else [(open_late(_tape_of(values), a), a) for a in _map_directions(recording)]
+        late = [] if task.kind != "map" else [(open_late(_tape_of(values), a), a) for a in _map_directions(traced)]
         dots += [v for v, _ in late]
         early = len(values[0]._tape.guards) if values else 0
-        results, rest = _BODIES[task.kind](recording, dots, f)
+        results, rest = _BODIES[task.kind](traced, dots, f)
         writes = any(v._slot != slot for v, slot in zip(values, slots, strict=True))
-        found.update(recording=recording, seen=[primal_array(x) for x in results], writes=writes)
+        found.update(traced=traced, seen=[primal_array(x) for x in results], writes=writes)
         coarse = bool(values) and _meets_other_precision(values[0]._tape)
         found.update(coarse=coarse)
         if arguments.numbers and coarse:
@@ -158,19 +158,19 @@ def derive(
     points = [Argument(_example(x), POINT, x.dtype.kind == "f") for x in arguments.inputs]
     extra = _directions(task, arguments, directions, where)
     graph = trace(run, [*points, *extra])
-    recording: Recording = found["recording"]
-    leaves = recording.primal.leaves
+    traced: Trace = found["traced"]
+    leaves = traced.primal.leaves
     sections = _sections(task, len(points), len(extra), len(found["seen"]), len(leaves))
     with compiling():
         program = Program(graph, sections)
-    return Recorded(
+    return CompiledTask(
         program,
-        LEAF if task.kind == "gauss_newton" else recording.output_structure,
-        recording.primal.structure,
+        LEAF if task.kind == "gauss_newton" else traced.output_structure,
+        traced.primal.structure,
         len(found["seen"]),
-        recording.primal.shapes,
-        [value.shape for value in recording.values],
-        recording.primal.dtype,
+        traced.primal.shapes,
+        [value.shape for value in traced.values],
+        traced.primal.dtype,
         found["seen"],
         found["writes"],
         graph.by_order,
@@ -195,24 +195,22 @@ def _example(x: Any) -> Any:
 
 def _record(
     f: Callable[..., Any], task: Task, args: list[Any], kwargs: dict[str, Any], where: str, user_results: bool = True
-) -> Recording:
+) -> Trace:
     if task.kind == "value":
-        return Recording(Primal((), where), lambda _: f(*args, **kwargs), where=where, user_results=user_results)
+        return Trace(Primal((), where), lambda _: f(*args, **kwargs), where=where, user_results=user_results)
     primal, numbers = chosen_arguments(args, task.argnums, where)
 
     def call(x: Any) -> Any:
         filled = replaced(args, task.argnums, numbers, x)
         return f.model(*f.split(filled)[0]) if isinstance(f, Composition) else f(*filled, **kwargs)
 
-    recording = Recording(primal, call, where=where)
+    traced = Trace(primal, call, where=where)
     if isinstance(f, Composition):
-        recording.loss_args = f.split(args)[1]
-    return recording
+        traced.loss_args = f.split(args)[1]
+    return traced
 
 
-def plain_recording(
-    f: Callable[..., Any], task: Task, arguments: Arguments, where: str, inputs: list[Any]
-) -> Recording:
+def plain_trace(f: Callable[..., Any], task: Task, arguments: Arguments, where: str, inputs: list[Any]) -> Trace:
     """Record a function without a program, at inputs that a program has kept."""
     args, kwargs = arguments.rebuild(inputs)
     return _record(f, task, args, kwargs, where)
@@ -229,13 +227,13 @@ def _directions(task: Task, arguments: Arguments, directions: Sequence[Any], whe
     return [Argument(np.zeros(primal.size, primal.dtype), DIRECTION)]
 
 
-def _map_directions(recording: Recording) -> list[Argument]:
+def _map_directions(traced: Trace) -> list[Argument]:
     """Return examples of a direction of the arguments and of one of the results, whose size is known when the function has run."""
-    size = sum(int(np.size(value)) for value in recording.values)
-    dtypes = [value.dtype for value in recording.values] or [np.dtype(float)]
-    joint = np.result_type(recording.primal.dtype, *dtypes)
+    size = sum(int(np.size(value)) for value in traced.values)
+    dtypes = [value.dtype for value in traced.values] or [np.dtype(float)]
+    joint = np.result_type(traced.primal.dtype, *dtypes)
     return [
-        Argument(np.zeros(recording.primal.size, joint), DIRECTION),
+        Argument(np.zeros(traced.primal.size, joint), DIRECTION),
         Argument(np.zeros(size, np.result_type(*dtypes)), DIRECTION),
     ]
 
@@ -247,48 +245,48 @@ def _tape_of(values: Sequence[Any]) -> Tape:
     return values[0]._tape
 
 
-def _value(recording: Recording, dots: list[Any], f: Any) -> Outputs:
-    return recording.values, []
+def _value(traced: Trace, dots: list[Any], f: Any) -> Outputs:
+    return traced.values, []
 
 
-def _gradient(recording: Recording, dots: list[Any], f: Any) -> Outputs:
-    value = recording.scalar()
-    bars = recording.linearize().pullback([np.ones((), value.dtype)])
-    return [value], recording.gradient_leaves(bars)
+def _gradient(traced: Trace, dots: list[Any], f: Any) -> Outputs:
+    value = traced.scalar()
+    bars = traced.linearization().pullback([np.ones((), value.dtype)])
+    return [value], traced.gradient_leaves(bars)
 
 
-def _product(recording: Recording, dots: list[Any], f: Any) -> Outputs:
-    linearized = LinearizedGradient(recording)
-    return recording.values, [*linearized.gradient, *linearized.products(dots)]
+def _product(traced: Trace, dots: list[Any], f: Any) -> Outputs:
+    linearized = HessianMap(traced)
+    return traced.values, [*linearized.gradient, *linearized.products(dots)]
 
 
-def _hvp(recording: Recording, dots: list[Any], f: Any) -> Outputs:
-    return recording.values, LinearizedGradient(recording).products(dots)
+def _hvp(traced: Trace, dots: list[Any], f: Any) -> Outputs:
+    return traced.values, HessianMap(traced).products(dots)
 
 
-def _curvature(recording: Recording, dots: list[Any], f: Any) -> Outputs:
-    linearized = LinearizedGradient(recording)
-    leaves = _leaves(dots[0], recording.primal)
-    return recording.values, [join_vector(linearized.gradient), join_vector(linearized.products(leaves))]
+def _curvature(traced: Trace, dots: list[Any], f: Any) -> Outputs:
+    linearized = HessianMap(traced)
+    leaves = _leaves(dots[0], traced.primal)
+    return traced.values, [join_vector(linearized.gradient), join_vector(linearized.products(leaves))]
 
 
-def _map(recording: Recording, dots: list[Any], f: Any) -> Outputs:
-    linearization, values = recording.linearize(), recording.values
+def _map(traced: Trace, dots: list[Any], f: Any) -> Outputs:
+    linearization, values = traced.linearization(), traced.values
     # Directions come in the precision of the operator, which is that of point and values together.
-    pushed = _full(linearization.pushforward(split_vector(dots[0], recording.primal.shapes)), values, dots[0].dtype)
+    pushed = _full(linearization.pushforward(split_vector(dots[0], traced.primal.shapes)), values, dots[0].dtype)
     bars = split_vector(dots[1], [v.shape for v in values])
     bars = [g.astype(v.dtype) if v.dtype.kind == "f" else g for g, v in zip(bars, values, strict=True)]
-    x_bar = recording.gradient_leaves(linearization.pullback(bars))
+    x_bar = traced.gradient_leaves(linearization.pullback(bars))
     return values, [join_vector(pushed), join_vector(x_bar)]
 
 
-def _gauss_newton(recording: Recording, dots: list[Any], f: Composition) -> Outputs:
-    output = Primal(recording.values, "loss", "model(x)", recording.output_structure)
-    loss = Recording(output, lambda z: f.loss(z, *recording.loss_args), where="loss")
-    jacobian, curvature = recording.linearize(), LinearizedGradient(loss)
-    gradient = recording.gradient_leaves(jacobian.pullback(curvature.gradient))
-    z_dots = _full(jacobian.pushforward(_leaves(dots[0], recording.primal)), recording.values)
-    product = recording.gradient_leaves(jacobian.pullback(curvature.products(z_dots)))
+def _gauss_newton(traced: Trace, dots: list[Any], f: Composition) -> Outputs:
+    output = Primal(traced.values, "loss", "model(x)", traced.output_structure)
+    loss = Trace(output, lambda z: f.loss(z, *traced.loss_args), where="loss")
+    jacobian, curvature = traced.linearization(), HessianMap(loss)
+    gradient = traced.gradient_leaves(jacobian.pullback(curvature.gradient))
+    z_dots = _full(jacobian.pushforward(_leaves(dots[0], traced.primal)), traced.values)
+    product = traced.gradient_leaves(jacobian.pullback(curvature.products(z_dots)))
     return [loss.scalar()], [join_vector(gradient), join_vector(product)]
 
 
@@ -306,7 +304,7 @@ def _leaves(vector: Any, primal: Primal) -> list[Any]:
     ]
 
 
-_BODIES: dict[str, Callable[[Recording, list[Any], Any], Outputs]] = {
+_BODIES: dict[str, Callable[[Trace, list[Any], Any], Outputs]] = {
     "value": _value,
     "gradient": _gradient,
     "hvp": _hvp,

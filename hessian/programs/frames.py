@@ -12,10 +12,10 @@ from hessian.programs.compilation import OUT_OF_ROOM, OperationError
 from hessian.programs.directions import directions_of
 from hessian.programs.program import Program, is_finite
 from hessian.tape.tape import GuardMiss
-from hessian.tape.trace import Recording
+from hessian.tape.trace import Trace
 
 
-class Linearized:
+class ProgramAtPoint:
     """A program whose first section has run at a point; the others run when they are asked for.
 
     Attributes
@@ -38,7 +38,7 @@ class Linearized:
     def __init__(self, program: Program, inputs: Sequence[Any]) -> None:
         self.program = program
         self._frame = program.frame()
-        self.recover: Callable[[list[Any]], Recording] | None = None
+        self.recover: Callable[[list[Any]], Trace] | None = None
         self.on_failure: Callable[[BaseException], None] | None = None
         self._broken = False
         self._results: list[tuple[Any, ...]] = []
@@ -49,10 +49,10 @@ class Linearized:
             self.finite = all(map(is_finite, self.values))
         self._results.append(self.values)
 
-    def plain(self) -> Recording:
+    def plain(self) -> Trace:
         """Record the function at this point without a program: it knows branches not taken, and no guards."""
         if self.recover is None:
-            raise RuntimeError("Linearized.plain: no function to record")
+            raise RuntimeError("ProgramAtPoint.plain: no function to trace")
         return self.recover([np.array(x)[()] for x in self._frame.inputs])
 
     def operations(self) -> set[Any]:

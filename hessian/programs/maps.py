@@ -15,7 +15,7 @@ from hessian.programs.compilation import (
     report_failure,
 )
 from hessian.programs.derive import compile_maps
-from hessian.programs.frames import Linearized
+from hessian.programs.frames import ProgramAtPoint
 from hessian.programs.recorded import RecordedFunction
 
 COMPILE_AFTER = 3
@@ -43,7 +43,7 @@ class CompiledMaps:
         self._wanted = record and (self._f is None or self._f.records)
         self._swept = 0
 
-    def after(self, sweeps: int, length: int, maps: Maps) -> Linearized | None:
+    def after(self, sweeps: int, length: int, maps: Maps) -> ProgramAtPoint | None:
         """Count sweeps of a function of so many instructions; return the program once it pays to make one."""
         self._swept += sweeps
         if self._f is not None:
@@ -52,7 +52,7 @@ class CompiledMaps:
             return None
         try:
             with paused_collection():
-                linearized = Linearized(compile_maps(*maps()), ())
+                linearized = ProgramAtPoint(compile_maps(*maps()), ())
         except (CompilationError, MemoryError, RecursionError) as error:
             self._failed(error)
             return None

@@ -21,12 +21,12 @@ from hessian.programs.compilation import (
     paused_collection,
     report_failure,
 )
-from hessian.programs.derive import Recorded, Task, WeakNumbers, check_recordable, derive, plain_recording
-from hessian.programs.frames import Linearized
+from hessian.programs.derive import CompiledTask, Task, WeakNumbers, check_recordable, derive, plain_trace
+from hessian.programs.frames import ProgramAtPoint
 from hessian.programs.tracing import Entangled
-from hessian.programs.variants import MAX_KINDS, MAX_VARIANTS, Cache, Statistics, Variant, Variants
+from hessian.programs.variants import MAX_KINDS, MAX_VARIANTS, Cache, Specialization, Specializations, Statistics
 from hessian.programs.verification import agrees, difference
-from hessian.tape.tape import GuardMiss, is_recording
+from hessian.tape.tape import GuardMiss, is_tracing
 
 
 class RecordedFunction:
@@ -74,12 +74,12 @@ class RecordedFunction:
         replayed = self.replay(Task("value"), args, kwargs)
         if replayed is None:
             return self.function(*args, **kwargs)
-        recorded, results = replayed
-        return recorded.output.build(results)
+        compiled, results = replayed
+        return compiled.output.build(results)
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", repr(self.function))
-        count = sum(len(variants.items) for variants in self._cache.kinds.values())
+        count = sum(len(specializations.items) for specializations in self._cache.kinds.values())
         return f"<RecordedFunction {name}: {count} programs, {self.stats}>"
 
     @property
@@ -90,7 +90,11 @@ class RecordedFunction:
     @property
     def programs(self) -> list[Any]:
         """The compiled programs, the most recently used kind of arguments last; ``.source`` and ``print`` show them."""
-        return [variant.recorded.program for variants in self._cache.kinds.values() for variant in variants.items]
+        return [
+            specialization.compiled.program
+            for specializations in self._cache.kinds.values()
+            for specialization in specializations.items
+        ]
 
     def __get__(self, instance: Any, owner: Any = None) -> RecordedFunction:
         """Return the recorded form of the bound method, where a method has been recorded."""
@@ -127,65 +131,70 @@ class RecordedFunction:
 
     def replay(
         self, task: Task, args: Sequence[Any], kwargs: dict[str, Any], directions: Sequence[Any] = (), where: str = ""
-    ) -> tuple[Recorded, tuple[Any, ...]] | None:
+    ) -> tuple[CompiledTask, tuple[Any, ...]] | None:
         """Run the program of a task of one section; ``None`` if the plain sweeps have to do it."""
-        arguments, variants = self._prepared(task, args, kwargs, directions)
-        if variants is None:
+        arguments, specializations = self._prepared(task, args, kwargs, directions)
+        if specializations is None:
             return None
         inputs = (*arguments.inputs, *directions)
-        for variant in variants.items:
+        for specialization in specializations.items:
             try:
-                results, value, finite = variant.recorded.program.run(inputs, self._is_due(variant))
+                results, value, finite = specialization.compiled.program.run(inputs, self._is_due(specialization))
             except Exception as error:
-                if self._misses(variants, variant, error, where):
+                if self._misses(specializations, specialization, error, where):
                     continue
                 return None
-            return self._replayed(variants, variant, arguments, results, value, finite)
-        found = self._record(task, variants, arguments, directions, where)
+            return self._replayed(specializations, specialization, arguments, results, value, finite)
+        found = self._record(task, specializations, arguments, directions, where)
         if found is None:
             # With Python floats as static arguments there may be a program.
-            return self.replay(task, args, kwargs, directions, where) if variants.static_floats else None
+            return self.replay(task, args, kwargs, directions, where) if specializations.static_floats else None
         try:
-            results, value, finite = found.recorded.program.run(inputs, True)
+            results, value, finite = found.compiled.program.run(inputs, True)
         except Exception as error:
-            self._refuse(variants, found, error, where)
+            self._refuse(specializations, found, error, where)
             return None
-        return self._first(variants, found, results, value, finite)
+        return self._first(specializations, found, results, value, finite)
 
     def linearize(
         self, task: Task, args: Sequence[Any], kwargs: dict[str, Any], where: str
-    ) -> tuple[Recorded, Linearized] | None:
+    ) -> tuple[CompiledTask, ProgramAtPoint] | None:
         """Run the first section of the program of a task at a point; ``None`` if the plain sweeps have to do it."""
-        arguments, variants = self._prepared(task, args, kwargs, ())
-        if variants is None:
+        arguments, specializations = self._prepared(task, args, kwargs, ())
+        if specializations is None:
             return None
-        for variant in variants.items:
+        for specialization in specializations.items:
             try:
-                linearized = Linearized(variant.recorded.program, arguments.inputs)
+                linearized = ProgramAtPoint(specialization.compiled.program, arguments.inputs)
             except Exception as error:
-                if self._misses(variants, variant, error, where):
+                if self._misses(specializations, specialization, error, where):
                     continue
                 return None
-            if self._replayed(variants, variant, arguments, linearized.values, None, linearized.finite) is None:
+            if (
+                self._replayed(specializations, specialization, arguments, linearized.values, None, linearized.finite)
+                is None
+            ):
                 return None
             break
         else:
-            found = self._record(task, variants, arguments, (), where)
+            found = self._record(task, specializations, arguments, (), where)
             if found is None:
-                return self.linearize(task, args, kwargs, where) if variants.static_floats else None
-            variant = found
+                return self.linearize(task, args, kwargs, where) if specializations.static_floats else None
+            specialization = found
             try:
-                linearized = Linearized(variant.recorded.program, arguments.inputs)
+                linearized = ProgramAtPoint(specialization.compiled.program, arguments.inputs)
             except Exception as error:
-                self._refuse(variants, variant, error, where)
+                self._refuse(specializations, specialization, error, where)
                 return None
-            if self._first(variants, variant, linearized.values, None, linearized.finite) is None:
+            if self._first(specializations, specialization, linearized.values, None, linearized.finite) is None:
                 return None
-        linearized.recover = functools.partial(plain_recording, self.function, task, arguments, where)
+        linearized.recover = functools.partial(plain_trace, self.function, task, arguments, where)
         linearized.on_failure = functools.partial(self._failed, where=where)
-        return variant.recorded, linearized
+        return specialization.compiled, linearized
 
-    def _misses(self, variants: Variants, variant: Variant, error: Exception, where: str) -> bool:
+    def _misses(
+        self, specializations: Specializations, specialization: Specialization, error: Exception, where: str
+    ) -> bool:
         """Tell whether a replay has missed a guard, so that another program may be the right one; else leave it to the function."""
         if isinstance(error, GuardMiss):
             self.stats.guard_misses += 1
@@ -194,71 +203,71 @@ class RecordedFunction:
             # The function may catch it, or raise it from its own line.
             self.stats.plain += 1
         else:
-            self._refuse(variants, variant, error, where)
+            self._refuse(specializations, specialization, error, where)
         return False
 
     def _prepared(
         self, task: Task, args: Sequence[Any], kwargs: dict[str, Any], directions: Sequence[Any]
-    ) -> tuple[Arguments, Variants | None]:
+    ) -> tuple[Arguments, Specializations | None]:
         """Return the arguments taken apart and the programs for their kind; ``None`` if none may be used."""
         numbers = (task.argnums,) if isinstance(task.argnums, int) else task.argnums
         numbers = self._inputs if task.kind == "value" else numbers
         arguments = Arguments(args, kwargs, numbers)
-        variants = self._variants(task, arguments, directions)
-        if variants is not None and variants.static_floats:
+        specializations = self._specializations(task, arguments, directions)
+        if specializations is not None and specializations.static_floats:
             arguments = Arguments(args, kwargs, numbers, static_floats=True)
-            variants = self._variants(task, arguments, directions)
-        if variants is not None and variants.by_order and (order := arguments.order()):
-            variants = self._variants(task, arguments, directions, order)
-        return arguments, variants
+            specializations = self._specializations(task, arguments, directions)
+        if specializations is not None and specializations.by_order and (order := arguments.order()):
+            specializations = self._specializations(task, arguments, directions, order)
+        return arguments, specializations
 
-    def _variants(
+    def _specializations(
         self, task: Task, arguments: Arguments, directions: Sequence[Any], order: tuple[Any, ...] = ()
-    ) -> Variants | None:
+    ) -> Specializations | None:
         """Return the programs for the kind of these arguments; ``None`` if none may be used."""
         # Inside another recording the function may use values of that one besides its arguments.
         # Under error settings that raise, it may raise where a replay does not.
-        if not self.records or arguments.traced or is_recording() or "raise" in np.geterr().values():
+        if not self.records or arguments.traced or is_tracing() or "raise" in np.geterr().values():
             self.stats.plain += 1
             return None
         key = (arguments.key, tuple([(v.shape, v.dtype) for v in directions]))
-        variants = self._cache.find(task, key, order)
-        if variants is not None and variants.postponed and not self._pays():
+        specializations = self._cache.find(task, key, order)
+        if specializations is not None and specializations.postponed and not self._pays():
             # What is swept plainly instead: the value and a derivative; operators count their products.
             self.swept += 2
-            variants = None
+            specializations = None
         if (
-            variants is None
-            or variants.writes
-            or variants.failed
-            or not (variants.static_floats or variants.patience.allows())
+            specializations is None
+            or specializations.writes
+            or specializations.failed
+            or not (specializations.static_floats or specializations.policy.allows())
         ):
             self.stats.plain += 1
             return None
-        return variants
+        return specializations
 
     def _record(
-        self, task: Task, variants: Variants, arguments: Arguments, directions: Sequence[Any], where: str
-    ) -> Variant | None:
+        self, task: Task, specializations: Specializations, arguments: Arguments, directions: Sequence[Any], where: str
+    ) -> Specialization | None:
         """Record the function and compile it; ``None`` if no program can do what it does."""
-        variants.patience.recordings += 1
-        variants.shared.recordings += 1
+        specializations.policy.recordings += 1
+        specializations.shared.recordings += 1
         if self.announce is not None:
             self.announce()
         try:
             with paused_collection():
-                recorded = derive(
+                compiled = derive(
                     *(self.function, task, arguments, directions, where or "record"),
                     user_results=self._user_results,
                     longest=None if self._pays() else LONG_TAPE,
                 )
         except TooLong:
-            variants.postponed = True
+            specializations.postponed = True
             self.swept += 2
             self.stats.plain += 1
             return None
         except WeakNumbers:
-            variants.static_floats = True
+            specializations.static_floats = True
             return None
         except Entangled:
             self.stats.plain += 1
@@ -266,54 +275,60 @@ class RecordedFunction:
         except (CompilationError, MemoryError, RecursionError) as error:
             # Where it was the function's own, the plain call raises it again.
             self.stats.plain += 1
-            variants.failed = True
+            specializations.failed = True
             self._failed(error, where)
             return None
-        if recorded.writes:
-            variants.writes = True
+        if compiled.writes:
+            specializations.writes = True
             self.stats.plain += 1
             return None
-        variant = Variant(recorded)
+        specialization = Specialization(compiled)
         with self._lock:
             # Programs for another order in memory than usual are kept apart, if it matters.
-            if not (recorded.by_order and not variants.ordered and arguments.order()):
-                variants.add(variant, MAX_VARIANTS)
-            variants.by_order = variants.by_order or recorded.by_order
+            if not (compiled.by_order and not specializations.ordered and arguments.order()):
+                specializations.add(specialization, MAX_VARIANTS)
+            specializations.by_order = specializations.by_order or compiled.by_order
             self.stats.recordings += 1
-        return variant
+        return specialization
 
     def _pays(self) -> bool:
         """Tell whether a function may be compiled however long it is."""
         return self.eager or self.swept >= COMPILE_LONG_AFTER
 
-    def _is_due(self, variant: Variant) -> bool:
+    def _is_due(self, specialization: Specialization) -> bool:
         """Tell whether the next replay of a program is to be compared with the plain function."""
-        count = variant.replays + 1
+        count = specialization.replays + 1
         return self.verify == "always" or (self.verify == "doubling" and count & (count - 1) == 0)
 
     def _first(
         self,
-        variants: Variants,
-        variant: Variant,
+        specializations: Specializations,
+        specialization: Specialization,
         results: tuple[Any, ...],
         value: tuple[Any, ...] | None,
         finite: bool,
-    ) -> tuple[Recorded, tuple[Any, ...]] | None:
+    ) -> tuple[CompiledTask, tuple[Any, ...]] | None:
         """Compare the first run of a program with what the function gave while it was recorded."""
-        found = results[: variant.recorded.count] if value is None else value
-        if finite and difference(variant, found, variant.recorded.seen) != 0.0:
-            self._refuse(variants, variant)
+        found = results[: specialization.compiled.count] if value is None else value
+        if finite and difference(specialization, found, specialization.compiled.seen) != 0.0:
+            self._refuse(specializations, specialization)
             return None
-        return self._checked(variant.recorded, results, finite)
+        return self._checked(specialization.compiled, results, finite)
 
-    def _refuse(self, variants: Variants, variant: Variant, error: Exception | None = None, where: str = "") -> None:
+    def _refuse(
+        self,
+        specializations: Specializations,
+        specialization: Specialization,
+        error: Exception | None = None,
+        where: str = "",
+    ) -> None:
         """Forget a program that does not do what the function does: the plain function is right."""
         with self._lock:
-            variants.drop(variant)
+            specializations.drop(specialization)
         self.stats.plain += 1
         # What an operation raises at the last digits of its operands is for the function to meet.
         if error is not None and not isinstance(error, GuardMiss | OperationError):
-            variants.failed = True
+            specializations.failed = True
             self._failed(error, where)
 
     def _failed(self, error: BaseException, where: str = "") -> None:
@@ -323,36 +338,36 @@ class RecordedFunction:
 
     def _replayed(
         self,
-        variants: Variants,
-        variant: Variant,
+        specializations: Specializations,
+        specialization: Specialization,
         arguments: Arguments,
         results: tuple[Any, ...],
         value: tuple[Any, ...] | None,
         finite: bool,
-    ) -> tuple[Recorded, tuple[Any, ...]] | None:
+    ) -> tuple[CompiledTask, tuple[Any, ...]] | None:
         """Count a replay, verify it if it is its turn, and refuse results that are not finite."""
-        if not variants.items or variants.items[0] is not variant:
-            variants.promote(variant)
-        due = self._is_due(variant)
-        variant.replays += 1
-        variants.patience.replays += 1
-        variants.shared.replays += 1
+        if not specializations.items or specializations.items[0] is not specialization:
+            specializations.promote(specialization)
+        due = self._is_due(specialization)
+        specialization.replays += 1
+        specializations.policy.replays += 1
+        specializations.shared.replays += 1
         self.stats.replays += 1
         # What is not finite is computed again by the plain function anyway.
         if due and finite:
-            found = results[: variant.recorded.count] if value is None else value
+            found = results[: specialization.compiled.count] if value is None else value
             self.stats.verifications += 1
-            if not agrees(self.function, variant, arguments, found, user_results=self._user_results):
-                self._refuse(variants, variant)
+            if not agrees(self.function, specialization, arguments, found, user_results=self._user_results):
+                self._refuse(specializations, specialization)
                 return None
-        return self._checked(variant.recorded, results, finite)
+        return self._checked(specialization.compiled, results, finite)
 
     def _checked(
-        self, recorded: Recorded, results: tuple[Any, ...], finite: bool
-    ) -> tuple[Recorded, tuple[Any, ...]] | None:
+        self, compiled: CompiledTask, results: tuple[Any, ...], finite: bool
+    ) -> tuple[CompiledTask, tuple[Any, ...]] | None:
         """Pass finite results. Programs know no branches not taken: infinite partials are left to the plain sweeps."""
         if finite:
-            return recorded, results
+            return compiled, results
         self.stats.plain += 1
         return None
 

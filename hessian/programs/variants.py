@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from hessian.programs.derive import Recorded, Task
+from hessian.programs.derive import CompiledTask, Task
 
 #: Programs kept for one kind of arguments, which differ in their guards, and kinds of arguments kept in all.
 MAX_VARIANTS, MAX_KINDS = 8, 64
@@ -49,7 +49,7 @@ class Statistics:
     failures: int = 0
 
 
-class Patience:
+class RecompilePolicy:
     """Tells whether recordings have been of use; where they have not, they are tried again less and less often."""
 
     __slots__ = ("_factor", "_limit", "_pause", "_skipped", "recordings", "replays")
@@ -74,26 +74,26 @@ class Patience:
         return True
 
 
-class Variant:
+class Specialization:
     """A program of one kind of arguments, with its own count of replays."""
 
-    __slots__ = ("recorded", "replays", "scale")
+    __slots__ = ("compiled", "replays", "scale")
 
-    def __init__(self, recorded: Recorded) -> None:
-        self.recorded = recorded
+    def __init__(self, compiled: CompiledTask) -> None:
+        self.compiled = compiled
         self.replays = 0
         self.scale = 0.0
 
 
-class Variants:
+class Specializations:
     """The programs for one kind of arguments, the one that matched last in front; ``ordered`` if the kind has an order in memory."""
 
-    __slots__ = ("by_order", "failed", "items", "ordered", "patience", "postponed", "shared", "static_floats", "writes")
+    __slots__ = ("by_order", "failed", "items", "ordered", "policy", "postponed", "shared", "static_floats", "writes")
 
-    def __init__(self, shared: Patience, ordered: bool) -> None:
+    def __init__(self, shared: RecompilePolicy, ordered: bool) -> None:
         self.ordered = ordered
-        self.items: list[Variant] = []
-        self.patience = Patience(PATIENCE, 2)
+        self.items: list[Specialization] = []
+        self.policy = RecompilePolicy(PATIENCE, 2)
         # That of all kinds of arguments together.
         self.shared = shared
         # What recording has shown of the function: programs cannot do the one, and have to be told of the other.
@@ -103,51 +103,51 @@ class Variants:
         self.static_floats = False
         self.by_order = False
 
-    def add(self, variant: Variant, most: int) -> None:
+    def add(self, specialization: Specialization, most: int) -> None:
         """Put a new program in front; the one that matched longest ago goes when there are more than ``most``."""
-        self.items = [variant, *self.items[: most - 1]]
+        self.items = [specialization, *self.items[: most - 1]]
 
-    def drop(self, variant: Variant) -> None:
+    def drop(self, specialization: Specialization) -> None:
         """Forget a program."""
-        self.items = [v for v in self.items if v is not variant]
+        self.items = [v for v in self.items if v is not specialization]
 
-    def promote(self, variant: Variant) -> None:
+    def promote(self, specialization: Specialization) -> None:
         """Put the program that matched in front, unless it has been dropped meanwhile."""
-        others = [v for v in self.items if v is not variant]
+        others = [v for v in self.items if v is not specialization]
         if len(others) < len(self.items):
-            self.items = [variant, *others]
+            self.items = [specialization, *others]
 
 
 class Cache:
     """The programs of a function by the kind of the arguments, the kind used last at the end."""
 
     def __init__(self) -> None:
-        self.kinds: OrderedDict[Any, Variants] = OrderedDict()
-        self._tasks: dict[Task, Patience] = {}
+        self.kinds: OrderedDict[Any, Specializations] = OrderedDict()
+        self._tasks: dict[Task, RecompilePolicy] = {}
         self._lock = threading.RLock()
 
-    def find(self, task: Task, key: Any, order: tuple[Any, ...]) -> Variants | None:
+    def find(self, task: Task, key: Any, order: tuple[Any, ...]) -> Specializations | None:
         """Return the programs of a kind; ``None`` where there have been too many kinds that never came again."""
         key = (task, key, order)
-        variants = self.kinds.get(key)
-        if variants is None:
+        specializations = self.kinds.get(key)
+        if specializations is None:
             return self._opened(task, key, bool(order))
         if len(self.kinds) > MAX_KINDS // 2:
             with self._lock:
                 if key in self.kinds:
                     self.kinds.move_to_end(key)
-        return variants
+        return specializations
 
-    def _opened(self, task: Task, key: Any, ordered: bool) -> Variants | None:
+    def _opened(self, task: Task, key: Any, ordered: bool) -> Specializations | None:
         """Open a place for programs of a new kind."""
         with self._lock:
-            shared = self._tasks.setdefault(task, Patience(4 * PATIENCE, 1))
+            shared = self._tasks.setdefault(task, RecompilePolicy(4 * PATIENCE, 1))
             if not shared.allows():
                 return None
-            variants = self.kinds.setdefault(key, Variants(shared, ordered))
+            specializations = self.kinds.setdefault(key, Specializations(shared, ordered))
             while len(self.kinds) > MAX_KINDS:
                 self.kinds.popitem(last=False)
-        return variants
+        return specializations
 
     def __getstate__(self) -> dict[str, Any]:
         return {"kinds": self.kinds, "tasks": self._tasks}

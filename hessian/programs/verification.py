@@ -11,9 +11,9 @@ import numpy as np
 from hessian.errors import ShapeMismatchError, StaleRecordingError, message
 from hessian.programs.arguments import Arguments
 from hessian.programs.compilation import CompilationError, OperationError, report_failure
-from hessian.programs.derive import Recorded, WeakNumbers, derive
+from hessian.programs.derive import CompiledTask, WeakNumbers, derive
 from hessian.programs.tracing import Entangled
-from hessian.programs.variants import Variant
+from hessian.programs.variants import Specialization
 from hessian.tape.tape import GuardMiss
 
 #: Relative difference between a replay and the plain function that is rounding, second where float32 is used.
@@ -23,14 +23,19 @@ _NEIGHBOURS, _SAFETY = 4, 100.0
 
 
 def agrees(
-    f: Callable[..., Any], variant: Variant, arguments: Arguments, results: Sequence[Any], *, user_results: bool
+    f: Callable[..., Any],
+    specialization: Specialization,
+    arguments: Arguments,
+    results: Sequence[Any],
+    *,
+    user_results: bool,
 ) -> bool:
     """Compare a replay with the plain function; return whether they agree, and raise if data has changed."""
     # The function may write into its arguments.
     args, kwargs = arguments.rebuild([np.array(x, order="K")[()] for x in arguments.inputs])
     # Under the caller's settings for floating-point errors: the function may catch what they make of them.
     outcome = f(*args, **kwargs)
-    gap = distance(variant, results, outcome)
+    gap = distance(specialization, results, outcome)
     if gap == 0.0:
         return True
     name = getattr(f, "__qualname__", "the function")
@@ -39,17 +44,17 @@ def agrees(
         "cannot see"
     )
     try:
-        given = variant.recorded.program.sections[0].inputs[len(arguments.inputs) :]
+        given = specialization.compiled.program.sections[0].inputs[len(arguments.inputs) :]
         directions = [np.zeros(node.shape, node.dtype) for node in given]
-        again = derive(f, variant.recorded.task, arguments, directions, "record", user_results=user_results)
-        if distance(variant, again.seen, outcome) != 0.0:
-            if _reproduces(again, variant, (*arguments.inputs, *directions), results) and _is_rounding(
-                f, variant, arguments, results, outcome
+        again = derive(f, specialization.compiled.task, arguments, directions, "record", user_results=user_results)
+        if distance(specialization, again.seen, outcome) != 0.0:
+            if _reproduces(again, specialization, (*arguments.inputs, *directions), results) and _is_rounding(
+                f, specialization, arguments, results, outcome
             ):
                 # Nothing has changed, but what is left after cancellation is rounding, and NumPy's scalars round otherwise.
                 return False
             why += ", or it asks for the type of its arguments"
-        elif _reproduces(again, variant, (*arguments.inputs, *directions), results):
+        elif _reproduces(again, specialization, (*arguments.inputs, *directions), results):
             # The function is as it was, and its program adds up in another order, on which all depends here.
             return False
     except (Entangled, WeakNumbers):
@@ -66,22 +71,24 @@ def agrees(
     )
 
 
-def _reproduces(again: Recorded, variant: Variant, inputs: Sequence[Any], results: Sequence[Any]) -> bool:
+def _reproduces(
+    again: CompiledTask, specialization: Specialization, inputs: Sequence[Any], results: Sequence[Any]
+) -> bool:
     """Tell whether a fresh program gives what a replay gave."""
     try:
         fresh, checked, _ = again.program.run(inputs, True)
     except (GuardMiss, OperationError):
         return True
     found = checked if again.task.kind == "hvp" and checked is not None else fresh[: again.count]
-    return difference(variant, results, found) == 0.0
+    return difference(specialization, results, found) == 0.0
 
 
 def _is_rounding(
-    f: Callable[..., Any], variant: Variant, arguments: Arguments, results: Sequence[Any], outcome: Any
+    f: Callable[..., Any], specialization: Specialization, arguments: Arguments, results: Sequence[Any], outcome: Any
 ) -> bool:
     """Tell whether results differ from those of the plain function by what an error in the last place of its arguments does."""
     rng = np.random.default_rng(0)
-    leaves_of = variant.recorded.output.leaves_of
+    leaves_of = specialization.compiled.output.leaves_of
     expected = [np.asarray(leaf, float) for leaf in leaves_of(outcome, "record", "the result")]
 
     def gaps(leaves: Sequence[Any]) -> np.ndarray:
@@ -102,16 +109,16 @@ def _is_rounding(
         return bool(np.all(gaps(results) <= _SAFETY * spread))
 
 
-def distance(variant: Variant, results: Sequence[Any], outcome: Any) -> float:
+def distance(specialization: Specialization, results: Sequence[Any], outcome: Any) -> float:
     """Return the relative difference between results and what the plain function returned; 0 if it is rounding."""
     try:
-        leaves = variant.recorded.output.leaves_of(outcome, "record", "the result")
+        leaves = specialization.compiled.output.leaves_of(outcome, "record", "the result")
     except ShapeMismatchError:
         return math.inf
-    return difference(variant, results, leaves)
+    return difference(specialization, results, leaves)
 
 
-def difference(variant: Variant, results: Sequence[Any], leaves: Sequence[Any]) -> float:
+def difference(specialization: Specialization, results: Sequence[Any], leaves: Sequence[Any]) -> float:
     """Return the relative difference between a replay and what it should be; 0 if it is rounding."""
     if len(results) != len(leaves):
         return math.inf
@@ -128,8 +135,8 @@ def difference(variant: Variant, results: Sequence[Any], leaves: Sequence[Any]) 
         if not math.isfinite(gap):
             return math.inf
         # Values shrink towards zero in a minimisation; their rounding does not.
-        variant.scale = max(variant.scale, size)
-        relative = gap / variant.scale if variant.scale else math.inf
-        if relative > _ROUNDING[variant.recorded.coarse]:
+        specialization.scale = max(specialization.scale, size)
+        relative = gap / specialization.scale if specialization.scale else math.inf
+        if relative > _ROUNDING[specialization.compiled.coarse]:
             worst = max(worst, relative)
     return worst

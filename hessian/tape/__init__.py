@@ -3,7 +3,7 @@
 from hessian.tape.dual import Dual
 from hessian.tape.sweeps import Linearization
 from hessian.tape.tape import Tape
-from hessian.tape.trace import Recording, record
+from hessian.tape.trace import Trace, trace
 from hessian.tape.variable import Variable
 
-__all__ = ["Dual", "Linearization", "Recording", "Tape", "Variable", "record"]
+__all__ = ["Dual", "Linearization", "Tape", "Trace", "Variable", "trace"]

@@ -282,7 +282,7 @@ _KINDS: dict[type, type[Step]] = {
 }
 
 
-def linearize(
+def local_linearization(
     operation: Operation, operands: tuple[Any, ...], positions: tuple[int, ...], y: Any, params: dict[str, Any]
 ) -> Step:
     """Linearise one operation at its operands."""

@@ -15,7 +15,7 @@ from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.spec import Operation
 from hessian.tape.advice import leaves_tape, reaches_rule
 from hessian.tape.array_protocol import ArrayProtocol
-from hessian.tape.array_steps import linearize
+from hessian.tape.array_steps import local_linearization
 from hessian.tape.kinds import Elements
 
 
@@ -77,7 +77,7 @@ class Dual(Elements, ArrayProtocol):
             return Dual(y)
         states = operation.states or (None,) * len(operands)
         positions = tuple(p for p, carries in enumerate(carrying) if carries and states[p] is None)
-        step = linearize(operation, primals, positions, y, params)
+        step = local_linearization(operation, primals, positions, y, params)
         dots = [operands[p].tangent for p in positions]
         batch = max(t.ndim - operands[p].ndim for t, p in zip(dots, positions, strict=True))
         return Dual(y, step.pushforward(dots, batch))

@@ -18,7 +18,7 @@ from hessian.rules.reductions import max_op, min_op
 from hessian.rules.spec import OPERATIONS, Operation
 from hessian.tape.steps import Step
 from hessian.tape.sweeps import Linearization
-from hessian.tape.trace import Recording
+from hessian.tape.trace import Trace
 
 _MODULI = {choices.absolute, choices.fabs}
 _LARGER = {choices.maximum, choices.fmax}
@@ -37,9 +37,9 @@ class Slopes(NamedTuple):
     least: float
 
 
-def kinked_slopes(recording: Recording, directions: Sequence[list[Any]]) -> Slopes | None:
+def kinked_slopes(traced: Trace, directions: Sequence[list[Any]]) -> Slopes | None:
     """Return the slopes to both sides along directions, or ``None`` where the function has a derivative along all of them."""
-    linearization = recording.linearize()
+    linearization = traced.linearization()
     ties = {slot: mask for slot, _, step in linearization.steps if (mask := _tie(step)) is not None and mask.any()}
     output = linearization.outputs[0]
     if not ties or output is None:

@@ -19,7 +19,7 @@ import numpy as np
 from hessian.rules.indexing import embed_op, indexed_ndim
 from hessian.rules.pieces import assemble_op
 from hessian.rules.spec import Traced
-from hessian.tape.array_steps import LinearStep, linearize
+from hessian.tape.array_steps import LinearStep, local_linearization
 from hessian.tape.masks import Masks
 from hessian.tape.steps import Step, added
 from hessian.tape.tape import Tape
@@ -240,7 +240,9 @@ def _steps(tape: Tape, outputs: Sequence[int | None]) -> list[tuple[int, tuple[i
         for p, source in enumerate(sources):
             if source >= 0 and active[source] and (states is None or states[p] is None):
                 positions.append(p)
-        step = linearize(operation, instruction.operands, tuple(positions), tape.values[slot], instruction.params)
+        step = local_linearization(
+            operation, instruction.operands, tuple(positions), tape.values[slot], instruction.params
+        )
         steps.append((slot, tuple([sources[p] for p in positions]), step))
     return steps
 

@@ -167,7 +167,7 @@ class Tape:
         self.closed = True
         self._snapshots.clear()
         self.numbers = self.roots = None
-        is_recording()
+        is_tracing()
 
     def snapshot(self, x: np.ndarray) -> np.ndarray:
         """Return the array as it is now, safe from later changes by its owner.
@@ -194,7 +194,7 @@ class GuardMiss(Exception):
     """A value that steered Python when a program was recorded is another one now."""
 
 
-def is_recording() -> bool:
+def is_tracing() -> bool:
     """Tell whether some tape of this thread is open: what runs now may use its values, whatever its arguments are."""
     tapes = _open_tapes()
     while tapes:

@@ -132,7 +132,7 @@ class Primal:
         return [columns[..., i] for i in range(len(self.shapes))]
 
 
-class Recording:
+class Trace:
     """A function recorded at a point.
 
     Attributes
@@ -263,7 +263,7 @@ class Recording:
             raise DtypeError(message(self.where, what, "its derivative is not defined", "Return a float"))
         return value
 
-    def linearize(self) -> Linearization:
+    def linearization(self) -> Linearization:
         """Linearise at the recorded point."""
         return Linearization(self.tape, self.inputs, self.slots)
 
@@ -317,7 +317,7 @@ def detached(value: Any, dtype: np.dtype | None = None) -> Any:
     return np.array(value, dtype=dtype)[()]
 
 
-def record(
+def trace(
     f: Callable[..., Any],
     args: Sequence[Any],
     kwargs: dict[str, Any] | None = None,
@@ -325,7 +325,7 @@ def record(
     argnums: int | tuple[int, ...] = 0,
     has_aux: bool = False,
     where: str,
-) -> Recording:
+) -> Trace:
     """Record ``f(*args, **kwargs)`` as a function of the arguments numbered ``argnums``."""
     if not callable(f):
         raise OptionError(message(where, f"the first argument is {type(f).__name__}, not a function"))
@@ -333,7 +333,7 @@ def record(
     f = getattr(f, "plain_function", f)
     primal, numbers = chosen_arguments(args, argnums, where)
 
-    return Recording(
+    return Trace(
         primal, lambda x: f(*replaced(args, argnums, numbers, x), **(kwargs or {})), where=where, has_aux=has_aux
     )
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from hessian.arguments import whole_number
 from hessian.errors import DerivativeCheckError, NonFiniteError, message
-from hessian.tape.second_order import LinearizedGradient
-from hessian.tape.trace import Primal, record
+from hessian.tape.second_order import HessianMap
+from hessian.tape.trace import Primal, trace
 from hessian.tape.trees import join_vector, split_vector
 
 
@@ -59,7 +59,7 @@ class _Probe:
         self.f, self.args = f, args
         self.primal = Primal(x, "check_derivatives")
         self.x = np.asarray(join_vector(self.primal.leaves))
-        self.curvature = LinearizedGradient(record(f, (x, *args), where="check_derivatives"))
+        self.curvature = HessianMap(trace(f, (x, *args), where="check_derivatives"))
 
     def value(self, vector: np.ndarray) -> float:
         return float(self.f(self.primal.build(split_vector(vector, self.primal.shapes)), *self.args))
@@ -67,7 +67,7 @@ class _Probe:
     def gradient(self, vector: np.ndarray) -> np.ndarray:
         point = self.primal.build(split_vector(vector, self.primal.shapes))
         return np.asarray(
-            join_vector(LinearizedGradient(record(self.f, (point, *self.args), where="check_derivatives")).gradient)
+            join_vector(HessianMap(trace(self.f, (point, *self.args), where="check_derivatives")).gradient)
         )
 
     def product(self, v: np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ def check_derivatives(
     """
     whole_number("check_derivatives", "directions", directions)
     probe = _Probe(f, x, args)
-    value = float(probe.curvature.recording.scalar())
+    value = float(probe.curvature.traced.scalar())
     if not np.isfinite(value):
         raise NonFiniteError(
             message("check_derivatives", f"f(x) is {value}", fix="Choose a point inside the domain of f")

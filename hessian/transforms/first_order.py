@@ -14,7 +14,7 @@ from hessian.programs import RecordedFunction
 from hessian.programs.derive import numbered
 from hessian.rules.spec import Traced
 from hessian.tape.numbers import check_numbers
-from hessian.tape.trace import Primal, Recording, check_argnums, detached, record
+from hessian.tape.trace import Primal, Trace, check_argnums, detached, trace
 from hessian.tape.trees import Structure, flatten, is_foreign
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
 from hessian.transforms.selection import ArgNums, selected
@@ -65,9 +65,9 @@ def value_and_grad(
         replayed = None if has_aux else _replayed_gradient(f, args, kwargs, argnums, "value_and_grad")
         if replayed is not None:
             return replayed
-        recording, gradient = _gradient(f, args, kwargs, argnums, has_aux, "value_and_grad")
-        value = detached(recording.values[0])
-        return ((value, recording.aux) if has_aux else value), gradient
+        traced, gradient = _gradient(f, args, kwargs, argnums, has_aux, "value_and_grad")
+        value = detached(traced.values[0])
+        return ((value, traced.aux) if has_aux else value), gradient
 
     return value_and_grad_f
 
@@ -89,8 +89,8 @@ def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, *, has_aux: 
         replayed = None if has_aux else _replayed_gradient(f, args, kwargs, argnums, "grad")
         if replayed is not None:
             return replayed[1]
-        recording, gradient = _gradient(f, args, kwargs, argnums, has_aux, "grad")
-        return (gradient, recording.aux) if has_aux else gradient
+        traced, gradient = _gradient(f, args, kwargs, argnums, has_aux, "grad")
+        return (gradient, traced.aux) if has_aux else gradient
 
     return grad_f
 
@@ -104,17 +104,17 @@ def _replayed_gradient(
     replayed = f.replay(numbered("gradient", argnums, len(args), where), args, kwargs, where=where)
     if replayed is None:
         return None
-    recorded, (value, *leaves) = replayed
-    return value, recorded.primal.build(leaves)
+    compiled, (value, *leaves) = replayed
+    return value, compiled.primal.build(leaves)
 
 
 def _gradient(
     f: Any, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Any, has_aux: bool, where: str
-) -> tuple[Recording, Any]:
-    recording = record(f, args, kwargs, argnums=argnums, has_aux=has_aux, where=where)
-    value = recording.scalar()
-    bars = recording.linearize().pullback([np.ones((), value.dtype)])
-    return recording, recording.primal.build(recording.gradient_leaves(bars))
+) -> tuple[Trace, Any]:
+    traced = trace(f, args, kwargs, argnums=argnums, has_aux=has_aux, where=where)
+    value = traced.scalar()
+    bars = traced.linearization().pullback([np.ones((), value.dtype)])
+    return traced, traced.primal.build(traced.gradient_leaves(bars))
 
 
 def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0) -> tuple[Any, Any]:
@@ -162,11 +162,11 @@ def pushforward_of(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...],
     if isinstance(f, RecordedFunction):
         make = lambda plain: lambda x, v, args: pushforward_of(plain, x, v, args, where)
         return f.derived(("jvp", where), make, inputs=(0, 1))(x, tangent_like(x, v, where), args)
-    recording = record(f, (x, *args), where=where)
-    dots, batch = recording.primal.tangent_leaves(v)
-    pushed = recording.linearize().pushforward(dots, len(batch))
-    y = recording.output_structure.build([detached(value) for value in recording.values])
-    return y, recording.output_structure.build(_output_tangents(recording, pushed, batch))
+    traced = trace(f, (x, *args), where=where)
+    dots, batch = traced.primal.tangent_leaves(v)
+    pushed = traced.linearization().pushforward(dots, len(batch))
+    y = traced.output_structure.build([detached(value) for value in traced.values])
+    return y, traced.output_structure.build(_output_tangents(traced, pushed, batch))
 
 
 def tangent_like(x: Any, v: Any, where: str) -> Any:
@@ -175,12 +175,12 @@ def tangent_like(x: Any, v: Any, where: str) -> Any:
     return primal.build(primal.tangent_leaves(v)[0])
 
 
-def _output_tangents(recording: Recording, pushed: list[Any], batch: tuple[int, ...]) -> list[Any]:
+def _output_tangents(traced: Trace, pushed: list[Any], batch: tuple[int, ...]) -> list[Any]:
     """Return tangents as results, in the precision of the values that they belong to."""
-    dtypes = [value.dtype if value.dtype.kind == "f" else np.dtype(float) for value in recording.values]
+    dtypes = [value.dtype if value.dtype.kind == "f" else np.dtype(float) for value in traced.values]
     return [
         detached(np.zeros(batch + value.shape) if dot is None else dot, dtype)
-        for dot, value, dtype in zip(pushed, recording.values, dtypes, strict=True)
+        for dot, value, dtype in zip(pushed, traced.values, dtypes, strict=True)
     ]
 
 
@@ -234,13 +234,13 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any, argnums: ArgNums = 0) -> tupl
             return pulled(x_seen, structure.build(bars), others)
 
         return y, replayed
-    recording = record(f, (x, *args), where="vjp")
-    linearization = recording.linearize()
-    structure, values = recording.output_structure, recording.values
+    traced = trace(f, (x, *args), where="vjp")
+    linearization = traced.linearization()
+    structure, values = traced.output_structure, traced.values
 
     def pullback(y_bar: Any) -> Any:
         bars, batch = _cotangent_leaves(structure, values, y_bar)
-        return recording.primal.build(recording.gradient_leaves(linearization.pullback(bars, len(batch)), batch))
+        return traced.primal.build(traced.gradient_leaves(linearization.pullback(bars, len(batch)), batch))
 
     return structure.build([detached(value) for value in values]), pullback
 
@@ -310,12 +310,12 @@ def jacobian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Calla
 
     @functools.wraps(f)
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
-        recording = record(f, args, kwargs, argnums=argnums, where="jacobian")
-        primal, values = recording.primal, recording.values
+        traced = trace(f, args, kwargs, argnums=argnums, where="jacobian")
+        primal, values = traced.primal, traced.values
         shapes = [value.shape for value in values]
-        matrix = jacobian_matrix(recording)
+        matrix = jacobian_matrix(traced)
         matrix = matrix if matrix.dtype == primal.dtype else matrix.astype(primal.dtype)
-        return blocks_of(matrix, shapes, primal.shapes, recording.output_structure, primal.structure)
+        return blocks_of(matrix, shapes, primal.shapes, traced.output_structure, primal.structure)
 
     return jacobian_f
 
@@ -325,16 +325,16 @@ def _recorded_jacobian(f: RecordedFunction, argnums: Any) -> Callable[..., Any]:
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
         positions = check_argnums(argnums, len(args), "jacobian")
         numbers = argnums if isinstance(argnums, int) else tuple(argnums)
-        recorded = f.derived(("jacobian", numbers, positions), lambda plain: jacobian(plain, numbers), inputs=positions)
-        return recorded(*args, **kwargs)
+        compiled = f.derived(("jacobian", numbers, positions), lambda plain: jacobian(plain, numbers), inputs=positions)
+        return compiled(*args, **kwargs)
 
     return jacobian_f
 
 
-def jacobian_matrix(recording: Recording) -> Any:
+def jacobian_matrix(traced: Trace) -> Any:
     """Return the Jacobian of a recording between raveled vectors, shape (m, n)."""
-    linearization = recording.linearize()
-    primal, values = recording.primal, recording.values
+    linearization = traced.linearization()
+    primal, values = traced.primal, traced.values
     m, n = sum(int(value.size) for value in values), primal.size
     dtype = np.result_type(primal.dtype, *(value.dtype for value in values))
     dtype = dtype if dtype.kind == "f" else np.dtype(float)
@@ -343,11 +343,11 @@ def jacobian_matrix(recording: Recording) -> Any:
     if m <= n:
 
         def backward(bars: list[Any]) -> list[Any]:
-            return recording.gradient_leaves(linearization.pullback(bars, 1), (len(bars[0]),))
+            return traced.gradient_leaves(linearization.pullback(bars, 1), (len(bars[0]),))
 
-        return sweep_rows(backward, [value.shape for value in values], block_length(recording.tape, m), dtype)
+        return sweep_rows(backward, [value.shape for value in values], block_length(traced.tape, m), dtype)
 
     def forward(dots: list[Any]) -> list[Any]:
-        return _output_tangents(recording, linearization.pushforward(dots, 1), (len(dots[0]),))
+        return _output_tangents(traced, linearization.pushforward(dots, 1), (len(dots[0]),))
 
-    return np.transpose(sweep_rows(forward, primal.shapes, block_length(recording.tape, n), dtype))
+    return np.transpose(sweep_rows(forward, primal.shapes, block_length(traced.tape, n), dtype))

@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 
 from hessian.programs import RecordedFunction
-from hessian.programs.derive import Recorded, Task, numbered
-from hessian.programs.frames import Linearized
+from hessian.programs.derive import CompiledTask, Task, numbered
+from hessian.programs.frames import ProgramAtPoint
 from hessian.rules.spec import Traced
-from hessian.tape.second_order import LinearizedGradient
-from hessian.tape.trace import Primal, Recording, record
+from hessian.tape.second_order import HessianMap
+from hessian.tape.trace import Primal, Trace, trace
 from hessian.tape.trees import flatten, join_vector, split_vector
 from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
 from hessian.transforms.selection import ArgNums, selected
 
 
-def hessian_matrix(recording: Recording, gradient: LinearizedGradient) -> Any:
+def hessian_matrix(traced: Trace, gradient: HessianMap) -> Any:
     """Return the Hessian between raveled vectors, shape (n, n), by blocks of batched products."""
-    primal = recording.primal
+    primal = traced.primal
     dtype = primal.dtype
     if not primal.size:
         return np.zeros((0, 0), dtype)
-    length = block_length(recording.tape, primal.size)
+    length = block_length(traced.tape, primal.size)
     return sweep_rows(lambda dots: gradient.products(dots, (len(dots[0]),)), primal.shapes, length, dtype)
 
 
@@ -104,10 +104,10 @@ def _grad_and_hvp(
         replayed = _replayed(f, x, v, args, where, kind)
         if replayed is not None:
             return replayed
-    recording = record(f, (x, *args), where=where)
-    primal = recording.primal
+    traced = trace(f, (x, *args), where=where)
+    primal = traced.primal
     dots, batch = primal.tangent_leaves(v)
-    linearized = LinearizedGradient(recording)
+    linearized = HessianMap(traced)
     return primal.build(linearized.gradient), primal.build(linearized.products(dots, batch))
 
 
@@ -127,20 +127,20 @@ def _replayed(
     replayed = f.replay(Task(kind), (x, *args), {}, dots, where)
     if replayed is None:
         return None
-    recorded, found = replayed
+    compiled, found = replayed
     if kind == "hvp":
-        return None, recorded.primal.build(list(found))
+        return None, compiled.primal.build(list(found))
     leaves = list(found[1:])
     count = len(leaves) // 2
-    return recorded.primal.build(leaves[:count]), recorded.primal.build(leaves[count:])
+    return compiled.primal.build(leaves[:count]), compiled.primal.build(leaves[count:])
 
 
 def _replayed_batch(
-    operator: tuple[Recorded, Linearized], dots: list[Any], batch: tuple[int, ...]
+    operator: tuple[CompiledTask, ProgramAtPoint], dots: list[Any], batch: tuple[int, ...]
 ) -> tuple[Any, Any] | None:
     """Return gradient and products for directions with leading axes."""
-    recorded, linearized = operator
-    vectors = join_vector(dots, len(batch)).astype(recorded.dtype, copy=False)
+    compiled, linearized = operator
+    vectors = join_vector(dots, len(batch)).astype(compiled.dtype, copy=False)
     rows = linearized.attempt(
         lambda: linearized.rows(3, vectors.reshape(math.prod(batch), vectors.shape[-1]), symmetric=True)
     )
@@ -150,11 +150,11 @@ def _replayed_batch(
     leaves = [
         [piece.astype(dot.dtype, copy=False) for piece, dot in zip(pieces, dots, strict=True)]
         for pieces in (
-            split_vector(gradient, recorded.shapes),
-            split_vector(rows.reshape(*batch, vectors.shape[-1]), recorded.shapes, len(batch)),
+            split_vector(gradient, compiled.shapes),
+            split_vector(rows.reshape(*batch, vectors.shape[-1]), compiled.shapes, len(batch)),
         )
     ]
-    return recorded.primal.build(leaves[0]), recorded.primal.build(leaves[1])
+    return compiled.primal.build(leaves[0]), compiled.primal.build(leaves[1])
 
 
 def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
@@ -194,14 +194,14 @@ def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callab
         if isinstance(f, RecordedFunction):
             found = f.linearize(numbered("curvature", argnums, len(args), "hessian"), args, kwargs, "hessian")
             if found is not None:
-                recorded, linearized = found
+                compiled, linearized = found
                 matrix = linearized.attempt(lambda: linearized.matrix(3, symmetric=True))
                 if matrix is not None:
-                    return blocks_of(matrix, recorded.shapes, recorded.shapes, recorded.primal, recorded.primal)
+                    return blocks_of(matrix, compiled.shapes, compiled.shapes, compiled.primal, compiled.primal)
                 f.stats.plain += 1
-        recording = record(f, args, kwargs, argnums=argnums, where="hessian")
-        primal = recording.primal
-        matrix = hessian_matrix(recording, LinearizedGradient(recording))
+        traced = trace(f, args, kwargs, argnums=argnums, where="hessian")
+        primal = traced.primal
+        matrix = hessian_matrix(traced, HessianMap(traced))
         return blocks_of(matrix, primal.shapes, primal.shapes, primal.structure, primal.structure)
 
     return hessian_f

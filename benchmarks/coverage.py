@@ -37,7 +37,7 @@ class Row:
     quantity: str
     spectrum: str
     basis: str
-    budget: int
+    max_hvp: int
     seeds: int
     rates: dict[str, float]
     promises: dict[str, float]
@@ -77,7 +77,7 @@ class Tally:
             case.quantity,
             case.spectrum,
             case.basis,
-            case.budget,
+            case.max_hvp,
             len(got["square"]),
             rates,
             case.promises,
@@ -90,11 +90,11 @@ def table(rows: Sequence[Row]) -> str:
     """Return one line for each estimator and budget: the lowest and the mean of each rate over the matrices."""
     groups: dict[tuple[str, int], list[Row]] = defaultdict(list)
     for row in rows:
-        groups[row.quantity, row.budget].append(row)
+        groups[row.quantity, row.max_hvp].append(row)
     lines = [
         f"{'estimate':<26} {'products':>8} {'matrices':>8}  lowest and mean rate of each promise; median width / error"
     ]
-    for (quantity, budget), members in sorted(groups.items()):
+    for (quantity, max_hvp), members in sorted(groups.items()):
         parts = []
         for name, promise in members[0].promises.items():
             rates = [row.rates[name] for row in members]
@@ -104,7 +104,7 @@ def table(rows: Sequence[Row]) -> str:
             parts.append(f"{label} ({promise:.3g}): {min(rates):.3f} {np.mean(rates):.3f}")
         ratios = [row.width / row.error for row in members if row.error > 1e-9 * row.width and np.isfinite(row.width)]
         wide = f"{np.median(ratios):.2g}" if ratios else "not bounded"
-        lines.append(f"{quantity:<26} {budget:>8} {len(members):>8}  {';  '.join(parts)};  {wide}")
+        lines.append(f"{quantity:<26} {max_hvp:>8} {len(members):>8}  {';  '.join(parts)};  {wide}")
     return "\n".join(lines)
 
 
@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for row in rows:
         if row.short():
             print(
-                f"short of its promise: {row.quantity}, {row.spectrum}, {row.basis}, {row.budget} products: {row.short()}"
+                f"short of its promise: {row.quantity}, {row.spectrum}, {row.basis}, {row.max_hvp} products: {row.short()}"
             )
     short = sum(bool(row.short()) for row in rows)
     print(f"{len(rows)} estimates, up to {args.seeds} seeds each; {short} fall short of a promise")

@@ -50,7 +50,7 @@ class Case:
     quantity: str
     spectrum: str
     basis: str
-    budget: int
+    max_hvp: int
     run: Callable[[int], Any]
     hold: Callable[[Any], dict[str, float]]
     promises: dict[str, float] = field(default_factory=lambda: dict(PROMISES))
@@ -122,48 +122,48 @@ def held(truth: Any) -> Callable[[Any], dict[str, float]]:
     return hold
 
 
-def _trace(matrix: Matrix, method: str, budget: int) -> Case:
+def _trace(matrix: Matrix, method: str, max_hvp: int) -> Case:
     H = matrix.operator
 
     def run(seed: int) -> Any:
-        return hc.trace(H, budget, rng=seed, method=method)
+        return hc.trace(H, max_hvp, rng=seed, method=method)
 
-    return Case(f"trace, {method}", matrix.spectrum, matrix.basis, budget, run, held(matrix.values.sum()))
+    return Case(f"trace, {method}", matrix.spectrum, matrix.basis, max_hvp, run, held(matrix.values.sum()))
 
 
 def _traces(matrix: Matrix) -> Iterator[Case]:
-    for budget in (2, 4, 10, 40):
-        yield _trace(matrix, "hutchinson", budget)
-    for budget in (6, 12, 60):
-        yield _trace(matrix, "hutch++", budget)
+    for max_hvp in (2, 4, 10, 40):
+        yield _trace(matrix, "hutchinson", max_hvp)
+    for max_hvp in (6, 12, 60):
+        yield _trace(matrix, "hutch++", max_hvp)
     if matrix.basis != "pairs":
-        for budget in (6, 20, 60):
-            yield _trace(matrix, "xtrace", budget)
+        for max_hvp in (6, 20, 60):
+            yield _trace(matrix, "xtrace", max_hvp)
 
 
 def _diagonals(matrix: Matrix) -> Iterator[Case]:
     H, hold = matrix.operator, held(np.diag(matrix.dense))
-    for budget in (6, 12, 24, 60) if matrix.basis != "axes" else (6, 12):
-        run = lambda seed, budget=budget: hc.diagonal(H, budget, rng=seed)
-        yield Case("diagonal", matrix.spectrum, matrix.basis, budget, run, hold)
+    for max_hvp in (6, 12, 24, 60) if matrix.basis != "axes" else (6, 12):
+        run = lambda seed, max_hvp=max_hvp: hc.diagonal(H, max_hvp, rng=seed)
+        yield Case("diagonal", matrix.spectrum, matrix.basis, max_hvp, run, hold)
 
 
 def _norms_and_logarithms(matrix: Matrix) -> Iterator[Case]:
     H, where = matrix.operator, (matrix.spectrum, matrix.basis)
-    for budget in (6, 20, 60):
-        run = lambda seed, budget=budget: hc.frobenius_norm(H, budget, rng=seed)
-        yield Case("Frobenius norm", *where, budget, run, held(np.linalg.norm(matrix.values)))
+    for max_hvp in (6, 20, 60):
+        run = lambda seed, max_hvp=max_hvp: hc.frobenius_norm(H, max_hvp, rng=seed)
+        yield Case("Frobenius norm", *where, max_hvp, run, held(np.linalg.norm(matrix.values)))
     if matrix.is_definite and matrix.basis == "rotated":
-        for budget in (8, 20, 60):
-            run = lambda seed, budget=budget: hc.logdet(H, budget, rng=seed)
-            yield Case("log-determinant", *where, budget, run, held(np.log(matrix.values).sum()))
+        for max_hvp in (8, 20, 60):
+            run = lambda seed, max_hvp=max_hvp: hc.logdet(H, max_hvp, rng=seed)
+            yield Case("log-determinant", *where, max_hvp, run, held(np.log(matrix.values).sum()))
 
 
 def _counts(matrix: Matrix) -> Iterator[Case]:
     H = matrix.operator
-    for budget in (10, 40):
-        run = lambda seed, budget=budget: hc.inertia(H, budget, rng=seed)
-        yield Case("inertia", matrix.spectrum, matrix.basis, budget, run, _signs(matrix), {"ranges": 0.9})
+    for max_hvp in (10, 40):
+        run = lambda seed, max_hvp=max_hvp: hc.inertia(H, max_hvp, rng=seed)
+        yield Case("inertia", matrix.spectrum, matrix.basis, max_hvp, run, _signs(matrix), {"ranges": 0.9})
 
 
 def _signs(matrix: Matrix) -> Callable[[Any], dict[str, float]]:
@@ -190,9 +190,9 @@ def _bounds(matrix: Matrix) -> Iterator[Case]:
             inside = found.low <= kappa * (1.0 + 1e-9) and kappa <= found.high * (1.0 + 1e-9)
             return {"bounds": float(inside), "square": (found.value - kappa) ** 2, "width": found.standard_error}
 
-        for budget in (10, 40):
-            run = lambda seed, budget=budget: hc.condition_number(H, budget, rng=seed)
-            yield Case("condition number", *where, budget, run, between, {"bounds": 0.999})
+        for max_hvp in (10, 40):
+            run = lambda seed, max_hvp=max_hvp: hc.condition_number(H, max_hvp, rng=seed)
+            yield Case("condition number", *where, max_hvp, run, between, {"bounds": 0.999})
 
     def near(found: Any) -> dict[str, float]:
         gap = np.min(np.abs(found.values[:, None] - values), axis=1)
@@ -208,7 +208,7 @@ def _bounds(matrix: Matrix) -> Iterator[Case]:
         "eigenvalues",
         *where,
         20,
-        lambda seed: hc.eigenvalues(H, 4, "BE", budget=20, rng=seed),
+        lambda seed: hc.eigenvalues(H, 4, "BE", max_hvp=20, rng=seed),
         near,
         {"residuals": 1.0},
     )
@@ -221,10 +221,10 @@ def _bounds(matrix: Matrix) -> Iterator[Case]:
         error = float(np.mean((found.density - exact) ** 2))
         return {"band": float(inside), "square": error, "width": 0.25 * float(np.mean(np.ptp(found.band, axis=0)))}
 
-    for budget in (20, 60):
+    for max_hvp in (20, 60):
         grid = np.linspace(values[0], values[-1], 60) if np.ptp(values) else None
-        run = lambda seed, budget=budget, grid=grid: hc.spectral_density(H, budget, rng=seed, grid=grid)
-        yield Case("density", *where, budget, run, banded, {"band": 0.95})
+        run = lambda seed, max_hvp=max_hvp, grid=grid: hc.spectral_density(H, max_hvp, rng=seed, grid=grid)
+        yield Case("density", *where, max_hvp, run, banded, {"band": 0.95})
     if matrix.is_definite:
         yield _leverage(matrix)
 
@@ -260,24 +260,24 @@ def _summaries(matrix: Matrix) -> Iterator[Case]:
         parts["logdet"] = np.log(values).sum()
     holds = {name: held(truth) for name, truth in parts.items()}
 
-    for budget in (30,):
+    for max_hvp in (30,):
         found: dict[int, Any] = {}
 
-        def run(seed: int, budget: int = budget, found: dict[int, Any] = found) -> Any:
+        def run(seed: int, max_hvp: int = max_hvp, found: dict[int, Any] = found) -> Any:
             # Its parts are looked at one after the other, on one run each.
             if seed not in found:
-                found[seed] = hc.summary(H, budget, rng=seed)
+                found[seed] = hc.summary(H, max_hvp, rng=seed)
             return found[seed]
 
         for name, hold in holds.items():
             pick = lambda made, name=name, hold=hold: hold(getattr(made, name)) if getattr(made, name) else {}
-            yield Case(f"summary, {name}", *where, budget, run, pick)
-        yield Case("summary, inertia", *where, budget, run, lambda made: _signs(matrix)(made.inertia), {"ranges": 0.9})
+            yield Case(f"summary, {name}", *where, max_hvp, run, pick)
+        yield Case("summary, inertia", *where, max_hvp, run, lambda made: _signs(matrix)(made.inertia), {"ranges": 0.9})
     blocks = {"all": slice(0, len(values))}
     yield Case(
         "block spectra, trace",
         *where,
         12,
-        lambda seed: hc.block_spectra(H, blocks, k=1, budget=12, rng=seed)["all"].trace,
+        lambda seed: hc.block_spectra(H, blocks, k=1, max_hvp=12, rng=seed)["all"].trace,
         held(values.sum()),
     )

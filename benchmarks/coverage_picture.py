@@ -23,16 +23,16 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
     estimates = [row for row in rows if PANELS[0] in row.rates]
     others = [row for row in rows if PANELS[0] not in row.rates]
-    lines = list(dict.fromkeys((row.quantity, row.budget) for row in sorted(estimates, key=_order)))
-    more = list(dict.fromkeys((row.quantity, row.budget) for row in sorted(others, key=_order)))
+    lines = list(dict.fromkeys((row.quantity, row.max_hvp) for row in sorted(estimates, key=_order)))
+    more = list(dict.fromkeys((row.quantity, row.max_hvp) for row in sorted(others, key=_order)))
     columns = list(dict.fromkeys((row.basis, row.spectrum) for row in sorted(rows, key=lambda row: row.basis)))
     figure, axes = plt.subplots(2, 3, figsize=(22, 17), layout="constrained")
     for axis, name in zip(axes.flat, PANELS, strict=False):
-        cells = {(row.quantity, row.budget, row.basis, row.spectrum): row for row in estimates}
+        cells = {(row.quantity, row.max_hvp, row.basis, row.spectrum): row for row in estimates}
         promise = estimates[0].promises[name]
         title = name.replace("1 standard errors", "1 standard error")
         image = _table(axis, cells, lines, columns, name, f"{title}: {promise:.1%} promised")
-    cells = {(row.quantity, row.budget, row.basis, row.spectrum): row for row in others}
+    cells = {(row.quantity, row.max_hvp, row.basis, row.spectrum): row for row in others}
     if others:
         _table(axes.flat[4], cells, more, columns, "", "bounds, bands, ranges: 90 to 100 % promised")
     _widths(axes.flat[5], estimates)
@@ -51,15 +51,15 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 
 def _order(row: Row) -> tuple[str, int]:
-    return row.quantity, row.budget
+    return row.quantity, row.max_hvp
 
 
 def _table(axis: Any, cells: dict[Any, Row], lines: list[Any], columns: list[Any], name: str, title: str) -> Any:
     """Draw one table: a row per estimate and budget, a column per matrix."""
     numbers = np.full((len(lines), len(columns)), np.nan)
-    for i, (quantity, budget) in enumerate(lines):
+    for i, (quantity, max_hvp) in enumerate(lines):
         for j, (basis, spectrum) in enumerate(columns):
-            row = cells.get((quantity, budget, basis, spectrum))
+            row = cells.get((quantity, max_hvp, basis, spectrum))
             if row is not None:
                 key = name or next(iter(row.rates))
                 numbers[i, j] = row.rates[key] - row.promises[key]
@@ -67,7 +67,9 @@ def _table(axis: Any, cells: dict[Any, Row], lines: list[Any], columns: list[Any
     image = axis.imshow(numbers, cmap="RdBu", vmin=-0.15, vmax=0.15, aspect="auto", interpolation="nearest")
     axis.set_title(title)
     axis.set_yticks(
-        range(len(lines)), [f"{quantity}, {budget}" if budget else quantity for quantity, budget in lines], fontsize=8
+        range(len(lines)),
+        [f"{quantity}, {max_hvp}" if max_hvp else quantity for quantity, max_hvp in lines],
+        fontsize=8,
     )
     axis.set_xticks(
         range(len(columns)), [f"{spectrum}, {basis}" for basis, spectrum in columns], rotation=90, fontsize=7
@@ -82,10 +84,10 @@ def _widths(axis: Any, rows: list[Row]) -> None:
     groups: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
         if row.error > 1e-9 * row.width and 0.0 < row.width < np.inf:
-            groups.setdefault(row.quantity, []).append((row.budget, row.width / row.error))
+            groups.setdefault(row.quantity, []).append((row.max_hvp, row.width / row.error))
     for quantity, pairs in sorted(groups.items()):
-        budgets = sorted({budget for budget, _ in pairs})
-        middle = [float(np.median([ratio for b, ratio in pairs if b == budget])) for budget in budgets]
+        budgets = sorted({max_hvp for max_hvp, _ in pairs})
+        middle = [float(np.median([ratio for b, ratio in pairs if b == max_hvp])) for max_hvp in budgets]
         axis.plot(budgets, middle, marker="o", label=quantity)
     axis.axhline(1.0, color="0.5", linewidth=1)
     axis.set_xscale("log")

@@ -84,9 +84,9 @@ class Ours:
         """Return the largest eigenpairs."""
         return self._curvature.eigenvalues(H, PAIRS, "LA", **options)
 
-    def trace(self, H: Any, budget: int, seed: int, method: str) -> Any:
+    def trace(self, H: Any, max_hvp: int, seed: int, method: str) -> Any:
         """Return an estimate of the trace."""
-        return self._curvature.trace(H, budget, rng=seed, method=method)
+        return self._curvature.trace(H, max_hvp, rng=seed, method=method)
 
     def contenders(self, v: np.ndarray, V: np.ndarray) -> list[Contender]:
         """Return the ways to perform the tasks."""
@@ -407,9 +407,9 @@ def trace_curves(ours: Ours, exact: float, seeds: int) -> list[Curve]:
     for problem, (H, truth) in problems.items():
         for method in ("hutchinson", "hutch++", "xtrace"):
             errors, claimed = [], []
-            for budget in BUDGETS:
-                print(f"trace of {problem}: {method}, {budget} products ...", file=sys.stderr)
-                found = [ours.trace(H, budget, seed, method) for seed in range(seeds)]
+            for max_hvp in BUDGETS:
+                print(f"trace of {problem}: {method}, {max_hvp} products ...", file=sys.stderr)
+                found = [ours.trace(H, max_hvp, seed, method) for seed in range(seeds)]
                 errors.append(float(np.sqrt(np.mean([(e.value - truth) ** 2 for e in found]))))
                 claimed.append(float(np.sqrt(np.mean([e.standard_error**2 for e in found]))))
             curves.append(Curve(problem, method, list(BUDGETS), errors, claimed))
@@ -443,7 +443,7 @@ def format_times(measurements: Sequence[Measurement]) -> str:
 
 def format_curves(curves: Sequence[Curve]) -> str:
     """Return root mean square errors of traces, and in brackets what the standard errors claimed."""
-    table = [("trace of", "method", *(f"{budget} products" for budget in BUDGETS))]
+    table = [("trace of", "method", *(f"{max_hvp} products" for max_hvp in BUDGETS))]
     for curve in curves:
         cells = [f"{error:.1e} ({claim:.1e})" for error, claim in zip(curve.errors, curve.claimed, strict=True)]
         table.append((curve.problem, curve.method, *cells))

@@ -180,7 +180,7 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
 def _add_curvature(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``curvature``."""
     parser.add_argument("folder", metavar="RUN_FOLDER", type=Path, help="folder that `hessian train` wrote")
-    _add(parser, "--budget", "Hessian-vector products to spend", type=_at_least(int, 12), default=100)
+    _add(parser, "--max-hvp", "Hessian-vector products to spend", type=_at_least(int, 12), default=100)
     _add(parser, "--seed", "seed of random vectors", type=_at_least(int, 0), default=0)
     _add(parser, "--threads", "threads of the BLAS", type=_at_least(int, 1), default=1)
     _add(parser, "--no-plot", "leave the pictures out (matplotlib is not needed then)", action="store_true")

@@ -37,7 +37,7 @@ print(fit.result.status.name, f"gradient norm {fit.result.gradient_norm:.1e}")
 # `summary` shares a budget among its estimates, and gives each with its error.
 
 # %%
-told = summary(H, budget=60)
+told = summary(H, max_hvp=60)
 told
 
 # %% [markdown]
@@ -108,7 +108,7 @@ plt.show()
 # The diagonal blocks of the Hessian that belong to the parameters of each layer. Their traces add up to the whole.
 
 # %%
-parts = block_spectra(H, k=5, budget=150)
+parts = block_spectra(H, k=5, max_hvp=150)
 names = dict(zip(parts, ("hidden weights", "hidden biases", "output weights", "output biases"), strict=True))
 traces = {names[key]: part.trace for key, part in parts.items()}
 means = {names[key]: float(part.trace) / part.size for key, part in parts.items()}

@@ -138,8 +138,8 @@ network = hs.nn.mlp((64, 8, 10), "tanh")
 fit = hs.nn.train(network, data.X[:600], data.y[:600], l2=1e-3, seed=0)
 objective, start = hs.record(fit.objective), network.init(0, np.float64)
 H_start, H_end = (hs.HessianOperator(objective, params) for params in (start, fit.params))
-print("start:", inertia(H_start, budget=610))
-print("end:  ", inertia(H_end, budget=610))
+print("start:", inertia(H_start, max_hvp=610))
+print("end:  ", inertia(H_end, max_hvp=610))
 
 # %%
 lowest = eigen_directions(objective, start, k=1, which="SA")[0]

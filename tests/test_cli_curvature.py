@@ -27,7 +27,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_curvature_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["curvature", str(run), "--budget", "40"]) == 0
+    assert cli.main(["curvature", str(run), "--max-hvp", "40"]) == 0
     output = capsys.readouterr().out
     assert "layer 1" in output
     found = json.loads((run / "curvature.json").read_text())

@@ -30,7 +30,7 @@ def test_the_study_covers_nine_spectra_in_three_bases_and_budgets_from_2_to_300(
     every = list(cases())
     assert len({case.spectrum for case in every}) == 9
     assert {case.basis for case in every} == {"axes", "pairs", "rotated"}
-    budgets = {case.budget for case in every if case.budget}
+    budgets = {case.max_hvp for case in every if case.max_hvp}
     assert (min(budgets), max(budgets)) == (2, 300)
 
 
@@ -49,7 +49,7 @@ def test_a_part_of_the_study_runs_from_the_command_line(tmp_path: Path, capsys: 
 )
 def test_error_bars_hold_as_often_as_they_promise(only: str) -> None:
     *_, (_, rows) = passes(40, first=1000, only=only)
-    short = {(r.quantity, r.spectrum, r.basis, r.budget): r.short() for r in rows if r.short()}
+    short = {(r.quantity, r.spectrum, r.basis, r.max_hvp): r.short() for r in rows if r.short()}
     assert not short
     # Nor are they held by being absurdly wide: half of the widths below three times the error.
     ratios = [r.width / r.error for r in rows if 1e-9 * r.width < r.error and np.isfinite(r.width) and r.width > 0.0]

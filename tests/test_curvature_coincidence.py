@@ -42,12 +42,12 @@ def squared_sum() -> hs.HessianOperator:
 
 
 @pytest.mark.parametrize(("make", "truth"), [(pair, 58.0), (squared_sum, 258.0)])
-@pytest.mark.parametrize(("method", "budget"), [("auto", 4), ("auto", 9), ("auto", 12), ("hutch++", 7), ("xtrace", 6)])
+@pytest.mark.parametrize(("method", "max_hvp"), [("auto", 4), ("auto", 9), ("auto", 12), ("hutch++", 7), ("xtrace", 6)])
 def test_traces_of_matrices_that_signs_see_by_a_few_products_of_two(
-    make: Callable[[], Any], truth: float, method: str, budget: int
+    make: Callable[[], Any], truth: float, method: str, max_hvp: int
 ) -> None:
     H = aslinearoperator(make().to_dense())
-    found = [trace(H, budget, rng=seed, method=method) for seed in SEEDS]
+    found = [trace(H, max_hvp, rng=seed, method=method) for seed in SEEDS]
     miss = np.array([abs(e.value - truth) / e.standard_error for e in found])
     assert np.mean(miss <= 1.0) >= 0.58
     assert np.mean(miss <= 2.0) >= 0.9
@@ -60,34 +60,34 @@ def test_traces_of_blocks_with_a_small_budget(make: Callable[[], Any]) -> None:
     H = aslinearoperator(make().to_dense())
     truth = float(np.trace(make().to_dense()))
     parts = {"all": slice(0, 60)}
-    found = [block_spectra(H, parts, budget=12, rng=seed)["all"].trace for seed in range(100)]
+    found = [block_spectra(H, parts, max_hvp=12, rng=seed)["all"].trace for seed in range(100)]
     assert np.mean([abs(e.value - truth) <= 3.0 * e.standard_error for e in found]) >= 0.95
 
 
-@pytest.mark.parametrize("budget", [6, 8, 12, 24])
-def test_diagonals_beside_one_dominant_axis(budget: int) -> None:
+@pytest.mark.parametrize("max_hvp", [6, 8, 12, 24])
+def test_diagonals_beside_one_dominant_axis(max_hvp: int) -> None:
     H = hs.HessianOperator(
         lambda x: 500.0 * x[0] ** 2 + 0.5 * np.sum(np.linspace(0.1, 1.0, 49) * x[1:] ** 2), np.ones(50)
     )
     truth = np.r_[1000.0, np.linspace(0.1, 1.0, 49)]
     slack = 1e-12 * truth
     for seed in range(20):
-        found = diagonal(H, budget, rng=seed)
+        found = diagonal(H, max_hvp, rng=seed)
         inside = np.abs(found.value - truth) <= 3.0 * found.standard_error + slack
         assert np.mean(inside) >= 0.85
-    everywhere = [diagonal(H, budget, rng=seed) for seed in range(60)]
+    everywhere = [diagonal(H, max_hvp, rng=seed) for seed in range(60)]
     near = np.mean([np.abs(e.value - truth) <= 2.0 * e.standard_error + slack for e in everywhere])
     assert near >= 0.94
 
 
-@pytest.mark.parametrize("budget", [6, 20, 40])
-def test_the_regression_for_the_diagonal_has_students_law(budget: int) -> None:
+@pytest.mark.parametrize("max_hvp", [6, 20, 40])
+def test_the_regression_for_the_diagonal_has_students_law(max_hvp: int) -> None:
     """Exactly, whatever the matrix: here one with outliers, a decaying bulk and no dominant diagonal."""
     q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((80, 80)))
     matrix = (q * np.r_[50.0, -30.0, 0.9 ** np.arange(78)]) @ q.T
     H = aslinearoperator(0.5 * (matrix + matrix.T))
     truth = np.diag(matrix)
-    found = [diagonal(H, budget, rng=seed, method="regression") for seed in range(150)]
+    found = [diagonal(H, max_hvp, rng=seed, method="regression") for seed in range(150)]
     z = np.array([np.abs(e.value - truth) / e.standard_error for e in found])
     # Three of them cover what three standard deviations of a normal variable do: to within 12 000 draws, many of them dependent.
     assert np.mean(z <= 3.0) == pytest.approx(0.9973, abs=0.002)
@@ -96,7 +96,7 @@ def test_the_regression_for_the_diagonal_has_students_law(budget: int) -> None:
         inside = [(low <= truth) & (truth <= high) for low, high in (e.interval(level) for e in found)]
         assert np.mean(inside) == pytest.approx(level, abs=0.012)
     assert found[0].method == "regression"
-    assert found[0].n_hvp <= budget
+    assert found[0].n_hvp <= max_hvp
 
 
 def test_the_regression_is_exact_for_diagonal_matrices_and_for_low_rank() -> None:
@@ -113,9 +113,9 @@ def test_the_regression_is_exact_for_diagonal_matrices_and_for_low_rank() -> Non
 
 def test_budgets_that_xdiag_has_no_errors_for() -> None:
     H = aslinearoperator(np.eye(100))
-    with pytest.raises(OptionError, match=r"agree by chance too often\. Pass a budget >= 24"):
+    with pytest.raises(OptionError, match=r"agree by chance too often\. Pass max_hvp >= 24"):
         diagonal(H, 20, method="xdiag")
-    with pytest.raises(OptionError, match=r"Its standard errors take six\. Pass a budget >= 6, or n"):
+    with pytest.raises(OptionError, match=r"Its standard errors take six\. Pass max_hvp >= 6, or n"):
         diagonal(H, 5)
 
 
@@ -131,18 +131,18 @@ USES: dict[str, Callable[[Any], Any]] = {
     "diagonal, xdiag": lambda H: diagonal(H, 30),
     "diagonal, exact": lambda H: diagonal(H),
     "logdet": lambda H: logdet(H, 20, damping=1e3),
-    "logdet, exact": lambda H: logdet(H, damping=1e3, budget=80),
+    "logdet, exact": lambda H: logdet(H, damping=1e3, max_hvp=80),
     "inertia": lambda H: inertia(H, 20),
     "density": lambda H: spectral_density(H, 20),
     "eigenvalues": lambda H: eigenvalues(H, 3),
-    "eigenvalues, budget": lambda H: eigenvalues(H, 3, budget=8),
+    "eigenvalues, budget": lambda H: eigenvalues(H, 3, max_hvp=8),
     "condition_number": lambda H: condition_number(H),
     "condition_number, budget": lambda H: condition_number(H, 20),
     "inverse_product": lambda H: inverse_product(H, np.ones(80), damping=1e3),
     "leverage": lambda H: leverage(H, np.ones((3, 80)), damping=1e3),
     "influence": lambda H: influence(H, np.ones((3, 80)), np.ones(80), damping=1e3),
     "summary": lambda H: summary(H, 20),
-    "block_spectra": lambda H: block_spectra(H, {"all": slice(0, 80)}, budget=12),
+    "block_spectra": lambda H: block_spectra(H, {"all": slice(0, 80)}, max_hvp=12),
     "block_spectra, small": lambda H: block_spectra(H, {"few": slice(0, 4)}),
 }
 U, V = np.random.default_rng(0).standard_normal((2, 80))
@@ -201,8 +201,8 @@ CASES = [
 @pytest.mark.parametrize("place", CASES, ids=lambda place: ", ".join(map(str, place)))
 def test_few_samples_that_agree_do_not_make_an_error_small(place: tuple[str, str, str, int]) -> None:
     """Where they did: three standard errors held in 94 to 97 % of all draws, and are to hold in 99.73."""
-    (case,) = [c for c in cases() if (c.quantity, c.spectrum, c.basis, c.budget) == place]
-    seeds = 60 if "summary" in case.quantity else 400 if case.budget == 2 else 150
+    (case,) = [c for c in cases() if (c.quantity, c.spectrum, c.basis, c.max_hvp) == place]
+    seeds = 60 if "summary" in case.quantity else 400 if case.max_hvp == 2 else 150
     found = [case.hold(case.run(seed)) for seed in range(seeds)]
     for name, share in (("1 standard errors", 0.58), ("2 standard errors", 0.91), ("3 standard errors", 0.98)):
         assert np.mean([rates[name] for rates in found]) >= share
@@ -221,6 +221,6 @@ def test_degrees_of_freedom_by_the_angles_between_images() -> None:
     """One outlier makes all images point one way, and their squares say no more than there are; others say more."""
     outlier = aslinearoperator(np.diag(np.r_[1e3, np.linspace(0.1, 1.0, 99)]))
     flat = aslinearoperator(np.diag(np.linspace(-1.0, 1.0, 100)))
-    for budget in (2, 4, 12):
-        assert trace(outlier, budget).degrees_of_freedom == pytest.approx(budget, rel=0.2)
-        assert trace(flat, budget).degrees_of_freedom > 1.4 * budget
+    for max_hvp in (2, 4, 12):
+        assert trace(outlier, max_hvp).degrees_of_freedom == pytest.approx(max_hvp, rel=0.2)
+        assert trace(flat, max_hvp).degrees_of_freedom > 1.4 * max_hvp

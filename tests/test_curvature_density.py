@@ -112,7 +112,7 @@ def test_degenerate_spectra(spectrum):
         ({"width": 0.0}, "width is 0"),
         ({"width": -1.0}, "width is -1.0"),
         ({"confidence": 1.0}, "confidence is 1.0"),
-        ({"budget": 3}, "budget is 3"),
+        ({"max_hvp": 3}, "max_hvp is 3"),
         ({"grid": np.zeros((2, 2))}, "grid has shape"),
         ({"steps": 1}, "steps is 1"),
     ],
@@ -144,14 +144,14 @@ def network() -> hs.HessianOperator:
     return hs.HessianOperator(loss, x)
 
 
-@pytest.mark.parametrize("budget", [12, 60, 150])
-def test_summaries_of_a_network_are_within_their_errors(budget):
+@pytest.mark.parametrize("max_hvp", [12, 60, 150])
+def test_summaries_of_a_network_are_within_their_errors(max_hvp):
     H = network()
     values = np.linalg.eigvalsh(H.to_dense())
     hits = np.zeros(3)
     for seed in range(30):
-        found = summary(H, budget, rng=seed)
-        assert found.n_hvp <= budget
+        found = summary(H, max_hvp, rng=seed)
+        assert found.n_hvp <= max_hvp
         nearest = np.min(np.abs(found.eigenvalues.values[:, None] - values), axis=1)
         assert np.all(nearest <= found.eigenvalues.residuals)
         hits += [

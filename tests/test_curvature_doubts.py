@@ -39,15 +39,15 @@ def rotated(spectrum: np.ndarray, seed: int = 0) -> Any:
 # Condition numbers
 
 
-@pytest.mark.parametrize("budget", [10, 20, 60])
-def test_a_crowd_at_zero_is_not_bounded_by_what_is_near(budget: int) -> None:
+@pytest.mark.parametrize("max_hvp", [10, 20, 60])
+def test_a_crowd_at_zero_is_not_bounded_by_what_is_near(max_hvp: int) -> None:
     spectrum = np.abs(np.linspace(-1.0, 1.0, 300) + 0.05) + 1e-3
     H, truth = rotated(spectrum), spectrum.max() / spectrum.min()
     for seed in range(40):
-        found = condition_number(H, budget, rng=seed)
+        found = condition_number(H, max_hvp, rng=seed)
         assert found.low <= truth * (1.0 + 1e-9)
         assert truth <= found.high * (1.0 + 1e-9)
-        assert found.n_hvp <= budget
+        assert found.n_hvp <= max_hvp
     assert "not bounded from above" in repr(condition_number(H, 20))
     assert condition_number(H, 20).standard_error == math.inf
 
@@ -306,7 +306,7 @@ def test_moments_of_few_samples_have_errors_that_hold(n_samples: int) -> None:
 
 def test_blocks_say_how_far_off_their_eigenvalues_are() -> None:
     H = aslinearoperator(np.diag(np.linspace(0.0, 1.0, 300)))
-    (found,) = block_spectra(H, {"all": slice(0, 300)}, budget=12).values()
+    (found,) = block_spectra(H, {"all": slice(0, 300)}, max_hvp=12).values()
     assert re.search(r"eigenvalues [-\d.]+ ± [\d.]+ to [\d.]+ ± [\d.]+, trace", repr(found))
 
 

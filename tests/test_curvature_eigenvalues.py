@@ -153,7 +153,7 @@ def test_without_a_second_look_copies_are_missed_and_with_one_they_are_not():
 def test_a_budget_gives_what_there_is_with_honest_residuals():
     spectrum = np.linspace(0.0, 1.0, 500)
     H = Counted(with_spectrum(spectrum))
-    found = eigenvalues(H, 3, budget=20)
+    found = eigenvalues(H, 3, max_hvp=20)
     assert not found.converged
     assert found.n_hvp == H.products <= 20
     assert np.all(np.min(np.abs(found.values[:, None] - spectrum), axis=1) <= found.residuals)
@@ -213,7 +213,7 @@ def test_wrong_arguments_are_refused(arguments, error, text):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"budget": 2}, "budget is 2"),
+        ({"max_hvp": 2}, "max_hvp is 2"),
         ({"tol": 2.0}, "tol is 2.0"),
         ({"rng": "x"}, "rng is 'x'"),
         ({"block": 0}, "block is 0"),

@@ -78,14 +78,14 @@ def test_trace_is_within_its_standard_errors_and_they_are_calibrated(name, metho
     assert_calibrated(estimates, SPECTRA[name].sum())
 
 
-@pytest.mark.parametrize("budget", [12, 30])
-def test_few_products_have_honest_intervals(budget):
+@pytest.mark.parametrize("max_hvp", [12, 30])
+def test_few_products_have_honest_intervals(max_hvp):
     H = aslinearoperator(with_spectrum(SPECTRA["marchenko-pastur"]))
     truth = SPECTRA["marchenko-pastur"].sum()
     for method in ("hutchinson", "hutch++", "xtrace"):
         inside = 0
         for seed in SEEDS:
-            low, high = trace(H, budget, rng=seed, method=method).interval(0.9)
+            low, high = trace(H, max_hvp, rng=seed, method=method).interval(0.9)
             inside += low <= truth <= high
         assert inside >= stats.binom.ppf(1e-4, 100, 0.9)
 
@@ -103,12 +103,12 @@ def test_xtrace_leaves_hutchinson_behind_on_a_decaying_spectrum():
     spectrum = 0.9 ** np.arange(400)
     H = aslinearoperator(with_spectrum(spectrum))
 
-    def rms(method: str, budget: int) -> float:
-        errors, _ = errors_of([trace(H, budget, rng=s, method=method) for s in range(20)], spectrum.sum())
+    def rms(method: str, max_hvp: int) -> float:
+        errors, _ = errors_of([trace(H, max_hvp, rng=s, method=method) for s in range(20)], spectrum.sum())
         return float(np.sqrt(np.mean(errors**2)))
 
-    curve = [rms("xtrace", budget) for budget in (20, 60, 120, 200)]
-    plain = [rms("hutchinson", budget) for budget in (20, 200)]
+    curve = [rms("xtrace", max_hvp) for max_hvp in (20, 60, 120, 200)]
+    plain = [rms("hutchinson", max_hvp) for max_hvp in (20, 200)]
     assert curve[1] < 0.2 * curve[0]
     assert curve[3] < 1e-3 * curve[0]
     assert plain[1] > 0.15 * plain[0]  # the square root of ten products to one
@@ -296,7 +296,7 @@ def test_inverse_products_of_indefinite_operators():
 
 def test_inverse_products_within_a_budget_say_how_far_they_came():
     matrix = with_spectrum(np.geomspace(1e-6, 1.0, 200))
-    solved = inverse_product(aslinearoperator(matrix), np.ones(200), budget=20)
+    solved = inverse_product(aslinearoperator(matrix), np.ones(200), max_hvp=20)
     assert not solved.converged
     assert solved.n_hvp <= 20
     rest = np.linalg.norm(matrix @ solved.value - 1.0) / np.sqrt(200.0)
@@ -395,11 +395,11 @@ def test_order_zero_and_one(estimator):
 
 
 @pytest.mark.parametrize(
-    ("estimator", "budget"), [(trace, 1), (frobenius_norm, 5), (logdet, 7), (inertia, 7), (diagonal, 5), (trace, 0)]
+    ("estimator", "max_hvp"), [(trace, 1), (frobenius_norm, 5), (logdet, 7), (inertia, 7), (diagonal, 5), (trace, 0)]
 )
-def test_budgets_too_small_are_refused(estimator, budget):
-    with pytest.raises(OptionError, match=r"Pass (a|at least)|expected an integer >= "):
-        estimator(aslinearoperator(np.eye(100)), budget)
+def test_budgets_too_small_are_refused(estimator, max_hvp):
+    with pytest.raises(OptionError, match=r"Pass (max_hvp|at least)|expected an integer >= "):
+        estimator(aslinearoperator(np.eye(100)), max_hvp)
 
 
 @pytest.mark.parametrize("method", ["hutch++", "xtrace"])

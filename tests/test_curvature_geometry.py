@@ -281,7 +281,7 @@ def test_a_minimum_has_no_negative_curvature() -> None:
 
 def test_negative_curvature_within_a_budget() -> None:
     f = lambda x: np.sum(np.cos(x) * np.linspace(0.5, 1.0, 400))
-    found = negative_curvature(f, np.zeros(400), budget=8)
+    found = negative_curvature(f, np.zeros(400), max_hvp=8)
     assert found
     assert found.n_hvp <= 8 + 11
     assert found.directions[0].curvature <= -0.5

@@ -42,13 +42,13 @@ def with_spectrum(spectrum: Any, dtype: Any = np.float64) -> LinearOperator:
 # Counts of signs
 
 
-@pytest.mark.parametrize("budget", [16, 40, 100])
+@pytest.mark.parametrize("max_hvp", [16, 40, 100])
 @pytest.mark.parametrize("negative", [20, 100])
-def test_a_cut_beyond_all_nodes_is_in_doubt(negative: int, budget: int) -> None:
+def test_a_cut_beyond_all_nodes_is_in_doubt(negative: int, max_hvp: int) -> None:
     spectrum = np.r_[-1e-3 * np.linspace(0.1, 1, negative), np.linspace(0.001, 1, 1000 - negative)]
-    found = inertia(with_spectrum(spectrum), budget)
+    found = inertia(with_spectrum(spectrum), max_hvp)
     assert abs(found.negative - negative) <= 2.0 * found.standard_error
-    signs = summary(with_spectrum(spectrum), max(budget, 24)).inertia
+    signs = summary(with_spectrum(spectrum), max(max_hvp, 24)).inertia
     assert abs(signs.negative - negative) <= 2.0 * signs.standard_error
 
 

@@ -51,15 +51,15 @@ def covered(estimates: list, truth: float) -> tuple[float, float]:
     return float(np.mean(near)), float(np.mean(inside))
 
 
-@pytest.mark.parametrize(("top", "bulk", "n", "budget"), [(1.0, 1e-5, 1000, 60), (50.0, 1e-3, 2000, 40)])
+@pytest.mark.parametrize(("top", "bulk", "n", "max_hvp"), [(1.0, 1e-5, 1000, 60), (50.0, 1e-3, 2000, 40)])
 @pytest.mark.parametrize("estimator", [trace, frobenius_norm])
-def test_a_bulk_below_an_outlier_is_not_rounding_in_single_precision(estimator, top, bulk, n, budget):
+def test_a_bulk_below_an_outlier_is_not_rounding_in_single_precision(estimator, top, bulk, n, max_hvp):
     spectrum = np.full(n, bulk)
     spectrum[0] = top
     truth = spectrum.sum() if estimator is trace else np.linalg.norm(spectrum)
     for seed in range(10):
-        estimate = estimator(operator(spectrum, np.float32), budget, rng=seed)
-        assert estimate.n_hvp <= budget
+        estimate = estimator(operator(spectrum, np.float32), max_hvp, rng=seed)
+        assert estimate.n_hvp <= max_hvp
         assert not estimate.is_exact
         assert abs(estimate.value - truth) <= 3.0 * estimate.standard_error
         assert estimate.standard_error < 1e-3 * truth
@@ -81,13 +81,13 @@ def test_directions_that_are_dropped_are_looked_at_again(estimator, dtype):
 
     H = operator(np.linspace(1.0, 2.0, N), dtype)
     options = {"method": "xtrace"} if estimator is trace else {}
-    budget = 24 if estimator is diagonal else 20
-    estimate = estimator(H, budget, rng=Repeated(np.random.PCG64(0)), **options)
+    max_hvp = 24 if estimator is diagonal else 20
+    estimate = estimator(H, max_hvp, rng=Repeated(np.random.PCG64(0)), **options)
     dense = (H @ np.eye(N, dtype=dtype)).astype(np.float64)
     truth = {trace: np.trace(dense), frobenius_norm: np.linalg.norm(dense), diagonal: np.diag(dense)}[estimator]
     assert not estimate.is_exact
     assert estimate.degrees_of_freedom == 1.0
-    assert estimate.n_hvp <= budget
+    assert estimate.n_hvp <= max_hvp
     assert np.mean(np.abs(estimate.value - truth) <= 12.7 * np.asarray(estimate.standard_error)) > 0.95
 
 
@@ -109,16 +109,16 @@ def test_low_rank_is_still_exact(dtype):
 
 
 @pytest.mark.parametrize("name", SPECTRA)
-@pytest.mark.parametrize("budget", [6, 20])
-def test_few_products_claim_no_more_than_they_know(name, budget):
+@pytest.mark.parametrize("max_hvp", [6, 20])
+def test_few_products_claim_no_more_than_they_know(name, max_hvp):
     H, total, norm = operator(SPECTRA[name]), SPECTRA[name].sum(), float(np.linalg.norm(SPECTRA[name]))
-    by_default = [trace(H, budget, rng=seed) for seed in SEEDS]
-    assert all(e.method == ("xtrace" if budget >= 20 else "hutchinson") for e in by_default)
+    by_default = [trace(H, max_hvp, rng=seed) for seed in SEEDS]
+    assert all(e.method == ("xtrace" if max_hvp >= 20 else "hutchinson") for e in by_default)
     for estimates, truth in (
         (by_default, total),
-        ([trace(H, budget, rng=seed, method="xtrace") for seed in SEEDS], total),
-        ([trace(H, budget, rng=seed, method="hutch++") for seed in SEEDS], total),
-        ([frobenius_norm(H, budget, rng=seed) for seed in SEEDS], norm),
+        ([trace(H, max_hvp, rng=seed, method="xtrace") for seed in SEEDS], total),
+        ([trace(H, max_hvp, rng=seed, method="hutch++") for seed in SEEDS], total),
+        ([frobenius_norm(H, max_hvp, rng=seed) for seed in SEEDS], norm),
     ):
         near, inside = covered(estimates, truth)
         assert near >= 0.93  # 0.95 less one standard deviation of the share
@@ -126,15 +126,15 @@ def test_few_products_claim_no_more_than_they_know(name, budget):
 
 
 @pytest.mark.parametrize("name", DEFINITE)
-@pytest.mark.parametrize("budget", [8, 20, 60])
-def test_log_determinants_of_ill_conditioned_spectra_are_covered(name, budget):
+@pytest.mark.parametrize("max_hvp", [8, 20, 60])
+def test_log_determinants_of_ill_conditioned_spectra_are_covered(name, max_hvp):
     spectrum = DEFINITE[name]
     H, truth = operator(spectrum), float(np.log(spectrum).sum())
-    estimates = [logdet(H, budget, rng=seed) for seed in range(16)]
+    estimates = [logdet(H, max_hvp, rng=seed) for seed in range(16)]
     near, inside = covered(estimates, truth)
     assert near == 1.0
     assert inside >= 0.85
-    assert all(e.n_hvp <= budget for e in estimates)
+    assert all(e.n_hvp <= max_hvp for e in estimates)
 
 
 def test_damping_bounds_the_log_determinant_from_below():

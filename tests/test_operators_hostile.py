@@ -65,7 +65,7 @@ def test_what_a_product_raises_goes_through(use: Callable[[Any], Any]) -> None:
 
 SEEDED: dict[str, Callable[[Any], Any]] = {
     "trace": lambda rng: trace(aslinearoperator(np.diag(np.arange(50.0))), 10, rng=rng),
-    "blocks": lambda rng: block_spectra(aslinearoperator(np.eye(50)), {"all": slice(0, 50)}, budget=12, rng=rng),
+    "blocks": lambda rng: block_spectra(aslinearoperator(np.eye(50)), {"all": slice(0, 50)}, max_hvp=12, rng=rng),
     "fisher": lambda rng: FisherOperator(lambda w: np.ones((3, 2)) @ w, np.ones((2, 2)), rng=rng),
     "sharpness": lambda rng: SharpnessMeter(lambda x: np.sum(x**2), seed=rng),
 }

@@ -121,12 +121,12 @@ def test_another_preconditioner_is_noticed_on_resuming(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("preconditioner", ["jacobi", "lbfgs"])
 @pytest.mark.parametrize("size", [40, 300])
-@pytest.mark.parametrize("budget", [1, 7, 20])
-def test_the_budget_of_products_holds(budget: int, size: int, preconditioner: str) -> None:
+@pytest.mark.parametrize("max_hvp", [1, 7, 20])
+def test_the_budget_of_products_holds(max_hvp: int, size: int, preconditioner: str) -> None:
     start = np.tile(START, size // 2)
-    options = {"max_hvp": budget, "preconditioner": preconditioner}
+    options = {"max_hvp": max_hvp, "preconditioner": preconditioner}
     res = minimize(rosenbrock, start, method="trust-ncg", options=options)
-    assert res.n_hvp <= budget
+    assert res.n_hvp <= max_hvp
     assert res.status is Status.MAX_PRODUCTS
 
 

@@ -223,10 +223,10 @@ def test_limits() -> None:
     res = minimize(rosenbrock, START, options={"maxiter": 0})
     assert (res.nit, res.n_value) == (0, 1)
     assert_array_equal(res.x, START)
-    for budget in (0, 1, 7, 30):
-        res = minimize(rosenbrock, CHAIN, options={"max_hvp": budget})
+    for max_hvp in (0, 1, 7, 30):
+        res = minimize(rosenbrock, CHAIN, options={"max_hvp": max_hvp})
         assert (res.status, res.success) == (Status.MAX_PRODUCTS, False)
-        assert res.n_hvp == budget
+        assert res.n_hvp == max_hvp
     res = minimize(rosenbrock, CHAIN, options={"max_seconds": 0})
     assert (res.status, res.nit, res.success) == (Status.MAX_SECONDS, 0, False)
     res = minimize(rosenbrock, CHAIN, options={"max_cg": 2})

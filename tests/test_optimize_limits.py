@@ -49,13 +49,13 @@ def test_the_limit_of_products_doubles_after_a_good_step_that_it_cut() -> None:
         ("boundary", 1.0, True), ("cg-limit", 0.5, True), ("cg-limit", -1.0, False), ("cg-limit", 1.0, True), ("cg-limit", 0.9, True),
     ):  # fmt: skip
         solver.learn(Step(np.ones(3), 1.7, 1.0, True, status), Assessment(ratio, is_accepted, True), 0)
-        budgets.append(solver.budget(point))
+        budgets.append(solver.cg_limit(point))
     assert budgets == [16, 16, 16, 32, 64]
     resumed = _method("trust-ncg", objective, options)
     resumed.restore(solver.state())
-    assert resumed.budget(point) == 64
+    assert resumed.cg_limit(point) == 64
     spent = SimpleNamespace(x=point.x, counters=SimpleNamespace(n_hvp=0))
-    assert _method("trust-ncg", objective, parse_options({"max_hvp": 5}, None, np.dtype(float))).budget(spent) == 5
+    assert _method("trust-ncg", objective, parse_options({"max_hvp": 5}, None, np.dtype(float))).cg_limit(spent) == 5
 
 
 # The check of the curvature at the end: what it costs, and that it ends in time.

@@ -179,7 +179,7 @@ def test_fewer_directions_than_eigenvalues_asked_for(monkeypatch: pytest.MonkeyP
     ritz = BlockSpace.ritz
     monkeypatch.setattr(BlockSpace, "ritz", lambda self: tuple(part[..., :1] for part in ritz(self)))
     with pytest.raises(errors.OptionError, match="span 1 directions"):
-        hs.curvature.eigenvalues(aslinearoperator(np.diag(np.arange(1.0, 101.0))), 2, budget=30, rng=0)
+        hs.curvature.eigenvalues(aslinearoperator(np.diag(np.arange(1.0, 101.0))), 2, max_hvp=30, rng=0)
 
 
 def test_a_view_of_a_kind_that_cannot_be_written_to() -> None:

@@ -138,8 +138,8 @@ def test_rounding_of_null_directions_is_no_asymmetry() -> None:
         assert np.linalg.norm(operator @ null) < 1e-10
     assert trace(RestrictedOperator(H, slice(0, 60)), 20, method="xtrace").value == pytest.approx(0.0, abs=1e-10)
     for seed in range(10):
-        for budget in (12, 20, 33):
-            found = summary(H, budget, rng=seed)
+        for max_hvp in (12, 20, 33):
+            found = summary(H, max_hvp, rng=seed)
             assert abs(found.trace.value) <= 3.0 * found.trace.standard_error + 1e-11
     lopsided = matrix + 1e-3 * np.outer(q[:, 3], q[:, 4])
     with pytest.raises(OptionError, match="is not symmetric"):

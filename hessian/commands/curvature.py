@@ -50,10 +50,10 @@ def run_curvature(args: argparse.Namespace) -> int:
     objective, params = load_run(args.folder)
     with threadpool_limits(args.threads, user_api="blas"):
         operator = HessianOperator(objective, params)
-        found = summary(operator, args.budget, lower_bound=known_bound(args.folder, operator), rng=args.seed)
+        found = summary(operator, args.max_hvp, lower_bound=known_bound(args.folder, operator), rng=args.seed)
         print(found)
         places = {f"layer {k}": (k - 1,) for k in range(1, len(params) + 1)}
-        layers = block_spectra(operator, places, k=1, budget=BLOCK_BUDGET, rng=args.seed)
+        layers = block_spectra(operator, places, k=1, max_hvp=BLOCK_BUDGET, rng=args.seed)
         print("\n" + format_layers(layers))
         top = eigenvalues(operator, min(MOST_OUTLIERS, operator.shape[0]), which="LA", rng=args.seed)
         lines = None if args.no_plot else _slices(objective, params, args.seed)

@@ -55,7 +55,7 @@ def block_spectra(
     *,
     k: int = 3,
     depth: int | None = None,
-    budget: int | None = None,
+    max_hvp: int | None = None,
     rng: int = 0,
 ) -> dict[str, BlockSpectrum]:
     r"""Compute extreme eigenvalues and the trace of each diagonal block :math:`E_b^T H E_b`.
@@ -71,7 +71,7 @@ def block_spectra(
         Eigenvalues at either end.
     depth : int, optional
         How far containers are opened: 1 gives layers, by default every array.
-    budget : int, optional
+    max_hvp : int, optional
         Products at most for each block; without one, all is exact or converged but the trace, which takes 60.
     rng : int
         Seed, the same for every block.
@@ -84,7 +84,7 @@ def block_spectra(
     Raises
     ------
     OptionError
-        There are no blocks to be had from H, or the budget is below 12.
+        There are no blocks to be had from H, or ``max_hvp`` is below 12.
 
     Notes
     -----
@@ -111,22 +111,22 @@ def block_spectra(
     if not parts:
         raise OptionError(message(where, "there is no block", fix="Pass a mapping of names to slices"))
     whole_number(where, "k", k)
-    if budget is not None:
-        whole_number(where, "budget", budget, 12, "Two ends and a trace share it")
+    if max_hvp is not None:
+        whole_number(where, "max_hvp", max_hvp, 12, "Two ends and a trace share it")
     as_generator(rng, where)
-    return {name: _spectrum(name, RestrictedOperator(source, part), k, budget, rng) for name, part in parts.items()}
+    return {name: _spectrum(name, RestrictedOperator(source, part), k, max_hvp, rng) for name, part in parts.items()}
 
 
-def _spectrum(name: str, block: RestrictedOperator, k: int, budget: int | None, rng: int) -> BlockSpectrum:
+def _spectrum(name: str, block: RestrictedOperator, k: int, max_hvp: int | None, rng: int) -> BlockSpectrum:
     """Look at one block."""
     size = block.shape[0]
     k = min(k, size)
-    share = (60 if budget is None else budget) // 3
+    share = (60 if max_hvp is None else max_hvp) // 3
     if size <= share:
         matrix = Products(block, f"block_spectra, block {name!r}").dense()
         low, high = eigenvalues(matrix, k, "SA"), eigenvalues(matrix, k, "LA")
         return BlockSpectrum(name, size, low, high, trace(matrix), size)
-    each = None if budget is None else max(share, k)
-    low, high = (eigenvalues(block, k, which, budget=each, rng=np.random.default_rng(rng)) for which in ("SA", "LA"))
-    total = trace(block, share if budget is not None else None, rng=rng)
+    each = None if max_hvp is None else max(share, k)
+    low, high = (eigenvalues(block, k, which, max_hvp=each, rng=np.random.default_rng(rng)) for which in ("SA", "LA"))
+    total = trace(block, share if max_hvp is not None else None, rng=rng)
     return BlockSpectrum(name, size, low, high, total, low.n_hvp + high.n_hvp + total.n_hvp)

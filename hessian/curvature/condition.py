@@ -63,7 +63,7 @@ class ConditionNumber:
 
 
 def condition_number(
-    H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int | np.random.Generator = 0
+    H: Any, max_hvp: int | None = None, *, damping: float = 0.0, rng: int | np.random.Generator = 0
 ) -> ConditionNumber:
     r"""Bound :math:`\kappa = \max_i |\lambda_i| / \min_i |\lambda_i|` of a definite operator, or of any small one.
 
@@ -71,7 +71,7 @@ def condition_number(
     ----------
     H : LinearOperator or matrix, shape (n, n)
         Symmetric.
-    budget : int, optional
+    max_hvp : int, optional
         Products at most; without one, both ends are computed to full accuracy.
     damping : float
         Added to H, at least 0.
@@ -114,15 +114,15 @@ def condition_number(
     products = Products(H, where)
     n = products.n
     damping = real_number(where, "damping", damping, NOT_NEGATIVE)
-    if budget is not None:
-        whole_number(where, "budget", budget, min(n, 8), "Both ends of the spectrum take a few Lanczos steps")
-    if n <= (500 if budget is None else min(500, budget)) or (products.matrix is not None and n <= _DENSE_ORDER):
+    if max_hvp is not None:
+        whole_number(where, "max_hvp", max_hvp, min(n, 8), "Both ends of the spectrum take a few Lanczos steps")
+    if n <= (500 if max_hvp is None else min(500, max_hvp)) or (products.matrix is not None and n <= _DENSE_ORDER):
         values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64) + damping
         rounding = 4.0 * products.eps * math.sqrt(n) * float(np.abs(values).max())
         sizes = np.abs(values)
         ends = values[[np.argmax(sizes), np.argmin(sizes)]]
         return _ratio(ends, np.full(2, rounding), np.full(2, rounding), rounding, products.count)
-    pairs = eigenvalues(H, 2, "BE", budget=budget, rng=rng)
+    pairs = eigenvalues(H, 2, "BE", max_hvp=max_hvp, rng=rng)
     values = pairs.values.astype(np.float64) + damping
     # What is nearer to zero than its residual has no sign: a singular operator is not indefinite.
     if values[0] < -pairs.residuals[0] and values[1] > pairs.residuals[1]:

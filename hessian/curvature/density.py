@@ -68,7 +68,7 @@ class SpectralDensity:
 
 def spectral_density(
     H: Any,
-    budget: int | None = None,
+    max_hvp: int | None = None,
     *,
     width: float | None = None,
     grid: Any = None,
@@ -82,7 +82,7 @@ def spectral_density(
     ----------
     H : LinearOperator or matrix, shape (n, n)
         Symmetric.
-    budget : int, optional
+    max_hvp : int, optional
         Products at most; 100 by default. If n is not larger, the density is exact.
     width : float, optional
         Standard deviation of K, at least the range by the number of steps; by default that, as many of them as leave
@@ -137,16 +137,18 @@ def spectral_density(
     where = "spectral_density"
     products = Products(H, where)
     n = products.n
-    budget = 100 if budget is None else whole_number(where, "budget", budget, 4, "A density takes a few Lanczos steps")
+    max_hvp = (
+        100 if max_hvp is None else whole_number(where, "max_hvp", max_hvp, 4, "A density takes a few Lanczos steps")
+    )
     generator = as_generator(rng, where)
     if width is not None and not real_number(where, "width", width, NOT_NEGATIVE):
         raise OptionError(message(where, "width is 0", "A density of points is not a function", "Pass a number > 0"))
     check(where, "confidence", confidence, INSIDE)
-    if n <= budget or (products.matrix is not None and n <= _EXACT_ORDER):
+    if n <= max_hvp or (products.matrix is not None and n <= _EXACT_ORDER):
         values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64)
         rule = Quadrature(values[None], np.full((1, n), 1.0 / n), n)
         return density_of(rule, None, products, exact=True, width=width, grid=grid, confidence=confidence)
-    rule, before = _run(products, budget, width, steps, generator)
+    rule, before = _run(products, max_hvp, width, steps, generator)
     return density_of(rule, None, products, exact=False, before=before, width=width, grid=grid, confidence=confidence)
 
 
@@ -195,16 +197,16 @@ def density_of(
 
 
 def _run(
-    products: Products, budget: int, width: float | None, steps: int | None, rng: np.random.Generator
+    products: Products, max_hvp: int, width: float | None, steps: int | None, rng: np.random.Generator
 ) -> tuple[Quadrature, Quadrature]:
     """Return the quadrature and the one of two steps before: two vectors first, then as many more as the budget allows."""
-    limit = min(products.n, budget // 2)
+    limit = min(products.n, max_hvp // 2)
     asked = None if steps is None else whole_number(products.where, "steps", steps, 2)
     runs = Runs(products, 2, rng)
     if asked is not None:
         k = min(limit, asked)
     elif width is None:
-        k = min(limit, math.ceil(_STEPS_PER_RANGE / _default_width(products.n, budget)))
+        k = min(limit, math.ceil(_STEPS_PER_RANGE / _default_width(products.n, max_hvp)))
     else:
         k = min(limit, 8)
     while runs.steps < k and not runs.is_complete:
@@ -215,7 +217,7 @@ def _run(
     if width is not None and not runs.is_complete:
         _check_width(width, runs, limit, products.where)
     every = [runs]
-    more = (budget - products.count) // runs.steps
+    more = (max_hvp - products.count) // runs.steps
     if more:
         every.append(Runs(products, more, rng))
         while every[-1].steps < runs.steps:
@@ -236,14 +238,14 @@ def _check_width(width: float, runs: Runs, limit: int, where: str) -> None:
         what = f"width is {width:.4g}, {runs.steps} steps resolve {least:.4g}"
         needed = math.ceil(_STEPS_PER_RANGE * _range(runs) / width)
         # The range still grows a little with the steps.
-        more = "raise the steps" if runs.steps < limit else f"raise the budget to {2 * needed + 2}"
+        more = "raise the steps" if runs.steps < limit else f"raise max_hvp to {2 * needed + 2}"
         fix = f"Pass width={1.05 * least:.3g}, or {more}"
         raise OptionError(message(where, what, "Its peaks would be those of the quadrature's nodes", fix))
 
 
-def _default_width(n: int, budget: int) -> float:
+def _default_width(n: int, max_hvp: int) -> float:
     """Width, relative to the range, that balances resolution and sampling."""
-    return float(np.clip(0.8 / _DISTANCE * math.sqrt(0.57 / (n * budget)), *_WIDTHS))
+    return float(np.clip(0.8 / _DISTANCE * math.sqrt(0.57 / (n * max_hvp)), *_WIDTHS))
 
 
 def _frame(

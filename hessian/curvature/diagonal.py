@@ -18,7 +18,7 @@ _LEAST, _LEAST_XDIAG = 6, 12
 
 
 def diagonal(
-    H: Any, budget: int | None = None, *, rng: int | np.random.Generator = 0, method: str = "auto"
+    H: Any, max_hvp: int | None = None, *, rng: int | np.random.Generator = 0, method: str = "auto"
 ) -> Estimate:
     r"""Return :math:`h_{ii}`, exactly or estimated.
 
@@ -26,7 +26,7 @@ def diagonal(
     ----------
     H : LinearOperator or matrix, shape (n, n)
         Symmetric.
-    budget : int, optional
+    max_hvp : int, optional
         Products at most; by default n, which is exact.
     rng : int or numpy.random.Generator
         Seed of the test vectors.
@@ -63,7 +63,7 @@ def diagonal(
     the mean counts the dependence between its terms as for the trace, entry by entry, by leaving out two. It is the better one
     where the spectrum decays fast, the worse one where the diagonal dominates, and its standard errors hold approximately.
 
-    Cost: n products in blocks (``H.diagonal()`` where there is one, nothing for a matrix), or ``budget`` products and
+    Cost: n products in blocks (``H.diagonal()`` where there is one, nothing for a matrix), or ``max_hvp`` products and
     :math:`O(n k^2)` flops.
 
     References
@@ -79,23 +79,23 @@ def diagonal(
     """
     where = "diagonal"
     products = Products(H, where)
-    budget = products.n if budget is None else whole_number(where, "budget", budget)
+    max_hvp = products.n if max_hvp is None else whole_number(where, "max_hvp", max_hvp)
     generator = as_generator(rng, where)
     if method == "auto":
-        exact, many = products.matrix is not None or budget >= products.n, budget >= 2 * _LEAST_XDIAG
+        exact, many = products.matrix is not None or max_hvp >= products.n, max_hvp >= 2 * _LEAST_XDIAG
         method = "exact" if exact else "xdiag" if many else "regression"
     if method == "exact":
-        entries = exact_diagonal(products, budget)
+        entries = exact_diagonal(products, max_hvp)
         return Estimate("diagonal", entries, products.eps * np.abs(entries), products.count, "exact")
     if method == "regression":
-        return _regression(products, budget, generator)
+        return _regression(products, max_hvp, generator)
     if method != "xdiag":
         raise OptionError(message(where, f"method is {method!r}", fix="Pass one of auto, exact, regression, xdiag"))
-    k = min(budget // 2, products.n // 2)
+    k = min(max_hvp // 2, products.n // 2)
     if k < _LEAST_XDIAG:
-        what = f"xdiag with {budget} products on an operator of order {products.n}"
+        what = f"xdiag with {max_hvp} products on an operator of order {products.n}"
         why = "Fewer vectors of signs agree by chance too often"
-        raise OptionError(message(where, what, why, f'Pass a budget >= {2 * _LEAST_XDIAG}, or method="auto"'))
+        raise OptionError(message(where, what, why, f'Pass max_hvp >= {2 * _LEAST_XDIAG}, or method="auto"'))
     found = sketch(products, signs(generator, products.n, k, products.dtype))
     whole = np.einsum("nk,nk->n", found.Q, found.Z, dtype=np.float64)
     rounding = products.eps * products.n**0.5 * float(np.abs(whole).max(initial=0.0))
@@ -140,20 +140,20 @@ def _xdiag(found: Sketch, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, variance + np.maximum(shared, 0.0) / (k * (k - 1))
 
 
-def _regression(products: Products, budget: int, rng: np.random.Generator) -> Estimate:
+def _regression(products: Products, max_hvp: int, rng: np.random.Generator) -> Estimate:
     """Regress every row of ``H P w`` on that of ``P w``, over Gaussian w, with P off the range of a sketch."""
     n = products.n
-    if budget < _LEAST:
-        what = f"the budget is {budget} products on an operator of order {n}"
+    if max_hvp < _LEAST:
+        what = f"max_hvp is {max_hvp} products on an operator of order {n}"
         raise OptionError(
-            message(products.where, what, "Its standard errors take six", f"Pass a budget >= {_LEAST}, or n")
+            message(products.where, what, "Its standard errors take six", f"Pass max_hvp >= {_LEAST}, or n")
         )
-    k = (budget - _LEAST) // 3
+    k = (max_hvp - _LEAST) // 3
     Q = Z = np.zeros((n, 0))
     if k:
         found = sketch(products, on_sphere(rng, n, k, products.dtype))
         Q, Z = found.Q.astype(np.float64), found.Z.astype(np.float64)
-    W = rng.standard_normal((budget - products.count, n)).astype(products.dtype).T
+    W = rng.standard_normal((max_hvp - products.count, n)).astype(products.dtype).T
     Y = products(W)
     products.check_symmetric(W.T @ Y, 2.0 * n)
     W, Y = W.astype(np.float64), Y.astype(np.float64)

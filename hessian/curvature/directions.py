@@ -95,7 +95,7 @@ def eigen_directions(
     k: int = 2,
     which: str = "LA",
     tol: float | None = None,
-    budget: int | None = None,
+    max_hvp: int | None = None,
     rng: int | np.random.Generator = 0,
 ) -> tuple[Direction, ...]:
     """Compute eigenvectors of the Hessian as directions of x.
@@ -104,7 +104,7 @@ def eigen_directions(
     ----------
     f, x, args
         As for :class:`hessian.HessianOperator`.
-    k, which, tol, budget, rng
+    k, which, tol, max_hvp, rng
         As for :func:`hessian.curvature.eigenvalues`.
 
     Returns
@@ -125,7 +125,7 @@ def eigen_directions(
     >>> first, round(float(first.vector["b"]), 9)
     (<Direction eigenvector 1: curvature 8, residual 1e-14>, 1.0)
     """
-    pairs = eigenvalues(HessianOperator(f, x, *args), k, which, tol=tol, budget=budget, rng=rng)
+    pairs = eigenvalues(HessianOperator(f, x, *args), k, which, tol=tol, max_hvp=max_hvp, rng=rng)
     unravel = ravel(x)[1]
     order = range(k) if which == "SA" else range(k - 1, -1, -1)
     return tuple(
@@ -215,7 +215,7 @@ def negative_curvature(
     x: Any,
     *args: Any,
     k: int = 1,
-    budget: int | None = None,
+    max_hvp: int | None = None,
     rng: int | np.random.Generator = 0,
 ) -> NegativeCurvature:
     r"""Look for directions with :math:`v^T H v < 0`, and prove them.
@@ -226,7 +226,7 @@ def negative_curvature(
         As for :class:`hessian.HessianOperator`.
     k : int
         Smallest eigenvalues to compute.
-    budget : int, optional
+    max_hvp : int, optional
         Products at most, those for proofs not counted (at most k + 10).
     rng : int or numpy.random.Generator
 
@@ -259,9 +259,9 @@ def negative_curvature(
     H = HessianOperator(f, x, *args)
     n = H.shape[0]
     whole_number("negative_curvature", "k", k)
-    pairs = eigenvalues(H, min(k, n), "SA", budget=budget, rng=rng)
+    pairs = eigenvalues(H, min(k, n), "SA", max_hvp=max_hvp, rng=rng)
     few = min(n, _SCALE_PRODUCTS)
-    largest = eigenvalues(H, 1, "LM", budget=few, confirm=False, rng=rng)
+    largest = eigenvalues(H, 1, "LM", max_hvp=few, confirm=False, rng=rng)
     scale = max(float(np.abs(largest.values).max()), float(np.abs(pairs.values).max()))
     rounding = _ROUNDING * float(np.finfo(H.dtype).eps) * scale
     unravel, gradient = ravel(x)[1], H.gradient

@@ -15,20 +15,20 @@ from hessian.curvature.estimate import KNOWN, Estimate, widened
 from hessian.curvature.leave_out import leave_out, left, sketch
 from hessian.curvature.products import Products, on_sphere
 from hessian.curvature.quadrature import Runs, joined
-from hessian.curvature.trace import DEFAULT_BUDGET, unit_products
+from hessian.curvature.trace import DEFAULT_MAX_HVP, unit_products
 from hessian.errors import OptionError, message
 
 # Up to this order a dense factorisation of a matrix that is given takes less than a second.
 _DENSE_ORDER = 2000
 
 
-def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int | np.random.Generator = 0) -> Estimate:
+def logdet(H: Any, max_hvp: int | None = None, *, damping: float = 0.0, rng: int | np.random.Generator = 0) -> Estimate:
     r"""Estimate :math:`\log\det(H + \lambda I) = \sum_i \log(\lambda_i + \lambda)` of a positive definite matrix.
 
     Parameters
     ----------
     H : LinearOperator or matrix, shape (n, n)
-    budget : int, optional
+    max_hvp : int, optional
         Products at most; 60 by default.
     damping : float
         :math:`\lambda \ge 0`.
@@ -42,7 +42,7 @@ def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int 
     Raises
     ------
     OptionError
-        H + damping I is seen not to be positive definite, or the budget is below 8.
+        H + damping I is seen not to be positive definite, or ``max_hvp`` is below 8.
 
     Notes
     -----
@@ -59,10 +59,10 @@ def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int 
     spread of the logarithm over the spectrum (:meth:`hessian.curvature.quadrature.Quadrature.moments`), and half the distance of
     the bounds, so that two standard errors, and ``.interval(0.95)``, reach the lower one. The second part is a bound rather than a
     deviation, one-sided (the value tends to be too high), and large where the spectrum reaches so far down that the budget does not
-    resolve it. Raise the budget then, or the damping. For an exact result the standard error is a bound on rounding to first
+    resolve it. Raise max_hvp then, or the damping. For an exact result the standard error is a bound on rounding to first
     order, :math:`4 \epsilon \sqrt n\, \|H + \lambda I\|\, \mathrm{tr}\,(H + \lambda I)^{-1}`.
 
-    Cost: ``budget`` products; exact, with n products and a Cholesky factorisation, where n is not larger. A matrix that is given is
+    Cost: ``max_hvp`` products; exact, with n products and a Cholesky factorisation, where n is not larger. A matrix that is given is
     factored up to n = 2000.
 
     References
@@ -79,15 +79,15 @@ def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int 
     """
     where = "logdet"
     products = Products(H, where)
-    budget = DEFAULT_BUDGET if budget is None else whole_number(where, "budget", budget)
+    max_hvp = DEFAULT_MAX_HVP if max_hvp is None else whole_number(where, "max_hvp", max_hvp)
     damping = real_number(where, "damping", damping, NOT_NEGATIVE)
     generator = as_generator(rng, where)
     n = products.n
-    if budget >= n or (products.matrix is not None and n <= _DENSE_ORDER):
+    if max_hvp >= n or (products.matrix is not None and n <= _DENSE_ORDER):
         return _dense_logdet(products, damping)
-    if budget < 8:
+    if max_hvp < 8:
         why = "It takes two test vectors of four Lanczos steps"
-        raise OptionError(message(where, f"the budget is {budget}", why, "Pass at least 8 products"))
+        raise OptionError(message(where, f"max_hvp is {max_hvp}", why, "Pass at least 8 products"))
 
     def log(nodes: np.ndarray) -> np.ndarray:
         if nodes.min() + damping <= 0.0:
@@ -95,7 +95,7 @@ def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int 
         return np.log(nodes + damping)
 
     runs, look = Runs(products, 2, generator), 6
-    while runs.steps < budget // 2 and not runs.is_complete:
+    while runs.steps < max_hvp // 2 and not runs.is_complete:
         runs.grow()
         # Bounds cost more than a step: they are looked at after every tenth part of the way.
         if runs.steps >= look:
@@ -104,7 +104,7 @@ def logdet(H: Any, budget: int | None = None, *, damping: float = 0.0, rng: int 
                 break
             look = math.ceil(1.1 * runs.steps)
     every = [runs]
-    more = (budget - products.count) // runs.steps
+    more = (max_hvp - products.count) // runs.steps
     if more:
         further = Runs(products, more, generator)
         for _ in range(runs.steps):
@@ -191,14 +191,14 @@ def _not_definite(value: float) -> OptionError:
     return OptionError(message("logdet", what, "The logarithm is not real", "Pass damping > 0, or use eigenvalues"))
 
 
-def frobenius_norm(H: Any, budget: int | None = None, *, rng: int | np.random.Generator = 0) -> Estimate:
+def frobenius_norm(H: Any, max_hvp: int | None = None, *, rng: int | np.random.Generator = 0) -> Estimate:
     r"""Estimate :math:`\|H\|_F = (\sum_{ij} h_{ij}^2)^{1/2} = (\sum_i \lambda_i^2)^{1/2}`.
 
     Parameters
     ----------
     H : LinearOperator or matrix, shape (n, n)
         Symmetric.
-    budget : int, optional
+    max_hvp : int, optional
         Products at most; 60 by default.
     rng : int or numpy.random.Generator
         Seed of the test vectors.
@@ -210,7 +210,7 @@ def frobenius_norm(H: Any, budget: int | None = None, *, rng: int | np.random.Ge
     Raises
     ------
     OptionError
-        The budget is below 6, or H is not symmetric.
+        ``max_hvp`` is below 6, or H is not symmetric.
 
     Notes
     -----
@@ -218,7 +218,7 @@ def frobenius_norm(H: Any, budget: int | None = None, *, rng: int | np.random.Ge
     :math:`x \cdot H^2 x = \|Hx\|^2`, and the range of H is that of :math:`H^2`. The standard error of the root is that of the square
     by twice the root (delta method).
 
-    Cost: ``budget`` products; exact with n products where n is not larger, with none for a matrix.
+    Cost: ``max_hvp`` products; exact with n products where n is not larger, with none for a matrix.
 
     References
     ----------
@@ -234,18 +234,18 @@ def frobenius_norm(H: Any, budget: int | None = None, *, rng: int | np.random.Ge
     where, name = "frobenius_norm", "frobenius norm"
     products = Products(H, where)
     n = products.n
-    budget = DEFAULT_BUDGET if budget is None else whole_number(where, "budget", budget)
+    max_hvp = DEFAULT_MAX_HVP if max_hvp is None else whole_number(where, "max_hvp", max_hvp)
     generator = as_generator(rng, where)
     if products.matrix is not None:
         entries = products.matrix.data if scipy.sparse.issparse(products.matrix) else products.matrix
         return _norm(float(np.linalg.norm(np.asarray(entries, np.float64))), products)
-    if budget >= n:
+    if max_hvp >= n:
         squares = sum(float(np.sum(np.square(block, dtype=np.float64))) for _, block in unit_products(products))
         return _norm(math.sqrt(squares), products)
-    if budget < 6:
+    if max_hvp < 6:
         why = "Its standard error takes three vectors and their sketch"
-        raise OptionError(message(where, f"the budget is {budget}", why, "Pass at least 6 products"))
-    found = sketch(products, on_sphere(generator, n, min(budget // 2, n - 1), products.dtype))
+        raise OptionError(message(where, f"max_hvp is {max_hvp}", why, "Pass at least 6 products"))
+    found = sketch(products, on_sphere(generator, n, min(max_hvp // 2, n - 1), products.dtype))
     # Of a norm near one, so that fourth powers of numbers fit.
     scale = products.magnitude or 1.0
     Z, Y = found.Z.astype(np.float64) / scale, found.Y.astype(np.float64) / scale
@@ -265,7 +265,7 @@ def frobenius_norm(H: Any, budget: int | None = None, *, rng: int | np.random.Ge
     square = float(np.mean(squares_of))
     if not square > 0.0:
         what = "the estimate of the squared norm is not positive"
-        raise OptionError(message(where, what, fix="Raise the budget"))
+        raise OptionError(message(where, what, fix="Raise max_hvp"))
     size = math.sqrt(square)
     error = math.hypot(widened(math.sqrt(variance) / (2.0 * size), dof), products.eps * n * size)
     return Estimate(name, scale * size, scale * error, products.count, "xtrace of the square", dof)

@@ -73,7 +73,7 @@ class Inertia:
 
 
 def inertia(
-    H: Any, budget: int | None = None, *, threshold: float | None = None, rng: int | np.random.Generator = 0
+    H: Any, max_hvp: int | None = None, *, threshold: float | None = None, rng: int | np.random.Generator = 0
 ) -> Inertia:
     r"""Count the eigenvalues below :math:`-\epsilon`, within, and above :math:`\epsilon`.
 
@@ -81,7 +81,7 @@ def inertia(
     ----------
     H : LinearOperator or matrix, shape (n, n)
         Symmetric.
-    budget : int, optional
+    max_hvp : int, optional
         Products at most; 100 by default. If n is not larger, the counts are exact; so they are for a matrix up to n = 2000.
     threshold : float, optional
         :math:`\epsilon`; by default :math:`4 \sqrt n` times the precision, relative to the largest magnitude: what rounding
@@ -96,7 +96,7 @@ def inertia(
     Raises
     ------
     OptionError
-        The budget is below 8, or an option is out of range.
+        ``max_hvp`` is below 8, or an option is out of range.
 
     Notes
     -----
@@ -122,18 +122,18 @@ def inertia(
     where = "inertia"
     products = Products(H, where)
     n = products.n
-    budget = 100 if budget is None else whole_number(where, "budget", budget)
+    max_hvp = 100 if max_hvp is None else whole_number(where, "max_hvp", max_hvp)
     generator = as_generator(rng, where)
     cut = None if threshold is None else real_number(where, "threshold", threshold, NOT_NEGATIVE)
-    if budget >= n or (products.matrix is not None and n <= _DENSE_ORDER):
+    if max_hvp >= n or (products.matrix is not None and n <= _DENSE_ORDER):
         values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64)
         rule = Quadrature(values[None], np.full((1, n), 1.0 / n), n)
         return count_signs(rule, None, products, exact=True, threshold=cut)
-    if budget < 8:
-        raise OptionError(message(where, f"the budget is {budget}", fix="Pass at least 8 products"))
-    p = 4 if budget >= 40 else 2
+    if max_hvp < 8:
+        raise OptionError(message(where, f"max_hvp is {max_hvp}", fix="Pass at least 8 products"))
+    p = 4 if max_hvp >= 40 else 2
     runs = Runs(products, p, generator)
-    while runs.steps < budget // p and not runs.is_complete:
+    while runs.steps < max_hvp // p and not runs.is_complete:
         runs.grow()
     return count_signs(runs.quadrature(), None, products, exact=False, complete=runs.is_complete, threshold=cut)
 

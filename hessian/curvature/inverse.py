@@ -71,7 +71,7 @@ def inverse_product(
     damping: float = 0.0,
     method: str = "auto",
     rtol: float | None = None,
-    budget: int | None = None,
+    max_hvp: int | None = None,
     lower_bound: float | None = None,
 ) -> InverseProduct:
     r"""Solve :math:`(H + \lambda I) x = b` by products.
@@ -87,7 +87,7 @@ def inverse_product(
         Conjugate gradients take H + damping I positive definite; ``"auto"`` turns to MINRES where it is not.
     rtol : float, optional
         Residual asked for, relative to b; by default 1e-8, in float32 1e-4.
-    budget : int, optional
+    max_hvp : int, optional
         Products at most. Then the best solution comes back, converged or not.
     lower_bound : float, optional
         What no eigenvalue of H is known to be below, for the error of the solution: 0 for Fisher matrices and for Gauss-Newton
@@ -103,7 +103,7 @@ def inverse_product(
     ShapeMismatchError, NonFiniteError, DtypeError, OptionError
         An argument does not fit, the solution refutes the bound; for ``"cg"``, a direction of negative curvature.
     ConvergenceError
-        Without a budget: the residual was not reached in 20 n products per column.
+        Without ``max_hvp``: the residual was not reached in 20 n products per column.
 
     Notes
     -----
@@ -138,9 +138,9 @@ def inverse_product(
     rhs = as_right_hand_side(b, products.n, products.dtype, where)
     columns = rhs.reshape(products.n, -1)
     least = 2 * columns.shape[1]
-    if budget is not None:
-        whole_number(where, "budget", budget, least, "An iteration and a residual take two products per column")
-    limit = 20 * products.n * max(1, columns.shape[1]) + least if budget is None else budget
+    if max_hvp is not None:
+        whole_number(where, "max_hvp", max_hvp, least, "An iteration and a residual take two products per column")
+    limit = 20 * products.n * max(1, columns.shape[1]) + least if max_hvp is None else max_hvp
     X, negative = np.zeros_like(columns), np.full(columns.shape[1], method == "minres")
     if method != "minres":
         X, negative = _conjugate_gradients(products, columns, damping, rtol, limit - columns.shape[1])
@@ -160,9 +160,9 @@ def inverse_product(
     residuals = np.linalg.norm(rest, axis=0) / np.where(sizes > 0.0, sizes, 1.0)
     # A residual computed afresh is off by rounding from the one the iteration stopped at.
     converged = bool(np.all(residuals <= 1.1 * rtol))
-    if not converged and budget is None:
+    if not converged and max_hvp is None:
         what = f"the relative residual is {residuals.max():.2e} after {products.count} products, asked for {rtol:.2e}"
-        raise ConvergenceError(message(where, what, fix="Pass damping > 0, loosen rtol, or pass a budget"))
+        raise ConvergenceError(message(where, what, fix="Pass damping > 0, loosen rtol, or pass max_hvp"))
     kind = "minres" if negative.all() else "cg and minres" if negative.any() else "cg"
     return InverseProduct(
         X.reshape(rhs.shape),

@@ -68,7 +68,7 @@ def eigenvalues(
     which: str = "LA",
     *,
     tol: float | None = None,
-    budget: int | None = None,
+    max_hvp: int | None = None,
     block: int = 1,
     confirm: bool = True,
     rng: int | np.random.Generator = 0,
@@ -85,7 +85,7 @@ def eigenvalues(
         Largest, smallest, largest in magnitude, or half of them from either end.
     tol : float, optional
         Residual asked for, relative to the largest magnitude; by default the precision to the power 2/3.
-    budget : int, optional
+    max_hvp : int, optional
         Products at most. Then the best pairs found come back, converged or not; their residuals say how good they are.
     block : int
         Directions per step. A step costs that many products at once, and needs them at a better price to pay.
@@ -103,11 +103,11 @@ def eigenvalues(
     Raises
     ------
     OptionError
-        k is not in 1..n, the budget is below k, H is not symmetric, or ``which`` is unknown.
+        k is not in 1..n, ``max_hvp`` is below k, H is not symmetric, or ``which`` is unknown.
     NonFiniteError
         A product holds NaN or inf.
     ConvergenceError
-        Without a budget: the tolerance was not met.
+        Without ``max_hvp``: the tolerance was not met.
 
     Notes
     -----
@@ -152,12 +152,12 @@ def eigenvalues(
         raise OptionError(message(where, f"k is {k} for an operator of order {n}", fix=f"Pass 1 <= k <= {n}"))
     whole_number(where, "block", block)
     generator = as_generator(rng, where)
-    if budget is not None:
-        whole_number(where, "budget", budget, k, f"{k} eigenpairs need at least {k} products")
+    if max_hvp is not None:
+        whole_number(where, "max_hvp", max_hvp, k, f"{k} eigenpairs need at least {k} products")
     tol = products.eps ** (2 / 3) if tol is None else real_number(where, "tol", tol, INSIDE)
-    if (products.matrix is not None and n <= _DENSE_ORDER) or (n <= 2 * k + 20 and (budget is None or budget >= n)):
+    if (products.matrix is not None and n <= _DENSE_ORDER) or (n <= 2 * k + 20 and (max_hvp is None or max_hvp >= n)):
         return _dense(products, k, which)
-    return _Search(products, k, which, max(tol, 10.0 * products.eps), budget, min(block, n), generator).run(confirm)
+    return _Search(products, k, which, max(tol, 10.0 * products.eps), max_hvp, min(block, n), generator).run(confirm)
 
 
 def _dense(products: Products, k: int, which: str) -> Eigenpairs:
@@ -184,7 +184,7 @@ class _Search:
         k: int,
         which: str,
         tol: float,
-        budget: int | None,
+        max_hvp: int | None,
         block: int,
         rng: np.random.Generator,
     ) -> None:
@@ -193,8 +193,8 @@ class _Search:
         room = n if n <= _WHOLE_ORDER else max(120, 2 * k + 30, k + 6 * block)
         affordable = max(k + 2 * block + 8, _BASIS_NUMBERS // n)
         self._products, self._k, self._which, self._tol, self._block = products, k, which, tol, block
-        self._limit = max(1000, 20 * n) if budget is None else budget
-        self._raises = budget is None
+        self._limit = max(1000, 20 * n) if max_hvp is None else max_hvp
+        self._raises = max_hvp is None
         self._space = BlockSpace(products, min(n, room, affordable), rng)
         self._looks = 0
         self._locked = False
@@ -218,7 +218,7 @@ class _Search:
             values, S, residuals = space.ritz()
             if len(values) < self._k:
                 what = f"{self._products.count} products span {len(values)} directions"
-                raise OptionError(message("eigenvalues", what, f"{self._k} pairs were asked for", "Raise the budget"))
+                raise OptionError(message("eigenvalues", what, f"{self._k} pairs were asked for", "Raise max_hvp"))
             picked = pick(values, self._k, self._which)
             scale = max(float(np.abs(values).max()), self._products.magnitude)
             # What a lock drops adds up: before one, the residuals have to be smaller.
@@ -295,7 +295,7 @@ class _Search:
         what = f"after {self._products.count} products the residuals are up to {residuals.max():.2e}, "
         what += f"asked for {goal:.2e}"
         fix = (
-            "Pass a budget to take what there is with its residuals, a larger tol, or a block for clustered eigenvalues"
+            "Pass max_hvp to take what there is with its residuals, a larger tol, or a block for clustered eigenvalues"
         )
         raise ConvergenceError(message("eigenvalues", what, fix=fix))
 

@@ -105,7 +105,7 @@ def _shown(estimate: Estimate) -> str:
 
 
 def summary(
-    H: Any, budget: int = 60, *, lower_bound: float | None = None, rng: int | np.random.Generator = 0
+    H: Any, max_hvp: int = 60, *, lower_bound: float | None = None, rng: int | np.random.Generator = 0
 ) -> CurvatureSummary:
     r"""Spend a budget of products on extreme eigenvalues, trace, norm, log-determinant, inertia and density.
 
@@ -113,7 +113,7 @@ def summary(
     ----------
     H : LinearOperator or matrix, shape (n, n)
         Symmetric.
-    budget : int
+    max_hvp : int
         Products at most, at least 12.
     lower_bound : float, optional
         What no eigenvalue is known to be below, from a factorisation at hand or the l2 penalty of a convex objective. If it is
@@ -128,7 +128,7 @@ def summary(
     Raises
     ------
     OptionError
-        The budget is below 12 and below n, H is not symmetric, or an eigenvalue is below the bound.
+        ``max_hvp`` is below 12 and below n, H is not symmetric, or an eigenvalue is below the bound.
     NonFiniteError
         A product holds NaN or inf.
 
@@ -140,7 +140,7 @@ def summary(
     log-determinant, the counts and the density of what is left, with standard errors from the spread of the spectrum
     (:mod:`hessian.curvature.quadrature`). The standard errors are thus those of a problem without its outliers.
 
-    Cost: ``budget`` products.
+    Cost: ``max_hvp`` products.
 
     References
     ----------
@@ -157,21 +157,21 @@ def summary(
     """
     where = "summary"
     products = Products(H, where)
-    whole_number(where, "budget", budget)
+    whole_number(where, "max_hvp", max_hvp)
     generator = as_generator(rng, where)
     if lower_bound is not None:
         check(where, "lower_bound", lower_bound, FINITE)
     n = products.n
-    if budget >= n or (products.matrix is not None and n <= _EXACT_MATRIX):
+    if max_hvp >= n or (products.matrix is not None and n <= _EXACT_MATRIX):
         return _exact(products, lower_bound)
-    if budget < LEAST:
-        what = f"the budget is {budget} products for an operator of order {n}"
+    if max_hvp < LEAST:
+        what = f"max_hvp is {max_hvp} products for an operator of order {n}"
         raise OptionError(message(where, what, "Extremes and a quadrature share it", f"Pass at least {LEAST}, or {n}"))
-    half = budget // 2
+    half = max_hvp // 2
     k = int(np.clip(half // 4, 2, min(8, n)))
-    ends = eigenvalues(H, k, "BE", budget=half, confirm=False, rng=generator)
+    ends = eigenvalues(H, k, "BE", max_hvp=half, confirm=False, rng=generator)
     products.count, products.magnitude = ends.n_hvp, float(np.abs(ends.values).max())
-    return _estimated(products, ends, budget, generator, lower_bound)
+    return _estimated(products, ends, max_hvp, generator, lower_bound)
 
 
 def _exact(products: Products, lower_bound: float | None) -> CurvatureSummary:
@@ -203,7 +203,7 @@ def _exact(products: Products, lower_bound: float | None) -> CurvatureSummary:
 
 
 def _estimated(
-    products: Products, ends: Eigenpairs, budget: int, rng: np.random.Generator, lower_bound: float | None
+    products: Products, ends: Eigenpairs, max_hvp: int, rng: np.random.Generator, lower_bound: float | None
 ) -> CurvatureSummary:
     """Take out what has converged, and sample the rest."""
     n = products.n
@@ -211,7 +211,7 @@ def _estimated(
     # Half of the second bound is the allowance for rounding in every residual.
     good = ends.residuals <= max(1e-5, 8.0 * products.eps * math.sqrt(n)) * products.magnitude
     known, vectors = ends.values[good].astype(np.float64), ends.vectors[:, good]
-    every = _processes(products, vectors, budget - ends.n_hvp, rng)
+    every = _processes(products, vectors, max_hvp - ends.n_hvp, rng)
     complete = all(part.is_complete for part in every)
     rest = joined([part.quadrature() for part in every])
     doubt = float(ends.residuals[good].sum())

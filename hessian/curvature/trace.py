@@ -16,7 +16,7 @@ from hessian.errors import OptionError, message
 from hessian.operators.symmetric import SymmetricOperator
 
 _LEAST = {"hutchinson": 2, "hutch++": 6, "xtrace": 6}
-DEFAULT_BUDGET = 60
+DEFAULT_MAX_HVP = 60
 # Fewer vectors of signs agree by chance too often on x_k x_l, which is all that one entry h_kl is seen by: of ten, eight or more are
 # equal in one of ten draws, which are off by 0.6 h_kl and hardly spread. Of twenty, three errors hold as often as promised.
 _LEAST_SIGNS = 20
@@ -26,14 +26,14 @@ _AGREEING = 2.0
 _LEAST_FOR_XTRACE = 20
 
 
-def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator = 0, method: str = "auto") -> Estimate:
+def trace(H: Any, max_hvp: int | None = None, *, rng: int | np.random.Generator = 0, method: str = "auto") -> Estimate:
     r"""Estimate :math:`\mathrm{tr}\, H = \sum_i \lambda_i`.
 
     Parameters
     ----------
     H : LinearOperator or matrix, shape (n, n)
         Symmetric.
-    budget : int, optional
+    max_hvp : int, optional
         Products at most; 60 by default.
     rng : int or numpy.random.Generator
         Seed of the test vectors.
@@ -79,7 +79,7 @@ def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator =
     vector. If nothing but rounding comes back, the sketch spans the range of H and the result is exact; else that vector's
     estimate of the rest is added, with its own standard error and one degree of freedom.
 
-    Cost: ``budget`` products, at once where they do not depend on each other, and :math:`O(n m^2)` flops for the last two;
+    Cost: ``max_hvp`` products, at once where they do not depend on each other, and :math:`O(n m^2)` flops for the last two;
     n products for the exact trace (none for a matrix).
 
     References
@@ -101,44 +101,44 @@ def trace(H: Any, budget: int | None = None, *, rng: int | np.random.Generator =
     """
     where = "trace"
     products = Products(H, where)
-    budget = (
-        min(DEFAULT_BUDGET, max(products.n, _LEAST.get(method, 2)))
-        if budget is None
-        else whole_number(where, "budget", budget)
+    max_hvp = (
+        min(DEFAULT_MAX_HVP, max(products.n, _LEAST.get(method, 2)))
+        if max_hvp is None
+        else whole_number(where, "max_hvp", max_hvp)
     )
     generator = as_generator(rng, where)
     if method == "auto":
         method = (
             "exact"
-            if products.matrix is not None or budget >= products.n
+            if products.matrix is not None or max_hvp >= products.n
             else "xtrace"
-            if budget >= _LEAST_FOR_XTRACE
+            if max_hvp >= _LEAST_FOR_XTRACE
             else "hutchinson"
         )
     if method == "exact":
-        return _exact(products, budget)
+        return _exact(products, max_hvp)
     if method not in _LEAST:
         fix = f"Pass one of auto, exact, {', '.join(_LEAST)}"
         raise OptionError(message(where, f"method is {method!r}", fix=fix))
-    if budget < _LEAST[method]:
-        what = f"the budget is {budget} product{'s' * (budget != 1)}"
+    if max_hvp < _LEAST[method]:
+        what = f"max_hvp is {max_hvp} product{'s' * (max_hvp != 1)}"
         why = f"{method} has no standard error below {_LEAST[method]}"
         raise OptionError(message(where, what, why, f"Pass at least {_LEAST[method]}"))
     if method == "xtrace":
-        return _xtrace(products, min(budget // 2, products.n // 2), generator)
+        return _xtrace(products, min(max_hvp // 2, products.n // 2), generator)
     if method == "hutch++":
-        return _hutch(products, budget, min(budget // 3, (budget - 4) // 2, products.n // 2), generator)
-    return _hutch(products, budget, 0, generator)
+        return _hutch(products, max_hvp, min(max_hvp // 3, (max_hvp - 4) // 2, products.n // 2), generator)
+    return _hutch(products, max_hvp, 0, generator)
 
 
-def exact_diagonal(products: Products, budget: int) -> np.ndarray:
+def exact_diagonal(products: Products, max_hvp: int) -> np.ndarray:
     """Return the diagonal: read off a matrix, by the operator's own way, or by n products in blocks."""
     n = products.n
     if products.matrix is not None:
         return np.asarray(products.matrix.diagonal(), products.dtype)
-    if budget < n:
-        what = f"the budget is {budget} products, exact results take {n}"
-        raise OptionError(message(products.where, what, fix="Raise the budget or choose another method"))
+    if max_hvp < n:
+        what = f"max_hvp is {max_hvp} products, exact results take {n}"
+        raise OptionError(message(products.where, what, fix="Raise max_hvp or choose another method"))
     # Of an operator of somebody else's the diagonal does not tell whether it is symmetric: its products do.
     if isinstance(products.source, SymmetricOperator):
         products.count += n
@@ -172,13 +172,13 @@ def unit_products(products: Products) -> Iterator[tuple[int, np.ndarray]]:
     products.check_symmetric(np.array([[0.0, gap], [0.0, 0.0]]), math.sqrt(n))
 
 
-def _exact(products: Products, budget: int) -> Estimate:
-    diagonal = exact_diagonal(products, budget).astype(np.float64)
+def _exact(products: Products, max_hvp: int) -> Estimate:
+    diagonal = exact_diagonal(products, max_hvp).astype(np.float64)
     rounding = products.eps * math.sqrt(products.n) * float(np.abs(diagonal).sum())
     return Estimate("trace", float(diagonal.sum()), rounding, products.count, "exact")
 
 
-def _hutch(products: Products, budget: int, k: int, rng: np.random.Generator) -> Estimate:
+def _hutch(products: Products, max_hvp: int, k: int, rng: np.random.Generator) -> Estimate:
     """Hutchinson's estimate, of what k directions leave of it (Hutch++) if k is not zero."""
     Q, head, size = None, 0.0, 0.0
     if k:
@@ -190,7 +190,7 @@ def _hutch(products: Products, budget: int, k: int, rng: np.random.Generator) ->
             float(np.trace(found.projected)),
             math.sqrt(products.n) * float(np.linalg.norm(found.projected)),
         )
-    m = max(2, budget - products.count)
+    m = max(2, max_hvp - products.count)
     rest, variance, dof = (_of_signs if m >= _LEAST_SIGNS else _of_sphere)(products, m, Q, rng)
     rounding = products.eps * math.sqrt(products.n) * (abs(head + rest) + size + math.sqrt(0.5 * variance * m))
     error = math.hypot(widened(math.sqrt(variance), dof), rounding)

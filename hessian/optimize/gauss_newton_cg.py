@@ -71,7 +71,7 @@ class GaussNewtonCG(ScaledMethod):
         radius = self.control.bound
         if radius == math.inf:
             radius = min(self.longest(point, scale), self.options.max_radius)
-        path = steihaug_toint(product, gradient, radius, self._residual(point, scale), self.budget(point))
+        path = steihaug_toint(product, gradient, radius, self._residual(point, scale), self.cg_limit(point))
         return ScaledPath(path, scale, point.x.dtype)
 
     def _residual(self, point: ResidualPoint, scale: np.ndarray) -> float:

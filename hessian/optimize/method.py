@@ -78,7 +78,7 @@ class Method:
         self._last_norm, self._forcing = size, eta
         return max(eta * size, 0.5 * self.goal)
 
-    def budget(self, point: Point) -> int:
+    def cg_limit(self, point: Point) -> int:
         """Products the next model may spend."""
         left = self.options.max_hvp - point.counters.n_hvp
         return max(1, min(self.options.max_cg or self._patience * (2 * point.x.size + 10), left))

@@ -167,7 +167,7 @@ class NewtonCG(Method):
         # Not below rounding, at which curvature has no sign.
         rounding = 10.0 * float(np.finfo(point.x.dtype).eps)
         damping = max(rounding, DAMPING * min(1.0, point.gradient_norm / self._largest_norm))
-        found = capped_cg(point.product, point.gradient, damping, tolerance, self.budget(point))
+        found = capped_cg(point.product, point.gradient, damping, tolerance, self.cg_limit(point))
         vector, curvature = found.vector, point.gradient_norm * found.curvature
         has_length = curvature > 0.0
         if not has_length:

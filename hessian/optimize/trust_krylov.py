@@ -32,7 +32,7 @@ class TrustKrylov(Method):
 
     def model(self, point: Point) -> SpectralModel:
         """Grow a Krylov space at a point."""
-        space = KrylovSpace(point.product, point.gradient, self.budget(point))
+        space = KrylovSpace(point.product, point.gradient, self.cg_limit(point))
         tolerance = self.tolerance(point)
 
         def residual(model: SpectralModel, last: np.ndarray) -> float:
@@ -62,7 +62,7 @@ class Arc(Method):
 
     def model(self, point: Point) -> CubicModel:
         """Grow a Krylov space at a point."""
-        space = KrylovSpace(point.product, point.gradient, self.budget(point))
+        space = KrylovSpace(point.product, point.gradient, self.cg_limit(point))
         tolerance = self.tolerance(point)
 
         def residual(model: SpectralModel, last: np.ndarray) -> float:

@@ -40,7 +40,7 @@ class TrustNCG(Method):
             point.gradient,
             self.control.bound,
             tolerance,
-            self.budget(point),
+            self.cg_limit(point),
             precondition=precondition,
             collect=self._preconditioner.collect,
         )

@@ -61,7 +61,7 @@ def leverage(
     *,
     damping: float = 0.0,
     rtol: float | None = None,
-    budget: int | None = None,
+    max_hvp: int | None = None,
     lower_bound: float | None = None,
 ) -> ExampleScores:
     r"""Compute the leverages :math:`h_i = g_i^T (H + \lambda I)^{-1} g_i`.
@@ -73,7 +73,7 @@ def leverage(
     gradients : array_like, shape (m, n), or LinearOperator
         A row per example: of the Jacobian of predictions (least squares) or of losses. A ``JacobianOperator`` is multiplied with
         unit vectors.
-    damping, rtol, budget, lower_bound
+    damping, rtol, max_hvp, lower_bound
         As for :func:`hessian.curvature.inverse_product`.
 
     Returns
@@ -106,7 +106,7 @@ def leverage(
     [0.619048, 0.404762, 0.97619]
     """
     rows = _rows(gradients, Products(H, "leverage").n, "leverage")
-    solved = inverse_product(H, rows.T, damping=damping, rtol=rtol, budget=budget, lower_bound=lower_bound)
+    solved = inverse_product(H, rows.T, damping=damping, rtol=rtol, max_hvp=max_hvp, lower_bound=lower_bound)
     value = np.einsum("mn,nm->m", rows, solved.value)
     errors = solved.standard_error.max(axis=0, initial=0.0) * np.linalg.norm(rows, axis=1)
     return ExampleScores("leverage", value, solved.residuals, solved.n_hvp, errors)
@@ -119,7 +119,7 @@ def influence(
     *,
     damping: float = 0.0,
     rtol: float | None = None,
-    budget: int | None = None,
+    max_hvp: int | None = None,
     lower_bound: float | None = None,
 ) -> ExampleScores:
     r"""Compute influences :math:`-g_i^T (H + \lambda I)^{-1} t` on a quantity with gradient t.
@@ -135,7 +135,7 @@ def influence(
         A row per example: the gradient of its loss. With a ``JacobianOperator`` of losses the rows are never formed.
     target : array_like, shape (n,) or (n, t)
         Gradient of one quantity, or of several: a test loss, a prediction, a parameter (a unit vector).
-    damping, rtol, budget, lower_bound
+    damping, rtol, max_hvp, lower_bound
         As for :func:`hessian.curvature.inverse_product`.
 
     Returns
@@ -174,7 +174,7 @@ def influence(
     if operator.shape[1] != n:
         what = f"gradients have shape {operator.shape}, the operator has order {n}"
         raise ShapeMismatchError(message(where, what, fix=f"Pass rows of length {n}"))
-    solved = inverse_product(H, target, damping=damping, rtol=rtol, budget=budget, lower_bound=lower_bound)
+    solved = inverse_product(H, target, damping=damping, rtol=rtol, max_hvp=max_hvp, lower_bound=lower_bound)
     value = -np.asarray(operator @ solved.value)
     if not np.isfinite(value).all():
         raise NonFiniteError(message(where, "the gradients hold NaN or inf"))

@@ -108,29 +108,31 @@ class Certificate:
 
     def _judge_smooth(self, point: Point, largest: float, max_products: int, is_late: Callable[[], bool]) -> Verdict:
         """Look at the curvature of a point where it is taken to mean something."""
-        found = measure_curvature(point, self._is_dense, self._seed, max_products, is_late)
-        found, noise = self._beyond_rounding(point, found)
-        is_settled = found.direction is not None and found.definiteness is not Definiteness.UNDECIDED
+        curvature = measure_curvature(point, self._is_dense, self._seed, max_products, is_late)
+        curvature, noise = self._beyond_rounding(point, curvature)
+        is_settled = curvature.direction is not None and curvature.definiteness is not Definiteness.UNDECIDED
         # Negative curvature that is known is said, however late.
-        if not is_settled or (is_late() and found.definiteness is not Definiteness.NEGATIVE):
-            return Verdict(found, Status.CONVERGED_FAR if self.has_doubts else Status.CONVERGED_UNDECIDED)
+        if not is_settled or (is_late() and curvature.definiteness is not Definiteness.NEGATIVE):
+            return Verdict(curvature, Status.CONVERGED_FAR if self.has_doubts else Status.CONVERGED_UNDECIDED)
         gradient = scaled_gradient(point)
-        size, slope = norm(gradient), float(gradient @ found.direction)
+        size, slope = norm(gradient), float(gradient @ curvature.direction)
         self._worth = max(self._worth, size * point.reach)
-        is_flat = abs(found.smallest) * point.reach <= FLAT * size and -slope <= ALONG * size
+        is_flat = abs(curvature.smallest) * point.reach <= FLAT * size and -slope <= ALONG * size
         rounding = ROUNDING * float(np.finfo(point.x.dtype).eps) * max(abs(point.value), largest)
-        if found.definiteness is Definiteness.NEGATIVE:
-            return self._negative(point, found, is_flat, rounding)
-        if noise and not is_flat and found.definiteness is Definiteness.ZERO:
+        if curvature.definiteness is Definiteness.NEGATIVE:
+            return self._negative(point, curvature, is_flat, rounding)
+        if noise and not is_flat and curvature.definiteness is Definiteness.ZERO:
             # There is curvature, of a sign that rounding hides.
-            return self._doubt(found)
-        if is_flat or found.definiteness is Definiteness.ZERO:
-            return self._flat(point, dataclasses.replace(found, definiteness=Definiteness.ZERO), -slope, size, rounding)
+            return self._doubt(curvature)
+        if is_flat or curvature.definiteness is Definiteness.ZERO:
+            return self._flat(
+                point, dataclasses.replace(curvature, definiteness=Definiteness.ZERO), -slope, size, rounding
+            )
         if noise:
-            for probe in self._probes(point, found, (0.1 * point.reach, -0.1 * point.reach)):
+            for probe in self._probes(point, curvature, (0.1 * point.reach, -0.1 * point.reach)):
                 if point.value - probe.value > rounding:
-                    return self._lower(probe, found)
-        return self._positive(point, found, size, noise)
+                    return self._lower(probe, curvature)
+        return self._positive(point, curvature, size, noise)
 
     def leave(self, iteration: int, point: Point, curvature: Curvature) -> None:
         """Note a saddle that the run leaves."""
@@ -143,66 +145,66 @@ class Certificate:
         is_flat = abs(curvature.smallest) * point.reach <= FLAT * norm(scaled_gradient(point))
         return Status.CONVERGED_SEMIDEFINITE if is_flat or self._futile else Status.NEGATIVE_CURVATURE
 
-    def _negative(self, point: Point, found: Curvature, is_flat: bool, rounding: float) -> Verdict:
+    def _negative(self, point: Point, curvature: Curvature, is_flat: bool, rounding: float) -> Verdict:
         """Escape, unless nothing is gained by it."""
         if self._futile >= FUTILE:
-            return Verdict(found, Status.CONVERGED_SEMIDEFINITE)
+            return Verdict(curvature, Status.CONVERGED_SEMIDEFINITE)
         if not is_flat:
-            return Verdict(found)
+            return Verdict(curvature)
         for length in (0.1 * point.reach, 0.01 * point.reach):
-            gain = max(rounding, 0.05 * abs(found.smallest) * length**2)
-            for probe in self._probes(point, found, (length, -length)):
+            gain = max(rounding, 0.05 * abs(curvature.smallest) * length**2)
+            for probe in self._probes(point, curvature, (length, -length)):
                 if point.value - probe.value > gain:
-                    return Verdict(found)
-        return Verdict(dataclasses.replace(found, definiteness=Definiteness.ZERO), Status.CONVERGED_SEMIDEFINITE)
+                    return Verdict(curvature)
+        return Verdict(dataclasses.replace(curvature, definiteness=Definiteness.ZERO), Status.CONVERGED_SEMIDEFINITE)
 
-    def _flat(self, point: Point, found: Curvature, slope: float, size: float, rounding: float) -> Verdict:
+    def _flat(self, point: Point, curvature: Curvature, slope: float, size: float, rounding: float) -> Verdict:
         """Follow a direction without curvature a little: it may lead down, for ever (exp(-x)) or not at first (x^3)."""
         reach = point.reach
         if slope > ALONG * size:
-            for probe in self._probes(point, found, (0.1 * reach, reach)):
+            for probe in self._probes(point, curvature, (0.1 * reach, reach)):
                 if point.value - probe.value > max(rounding, 0.1 * slope * 0.1 * reach):
-                    return self._doubt(found)
+                    return self._doubt(curvature)
         else:
             for length in (1e-3 * reach, 0.1 * reach):
-                for probe in self._probes(point, found, (length, -length)):
+                for probe in self._probes(point, curvature, (length, -length)):
                     if point.value - probe.value > max(rounding, size * length):
-                        return self._lower(probe, found)
+                        return self._lower(probe, curvature)
             # A valley that falls off to infinity does so less steeply than its walls, but it does not end.
-            far = [point.value - probe.value for probe in self._probes(point, found, (reach, 4.0 * reach))]
+            far = [point.value - probe.value for probe in self._probes(point, curvature, (reach, 4.0 * reach))]
             if slope > 0.0 and far and min(far) > rounding:
-                return self._doubt(found)
-        return Verdict(found, Status.CONVERGED_FAR if self.has_doubts else Status.CONVERGED_SEMIDEFINITE)
+                return self._doubt(curvature)
+        return Verdict(curvature, Status.CONVERGED_FAR if self.has_doubts else Status.CONVERGED_SEMIDEFINITE)
 
-    def _positive(self, point: Point, found: Curvature, size: float, noise: float) -> Verdict:
+    def _positive(self, point: Point, curvature: Curvature, size: float, noise: float) -> Verdict:
         """Doubt a minimum that is far from here, as far as can be told, and look for what would refute it near by."""
-        length = size / found.smallest if found.newton is None else norm(found.newton)
-        if length + noise / found.smallest > FAR * point.reach:
-            return self._doubt(found)
-        lower, is_open = self._beyond(point, found)
+        length = size / curvature.smallest if curvature.newton is None else norm(curvature.newton)
+        if length + noise / curvature.smallest > FAR * point.reach:
+            return self._doubt(curvature)
+        lower, is_open = self._beyond(point, curvature)
         if lower is not None:
-            return self._lower(lower, found)
+            return self._lower(lower, curvature)
         if is_open:
-            return self._doubt(found)
+            return self._doubt(curvature)
         self.has_doubts = False
-        return Verdict(found, Status.CONVERGED)
+        return Verdict(curvature, Status.CONVERGED)
 
-    def _lower(self, probe: Point, found: Curvature) -> Verdict:
+    def _lower(self, probe: Point, curvature: Curvature) -> Verdict:
         """Move to a lower point, unless that happens time and again."""
         self._moves += 1
-        return Verdict(found, lower=probe) if self._moves <= MOVES else self._doubt(found)
+        return Verdict(curvature, lower=probe) if self._moves <= MOVES else self._doubt(curvature)
 
-    def _doubt(self, found: Curvature) -> Verdict:
+    def _doubt(self, curvature: Curvature) -> Verdict:
         """Go on to a smaller gradient, which may settle it."""
         self.has_doubts = True
-        return Verdict(found, is_doubtful=True)
+        return Verdict(curvature, is_doubtful=True)
 
-    def _beyond(self, point: Point, found: Curvature) -> tuple[Point | None, bool]:
+    def _beyond(self, point: Point, curvature: Curvature) -> tuple[Point | None, bool]:
         """Return a lower point beyond the Newton step at which the slope falls again, and whether it never rises above 0."""
-        newton = found.newton
+        newton = curvature.newton
         if newton is None:
-            assert found.direction is not None
-            newton = -float(scaled_gradient(point) @ found.direction) / found.smallest * found.direction
+            assert curvature.direction is not None
+            newton = -float(scaled_gradient(point) @ curvature.direction) / curvature.smallest * curvature.direction
         step = np.asarray(newton / point.units).astype(point.x.dtype)
         first = before = float(point.gradient @ step)
         eps = float(np.finfo(point.x.dtype).eps)
@@ -223,29 +225,29 @@ class Certificate:
             before = slope
         return None, gain > 0.0
 
-    def _probes(self, point: Point, found: Curvature, lengths: tuple[float, ...]) -> Iterator[Point]:
+    def _probes(self, point: Point, curvature: Curvature, lengths: tuple[float, ...]) -> Iterator[Point]:
         """Evaluate at lengths along a direction; points without a value are left out."""
-        assert found.direction is not None
+        assert curvature.direction is not None
         for length in lengths:
-            probe = self._objective.trial((point.x + length * found.direction / point.units).astype(point.x.dtype))
+            probe = self._objective.trial((point.x + length * curvature.direction / point.units).astype(point.x.dtype))
             if math.isfinite(probe.value):
                 yield probe
 
-    def _beyond_rounding(self, point: Point, found: Curvature) -> tuple[Curvature, float]:
+    def _beyond_rounding(self, point: Point, curvature: Curvature) -> tuple[Curvature, float]:
         """Call zero what does not exceed the rounding of products with the Hessian; also measure that of the slope."""
-        small = float(np.finfo(point.x.dtype).eps) ** (1.0 / 3.0) * found.scale
-        if found.direction is None or not abs(found.smallest) <= small:
-            return found, 0.0
-        if found.definiteness not in (Definiteness.POSITIVE, Definiteness.NEGATIVE):
-            return found, 0.0
-        v, error, noise = found.direction, 0.0, 0.0
+        small = float(np.finfo(point.x.dtype).eps) ** (1.0 / 3.0) * curvature.scale
+        if curvature.direction is None or not abs(curvature.smallest) <= small:
+            return curvature, 0.0
+        if curvature.definiteness not in (Definiteness.POSITIVE, Definiteness.NEGATIVE):
+            return curvature, 0.0
+        v, error, noise = curvature.direction, 0.0, 0.0
         product, gradient = point.product(v), scaled_gradient(point)
         for neighbour in neighbours(self._objective, point, self._seed, APART):
             change = float(v @ (neighbour.product(v) - product))
             error = max(error, SAFETY * abs(change)) if math.isfinite(change) else error
             noise = max(noise, SAFETY * abs(float(v @ (scaled_gradient(neighbour) - gradient))))
-        definiteness = Definiteness.ZERO if abs(found.smallest) <= error else found.definiteness
-        return dataclasses.replace(found, definiteness=definiteness, residual=max(found.residual, error)), noise
+        definiteness = Definiteness.ZERO if abs(curvature.smallest) <= error else curvature.definiteness
+        return dataclasses.replace(curvature, definiteness=definiteness, residual=max(curvature.residual, error)), noise
 
     def state(self) -> dict[str, Any]:
         """What a resumed run has to know; of saddles the caller does."""

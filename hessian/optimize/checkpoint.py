@@ -78,15 +78,15 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     fix = "Pass the file a run was told to write, or start without resume"
     try:
         with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as stored:
-            found = json.loads(bytes(stored["json"]).decode())
+            header = json.loads(bytes(stored["json"]).decode())
             arrays = {name: stored[name] for name in stored.files if name != "json"}
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise CheckpointError(message("resume", what, "It is damaged, or another program's", fix)) from error
-    if not isinstance(found, dict) or found.get("layout") != _LAYOUT:
+    if not isinstance(header, dict) or header.get("layout") != _LAYOUT:
         raise CheckpointError(message("resume", what, "Its layout is of another version", fix))
-    restored: dict[str, Any] = _with_arrays(found["state"], arrays)
+    restored: dict[str, Any] = _with_arrays(header["state"], arrays)
     return restored
 
 

@@ -114,14 +114,14 @@ def active_set(constraints: Sequence[Any], bounds: Bounds | None, x: np.ndarray,
 
 def _functions(constraints: Sequence[Any], x: np.ndarray) -> list[tuple[np.ndarray, Any, np.ndarray, np.ndarray]]:
     """Value, Jacobian and both sides of each constraint."""
-    found = []
+    sides = []
     for item in constraints:
         is_linear = isinstance(item, LinearConstraint)
         jacobian = item.A if is_linear else item.jac(x)
         jacobian = np.atleast_2d(jacobian.toarray() if hasattr(jacobian, "toarray") else np.asarray(jacobian, float))
         value = np.atleast_1d(item.A @ x if is_linear else item.fun(x))
-        found.append((value, jacobian, np.broadcast_to(item.lb, value.shape), np.broadcast_to(item.ub, value.shape)))
-    return found
+        sides.append((value, jacobian, np.broadcast_to(item.lb, value.shape), np.broadcast_to(item.ub, value.shape)))
+    return sides
 
 
 def _active_rows(
@@ -195,10 +195,10 @@ def measure_free_curvature(product: Product, active: ActiveSet, x: np.ndarray, s
         Directions off constraints without multipliers are tried in the feasible sense only; where neither sense is feasible
         and negative, nothing is known.
     """
-    found = _lowest(product, active.fixed, active.held, x, seed, steps)
-    if found is None:
+    lowest = _lowest(product, active.fixed, active.held, x, seed, steps)
+    if lowest is None:
         return FreeCurvature(1)
-    value, vector, scale, is_certain, n_free = found
+    value, vector, scale, is_certain, n_free = lowest
     # A flat valley, followed to a gradient g, has curvature of the size |g| / |x|: it proves nothing.
     threshold = ROUNDING * scale + active.residual / max(norm(x), 1.0)
     if value >= -threshold:

@@ -404,8 +404,8 @@ class Loop:
         """Say what the curvature check found."""
         if math.isnan(self._curvature.smallest):
             return ""
-        found = self._curvature
-        return f"(Smallest eigenvalue {found.smallest:.3g}, an eigenvalue within {found.residual:.1g} of that.)"
+        curvature = self._curvature
+        return f"(Smallest eigenvalue {curvature.smallest:.3g}, an eigenvalue within {curvature.residual:.1g} of that.)"
 
     def _saddles_text(self) -> str:
         """Say which saddles were left, and how."""

@@ -43,8 +43,8 @@ class Factorization:
         two = np.empty((len(self._pairs), 2, 2))
         two[:, 0, 0], two[:, 1, 1] = diagonal[self._pairs], diagonal[self._pairs + 1]
         two[:, 0, 1] = two[:, 1, 0] = below[self._pairs]
-        found, self._vectors = np.linalg.eigh(two)
-        self._values[self._pairs], self._values[self._pairs + 1] = found[:, 0], found[:, 1]
+        values, self._vectors = np.linalg.eigh(two)
+        self._values[self._pairs], self._values[self._pairs + 1] = values[:, 0], values[:, 1]
 
     @property
     def values(self) -> np.ndarray:

@@ -97,9 +97,9 @@ def capped_cg(
         if math.sqrt(rr) * scale <= tolerance:
             return CappedDirection(y, along - 2.0 * eps * yy, "converged", k + 1)
         if eps > 0.0 and math.log(rr / first) > _log_bound(largest, eps, k + 1):
-            found = _between(residuals, steps, y, r, eps)
-            if found is not None:
-                return CappedDirection(*found, "negative-curvature", k + 1)
+            negative = _between(residuals, steps, y, r, eps)
+            if negative is not None:
+                return CappedDirection(*negative, "negative-curvature", k + 1)
         if len(residuals) < limit:
             residuals.append(r)
             steps.append((length, rr / before))
@@ -167,8 +167,8 @@ class NewtonCG(Method):
         # Not below rounding, at which curvature has no sign.
         rounding = 10.0 * float(np.finfo(point.x.dtype).eps)
         damping = max(rounding, DAMPING * min(1.0, point.gradient_norm / self._largest_norm))
-        found = capped_cg(point.product, point.gradient, damping, tolerance, self.cg_limit(point))
-        vector, curvature = found.vector, point.gradient_norm * found.curvature
+        direction = capped_cg(point.product, point.gradient, damping, tolerance, self.cg_limit(point))
+        vector, curvature = direction.vector, point.gradient_norm * direction.curvature
         has_length = curvature > 0.0
         if not has_length:
             scale = unit_length(point) / norm(vector)
@@ -176,7 +176,7 @@ class NewtonCG(Method):
         slope = float(point.gradient @ vector)
         if slope > 0.0:
             vector, slope = -vector, -slope
-        return LineModel(vector, slope, curvature, found.status, has_length, found.products)
+        return LineModel(vector, slope, curvature, direction.status, has_length, direction.products)
 
     def escape(self, point: Point, curvature: Curvature) -> LineModel:
         """Search along negative curvature."""

@@ -132,13 +132,13 @@ def _from_scaled(
     if definiteness is Definiteness.ZERO:
         return definiteness, smallest, vector, None
     if definiteness is Definiteness.NEGATIVE:
-        found = units * vectors[:, 0]
-        length = norm(found)
-        return definiteness, float(values[0]) / length**2, found / length, None
+        vector = units * vectors[:, 0]
+        length = norm(vector)
+        return definiteness, float(values[0]) / length**2, vector / length, None
     # The largest eigenvalue of the inverse is the one that is not lost.
     half = units[:, None] * vectors / np.sqrt(values)
-    inverse, found = scipy.linalg.eigh(half @ half.T, driver="evd")
-    return definiteness, 1.0 / float(inverse[-1]), found[:, -1], -half @ (half.T @ gradient)
+    inverse, vectors = scipy.linalg.eigh(half @ half.T, driver="evd")
+    return definiteness, 1.0 / float(inverse[-1]), vectors[:, -1], -half @ (half.T @ gradient)
 
 
 def _equilibrating(matrix: np.ndarray) -> np.ndarray:

@@ -296,16 +296,16 @@ class _Run:
         """Look at the curvature of a solution, for a status and a sentence."""
         try:
             constraints = [flat_constraint(item, 2, point.x, self._objective.structured) for item in self._items]
-            found, residual = look_at_curvature(self._objective, point.x, point.gradient, constraints, self._bounds)
+            curvature, residual = look_at_curvature(self._objective, point.x, point.gradient, constraints, self._bounds)
         except (HessianError, KeyboardInterrupt) as error:
             # Second derivatives may not exist where first ones do; the solution is SciPy's all the same.
             return Status.EXTERNAL_SUCCESS, f"(The curvature is not known. {error})"
-        if found is not None:
-            result["smallest_eigenvalue"] = found.smallest
-            if found.direction is not None:
-                result["escape"] = self._space.restored(found.direction)
+        if curvature is not None:
+            result["smallest_eigenvalue"] = curvature.smallest
+            if curvature.direction is not None:
+                result["escape"] = self._space.restored(curvature.direction)
         result.update(asdict(self._objective.counters))
-        return verdict(found, residual, point.x.size)
+        return verdict(curvature, residual, point.x.size)
 
     def _minimize(self, tol: float | None, options: dict[str, Any]) -> Any:
         """Call SciPy."""

@@ -91,22 +91,26 @@ def look_at_curvature(
         return measure_free_curvature(counted, active, x, 0, steps), active.residual
 
 
-def verdict(found: FreeCurvature | None, residual: float, size: int) -> tuple[Status, str]:
+def verdict(curvature: FreeCurvature | None, residual: float, size: int) -> tuple[Status, str]:
     """Put what was found into a status and a sentence."""
-    if found is None:
+    if curvature is None:
         return (
             Status.EXTERNAL_SUCCESS,
             "(A constraint brings its own Jacobian and no Hessian: the curvature is not known.)",
         )
-    if math.isnan(found.smallest) and found.sign == 1:
+    if math.isnan(curvature.smallest) and curvature.sign == 1:
         return Status.EXTERNAL_SUCCESS, "(Bounds and constraints hold every direction.)"
-    where = "" if found.n_free == size else f" on the {found.n_free} directions that bounds and constraints leave free"
-    number = f"(Smallest eigenvalue of the Hessian{where} {found.smallest:.3g}; gradient there {residual:.3g}.)"
-    if found.sign == -1:
+    where = (
+        ""
+        if curvature.n_free == size
+        else f" on the {curvature.n_free} directions that bounds and constraints leave free"
+    )
+    number = f"(Smallest eigenvalue of the Hessian{where} {curvature.smallest:.3g}; gradient there {residual:.3g}.)"
+    if curvature.sign == -1:
         return Status.EXTERNAL_SADDLE, f"{Status.EXTERNAL_SADDLE.advice} {number}"
     doubts = {
         0: "It is zero to rounding: second derivatives alone cannot tell a minimum from a flat direction.",
         None: "Whether it is negative for a feasible direction is not settled.",
     }
-    doubt = "" if found.sign == 1 else doubts[found.sign]
+    doubt = "" if curvature.sign == 1 else doubts[curvature.sign]
     return Status.EXTERNAL_SUCCESS, " ".join(part for part in (number, doubt) if part)

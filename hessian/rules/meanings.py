@@ -90,8 +90,8 @@ MEANINGS: dict[str, Meaning] = {
 
 def meaning(target: Any) -> str:
     """Return advice for a function without a rule, to be followed by what always can be done; empty if there is none."""
-    found = MEANINGS.get(public_name(target))
-    if found is None:
+    meaning = MEANINGS.get(public_name(target))
+    if meaning is None:
         return ""
-    where = ", ".join(part for part in (found.letters, found.condition) if part)
-    return f"It is {found.expression}{f' ({where})' if where else ''}; else "
+    where = ", ".join(part for part in (meaning.letters, meaning.condition) if part)
+    return f"It is {meaning.expression}{f' ({where})' if where else ''}; else "

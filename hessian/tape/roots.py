@@ -210,7 +210,7 @@ class Roots:
             degrees = self._degrees(factor) or (len(sides),)
             wanted = next((d for d in degrees if d <= total and degree in (0, d)), 0)
             if wanted >= len(sides) and all(alike):
-                return self._power(factor, wanted, sides, [len(found) for found in alike])
+                return self._power(factor, wanted, sides, [len(group) for group in alike])
         return None
 
     def power(self, base: int, exponent: Any) -> Any:
@@ -223,8 +223,12 @@ class Roots:
             degrees = self._degrees(factor) or ((whole,) if np.all(exponent == whole) and whole <= _MOST else ())
             for degree in degrees:
                 if np.all(exponent % degree == 0):
-                    found = self.product(*[base] * degree, degree=degree)
-                    return found if found is None or np.all(exponent == degree) else found ** (exponent // degree)[()]
+                    product = self.product(*[base] * degree, degree=degree)
+                    return (
+                        product
+                        if product is None or np.all(exponent == degree)
+                        else product ** (exponent // degree)[()]
+                    )
         return None
 
     def _alike(self, factor: Factor, slot: int) -> list[Factor]:

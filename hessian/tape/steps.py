@@ -269,13 +269,13 @@ class ElementwiseStep(Step):
         if self.operation.d2 is None:
             return self._derived_partials(differentiate)
         d2, y, xs, params = self.operation.d2, self.y, self.operands, self.params
-        found = []
+        entries = []
         for i, p in enumerate(self.positions):
             for j, q in enumerate(self.positions):
                 entry = d2.get((p, q))
                 if entry is not None:
-                    found.append((i, j, entry(y, *xs, **params) if callable(entry) else entry))
-        return found
+                    entries.append((i, j, entry(y, *xs, **params) if callable(entry) else entry))
+        return entries
 
     def _derived_partials(self, differentiate: Differentiate) -> list[tuple[int, int, Any]]:
         """Obtain unknown second partials by differentiating ``d1`` along each argument."""
@@ -290,11 +290,11 @@ class ElementwiseStep(Step):
 
         here = [np.broadcast_to(self.operands[q], self.shape) for q in self.positions]
         derivative = differentiate(partials, [self.y, *here])
-        found = []
+        second = []
         for j in range(len(here)):
             along: Pieces = [scaled(self.partials[j], one), *(one if k == j else None for k in range(len(here)))]
-            found += [(i, j, slope) for i, slope in enumerate(derivative.pushforward(along, 0)) if slope is not None]
-        return found
+            second += [(i, j, slope) for i, slope in enumerate(derivative.pushforward(along, 0)) if slope is not None]
+        return second
 
     def useful_operands(self, useful: np.ndarray | None) -> list[np.ndarray | None]:
         masks: list[np.ndarray | None] = []

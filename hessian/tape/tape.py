@@ -207,10 +207,10 @@ def is_tracing() -> bool:
 
 def _open_tapes() -> list[weakref.ref[Tape]]:
     """Return the tapes of this thread that may be open, the innermost last."""
-    found: list[weakref.ref[Tape]] | None = getattr(_OPEN, "tapes", None)
-    if found is None:
-        found = _OPEN.tapes = []
-    return found
+    tapes: list[weakref.ref[Tape]] | None = getattr(_OPEN, "tapes", None)
+    if tapes is None:
+        tapes = _OPEN.tapes = []
+    return tapes
 
 
 def _brief(operand: Any) -> str:

@@ -230,9 +230,9 @@ class Variable(InMemory, ArrayProtocol):
             index = concrete_index(index)
             parts = indexing.expand_index(index, self.ndim)
             if parts is not None and None not in parts and not indexing.has_ellipsis(index):
-                found = self._writes.read(self, parts)
-                if found is not None:
-                    return found
+                written = self._writes.read(self, parts)
+                if written is not None:
+                    return written
         return super().__getitem__(index)
 
     def sort(self, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:

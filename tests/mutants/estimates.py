@@ -13,8 +13,8 @@ ESTIMATES = [
     Mutant("optimize/certificate.py", "return probe, False", "return None, False", _ENDINGS),
     Mutant(
         "optimize/certificate.py",
-        "        if is_open:\n            return self._doubt(found)",
-        "        if False:\n            return self._doubt(found)",
+        "        if is_open:\n            return self._doubt(curvature)",
+        "        if False:\n            return self._doubt(curvature)",
         "tests/test_optimize_collection.py",
     ),
     Mutant("optimize/certificate.py", "> FAR * point.reach:", "> math.inf:", _ENDINGS),
@@ -26,14 +26,14 @@ ESTIMATES = [
     ),
     Mutant(
         "optimize/certificate.py",
-        "Definiteness.ZERO if abs(found.smallest) <= error else found.definiteness",
-        "found.definiteness",
+        "Definiteness.ZERO if abs(curvature.smallest) <= error else curvature.definiteness",
+        "curvature.definiteness",
         _ENDINGS,
     ),
     Mutant(
         "optimize/certificate.py",
-        "return Verdict(found, lower=probe) if self._moves <= MOVES",
-        "return Verdict(found, lower=probe) if self._moves <= 0",
+        "return Verdict(curvature, lower=probe) if self._moves <= MOVES",
+        "return Verdict(curvature, lower=probe) if self._moves <= 0",
         _ENDINGS,
     ),
     Mutant(

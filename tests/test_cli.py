@@ -59,7 +59,7 @@ def test_a_run_reports_and_keeps_what_it_found(tmp_path: Path, capsys: pytest.Ca
     assert f"{results['test_accuracy']:.4f}" == found["test accuracy"].split()[0]
     assert results["gradient_norm"] <= 1e-6
 
-    objective = hs.nn.Objective(network, data.X_train, data.y_train, hs.nn.softmax_cross_entropy, 0.05)
+    objective = hs.nn.TrainingObjective(network, data.X_train, data.y_train, hs.nn.softmax_cross_entropy, 0.05)
     eigenvalues = np.linalg.eigvalsh(hs.HessianOperator(objective, params).to_dense())
     assert_allclose(results["largest_eigenvalues"], eigenvalues[:-6:-1], rtol=1e-9)
     assert_allclose(results["smallest_eigenvalue"], eigenvalues[0], rtol=1e-6)

@@ -16,7 +16,7 @@ from hessian.errors import DtypeError, OptionError, ShapeMismatchError
 from hessian.nn.convolution import Convolution, Pooling
 from hessian.nn.initializers import get_initializer
 from hessian.nn.layers import Dense, Flatten, Function, Reshape
-from hessian.nn.model import ArrayLayer, Model
+from hessian.nn.model import ArrayLayer, Network
 from hessian.nn.recurrent import Recurrent
 from hessian.nn.sequential import Sequential, mlp, sequential
 from hessian.tape.trees import flatten, ravel
@@ -84,7 +84,7 @@ def test_models_have_the_shapes_and_counts_they_promise(name: str) -> None:
     out = model(params, X)
     assert out.shape == wanted
     assert_array_equal(model.apply(params, X), out)
-    assert isinstance(model, Model)
+    assert isinstance(model, Network)
     assert model.n_parameters == ravel(model.init())[0].size
     assert model.n_out in (None, wanted[-1])
     assert model.n_in == X.shape[-1]

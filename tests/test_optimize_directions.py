@@ -20,7 +20,7 @@ from hessian.optimize.lanczos import KrylovSpace, grow_until
 from hessian.optimize.minimize import METHODS
 from hessian.optimize.newton import Factorization, Newton
 from hessian.optimize.newton_cg import capped_cg
-from hessian.optimize.objective import Objective
+from hessian.optimize.objective import VectorObjective
 from hessian.optimize.options import Options
 from hessian.optimize.precondition import CollectedPairs, Jacobi
 from hessian.optimize.rounding import measure_rounding
@@ -247,7 +247,7 @@ def test_newton_direction_is_one_of_descent_where_the_hessian_is_indefinite() ->
     def saddle(x: Any) -> Any:
         return x[0] ** 2 - x[1] ** 2 + 0.1 * x[1] ** 4 + x[2] ** 4
 
-    objective = Objective(saddle, np.array([1.0, 0.3, 0.5]), ())
+    objective = VectorObjective(saddle, np.array([1.0, 0.3, 0.5]), ())
     point = objective.start()
     method = Newton(Options())
     model = method.model(point)
@@ -335,7 +335,7 @@ def test_pairs_of_a_quadratic_make_the_next_solve_short() -> None:
 
 def test_the_estimated_diagonal_is_positive_and_close() -> None:
     scales = np.geomspace(1e-2, 1e2, 400)
-    objective = Objective(lambda x: 0.5 * np.sum(scales * x**2) + np.sum(x[1:] * x[:-1]) * 1e-3, np.ones(400), ())
+    objective = VectorObjective(lambda x: 0.5 * np.sum(scales * x**2) + np.sum(x[1:] * x[:-1]) * 1e-3, np.ones(400), ())
     point = objective.start()
     jacobi = Jacobi(0)
     jacobi.at(point, 1000)
@@ -371,12 +371,12 @@ def test_other_methods_refuse_a_preconditioner(method: str) -> None:
 
 
 def test_rounding_is_measured() -> None:
-    objective = Objective(brown_dennis, np.array([-11.6, 13.2, -0.4, 0.23]), ())
+    objective = VectorObjective(brown_dennis, np.array([-11.6, 13.2, -0.4, 0.23]), ())
     point = objective.start()
     rounding = measure_rounding(objective, point, 0)
     assert 0.0 < rounding.value < 1e-9 * abs(point.value)
     assert 1e-13 < rounding.gradient < 1e-6
-    noisy = Objective(lambda x: np.round(x[0] ** 2, 3) + x[0], np.array([1.0]), ())
+    noisy = VectorObjective(lambda x: np.round(x[0] ** 2, 3) + x[0], np.array([1.0]), ())
     assert measure_rounding(noisy, noisy.start(), 0).value < 1e-3
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import hessian as hs
 from hessian.optimize import minimize
-from hessian.optimize.objective import Objective
+from hessian.optimize.objective import VectorObjective
 from hessian.optimize.precondition import Jacobi
 
 
@@ -26,7 +26,7 @@ def surface(u: Any) -> Any:
 @pytest.mark.parametrize("seed", range(5))
 def test_no_row_is_taken_for_far_less_than_it_is(seed: int) -> None:
     x = np.random.default_rng(seed).normal(size=20 * 20)
-    point = Objective(surface, x, ()).start()
+    point = VectorObjective(surface, x, ()).start()
     applied = Jacobi(seed).at(point, 1000)
     assert applied is not None
     before = point.counters.n_hvp
@@ -59,7 +59,7 @@ def test_rows_that_are_alike_lose_little_and_rows_that_are_not_gain_much() -> No
 
 def test_products_that_overflow_when_squared_are_no_matter() -> None:
     scale = np.where(np.arange(300) % 2, 1e170, 1.0)
-    point = Objective(lambda x: np.sum(scale * x**2), np.zeros(300), ()).trial(np.full(300, 1e-180))
+    point = VectorObjective(lambda x: np.sum(scale * x**2), np.zeros(300), ()).trial(np.full(300, 1e-180))
     applied = Jacobi(0).at(point, 1000)
     assert applied is not None
     assert np.all(np.isfinite(applied(np.ones(300))))

@@ -14,12 +14,12 @@ from optimize_problems import rosenbrock
 
 from hessian.optimize import Status, minimize
 from hessian.optimize.certificate import Certificate
-from hessian.optimize.globalize import Assessment
 from hessian.optimize.krylov import Step, is_due, lanczos_lowest, steihaug_toint
 from hessian.optimize.minimize import _method
-from hessian.optimize.objective import Objective
+from hessian.optimize.objective import VectorObjective
 from hessian.optimize.optimality import Definiteness, measure_curvature
 from hessian.optimize.options import parse_options
+from hessian.optimize.ratio_test import Assessment
 
 
 def scattered_waves(x: Any) -> Any:
@@ -42,13 +42,13 @@ def test_conjugate_gradients_may_take_longer_where_that_pays() -> None:
 
 def test_the_limit_of_products_doubles_after_a_good_step_that_it_cut() -> None:
     options = parse_options({}, None, np.dtype(float))
-    objective = Objective(lambda x: np.sum(x**2), np.ones(3), ())
+    objective = VectorObjective(lambda x: np.sum(x**2), np.ones(3), ())
     solver, point = _method("trust-ncg", objective, options), objective.start()
     budgets = []
     for status, ratio, is_accepted in (
         ("boundary", 1.0, True), ("cg-limit", 0.5, True), ("cg-limit", -1.0, False), ("cg-limit", 1.0, True), ("cg-limit", 0.9, True),
     ):  # fmt: skip
-        solver.learn(Step(np.ones(3), 1.7, 1.0, True, status), Assessment(ratio, is_accepted, True), 0)
+        solver.update(Step(np.ones(3), 1.7, 1.0, True, status), Assessment(ratio, is_accepted, True), 0)
         budgets.append(solver.cg_limit(point))
     assert budgets == [16, 16, 16, 32, 64]
     resumed = _method("trust-ncg", objective, options)
@@ -94,7 +94,7 @@ def test_eigenvalues_of_growing_spaces_are_asked_for_ever_less_often() -> None:
 
 def test_the_check_takes_single_products_where_they_are_compiled() -> None:
     """A program for batches of directions takes ten times as long to make as the check does without it."""
-    objective = Objective(rosenbrock, np.ones(40), ())
+    objective = VectorObjective(rosenbrock, np.ones(40), ())
     point = objective.trial(np.linspace(0.9, 1.1, 40))
     expected = point.dense()
     assert_allclose(point.dense_once(100, lambda: False), expected, rtol=1e-12, atol=1e-12)
@@ -107,7 +107,7 @@ def test_the_check_takes_single_products_where_they_are_compiled() -> None:
 
 @pytest.mark.parametrize("n", [40, 200])
 def test_the_check_ends_in_time(n: int) -> None:
-    objective = Objective(lambda x: np.sum(np.geomspace(1e-3, 1e3, n) * x**2), np.ones(n), ())
+    objective = VectorObjective(lambda x: np.sum(np.geomspace(1e-3, 1e3, n) * x**2), np.ones(n), ())
     point = objective.start()
     asked = 0
 
@@ -124,7 +124,7 @@ def test_the_check_ends_in_time(n: int) -> None:
 
 
 def test_negative_curvature_that_is_known_is_said_however_late() -> None:
-    objective = Objective(lambda x: np.sum(x[1:] ** 2) - x[0] ** 2, np.zeros(5), ())
+    objective = VectorObjective(lambda x: np.sum(x[1:] ** 2) - x[0] ** 2, np.zeros(5), ())
     asked = 0
 
     def is_late() -> bool:  # just after the Hessian is known
@@ -186,10 +186,10 @@ def test_linear_systems_are_solved_as_well_as_the_last_step_paid() -> None:
     """Forcing terms of Eisenstat and Walker's choice 2, whatever constant the objective is multiplied by; resumed alike."""
     options, tolerances = parse_options({"gtol": 1e-12}, None, np.dtype(float)), {}
     for scale in (1.0, 2.0**80):
-        solver = _method("trust-ncg", Objective(lambda x: np.sum(x**2), np.ones(3), ()), options)
+        solver = _method("trust-ncg", VectorObjective(lambda x: np.sum(x**2), np.ones(3), ()), options)
         points = [SimpleNamespace(gradient_norm=scale * size) for size in (1.0, 0.8, 0.1, 1e-2, 1e-4)]
         tolerances[scale] = [solver.tolerance(point) / point.gradient_norm for point in points]
-        resumed = _method("trust-ncg", Objective(lambda x: np.sum(x**2), np.ones(3), ()), options)
+        resumed = _method("trust-ncg", VectorObjective(lambda x: np.sum(x**2), np.ones(3), ()), options)
         resumed.restore(solver.state())
         last = SimpleNamespace(gradient_norm=scale * 5e-5)
         assert resumed.tolerance(last) == solver.tolerance(last)

@@ -11,12 +11,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from optimize_problems import rosenbrock
 
 import hessian as hs
-from hessian.optimize.globalize import Assessment, Judge, next_radius, power_of_two_below
+from hessian.optimize.bounds import next_radius, power_of_two_below
 from hessian.optimize.krylov import Step, boundary_root, lanczos_lowest, steihaug_toint
 from hessian.optimize.newton_cg import NewtonCG
-from hessian.optimize.objective import Objective
+from hessian.optimize.objective import VectorObjective
 from hessian.optimize.optimality import Curvature, Definiteness, _downhill, judge
 from hessian.optimize.options import Options
+from hessian.optimize.ratio_test import Assessment, RatioTest
 from hessian.optimize.spectral import EigenModel
 from hessian.optimize.trust_krylov import Arc, TrustKrylov
 
@@ -329,12 +330,12 @@ def test_judge(smallest: float, certain: bool, expected: Definiteness) -> None:
 
 def assess(fun: Any, x: Any, s: Any, *, rejections: int = 0, eta: float = 1e-4) -> Assessment:
     """Judge a step by the exact quadratic model of ``fun``."""
-    objective = Objective(fun, np.asarray(x, dtype=float), ())
+    objective = VectorObjective(fun, np.asarray(x, dtype=float), ())
     point = objective.start()
     s = np.asarray(s, dtype=float)
     predicted = -model_value(point.dense(), point.gradient, s)
     step = Step(s, float(np.linalg.norm(s)), predicted, False, "test")
-    return Judge(point, eta).assess(point, objective.trial(point.x + s), step, rejections)
+    return RatioTest(point, eta).assess(point, objective.trial(point.x + s), step, rejections)
 
 
 def test_ratio_of_a_quadratic_is_one() -> None:
@@ -381,11 +382,11 @@ def test_values_small_by_cancellation_are_doubted_after_three_rejections() -> No
 
     # Near the minimum the value carries an error of 1e-10, more than itself.
     x, s = np.array([1e-5, 0.0]), np.array([-1e-5 + 1e-6, 0.0])
-    objective = Objective(cancels, np.array([1e3, 0.0]), ())
+    objective = VectorObjective(cancels, np.array([1e3, 0.0]), ())
     start = objective.start()
     point, trial = objective.trial(x), objective.trial(x + s)
     step = Step(s, 9e-6, -model_value(2 * np.eye(2), 2 * x, s), False, "test")
-    verdicts = [Judge(start, 1e-4).assess(point, trial, step, rejections) for rejections in (0, 3)]
+    verdicts = [RatioTest(start, 1e-4).assess(point, trial, step, rejections) for rejections in (0, 3)]
     assert [verdict.accepted for verdict in verdicts][1]
     assert verdicts[1].ratio > 0.5
 
@@ -435,7 +436,7 @@ def test_power_of_two_below(length: float, expected: float) -> None:
 
 
 def test_points_count_what_is_asked_of_them_once() -> None:
-    objective = Objective(rosenbrock, [-1.2, 1.0], ())
+    objective = VectorObjective(rosenbrock, [-1.2, 1.0], ())
     point = objective.start()
     first = point.gradient
     assert point.gradient is first

@@ -31,7 +31,7 @@ from hessian.nn.batches import Batches, split_rows
 from hessian.nn.clipping import clip_by_norm, clip_by_value
 from hessian.nn.first_order import RULES
 from hessian.nn.hessian_free import DiagonalEstimate, conjugate_gradients
-from hessian.nn.objective import BatchObjective, Objective
+from hessian.nn.objective import BatchObjective, TrainingObjective
 from hessian.nn.schedules import (
     SCHEDULES,
     constant,
@@ -136,7 +136,7 @@ def test_the_objective_of_a_batch_is_the_objective_of_its_rows(loss: Any, l2: fl
     rng = np.random.default_rng(0)
     for size in (60, 7, 7, 13, 7):
         rows = rng.permutation(60)[:size]
-        plain = Objective(network, X[rows], y[rows], loss, l2)
+        plain = TrainingObjective(network, X[rows], y[rows], loss, l2)
         value, gradient = batches.value_and_gradient(batches.start, X[rows], y[rows])
         expected, slopes = hs.value_and_grad(plain)(params)
         assert_allclose(value, expected, rtol=1e-13)

@@ -26,7 +26,7 @@ from hessian.curvature import (
     summary,
 )
 from hessian.errors import OptionError, message
-from hessian.nn import Objective, softmax_cross_entropy, squared_error
+from hessian.nn import TrainingObjective, softmax_cross_entropy, squared_error
 from hessian.operators import HessianOperator
 from hessian.plotting import plot_density, plot_layers, plot_line, plot_spectrum, require_matplotlib
 from hessian.text import Column, heading, line
@@ -68,7 +68,7 @@ def run_curvature(args: argparse.Namespace) -> int:
     return EXIT_CONVERGED
 
 
-def load_run(folder: Path) -> tuple[Objective, list[dict[str, np.ndarray]]]:
+def load_run(folder: Path) -> tuple[TrainingObjective, list[dict[str, np.ndarray]]]:
     """Rebuild the objective of a run from its settings, and read the parameters it ended at.
 
     Raises
@@ -98,7 +98,7 @@ def load_run(folder: Path) -> tuple[Objective, list[dict[str, np.ndarray]]]:
     loss = softmax_cross_entropy if split.is_classification else squared_error
     X = split.X_train.astype(params[0]["W"].dtype)
     y = split.y_train if split.is_classification else split.y_train.astype(X.dtype)
-    return Objective(model, X, y, loss, args.l2), params
+    return TrainingObjective(model, X, y, loss, args.l2), params
 
 
 def known_bound(folder: Path, operator: HessianOperator) -> float | None:
@@ -118,7 +118,7 @@ def known_bound(folder: Path, operator: HessianOperator) -> float | None:
     return smallest - rounding
 
 
-def _slices(objective: Objective, params: Any, seed: int) -> list[LineSlice]:
+def _slices(objective: TrainingObjective, params: Any, seed: int) -> list[LineSlice]:
     """Losses along the eigenvectors of the two largest eigenvalues."""
     directions = eigen_directions(objective, params, k=2, rng=seed)
     return [line_slice(objective, params, direction) for direction in directions]

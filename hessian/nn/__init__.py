@@ -20,11 +20,11 @@ from hessian.nn.losses import (
     squared_error,
 )
 from hessian.nn.metrics import accuracy, r2
-from hessian.nn.model import Model
+from hessian.nn.model import Network
 from hessian.nn.recurrent import Recurrent
 from hessian.nn.schedules import SCHEDULES, constant, cosine, exponential, get_schedule, step_decay, warmup
 from hessian.nn.sequential import Sequential, mlp, sequential
-from hessian.nn.training import BATCH_METHODS, Objective, TrainingResult, train
+from hessian.nn.training import BATCH_METHODS, TrainingObjective, TrainingResult, train
 
 if TYPE_CHECKING:
     from hessian.nn.estimators import NewtonLogisticRegression, NewtonMLPClassifier, NewtonMLPRegressor
@@ -39,15 +39,15 @@ __all__ = [
     "Dense",
     "Flatten",
     "Function",
-    "Model",
+    "Network",
     "NewtonLogisticRegression",
     "NewtonMLPClassifier",
     "NewtonMLPRegressor",
-    "Objective",
     "Pooling",
     "Recurrent",
     "Reshape",
     "Sequential",
+    "TrainingObjective",
     "TrainingResult",
     "accuracy",
     "clip_by_norm",

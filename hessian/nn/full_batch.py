@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hessian.nn.minibatch import Supervision, checksum, describe_best, grade_best
-from hessian.nn.objective import Objective
+from hessian.nn.objective import TrainingObjective
 from hessian.nn.reporting import adapt
 from hessian.optimize import OptimizeResult, Status, minimize
 from hessian.optimize.checkpoint import Checkpoint
@@ -24,7 +24,7 @@ from hessian.transforms.first_order import value_and_grad
 
 
 def minimize_all_rows(
-    objective: Objective,
+    objective: TrainingObjective,
     start: Any,
     method: str | None,
     callback: Callable[..., Any] | None,
@@ -60,10 +60,10 @@ class _Watch:
     """
 
     def __init__(
-        self, objective: Objective, start: Any, supervision: Supervision, callback: Callable[..., Any] | None
+        self, objective: TrainingObjective, start: Any, supervision: Supervision, callback: Callable[..., Any] | None
     ) -> None:
         X, y = supervision.validation or (objective.X, objective.y)
-        self._objective, self._measured = objective, Objective(objective.model, X, y, objective.loss)
+        self._objective, self._measured = objective, TrainingObjective(objective.model, X, y, objective.loss)
         self._patience, self._callback = supervision.patience, None if callback is None else adapt(callback)
         self._ran_out = False
         self.seen = [(0, float(self._measured(start)))]

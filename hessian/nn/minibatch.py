@@ -39,7 +39,7 @@ class Iteration:
     accepted: bool = True
 
 
-class Method(Protocol):
+class BatchMethod(Protocol):
     """A training method: a vector of parameters that moves.
 
     ``start`` prepares the first iteration and describes where it begins. ``advance`` does a piece of work after which the
@@ -144,7 +144,7 @@ class Run:
 
     def __init__(
         self,
-        method: Method,
+        method: BatchMethod,
         objective: BatchObjective,
         rows: Rows,
         options: LoopOptions,

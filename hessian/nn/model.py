@@ -21,7 +21,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 @runtime_checkable
-class Model(Protocol):
+class Network(Protocol):
     """A description that draws parameters and is a pure function of them: a layer, or layers put together.
 
     Attributes

@@ -17,7 +17,7 @@ from hessian.transforms.first_order import value_and_grad
 
 
 @dataclass(frozen=True, eq=False)
-class Objective:
+class TrainingObjective:
     """``loss(model(params, X), y) + (l2/2) ||params||²`` as a function of `params` alone.
 
     Attributes

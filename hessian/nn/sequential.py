@@ -15,7 +15,7 @@ from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.activations import Activation, get_activation
 from hessian.nn.initializers import Initializer
 from hessian.nn.layers import Dense, Function
-from hessian.nn.model import Model, check_dtype
+from hessian.nn.model import Network, check_dtype
 
 #: Longest representation written on one line.
 _ONE_LINE = 88
@@ -30,12 +30,12 @@ class Sequential:
 
     Attributes
     ----------
-    layers : tuple of Model
+    layers : tuple of Network
     """
 
-    layers: tuple[Model, ...]
+    layers: tuple[Network, ...]
 
-    def __init__(self, *layers: Model | str | Activation) -> None:
+    def __init__(self, *layers: Network | str | Activation) -> None:
         if not layers:
             raise OptionError(message(type(self).__name__, "there are no layers", fix="Pass at least one"))
         object.__setattr__(self, "layers", tuple(_as_layer(type(self).__name__, layer) for layer in layers))
@@ -128,12 +128,12 @@ class Sequential:
         return _call(type(self).__name__, [repr(layer) for layer in self.layers])
 
 
-def sequential(*layers: Model | str | Activation) -> Sequential:
+def sequential(*layers: Network | str | Activation) -> Sequential:
     """Put layers one after the other.
 
     Parameters
     ----------
-    *layers : Model, str or callable
+    *layers : Network, str or callable
         Layers (`Dense`, `Convolution`, `Pooling`, `Recurrent`, `Flatten`, `Reshape`, or your own), models (`mlp`,
         `sequential`), names listed in `hessian.nn.ACTIVATIONS`, and functions of one array.
 
@@ -241,10 +241,10 @@ def _check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
     return widths
 
 
-def _as_layer(where: str, layer: Any) -> Model:
+def _as_layer(where: str, layer: Any) -> Network:
     """Return a layer; a name or a function becomes one."""
     # Layers are callable as well: they come first. A class in place of an instance has all the attributes, too.
-    if isinstance(layer, Model) and not isinstance(layer, type):
+    if isinstance(layer, Network) and not isinstance(layer, type):
         return layer
     if isinstance(layer, str) or (callable(layer) and not isinstance(layer, type)):
         return Function(layer)
@@ -257,12 +257,12 @@ def _as_layer(where: str, layer: Any) -> Model:
     )
 
 
-def _keeps_width(layer: Model) -> bool:
+def _keeps_width(layer: Network) -> bool:
     """Tell whether a layer returns the width it was given, whatever that is."""
     return bool(getattr(layer, "keeps_width", False))
 
 
-def _widths(where: str, layers: Sequence[Model]) -> tuple[int | None, int | None]:
+def _widths(where: str, layers: Sequence[Network]) -> tuple[int | None, int | None]:
     """Follow the width of the last axis through the layers: (first, last), None where unknown."""
     first: int | None = None
     width: int | None = None
@@ -284,7 +284,7 @@ def _widths(where: str, layers: Sequence[Model]) -> tuple[int | None, int | None
     return first, width
 
 
-def _check_count(where: str, params: Any, layers: Sequence[Model]) -> None:
+def _check_count(where: str, params: Any, layers: Sequence[Network]) -> None:
     """Refuse parameters of another number of layers."""
     if not isinstance(params, list | tuple) or len(params) != len(layers):
         found = f"{len(params)} entries" if isinstance(params, list | tuple) else f"type {type(params).__name__}"

@@ -20,9 +20,9 @@ from hessian.nn.full_batch import minimize_all_rows
 from hessian.nn.hessian_free import HessianFree
 from hessian.nn.losses import Loss, get_loss, softmax_cross_entropy
 from hessian.nn.metrics import accuracy
-from hessian.nn.minibatch import Method, Rows, Run, Supervision
+from hessian.nn.minibatch import BatchMethod, Rows, Run, Supervision
 from hessian.nn.model import Parameters
-from hessian.nn.objective import BatchObjective, Objective
+from hessian.nn.objective import BatchObjective, TrainingObjective
 from hessian.nn.reporting import Reporter
 from hessian.nn.settings import FirstOrderOptions, HessianFreeOptions, LoopOptions, parse_settings
 from hessian.optimize import OptimizeResult
@@ -45,8 +45,8 @@ class TrainingResult:
     metrics : dict of str to float
         On the training rows: ``objective``, ``loss`` (without the penalty), ``gradient_norm`` and, for a classifier,
         ``accuracy``. On the validation rows, if there are some: ``validation_loss`` and ``validation_accuracy``.
-    model : Model
-    objective : Objective
+    model : Network
+    objective : TrainingObjective
         The function that was minimised, ready for `hessian.HessianOperator`; its rows are the training rows.
     validation : list of (int, float)
         Iteration and loss (without the penalty) on the validation rows, the start first; empty if there are none.
@@ -56,7 +56,7 @@ class TrainingResult:
     result: OptimizeResult
     metrics: dict[str, float]
     model: Any
-    objective: Objective
+    objective: TrainingObjective
     validation: list[tuple[int, float]] = field(default_factory=list)
 
     def predict(self, X: npt.ArrayLike) -> np.ndarray:
@@ -88,7 +88,7 @@ def train(
 
     Parameters
     ----------
-    model : Model, such as `mlp` or `sequential` makes, or any object with ``init(seed, dtype)`` and ``model(params, X)``
+    model : Network, such as `mlp` or `sequential` makes, or any object with ``init(seed, dtype)`` and ``model(params, X)``
         Its ``n_in`` or ``sizes[0]``, where it has one, is the width `X` must have.
     X : array, (n, n_in)
         Inputs, one example per row. Cast to `dtype`.
@@ -182,7 +182,7 @@ def train(
     _check_patience(patience, held)
     if resume and checkpoint is None:
         raise OptionError(message("train", "resume is given without a checkpoint", fix="Pass checkpoint=FILE"))
-    objective = Objective(model, *rows, chosen, l2)
+    objective = TrainingObjective(model, *rows, chosen, l2)
     name = None if method is None else str(method).lower().replace("_", "-")
     supervision = Supervision(held, patience, checkpoint, resume)
     if name in BATCH_METHODS:
@@ -206,7 +206,7 @@ def _programs_wanted(options: Mapping[str, Any] | None) -> tuple[bool, Mapping[s
 
 def _train_on_batches(
     name: str,
-    objective: Objective,
+    objective: TrainingObjective,
     start: Parameters,
     callback: Callable[..., Any] | None,
     options: Mapping[str, Any] | None,
@@ -220,7 +220,7 @@ def _train_on_batches(
     batches = BatchObjective(objective.model, objective.loss, objective.l2, start, record=record)
     rows = objective.X, objective.y
     settings: LoopOptions
-    method: Method
+    method: BatchMethod
     if name == HessianFree.name:
         settings = free = parse_settings(HessianFreeOptions, name, options)
         method = HessianFree(batches, rows, batch_size, free, seed)
@@ -279,7 +279,7 @@ def _refuse_batches(method: str | None, batch_size: int | None) -> None:
         raise unknown("train", "method on batches", method, BATCH_METHODS)
 
 
-def _metrics(objective: Objective, result: OptimizeResult, held: Rows | None) -> dict[str, float]:
+def _metrics(objective: TrainingObjective, result: OptimizeResult, held: Rows | None) -> dict[str, float]:
     """Measure the end point on the training rows, and on the validation rows."""
     is_classifier = objective.loss is softmax_cross_entropy
     with np.errstate(all="ignore"):

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from hessian.optimize.globalize import ROUNDING
 from hessian.optimize.history import SaddleRecord
 from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature, Definiteness, measure_curvature, scaled_gradient
+from hessian.optimize.ratio_test import ROUNDING
 from hessian.optimize.result import Status
 from hessian.optimize.rounding import Evaluates, neighbours
 from hessian.optimize.vectors import norm

@@ -68,7 +68,7 @@ class GaussNewtonCG(ScaledMethod):
     def _path(self, product: Product, point: ResidualPoint, scale: np.ndarray) -> ScaledPath:
         """Run CG in scaled variables."""
         gradient = point.gradient.astype(np.float64) / scale
-        radius = self.control.bound
+        radius = self.bound.value
         if radius == math.inf:
             radius = min(self.longest(point, scale), self.options.max_radius)
         path = steihaug_toint(product, gradient, radius, self._residual(point, scale), self.cg_limit(point))

@@ -11,12 +11,14 @@ import scipy.linalg
 
 from hessian.errors import NonFiniteError, message
 from hessian.linalg.dense import symmetrized
-from hessian.optimize.globalize import Assessment, Model, TrustRadius
+from hessian.optimize.bounds import TrustRadius
 from hessian.optimize.krylov import Step
+from hessian.optimize.local_model import LocalModel
 from hessian.optimize.method import Method
 from hessian.optimize.objective import Point, quiet
 from hessian.optimize.optimality import Curvature
 from hessian.optimize.options import Options
+from hessian.optimize.ratio_test import Assessment
 from hessian.optimize.residuals import ResidualPoint
 from hessian.optimize.spectral import Lift, SpectralModel
 from hessian.optimize.vectors import norm
@@ -87,9 +89,9 @@ class RatedRadius(TrustRadius):
 
     is_poor = False
 
-    def learn(self, step: Step, assessment: Assessment, rejections: int) -> None:
+    def update(self, step: Step, assessment: Assessment, rejections: int) -> None:
         """Change the radius, and note whether the model was poor."""
-        super().learn(step, assessment, rejections)
+        super().update(step, assessment, rejections)
         if assessment.accepted:
             self.is_poor = rejections > 0 or abs(assessment.ratio - 1.0) > POOR
 
@@ -107,7 +109,7 @@ class ScaledMethod(Method):
     J. E. Dennis, D. M. Gay and R. E. Welsch, ACM TOMS 7 (1981) 348-368, for choosing models by their predictions.
     """
 
-    control: RatedRadius
+    bound: RatedRadius
 
     def __init__(self, options: Options, fixed: np.ndarray | None) -> None:
         super().__init__(options, RatedRadius(options.initial_radius, options.max_radius))
@@ -115,24 +117,24 @@ class ScaledMethod(Method):
         self._is_exact = False
         self._value = math.inf
 
-    def model(self, point: Point) -> Model:
+    def model(self, point: Point) -> LocalModel:
         """Model at a point."""
         assert isinstance(point, ResidualPoint)
         scale = self.scaling.at(point)
         if not self._value - point.value < SLOW * self._value:
             self._is_exact = False
-        elif self.control.is_poor:
+        elif self.bound.is_poor:
             self._is_exact = True
         self._value = point.value
         model = self.exact_model(point, scale) if self._is_exact else self.scaled_model(point, scale)
         self._start(model.end_norm, point, scale)
         return model
 
-    def scaled_model(self, point: ResidualPoint, scale: np.ndarray) -> Model:
+    def scaled_model(self, point: ResidualPoint, scale: np.ndarray) -> LocalModel:
         """Gauss-Newton model at a point in scaled variables."""
         raise NotImplementedError
 
-    def exact_model(self, point: ResidualPoint, scale: np.ndarray) -> Model:
+    def exact_model(self, point: ResidualPoint, scale: np.ndarray) -> LocalModel:
         """Model with the exact Hessian at a point in scaled variables."""
         raise NotImplementedError
 
@@ -158,20 +160,20 @@ class ScaledMethod(Method):
 
     def _start(self, length: float, point: Point, scale: np.ndarray) -> None:
         """Choose the first radius: the length of the model's own step, or that of x where it is shorter."""
-        if self.control.bound == math.inf:
+        if self.bound.value == math.inf:
             length = min(length, self.longest(point, scale))
-            self.control.bound = min(length if math.isfinite(length) else 0.1 * norm(scale), self.options.max_radius)
+            self.bound.value = min(length if math.isfinite(length) else 0.1 * norm(scale), self.options.max_radius)
 
     def state(self) -> dict[str, Any]:
         """Add the scaling, and what decides between the models."""
-        own = {"is_exact": self._is_exact, "value": self._value, "is_poor": self.control.is_poor}
+        own = {"is_exact": self._is_exact, "value": self._value, "is_poor": self.bound.is_poor}
         return {**super().state(), "scaling": self.scaling.state(), **own}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state."""
         super().restore(state)
         self.scaling.restore(state["scaling"])
-        self._is_exact, self._value, self.control.is_poor = state["is_exact"], state["value"], state["is_poor"]
+        self._is_exact, self._value, self.bound.is_poor = state["is_exact"], state["value"], state["is_poor"]
 
 
 class LevenbergMarquardt(ScaledMethod):

@@ -7,20 +7,21 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from hessian.errors import CheckpointError, message
 from hessian.optimize.certificate import Certificate
 from hessian.optimize.checkpoint import Checkpoint
-from hessian.optimize.globalize import ROUNDING, Assessment, Judge, Model
 from hessian.optimize.history import IterationRecord, SaddleRecord
 from hessian.optimize.krylov import Step
+from hessian.optimize.local_model import LocalModel
 from hessian.optimize.method import Method
-from hessian.optimize.objective import COUNTER_NAMES, Counters, Point
+from hessian.optimize.objective import COUNTER_NAMES, Point, VectorObjective
 from hessian.optimize.optimality import UNKNOWN
 from hessian.optimize.options import Options
+from hessian.optimize.ratio_test import ROUNDING, Assessment, RatioTest
 from hessian.optimize.result import OptimizeResult, Status
 from hessian.optimize.rounding import measure_rounding
 from hessian.optimize.vectors import norm
@@ -42,36 +43,6 @@ Observer = Callable[[IterationRecord, Point], bool]
 """Sees every iteration's record and the point kept; True stops the run."""
 
 
-class Objective(Protocol):
-    """What the loop minimises: vectors in, points out, evaluations counted; ``source`` is the caller's function and arguments."""
-
-    source: tuple[Callable[..., Any], tuple[Any, ...]]
-
-    @property
-    def size(self) -> int:
-        """Number of variables."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Precision of the variables."""
-
-    @property
-    def counters(self) -> Counters:
-        """Evaluations so far."""
-
-    def start(self) -> Point:
-        """Evaluate at the start, where everything has to be finite."""
-
-    def trial(self, vector: np.ndarray) -> Point:
-        """Evaluate where a model led."""
-
-    def known(self, vector: np.ndarray) -> Point:
-        """Evaluate at a point of an earlier process."""
-
-    def structured(self, vector: np.ndarray) -> Any:
-        """Give a vector the structure of the start."""
-
-
 class Loop:
     """Minimise by a method; one instance is one run.
 
@@ -84,7 +55,7 @@ class Loop:
     """
 
     def __init__(
-        self, objective: Objective, method: Method, options: Options, observer: Observer, note: str = ""
+        self, objective: VectorObjective, method: Method, options: Options, observer: Observer, note: str = ""
     ) -> None:
         self._began = time.perf_counter()
         self._objective = objective
@@ -93,10 +64,10 @@ class Loop:
         self._observer = observer
         self._note = note
         self._point = start = objective.start()
-        self._judge = Judge(start, options.eta)
+        self._ratio_test = RatioTest(start, options.eta)
         self._floor = -UNBOUNDED * max(1.0, abs(start.value))
         self._start_norm = norm(start.x)
-        self._model: Model | None = None
+        self._model: LocalModel | None = None
         self._curvature = UNKNOWN
         self._certificate = Certificate(objective, method.is_dense, options.seed)
         self._settling = math.inf
@@ -121,7 +92,7 @@ class Loop:
         """Iterate until there is a reason to stop."""
         try:
             if not self._resume():
-                radius = self._method.control.radius
+                radius = self._method.bound.radius
                 nothing = Step(self._point.x, 0.0, 0.0, False, "start")
                 self._record(radius, math.nan, nothing, Assessment(math.nan, True, True), 0)
             while (ending := self._stop()) is None:
@@ -137,7 +108,7 @@ class Loop:
         state = self._checkpoint.load(self._fingerprint) if self._options.resume else None
         if state is None:
             return False
-        self._judge.restore(state["judge"])
+        self._ratio_test.restore(state["judge"])
         self._point = self._known_point(state)
         self._method.restore(state["method"])
         self._best_norm, self._largest_norm = state["best_norm"], state["largest_norm"]
@@ -155,7 +126,7 @@ class Loop:
         for name in COUNTER_NAMES:
             setattr(self._objective.counters, name, state["counters"][name])
         eps = float(np.finfo(point.x.dtype).eps)
-        scale = max(math.sqrt(eps) * abs(value), ROUNDING * eps * self._judge.largest)
+        scale = max(math.sqrt(eps) * abs(value), ROUNDING * eps * self._ratio_test.largest)
         if not abs(point.value - value) <= scale:
             what = f"the objective is {point.value:.17g} where the checkpoint was taken with {value:.17g}"
             why = "The function, its arguments or its data have changed since"
@@ -176,7 +147,7 @@ class Loop:
             "gradient": point.gradient,
             "counters": asdict(point.counters),
             "method": self._method.state(),
-            "judge": self._judge.state(),
+            "judge": self._ratio_test.state(),
             "best_norm": self._best_norm,
             "largest_norm": self._largest_norm,
             "floor": self._floor,
@@ -248,7 +219,7 @@ class Loop:
         options, point = self._options, self._point
         if not options.check_curvature:
             return Status.CONVERGED_UNCHECKED
-        verdict = self._certificate.judge(point, self._judge.largest, self._products_left(), self._is_late)
+        verdict = self._certificate.judge(point, self._ratio_test.largest, self._products_left(), self._is_late)
         self._curvature = verdict.curvature
         if verdict.status is not None:
             return verdict.status
@@ -276,9 +247,9 @@ class Loop:
         """Go on from a lower point that probing has found."""
         length = norm(lower.x - self._point.x)
         self._point, self._rejections = lower, 0
-        control = self._method.control
+        bound = self._method.bound
         step = Step(lower.x, length, math.nan, False, "probe")
-        self._record(control.radius, control.regularization, step, Assessment(math.nan, True, True), 0)
+        self._record(bound.radius, bound.regularization, step, Assessment(math.nan, True, True), 0)
 
     @property
     def _saddles(self) -> list[SaddleRecord]:
@@ -287,13 +258,13 @@ class Loop:
 
     def _iterate(self) -> None:
         """Take one step, accepted or not."""
-        point, products, control = self._point, 0, self._method.control
+        point, products, bound = self._point, 0, self._method.bound
         if self._model is None:
             self._model = self._method.model(point)
             products = self._model.products
-        control.prepare(self._model, point)
-        radius, regularization = control.radius, control.regularization
-        step = self._model.step(control.bound)
+        bound.prepare(self._model, point)
+        radius, regularization = bound.radius, bound.regularization
+        step = self._model.step(bound.value)
         target = point.x + step.vector
         if np.array_equal(target, point.x) or not step.predicted > 0.0:
             self._ended = self._limit(step)
@@ -301,7 +272,7 @@ class Loop:
         else:
             rejections = self._rejections
             assessment = self._try(self._objective.trial(target), step)
-            self._method.learn(step, assessment, rejections)
+            self._method.update(step, assessment, rejections)
         self._record(radius, regularization, step, assessment, products)
         if assessment.accepted:
             self._keep()
@@ -313,7 +284,7 @@ class Loop:
         if trial.value == -math.inf:
             self._ended = Status.UNBOUNDED, ""
             return Assessment(math.inf, False, True)
-        assessment = self._judge.assess(self._point, trial, step, self._rejections)
+        assessment = self._ratio_test.assess(self._point, trial, step, self._rejections)
         self._outside = 0 if math.isfinite(trial.value) else self._outside + 1
         if assessment.accepted:
             self._point, self._model, self._rejections = trial, None, 0

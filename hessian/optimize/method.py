@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from hessian.optimize.globalize import Assessment, Control, LineModel, Model, unit_length
+from hessian.optimize.bounds import StepBound, unit_length
 from hessian.optimize.krylov import Step
+from hessian.optimize.local_model import LineModel, LocalModel
 from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature
 from hessian.optimize.options import Options
+from hessian.optimize.ratio_test import Assessment
 from hessian.optimize.spectral import SpectralModel
 
 FORCING = 0.9
@@ -30,7 +32,7 @@ class Method:
         As :func:`hessian.optimize.minimize` knows it.
     is_dense : bool
         Whether it takes the whole Hessian, so that its eigenvalues cost nothing more.
-    control : Control
+    bound : StepBound
         How far its models are trusted.
     goal : float
         Gradient norm to reach; gtol, until the loop asks for less.
@@ -42,20 +44,20 @@ class Method:
     is_dense = False
     identity: dict[str, str] = {}  # noqa: RUF012 - replaced, never changed
 
-    def __init__(self, options: Options, control: Control) -> None:
+    def __init__(self, options: Options, bound: StepBound) -> None:
         self.options = options
-        self.control = control
+        self.bound = bound
         self.goal = options.gtol
         self._largest_norm = 0.0
         self._last_norm = 0.0
         self._forcing = LOOSEST
         self._patience = 1
 
-    def model(self, point: Point) -> Model:
+    def model(self, point: Point) -> LocalModel:
         """Build the model at a point with a gradient that is not small."""
         raise NotImplementedError
 
-    def escape(self, point: Point, curvature: Curvature) -> Model:
+    def escape(self, point: Point, curvature: Curvature) -> LocalModel:
         """Build the model along a direction of negative curvature, where the gradient is small."""
         return _along(point, curvature)
 
@@ -83,21 +85,21 @@ class Method:
         left = self.options.max_hvp - point.counters.n_hvp
         return max(1, min(self.options.max_cg or self._patience * (2 * point.x.size + 10), left))
 
-    def learn(self, step: Step, assessment: Assessment, rejections: int) -> None:
+    def update(self, step: Step, assessment: Assessment, rejections: int) -> None:
         """Learn from a trial that followed so many rejections at its point how far models are to be trusted.
 
         Conjugate gradients end after n products in exact arithmetic, and after many times n in floating point where the
         Hessian is ill-conditioned. Where their limit cut a step that the model predicted well, more products would have
         carried further, and what they had gathered is lost: the limit doubles.
         """
-        self.control.learn(step, assessment, rejections)
+        self.bound.update(step, assessment, rejections)
         if step.status == "cg-limit" and assessment.accepted and assessment.ratio > 0.75:
             self._patience *= 2
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs to go on as if it had not been interrupted."""
         return {
-            "control": self.control.state(),
+            "bound": self.bound.state(),
             "largest_norm": self._largest_norm,
             "last_norm": self._last_norm,
             "forcing": self._forcing,
@@ -106,7 +108,7 @@ class Method:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state."""
-        self.control.restore(state["control"])
+        self.bound.restore(state["bound"])
         self._largest_norm, self._last_norm = float(state["largest_norm"]), float(state["last_norm"])
         self._forcing, self._patience = float(state["forcing"]), int(state["patience"])
 

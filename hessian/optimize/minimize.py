@@ -15,7 +15,7 @@ from hessian.optimize.loop import Loop
 from hessian.optimize.method import Method
 from hessian.optimize.newton import Newton
 from hessian.optimize.newton_cg import NewtonCG
-from hessian.optimize.objective import Objective
+from hessian.optimize.objective import VectorObjective
 from hessian.optimize.observer import Progress, make_observer
 from hessian.optimize.options import Options, option_names, parse_options
 from hessian.optimize.precondition import make_preconditioner
@@ -222,7 +222,7 @@ def minimize(
         fix = "Leave method out, use 'L-BFGS-B' or 'trust-constr', or substitute variables, e.g. x = exp(u) for x > 0"
         raise OptionError(message("minimize", what, "The methods here are unconstrained", fix))
     parsed = parse_options(options, tol, np.dtype(np.float64))
-    objective = Objective(fun, x0, args, record=bool(parsed.record))
+    objective = VectorObjective(fun, x0, args, record=bool(parsed.record))
     parsed = parse_options(options, tol, objective.dtype)
     solver = _method(method, objective, parsed)
     note = "" if method is not None else _reason(solver.name, objective.size)
@@ -263,7 +263,7 @@ def _is_scipys(method: str | None) -> bool:
     return str(method).lower() in {name.lower() for name in SCIPY_METHODS}
 
 
-def _method(name: str | None, objective: Objective, options: Options) -> Method:
+def _method(name: str | None, objective: VectorObjective, options: Options) -> Method:
     """Choose the method by name, or by the number of variables."""
     if name is None:
         name = "trust-exact" if objective.size <= DENSE_LIMIT else "trust-ncg"

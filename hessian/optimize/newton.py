@@ -8,7 +8,8 @@ import numpy as np
 import scipy.linalg
 
 from hessian.linalg.dense import symmetrized
-from hessian.optimize.globalize import LineModel, StepShare, unit_length
+from hessian.optimize.bounds import StepLength, unit_length
+from hessian.optimize.local_model import LineModel
 from hessian.optimize.method import Method, line_escape
 from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature
@@ -85,10 +86,10 @@ class Newton(Method):
 
     name = "newton"
     is_dense = True
-    control: StepShare
+    bound: StepLength
 
     def __init__(self, options: Options) -> None:
-        super().__init__(options, StepShare())
+        super().__init__(options, StepLength())
         self._shift = 0.0
 
     def model(self, point: Point) -> LineModel:
@@ -132,15 +133,15 @@ class Newton(Method):
                 shift *= FIRST_GROWTH if self._shift == 0.0 else GROWTH
         self._shift = shift or self._shift
         direction = factors.solve(-gradient)
-        if self.control.reach == math.inf:
-            self.control.reach = unit_length(point) if shift else norm(direction)
+        if self.bound.reach == math.inf:
+            self.bound.reach = unit_length(point) if shift else norm(direction)
         for _ in range(SHORTENINGS):
             length = norm(direction)
-            if length <= 1.1 * self.control.reach:
+            if length <= 1.1 * self.bound.reach:
                 break
             # One step of Newton's method on 1 / |d| - 1 / reach, which never overshoots.
             unit = direction / length
-            shift += (length - self.control.reach) / self.control.reach / float(unit @ factors.solve(unit))
+            shift += (length - self.bound.reach) / self.bound.reach / float(unit @ factors.solve(unit))
             factors = self._factored(matrix, shift, point)
             direction = factors.solve(-gradient)
         return direction, shift

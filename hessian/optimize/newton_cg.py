@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessian.optimize.globalize import LineModel, StepShare, unit_length
+from hessian.optimize.bounds import StepLength, unit_length
 from hessian.optimize.krylov import Product
+from hessian.optimize.local_model import LineModel
 from hessian.optimize.method import Method, line_escape
 from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature
@@ -155,7 +156,7 @@ class NewtonCG(Method):
     name = "newton-cg"
 
     def __init__(self, options: Options) -> None:
-        super().__init__(options, StepShare())
+        super().__init__(options, StepLength())
 
     def model(self, point: Point) -> LineModel:
         """Find a direction at a point.

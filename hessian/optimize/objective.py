@@ -139,7 +139,7 @@ class NoPoint(Point):
         counters.n_value += 1
 
 
-class Objective:
+class VectorObjective:
     """``fun(x, *args)`` with the structure of x0 taken off: solvers see vectors, ``fun`` sees what the caller wrote.
 
     Only the points a solver holds stay in memory: a :class:`Point` owns its recording, and nothing here remembers the

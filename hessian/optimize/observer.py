@@ -10,13 +10,15 @@ from typing import Any
 from hessian.errors import missing_dependency
 from hessian.optimize.history import IterationRecord
 from hessian.optimize.loop import Observer
-from hessian.optimize.objective import Objective, Point
+from hessian.optimize.objective import Point, VectorObjective
 from hessian.optimize.options import Options
 from hessian.optimize.result import OptimizeResult
 from hessian.optimize.scipy_conventions import Callback
 
 
-def make_observer(callback: Callable[..., Any] | Callback | None, objective: Objective, progress: Progress) -> Observer:
+def make_observer(
+    callback: Callable[..., Any] | Callback | None, objective: VectorObjective, progress: Progress
+) -> Observer:
     """Adapt the user's callback, by SciPy's convention, and the progress bar to the loop."""
     adapted = callback if isinstance(callback, Callback) else Callback(callback, objective.where)
 
@@ -27,7 +29,7 @@ def make_observer(callback: Callable[..., Any] | Callback | None, objective: Obj
     return observe
 
 
-def _state(objective: Objective, record: IterationRecord, point: Point) -> OptimizeResult:
+def _state(objective: VectorObjective, record: IterationRecord, point: Point) -> OptimizeResult:
     """Everything about an iteration, in arrays the callback may keep or change."""
     fields = dataclasses.asdict(record)
     fields["nit"] = fields.pop("iteration")

@@ -13,7 +13,7 @@ import numpy as np
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
-from hessian.optimize.objective import Objective, Point, quiet, recorded
+from hessian.optimize.objective import Point, VectorObjective, quiet, recorded
 from hessian.optimize.robust_losses import ScaledLoss, Weights
 from hessian.optimize.scipy_conventions import some_numbers
 from hessian.optimize.vectors import norm
@@ -232,7 +232,7 @@ class ResidualPoint(Point):
         return np.diag(self.dense())
 
 
-class Residuals(Objective):
+class Residuals(VectorObjective):
     """``fun(x, *args)`` that returns residuals of any shape, with the structure of x0 taken off.
 
     Parameters

@@ -16,7 +16,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from hessian.arguments import unknown
 from hessian.errors import HessianError, OptionError, message
-from hessian.optimize.objective import Objective, Point
+from hessian.optimize.objective import Point, VectorObjective
 from hessian.optimize.result import OptimizeResult, Status
 from hessian.optimize.scipy_constraints import binds, constraint_list, flat_bounds, flat_constraint, violation
 from hessian.optimize.scipy_conventions import Callback
@@ -235,7 +235,7 @@ class _Run:
 
     def __init__(
         self,
-        objective: Objective,
+        objective: VectorObjective,
         space: Space,
         name: str,
         callback: Callback,

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import Bounds
 
 from hessian.errors import NotScalarError, message
-from hessian.optimize.objective import Objective
+from hessian.optimize.objective import VectorObjective
 from hessian.optimize.objective import recorded as as_recorded
 from hessian.optimize.scipy_conventions import one_number
 from hessian.optimize.vectors import norm
@@ -28,7 +28,7 @@ class Space:
         self._dtypes = [np.float32 if _is_single(leaf) else np.float64 for leaf in leaves]
         doubled = [np.asarray(leaf, np.float64) if _is_single(leaf) else leaf for leaf in leaves]
         # Dtypes that cannot be differentiated and empty containers are refused here.
-        self._converted = Objective(_nothing, self.structure.build(doubled), ())
+        self._converted = VectorObjective(_nothing, self.structure.build(doubled), ())
         self.size = self._converted.size
         self._start = ravel(self.structure.build(doubled))[0].astype(np.float64)
 
@@ -76,7 +76,7 @@ class FlatPoint:
         return norm(self.gradient) if self.gradient.size else math.nan
 
 
-class _FirstOrderObjective(Objective):
+class _FirstOrderObjective(VectorObjective):
     """An objective for methods that take gradients: value and gradient come together, from one program."""
 
     def __init__(self, fun: RecordedFunction, x0: Any, args: tuple[Any, ...]) -> None:
@@ -93,7 +93,7 @@ class _FirstOrderObjective(Objective):
         return FlatPoint(vector, float(value), np.concatenate([np.ravel(leaf) for leaf in leaves]))
 
 
-class _PlainObjective(Objective):
+class _PlainObjective(VectorObjective):
     """An objective for methods without derivatives: ``fun`` is called as it is."""
 
     def __init__(self, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...]) -> None:
@@ -109,12 +109,12 @@ class _PlainObjective(Objective):
         return FlatPoint(vector, float(value.item()), np.empty(0))
 
 
-def flat_objective(fun: Callable[..., Any], x0: Any, args: tuple[Any, ...], order: int) -> Objective:
+def flat_objective(fun: Callable[..., Any], x0: Any, args: tuple[Any, ...], order: int) -> VectorObjective:
     """Wrap the function for a method that takes derivatives up to an order."""
     if order == 0:
         return _PlainObjective(fun, x0, args)
     # Arguments of a function that is recorded already are its inputs.
     rest = args if isinstance(fun, RecordedFunction) else ()
-    number = fun if isinstance(fun, RecordedFunction) else one_number(fun, Objective.where)
+    number = fun if isinstance(fun, RecordedFunction) else one_number(fun, VectorObjective.where)
     recorded = fun if isinstance(fun, RecordedFunction) else as_recorded(lambda x: number(x, *args))
-    return _FirstOrderObjective(recorded, x0, rest) if order == 1 else Objective(recorded, x0, rest)
+    return _FirstOrderObjective(recorded, x0, rest) if order == 1 else VectorObjective(recorded, x0, rest)

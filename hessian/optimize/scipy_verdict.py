@@ -15,7 +15,7 @@ from hessian.optimize.free_curvature import (
     lagrangian_product,
     measure_free_curvature,
 )
-from hessian.optimize.objective import Objective, quiet
+from hessian.optimize.objective import VectorObjective, quiet
 from hessian.optimize.result import Status
 
 STEPS = 40
@@ -63,7 +63,7 @@ def missed_tolerance(name: str, tol: float | None, raw: Mapping[str, Any], size:
 
 
 def look_at_curvature(
-    objective: Objective,
+    objective: VectorObjective,
     x: np.ndarray,
     gradient: np.ndarray,
     constraints: Sequence[Any],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hessian.optimize.globalize import TrustRadius
+from hessian.optimize.bounds import TrustRadius
 from hessian.optimize.method import Method
 from hessian.optimize.objective import Point
 from hessian.optimize.options import Options

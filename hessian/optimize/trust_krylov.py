@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessian.optimize.globalize import CubicWeight, TrustRadius, unit_length
+from hessian.optimize.bounds import CubicWeight, TrustRadius, unit_length
 from hessian.optimize.lanczos import KrylovSpace, grow_until
 from hessian.optimize.method import Method
 from hessian.optimize.objective import Point
@@ -38,7 +38,7 @@ class TrustKrylov(Method):
         def residual(model: SpectralModel, last: np.ndarray) -> float:
             # Without a bound coordinates may be infinite, and the residual unknown: the space grows.
             with np.errstate(invalid="ignore"):
-                return abs(float(last @ model.coordinates(self.control.bound)[0]))
+                return abs(float(last @ model.coordinates(self.bound.value)[0]))
 
         return grow_until(space, residual, tolerance, self.kind)
 
@@ -66,14 +66,14 @@ class Arc(Method):
         tolerance = self.tolerance(point)
 
         def residual(model: SpectralModel, last: np.ndarray) -> float:
-            self.control.prepare(CubicModel(model), point)
-            return abs(float(last @ model.cubic_coordinates(self.control.bound)[0]))
+            self.bound.prepare(CubicModel(model), point)
+            return abs(float(last @ model.cubic_coordinates(self.bound.value)[0]))
 
         return CubicModel(grow_until(space, residual, tolerance))
 
     def escape(self, point: Point, curvature: Curvature) -> CubicModel:
         """Follow negative curvature for a tenth of the length of x, at least 1/10."""
-        self.control.bound = abs(curvature.smallest) / unit_length(point)
+        self.bound.value = abs(curvature.smallest) / unit_length(point)
         model = super().escape(point, curvature)
         assert isinstance(model, SpectralModel)
         return CubicModel(model)

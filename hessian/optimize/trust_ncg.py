@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hessian.optimize.globalize import TrustRadius
+from hessian.optimize.bounds import TrustRadius
 from hessian.optimize.krylov import IndefinitePreconditioner, Path, Product, steihaug_toint
 from hessian.optimize.method import Method
 from hessian.optimize.objective import Point
@@ -38,7 +38,7 @@ class TrustNCG(Method):
         return steihaug_toint(
             point.product,
             point.gradient,
-            self.control.bound,
+            self.bound.value,
             tolerance,
             self.cg_limit(point),
             precondition=precondition,

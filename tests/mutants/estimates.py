@@ -52,9 +52,9 @@ ESTIMATES = [
         "Definiteness.POSITIVE",
         _ENDINGS,
     ),
-    Mutant("optimize/globalize.py", "by_gradient = -0.5 * float(", "by_gradient = 0.5 * float(", _ENDINGS),
+    Mutant("optimize/ratio_test.py", "by_gradient = -0.5 * float(", "by_gradient = 0.5 * float(", _ENDINGS),
     Mutant(
-        "optimize/globalize.py",
+        "optimize/ratio_test.py",
         "        if not math.isfinite(trial.value):\n            return Assessment(math.nan, False, True)\n",
         "",
         "tests/test_optimize_hostile.py tests/test_optimize_parts.py",

@@ -106,7 +106,7 @@ def train_hessian_free(X: np.ndarray, options: argparse.Namespace) -> Trial:
 
     limits = {"max_seconds": options.seconds, "maxiter": 10**6, "gtol": 0.0}
     fit = train(
-        mlp(SIZES), X, X, loss="squared_error", method="hessian-free", seed=options.seed, dtype=options.dtype,
+        mlp(SIZES), X, X, loss="squared_error", method="hessian-free", rng=options.seed, dtype=options.dtype,
         options=limits,
     )  # fmt: skip
     history = fit.result.history

@@ -17,6 +17,9 @@ import numpy as np
 
 from hessian.errors import OptionError, message
 
+Rng = int | np.random.Generator | None
+"""Where random numbers come from: drawn afresh from a seed, from a generator as it stands, or unlike any before (``None``)."""
+
 
 def is_real(item: Any) -> bool:
     """Tell whether an argument is a real number that is neither a flag nor NaN."""
@@ -54,6 +57,10 @@ SHARE = Wanted("a number in [0, 1)", lambda v: is_real(v) and 0 <= v < 1)
 INSIDE = Wanted("a number in (0, 1)", lambda v: is_real(v) and 0 < v < 1)
 FACTOR = Wanted("a number in (0, 1]", lambda v: is_real(v) and 0 < v <= 1)
 FLAG = Wanted("True or False", lambda v: isinstance(v, bool | np.bool_ | int) and v in (0, 1))
+RNG = Wanted(
+    "a seed >= 0, a numpy.random.Generator or None",
+    lambda v: v is None or isinstance(v, np.random.Generator) or (is_whole(v) and v >= 0),
+)
 FILE = Wanted("the name of a file", lambda v: isinstance(v, str | os.PathLike))
 
 
@@ -75,13 +82,16 @@ def real_number(where: str, name: str, value: Any, wanted: Wanted = FINITE, why:
     return float(value)
 
 
-def as_generator(rng: Any, where: str, name: str = "rng") -> np.random.Generator:
-    """Return a generator from a seed or a generator."""
-    if isinstance(rng, np.random.Generator):
-        return rng
-    if is_whole(rng) and rng >= 0:
-        return np.random.default_rng(int(rng))
-    raise OptionError(message(where, f"{name} is {rng!r}", fix="Pass a seed >= 0 or a numpy.random.Generator"))
+def as_generator(rng: Rng, where: str) -> np.random.Generator:
+    """Return the generator that ``rng`` stands for: a new one for an integer, which is its seed, or for ``None``."""
+    check(where, "rng", rng, RNG)
+    return np.random.default_rng(rng)
+
+
+def as_seed(rng: Rng, where: str) -> int:
+    """Return the integer that ``rng`` stands for where the same numbers are to be drawn again: itself, or one that it draws."""
+    generator = as_generator(rng, where)
+    return int(rng) if isinstance(rng, numbers.Integral) else int(generator.integers(2**63))
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:

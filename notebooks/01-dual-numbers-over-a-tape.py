@@ -245,7 +245,7 @@ from hessian.commands.datasets import load_dataset, split_dataset
 
 data = split_dataset(load_dataset("digits"), test_size=0.25, seed=0)
 network = hs.nn.mlp((64, 32, 10), "tanh")
-fit = hs.nn.train(network, data.X_train, data.y_train, l2=1e-3, seed=0)
+fit = hs.nn.train(network, data.X_train, data.y_train, l2=1e-3, rng=0)
 test_accuracy = hs.nn.accuracy(fit.predict(data.X_test), data.y_test)
 print("status:", fit.result.status.name)
 print(f"objective {fit.result.fun:.6f}, gradient norm {fit.result.gradient_norm:.1e}")

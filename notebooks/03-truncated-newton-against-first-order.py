@@ -33,7 +33,7 @@ methods = {
     "gradient-descent": {"maxiter": 150, "learning_rate": 0.3},
 }
 fits = {
-    method: hs.nn.train(network, data.X_train, data.y_train, l2=1e-3, seed=0, method=method, options=options)
+    method: hs.nn.train(network, data.X_train, data.y_train, l2=1e-3, rng=0, method=method, options=options)
     for method, options in methods.items()
 }
 print("method            objective  |gradient|  gradients  products  seconds  test accuracy")
@@ -75,7 +75,7 @@ settings = {
     "adam, rate 0.01": ("adam", {"maxiter": 800, "learning_rate": 1e-2, "schedule": "cosine"}),
 }
 coded = {
-    name: hs.nn.train(autoencoder, X, X, loss="squared_error", l2=1e-5, seed=0, method=method, options=options)
+    name: hs.nn.train(autoencoder, X, X, loss="squared_error", l2=1e-5, rng=0, method=method, options=options)
     for name, (method, options) in settings.items()
 }
 for name, fit in coded.items():
@@ -127,7 +127,7 @@ networks = {
 }
 settings = {"hessian-free": {"maxiter": 60}, "adam": {"maxiter": 100, "learning_rate": 3e-3, "schedule": "cosine"}}
 trained = {
-    (kind, method): nn.train(network, data.X_train, data.y_train, l2=1e-3, seed=0, method=method, options=options)
+    (kind, method): nn.train(network, data.X_train, data.y_train, l2=1e-3, rng=0, method=method, options=options)
     for kind, network in networks.items()
     for method, options in settings.items()
 }

@@ -26,7 +26,7 @@ from hessian.plotting import COLORS, plot_density, plot_layers, plot_line, plot_
 
 data = split_dataset(load_dataset("digits"), test_size=0.25, seed=0)
 network, l2 = hs.nn.mlp((64, 32, 10), "tanh"), 1e-3
-fit = hs.nn.train(network, data.X_train, data.y_train, l2=l2, seed=0)
+fit = hs.nn.train(network, data.X_train, data.y_train, l2=l2, rng=0)
 objective = hs.record(fit.objective)
 H = hs.HessianOperator(objective, fit.params)
 print(fit.result.status.name, f"gradient norm {fit.result.gradient_norm:.1e}")
@@ -81,7 +81,7 @@ def class_shares(classes, count=14):
     chosen = data.y_train < classes
     X, y = data.X_train[chosen], data.y_train[chosen]
     model = hs.nn.mlp((64, 32, classes), "tanh")
-    trained = hs.nn.train(model, X, y, l2=l2, seed=0)
+    trained = hs.nn.train(model, X, y, l2=l2, rng=0)
     gradient = hs.grad(lambda p, X, y: hs.nn.softmax_cross_entropy(model(p, X), y))
     means = [ravel(gradient(trained.params, X[y == c], y[y == c]))[0] for c in range(classes)]
     basis = np.linalg.qr(np.transpose(means))[0]

@@ -135,7 +135,7 @@ from hessian.commands.datasets import load_dataset
 
 data = load_dataset("digits")
 network = hs.nn.mlp((64, 8, 10), "tanh")
-fit = hs.nn.train(network, data.X[:600], data.y[:600], l2=1e-3, seed=0)
+fit = hs.nn.train(network, data.X[:600], data.y[:600], l2=1e-3, rng=0)
 objective, start = hs.record(fit.objective), network.init(0, np.float64)
 H_start, H_end = (hs.HessianOperator(objective, params) for params in (start, fit.params))
 print("start:", inertia(H_start, max_hvp=610))

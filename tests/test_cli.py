@@ -514,7 +514,7 @@ def test_the_products_spent_on_digits_stay_within_the_budget_for_most_starts() -
 
     data = load_digits(0.25, 0)
     with threadpool_limits(1, user_api="blas"):
-        fits = [hs.nn.train(mlp((64, 32, 10)), data.X_train, data.y_train, l2=1e-3, seed=seed) for seed in range(9)]
+        fits = [hs.nn.train(mlp((64, 32, 10)), data.X_train, data.y_train, l2=1e-3, rng=seed) for seed in range(9)]
     assert all(fit.result.success for fit in fits)
     assert np.median([fit.result.n_hvp for fit in fits]) <= 2500
 

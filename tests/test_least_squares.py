@@ -589,7 +589,7 @@ def test_counts(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_run_twice(method: str) -> None:
     residuals, _ = large_problem(400, 100)
-    runs = [least_squares(residuals, np.zeros(100), method=method, options={"seed": 3}) for _ in range(2)]
+    runs = [least_squares(residuals, np.zeros(100), method=method, options={"rng": 3}) for _ in range(2)]
     assert_array_equal(runs[0].x, runs[1].x)
     rows = [[(r.value, r.gradient_norm, r.radius, r.n_hvp) for r in res.history[1:]] for res in runs]
     assert rows[0] == rows[1]

@@ -249,7 +249,7 @@ def _blobs(seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_training_ends_at_a_minimum_of_the_objective(method: str, seed: int) -> None:
     X, labels = _blobs(seed)
-    fit = train(mlp((2, 5, 3)), X, labels, l2=1e-2, method=method, seed=seed, options={"gtol": 1e-9})
+    fit = train(mlp((2, 5, 3)), X, labels, l2=1e-2, method=method, rng=seed, options={"gtol": 1e-9})
     assert fit.result.success, fit.result.message
     gradient = ravel(hs.grad(fit.objective)(fit.params))[0]
     assert np.linalg.norm(gradient) <= 1e-9
@@ -265,7 +265,7 @@ def test_training_ends_at_a_minimum_of_the_objective(method: str, seed: int) -> 
 def test_a_linear_network_lands_on_the_least_squares_solution(seed: int) -> None:
     rng = np.random.default_rng(seed)
     X, Y = rng.standard_normal((30, 4)), rng.standard_normal((30, 2))
-    fit = train(mlp((4, 2)), X, Y, loss="squared_error", seed=seed, options={"gtol": 1e-11})
+    fit = train(mlp((4, 2)), X, Y, loss="squared_error", rng=seed, options={"gtol": 1e-11})
     exact = np.linalg.lstsq(np.column_stack([X, np.ones(30)]), Y, rcond=None)[0]
     assert_allclose(fit.params[0]["W"], exact[:4], atol=1e-11)
     assert_allclose(fit.params[0]["b"], exact[4], atol=1e-11)
@@ -288,7 +288,7 @@ def test_training_from_given_parameters_leaves_them_alone() -> None:
     before = ravel(start)[0].copy()
     fit = train(network, X, labels, l2=1e-2, params=start)
     assert_array_equal(ravel(start)[0], before)
-    assert_array_equal(ravel(fit.params)[0], ravel(train(network, X, labels, l2=1e-2, seed=7).params)[0])
+    assert_array_equal(ravel(fit.params)[0], ravel(train(network, X, labels, l2=1e-2, rng=7).params)[0])
 
 
 def test_training_in_float32_stays_in_float32() -> None:

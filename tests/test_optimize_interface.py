@@ -283,7 +283,7 @@ def test_eta_rejects_poor_steps() -> None:
         ({"initial_radius": 2.0, "max_radius": 1.0}, "initial_radius 2 is larger than max_radius 1"),
         ({"eta": 0.25}, "option 'eta' is 0.25, expected a number in [0, 0.25)"),
         ({"check_curvature": "no"}, "option 'check_curvature' is 'no', expected True or False"),
-        ({"seed": 1.5}, "option 'seed' is 1.5"),
+        ({"rng": 1.5}, "option 'rng' is 1.5"),
         ({"disp": 2}, "option 'progress' is 2"),
         ([("gtol", 1e-3)], "options is [('gtol', 0.001)], not a dict"),
     ],

@@ -246,7 +246,7 @@ def test_float32(problem: Problem, method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_same_run_twice(method: str) -> None:
     start = np.tile([-1.2, 1.0], 50)
-    runs = [minimize(rosenbrock, start, method=method, options={"seed": 3}) for _ in range(2)]
+    runs = [minimize(rosenbrock, start, method=method, options={"rng": 3}) for _ in range(2)]
     assert_array_equal(runs[0].x, runs[1].x)
 
     def rows(res: OptimizeResult) -> list[tuple[float, ...]]:

@@ -197,7 +197,7 @@ def test_hessian_free_lands_on_the_least_squares_solution(seed: int, preconditio
     rng = np.random.default_rng(seed)
     X, Y = rng.standard_normal((50, 4)), rng.standard_normal((50, 2))
     options = {"gtol": 1e-9, "preconditioner": preconditioner, "cg_tol": 1e-9}
-    fit = train(mlp((4, 2)), X, Y, loss="squared_error", method="hessian-free", seed=seed, options=options)
+    fit = train(mlp((4, 2)), X, Y, loss="squared_error", method="hessian-free", rng=seed, options=options)
     assert fit.result.status is Status.CONVERGED_UNCHECKED
     exact = np.linalg.lstsq(np.column_stack([X, np.ones(50)]), Y, rcond=None)[0]
     assert_allclose(np.vstack([fit.params[0]["W"], fit.params[0]["b"]]), exact, atol=1e-8)
@@ -209,7 +209,7 @@ def test_hessian_free_descends_and_counts(seed: int, batch_size: int | None) -> 
     X, labels = _blobs(seed)
     options = {"maxiter": 40, "preconditioner": "diagonal"}
     fit = train(
-        mlp((2, 8, 3)), X, labels, l2=1e-3, method="hessian-free", seed=seed, batch_size=batch_size, options=options
+        mlp((2, 8, 3)), X, labels, l2=1e-3, method="hessian-free", rng=seed, batch_size=batch_size, options=options
     )
     history = fit.result.history
     values = [record.value for record in history]
@@ -546,7 +546,7 @@ def test_batches_continue_from_a_state() -> None:
 def test_the_seed_decides_everything(method: str) -> None:
     X, labels = _blobs(0)
     run = lambda seed: train(
-        mlp((2, 4, 3)), X, labels, method=method, seed=seed, batch_size=16, validation=0.2, options={"maxiter": 4}
+        mlp((2, 4, 3)), X, labels, method=method, rng=seed, batch_size=16, validation=0.2, options={"maxiter": 4}
     )
     first, again, other = run(3), run(3), run(4)
     assert_array_equal(_flat(first), _flat(again))
@@ -750,7 +750,7 @@ def test_time_runs_out(method: str) -> None:
 def test_no_iterations_return_the_start(method: str) -> None:
     X, labels = _blobs(0)
     network = mlp((2, 3))
-    fit = train(network, X, labels, method=method, seed=2, options={"maxiter": 0})
+    fit = train(network, X, labels, method=method, rng=2, options={"maxiter": 0})
     assert_array_equal(_flat(fit), ravel(network.init(2))[0])
     assert fit.result.nit == 0
 
@@ -867,7 +867,7 @@ def test_without_resume_a_checkpoint_is_written_over(tmp_path: Path) -> None:
     [
         ({"method": "momentum"}, "method 'adam' there, 'momentum' here"),
         ({"batch_size": 8}, "batch_size 16 there, 8 here"),
-        ({"seed": 1}, "start"),
+        ({"rng": 1}, "start"),
         ({"l2": 0.5}, "l2 0.0 there, 0.5 here"),
         ({"options": {"maxiter": 3, "beta1": 0.5}}, "options"),
         ({"labels": np.zeros(60, int)}, "data"),

@@ -168,7 +168,7 @@ def fit_network(
     batch = {"batch_size": args.batch_size} if args.batch_size is not None and method in BATCH_METHODS else {}
     loss = softmax_cross_entropy if split.is_classification else squared_error
     return train(
-        model, split.X_train, split.y_train, loss=loss, l2=args.l2, method=method, seed=args.seed, dtype=args.dtype,
+        model, split.X_train, split.y_train, loss=loss, l2=args.l2, method=method, rng=args.seed, dtype=args.dtype,
         callback=callback, options=options, validation=args.validation, patience=args.patience, **batch, **keeping,
     )  # fmt: skip
 

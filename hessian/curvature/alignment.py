@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import Rng
 from hessian.curvature.lanczos import eigenvalues
 from hessian.errors import OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
@@ -65,7 +66,7 @@ def gradient_alignment(
     *args: Any,
     k: int = 10,
     tol: float | None = None,
-    rng: int | np.random.Generator = 0,
+    rng: Rng = 0,
 ) -> Alignment:
     r"""Measure the share of the gradient in the eigenspace of the k largest eigenvalues.
 

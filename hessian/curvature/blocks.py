@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from hessian.arguments import as_generator, whole_number
+from hessian.arguments import Rng, as_seed, whole_number
 from hessian.curvature.estimate import Estimate, with_error
 from hessian.curvature.lanczos import Eigenpairs, eigenvalues
 from hessian.curvature.products import Products
@@ -56,7 +54,7 @@ def block_spectra(
     k: int = 3,
     depth: int | None = None,
     max_hvp: int | None = None,
-    rng: int = 0,
+    rng: Rng = 0,
 ) -> dict[str, BlockSpectrum]:
     r"""Compute extreme eigenvalues and the trace of each diagonal block :math:`E_b^T H E_b`.
 
@@ -73,8 +71,8 @@ def block_spectra(
         How far containers are opened: 1 gives layers, by default every array.
     max_hvp : int, optional
         Products at most for each block; without one, all is exact or converged but the trace, which takes 60.
-    rng : int
-        Seed, the same for every block.
+    rng : int, numpy.random.Generator or None
+        Every block draws the same numbers.
 
     Returns
     -------
@@ -113,11 +111,11 @@ def block_spectra(
     whole_number(where, "k", k)
     if max_hvp is not None:
         whole_number(where, "max_hvp", max_hvp, 12, "Two ends and a trace share it")
-    as_generator(rng, where)
-    return {name: _spectrum(name, RestrictedOperator(source, part), k, max_hvp, rng) for name, part in parts.items()}
+    seed = as_seed(rng, where)
+    return {name: _spectrum(name, RestrictedOperator(source, part), k, max_hvp, seed) for name, part in parts.items()}
 
 
-def _spectrum(name: str, block: RestrictedOperator, k: int, max_hvp: int | None, rng: int) -> BlockSpectrum:
+def _spectrum(name: str, block: RestrictedOperator, k: int, max_hvp: int | None, seed: int) -> BlockSpectrum:
     """Look at one block."""
     size = block.shape[0]
     k = min(k, size)
@@ -127,6 +125,6 @@ def _spectrum(name: str, block: RestrictedOperator, k: int, max_hvp: int | None,
         low, high = eigenvalues(matrix, k, "SA"), eigenvalues(matrix, k, "LA")
         return BlockSpectrum(name, size, low, high, trace(matrix), size)
     each = None if max_hvp is None else max(share, k)
-    low, high = (eigenvalues(block, k, which, max_hvp=each, rng=np.random.default_rng(rng)) for which in ("SA", "LA"))
-    total = trace(block, share if max_hvp is not None else None, rng=rng)
+    low, high = (eigenvalues(block, k, which, max_hvp=each, rng=seed) for which in ("SA", "LA"))
+    total = trace(block, share if max_hvp is not None else None, rng=seed)
     return BlockSpectrum(name, size, low, high, total, low.n_hvp + high.n_hvp + total.n_hvp)

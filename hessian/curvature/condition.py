@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
+from hessian.arguments import NOT_NEGATIVE, Rng, real_number, whole_number
 from hessian.curvature.lanczos import eigenvalues
 from hessian.curvature.misses import MISS, beyond
 from hessian.curvature.products import Products
@@ -62,9 +62,7 @@ class ConditionNumber:
         return f"condition number = {self.value:.6g}, {bounds} ({self.n_hvp} products)"
 
 
-def condition_number(
-    H: Any, max_hvp: int | None = None, *, damping: float = 0.0, rng: int | np.random.Generator = 0
-) -> ConditionNumber:
+def condition_number(H: Any, max_hvp: int | None = None, *, damping: float = 0.0, rng: Rng = 0) -> ConditionNumber:
     r"""Bound :math:`\kappa = \max_i |\lambda_i| / \min_i |\lambda_i|` of a definite operator, or of any small one.
 
     Parameters
@@ -75,7 +73,7 @@ def condition_number(
         Products at most; without one, both ends are computed to full accuracy.
     damping : float
         Added to H, at least 0.
-    rng : int or numpy.random.Generator
+    rng : int, numpy.random.Generator or None
         Seed of the starting direction.
 
     Returns

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 import scipy.special
 
-from hessian.arguments import INSIDE, NOT_NEGATIVE, as_generator, check, real_number, whole_number
+from hessian.arguments import INSIDE, NOT_NEGATIVE, Rng, as_generator, check, real_number, whole_number
 from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.errors import OptionError, message
@@ -74,7 +74,7 @@ def spectral_density(
     grid: Any = None,
     steps: int | None = None,
     confidence: float = 0.95,
-    rng: int | np.random.Generator = 0,
+    rng: Rng = 0,
 ) -> SpectralDensity:
     r"""Estimate :math:`\phi(t) = \frac1n \sum_i K(t - \lambda_i)`, K a Gaussian.
 
@@ -93,7 +93,7 @@ def spectral_density(
         Lanczos steps per test vector; by default as many as the width takes.
     confidence : float
         Of the band.
-    rng : int or numpy.random.Generator
+    rng : int, numpy.random.Generator or None
         Seed of the test vectors.
 
     Returns

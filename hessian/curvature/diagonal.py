@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.arguments import as_generator, whole_number
+from hessian.arguments import Rng, as_generator, whole_number
 from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.leave_out import Sketch, left, sketch
 from hessian.curvature.products import Products, on_sphere, signs
@@ -17,9 +17,7 @@ from hessian.errors import OptionError, message
 _LEAST, _LEAST_XDIAG = 6, 12
 
 
-def diagonal(
-    H: Any, max_hvp: int | None = None, *, rng: int | np.random.Generator = 0, method: str = "auto"
-) -> Estimate:
+def diagonal(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = "auto") -> Estimate:
     r"""Return :math:`h_{ii}`, exactly or estimated.
 
     Parameters
@@ -28,7 +26,7 @@ def diagonal(
         Symmetric.
     max_hvp : int, optional
         Products at most; by default n, which is exact.
-    rng : int or numpy.random.Generator
+    rng : int, numpy.random.Generator or None
         Seed of the test vectors.
     method : {"auto", "exact", "regression", "xdiag"}
         ``"auto"`` is exact where the budget allows it, else XDiag, or the regression with fewer than 24 products.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.arguments import as_generator, whole_number
+from hessian.arguments import Rng, as_generator, whole_number
 from hessian.curvature.lanczos import eigenvalues
 from hessian.errors import OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
@@ -96,7 +96,7 @@ def eigen_directions(
     which: str = "LA",
     tol: float | None = None,
     max_hvp: int | None = None,
-    rng: int | np.random.Generator = 0,
+    rng: Rng = 0,
 ) -> tuple[Direction, ...]:
     """Compute eigenvectors of the Hessian as directions of x.
 
@@ -140,7 +140,7 @@ def eigen_directions(
 
 
 def random_directions(
-    x: Any, k: int = 2, *, normalize: str = "filter", filter_axis: int = -1, rng: int | np.random.Generator = 0
+    x: Any, k: int = 2, *, normalize: str = "filter", filter_axis: int = -1, rng: Rng = 0
 ) -> tuple[Direction, ...]:
     r"""Draw Gaussian directions scaled to the weights, so that slices of different networks can be compared.
 
@@ -156,7 +156,7 @@ def random_directions(
         Axis of an array that counts filters, those of all weights into one unit. The last, the default, is right for
         weights applied as ``X @ W`` (a filter is a column) and for convolutions of shape (height, width, in, out), as in
         :mod:`hessian.nn`; 0 is right for ``W @ x`` (a filter is a row).
-    rng : int or numpy.random.Generator
+    rng : int, numpy.random.Generator or None
 
     Returns
     -------
@@ -216,7 +216,7 @@ def negative_curvature(
     *args: Any,
     k: int = 1,
     max_hvp: int | None = None,
-    rng: int | np.random.Generator = 0,
+    rng: Rng = 0,
 ) -> NegativeCurvature:
     r"""Look for directions with :math:`v^T H v < 0`, and prove them.
 
@@ -228,7 +228,7 @@ def negative_curvature(
         Smallest eigenvalues to compute.
     max_hvp : int, optional
         Products at most, those for proofs not counted (at most k + 10).
-    rng : int or numpy.random.Generator
+    rng : int, numpy.random.Generator or None
 
     Returns
     -------

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 
-from hessian.arguments import NOT_NEGATIVE, as_generator, real_number, whole_number
+from hessian.arguments import NOT_NEGATIVE, Rng, as_generator, real_number, whole_number
 from hessian.curvature.estimate import KNOWN, Estimate, widened
 from hessian.curvature.leave_out import leave_out, left, sketch
 from hessian.curvature.products import Products, on_sphere
@@ -22,7 +22,7 @@ from hessian.errors import OptionError, message
 _DENSE_ORDER = 2000
 
 
-def logdet(H: Any, max_hvp: int | None = None, *, damping: float = 0.0, rng: int | np.random.Generator = 0) -> Estimate:
+def logdet(H: Any, max_hvp: int | None = None, *, damping: float = 0.0, rng: Rng = 0) -> Estimate:
     r"""Estimate :math:`\log\det(H + \lambda I) = \sum_i \log(\lambda_i + \lambda)` of a positive definite matrix.
 
     Parameters
@@ -32,7 +32,7 @@ def logdet(H: Any, max_hvp: int | None = None, *, damping: float = 0.0, rng: int
         Products at most; 60 by default.
     damping : float
         :math:`\lambda \ge 0`.
-    rng : int or numpy.random.Generator
+    rng : int, numpy.random.Generator or None
         Seed of the test vectors.
 
     Returns
@@ -191,7 +191,7 @@ def _not_definite(value: float) -> OptionError:
     return OptionError(message("logdet", what, "The logarithm is not real", "Pass damping > 0, or use eigenvalues"))
 
 
-def frobenius_norm(H: Any, max_hvp: int | None = None, *, rng: int | np.random.Generator = 0) -> Estimate:
+def frobenius_norm(H: Any, max_hvp: int | None = None, *, rng: Rng = 0) -> Estimate:
     r"""Estimate :math:`\|H\|_F = (\sum_{ij} h_{ij}^2)^{1/2} = (\sum_i \lambda_i^2)^{1/2}`.
 
     Parameters
@@ -200,7 +200,7 @@ def frobenius_norm(H: Any, max_hvp: int | None = None, *, rng: int | np.random.G
         Symmetric.
     max_hvp : int, optional
         Products at most; 60 by default.
-    rng : int or numpy.random.Generator
+    rng : int, numpy.random.Generator or None
         Seed of the test vectors.
 
     Returns

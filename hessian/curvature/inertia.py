@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from hessian.arguments import NOT_NEGATIVE, as_generator, real_number, whole_number
+from hessian.arguments import NOT_NEGATIVE, Rng, as_generator, real_number, whole_number
 from hessian.curvature.misses import MISS, chance
 from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs
@@ -72,9 +72,7 @@ class Inertia:
         return f"inertia: {self.counts()} ({self.method}, {self.n_hvp} products)"
 
 
-def inertia(
-    H: Any, max_hvp: int | None = None, *, threshold: float | None = None, rng: int | np.random.Generator = 0
-) -> Inertia:
+def inertia(H: Any, max_hvp: int | None = None, *, threshold: float | None = None, rng: Rng = 0) -> Inertia:
     r"""Count the eigenvalues below :math:`-\epsilon`, within, and above :math:`\epsilon`.
 
     Parameters
@@ -86,7 +84,7 @@ def inertia(
     threshold : float, optional
         :math:`\epsilon`; by default :math:`4 \sqrt n` times the precision, relative to the largest magnitude: what rounding
         does to an eigenvalue.
-    rng : int or numpy.random.Generator
+    rng : int, numpy.random.Generator or None
         Seed of the test vectors.
 
     Returns

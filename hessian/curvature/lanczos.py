@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from hessian.arguments import INSIDE, as_generator, real_number, whole_number
+from hessian.arguments import INSIDE, Rng, as_generator, real_number, whole_number
 from hessian.curvature.krylov_space import BlockSpace
 from hessian.curvature.misses import MISS, chance
 from hessian.curvature.products import Products
@@ -71,7 +71,7 @@ def eigenvalues(
     max_hvp: int | None = None,
     block: int = 1,
     confirm: bool = True,
-    rng: int | np.random.Generator = 0,
+    rng: Rng = 0,
 ) -> Eigenpairs:
     r"""Compute extreme eigenpairs :math:`H v = \lambda v` by thick-restart block Lanczos.
 
@@ -92,7 +92,7 @@ def eigenvalues(
     confirm : bool
         Look a second time, from a random start orthogonal to what was found. One start sees one copy of a multiple
         eigenvalue only.
-    rng : int or numpy.random.Generator
+    rng : int, numpy.random.Generator or None
         Seed of the starting directions.
 
     Returns

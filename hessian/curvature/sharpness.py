@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from hessian.arguments import INSIDE, POSITIVE, SHARE, as_generator, check, whole_number
+from hessian.arguments import INSIDE, POSITIVE, SHARE, Rng, as_generator, check, whole_number
 from hessian.curvature.misses import beyond
 from hessian.errors import NonFiniteError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
@@ -97,7 +97,8 @@ class SharpnessMeter:
         well separated.
     max_products : int
         Most products at a point; what is found by then is reported with its residual.
-    seed : int
+    rng : int, numpy.random.Generator or None
+        Of the starts.
 
     Attributes
     ----------
@@ -137,7 +138,7 @@ class SharpnessMeter:
         momentum: float = 0.0,
         tol: float = 1e-3,
         max_products: int = 200,
-        seed: int = 0,
+        rng: Rng = 0,
     ) -> None:
         where = "SharpnessMeter"
         if step_size is not None:
@@ -148,7 +149,7 @@ class SharpnessMeter:
         self._f = f if isinstance(f, RecordedFunction) else RecordedFunction(f)
         self._args, self._tol, self._limit = args, float(tol), max_products
         self._threshold = math.nan if step_size is None else 2.0 * (1.0 + momentum) / step_size
-        self._rng = as_generator(seed, where, "seed")
+        self._rng = as_generator(rng, where)
         self._vector: np.ndarray | None = None
         self._rows: list[tuple[int, float, float, float, int, float]] = []
 
@@ -247,7 +248,7 @@ def edge_of_stability(
     every : int
         Steps between two measurements; the start and the end are measured too.
     **options
-        ``tol``, ``max_products`` and ``seed`` of :class:`SharpnessMeter`.
+        ``tol``, ``max_products`` and ``rng`` of :class:`SharpnessMeter`.
 
     Returns
     -------

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from hessian.arguments import FINITE, as_generator, check, whole_number
+from hessian.arguments import FINITE, Rng, as_generator, check, whole_number
 from hessian.curvature.density import SpectralDensity, density_of
 from hessian.curvature.density_text import bars, picture
 from hessian.curvature.estimate import KNOWN, Estimate, widened
@@ -104,9 +104,7 @@ def _shown(estimate: Estimate) -> str:
     return with_error(estimate.value, estimate.standard_error, estimate.is_exact)
 
 
-def summary(
-    H: Any, max_hvp: int = 60, *, lower_bound: float | None = None, rng: int | np.random.Generator = 0
-) -> CurvatureSummary:
+def summary(H: Any, max_hvp: int = 60, *, lower_bound: float | None = None, rng: Rng = 0) -> CurvatureSummary:
     r"""Spend a budget of products on extreme eigenvalues, trace, norm, log-determinant, inertia and density.
 
     Parameters
@@ -118,7 +116,7 @@ def summary(
     lower_bound : float, optional
         What no eigenvalue is known to be below, from a factorisation at hand or the l2 penalty of a convex objective. If it is
         positive, the signs are known, and the log-determinant is bounded by it instead of by what so many products see.
-    rng : int or numpy.random.Generator
+    rng : int, numpy.random.Generator or None
         Seed.
 
     Returns

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.arguments import as_generator, whole_number
+from hessian.arguments import Rng, as_generator, whole_number
 from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.leave_out import Sketch, leave_out, left, sketch
 from hessian.curvature.products import Products, on_sphere, signs
@@ -26,7 +26,7 @@ _AGREEING = 2.0
 _LEAST_FOR_XTRACE = 20
 
 
-def trace(H: Any, max_hvp: int | None = None, *, rng: int | np.random.Generator = 0, method: str = "auto") -> Estimate:
+def trace(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = "auto") -> Estimate:
     r"""Estimate :math:`\mathrm{tr}\, H = \sum_i \lambda_i`.
 
     Parameters
@@ -35,7 +35,7 @@ def trace(H: Any, max_hvp: int | None = None, *, rng: int | np.random.Generator 
         Symmetric.
     max_hvp : int, optional
         Products at most; 60 by default.
-    rng : int or numpy.random.Generator
+    rng : int, numpy.random.Generator or None
         Seed of the test vectors.
     method : {"auto", "exact", "hutchinson", "hutch++", "xtrace"}
         ``"auto"`` is exact where the budget allows it, else XTrace, or Hutchinson with fewer than 20 products.

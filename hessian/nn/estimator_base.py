@@ -100,7 +100,7 @@ class NewtonEstimator(BaseEstimator):
             "gtol": real_number(self._where, "tol", self.tol, NOT_NEGATIVE),
             "maxiter": whole_number(self._where, "max_iter", self.max_iter),
             "check_curvature": check_curvature,
-            "seed": int(state.randint(2**31 - 1)),
+            "rng": int(state.randint(2**31 - 1)),
             "progress": bool(self.verbose),
         }
         options = own | check_options(self._where, self.options, own)

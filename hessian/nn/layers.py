@@ -42,7 +42,7 @@ class Dense(ArrayLayer):
     Examples
     --------
     >>> layer = Dense(3, 2)
-    >>> layer, layer.n_parameters, layer(layer.init(seed=0), np.zeros((5, 3))).shape
+    >>> layer, layer.n_parameters, layer(layer.init(0), np.zeros((5, 3))).shape
     (Dense(3, 2), 8, (5, 2))
     >>> Dense(2, 1, "relu")({"W": np.array([[1.0], [2.0]]), "b": np.array([0.5])}, np.array([[3.0, 4.0], [-9.0, 0.0]])).tolist()
     [[11.5], [0.0]]

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from hessian.arguments import whole_number
+from hessian.arguments import Rng, as_generator, whole_number
 from hessian.errors import DtypeError, ShapeMismatchError, message
 
 ArrayParameters = dict[str, Any]
@@ -41,7 +41,7 @@ class Network(Protocol):
     @property
     def n_parameters(self) -> int: ...
 
-    def init(self, seed: int | np.random.Generator = 0, dtype: npt.DTypeLike = np.float64) -> Any:
+    def init(self, rng: Rng = 0, dtype: npt.DTypeLike = np.float64) -> Any:
         """Draw starting parameters."""
 
     def apply(self, params: Any, X: Any) -> Any:
@@ -75,13 +75,13 @@ class ArrayLayer(ABC):
         """Numbers in all arrays of the parameters."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
-    def init(self, seed: int | np.random.Generator = 0, dtype: npt.DTypeLike = np.float64) -> ArrayParameters:
+    def init(self, rng: Rng = 0, dtype: npt.DTypeLike = np.float64) -> ArrayParameters:
         """Draw starting parameters.
 
         Parameters
         ----------
-        seed : int or numpy.random.Generator
-            The same seed gives the same parameters; float32 ones are the float64 ones, rounded.
+        rng : int, numpy.random.Generator or None
+            The same integer gives the same parameters; float32 ones are the float64 ones, rounded.
         dtype : dtype
             A real floating type.
 
@@ -98,7 +98,7 @@ class ArrayLayer(ABC):
             If an initialiser of your own returns another shape.
         """
         kind = check_dtype(f"{type(self).__name__}.init", dtype)
-        drawn = self._draw(np.random.default_rng(seed))
+        drawn = self._draw(as_generator(rng, f"{type(self).__name__}.init"))
         return {name: array.astype(kind) for name, array in drawn.items()}
 
     def apply(self, params: Mapping[str, Any], X: Any) -> Any:

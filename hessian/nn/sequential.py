@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hessian.arguments import Rng, as_generator
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.activations import Activation, get_activation
 from hessian.nn.initializers import Initializer
@@ -66,13 +67,13 @@ class Sequential:
         """Whether the last axis is known to stay as wide as it was, however wide."""
         return all(_keeps_width(layer) for layer in self.layers)
 
-    def init(self, seed: int | np.random.Generator = 0, dtype: npt.DTypeLike = np.float64) -> list[Any]:
+    def init(self, rng: Rng = 0, dtype: npt.DTypeLike = np.float64) -> list[Any]:
         """Draw starting parameters, layer after layer from one stream of random numbers.
 
         Parameters
         ----------
-        seed : int or numpy.random.Generator
-            The same seed gives the same parameters; float32 ones are the float64 ones, rounded.
+        rng : int, numpy.random.Generator or None
+            The same integer gives the same parameters; float32 ones are the float64 ones, rounded.
         dtype : dtype
             A real floating type.
 
@@ -88,8 +89,9 @@ class Sequential:
         ShapeMismatchError
             If an initialiser of your own returns another shape.
         """
-        kind, rng = check_dtype(f"{type(self).__name__}.init", dtype), np.random.default_rng(seed)
-        return [layer.init(rng, kind) for layer in self.layers]
+        where = f"{type(self).__name__}.init"
+        kind, generator = check_dtype(where, dtype), as_generator(rng, where)
+        return [layer.init(generator, kind) for layer in self.layers]
 
     def apply(self, params: Sequence[Any], X: Any) -> Any:
         """Evaluate the layers one after the other.
@@ -140,7 +142,7 @@ def sequential(*layers: Network | str | Activation) -> Sequential:
     Returns
     -------
     Sequential
-        With ``init(seed, dtype)``, ``apply(params, X)``, ``n_parameters``, ``n_in`` and ``n_out``.
+        With ``init(rng, dtype)``, ``apply(params, X)``, ``n_parameters``, ``n_in`` and ``n_out``.
 
     Raises
     ------
@@ -150,7 +152,7 @@ def sequential(*layers: Network | str | Activation) -> Sequential:
 
     Notes
     -----
-    A layer of your own needs ``n_in``, ``n_out``, ``n_parameters``, ``init(seed, dtype)`` and ``apply(params, X)``.
+    A layer of your own needs ``n_in``, ``n_out``, ``n_parameters``, ``init(rng, dtype)`` and ``apply(params, X)``.
 
     Examples
     --------
@@ -168,7 +170,7 @@ def sequential(*layers: Network | str | Activation) -> Sequential:
         Flatten(),
         Dense(36, 10),
     )
-    >>> model(model.init(seed=0), np.zeros((5, 64))).shape
+    >>> model(model.init(0), np.zeros((5, 64))).shape
     (5, 10)
     """
     return Sequential(*layers)
@@ -216,7 +218,7 @@ def mlp(
     >>> network = mlp((2, 4, 1), "tanh")
     >>> network
     Sequential(Dense(2, 4, activation='tanh'), Dense(4, 1))
-    >>> params = network.init(seed=0)
+    >>> params = network.init(0)
     >>> network.n_parameters, network(params, np.zeros((3, 2))).shape
     (17, (3, 1))
     """

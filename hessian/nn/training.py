@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hessian.arguments import did_you_mean, unknown, whole_number
+from hessian.arguments import Rng, as_seed, did_you_mean, unknown, whole_number
 from hessian.errors import OptionError, message
 from hessian.nn.batches import split_rows
 from hessian.nn.data import check_rows
@@ -74,7 +74,7 @@ def train(
     l2: float = 0.0,
     method: str | None = None,
     params: Parameters | None = None,
-    seed: int | np.random.Generator = 0,
+    rng: Rng = 0,
     dtype: npt.DTypeLike = np.float64,
     callback: Callable[..., Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -88,7 +88,7 @@ def train(
 
     Parameters
     ----------
-    model : Network, such as `mlp` or `sequential` makes, or any object with ``init(seed, dtype)`` and ``model(params, X)``
+    model : Network, such as `mlp` or `sequential` makes, or any object with ``init(rng, dtype)`` and ``model(params, X)``
         Its ``n_in`` or ``sizes[0]``, where it has one, is the width `X` must have.
     X : array, (n, n_in)
         Inputs, one example per row. Cast to `dtype`.
@@ -102,8 +102,8 @@ def train(
         Of all rows at once: those of `hessian.optimize.minimize`, which chooses one where it is left out. On batches:
         ``"hessian-free"``, ``"gradient-descent"``, ``"momentum"``, ``"adagrad"``, ``"rmsprop"``, ``"adam"``.
     params : list of dict, optional
-        Where to start; drawn by ``model.init(seed, dtype)`` where left out.
-    seed : int or numpy.random.Generator
+        Where to start; drawn by ``model.init(rng, dtype)`` where left out.
+    rng : int, numpy.random.Generator or None
         Of the starting parameters, the rows held out for validation, and the batches.
     dtype : dtype
         Of the parameters and `X`; float32 halves the memory and limits the gradient norm that can be reached.
@@ -176,8 +176,8 @@ def train(
     """
     chosen, kind = get_loss(loss), np.dtype(dtype)
     rows = check_rows(model, X, y, kind, chosen)
-    start = model.init(seed, kind) if params is None else params
-    held_seed, batch_seed = _streams(seed)
+    start = model.init(rng, kind) if params is None else params
+    held_seed, batch_seed = np.random.SeedSequence(as_seed(rng, "train")).spawn(2)
     rows, held = _hold_out(model, rows, validation, chosen, held_seed)
     _check_patience(patience, held)
     if resume and checkpoint is None:
@@ -231,13 +231,6 @@ def _train_on_batches(
     with Reporter(callback, settings.progress, name, settings.maxiter) as reporter:
         run = Run(method, batches, rows, settings, reporter=reporter, supervision=supervision, identity=identity)
         return run.run(), run.validation
-
-
-def _streams(seed: int | np.random.Generator) -> list[np.random.SeedSequence]:
-    """Return seeds, of their own, of the rows held out and of the batches."""
-    if isinstance(seed, np.random.Generator):
-        return np.random.SeedSequence(int(seed.integers(2**63))).spawn(2)
-    return np.random.SeedSequence(seed).spawn(2)
 
 
 def _hold_out(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from hessian.arguments import as_generator, whole_number
+from hessian.arguments import Rng, as_generator, whole_number
 from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.operators.likelihoods import Draw, choose_likelihood
@@ -39,7 +39,7 @@ class FisherOperator(SymmetricOperator):
         S, draws per example.
     reduction : {"mean", "sum"}
         c is 1/N for the mean over the N examples, 1 for the sum.
-    rng : int or numpy.random.Generator
+    rng : int, numpy.random.Generator or None
         Seed of the draws, which are made once: the operator is a fixed matrix.
     record : bool
         ``False`` makes no program: every product is a plain sweep.
@@ -84,7 +84,7 @@ class FisherOperator(SymmetricOperator):
         likelihood: str | Draw = "categorical",
         n_samples: int = 1,
         reduction: str = "mean",
-        rng: int | np.random.Generator = 0,
+        rng: Rng = 0,
         record: bool = True,
     ) -> None:
         where = "FisherOperator"

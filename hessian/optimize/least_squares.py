@@ -194,7 +194,7 @@ def least_squares(
     asked = parse_options(options, None, np.dtype(np.float64), "least_squares")
     args = args if isinstance(args, tuple) else (args,)
     x0 = scipy_point(x0)
-    objective = Residuals(fun, x0, args, find_loss(loss, f_scale), asked.seed, asked.max_hvp, record=bool(asked.record))
+    objective = Residuals(fun, x0, args, find_loss(loss, f_scale), asked.rng, asked.max_hvp, record=bool(asked.record))
     default = DEFAULT_GTOL[objective.dtype.name] if tol is None else tol
     parsed = parse_options(options, default, objective.dtype, "least_squares")
     kind = _method(method, objective.size)

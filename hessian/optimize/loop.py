@@ -69,7 +69,7 @@ class Loop:
         self._start_norm = norm(start.x)
         self._model: LocalModel | None = None
         self._curvature = UNKNOWN
-        self._certificate = Certificate(objective, method.is_dense, options.seed)
+        self._certificate = Certificate(objective, method.is_dense, options.rng)
         self._settling = math.inf
         self._rejections = 0
         self._outside = 0
@@ -312,7 +312,7 @@ class Loop:
         tiny = math.sqrt(eps)
         if tiny * point.value < self._floor / UNBOUNDED and tiny * norm(point.x) > max(1.0, self._start_norm):
             return Status.UNBOUNDED, ""  # far out and far down, at the end of what floating point can follow
-        rounding = measure_rounding(self._objective, point, self._options.seed)
+        rounding = measure_rounding(self._objective, point, self._options.rng)
         is_smooth = rounding.gradient <= tiny * self._largest_norm
         is_flat = point.gradient_norm <= tiny * self._largest_norm
         is_flat |= point.gradient_norm * norm(point.x) <= tiny * abs(point.value)

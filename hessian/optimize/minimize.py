@@ -131,8 +131,8 @@ def minimize(
             method is asked for.
         check_curvature : bool
             Look for negative curvature where the gradient is small, and move on along it; default True.
-        seed : int
-            Of the Lanczos start vector used for that; default 0.
+        rng : int, numpy.random.Generator or None
+            Of the Lanczos start vector used for that, and of other vectors to look along; default 0.
         checkpoint : path-like
             File to keep the state of the run in, rewritten as it goes on; by default none. A file that cannot be written
             is a warning, and the run goes on.
@@ -272,7 +272,7 @@ def _method(name: str | None, objective: VectorObjective, options: Options) -> M
     known = str(name).lower().replace("_", "-")
     _refuse_ignored(known, options)
     if known == TrustNCG.name:
-        preconditioner = make_preconditioner(options.preconditioner, objective.structured, options.seed)
+        preconditioner = make_preconditioner(options.preconditioner, objective.structured, options.rng)
         return TrustNCG(options, preconditioner)
     if known in _PLAIN:
         return _PLAIN[known](options)

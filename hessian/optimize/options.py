@@ -12,7 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from hessian.arguments import BUDGET, FILE, FLAG, LIMIT, POSITIVE, Wanted, at_least, check, check_options, is_real
+from hessian.arguments import (
+    BUDGET,
+    FILE,
+    FLAG,
+    LIMIT,
+    POSITIVE,
+    RNG,
+    Wanted,
+    as_seed,
+    at_least,
+    check,
+    check_options,
+    is_real,
+)
 from hessian.errors import OptionError, message
 
 DEFAULT_GTOL = {"float32": 1e-3}
@@ -34,7 +47,7 @@ class Options:
     preconditioner: Any = None
     eta: float = 1e-4
     check_curvature: bool = True
-    seed: int = 0
+    rng: int = 0
     record: bool = True
     progress: bool = False
     checkpoint: str | os.PathLike[str] | None = None
@@ -61,7 +74,7 @@ _RANGES: dict[str, Wanted] = {
     "checkpoint": FILE,
     "checkpoint_every": BUDGET,
     "resume": FLAG,
-    "seed": at_least(0),
+    "rng": RNG,
     "record": FLAG,
     "progress": FLAG,
 }
@@ -72,7 +85,7 @@ def parse_options(
 ) -> Options:
     """Check user options and fill in the defaults.
 
-    ``None`` stands for the default, and ``tol`` for gtol where that is not given.
+    ``None`` stands for the default (but for ``rng``, where it stands for new numbers), and ``tol`` for gtol where that is not given.
 
     Raises
     ------
@@ -83,9 +96,11 @@ def parse_options(
     if tol is not None:
         given["gtol"] = tol
     asked = check_options(where, options, option_names(), _FROM_SCIPY)
-    given |= {name: setting for name, setting in asked.items() if setting is not None}
+    given |= {name: setting for name, setting in asked.items() if setting is not None or name == "rng"}
     for name, setting in given.items():
         check(where, f"option {name!r}", setting, _RANGES[name])
+    if "rng" in given:
+        given["rng"] = as_seed(given["rng"], where)  # a run draws the same numbers more than once
     parsed = Options(**given)
     if parsed.initial_radius is not None and parsed.initial_radius > parsed.max_radius:
         what = f"initial_radius {parsed.initial_radius:g} is larger than max_radius {parsed.max_radius:g}"

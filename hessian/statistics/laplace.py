@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.arguments import POSITIVE, as_generator, check, is_real, whole_number
+from hessian.arguments import POSITIVE, Rng, as_generator, check, is_real, whole_number
 from hessian.curvature.estimate import spread_error, widened
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.gauss_newton import GaussNewtonOperator
@@ -119,13 +119,13 @@ class Laplace:
             f"{self.effective_parameters:.4g} effective parameters>"
         )
 
-    def sample(self, n_samples: int, rng: int | np.random.Generator = 0) -> list[Any]:
+    def sample(self, n_samples: int, rng: Rng = 0) -> list[Any]:
         """Draw parameters from the approximation.
 
         Parameters
         ----------
         n_samples : int
-        rng : int or numpy.random.Generator
+        rng : int, numpy.random.Generator or None
 
         Returns
         -------
@@ -148,7 +148,7 @@ class Laplace:
         *args: Any,
         method: str = "linearized",
         n_samples: int = 1000,
-        rng: int | np.random.Generator = 0,
+        rng: Rng = 0,
         full: bool = False,
     ) -> Prediction:
         r"""Predict with uncertain parameters.

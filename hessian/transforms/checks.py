@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.arguments import whole_number
+from hessian.arguments import Rng, as_generator, whole_number
 from hessian.errors import DerivativeCheckError, NonFiniteError, message
 from hessian.tape.second_order import HessianMap
 from hessian.tape.trace import Primal, trace
@@ -74,9 +74,7 @@ class _Probe:
         return np.asarray(join_vector(self.curvature.products(split_vector(v, self.primal.shapes))))
 
 
-def check_derivatives(
-    f: Callable[..., Any], x: Any, *args: Any, seed: int = 0, directions: int = 3
-) -> DerivativeReport:
+def check_derivatives(f: Callable[..., Any], x: Any, *args: Any, rng: Rng = 0, directions: int = 3) -> DerivativeReport:
     r"""Check gradient and Hessian of ``f`` at ``x`` against properties that any correct derivative has.
 
     Along random directions: the Taylor remainders :math:`|f(x+hv) - f - h g^T v|` and
@@ -90,7 +88,7 @@ def check_derivatives(
     x : array or container of float64 arrays
     *args
         Further arguments of f.
-    seed : int
+    rng : int, numpy.random.Generator or None
         Of the random directions.
     directions : int
         How many to try; the worst is reported.
@@ -124,8 +122,8 @@ def check_derivatives(
         raise NonFiniteError(
             message("check_derivatives", f"f(x) is {value}", fix="Choose a point inside the domain of f")
         )
-    rng = np.random.default_rng(seed)
-    found = np.array([_along_one_direction(probe, value, rng) for _ in range(directions)])
+    generator = as_generator(rng, "check_derivatives")
+    found = np.array([_along_one_direction(probe, value, generator) for _ in range(directions)])
     slopes, errors = found[:, :2].min(axis=0), found[:, 2:].max(axis=0)
     rounding = float(np.finfo(probe.x.dtype).eps)
     # Central differences with step eps^(1/3) are good to about eps^(2/3); two digits of slack for curved functions.

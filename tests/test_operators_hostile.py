@@ -80,7 +80,7 @@ def test_seeds_that_are_none(use: str, rng: Any) -> None:
 
 @pytest.mark.parametrize("use", SEEDED)
 def test_seeds_of_either_kind(use: str) -> None:
-    for rng in (0, np.int64(3), np.random.default_rng(1)):
+    for rng in (0, np.int64(3), np.random.default_rng(1), None):
         SEEDED[use](rng)
 
 

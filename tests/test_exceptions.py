@@ -13,8 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 import hessian as hs
 from hessian.errors import ProgramWarning
 from hessian.programs import RecordedFunction
-from hessian.programs import program as programs
 from hessian.programs.compilation import CompilationError
+from hessian.programs.runtime import program as programs
 
 
 def _cholesky(x: Any) -> Any:

@@ -26,7 +26,8 @@ from hessian.errors import (
     ShapeMismatchError,
     StaleRecordingError,
 )
-from hessian.programs import recorded, variants
+from hessian.programs.runtime import cache as variants
+from hessian.programs.runtime import recorded
 
 X3 = np.array([1.0, -2.0, 3.0])
 X23 = np.arange(6.0).reshape(2, 3) / 3 - 0.7
@@ -1255,7 +1256,8 @@ def _assigned_column(x: Any) -> Any:
 @pytest.mark.parametrize("name", STRUCTURED)
 def test_structure(name: str, blocks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if blocks:
-        from hessian.programs import directions, layout
+        from hessian.programs.passes import place as layout
+        from hessian.programs.runtime import directions
 
         monkeypatch.setattr(directions, "SMALL_GROUP", 1)
         monkeypatch.setattr(directions, "BLOCK_ELEMENTS", 7 * N)
@@ -1329,7 +1331,7 @@ def test_long_batches(f: Callable[..., Any]) -> None:
 
 def test_rows_next_to_a_square_of_their_length(monkeypatch: pytest.MonkeyPatch) -> None:
     """An (n, n) matrix has two axes that could be the rows."""
-    from hessian.programs import rows
+    from hessian.programs.passes import rows
 
     monkeypatch.setattr(rows, "MIN_ROWS", 8)
     monkeypatch.setattr(rows, "MIN_WORK", 0)

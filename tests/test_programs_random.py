@@ -17,7 +17,9 @@ from random_operations import OPERATIONS, fixed
 
 import hessian as hs
 from hessian.errors import HessianError
-from hessian.programs import directions, layout, rows
+from hessian.programs.passes import place as layout
+from hessian.programs.passes import rows
+from hessian.programs.runtime import directions
 
 #: More examples for a hunt: HESSIAN_EXAMPLES=20000 pytest tests/test_programs_random.py
 EXAMPLES = int(os.environ.get("HESSIAN_EXAMPLES", "60"))

@@ -17,9 +17,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
 from hessian.errors import HessianError, OptionError, StaleRecordingError
-from hessian.programs import recorded, variants
-from hessian.programs.arguments import Identity
-from hessian.programs.variants import RecompilePolicy
+from hessian.programs.runtime import cache as variants
+from hessian.programs.runtime import recorded
+from hessian.programs.runtime.arguments import Identity
+from hessian.programs.runtime.cache import RecompilePolicy
 from hessian.rules import OPERATIONS
 
 X3 = np.array([1.0, -2.0, 3.0])
@@ -92,7 +93,7 @@ def test_guards_at_ties(f: Callable[[Any], Any], order: str, count: int) -> None
 
 
 def test_a_fresh_program_that_misses_is_replaced_by_the_plain_function(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hessian.programs.emit.differs", lambda value, seen: True)
+    monkeypatch.setattr("hessian.programs.backends.numpy.differs", lambda value, seen: True)
     f = lambda x: np.sum(x**3) if x[0] > 0 else np.sum(x**2)
     rec = hs.record(f)
     for _ in range(2):
@@ -157,9 +158,9 @@ def test_values_beside_derivatives_are_exact(name: str) -> None:
 def test_a_program_that_computes_something_else_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from hessian.rules import elementwise as ew
 
-    monkeypatch.setattr("hessian.programs.rewrite._ARITHMETIC", ())
+    monkeypatch.setattr("hessian.programs.simplify._ARITHMETIC", ())
     monkeypatch.setattr(
-        "hessian.programs.rewrite._as_written",
+        "hessian.programs.simplify._as_written",
         lambda builder, operation, args, params, shape, dtype: (
             builder.make(ew.add, args, params, shape, dtype) if operation is ew.subtract else None
         ),
@@ -383,7 +384,7 @@ def test_pullbacks_keep_lists_as_they_were() -> None:
 
 _FORK = """
 import os, sys
-from hessian.programs import threads
+from hessian.programs.runtime import threads
 
 assert threads.pool_of(3).submit(lambda: 1).result() == 1
 child = os.fork()

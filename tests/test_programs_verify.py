@@ -10,13 +10,13 @@ import pytest
 from numpy.testing import assert_allclose
 
 import hessian as hs
-from hessian.programs import layout as layouts
 from hessian.programs import verify as verifier
+from hessian.programs.capture import Guard
 from hessian.programs.compilation import CompilationError
-from hessian.programs.graph import CONSTANT, DIRECTION, POINT, Builder, Node
-from hessian.programs.layout import Layout, Place, Section
-from hessian.programs.rewrite import rewrite
-from hessian.programs.tracing import Guard
+from hessian.programs.ir import CONSTANT, DIRECTION, POINT, Builder, Node
+from hessian.programs.passes import place as layouts
+from hessian.programs.passes.place import Layout, Place, Section
+from hessian.programs.simplify import rewrite
 from hessian.programs.verify import InvalidProgram, check_nodes, verify_layout
 from hessian.rules import elementwise as ew
 from hessian.rules.linalg import again_op

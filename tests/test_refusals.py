@@ -101,7 +101,7 @@ def _entry() -> Any:
 
 
 def _reshaped() -> Any:
-    from hessian.programs.emit import reshaped
+    from hessian.programs.backends.numpy import reshaped
 
     return reshaped(M.T, (6,))
 
@@ -113,7 +113,7 @@ def _named() -> Any:
 
 
 def _identity() -> Any:
-    from hessian.programs.arguments import Identity
+    from hessian.programs.runtime.arguments import Identity
 
     return pickle.dumps(Identity(object()))
 
@@ -204,7 +204,7 @@ def test_a_program_that_does_not_know_its_function() -> None:
 
 
 def test_a_function_that_uses_a_value_of_another_recording_makes_no_program() -> None:
-    from hessian.programs.tracing import Argument, Entangled, Results, trace
+    from hessian.programs.capture import Argument, Entangled, Results, trace
 
     def f(x: Any) -> Any:
         inner = lambda t: Results([t * x], 0)

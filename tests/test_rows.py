@@ -10,7 +10,7 @@ from functions import CASES, Case, direction, flatten
 from numpy.testing import assert_allclose
 
 import hessian as hs
-from hessian.programs import rows
+from hessian.programs.passes import rows
 
 
 @pytest.fixture(params=[1, 2, 3], ids=["one thread", "two", "three"])

@@ -8,8 +8,8 @@ import numpy as np
 
 from hessian.operators.symmetric import SymmetricOperator
 from hessian.operators.vectors import as_direction, as_rows, is_traced
-from hessian.programs.frames import ProgramAtPoint
-from hessian.programs.maps import CompiledMaps
+from hessian.programs.runtime.maps import CompiledMaps
+from hessian.programs.runtime.point import ProgramAtPoint
 from hessian.tape.trace import Primal
 from hessian.tape.trees import join_vector, split_vector
 from hessian.transforms.seeds import sweep_rows, unit_blocks

@@ -11,9 +11,9 @@ import numpy as np
 from hessian.operators.differentiated import DifferentiatedOperator
 from hessian.operators.vectors import read_only
 from hessian.programs import RecordedFunction
-from hessian.programs.arguments import Identity
-from hessian.programs.derive import Composition, Task
-from hessian.programs.frames import ProgramAtPoint
+from hessian.programs.runtime.arguments import Identity
+from hessian.programs.runtime.point import ProgramAtPoint
+from hessian.programs.tasks import Composition, Task
 from hessian.tape.second_order import HessianMap
 from hessian.tape.sweeps import Linearization
 from hessian.tape.trace import Primal, Trace, trace

@@ -11,7 +11,7 @@ import numpy as np
 from hessian.operators.differentiated import DifferentiatedOperator
 from hessian.operators.vectors import read_only
 from hessian.programs import RecordedFunction
-from hessian.programs.derive import Task
+from hessian.programs.tasks import Task
 from hessian.tape.kinks import KINKED, Slopes, kinked_slopes
 from hessian.tape.second_order import HessianMap
 from hessian.tape.trace import Primal, Trace, trace

@@ -11,9 +11,9 @@ from scipy.sparse.linalg import LinearOperator
 
 from hessian.operators.vectors import as_direction, as_rows, is_traced, refuse_mask
 from hessian.programs import RecordedFunction
-from hessian.programs.derive import Task
-from hessian.programs.frames import ProgramAtPoint
-from hessian.programs.maps import CompiledMaps
+from hessian.programs.runtime.maps import CompiledMaps
+from hessian.programs.runtime.point import ProgramAtPoint
+from hessian.programs.tasks import Task
 from hessian.tape.sweeps import Linearization
 from hessian.tape.trace import Primal, Trace, detached, trace
 from hessian.tape.trees import join_vector, split_vector

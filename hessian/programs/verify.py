@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from hessian.programs.compilation import is_debugging
-from hessian.programs.graph import CONSTANT, DIRECTION, Node
-from hessian.programs.layout import VIEWS, Layout, Place, Section, is_ufunc, roles, writes
-from hessian.programs.rows import item_op, reserve_op
+from hessian.programs.ir import CONSTANT, DIRECTION, Node
+from hessian.programs.passes.place import VIEWS, Layout, Place, Section, is_ufunc, roles, writes
+from hessian.programs.passes.rows import item_op, reserve_op
 from hessian.rules.indexing import slice_op
 from hessian.rules.pieces import assemble_op
 from hessian.rules.shaping import permute_op, reshape_op

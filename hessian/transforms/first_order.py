@@ -11,7 +11,7 @@ import numpy as np
 
 from hessian.errors import DtypeError, ShapeMismatchError, message
 from hessian.programs import RecordedFunction
-from hessian.programs.derive import numbered
+from hessian.programs.tasks import numbered
 from hessian.rules.spec import Traced
 from hessian.tape.numbers import check_numbers
 from hessian.tape.trace import Primal, Trace, check_argnums, detached, trace

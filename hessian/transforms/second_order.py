@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from hessian.programs import RecordedFunction
-from hessian.programs.derive import CompiledTask, Task, numbered
-from hessian.programs.frames import ProgramAtPoint
+from hessian.programs.runtime.point import ProgramAtPoint
+from hessian.programs.tasks import CompiledTask, Task, numbered
 from hessian.rules.spec import Traced
 from hessian.tape.second_order import HessianMap
 from hessian.tape.trace import Primal, Trace, trace

@@ -9,102 +9,104 @@ _OPERATORS = "tests/test_operators.py tests/test_curvature_operators.py"
 
 PROGRAMS = [
     Mutant(
-        "programs/rewrite.py",
+        "programs/simplify.py",
         "return builder.apply(ew.subtract, x.args[::-1], {}, shape, dtype)",
         "return builder.apply(ew.subtract, x.args, {}, shape, dtype)",
         _PROGRAMS,
     ),
     Mutant(
-        "programs/rewrite.py",
+        "programs/simplify.py",
         "joined = tuple(inner[i] for i in axes)",
         "joined = tuple(axes[i] for i in inner)",
         _PROGRAMS,
     ),
     Mutant(
-        "programs/rewrite.py",
+        "programs/simplify.py",
         'if x.operation is embed_op and x.params["index"] == index:',
         "if x.operation is embed_op:",
         _PROGRAMS,
     ),
     Mutant(
-        "programs/rewrite.py",
+        "programs/simplify.py",
         "            if number == -1:\n                return _negate(builder, x)",
         "            if number == -1:\n                return x",
         _PROGRAMS,
     ),
     Mutant(
-        "programs/rewrite.py", "    product = numerator * number\n", "    product = numerator / number\n", _PROGRAMS
+        "programs/simplify.py", "    product = numerator * number\n", "    product = numerator / number\n", _PROGRAMS
     ),
     Mutant(
-        "programs/rewrite.py",
+        "programs/simplify.py",
         "    if _is_negated(y):\n        return builder.apply(ew.add,",
         "    if _is_negated(y):\n        return builder.apply(ew.subtract,",
         _PROGRAMS,
     ),
     Mutant(
-        "programs/graph.py",
+        "programs/ir.py",
         'key: Any = ("array", shape, value.strides, dtype, value.tobytes())',
         'key: Any = ("array", shape, dtype, value.sum())',
         _PROGRAMS,
     ),
     Mutant(
-        "programs/graph.py",
+        "programs/ir.py",
         'key = ("number", type(value), repr(value))',
         'key = ("number", type(value), value)',
         _PROGRAMS,
     ),
-    Mutant("programs/graph.py", 'return ("object", id(value))', 'return ("object", 0)', _PROGRAMS),
+    Mutant("programs/ir.py", 'return ("object", id(value))', 'return ("object", 0)', _PROGRAMS),
     Mutant(
-        "programs/recorded.py",
+        "programs/runtime/recorded.py",
         "        if finite:\n            return compiled, results",
         "        if True:\n            return compiled, results",
         "tests/test_programs.py tests/test_soundness.py",
     ),
     Mutant(
-        "programs/recorded.py",
+        "programs/runtime/recorded.py",
         "        if compiled.writes:\n",
         "        if False:\n",
         "tests/test_programs.py tests/test_checkpoint.py",
     ),
-    Mutant("programs/recorded.py", "count & (count - 1) == 0", "count & (count - 1) != 0", "tests/test_programs.py"),
     Mutant(
-        "programs/recorded.py",
+        "programs/runtime/recorded.py", "count & (count - 1) == 0", "count & (count - 1) != 0", "tests/test_programs.py"
+    ),
+    Mutant(
+        "programs/runtime/recorded.py",
         "specializations.by_order = specializations.by_order or compiled.by_order",
         "specializations.by_order = False",
         "tests/test_memory.py tests/test_programs.py",
     ),
     Mutant(
-        "programs/recorded.py",
+        "programs/runtime/recorded.py",
         "not self.records or arguments.traced or is_tracing()",
         "not self.records or arguments.traced",
         "tests/test_programs.py tests/test_nesting.py",
     ),
     Mutant(
-        "programs/arguments.py",
+        "programs/runtime/arguments.py",
         "keys.append((array.shape, native))",
         "keys.append((array.shape,))",
         "tests/test_programs.py tests/test_dtypes.py",
     ),
     Mutant(
-        "programs/arguments.py",
+        "programs/runtime/arguments.py",
         "return type(leaf), repr(leaf) if isinstance(leaf, float) else leaf",
         "return leaf",
         "tests/test_programs.py tests/test_programs_regressions.py",
     ),
     Mutant(
-        "programs/arguments.py",
+        "programs/runtime/arguments.py",
         "return isinstance(other, Identity) and other.thing is self.thing",
         "return isinstance(other, Identity)",
         "tests/test_programs.py",
     ),
     Mutant(
-        "programs/verification.py",
+        "programs/runtime/verification.py",
         "if relative > _ROUNDING[",
         "if relative > 1e3 * _ROUNDING[",
         "tests/test_programs.py tests/test_programs_regressions.py",
     ),
     Mutant(
-        "programs/variants.py",
+        "programs/runtime/cache.py",
         "self._limit or self.replays >= self._factor * self.recordings",
         "self._limit",
         "tests/test_programs.py",

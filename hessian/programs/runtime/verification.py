@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import ShapeMismatchError, StaleRecordingError, message
-from hessian.programs.arguments import Arguments
+from hessian.programs.capture import Entangled
 from hessian.programs.compilation import CompilationError, OperationError, report_failure
-from hessian.programs.derive import CompiledTask, WeakNumbers, derive
-from hessian.programs.tracing import Entangled
-from hessian.programs.variants import Specialization
+from hessian.programs.runtime.arguments import Arguments
+from hessian.programs.runtime.cache import Specialization
+from hessian.programs.tasks import CompiledTask, WeakNumbers, derive
 from hessian.tape.tape import GuardMiss
 
 #: Relative difference between a replay and the plain function that is rounding, second where float32 is used.

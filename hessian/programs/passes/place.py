@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from hessian.programs.batch import arrange_op, spread_op
-from hessian.programs.graph import DIRECTION, Node
+from hessian.programs.ir import DIRECTION, Node
+from hessian.programs.passes.batch import arrange_op, spread_op
 from hessian.rules.indexing import gather_op, slice_op
 from hessian.rules.pieces import assemble_op
 from hessian.rules.products import matmul_op, matvec_op, outer_op, vecdot_op, vecmat_op

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.programs.graph import Node
+from hessian.programs.ir import Node
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import Positions, gather_op, slice_op
 from hessian.rules.reductions import max_op, min_op, sum_op

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, message
-from hessian.programs.arguments import Arguments
+from hessian.programs.capture import Argument, Entangled, Results, open_late, trace
 from hessian.programs.compilation import TooLong, compiling
-from hessian.programs.graph import DIRECTION, POINT
-from hessian.programs.program import Program, SectionSpec
-from hessian.programs.tracing import Argument, Entangled, Results, open_late, trace
+from hessian.programs.ir import DIRECTION, POINT
+from hessian.programs.runtime.arguments import Arguments
+from hessian.programs.runtime.program import Program, SectionSpec
 from hessian.rules.spec import Traced
 from hessian.tape.array_methods import primal_array
 from hessian.tape.second_order import HessianMap

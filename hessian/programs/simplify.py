@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.programs.graph import CONSTANT, DIRECTION, Builder, Node
+from hessian.programs.ir import CONSTANT, DIRECTION, Builder, Node
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import embed_op, slice_op
 from hessian.rules.reductions import sum_op

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from hessian.programs.compilation import compiling
-from hessian.programs.graph import CONSTANT, Builder, Node
-from hessian.programs.rewrite import rewrite
-from hessian.programs.rows import MIN_ROWS
+from hessian.programs.ir import CONSTANT, Builder, Node
+from hessian.programs.passes.rows import MIN_ROWS
+from hessian.programs.simplify import rewrite
 from hessian.rules.indexing import embed_op, slice_op
 from hessian.rules.memory import laid_out
 from hessian.rules.pieces import assemble_op

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from hessian.programs.derive import CompiledTask, Task
+from hessian.programs.tasks import CompiledTask, Task
 
 #: Programs kept for one kind of arguments, which differ in their guards, and kinds of arguments kept in all.
 MAX_VARIANTS, MAX_KINDS = 8, 64

@@ -1,7 +1,7 @@
 """The graph of a program: nodes in the order they are computed, each known by its operation and the nodes it reads.
 
 A node is made once: the builder folds constants, recognises what it has already, and asks its rules
-(:mod:`hessian.programs.rewrite`) whether there is a cheaper way to say the same. One pass in the order of the tape does all
+(:mod:`hessian.programs.simplify`) whether there is a cheaper way to say the same. One pass in the order of the tape does all
 of it, in time linear in its length.
 """
 

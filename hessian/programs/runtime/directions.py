@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from hessian.programs.assemble import assemble
-from hessian.programs.batch import batch_nodes
+from hessian.programs.backends.numpy import Source
 from hessian.programs.compilation import paused_collection
-from hessian.programs.emit import Source
-from hessian.programs.graph import DIRECTION, Node, reachable
-from hessian.programs.layout import Layout, Section
-from hessian.programs.program import Program, arena
+from hessian.programs.ir import DIRECTION, Node, reachable
+from hessian.programs.passes.assemble import assemble
+from hessian.programs.passes.batch import batch_nodes
+from hessian.programs.passes.place import Layout, Section
+from hessian.programs.runtime.program import Program, arena
 from hessian.programs.verify import sections_of, verify, verify_layout
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import slice_op

@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.programs import layout as where_is
-from hessian.programs.batch import arrange_op, spread_op
-from hessian.programs.code import (
+from hessian.programs.backends.source import (
     COPY,
     DOT,
     DOT_OF,
@@ -29,9 +27,11 @@ from hessian.programs.code import (
     is_written,
 )
 from hessian.programs.compilation import watched
-from hessian.programs.graph import Node
-from hessian.programs.layout import Layout, Place, Section
-from hessian.programs.rows import reserve_op
+from hessian.programs.ir import Node
+from hessian.programs.passes import place as where_is
+from hessian.programs.passes.batch import arrange_op, spread_op
+from hessian.programs.passes.place import Layout, Place, Section
+from hessian.programs.passes.rows import reserve_op
 from hessian.rules.elementwise import negative
 from hessian.rules.indexing import gather_op, slice_op
 from hessian.rules.pieces import assemble_op

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from hessian.programs.graph import DIRECTION, Builder, Node
-from hessian.programs.rewrite import rewrite
+from hessian.programs.ir import DIRECTION, Builder, Node
+from hessian.programs.simplify import rewrite
 from hessian.rules.broadcast import sum_to
 from hessian.rules.elementwise import multiply
 from hessian.rules.indexing import embed_op, slice_op

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, message
-from hessian.programs.arguments import Arguments, Identity
+from hessian.programs.capture import Entangled
 from hessian.programs.compilation import (
     COMPILE_LONG_AFTER,
     LONG_TAPE,
@@ -21,11 +21,11 @@ from hessian.programs.compilation import (
     paused_collection,
     report_failure,
 )
-from hessian.programs.derive import CompiledTask, Task, WeakNumbers, check_recordable, derive, plain_trace
-from hessian.programs.frames import ProgramAtPoint
-from hessian.programs.tracing import Entangled
-from hessian.programs.variants import MAX_KINDS, MAX_VARIANTS, Cache, Specialization, Specializations, Statistics
-from hessian.programs.verification import agrees, difference
+from hessian.programs.runtime.arguments import Arguments, Identity
+from hessian.programs.runtime.cache import MAX_KINDS, MAX_VARIANTS, Cache, Specialization, Specializations, Statistics
+from hessian.programs.runtime.point import ProgramAtPoint
+from hessian.programs.runtime.verification import agrees, difference
+from hessian.programs.tasks import CompiledTask, Task, WeakNumbers, check_recordable, derive, plain_trace
 from hessian.tape.tape import GuardMiss, is_tracing
 
 

@@ -14,9 +14,9 @@ from hessian.programs.compilation import (
     paused_collection,
     report_failure,
 )
-from hessian.programs.derive import compile_maps
-from hessian.programs.frames import ProgramAtPoint
-from hessian.programs.recorded import RecordedFunction
+from hessian.programs.runtime.point import ProgramAtPoint
+from hessian.programs.runtime.recorded import RecordedFunction
+from hessian.programs.tasks import compile_maps
 
 COMPILE_AFTER = 3
 """Sweeps from which on products are compiled: compiling takes as long as some ten to twenty of them on small problems."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hessian.programs.graph import Node
+from hessian.programs.ir import Node
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import embed_op
 from hessian.rules.pieces import assemble_op

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hessian.programs.assemble import assemble
+from hessian.programs.backends.numpy import Source
+from hessian.programs.capture import Graph, Guard
 from hessian.programs.compilation import paused_collection
-from hessian.programs.emit import Source
-from hessian.programs.graph import DIRECTION, Node, reachable
-from hessian.programs.layout import Layout, Place, Section
-from hessian.programs.rows import RowSplitter, rows_of
-from hessian.programs.tracing import Graph, Guard
+from hessian.programs.ir import DIRECTION, Node, reachable
+from hessian.programs.passes.assemble import assemble
+from hessian.programs.passes.place import Layout, Place, Section
+from hessian.programs.passes.rows import RowSplitter, rows_of
 from hessian.programs.verify import sections_of, verify, verify_layout
 
 _SPARE_FRAMES = 4
@@ -41,7 +41,7 @@ class Program:
         self.sections = _cut(graph, sections)
         verify(self.sections, "assemble")
         self._spare: list[Frame] = []
-        #: Batched programs of sections that take a direction, by their number; see :mod:`hessian.programs.directions`.
+        #: Batched programs of sections that take a direction, by their number; see :mod:`hessian.programs.runtime.directions`.
         self.batched: dict[int, Any] = {}
         self._compile()
 

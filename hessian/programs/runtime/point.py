@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from hessian.programs.compilation import OUT_OF_ROOM, OperationError
-from hessian.programs.directions import directions_of
-from hessian.programs.program import Program, is_finite
+from hessian.programs.runtime.directions import directions_of
+from hessian.programs.runtime.program import Program, is_finite
 from hessian.tape.tape import GuardMiss
 from hessian.tape.trace import Trace
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from hessian.programs.graph import POINT, Node
-from hessian.programs.layout import VIEWS, Section, is_ufunc
-from hessian.programs.row_kinds import POST, SUM, Kind, Mixed, cut_along, kind_of
-from hessian.programs.threads import pool_of, single_threaded_blas, worker_count
+from hessian.programs.ir import POINT, Node
+from hessian.programs.passes.place import VIEWS, Section, is_ufunc
+from hessian.programs.passes.row_kinds import POST, SUM, Kind, Mixed, cut_along, kind_of
+from hessian.programs.runtime.threads import pool_of, single_threaded_blas, worker_count
 from hessian.rules.indexing import gather_op
 from hessian.rules.shaping import broadcast_op, reshape_op
 from hessian.rules.spec import Operation

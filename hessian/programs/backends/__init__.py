@@ -1,0 +1,1 @@
+"""What turns sections with places into something that runs."""

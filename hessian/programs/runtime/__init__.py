@@ -1,0 +1,1 @@
+"""What runs programs: recorded functions, their cache, verification, a program at a point."""

@@ -242,7 +242,7 @@ def test_products_that_fail_as_no_operation_does_are_told_once(monkeypatch: pyte
         H = hs.HessianOperator(f, x)
         for _ in range(4):
             H @ x  # compiles
-        program = H._program[0]
+        program = H._program
         program._idle[:] = [(_fail_with_key_error,) * 4]
         with pytest.warns(ProgramWarning, match="a program failed"):
             assert_allclose(H @ x, expected @ x, rtol=1e-14)

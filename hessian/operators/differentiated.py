@@ -23,7 +23,7 @@ class DifferentiatedOperator(SymmetricOperator):
     """
 
     def __init__(
-        self, primal: Primal, program: tuple[ProgramAtPoint, int] | None = None, f: Any = None, *, record: bool = True
+        self, primal: Primal, program: ProgramAtPoint | None = None, f: Any = None, *, record: bool = True
     ) -> None:
         self.primal = primal
         self._program = program
@@ -53,7 +53,7 @@ class DifferentiatedOperator(SymmetricOperator):
         v = as_direction(v, self).reshape(-1)
         program = self._ready(v, 1)
         if program is not None:
-            product = program[0].attempt(lambda: program[0].run(program[1], v)[0])
+            product = program.attempt(lambda: program.run("product", v)[0])
             if product is not None:
                 return product
         return join_vector(self._products(split_vector(v, self.primal.shapes), ()))
@@ -62,7 +62,7 @@ class DifferentiatedOperator(SymmetricOperator):
         rows = as_rows(as_direction(V, self))
         program = self._ready(rows, self._blocks(len(rows)))
         if program is not None:
-            products = program[0].attempt(lambda: program[0].rows(program[1], rows, symmetric=True))
+            products = program.attempt(lambda: program.rows("product", rows, symmetric=True))
             if products is not None:
                 return products.T
         dots = split_vector(rows, self.primal.shapes, batch=1)
@@ -72,13 +72,12 @@ class DifferentiatedOperator(SymmetricOperator):
         """Return how many sweeps so many directions take."""
         return 1 if self._program is not None else -(-directions // self._block_length())
 
-    def _ready(self, direction: Any, count: int) -> tuple[ProgramAtPoint, int] | None:
+    def _ready(self, direction: Any, count: int) -> ProgramAtPoint | None:
         """Return the program of the products, if there is one or it pays to make one; traced values are swept."""
         if self._captures or is_traced(direction, self.primal.leaves) or not self.shape[0]:
             return None
         if self._program is None:
-            program = self._maps.after(count, self._length(), self._compiled_products)
-            self._program = None if program is None else (program, 1)
+            self._program = self._maps.after(count, self._length(), self._compiled_products)
         return self._program
 
     @property
@@ -93,7 +92,7 @@ class DifferentiatedOperator(SymmetricOperator):
         def product(v: Any) -> Any:
             return join_vector(self._products(split_vector(v, shapes), ()))
 
-        return [product], [(self.shape[0], self.dtype)]
+        return {"product": (product, self.shape[0], self.dtype)}
 
     def _length(self) -> int:
         """Return how many instructions a sweep runs through, as far as it is known."""
@@ -107,7 +106,7 @@ class DifferentiatedOperator(SymmetricOperator):
         """Return the matrix, shape (n, n), by n products in blocks, half of them where the structure shows which."""
         program = self._ready(None, self._blocks(self.shape[0]))
         if program is not None:
-            matrix = program[0].attempt(lambda: program[0].matrix(program[1], symmetric=True))
+            matrix = program.attempt(lambda: program.matrix("product", symmetric=True))
             if matrix is not None:
                 return matrix
         shapes = self.primal.shapes
@@ -124,7 +123,7 @@ class DifferentiatedOperator(SymmetricOperator):
         """
         program = self._ready(None, self._blocks(self.shape[0]))
         if program is not None:
-            found = program[0].attempt(lambda: program[0].diagonal(program[1]))
+            found = program.attempt(lambda: program.diagonal("product"))
             if found is not None:
                 return found
         diagonal, start = np.empty(self.shape[0], self.dtype), 0

@@ -90,7 +90,7 @@ class GaussNewtonOperator(DifferentiatedOperator):
         if found is not None:
             self._linearized = found
             self.value = found.values[0]
-            super().__init__(Primal(x, "GaussNewtonOperator"), (found, 3))
+            super().__init__(Primal(x, "GaussNewtonOperator"), found)
             return
         self._model = trace(model, (x, *args), where="GaussNewtonOperator")
         self._model.loss_args = loss_args
@@ -124,7 +124,7 @@ class GaussNewtonOperator(DifferentiatedOperator):
     def gradient(self) -> np.ndarray:
         """The gradient of ``loss(model(x))``, raveled, shape (n,)."""
         if self._program is not None and "_model" not in self.__dict__:
-            gradient = self._linearized.attempt(lambda: self._linearized.result(1)[0])
+            gradient = self._linearized.attempt(lambda: self._linearized.result("gradient")[0])
             if gradient is not None:
                 return read_only(gradient)
         bars = self._jacobian.pullback(self._curvature.gradient)

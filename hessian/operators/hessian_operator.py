@@ -78,7 +78,7 @@ class HessianOperator(DifferentiatedOperator):
         if found is not None:
             self._linearized = found[1]
             self.value = self._linearized.values[0]
-            super().__init__(Primal(x, "HessianOperator"), (self._linearized, 3))
+            super().__init__(Primal(x, "HessianOperator"), self._linearized)
             return
         self._traced = trace(f, (x, *args), where="HessianOperator")
         self.value = self._traced.scalar()
@@ -101,7 +101,7 @@ class HessianOperator(DifferentiatedOperator):
     def gradient(self) -> np.ndarray:
         """The gradient at x, raveled, shape (n,)."""
         if self._program is not None and "_traced" not in self.__dict__:
-            gradient = self._linearized.attempt(lambda: self._linearized.result(1)[0])
+            gradient = self._linearized.attempt(lambda: self._linearized.result("gradient")[0])
             if gradient is not None:
                 return read_only(gradient)
         return read_only(join_vector(self._curvature.gradient))

@@ -61,7 +61,7 @@ class JacobianOperator(LinearOperator):
     """
 
     def __init__(self, f: Callable[..., Any], x: Any, *args: Any, record: bool = True) -> None:
-        self._program: tuple[ProgramAtPoint, int] | None = None
+        self._program: ProgramAtPoint | None = None
         self._maps = CompiledMaps("JacobianOperator", f, record)
         # Whether the function uses values that somebody else is recording: then so are products.
         self._captures = False
@@ -70,7 +70,7 @@ class JacobianOperator(LinearOperator):
             found = f.linearize(Task("map"), (x, *args), {}, "JacobianOperator")
         if found is not None:
             compiled, self._linearized = found
-            self._program = self._linearized, 2
+            self._program = self._linearized
             values, structure = self._linearized.values, compiled.output
             self.primal = Primal(x, "JacobianOperator")
         else:
@@ -115,54 +115,51 @@ class JacobianOperator(LinearOperator):
         pulled = self._linearization.pullback(bars, len(batch))
         return join_vector(self._traced.gradient_leaves(pulled, batch), batch=len(batch))
 
-    def _ready(self, direction: Any) -> tuple[ProgramAtPoint, int] | None:
-        """Return the program and the number of its section that pushes, if there is one or it pays to make one."""
+    def _ready(self, direction: Any) -> ProgramAtPoint | None:
+        """Return the program, if there is one or it pays to make one."""
         if self._captures or is_traced(direction, self.primal.leaves) or not all(self.shape):
             return None
         if self._program is None:
-            program = self._maps.after(1, len(self._traced.tape), self._compiled_maps)
-            self._program = None if program is None else (program, 1)
+            self._program = self._maps.after(1, len(self._traced.tape), self._compiled_maps)
         return self._program
 
     def _compiled_maps(self) -> Any:
         """Return what a program of the products is made from."""
         shapes, outputs = self.primal.shapes, self._output_shapes
-        maps = [
-            lambda v: self._pushforward(split_vector(v, shapes), ()),
-            lambda u: self._pullback(split_vector(u, outputs), ()),
-        ]
-        return maps, [(self.shape[1], self.dtype), (self.shape[0], self.dtype)]
+        return {
+            "pushforward": (lambda v: self._pushforward(split_vector(v, shapes), ()), self.shape[1], self.dtype),
+            "pullback": (lambda u: self._pullback(split_vector(u, outputs), ()), self.shape[0], self.dtype),
+        }
 
-    def _apply(self, x: Any, section: int) -> Any:
+    def _apply(self, x: Any, section: str) -> Any:
         """Run a section of the program on one direction, or on each of the rows of a matrix; ``None`` without one."""
         program = self._ready(x)
         if program is None:
             return None
-        linearized, number = program[0], program[1] + section
         if x.ndim == 1:
-            return linearized.attempt(lambda: linearized.run(number, x)[0])
-        return linearized.attempt(lambda: linearized.rows(number, x, symmetric=False))
+            return program.attempt(lambda: program.run(section, x)[0])
+        return program.attempt(lambda: program.rows(section, x, symmetric=False))
 
     def _matvec(self, v: Any) -> Any:
         v = as_direction(v, self).reshape(-1)
-        found = self._apply(v, 0)
+        found = self._apply(v, "pushforward")
         return self._pushforward(split_vector(v, self.primal.shapes), ()) if found is None else found
 
     def _rmatvec(self, u: Any) -> Any:
         u = as_direction(u, self).reshape(-1)
-        found = self._apply(u, 1)
+        found = self._apply(u, "pullback")
         return self._pullback(split_vector(u, self._output_shapes), ()) if found is None else found
 
     def _matmat(self, V: Any) -> Any:
         rows = as_rows(as_direction(V, self))
-        found = self._apply(rows, 0)
+        found = self._apply(rows, "pushforward")
         return (
             self._pushforward(split_vector(rows, self.primal.shapes, batch=1), (len(rows),)) if found is None else found
         ).T
 
     def _rmatmat(self, U: Any) -> Any:
         rows = as_rows(as_direction(U, self))
-        found = self._apply(rows, 1)
+        found = self._apply(rows, "pullback")
         return (
             self._pullback(split_vector(rows, self._output_shapes, batch=1), (len(rows),)) if found is None else found
         ).T
@@ -171,12 +168,12 @@ class JacobianOperator(LinearOperator):
         """Return the Jacobian, shape (m, n), by min(m, n) sweeps in blocks."""
         program = self._ready(None)
         if program is not None:
-            (linearized, number), (m, n) = program, self.shape
-            matrix = linearized.attempt(
+            m, n = self.shape
+            matrix = program.attempt(
                 lambda: (
-                    linearized.matrix(number + 1, symmetric=False).T
+                    program.matrix("pullback", symmetric=False).T
                     if m < n
-                    else linearized.matrix(number, symmetric=False)
+                    else program.matrix("pushforward", symmetric=False)
                 )
             )
             if matrix is not None:

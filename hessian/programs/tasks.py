@@ -339,16 +339,16 @@ def _sections(task: Task, points: int, extra: int, values: int, leaves: int) -> 
     return [("run", list(range(points + extra)), list(range(values + more)))]
 
 
-def compile_maps(maps: Sequence[Callable[[Any], Any]], sizes: Sequence[tuple[int, np.dtype]]) -> Program:
-    """Compile linear maps of raveled vectors, with everything else in them constant; section ``i + 1`` is map ``i``."""
+def compile_maps(maps: dict[str, tuple[Callable[[Any], Any], int, np.dtype]]) -> Program:
+    """Compile linear maps of raveled vectors of some sizes, with everything else in them constant; a section each."""
 
     def run(*vectors: Any) -> Results:
-        return Results([function(v) for function, v in zip(maps, vectors, strict=True)], 0)
+        return Results([function(v) for (function, _, _), v in zip(maps.values(), vectors, strict=True)], 0)
 
-    graph = trace(run, [Argument(np.zeros(n, dtype), DIRECTION) for n, dtype in sizes], borrows=True)
+    graph = trace(run, [Argument(np.zeros(n, dtype), DIRECTION) for _, n, dtype in maps.values()], borrows=True)
     sections: list[SectionSpec] = [("point", [], [])]
     with compiling():
-        return Program(graph, [*sections, *((f"map{i}", [i], [i]) for i in range(len(maps)))])
+        return Program(graph, [*sections, *((name, [i], [i]) for i, name in enumerate(maps))])
 
 
 def check_recordable(f: Any) -> None:

@@ -142,9 +142,9 @@ def _replayed_batch(
     compiled, linearized = operator
     vectors = join_vector(dots, len(batch)).astype(compiled.dtype, copy=False)
     rows = linearized.attempt(
-        lambda: linearized.rows(3, vectors.reshape(math.prod(batch), vectors.shape[-1]), symmetric=True)
+        lambda: linearized.rows("product", vectors.reshape(math.prod(batch), vectors.shape[-1]), symmetric=True)
     )
-    gradient = linearized.attempt(lambda: linearized.result(1)[0])
+    gradient = linearized.attempt(lambda: linearized.result("gradient")[0])
     if rows is None or gradient is None:
         return None
     leaves = [
@@ -195,7 +195,7 @@ def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callab
             found = f.linearize(numbered("curvature", argnums, len(args), "hessian"), args, kwargs, "hessian")
             if found is not None:
                 compiled, linearized = found
-                matrix = linearized.attempt(lambda: linearized.matrix(3, symmetric=True))
+                matrix = linearized.attempt(lambda: linearized.matrix("product", symmetric=True))
                 if matrix is not None:
                     return blocks_of(matrix, compiled.shapes, compiled.shapes, compiled.primal, compiled.primal)
                 f.stats.plain += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,12 @@ from hessian.programs.tasks import compile_maps
 COMPILE_AFTER = 3
 """Sweeps from which on products are compiled: compiling takes as long as some ten to twenty of them on small problems."""
 
-Maps = Callable[[], tuple[Sequence[Callable[[Any], Any]], Sequence[tuple[int, np.dtype]]]]
+Maps = Callable[[], dict[str, tuple[Callable[[Any], Any], int, np.dtype]]]
+"""Linear maps of raveled vectors by name, each with size and dtype of what it takes."""
 
 
 class CompiledMaps:
-    """The program of an operator that has none yet; section ``i + 1`` is map ``i``.
+    """The program of an operator that has none yet; its sections have the names of the maps.
 
     Parameters
     ----------
@@ -52,12 +53,12 @@ class CompiledMaps:
             return None
         try:
             with paused_collection():
-                linearized = ProgramAtPoint(compile_maps(*maps()), ())
+                program = ProgramAtPoint(compile_maps(maps()), ())
         except (CompilationError, MemoryError, RecursionError) as error:
             self._failed(error)
             return None
-        linearized.on_failure = self._failed
-        return linearized
+        program.on_failure = self._failed
+        return program
 
     def _failed(self, error: BaseException) -> None:
         """Do without a program for good."""

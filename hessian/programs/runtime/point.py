@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from hessian.programs.compilation import OUT_OF_ROOM, OperationError
-from hessian.programs.runtime.directions import directions_of
+from hessian.programs.runtime.directions import Directions, directions_of
 from hessian.programs.runtime.program import Program, is_finite
 from hessian.tape.tape import GuardMiss
 from hessian.tape.trace import Trace
 
 
 class ProgramAtPoint:
-    """A program whose first section has run at a point; the others run when they are asked for.
+    """A program whose first section has run at a point; the others run when they are asked for, by name.
 
     Attributes
     ----------
@@ -41,13 +41,13 @@ class ProgramAtPoint:
         self.recover: Callable[[list[Any]], Trace] | None = None
         self.on_failure: Callable[[BaseException], None] | None = None
         self._broken = False
-        self._results: list[tuple[Any, ...]] = []
         self._lock = threading.Lock()
         self._idle = [self._frame.sections]
         with np.errstate(all="ignore"):
             self.values = self._frame.sections[0](*inputs)
             self.finite = all(map(is_finite, self.values))
-        self._results.append(self.values)
+        # Results of the sections that take no direction, as far as they have run.
+        self._results: list[tuple[Any, ...]] = [self.values]
 
     def plain(self) -> Trace:
         """Record the function at this point without a program: it knows branches not taken, and no guards."""
@@ -59,14 +59,16 @@ class ProgramAtPoint:
         """Return the operations that the program is made of."""
         return {node.operation for section in self.program.sections for node in section.nodes}
 
-    def result(self, number: int) -> tuple[Any, ...]:
+    def result(self, name: str) -> tuple[Any, ...]:
         """Return the results of a section that takes no direction; it runs once."""
+        number = self.program.numbers[name]
         with np.errstate(all="ignore"):
             self._prepare(number)
         return self._results[number]
 
-    def run(self, number: int, direction: Any) -> tuple[Any, ...]:
+    def run(self, name: str, direction: Any) -> tuple[Any, ...]:
         """Run a section that takes a direction."""
+        number = self.program.numbers[name]
         with np.errstate(all="ignore"):
             self._prepare(number - 1)
             try:
@@ -77,29 +79,33 @@ class ProgramAtPoint:
         self._idle.append(sections)
         return results
 
-    def rows(self, number: int, directions: np.ndarray, symmetric: bool) -> np.ndarray:
+    def rows(self, name: str, directions: np.ndarray, symmetric: bool) -> np.ndarray:
         """Run a section for every row of ``directions``, shape (k, n); return the results as rows."""
-        self.result(number - 1)
-        batched = directions_of(self.program, number, symmetric)
+        batched = self._directions(name, symmetric)
         if len(directions) and batched.block_length() == 1:
             # One direction fills the cache: the section as it is does as well as a batch of one, and is there already.
-            return np.stack([self.run(number, row)[0] for row in np.ascontiguousarray(directions)])
-        return batched.rows(self._frame.residuals, self._cast(number, directions))
+            return np.stack([self.run(name, row)[0] for row in np.ascontiguousarray(directions)])
+        return batched.rows(self._frame.residuals, self._cast(self.program.numbers[name], directions))
 
     def _cast(self, number: int, directions: Any) -> Any:
         """Return directions in the precision in which the section takes them."""
         dtype = self.program.sections[number].inputs[0].dtype
         return directions if directions.dtype == dtype else directions.astype(dtype)
 
-    def matrix(self, number: int, symmetric: bool) -> np.ndarray:
+    def matrix(self, name: str, symmetric: bool) -> np.ndarray:
         """Return the matrix that a section multiplies with."""
-        self.result(number - 1)
-        return directions_of(self.program, number, symmetric).matrix(self._frame.residuals)
+        return self._directions(name, symmetric).matrix(self._frame.residuals)
 
-    def diagonal(self, number: int) -> np.ndarray:
+    def diagonal(self, name: str) -> np.ndarray:
         """Return the diagonal of the symmetric matrix that a section multiplies with."""
-        self.result(number - 1)
-        return directions_of(self.program, number, True).diagonal(self._frame.residuals)
+        return self._directions(name, True).diagonal(self._frame.residuals)
+
+    def _directions(self, name: str, symmetric: bool) -> Directions:
+        """Return the batched programs of a section, once what they read has been computed."""
+        number = self.program.numbers[name]
+        with np.errstate(all="ignore"):
+            self._prepare(number - 1)
+        return directions_of(self.program, number, symmetric)
 
     def _prepare(self, number: int) -> None:
         """Run the sections up to a number that take no direction and have not run yet."""

@@ -57,6 +57,7 @@ class Program:
         self.places.update({old: self.places[new.serial] for old, new in renewed.items() if new.serial in self.places})
         self._constants = emitted.constants
         self._sizes = layout.sizes
+        self.numbers = {section.name: i for i, section in enumerate(self.sections)}
         self._bind = emitted.code.bind()
 
     @property

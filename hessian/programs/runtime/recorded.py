@@ -165,13 +165,13 @@ class RecordedFunction:
             return None
         for specialization in specializations.items:
             try:
-                linearized = ProgramAtPoint(specialization.compiled.program, arguments.inputs)
+                at_point = ProgramAtPoint(specialization.compiled.program, arguments.inputs)
             except Exception as error:
                 if self._misses(specializations, specialization, error, where):
                     continue
                 return None
             if (
-                self._replayed(specializations, specialization, arguments, linearized.values, None, linearized.finite)
+                self._replayed(specializations, specialization, arguments, at_point.values, None, at_point.finite)
                 is None
             ):
                 return None
@@ -182,15 +182,15 @@ class RecordedFunction:
                 return self.linearize(task, args, kwargs, where) if specializations.static_floats else None
             specialization = found
             try:
-                linearized = ProgramAtPoint(specialization.compiled.program, arguments.inputs)
+                at_point = ProgramAtPoint(specialization.compiled.program, arguments.inputs)
             except Exception as error:
                 self._refuse(specializations, specialization, error, where)
                 return None
-            if self._first(specializations, specialization, linearized.values, None, linearized.finite) is None:
+            if self._first(specializations, specialization, at_point.values, None, at_point.finite) is None:
                 return None
-        linearized.recover = functools.partial(plain_trace, self.function, task, arguments, where)
-        linearized.on_failure = functools.partial(self._failed, where=where)
-        return specialization.compiled, linearized
+        at_point.recover = functools.partial(plain_trace, self.function, task, arguments, where)
+        at_point.on_failure = functools.partial(self._failed, where=where)
+        return specialization.compiled, at_point
 
     def _misses(
         self, specializations: Specializations, specialization: Specialization, error: Exception, where: str

@@ -214,8 +214,7 @@ def minimize(
             options=options,
         )
         result.setdefault("history", [])
-        known = fun if isinstance(fun, RecordedFunction) else one_number(fun, "minimize")
-        (result.remember_objective if is_constrained else result.remember)(known, args)
+        (result.remember_objective if is_constrained else result.remember)(one_number(fun, "minimize"), args)
         return result
     if is_constrained:
         what = f"method {method!r} takes neither bounds nor constraints"

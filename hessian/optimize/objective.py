@@ -40,25 +40,51 @@ FAILURES = (np.linalg.LinAlgError, ArithmeticError)
 
 
 class Point:
-    """The objective recorded at one point: the value is there, derivatives come when asked for and are counted."""
+    """A function to minimise at one point: the value is there, derivatives come when asked for and are counted.
 
-    __slots__ = ("_gradient", "_gradient_norm", "_operator", "counters", "value", "x")
+    A subclass fills in ``_derive``, ``product`` and ``dense``, in variables measured in ``units``.
+    """
 
-    def __init__(self, operator: HessianOperator, x: np.ndarray, counters: Counters) -> None:
-        self._operator = operator
+    __slots__ = ("_gradient", "_gradient_norm", "counters", "value", "x")
+
+    def __init__(self, x: np.ndarray, value: float, counters: Counters) -> None:
+        self.x = x
+        self.value = value
+        self.counters = counters
         self._gradient: np.ndarray | None = None
         self._gradient_norm: float | None = None
-        self.x = x
-        self.counters = counters
-        self.value = float(operator.value)
         counters.n_value += 1
+
+    def _derive(self) -> np.ndarray:
+        """Compute the gradient."""
+        raise NotImplementedError
+
+    def product(self, v: np.ndarray) -> np.ndarray:
+        """Product with the Hessian."""
+        raise NotImplementedError
+
+    def dense(self) -> np.ndarray:
+        """Hessian as a matrix."""
+        raise NotImplementedError
+
+    def diagonal(self) -> np.ndarray:
+        """Diagonal of the Hessian, exactly."""
+        return np.diag(self.dense())
+
+    def dense_once(self, max_products: int, is_late: Callable[[], bool]) -> np.ndarray | None:
+        """Hessian as a matrix in a run that takes none; None where the time was up before."""
+        return self.dense()
+
+    def kinked_slopes(self, seed: int) -> Slopes | None:
+        """Return what is known of a kink here; None where there is none, or nobody looks."""
+        return None
 
     @property
     def gradient(self) -> np.ndarray:
-        """Gradient as a vector; one reverse sweep the first time."""
+        """Gradient as a vector; derived the first time."""
         if self._gradient is None:
             with quiet():
-                self._gradient = np.asarray(self._operator.gradient)
+                self._gradient = self._derive()
             self.counters.n_grad += 1
         return self._gradient
 
@@ -71,7 +97,7 @@ class Point:
 
     @property
     def units(self) -> Any:
-        """Units of the variables in which ``product``, ``diagonal`` and ``dense`` are: here their own."""
+        """Units of the variables in which ``product``, ``diagonal`` and ``dense`` are: their own."""
         return 1.0
 
     @property
@@ -82,6 +108,20 @@ class Point:
     def adopt(self, value: float, gradient: np.ndarray) -> None:
         """Take over a value and a gradient computed before, to the last bit."""
         self.value, self._gradient, self._gradient_norm = value, gradient, None
+
+
+class ObjectivePoint(Point):
+    """The objective at one point, with its Hessian as an operator."""
+
+    __slots__ = ("_operator",)
+
+    def __init__(self, operator: HessianOperator, x: np.ndarray, counters: Counters) -> None:
+        super().__init__(x, float(operator.value), counters)
+        self._operator = operator
+
+    def _derive(self) -> np.ndarray:
+        """One reverse sweep."""
+        return np.asarray(self._operator.gradient)
 
     def kinked_slopes(self, seed: int) -> Slopes | None:
         """Return what is known of a kink here from slopes along the axes, if they are few, and random directions."""
@@ -111,10 +151,7 @@ class Point:
             return np.asarray(self._operator.to_dense())
 
     def dense_once(self, max_products: int, is_late: Callable[[], bool]) -> np.ndarray | None:
-        """Hessian as a matrix in a run that takes none: by single products where those are compiled, and batches are not.
-
-        None where the time was up before.
-        """
+        """By single products where those are compiled, and batches are not."""
         if not self._operator.is_compiled or self.x.size > max_products:
             return self.dense()
         columns = np.empty((self.x.size, self.x.size), self.x.dtype)
@@ -131,12 +168,8 @@ class NoPoint(Point):
     __slots__ = ()
 
     def __init__(self, x: np.ndarray, counters: Counters) -> None:
-        self.x = x
-        self.counters = counters
-        self.value = math.nan
+        super().__init__(x, math.nan, counters)
         self._gradient = np.full_like(x, math.nan)
-        self._gradient_norm = math.nan
-        counters.n_value += 1
 
 
 class VectorObjective:
@@ -147,15 +180,16 @@ class VectorObjective:
     """
 
     where = "minimize"
+    #: Lets fun return its one number in an array.
+    _adapt = staticmethod(one_number)
 
     def __init__(self, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...], *, record: bool = True) -> None:
         if not record:
             fun = getattr(fun, "plain_function", fun)
-        fun = self._checked(fun)
+        fun = self._adapt(fun, self.where)
         self.source = fun, args
-        # Points of one run are many: fun is recorded once. Arguments of a function that is recorded already are its inputs.
-        self._args = args if isinstance(fun, RecordedFunction) else ()
-        self._fun = fun if isinstance(fun, RecordedFunction) else recorded(lambda x: fun(x, *args), record)
+        # Points of one run are many: fun is recorded once.
+        self._fun, self._args = bound(fun, args, record)
         tree = map_leaves(
             lambda leaf: _floating(leaf, self.where), scipy_point(x0) if isinstance(x0, list | tuple) else x0
         )
@@ -164,10 +198,6 @@ class VectorObjective:
             raise ShapeMismatchError(message(self.where, "x0 has no elements", why, "Pass at least one number"))
         self._start, self._unravel = ravel(tree)
         self.counters = Counters()
-
-    def _checked(self, fun: Callable[..., Any]) -> Callable[..., Any]:
-        """Let fun return its one number in an array; what is recorded already stays strict."""
-        return fun if isinstance(fun, RecordedFunction) else one_number(fun, self.where)
 
     def announce(self, tell: Callable[[], None]) -> None:
         """Have somebody told before a program is made, which may take a while."""
@@ -228,7 +258,19 @@ class VectorObjective:
 
     def _at(self, vector: np.ndarray) -> Point:
         """Evaluate at a vector."""
-        return Point(self.hessian_at(vector), vector, self.counters)
+        return ObjectivePoint(self.hessian_at(vector), vector, self.counters)
+
+
+def bound(
+    fun: Callable[..., Any], args: tuple[Any, ...], record: bool = True
+) -> tuple[RecordedFunction, tuple[Any, ...]]:
+    """Return a function as solvers call it, compiled once that pays, and the arguments that it takes besides x.
+
+    Those of a function that is recorded already are its inputs.
+    """
+    if isinstance(fun, RecordedFunction):
+        return fun, args
+    return recorded(lambda x: fun(x, *args), record), ()
 
 
 def recorded(fun: Callable[..., Any], record: bool = True) -> RecordedFunction:

@@ -17,7 +17,6 @@ from hessian.optimize.objective import Point, VectorObjective, quiet, recorded
 from hessian.optimize.robust_losses import ScaledLoss, Weights
 from hessian.optimize.scipy_conventions import some_numbers
 from hessian.optimize.vectors import norm
-from hessian.programs import RecordedFunction
 from hessian.tape.trees import flatten, map_leaves, split_vector
 
 PROBES = 8
@@ -40,42 +39,29 @@ class ResidualPoint(Point):
     """
 
     def __init__(self, objective: Residuals, operator: JacobianOperator, x: np.ndarray) -> None:
-        self._objective = objective
-        self.operator = operator
-        self.x = x
-        self.counters = objective.counters
-        self._gradient: np.ndarray | None = None
-        self._gradient_norm: float | None = None
         leaves = flatten(operator.value)[0]
         self.residuals = np.concatenate([np.ravel(np.asarray(leaf, np.float64)) for leaf in leaves])
         self.weights: Weights = objective.loss.at(self.residuals)
-        self.value = self.weights.cost
-        self.counters.n_value += 1
+        super().__init__(x, self.weights.cost, objective.counters)
+        self._objective = objective
+        self.operator = operator
 
     @property
     def fun(self) -> Any:
         """The residuals with the structure that ``fun`` gives them, in memory of their own."""
         return map_leaves(np.array, self.operator.value)
 
-    @property
-    def gradient(self) -> np.ndarray:
-        """Gradient ``J^T (rho' r)`` of the cost: from the dense Jacobian, or one reverse sweep."""
-        if self._gradient is None:
-            pulls = self.weights.slopes * self.residuals
-            with quiet():
-                found = self.jacobian.T @ pulls if self._objective.is_dense else self.pull(pulls)
-            self._gradient = np.asarray(found).astype(self.x.dtype, copy=False)
-            self.counters.n_grad += 1
-        return self._gradient
+    def _derive(self) -> np.ndarray:
+        """Return ``J^T (rho' r)``: from the dense Jacobian, or by one reverse sweep."""
+        pulls = self.weights.slopes * self.residuals
+        gradient = self.jacobian.T @ pulls if self._objective.is_dense else self.pull(pulls)
+        return np.asarray(gradient).astype(self.x.dtype, copy=False)
 
     @cached_property
     def jacobian(self) -> np.ndarray:
         """Dense Jacobian of the residuals, shape (m, n), in double precision; min(m, n) sweeps."""
         with quiet():
             return self.operator.to_dense().astype(np.float64, copy=False)
-
-    def kinked_slopes(self, seed: int) -> None:
-        """Residuals are not looked at for kinks."""
 
     @property
     def _has_jacobian(self) -> bool:
@@ -223,14 +209,6 @@ class ResidualPoint(Point):
             bent = self._curvature.to_dense() / self.scale / self.scale[:, None]
             return np.asarray(scaled.T @ (self.weights.bends[:, None] * scaled) + bent)
 
-    def dense_once(self, max_products: int, is_late: Callable[[], bool]) -> np.ndarray | None:
-        """The same; the Jacobian is there."""
-        return self.dense()
-
-    def diagonal(self) -> np.ndarray:
-        """Diagonal of that matrix."""
-        return np.diag(self.dense())
-
 
 class Residuals(VectorObjective):
     """``fun(x, *args)`` that returns residuals of any shape, with the structure of x0 taken off.
@@ -247,6 +225,8 @@ class Residuals(VectorObjective):
     """
 
     where = "least_squares"
+    #: Residuals may have any shape.
+    _adapt = staticmethod(some_numbers)
     is_dense = True
 
     def __init__(
@@ -265,19 +245,14 @@ class Residuals(VectorObjective):
         self.seed = seed
         self.max_hvp = max_hvp
         self.eps = float(np.finfo(self.dtype).eps)
-        plain = fun.function if isinstance(fun, RecordedFunction) else fun
-        closed = () if isinstance(fun, RecordedFunction) else args
+        plain = self._fun.function
 
         def weighted(x: Any, pulls: Any, *rest: Any) -> Any:
-            leaves = flatten(plain(x, *rest, *closed))[0]
+            leaves = flatten(plain(x, *rest))[0]
             parts = split_vector(pulls, [np.shape(leaf) for leaf in leaves])
             return sum(np.sum(part * leaf) for part, leaf in zip(parts, leaves, strict=True))
 
         self._weighted = recorded(weighted, record)
-
-    def _checked(self, fun: Callable[..., Any]) -> Callable[..., Any]:
-        """Residuals may have any shape."""
-        return fun if isinstance(fun, RecordedFunction) else some_numbers(fun, self.where)
 
     def curvature(self, vector: np.ndarray, pulls: np.ndarray) -> HessianOperator:
         """Hessian of ``pulls . r(x)``."""

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import DtypeError, NotScalarError, OptionError, message
+from hessian.programs import RecordedFunction
 from hessian.rules.traced import Traced, entered
 
 
 def one_number(fun: Callable[..., Any], where: str) -> Callable[..., Any]:
-    """Wrap an objective so that a result of one element, whatever its axes, is the number in it.
+    """Wrap an objective so that a result of one element, whatever its axes, is the number in it; what is recorded stays strict.
 
     Raises
     ------
@@ -23,11 +24,19 @@ def one_number(fun: Callable[..., Any], where: str) -> Callable[..., Any]:
         When called: the result is more or less than one real number. The error is signed by the function the user called.
     """
 
-    @functools.wraps(fun, updated=())
-    def objective(*args: Any) -> Any:
-        return _number(fun(*args), where)
+    return _unless_recorded(fun, lambda value: _number(value, where))
 
-    return objective
+
+def _unless_recorded(fun: Callable[..., Any], adapt: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Wrap a function so that its results are adapted."""
+    if isinstance(fun, RecordedFunction):
+        return fun
+
+    @functools.wraps(fun, updated=())
+    def adapted(*args: Any) -> Any:
+        return adapt(fun(*args))
+
+    return adapted
 
 
 def _number(value: Any, where: str) -> Any:
@@ -62,9 +71,7 @@ def _number(value: Any, where: str) -> Any:
 def some_numbers(fun: Callable[..., Any], where: str) -> Callable[..., Any]:
     """Wrap a function of residuals so that a result that holds no numbers is refused in the name of what the user called."""
 
-    @functools.wraps(fun, updated=())
-    def residuals(*args: Any) -> Any:
-        value = fun(*args)
+    def checked(value: Any) -> Any:
         if value is None or isinstance(value, str):
             what = f"the function returned {'None' if value is None else 'a text'}"
             raise DtypeError(
@@ -72,7 +79,7 @@ def some_numbers(fun: Callable[..., Any], where: str) -> Callable[..., Any]:
             )
         return value
 
-    return residuals
+    return _unless_recorded(fun, checked)
 
 
 class Callback:

@@ -11,8 +11,7 @@ import numpy as np
 from scipy.optimize import Bounds
 
 from hessian.errors import NotScalarError, message
-from hessian.optimize.objective import VectorObjective
-from hessian.optimize.objective import recorded as as_recorded
+from hessian.optimize.objective import VectorObjective, bound
 from hessian.optimize.scipy_conventions import one_number
 from hessian.optimize.vectors import norm
 from hessian.programs import RecordedFunction
@@ -113,8 +112,5 @@ def flat_objective(fun: Callable[..., Any], x0: Any, args: tuple[Any, ...], orde
     """Wrap the function for a method that takes derivatives up to an order."""
     if order == 0:
         return _PlainObjective(fun, x0, args)
-    # Arguments of a function that is recorded already are its inputs.
-    rest = args if isinstance(fun, RecordedFunction) else ()
-    number = fun if isinstance(fun, RecordedFunction) else one_number(fun, VectorObjective.where)
-    recorded = fun if isinstance(fun, RecordedFunction) else as_recorded(lambda x: number(x, *args))
+    recorded, rest = bound(one_number(fun, VectorObjective.where), args)
     return _FirstOrderObjective(recorded, x0, rest) if order == 1 else VectorObjective(recorded, x0, rest)

@@ -36,7 +36,7 @@ fit = hs.optimize.least_squares(lambda b: rate(b, u) - v, np.array([25.0, 39.0, 
 expected, observed, sandwich = (fit.covariance(kind) for kind in ("expected", "observed", "sandwich"))
 print(fit.status.name, "in", fit.nit, "iterations")
 print(expected)
-ratios = observed.standard_errors / expected.standard_errors
+ratios = observed.standard_error / expected.standard_error
 print("observed over expected:", ratios.round(3))
 
 # %% [markdown]
@@ -116,7 +116,7 @@ for k in range(steps):
         x, value = proposal, proposed
     chain[k] = x
 kept = chain[2000:]
-deviations = np.append(posterior.standard_deviations["b"], posterior.standard_deviations["w"])
+deviations = np.append(posterior.standard_error["b"], posterior.standard_error["w"])
 print("standard deviation, sampled over Laplace:", np.percentile(kept.std(axis=0) / deviations, [0, 50, 100]).round(3))
 
 # %%
@@ -192,7 +192,7 @@ plt.show()
 
 # %%
 np.testing.assert_allclose(fit.x, certified, rtol=1e-8)
-np.testing.assert_allclose(expected.standard_errors, certified_errors, rtol=1e-6)
+np.testing.assert_allclose(expected.standard_error, certified_errors, rtol=1e-6)
 np.testing.assert_allclose(ratios, [0.89, 0.79, 0.98, 0.78], atol=0.005)
 np.testing.assert_allclose(rate(fit.x, half.value), fit.x[0] / 2, rtol=1e-10)
 

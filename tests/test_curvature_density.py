@@ -69,11 +69,11 @@ def test_the_band_holds_as_often_as_it_says_and_not_always_at_lower_confidence()
     spectrum = SPECTRA["marchenko-pastur"]
     inside = 0
     for seed in range(40):
-        found = spectral_density(operator(spectrum), 40, rng=seed, confidence=0.5)
+        found = spectral_density(operator(spectrum), 40, rng=seed, level=0.5)
         exact = smoothed(spectrum, found.grid, found.width)
         inside += bool(np.all((found.band[0] <= exact + 1e-12) & (exact <= found.band[1] + 1e-12)))
     assert inside >= 20
-    narrow, wide = (spectral_density(operator(spectrum), 40, confidence=c) for c in (0.5, 0.99))
+    narrow, wide = (spectral_density(operator(spectrum), 40, level=c) for c in (0.5, 0.99))
     assert np.all(np.ptp(narrow.band, axis=0) <= np.ptp(wide.band, axis=0))
 
 
@@ -111,7 +111,7 @@ def test_degenerate_spectra(spectrum):
     [
         ({"width": 0.0}, "width is 0"),
         ({"width": -1.0}, "width is -1.0"),
-        ({"confidence": 1.0}, "confidence is 1.0"),
+        ({"level": 1.0}, "level is 1.0"),
         ({"max_hvp": 3}, "max_hvp is 3"),
         ({"grid": np.zeros((2, 2))}, "grid has shape"),
         ({"steps": 1}, "steps is 1"),

@@ -432,7 +432,7 @@ def test_intervals_of_estimates():
         2.0 * 0.1 * stats.t.ppf(0.95, 4.0) / (stats.t.ppf(stats.norm.cdf(3.0), 4.0) / 3.0)
     )
     assert float(estimate) == 1.0
-    with pytest.raises(OptionError, match="confidence"):
+    with pytest.raises(OptionError, match="level"):
         estimate.interval(1.0)
     with pytest.raises(OptionError, match="damping"):
         logdet(np.eye(3), damping=-1.0)

@@ -56,7 +56,7 @@ def test_logistic_regression(seed: int) -> None:
     bread = np.linalg.inv(X.T @ ((p * (1.0 - p))[:, None] * X))
     observed = res.covariance()
     assert_allclose(observed.matrix, bread, rtol=1e-10)
-    assert_allclose(observed.standard_errors, np.sqrt(np.diag(bread)), rtol=1e-10)
+    assert_allclose(observed.standard_error, np.sqrt(np.diag(bread)), rtol=1e-10)
     # The link is canonical, so that observed and expected information are one.
     expected = res.covariance("expected", model=lambda w: X @ w, likelihood="bernoulli")
     assert_allclose(expected.matrix, bread, rtol=1e-10)
@@ -117,7 +117,7 @@ def test_the_sandwich_is_right_where_the_likelihood_is_not() -> None:
     y = 4.0 * rng.poisson(mean / 4.0)
     terms = lambda b: np.exp(b[0] + b[1] * x) - y * (b[0] + b[1] * x)
     res = minimize(lambda b: np.sum(terms(b)), np.zeros(2))
-    ratio = res.covariance("sandwich", per_example=terms).standard_errors / res.covariance().standard_errors
+    ratio = res.covariance("sandwich", per_example=terms).standard_error / res.covariance().standard_error
     assert_allclose(ratio, 2.0, rtol=0.1)
     expected = res.covariance("expected", model=lambda b: b[0] + b[1] * x, likelihood="poisson")
     assert_allclose(expected.matrix, res.covariance().matrix, rtol=1e-9)
@@ -187,8 +187,8 @@ def test_nist_standard_deviations(name: str) -> None:
     data = nist.read(name)
     res = least_squares(data.residuals, data.starts[1], method="lm")
     found = least_squares_covariance(data.residuals, res.x)
-    assert_allclose(found.standard_errors, data.standard_deviations, rtol=5e-7)
-    assert_allclose(found.standard_errors, res.standard_errors, rtol=1e-11)
+    assert_allclose(found.standard_error, data.standard_deviations, rtol=5e-7)
+    assert_allclose(found.standard_error, res.standard_error, rtol=1e-11)
     assert_allclose(np.asarray(found), found.matrix, rtol=0.0)
 
 
@@ -211,7 +211,7 @@ def test_observed_information_of_mgh09() -> None:
     data = nist.read("MGH09")
     res = least_squares(data.residuals, data.starts[1])
     observed = least_squares_covariance(data.residuals, res.x, kind="observed")
-    assert_allclose(observed.standard_errors / data.standard_deviations, [0.89, 0.79, 0.98, 0.78], atol=0.006)
+    assert_allclose(observed.standard_error / data.standard_deviations, [0.89, 0.79, 0.98, 0.78], atol=0.006)
     # The same from the likelihood, the variance known.
     cost = lambda b: 0.5 * np.sum(data.residuals(b) ** 2)
     same = covariance(cost, res.x, scale=1.0 / res.residual_std**2)
@@ -226,7 +226,7 @@ def test_units_do_not_matter(exponent: int) -> None:
     for kind in ("expected", "observed", "sandwich"):
         plain = least_squares_covariance(data.residuals, res.x, kind=kind)
         scaled = least_squares_covariance(lambda b: data.residuals(b * units), res.x / units, kind=kind)
-        assert_allclose(scaled.standard_errors * units, plain.standard_errors, rtol=1e-9)
+        assert_allclose(scaled.standard_error * units, plain.standard_error, rtol=1e-9)
         assert len(scaled.weak_directions) == len(plain.weak_directions) == 1
         assert_allclose(scaled.weak_directions[0].eigenvalue, plain.weak_directions[0].eigenvalue, rtol=1e-6)
 
@@ -254,8 +254,8 @@ def test_results_remember_their_function_and_its_arguments(recorded: bool) -> No
     found = res.covariance()
     exact = np.diag([np.var(Y) / 5, 1.0 / 10])
     assert_allclose(found.matrix, exact, atol=1e-9)
-    assert sorted(found.standard_errors) == ["log_std", "mean"]
-    assert_allclose(found.standard_errors["mean"], np.std(Y) / np.sqrt(5), rtol=1e-9)
+    assert sorted(found.standard_error) == ["log_std", "mean"]
+    assert_allclose(found.standard_error["mean"], np.std(Y) / np.sqrt(5), rtol=1e-9)
     assert found.names == ("mean", "log_std")
     assert_allclose(found.correlation, np.eye(2), atol=1e-8)
     robust = res.covariance("sandwich", per_example=model_terms, args=(Y,))
@@ -263,7 +263,7 @@ def test_results_remember_their_function_and_its_arguments(recorded: bool) -> No
         float(res.x["mean"]), float(res.x["log_std"])])  # fmt: skip
     assert_allclose(robust.matrix, exact @ scores.T @ scores @ exact, atol=1e-9)
     low, high = found.interval(0.9)
-    reach = scipy.stats.norm.ppf(0.95) * found.standard_errors["mean"]
+    reach = scipy.stats.norm.ppf(0.95) * found.standard_error["mean"]
     assert_allclose([low["mean"], high["mean"]], [res.x["mean"] - reach, res.x["mean"] + reach])
 
 
@@ -299,7 +299,7 @@ def test_single_precision() -> None:
     X32, y32 = X.astype(np.float32), y.astype(np.float32)
     single = minimize(lambda w: np.sum(log_loss(w, X32, y32)), np.zeros(4, np.float32)).covariance()
     assert_allclose(single.matrix, double.covariance().matrix, rtol=1e-3)
-    assert single.standard_errors.dtype == np.float64
+    assert single.standard_error.dtype == np.float64
 
 
 def test_the_report() -> None:
@@ -352,7 +352,7 @@ def test_a_singular_hessian_names_what_is_undetermined() -> None:
 def test_a_saddle_or_a_likelihood_of_the_wrong_sign_is_refused() -> None:
     with pytest.raises(ConvergenceError, match=r"negative curvature along 1\.00 x\[1\]") as caught:
         covariance(lambda x: x[0] ** 2 - x[1] ** 2, np.zeros(2))
-    assert "check the sign of fun" in str(caught.value)
+    assert "check the sign of f" in str(caught.value)
 
 
 def test_a_point_that_is_no_optimum_is_refused() -> None:
@@ -364,7 +364,7 @@ def test_a_point_that_is_no_optimum_is_refused() -> None:
     assert "Minimise with a smaller gtol" in str(caught.value)
     # A thousandth of a standard error away is no matter.
     best = minimize(nll, np.zeros(4), options=TIGHT)
-    near = best.x + 1e-3 * best.covariance().standard_errors
+    near = best.x + 1e-3 * best.covariance().standard_error
     assert_allclose(covariance(nll, near).matrix, best.covariance().matrix, rtol=1e-2)
 
 
@@ -372,7 +372,7 @@ def test_a_point_that_is_no_optimum_is_refused() -> None:
     ("keywords", "error", "text"),
     [
         ({"kind": "hessian"}, OptionError, "kind is 'hessian'. Pass one of 'observed', 'expected', 'sandwich'"),
-        ({"scale": 0.0}, OptionError, "scale is 0.0, expected a finite number > 0. It makes fun"),
+        ({"scale": 0.0}, OptionError, "scale is 0.0, expected a finite number > 0. It makes f"),
         ({"scale": True}, OptionError, "scale is True"),
         ({"kind": "expected"}, OptionError, "needs the distribution of the data"),
         ({"kind": "sandwich"}, OptionError, "needs the gradient of every example"),
@@ -396,8 +396,8 @@ def test_bad_least_squares() -> None:
     with pytest.raises(OptionError, match="all residuals are zero"):
         least_squares_covariance(lambda x: np.outer(x, [1.0, 2.0]), np.zeros(2))
     known = least_squares_covariance(lambda x: x, np.zeros(2), scale=4.0)
-    assert_allclose(known.standard_errors, 0.5)
-    with pytest.raises(OptionError, match=r"confidence is 1\.5"):
+    assert_allclose(known.standard_error, 0.5)
+    with pytest.raises(OptionError, match=r"level is 1\.5"):
         known.interval(1.5)
 
 
@@ -427,8 +427,8 @@ def test_delta_method(seed: int) -> None:
     # Odds ratios: exp(w), with standard errors exp(w) se(w) and bias exp(w) var(w) / 2.
     odds = delta_method(np.exp, found)
     assert_allclose(odds.value, np.exp(res.x))
-    assert_allclose(odds.standard_error, np.exp(res.x) * found.standard_errors, rtol=1e-12)
-    assert_allclose(odds.bias, 0.5 * np.exp(res.x) * found.standard_errors**2, rtol=1e-10)
+    assert_allclose(odds.standard_error, np.exp(res.x) * found.standard_error, rtol=1e-12)
+    assert_allclose(odds.bias, 0.5 * np.exp(res.x) * found.standard_error**2, rtol=1e-10)
     assert_allclose(odds.covariance, np.outer(odds.value, odds.value) * found.matrix, rtol=1e-10)
     # A ratio: var = (V11 - 2 r V12 + r^2 V22) / w2^2.
     ratio = delta_method(lambda w, unit: unit * w[1] / w[2], found, 3.0)
@@ -465,7 +465,7 @@ def test_delta_method_keeps_structures() -> None:
 
 def test_delta_method_where_the_function_is_not_smooth() -> None:
     found = covariance(lambda x: 0.5 * np.sum(x**2), np.zeros(2))
-    with pytest.raises(NonFiniteError, match="g or a derivative of it is not finite"), np.errstate(all="ignore"):
+    with pytest.raises(NonFiniteError, match="f or a derivative of it is not finite"), np.errstate(all="ignore"):
         delta_method(np.sqrt, found)
 
 
@@ -495,15 +495,15 @@ def test_evidence_of_a_linear_model_is_exact(seed: int) -> None:
     assert_allclose(found.log_evidence, marginal.logpdf(y), rtol=1e-12)
     posterior = np.linalg.inv(X.T @ X / noise**2 + np.diag(precision))
     assert_allclose(found.covariance, posterior, rtol=1e-10)
-    assert_allclose(found.standard_deviations, np.sqrt(np.diag(posterior)), rtol=1e-10)
+    assert_allclose(found.standard_error, np.sqrt(np.diag(posterior)), rtol=1e-10)
     assert_allclose(found.effective_parameters, np.trace(posterior @ X.T @ X) / noise**2, rtol=1e-10)
     assert_allclose(found.log_evidence, found.log_likelihood + found.log_prior + found.log_occam)
     # The same by the Gauss-Newton matrix and by a mean with its scale.
     loss = lambda z: 0.5 * np.sum((z - y) ** 2) / noise**2 + 0.5 * len(y) * np.log(2.0 * np.pi * noise**2)
-    by_model = laplace(loss, found.x, prior_precision=precision, prior_mean=mean, model=lambda w: X @ w)
+    by_model = laplace(loss, found.value, prior_precision=precision, prior_mean=mean, model=lambda w: X @ w)
     assert_allclose(by_model.log_evidence, found.log_evidence, rtol=1e-12)
     assert (found.curvature, by_model.curvature) == ("hessian", "gauss-newton")
-    by_mean = laplace(lambda w: nll(w) / 30, found.x, prior_precision=precision, prior_mean=mean, scale=30)
+    by_mean = laplace(lambda w: nll(w) / 30, found.value, prior_precision=precision, prior_mean=mean, scale=30)
     assert_allclose(by_mean.log_evidence, found.log_evidence, rtol=1e-12)
 
 
@@ -512,7 +512,7 @@ def test_predictions_of_a_linear_model_are_exact() -> None:
     found = laplace(nll, mode(np.full(4, 2.0), 0.0), prior_precision=2.0)
     exact = X @ found.covariance @ X.T
     linearized = found.predict(lambda w, X: X @ w, X, full=True)
-    assert_allclose(linearized.mean, X @ found.x)
+    assert_allclose(linearized.mean, X @ found.value)
     assert_allclose(linearized.variance, np.diag(exact), rtol=1e-10)
     assert_allclose(linearized.covariance, exact, atol=1e-12)
     assert_allclose(linearized.standard_deviation, np.sqrt(np.diag(exact)), rtol=1e-10)
@@ -531,8 +531,10 @@ def test_evidence_picks_the_prior() -> None:
     at = lambda precision: laplace(nll, mode(np.full(4, precision), 0.0), prior_precision=precision)
     precisions = np.geomspace(0.05, 50.0, 200)
     best = at(precisions[int(np.argmax([at(p).log_evidence for p in precisions]))])
-    precision = best.effective_parameters / (best.x @ best.x)
-    assert_allclose(at(precision).effective_parameters, precision * (at(precision).x @ at(precision).x), rtol=0.05)
+    precision = best.effective_parameters / (best.value @ best.value)
+    assert_allclose(
+        at(precision).effective_parameters, precision * (at(precision).value @ at(precision).value), rtol=0.05
+    )
 
 
 def test_laplace_of_a_network() -> None:
@@ -604,7 +606,7 @@ def test_laplace_away_from_a_minimum() -> None:
         ConvergenceError, match=r"posterior precision at x is not positive definite: .* along 1\.00 x\[1\]"
     ):
         laplace(lambda x: x[0] ** 2 - x[1] ** 2, np.zeros(2), prior_precision=1.0)
-    with pytest.raises(NonFiniteError, match="fun is inf"), np.errstate(all="ignore"):
+    with pytest.raises(NonFiniteError, match="f is inf"), np.errstate(all="ignore"):
         laplace(lambda x: np.sum(1.0 / x), np.zeros(2), prior_precision=1.0)
 
 

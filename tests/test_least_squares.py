@@ -37,10 +37,10 @@ def test_nist(name: str, start: int) -> None:
     res = least_squares(data.residuals, data.starts[start], method="lm")
     assert res.status is Status.CONVERGED
     assert_allclose(res.x, data.parameters, rtol=5e-9)
-    assert_allclose(res.standard_errors, data.standard_deviations, rtol=5e-7)
+    assert_allclose(res.standard_error, data.standard_deviations, rtol=5e-7)
     assert_allclose(2.0 * res.cost, data.sum_of_squares, rtol=5e-7)
     assert_allclose(res.residual_std, data.residual_std, rtol=5e-7)
-    assert_allclose(res.standard_errors, np.sqrt(np.diag(res.covariance().matrix)), rtol=1e-10)
+    assert_allclose(res.standard_error, np.sqrt(np.diag(res.covariance().matrix)), rtol=1e-10)
     assert res.nit <= 200
 
 
@@ -368,7 +368,7 @@ def test_zero_residuals(method: str) -> None:
     assert_allclose(res.x, [2.0, 3.0], rtol=1e-13)
     at_once = least_squares(lambda b: b[0] * np.exp(-b[1] * t) - y, [2.0, 3.0], method=method)
     assert (at_once.status, at_once.nit, at_once.cost, at_once.optimality) == (Status.CONVERGED, 0, 0.0, 0.0)
-    assert_array_equal(at_once.standard_errors if method == "lm" else 0.0, 0.0)
+    assert_array_equal(at_once.standard_error if method == "lm" else 0.0, 0.0)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -440,7 +440,7 @@ def test_rank_deficient_jacobian(method: str) -> None:
     if method == "lm":
         assert "has rank 2 for 3 variables" in res.message
         assert "involves the entries [0, 1] of x" in res.message
-        assert np.isnan(res.standard_errors).all()
+        assert np.isnan(res.standard_error).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -488,11 +488,11 @@ def test_statistics_name_what_cannot_be_told() -> None:
 def test_standard_errors_of_variables_of_any_size(size: float) -> None:
     y = np.array([1.0, 1.1, 0.9, 1.02])
     res = least_squares(lambda x: x[0] / size + 0.1 * x[1] - y, [2.0 * size, 0.0], method="lm", x_scale=[size, 1.0])
-    assert np.isnan(res.standard_errors).all()
+    assert np.isnan(res.standard_error).all()
     res = least_squares(lambda x: x[0] / size - y, [2.0 * size])
     assert res.status is Status.CONVERGED
     assert_allclose(res.x, size * y.mean(), rtol=1e-14)
-    assert_allclose(res.standard_errors, size * y.std(ddof=1) / 2.0, rtol=1e-10)
+    assert_allclose(res.standard_error, size * y.std(ddof=1) / 2.0, rtol=1e-10)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -539,8 +539,8 @@ def test_containers_keep_their_structure(method: str) -> None:
     assert_allclose(np.r_[res.x["rates"], res.x["offset"]], flat.x, rtol=1e-9)
     assert res.fun["data"].shape == (5, 6)
     if method == "lm":
-        assert list(res.standard_errors) == ["rates", "offset"]
-        assert_allclose(res.standard_errors["offset"], flat.standard_errors[2], rtol=1e-7)
+        assert list(res.standard_error) == ["rates", "offset"]
+        assert_allclose(res.standard_error["offset"], flat.standard_error[2], rtol=1e-7)
         assert res.jac.shape == (30, 3)
 
 

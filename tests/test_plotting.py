@@ -48,11 +48,11 @@ def pairs(values: Any, residuals: Any) -> Eigenpairs:
     return Eigenpairs(values, np.eye(len(values)), np.array(residuals, dtype=float), 7, True, 0.0, "test")
 
 
-def density(grid: Any, heights: Any, confidence: float = 0.9) -> SimpleNamespace:
+def density(grid: Any, heights: Any, level: float = 0.9) -> SimpleNamespace:
     """A density with a band of a tenth on either side."""
     grid, heights = np.asarray(grid, dtype=float), np.asarray(heights, dtype=float)
     band = np.array([0.9 * heights, 1.1 * heights])
-    return SimpleNamespace(grid=grid, density=heights, band=band, confidence=confidence)
+    return SimpleNamespace(grid=grid, density=heights, band=band, level=level)
 
 
 def trace(sharpness: Any, threshold: float = np.nan) -> SimpleNamespace:
@@ -73,7 +73,7 @@ def alignment(shares: Any) -> SimpleNamespace:
 def estimate(x: Any, errors: Any) -> SimpleNamespace:
     """Estimates with their standard errors."""
     x = np.asarray(x, dtype=float)
-    return SimpleNamespace(x=x, standard_errors=np.asarray(errors), names=tuple(f"x[{i}]" for i in range(len(x))))
+    return SimpleNamespace(value=x, standard_error=np.asarray(errors), names=tuple(f"x[{i}]" for i in range(len(x))))
 
 
 # One call of every picture with the simplest data there are: n = 1, and constant.

@@ -73,7 +73,7 @@ def test_a_result_of_one_element_is_a_number(shape: tuple[int, ...], method: str
 def test_lists_of_one_number_and_covariances_of_such_objectives() -> None:
     res = minimize(lambda x: [(x[0] - 3.0) ** 2], 1.0)
     assert_allclose(res.hess, [[2.0]])
-    assert_allclose(res.covariance().standard_errors, np.sqrt(0.5))
+    assert_allclose(res.covariance().standard_error, np.sqrt(0.5))
 
 
 @pytest.mark.parametrize("method", ["newton", "L-BFGS-B", "trust-constr"])

@@ -72,7 +72,7 @@ def test_functions_that_raise_a_standard_error_away() -> None:
 @pytest.mark.filterwarnings("error:invalid value encountered in matmul")
 def test_derivatives_that_are_not_finite() -> None:
     for g in (lambda p: np.sqrt(p[0]), np.linalg.norm):
-        with pytest.raises(NonFiniteError, match="g or a derivative of it is not finite"), np.errstate(all="ignore"):
+        with pytest.raises(NonFiniteError, match="f or a derivative of it is not finite"), np.errstate(all="ignore"):
             delta_method(g, normal())
 
 

@@ -36,14 +36,14 @@ class SpectralDensity:
     density : ndarray, shape (m,)
         Integrates to 1.
     band : ndarray, shape (2, m)
-        Lower and upper limits that hold on the whole grid at once, with the confidence asked for.
+        Lower and upper limits that hold on the whole grid at once, with the probability ``level``.
     width : float
         Standard deviation of the Gaussian that every eigenvalue is smoothed to.
     nodes, weights : ndarray, shape (p, k)
         The quadrature behind it, one row per test vector; the eigenvalues where it is exact.
     n_hvp : int
     method : str
-    confidence : float
+    level : float
     """
 
     grid: np.ndarray
@@ -54,7 +54,7 @@ class SpectralDensity:
     weights: np.ndarray
     n_hvp: int
     method: str
-    confidence: float
+    level: float
 
     @property
     def is_exact(self) -> bool:
@@ -73,7 +73,7 @@ def spectral_density(
     width: float | None = None,
     grid: Any = None,
     steps: int | None = None,
-    confidence: float = 0.95,
+    level: float = 0.95,
     rng: Rng = 0,
 ) -> SpectralDensity:
     r"""Estimate :math:`\phi(t) = \frac1n \sum_i K(t - \lambda_i)`, K a Gaussian.
@@ -91,7 +91,7 @@ def spectral_density(
         Where to evaluate; by default 512 points over the range and four widths on either side.
     steps : int, optional
         Lanczos steps per test vector; by default as many as the width takes.
-    confidence : float
+    level : float
         Of the band.
     rng : int, numpy.random.Generator or None
         Seed of the test vectors.
@@ -143,13 +143,13 @@ def spectral_density(
     generator = as_generator(rng, where)
     if width is not None and not real_number(where, "width", width, NOT_NEGATIVE):
         raise OptionError(message(where, "width is 0", "A density of points is not a function", "Pass a number > 0"))
-    check(where, "confidence", confidence, INSIDE)
+    check(where, "level", level, INSIDE)
     if n <= max_hvp or (products.matrix is not None and n <= _EXACT_ORDER):
         values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64)
         rule = Quadrature(values[None], np.full((1, n), 1.0 / n), n)
-        return density_of(rule, None, products, exact=True, width=width, grid=grid, confidence=confidence)
+        return density_of(rule, None, products, exact=True, width=width, grid=grid, level=level)
     rule, before = _run(products, max_hvp, width, steps, generator)
-    return density_of(rule, None, products, exact=False, before=before, width=width, grid=grid, confidence=confidence)
+    return density_of(rule, None, products, exact=False, before=before, width=width, grid=grid, level=level)
 
 
 def density_of(
@@ -161,7 +161,7 @@ def density_of(
     before: Quadrature | None = None,
     width: float | None = None,
     grid: Any = None,
-    confidence: float = 0.95,
+    level: float = 0.95,
 ) -> SpectralDensity:
     """Smooth a quadrature of what known eigenvalues leave; all eigenvalues are their own quadrature."""
     n, share = products.n, rule.n / products.n
@@ -179,7 +179,7 @@ def density_of(
         moved = rounding * math.exp(-0.5) / (math.sqrt(2.0 * math.pi) * width**2)
         band = np.stack([np.maximum(density - moved, 0.0), density + moved])
     else:
-        band = _band(density, truncation, points, width, rule.n, rule.nodes.shape[0], seen, confidence)
+        band = _band(density, truncation, points, width, rule.n, rule.nodes.shape[0], seen, level)
     p = rule.nodes.shape[0]
     nodes = np.concatenate([rule.nodes, np.broadcast_to(known, (p, len(known)))], axis=1)
     weights = np.concatenate([share * rule.weights, np.full((p, len(known)), 1.0 / n)], axis=1)
@@ -192,7 +192,7 @@ def density_of(
         weights,
         products.count,
         "exact" if exact else "Lanczos quadrature",
-        confidence,
+        level,
     )
 
 
@@ -286,11 +286,11 @@ def _band(
     n: int,
     p: int,
     nodes: np.ndarray,
-    confidence: float,
+    level: float,
 ) -> np.ndarray:
     """Invert the gamma distribution in its shape."""
     places = max(1.0, float(nodes.max() - nodes.min()) / width)
-    tail = 0.5 * (1.0 - confidence) / places
+    tail = 0.5 * (1.0 - level) / places
     peak = 2.0 / (width * math.sqrt(2.0 * math.pi)) / ((n + 2) * p)
     # Away from all nodes no eigenvalue contributes by the peak of K: the scale is as much smaller as K is at the nearest.
     ordered = np.sort(nodes)

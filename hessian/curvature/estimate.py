@@ -10,14 +10,37 @@ import numpy as np
 from scipy import special
 
 from hessian.arguments import INSIDE, check
+from hessian.tape.trees import ravel
 from hessian.text import with_error
 
 KNOWN = 1e6
 """Degrees of freedom of a standard error that is made of bounds: they are no guess."""
 
 
+class Uncertain:
+    """What has a ``value``, a number, an array or a container of them, and its ``standard_error``, of the same structure."""
+
+    value: Any
+    standard_error: Any
+    degrees_of_freedom: float = math.inf
+
+    def interval(self, level: float = 0.95) -> tuple[Any, Any]:
+        """Return the ends of a confidence interval by Student's t, for each entry by itself, in the structure of the value.
+
+        Raises
+        ------
+        OptionError
+            The level is not between 0 and 1.
+        """
+        check("interval", "level", level, INSIDE)
+        quantile = special.stdtrit(self.degrees_of_freedom, 0.5 + 0.5 * level)
+        center, unravel = ravel(self.value)
+        reach = quantile * (ravel(self.standard_error)[0] / _factor(self.degrees_of_freedom))
+        return unravel(center - reach), unravel(center + reach)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Estimate:
+class Estimate(Uncertain):
     """An estimate with its standard error and its price.
 
     Attributes
@@ -41,7 +64,7 @@ class Estimate:
     >>> e = Estimate("trace", 10.0, 0.5, 12, "hutchinson", 11.0)
     >>> e
     trace = 10.00 ± 0.50 (hutchinson, 12 products)
-    >>> [round(end, 2) for end in e.interval(0.95)]
+    >>> [round(float(end), 2) for end in e.interval(0.95)]
     [9.14, 10.86]
     """
 
@@ -56,21 +79,6 @@ class Estimate:
     def is_exact(self) -> bool:
         """Whether only rounding separates the value from the truth."""
         return math.isinf(self.degrees_of_freedom)
-
-    def interval(self, confidence: float = 0.95) -> tuple[Any, Any]:
-        """Return the ends of a confidence interval by Student's t (for each entry by itself, where there are many).
-
-        Raises
-        ------
-        OptionError
-            The confidence is not between 0 and 1.
-        """
-        check("interval", "confidence", confidence, INSIDE)
-        quantile = special.stdtrit(self.degrees_of_freedom, 0.5 + 0.5 * confidence)
-        reach = quantile * (self.standard_error / _factor(self.degrees_of_freedom))
-        if np.ndim(self.value):
-            return self.value - reach, self.value + reach
-        return float(self.value - reach), float(self.value + reach)
 
     def __float__(self) -> float:
         return float(self.value)

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.linalg
 
 from hessian.arguments import FINITE, NOT_NEGATIVE, check, real_number, whole_number
+from hessian.curvature.estimate import Uncertain
 from hessian.curvature.products import Products
 from hessian.errors import ConvergenceError, OptionError, message
 from hessian.linalg.minres import refined_minres
@@ -20,7 +21,7 @@ _DENSE_ORDER = 500
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class InverseProduct:
+class InverseProduct(Uncertain):
     """The solution of ``(H + damping I) x = b``.
 
     Attributes

@@ -133,7 +133,7 @@ def least_squares(
         smallest_eigenvalue : float
             Of the *exact* Hessian of the cost (curvature of the residuals included), the variables scaled to columns of
             length 1. With the linear loss it is at most 1 where the residuals are not curved.
-        standard_errors, residual_std, degrees_of_freedom
+        standard_error, residual_std, degrees_of_freedom
             With the linear loss: the square roots of the diagonal of ``s^2 (J^T J)^-1`` with the structure of x (by ``"lm"``
             only), ``s = |r| / sqrt(m - n)``, and m - n. NaN, with a sentence in the message, where the Jacobian is
             rank-deficient or m <= n. ``res.covariance()`` gives the whole matrix.
@@ -187,7 +187,7 @@ def least_squares(
     >>> t = np.array([0.0, 1.0, 2.0, 3.0])
     >>> y = np.array([2.0, 0.7, 0.3, 0.1])
     >>> res = least_squares(lambda b: b[0] * np.exp(-b[1] * t) - y, [1.0, 1.0])
-    >>> res.status.name, res.x.round(4), res.standard_errors.round(4)
+    >>> res.status.name, res.x.round(4), res.standard_error.round(4)
     ('CONVERGED', array([1.995 , 1.0095]), array([0.0313, 0.0356]))
     """
     _reject(unsupported)
@@ -283,7 +283,7 @@ class LeastSquaresLoop(Loop):
         result.residual_std = norm(point.residuals) / math.sqrt(m - n) if m > n else math.nan
         if is_dense:
             statistics = fit_statistics(point.jacobian, point.residuals, self._residuals.eps)
-            result.standard_errors = self._residuals.structured(statistics.standard_errors)
+            result.standard_error = self._residuals.structured(statistics.standard_error)
             result.message = " ".join(part for part in (result.message, statistics.note) if part)
         return result
 

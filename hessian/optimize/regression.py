@@ -19,7 +19,7 @@ class Statistics:
     ----------
     residual_std : float
         ``s = |r| / sqrt(m - n)``, the estimate of the errors' standard deviation; NaN without degrees of freedom.
-    standard_errors : ndarray, shape (n,)
+    standard_error : ndarray, shape (n,)
         Square roots of the diagonal of ``s^2 (J^T J)^-1``; NaN where the data do not determine all parameters.
     rank : int
         Rank of J, its columns scaled to length 1.
@@ -28,7 +28,7 @@ class Statistics:
     """
 
     residual_std: float
-    standard_errors: np.ndarray
+    standard_error: np.ndarray
     rank: int
     note: str
 
@@ -58,7 +58,7 @@ def fit_statistics(jacobian: np.ndarray, residuals: np.ndarray, eps: float) -> S
     >>> import numpy as np
     >>> from hessian.optimize.regression import fit_statistics
     >>> mean = fit_statistics(np.ones((4, 1)), np.array([1.0, -1.0, 1.0, -1.0]), 1e-16)
-    >>> round(mean.residual_std**2, 9), (mean.standard_errors**2).round(9).tolist()
+    >>> round(mean.residual_std**2, 9), (mean.standard_error**2).round(9).tolist()
     (1.333333333, [0.333333333])
     """
     m, n = jacobian.shape

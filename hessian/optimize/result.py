@@ -274,7 +274,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
             return statistics.covariance(
                 fun,
                 self.x,
-                own,
+                *own,
                 kind=kind or "observed",
                 scale=1.0 if scale is None else scale,
                 per_example=None if per_example is None else lambda x, *_: per_example(x, *args),
@@ -288,7 +288,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
             what = "a robust loss is no likelihood with a known scale"
             fix = "Write the cost as a function for minimize, and use kind='sandwich' with its per_example="
             raise OptionError(message("covariance", what, fix=fix))
-        return statistics.least_squares_covariance(fun, self.x, own, kind=kind or "expected", scale=scale)
+        return statistics.least_squares_covariance(fun, self.x, *own, kind=kind or "expected", scale=scale)
 
     def _remembered(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """The function that was minimised and its arguments, or the error that asks for it."""

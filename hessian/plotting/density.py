@@ -70,8 +70,8 @@ def plot_density(
     ax = axes_for(where, ax)
     style = line_style(len(ax.lines))
     ax.plot(grid_points, heights, linewidth=1.4, label=label, **style)
-    confidence = getattr(density, "confidence", None)
-    name = None if confidence is None else f"{confidence:.0%} band"
+    level = getattr(density, "level", None)
+    name = None if level is None else f"{level:.0%} band"
     # Where curves have names, a band is explained by the colour of its curve.
     explained = name if label is None else None
     ax.fill_between(grid_points, *band, color=style["color"], alpha=0.25, linewidth=0.0, label=explained)

@@ -95,5 +95,4 @@ def plot_estimates(
 
 def _numbers(source: Any) -> tuple[np.ndarray, np.ndarray]:
     """Raveled estimates and standard errors of a source."""
-    deviations = source.standard_errors if hasattr(source, "standard_errors") else source.standard_deviations
-    return ravel(source.x)[0].astype(float), ravel(deviations)[0].astype(float)
+    return ravel(source.value)[0].astype(float), ravel(source.standard_error)[0].astype(float)

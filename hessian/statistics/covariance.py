@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.special
 
-from hessian.arguments import INSIDE, POSITIVE, check, real_number
+from hessian.arguments import POSITIVE, real_number
+from hessian.curvature.estimate import Uncertain
 from hessian.errors import ConvergenceError, NotScalarError, OptionError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
@@ -25,15 +25,15 @@ AWAY = 0.1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Covariance:
+class Covariance(Uncertain):
     """Covariance of the parameters at an optimum.
 
     Attributes
     ----------
     kind : {"observed", "expected", "sandwich"}
-    x : array or container
-        The estimates.
-    standard_errors : like x
+    value : array or container
+        The estimates, x.
+    standard_error : like x
         Square roots of the variances.
     matrix : ndarray, shape (n, n)
         Covariance between raveled parameters.
@@ -46,12 +46,12 @@ class Covariance:
         Combinations of parameters that the information matrix hardly determines, the weakest first; empty where there are
         none.
     scale : float
-        What ``fun`` was multiplied with.
+        What f was multiplied with.
     """
 
     kind: str
-    x: Any
-    standard_errors: Any
+    value: Any
+    standard_error: Any
     matrix: np.ndarray
     root: np.ndarray
     names: tuple[str, ...]
@@ -66,27 +66,13 @@ class Covariance:
         np.fill_diagonal(correlation, 1.0)
         return correlation
 
-    def interval(self, confidence: float = 0.95) -> tuple[Any, Any]:
-        """Return the ends of a confidence interval of each parameter by the normal distribution, with the structure of x.
-
-        Raises
-        ------
-        OptionError
-            The confidence is not between 0 and 1.
-        """
-        check("interval", "confidence", confidence, INSIDE)
-        reach = float(scipy.special.ndtri(0.5 + 0.5 * confidence))
-        center, unravel = ravel(self.x)
-        errors = ravel(self.standard_errors)[0]
-        return unravel(center - reach * errors), unravel(center + reach * errors)
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.matrix, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
         """List estimates with their standard errors, and the weak directions."""
         shown = 12
-        pairs = zip(self.names, ravel(self.x)[0][:shown], ravel(self.standard_errors)[0][:shown], strict=False)
+        pairs = zip(self.names, ravel(self.value)[0][:shown], ravel(self.standard_error)[0][:shown], strict=False)
         rows = [(name, f"{value:.6g}", f"{error:.2g}") for name, value, error in pairs]
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         lines = [f"Covariance of {len(self.names)} parameters, {self.kind}"]
@@ -99,10 +85,9 @@ class Covariance:
 
 
 def covariance(
-    fun: Callable[..., Any],
+    f: Callable[..., Any],
     x: Any,
-    args: Any = (),
-    *,
+    *args: Any,
     kind: str = "observed",
     scale: float = 1.0,
     per_example: Callable[..., Any] | None = None,
@@ -119,11 +104,11 @@ def covariance(
 
     Parameters
     ----------
-    fun : callable
-        ``fun(x, *args)`` returns one number f. **c f is the negative log-likelihood of all data**, constants aside.
+    f : callable
+        ``f(x, *args)`` returns one number. **c f is the negative log-likelihood of all data**, constants aside.
     x : array or container of float arrays
         Its minimiser.
-    args : tuple
+    *args
         Further arguments of all functions here.
     kind : {"observed", "expected", "sandwich"}
         ``"observed"`` and ``"expected"`` hold where the likelihood is right, and agree in large samples; the sandwich
@@ -184,8 +169,7 @@ def covariance(
     >>> bool(np.isclose(rate.matrix[0, 0], 1 / counts.sum()))
     True
     """
-    args = args if isinstance(args, tuple) else (args,)
-    task = _Task(fun, x, args, kind, _checked_scale(scale))
+    task = _Task(f, x, args, kind, _checked_scale(scale))
     if kind == "observed":
         return task.finish(task.hessian())
     if kind == "expected":
@@ -196,7 +180,7 @@ def covariance(
             raise OptionError(message("covariance", what, why, fix))
         if likelihood != "gaussian" and task.scale != 1.0:
             what = f"scale is {task.scale:g} with likelihood={likelihood!r}"
-            why = "The expected information is that of all rows of the model, whatever fun is a multiple of"
+            why = "The expected information is that of all rows of the model, whatever f is a multiple of"
             raise OptionError(message("covariance", what, why, "Leave scale at 1"))
         root = math.sqrt(task.scale) * fisher_root(model, likelihood, x, args, "covariance")
         return task.finish(task.information_of(root, "Fisher information"))
@@ -208,14 +192,13 @@ def covariance(
 
 
 def least_squares_covariance(
-    fun: Callable[..., Any],
+    f: Callable[..., Any],
     x: Any,
-    args: Any = (),
-    *,
+    *args: Any,
     kind: str = "expected",
     scale: float | None = None,
 ) -> Covariance:
-    r"""Compute the covariance of a least-squares estimate, whose ``fun`` returns residuals.
+    r"""Compute the covariance of a least-squares estimate, whose ``f`` returns residuals.
 
     With J the Jacobian of the residuals r and H the exact Hessian of :math:`\tfrac12 |r|^2`,
 
@@ -224,8 +207,12 @@ def least_squares_covariance(
 
     Parameters
     ----------
-    fun, x, args
-        As for :func:`hessian.optimize.least_squares.least_squares`: m residuals, n parameters.
+    f : callable
+        ``f(x, *args)`` returns m residuals.
+    x : array or container of float arrays
+        n parameters.
+    *args
+        Further arguments of f.
     kind : {"expected", "observed", "sandwich"}
         ``"expected"`` is the Gauss-Newton one that regression programs report and NIST certifies.
     scale : float, optional
@@ -253,11 +240,10 @@ def least_squares_covariance(
     >>> import numpy as np
     >>> y = np.array([1.0, 3.0, 2.0, 4.0])
     >>> mean = least_squares_covariance(lambda b: b - y, np.array([2.5]))
-    >>> bool(np.isclose(mean.standard_errors[0], np.std(y, ddof=1) / 2))
+    >>> bool(np.isclose(mean.standard_error[0], np.std(y, ddof=1) / 2))
     True
     """
-    args = args if isinstance(args, tuple) else (args,)
-    operator = JacobianOperator(fun, x, *args)
+    operator = JacobianOperator(f, x, *args)
     residuals = join_vector([np.asarray(leaf, np.float64) for leaf in flatten(operator.value)[0]])
     if scale is None:
         freedom = residuals.size - operator.shape[1]
@@ -273,7 +259,7 @@ def least_squares_covariance(
             raise OptionError(message("covariance", what, "They cannot tell the variance of the errors", fix))
 
     def cost(point: Any, *rest: Any) -> Any:
-        leaves = flatten(fun(point, *rest))[0]
+        leaves = flatten(f(point, *rest))[0]
         return 0.5 * sum(np.sum(leaf * leaf) for leaf in leaves)
 
     task = _Task(cost, x, args, kind, _checked_scale(scale))
@@ -288,13 +274,13 @@ def least_squares_covariance(
 class _Task:
     """What the kinds share: the point, its names, the gradient, and the way from information to errors."""
 
-    def __init__(self, fun: Callable[..., Any], x: Any, args: tuple[Any, ...], kind: str, scale: float) -> None:
+    def __init__(self, f: Callable[..., Any], x: Any, args: tuple[Any, ...], kind: str, scale: float) -> None:
         if kind not in KINDS:
             what = f"kind is {kind!r}"
             raise OptionError(message("covariance", what, fix=f"Pass one of {', '.join(map(repr, KINDS))}"))
         self.kind, self.x, self.args, self.scale = kind, x, args, scale
         self.names = parameter_names(x)
-        self._operator = HessianOperator(fun, x, *args)
+        self._operator = HessianOperator(f, x, *args)
 
     def hessian(self) -> Information:
         """The Hessian of the negative log-likelihood."""
@@ -329,11 +315,11 @@ class _Task:
             return
         why = "H and scores need one unit"
         if count > 1 and is_near(self.scale * value * count, total):
-            what = f"scale * fun is the mean of the {count} terms of per_example, not their sum"
+            what = f"scale * f is the mean of the {count} terms of per_example, not their sum"
             raise OptionError(message("covariance", what, why, f"Pass scale={self.scale * count:g}"))
         if is_near(value, total) or (count > 1 and is_near(self.scale * value, total * count)):
-            what = f"the terms of per_example add up to {total:.6g}, scale * fun is {self.scale * value:.6g}"
-            raise OptionError(message("covariance", what, why, "Return the terms of scale * fun, not those of fun"))
+            what = f"the terms of per_example add up to {total:.6g}, scale * f is {self.scale * value:.6g}"
+            raise OptionError(message("covariance", what, why, "Return the terms of scale * f, not those of f"))
 
     def finish(self, information: Information, scores: np.ndarray | None = None) -> Covariance:
         """Check that x is the optimum, and put the result together."""
@@ -350,8 +336,8 @@ class _Task:
         center, unravel = ravel(self.x)
         return Covariance(
             kind=self.kind,
-            x=unravel(center),
-            standard_errors=unravel(errors),
+            value=unravel(center),
+            standard_error=unravel(errors),
             matrix=root @ root.T,
             root=root,
             names=self.names,
@@ -362,6 +348,6 @@ class _Task:
 
 def _checked_scale(scale: Any) -> float:
     """Return the scale as a number."""
-    why = "It makes fun a negative log-likelihood"
+    why = "It makes f a negative log-likelihood"
     fix = "It is 1 for a sum, n for a mean of n terms, 1/variance for half a sum of squares"
     return real_number("covariance", "scale", scale, POSITIVE, why, fix)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.curvature.estimate import Uncertain
 from hessian.errors import NonFiniteError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
@@ -19,12 +20,12 @@ from hessian.transforms.higher_order import directional
 
 # Of what second derivatives spread, the part of first derivatives up to which a function is stationary to the precision of a fit.
 _STATIONARY = 1e-3
-# Times what derivatives say that g changes by: beyond, they do not see it.
+# Times what derivatives say that f changes by: beyond, they do not see it.
 _UNSEEN = 10.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DerivedQuantity:
+class DerivedQuantity(Uncertain):
     """A function of estimated parameters.
 
     Attributes
@@ -80,19 +81,19 @@ class DerivedQuantity:
         return float(np.max(np.divide(sizes, errors, out=np.zeros_like(sizes), where=errors > 0.0), initial=0.0))
 
 
-def delta_method(g: Callable[..., Any], covariance: Covariance | Laplace, *args: Any) -> DerivedQuantity:
+def delta_method(f: Callable[..., Any], covariance: Covariance | Laplace, *args: Any) -> DerivedQuantity:
     r"""Compute a function of estimated parameters with its standard error.
 
-    .. math:: \operatorname{Cov} g(\hat x) \approx G V G^T, \qquad G = \partial g / \partial x \text{ at } \hat x
+    .. math:: \operatorname{Cov} f(\hat x) \approx J V J^T, \qquad J = \partial f / \partial x \text{ at } \hat x
 
     Parameters
     ----------
-    g : callable
-        ``g(x, *args)`` returns a number, an array or a container of arrays; x has the structure of the parameters.
+    f : callable
+        ``f(x, *args)`` returns a number, an array or a container of arrays; x has the structure of the parameters.
     covariance : Covariance or Laplace
         Of ``result.covariance()`` or :func:`laplace`, which know the estimates.
     *args
-        Further arguments of g, known exactly.
+        Further arguments of f, known exactly.
 
     Returns
     -------
@@ -101,16 +102,16 @@ def delta_method(g: Callable[..., Any], covariance: Covariance | Laplace, *args:
     Raises
     ------
     NonFiniteError
-        g or a derivative of it is not finite at the estimates.
+        f or a derivative of it is not finite at the estimates.
 
     Notes
     -----
-    Where g is stationary at the estimates its first derivatives say 0 ± 0. So the second-order spread of a normal x,
+    Where f is stationary at the estimates its first derivatives say 0 ± 0. So the second-order spread of a normal x,
     :math:`\tfrac12 \mathrm{tr}(H_i V H_j V)`, is computed too, and added there. Elsewhere ``standard_error`` is the usual one, and
     ``second_order_error`` beside it.
 
     Cost: one Jacobian, min(m, n) sweeps, and second derivatives along the n columns of the root of the covariance: n products with
-    each of m Hessians, or second directional derivatives along n (n + 1) / 2 pairs where m is larger than n; 2 n evaluations of g a
+    each of m Hessians, or second directional derivatives along n (n + 1) / 2 pairs where m is larger than n; 2 n evaluations of f a
     standard error away, which derivatives that vanish are compared with. Computed from the
     root, so that a combination of strongly correlated parameters does not cancel.
 
@@ -127,15 +128,15 @@ def delta_method(g: Callable[..., Any], covariance: Covariance | Laplace, *args:
     >>> delta_method(np.exp, res.covariance())
     <DerivedQuantity 4 ± 1, bias up to 0.12 standard errors>
     """
-    operator = JacobianOperator(g, covariance.x, *args)
+    operator = JacobianOperator(f, covariance.value, *args)
     outputs = Outputs(operator.value)
     jacobian = operator.to_dense().astype(np.float64)
     with np.errstate(invalid="ignore"):
-        curvatures = _curvatures(g, covariance, args, len(outputs.vector))
+        curvatures = _curvatures(f, covariance, args, len(outputs.vector))
     if not all(np.all(np.isfinite(numbers)) for numbers in (jacobian, outputs.vector, curvatures)):
-        what = "g or a derivative of it is not finite at the estimates"
-        why = "The method takes g to be smooth around them"
-        raise NonFiniteError(message("delta_method", what, why, "Choose a g that is finite there"))
+        what = "f or a derivative of it is not finite at the estimates"
+        why = "The method takes f to be smooth around them"
+        raise NonFiniteError(message("delta_method", what, why, "Choose an f that is finite there"))
     bias = 0.5 * np.trace(curvatures, axis1=1, axis2=2)
     root = jacobian @ covariance.root
     matrix = root @ root.T
@@ -144,7 +145,7 @@ def delta_method(g: Callable[..., Any], covariance: Covariance | Laplace, *args:
     matrix = matrix + np.where(np.logical_and.outer(curved, curved), second, 0.0)
     errors = np.sqrt(np.diag(matrix))
     least = 100.0 * float(np.finfo(np.float64).eps) * np.abs(outputs.vector)
-    unseen = _changes(g, covariance, args, outputs.vector) > np.maximum(_UNSEEN * np.hypot(errors, bias), least)
+    unseen = _changes(f, covariance, args, outputs.vector) > np.maximum(_UNSEEN * np.hypot(errors, bias), least)
     return DerivedQuantity(
         operator.value,
         outputs.structured(np.where(unseen, np.inf, errors)),
@@ -156,15 +157,15 @@ def delta_method(g: Callable[..., Any], covariance: Covariance | Laplace, *args:
 
 
 def _changes(
-    g: Callable[..., Any], covariance: Covariance | Laplace, args: tuple[Any, ...], value: np.ndarray
+    f: Callable[..., Any], covariance: Covariance | Laplace, args: tuple[Any, ...], value: np.ndarray
 ) -> np.ndarray:
-    """How much g changes within a standard error of the parameters, along the columns of the root; 0 where it is undefined."""
-    center, unravel = ravel(covariance.x)
+    """How much f changes within a standard error of the parameters, along the columns of the root; 0 where it is undefined."""
+    center, unravel = ravel(covariance.value)
     across, bend = np.zeros((2, len(value)))
     try:
         with np.errstate(all="ignore"):
             for column in covariance.root.T.astype(center.dtype):
-                above, below = (Outputs(g(unravel(center + step), *args)).vector for step in (column, -column))
+                above, below = (Outputs(f(unravel(center + step), *args)).vector for step in (column, -column))
                 across += (0.5 * (above - below)) ** 2
                 bend += 0.5 * (above + below) - value
     except (ArithmeticError, ValueError):
@@ -172,9 +173,9 @@ def _changes(
     return np.nan_to_num(np.sqrt(across + bend**2), nan=0.0, posinf=0.0)
 
 
-def _curvatures(g: Callable[..., Any], covariance: Covariance | Laplace, args: tuple[Any, ...], m: int) -> np.ndarray:
+def _curvatures(f: Callable[..., Any], covariance: Covariance | Laplace, args: tuple[Any, ...], m: int) -> np.ndarray:
     """Second derivatives along the columns R of the root, ``R^T H_i R`` for every output i, shape (m, r, r)."""
-    center, unravel = ravel(covariance.x)
+    center, unravel = ravel(covariance.value)
     root = covariance.root.astype(center.dtype)
     r = root.shape[1]
     found = np.empty((m, r, r))
@@ -183,11 +184,11 @@ def _curvatures(g: Callable[..., Any], covariance: Covariance | Laplace, args: t
         columns = [unravel(column) for column in root.T]
         for a in range(r):
             for b in range(a + 1):
-                second = directional(g, covariance.x, columns[a], columns[b], args=args)
+                second = directional(f, covariance.value, columns[a], columns[b], args=args)
                 found[:, a, b] = found[:, b, a] = Outputs(second).vector
         return found
     for i in range(m):
-        operator = HessianOperator(lambda x, i=i: _entry(g(x, *args), i), covariance.x)
+        operator = HessianOperator(lambda x, i=i: _entry(f(x, *args), i), covariance.value)
         found[i] = root.T.astype(np.float64) @ np.asarray(operator @ root, np.float64)
     return 0.5 * (found + np.swapaxes(found, 1, 2))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
+from hessian.curvature.estimate import Uncertain
 from hessian.curvature.inverse import inverse_product
 from hessian.curvature.products import Products
 from hessian.errors import NonFiniteError, ShapeMismatchError, message
@@ -15,7 +16,7 @@ from hessian.operators.vectors import as_reals, refuse_mask
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ExampleScores:
+class ExampleScores(Uncertain):
     """One number per example.
 
     Attributes

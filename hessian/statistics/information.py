@@ -211,8 +211,8 @@ def _indefinite(
     scaled = f"eigenvalue {value:.2g}, the diagonal scaled to 1"
     if definiteness is Definiteness.NEGATIVE:
         text = f"the {what} at x is not positive definite: negative curvature along {combination} ({scaled})"
-        why = "x is no minimum, or fun is no negative log-likelihood (a log-likelihood has the other sign)"
-        return ConvergenceError(message(where, text, why, "Minimise again from x, or check the sign of fun"))
+        why = "x is no minimum, or f is no negative log-likelihood (a log-likelihood has the other sign)"
+        return ConvergenceError(message(where, text, why, "Minimise again from x, or check the sign of f"))
     text = f"the {what} at x is singular to working precision along {combination} ({scaled})"
     why = "Nothing determines that combination, so its variance is infinite"
     return ConvergenceError(message(where, text, why, "Fix one of these parameters, add data, or add a penalty"))

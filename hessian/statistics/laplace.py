@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import POSITIVE, Rng, as_generator, check, is_real, whole_number
-from hessian.curvature.estimate import spread_error, widened
+from hessian.curvature.estimate import Uncertain, spread_error, widened
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.operators.hessian_operator import HessianOperator
@@ -72,22 +72,23 @@ class Prediction:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Laplace:
+class Laplace(Uncertain):
     """Gaussian approximation of a posterior.
 
     Attributes
     ----------
-    x : array or container
-        Its mean, the mode of the posterior.
-    standard_deviations : like x
+    value : array or container
+        Its mean, the mode of the posterior, x.
+    standard_error : like x
+        Standard deviations of the posterior.
     covariance : ndarray, shape (n, n)
         Inverse of the posterior precision, between raveled parameters.
     root : ndarray, shape (n, n)
         ``root @ root.T`` is the covariance.
     log_evidence : float
-        Logarithm of the marginal likelihood of the data, constants included as far as ``fun`` includes them.
+        Logarithm of the marginal likelihood of the data, constants included as far as f includes them.
     log_likelihood : float
-        ``-scale * fun(x)``.
+        ``-scale * f(x)``.
     log_prior : float
         Logarithm of the prior density at x.
     log_occam : float
@@ -100,8 +101,8 @@ class Laplace:
     curvature : {"hessian", "gauss-newton"}
     """
 
-    x: Any
-    standard_deviations: Any
+    value: Any
+    standard_error: Any
     covariance: np.ndarray
     root: np.ndarray
     log_evidence: float
@@ -138,7 +139,7 @@ class Laplace:
             The number of samples is not a positive integer.
         """
         whole_number("sample", "n_samples", n_samples)
-        center, unravel = ravel(self.x)
+        center, unravel = ravel(self.value)
         draws = as_generator(rng, "sample").standard_normal((n_samples, self.root.shape[1])) @ self.root.T
         return [unravel(center + draw.astype(center.dtype)) for draw in draws]
 
@@ -192,7 +193,7 @@ class Laplace:
         if method != "linearized":
             fix = "Pass 'linearized' or 'samples'"
             raise OptionError(message("predict", f"method is {method!r}", fix=fix))
-        operator = JacobianOperator(model, self.x, *args)
+        operator = JacobianOperator(model, self.value, *args)
         root = operator.to_dense().astype(np.float64) @ self.root
         variance = np.sum(root * root, axis=1)
         unknown = np.full(len(variance), math.inf)
@@ -221,10 +222,9 @@ class Laplace:
 
 
 def laplace(
-    fun: Callable[..., Any],
+    f: Callable[..., Any],
     x: Any,
-    args: Any = (),
-    *,
+    *args: Any,
     prior_precision: Any,
     prior_mean: Any = 0.0,
     scale: float = 1.0,
@@ -242,14 +242,14 @@ def laplace(
 
     Parameters
     ----------
-    fun : callable
-        ``fun(x, *args)`` returns one number f, **the prior left out**; c f is the negative log-likelihood of all data. The
+    f : callable
+        ``f(x, *args)`` returns one number, **the prior left out**; c f is the negative log-likelihood of all data. The
         evidence counts its constants: include them (:math:`\tfrac n2 \log 2\pi\sigma^2`) to compare models that differ in
-        them. With ``model``, ``fun(z)`` is a function of the outputs z.
+        them. With ``model``, ``f(z)`` is a function of the outputs z.
     x : array or container of float arrays
         The mode :math:`\hat x`, where :math:`c f + \tfrac12 (x - \mu)^T \Lambda (x - \mu)` is least.
-    args : tuple
-        Further arguments of ``fun``, or of ``model`` where there is one.
+    *args
+        Further arguments of f, or of ``model`` where there is one.
     prior_precision : number, or like x
         :math:`\Lambda > 0`: what weight decay calls l2, times c.
     prior_mean : number, or like x
@@ -257,8 +257,8 @@ def laplace(
     scale : float
         c: 1 for a sum, n for a mean of n terms, :math:`1 / \sigma^2` for half a sum of squares.
     model : callable, optional
-        ``model(x, *args)`` returns outputs z: the Gauss-Newton matrix of ``fun(model(x, *args))`` then takes the place of the
-        Hessian. It is never negative where ``fun`` is convex in z, which a network's Hessian need not be.
+        ``model(x, *args)`` returns outputs z: the Gauss-Newton matrix of ``f(model(x, *args))`` then takes the place of the
+        Hessian. It is never negative where f is convex in z, which a network's Hessian need not be.
 
     Returns
     -------
@@ -299,7 +299,6 @@ def laplace(
     """
     where = "laplace"
     check(where, "scale", scale, POSITIVE, fix="It is 1 for a sum, n for a mean of n terms")
-    args = args if isinstance(args, tuple) else (args,)
     center, unravel = ravel(x)
     precision = _like(prior_precision, x, "prior_precision")
     if not np.all(np.isfinite(precision) & (precision > 0.0)):
@@ -307,10 +306,10 @@ def laplace(
         raise OptionError(
             message(where, "prior_precision has entries that are not positive and finite", why, "Pass > 0")
         )
-    operator = HessianOperator(fun, x, *args) if model is None else GaussNewtonOperator(model, fun, x, *args)
+    operator = HessianOperator(f, x, *args) if model is None else GaussNewtonOperator(model, f, x, *args)
     value = scale * float(operator.value)
     if not math.isfinite(value):
-        raise NonFiniteError(message(where, f"fun is {value} at x", fix="Choose an x at which fun is finite"))
+        raise NonFiniteError(message(where, f"f is {value} at x", fix="Choose an x at which f is finite"))
     matrix = operator.to_dense()
     names = parameter_names(x)
     posterior = (scale * matrix.astype(np.float64) + np.diag(precision)).astype(matrix.dtype)
@@ -320,7 +319,7 @@ def laplace(
     away = information.distance(scale * np.asarray(operator.gradient, dtype=np.float64) + precision * apart)
     if not away <= AWAY:
         text = f"x is {away:.2g} standard deviations from the mode of the quadratic model there"
-        fix = "Minimise scale * fun + 1/2 prior_precision * |x - prior_mean|^2, with a small gtol"
+        fix = "Minimise scale * f + 1/2 prior_precision * |x - prior_mean|^2, with a small gtol"
         raise ConvergenceError(message(where, text, "The approximation is made at the mode", fix))
     root = information.inverse_root
     variances = np.sum(root * root, axis=1)
@@ -328,8 +327,8 @@ def laplace(
     log_prior = 0.5 * float(np.sum(np.log(precision)) - apart @ (precision * apart) - n * math.log(2.0 * math.pi))
     log_occam = 0.5 * (n * math.log(2.0 * math.pi) - information.log_determinant)
     return Laplace(
-        x=unravel(center),
-        standard_deviations=unravel(np.sqrt(variances)),
+        value=unravel(center),
+        standard_error=unravel(np.sqrt(variances)),
         covariance=root @ root.T,
         root=root,
         log_evidence=-value + log_prior + log_occam,

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hessian import special
+from hessian import scipy
 from hessian.errors import HessianError
 from hessian.operators import (
     ChunkedOperator,
@@ -15,6 +15,7 @@ from hessian.operators import (
 )
 from hessian.programs import RecordedFunction, record
 from hessian.rooms import room
+from hessian.scipy import special
 from hessian.tape.checkpoint import checkpoint
 from hessian.transforms import (
     DerivativeReport,
@@ -61,6 +62,7 @@ __all__ = [
     "optimize",
     "plotting",
     "record",
+    "scipy",
     "special",
     "statistics",
     "taylor",

@@ -1,5 +1,7 @@
-"""Functions of scipy.special that cannot dispatch on traced values, as twins that can."""
+"""Another name of :mod:`hessian.scipy.special`."""
 
-from hessian.rules.special import log_softmax, logsumexp, polygamma, softmax
+import sys
 
-__all__ = ["log_softmax", "logsumexp", "polygamma", "softmax"]
+from hessian.scipy import special
+
+sys.modules[__name__] = special

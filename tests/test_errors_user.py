@@ -377,7 +377,7 @@ def test_twins_of_functions_that_cannot_dispatch() -> None:
     for name in ("logsumexp", "softmax", "log_softmax"):
         original = getattr(scipy.special, name)
         text = failure(lambda f=original: hs.grad(lambda x: np.sum(f(x * logits)))(X), (HessianError, TypeError))
-        assert_says(text, f"hessian.special.{name}", HERE)
+        assert_says(text, f"hessian.scipy.special.{name}", HERE)
 
 
 # Operations without a rule.

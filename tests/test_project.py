@@ -19,7 +19,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 # From the bottom up; a module may import from its own layer's package and from layers before it, never from one after
 # it.
 LAYERS = (
-    "errors", "rooms", "arguments", "text", "rules", "tape", "special", "numpy", "programs", "transforms", "linalg", "operators", "sparse",
+    "errors", "rooms", "arguments", "text", "rules", "tape", "scipy", "special", "programs", "transforms", "linalg", "operators", "sparse",
     "optimize", "nn",
     "curvature", "statistics", "plotting", "commands", "cli", "__main__",
 )  # fmt: skip
@@ -169,7 +169,10 @@ def test_package_files_only_reexport(path: Path) -> None:
 
 
 def _is_on_demand(path: Path, node: ast.stmt) -> bool:
-    """Whether a statement of the top package or of `nn` belongs to its re-export on first use (PEP 562)."""
+    """Whether a statement belongs to a package's re-export on first use (PEP 562): the top package's, that of `nn`, and
+    those of `scipy`, which mirror SciPy's."""
+    if (PACKAGE / "scipy") in (path.parent, path.parent.parent):
+        return ast.unparse(node) == "__getattr__, __dir__ = mirrored(__name__)"
     if path.parent not in {PACKAGE, PACKAGE / "nn"}:
         return False
     if isinstance(node, ast.FunctionDef):

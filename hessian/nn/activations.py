@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from scipy.special import erf, expit
 
-from hessian import special
 from hessian.arguments import choose
+from hessian.scipy import special
 
 Activation = Callable[[Any], Any]
 

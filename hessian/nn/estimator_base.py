@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from hessian import special
 from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
 from hessian.errors import NonFiniteError, OptionError, message, missing_dependency
 from hessian.nn.model import Parameters
@@ -31,6 +30,7 @@ from hessian.nn.validation import (
     weigh_classes,
 )
 from hessian.optimize import OptimizeResult, minimize
+from hessian.scipy import special
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hessian import special
 from hessian.arguments import choose, is_real
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.reduction import as_constant, check_range, check_shapes, reduce
 from hessian.rules.spec import Traced
+from hessian.scipy import special
 from hessian.tape.trees import flatten
 
 Loss = Callable[..., Any]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from hessian import special
 from hessian.nn.model import ArrayParameters, Parameters
+from hessian.scipy import special
 
 WeightedLoss = Callable[[Any, np.ndarray, np.ndarray | None], Any]
 

@@ -10,36 +10,34 @@ from typing import Any
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
-def user_frame() -> tuple[Any, set[str]]:
-    """Return the innermost frame outside this package, NumPy and SciPy, and the functions of theirs it called."""
+def user_frame() -> Any:
+    """Return the innermost frame outside this package, NumPy and SciPy."""
     frame: Any = sys._getframe(1)
-    library_functions: set[str] = set()
     while frame is not None:
-        name = frame.f_code.co_filename
         module = frame.f_globals.get("__name__", "").partition(".")[0]
-        if module not in ("numpy", "scipy", "contextlib", "functools") and not name.startswith(_PACKAGE):
+        if module not in ("numpy", "scipy", "contextlib", "functools") and not _is_own(frame):
             break
-        library_functions.add(frame.f_code.co_name)
         frame = frame.f_back
-    return frame, library_functions
+    return frame
 
 
-def scipy_function() -> str:
-    """Return the dotted name of the function of SciPy that user code has called; empty if it is none."""
+def scipy_functions() -> list[str]:
+    """Return the dotted names of SciPy's functions and classes that user code is in, the one it has called first."""
     frame: Any = sys._getframe(1)
-    outermost = ""
+    called: list[str] = []
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         if module.partition(".")[0] == "scipy":
             public = ".".join(part for part in module.split(".") if not part.startswith("_"))
-            outermost = f"{public}.{frame.f_code.co_name}"
-        elif not frame.f_code.co_filename.startswith(_PACKAGE) and module.partition(".")[0] not in (
-            "numpy",
-            "functools",
-        ):
+            called[:0] = [f"{public}.{part}" for part in reversed(frame.f_code.co_qualname.split("."))]
+        elif not _is_own(frame) and module.partition(".")[0] not in ("numpy", "functools", "contextlib"):
             break
         frame = frame.f_back
-    return outermost
+    return called
+
+
+def _is_own(frame: Any) -> bool:
+    return bool(frame.f_code.co_filename.startswith(_PACKAGE))
 
 
 def source_line(frame: Any) -> str:
@@ -49,7 +47,7 @@ def source_line(frame: Any) -> str:
 
 def user_line() -> str:
     """Return ``file:line: source`` of the line of user code that is running."""
-    frame, _ = user_frame()
+    frame = user_frame()
     if frame is None:
         return "an unknown line"
     source = source_line(frame)

@@ -54,7 +54,7 @@ def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     Examples
     --------
     >>> import numpy as np
-    >>> from hessian.special import logsumexp
+    >>> from hessian.scipy.special import logsumexp
     >>> round(float(logsumexp(np.log([1.0, 2.0, 3.0]))), 12) == round(float(np.log(6.0)), 12)
     True
     """
@@ -72,7 +72,7 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
 
     Examples
     --------
-    >>> from hessian.special import log_softmax
+    >>> from hessian.scipy.special import log_softmax
     >>> log_softmax([0.0, 0.0]).round(6).tolist()
     [-0.693147, -0.693147]
     """
@@ -87,7 +87,7 @@ def softmax(x: Any, axis: Any = None) -> Any:
 
     Examples
     --------
-    >>> from hessian.special import softmax
+    >>> from hessian.scipy.special import softmax
     >>> softmax([0.0, 0.0]).tolist()
     [0.5, 0.5]
     """
@@ -121,7 +121,7 @@ def polygamma(n: int, x: Any) -> Any:
     Examples
     --------
     >>> import math
-    >>> from hessian.special import polygamma
+    >>> from hessian.scipy.special import polygamma
     >>> math.isclose(polygamma(1, 1.0), math.pi**2 / 6, rel_tol=1e-15)
     True
     """
@@ -135,6 +135,3 @@ for _twin, _reference in ((logsumexp, sc.logsumexp), (log_softmax, sc.log_softma
     expose(_twin, _twin, cases=[case(A(4)), case(A(2, 3), axis=1), case(A(2, 3, 2), axis=0)], analytic=_reference)
 
 expose(polygamma, polygamma, cases=[case(0, A(3)), case(1, A(3)), case(3, A(2, 2))], domain=(0.4, 4.0))
-
-TWINS = {"polygamma": polygamma, "logsumexp": logsumexp, "softmax": softmax, "log_softmax": log_softmax}
-"""Functions of scipy.special that do not dispatch, by name."""

@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 
 from hessian.errors import LeavesTapeError, MissingRuleError, message
 from hessian.rules.dispatch import public_name
-from hessian.rules.lines import scipy_function, user_frame, user_line
+from hessian.rules.lines import scipy_functions, user_frame, user_line
 from hessian.rules.meanings import meaning
 from hessian.rules.spec import MISSING, Operation, Traced
-from hessian.rules.special import TWINS
+from hessian.rules.twins import twin_of
 
 #: Functions of math that NumPy has, with the number of arguments up to which they mean the same.
 _MATH = {
@@ -84,18 +84,17 @@ def _advice_on_call(call: ast.Call) -> str:
 
 def leaves_tape(how: str, fix: str = "") -> NoReturn:
     """Raise the error for a traced value that was about to become plain numbers, with advice read off what is running."""
-    frame, library_functions = user_frame()
-    twins = sorted(library_functions & TWINS.keys())
-    advice = ". ".join(f"Use hessian.special.{name}, which takes traced values" for name in twins)
-    taker = "" if advice else scipy_function()
-    if taker:
-        advice = f"Write what {taker} computes in NumPy: it takes plain arrays"
+    called = scipy_functions()
+    twin = next(filter(None, map(twin_of, called)), "")
+    advice = f"Use {twin}, which takes traced values" if twin else ""
+    if called and not twin:
+        advice = f"Write what {called[0]} computes in NumPy: it takes plain arrays"
     raise LeavesTapeError(
         message(
             how,
             f"a traced value would become plain numbers at {user_line()}",
             "its derivative would be lost",
-            advice or _advice(*_running(frame)) or fix or "Apply np functions to x directly",
+            advice or _advice(*_running(user_frame())) or fix or "Apply np functions to x directly",
         )
     )
 
@@ -105,8 +104,8 @@ def missing_rule(target: Any, args: tuple[Any, ...]) -> NoReturn:
     name = public_name(target)
     at = next((i for i, x in enumerate(args) if isinstance(x, Traced)), 0)
     shape = getattr(args[at], "shape", ()) if args else ()
-    twin = TWINS.get(name.rsplit(".", 1)[-1])
-    advice = f"Use hessian.special.{twin.__name__}; or " if twin else meaning(target)
+    twin = twin_of(name)
+    advice = f"Use {twin}; or " if twin else meaning(target)
     raise MissingRuleError(
         message(
             name,

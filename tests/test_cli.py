@@ -20,6 +20,7 @@ from hessian.commands import training
 from hessian.commands.datasets import Dataset, Split, load_dataset, split_dataset
 from hessian.commands.training import EXIT_CONVERGED, EXIT_NOT_SAVED, EXIT_STOPPED_EARLY, EXIT_USAGE
 from hessian.errors import NonFiniteError, OptionError
+from hessian.linalg import limits
 from hessian.nn import accuracy, mlp
 from hessian.optimize import IterationRecord
 
@@ -267,7 +268,7 @@ def test_help_lists_the_options_and_their_defaults() -> None:
 def test_large_networks_go_without_the_exact_trace(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(training, "DENSE_LIMIT", 10)
+    monkeypatch.setattr(limits, "REPORT_ORDER", 10)
     cli.main([*SMALL, "--maxiter", "1", "--quiet", "--no-plot", "--out", str(tmp_path)])
     assert _fields(capsys.readouterr().out)["smallest, trace"].startswith("not computed")
 

@@ -185,10 +185,10 @@ def test_dense_matrices_do_not_depend_on_the_block_length(monkeypatch):
     x = np.random.default_rng(0).standard_normal(11)
     f = lambda x: np.sum(np.cumsum(x) ** 3) * x[0]
     whole = hs.hessian(f)(x)
-    monkeypatch.setattr("hessian.transforms.seeds._BLOCK_ELEMENTS", 33)
+    monkeypatch.setattr("hessian.linalg.limits.SWEEP_NUMBERS", 33)
     assert_array_equal(hs.hessian(f)(x), whole)
     assert_array_equal(hs.HessianOperator(f, x).diagonal(), np.diag(whole))
-    monkeypatch.setattr("hessian.transforms.seeds._BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr("hessian.linalg.limits.SWEEP_NUMBERS", 1)
     assert_allclose(hs.hessian(f)(x), whole, rtol=1e-14)
     assert_allclose(hs.jacobian(np.cumsum)(x), np.tri(11), rtol=0)
 

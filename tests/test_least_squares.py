@@ -16,8 +16,9 @@ from residual_problems import RESIDUALS
 
 import hessian as hs
 from hessian.errors import CheckpointError, DtypeError, NonFiniteError, OptionError, ShapeMismatchError
+from hessian.linalg.limits import LEAST_SQUARES_ORDER
 from hessian.optimize import OptimizeResult, Status
-from hessian.optimize.least_squares import DENSE_LIMIT, least_squares
+from hessian.optimize.least_squares import least_squares
 from hessian.optimize.levenberg_marquardt import decompose
 from hessian.optimize.regression import fit_statistics
 from hessian.optimize.residuals import Residuals
@@ -698,8 +699,8 @@ def test_the_budget_of_products_is_kept(most: int, size: int, loss: str) -> None
 
 
 def test_the_method_is_chosen_by_size() -> None:
-    assert least_squares(lambda x: x - 1.0, np.zeros(DENSE_LIMIT)).method == "lm"
-    assert least_squares(lambda x: x - 1.0, np.zeros(DENSE_LIMIT + 1)).method == "gauss-newton-cg"
+    assert least_squares(lambda x: x - 1.0, np.zeros(LEAST_SQUARES_ORDER)).method == "lm"
+    assert least_squares(lambda x: x - 1.0, np.zeros(LEAST_SQUARES_ORDER + 1)).method == "gauss-newton-cg"
 
 
 @pytest.mark.parametrize(

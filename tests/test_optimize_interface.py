@@ -28,8 +28,8 @@ from hessian.errors import (
     OptionError,
     ShapeMismatchError,
 )
+from hessian.linalg.limits import STEP_ORDER
 from hessian.optimize import IterationRecord, OptimizeResult, Status, format_history, minimize, write_history
-from hessian.optimize.minimize import DENSE_LIMIT
 
 METHODS = ["trust-exact", "trust-ncg", "trust-krylov", "newton", "newton-cg", "arc", "saddle-free"]
 START = np.array([-1.2, 1.0])
@@ -197,7 +197,7 @@ def test_history_as_table_and_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [(2, "trust-exact"), (DENSE_LIMIT, "trust-exact"), (DENSE_LIMIT + 1, "trust-ncg")]
+    ("size", "expected"), [(2, "trust-exact"), (STEP_ORDER, "trust-exact"), (STEP_ORDER + 1, "trust-ncg")]
 )
 def test_default_method(size: int, expected: str) -> None:
     res = minimize(lambda x: np.sum((x - 1.0) ** 2), np.zeros(size))

@@ -15,6 +15,7 @@ from hessian.commands.datasets import Dataset, Split, load_dataset, split_datase
 from hessian.commands.folder import CHECKPOINT, forget_settings, keep_settings, prepare_folder, save_run, save_summary
 from hessian.commands.output import say
 from hessian.errors import HessianError, OptionError, message
+from hessian.linalg import limits
 from hessian.nn import Sequential, TrainingResult, accuracy, mlp, r2, softmax_cross_entropy, squared_error, train
 from hessian.nn.training import BATCH_METHODS
 from hessian.operators import HessianOperator
@@ -24,9 +25,6 @@ from hessian.plotting import require_matplotlib
 
 EXIT_CONVERGED, EXIT_STOPPED_EARLY, EXIT_USAGE, EXIT_NOT_SAVED = 0, 1, 2, 3
 ALL_METHODS = METHODS + tuple(BATCH_METHODS)
-# Smallest eigenvalue and exact trace cost one product per parameter; beyond this many they would outlast the training,
-# and the matrix passes 200 MB.
-DENSE_LIMIT = 5000
 DEFAULT_GTOL = {"float64": 1e-6, "float32": 1e-3}
 DEFAULT_MAX_HVP = 20_000
 # Without a terminal a bar would fill the log with its own redrawings; a line now and then says the same.
@@ -269,7 +267,7 @@ def measure_curvature(fit: TrainingResult) -> dict[str, Any]:
     operator = HessianOperator(fit.objective, fit.params)
     n = operator.shape[0]
     found = {"n_parameters": n, "largest_eigenvalues": operator.eigsh(min(5, n))[0][::-1].tolist()}
-    if n > DENSE_LIMIT:
+    if n > limits.REPORT_ORDER:
         return found | {"smallest_eigenvalue": None, "trace": None}
     matrix = operator.to_dense()
     smallest = scipy.linalg.eigvalsh(matrix, subset_by_index=[0, 0])[0]
@@ -280,7 +278,7 @@ def format_curvature(summary: dict[str, Any]) -> str:
     """Return the curvature at the end as aligned lines."""
     lines = ["largest eigenvalues " + "  ".join(f"{value:.6f}" for value in summary["largest_eigenvalues"])]
     if summary["trace"] is None:
-        why = f"they take one product per parameter, and there are {summary['n_parameters']} (limit {DENSE_LIMIT})"
+        why = f"they take one product per parameter, and there are {summary['n_parameters']} (limit {limits.REPORT_ORDER})"
         return "\n".join([*lines, f"smallest, trace     not computed: {why}"])
     smallest = summary["smallest_eigenvalue"]
     kind = "positive definite" if smallest > 0 else "NOT positive definite"

@@ -14,9 +14,7 @@ from hessian.curvature.lanczos import eigenvalues
 from hessian.curvature.misses import MISS, beyond
 from hessian.curvature.products import Products
 from hessian.errors import OptionError, message
-
-# Up to this order a dense eigenvalue problem of a matrix that is given takes seconds.
-_DENSE_ORDER = 2000
+from hessian.linalg import limits
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,7 +112,7 @@ def condition_number(H: Any, max_hvp: int | None = None, *, damping: float = 0.0
     damping = real_number(where, "damping", damping, NOT_NEGATIVE)
     if max_hvp is not None:
         whole_number(where, "max_hvp", max_hvp, min(n, 8), "Both ends of the spectrum take a few Lanczos steps")
-    if n <= (500 if max_hvp is None else min(500, max_hvp)) or (products.matrix is not None and n <= _DENSE_ORDER):
+    if products.is_dense(limits.SPECTRUM_ORDER if max_hvp is None else min(limits.SPECTRUM_ORDER, max_hvp)):
         values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64) + damping
         rounding = 4.0 * products.eps * math.sqrt(n) * float(np.abs(values).max())
         sizes = np.abs(values)

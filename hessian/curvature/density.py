@@ -23,7 +23,6 @@ _DISTANCE = 0.02
 _WIDTHS = (0.02, 0.12)
 _EXACT_WIDTH = 0.05
 _MARGIN = 4.0
-_EXACT_ORDER = 2000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -144,7 +143,7 @@ def spectral_density(
     if width is not None and not real_number(where, "width", width, NOT_NEGATIVE):
         raise OptionError(message(where, "width is 0", "A density of points is not a function", "Pass a number > 0"))
     check(where, "level", level, INSIDE)
-    if n <= max_hvp or (products.matrix is not None and n <= _EXACT_ORDER):
+    if products.is_dense(max_hvp):
         values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64)
         rule = Quadrature(values[None], np.full((1, n), 1.0 / n), n)
         return density_of(rule, None, products, exact=True, width=width, grid=grid, level=level)

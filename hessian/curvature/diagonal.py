@@ -10,9 +10,10 @@ import numpy as np
 from hessian.arguments import Rng, as_generator, whole_number
 from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.leave_out import Sketch, left, sketch
-from hessian.curvature.products import Products, on_sphere, signs
+from hessian.curvature.products import Products
 from hessian.curvature.trace import exact_diagonal
 from hessian.errors import OptionError, message
+from hessian.linalg.vectors import on_sphere, signs
 
 _LEAST, _LEAST_XDIAG = 6, 12
 

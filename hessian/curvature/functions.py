@@ -13,13 +13,11 @@ import scipy.sparse
 from hessian.arguments import NOT_NEGATIVE, Rng, as_generator, real_number, whole_number
 from hessian.curvature.estimate import KNOWN, Estimate, widened
 from hessian.curvature.leave_out import leave_out, left, sketch
-from hessian.curvature.products import Products, on_sphere
+from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Runs, joined
 from hessian.curvature.trace import DEFAULT_MAX_HVP, unit_products
 from hessian.errors import OptionError, message
-
-# Up to this order a dense factorisation of a matrix that is given takes less than a second.
-_DENSE_ORDER = 2000
+from hessian.linalg.vectors import on_sphere
 
 
 def logdet(H: Any, max_hvp: int | None = None, *, damping: float = 0.0, rng: Rng = 0) -> Estimate:
@@ -83,7 +81,7 @@ def logdet(H: Any, max_hvp: int | None = None, *, damping: float = 0.0, rng: Rng
     damping = real_number(where, "damping", damping, NOT_NEGATIVE)
     generator = as_generator(rng, where)
     n = products.n
-    if max_hvp >= n or (products.matrix is not None and n <= _DENSE_ORDER):
+    if products.is_dense(max_hvp):
         return _dense_logdet(products, damping)
     if max_hvp < 8:
         why = "It takes two test vectors of four Lanczos steps"

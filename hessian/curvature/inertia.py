@@ -15,8 +15,6 @@ from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs
 from hessian.errors import OptionError, message
 
-_DENSE_ORDER = 2000
-
 
 @dataclass(frozen=True, repr=False)
 class Inertia:
@@ -123,7 +121,7 @@ def inertia(H: Any, max_hvp: int | None = None, *, threshold: float | None = Non
     max_hvp = 100 if max_hvp is None else whole_number(where, "max_hvp", max_hvp)
     generator = as_generator(rng, where)
     cut = None if threshold is None else real_number(where, "threshold", threshold, NOT_NEGATIVE)
-    if max_hvp >= n or (products.matrix is not None and n <= _DENSE_ORDER):
+    if products.is_dense(max_hvp):
         values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64)
         rule = Quadrature(values[None], np.full((1, n), 1.0 / n), n)
         return count_signs(rule, None, products, exact=True, threshold=cut)

@@ -13,11 +13,11 @@ from hessian.arguments import FINITE, NOT_NEGATIVE, check, real_number, whole_nu
 from hessian.curvature.estimate import Uncertain
 from hessian.curvature.products import Products
 from hessian.errors import ConvergenceError, OptionError, message
+from hessian.linalg import limits
 from hessian.linalg.minres import refined_minres
 from hessian.operators.vectors import as_right_hand_side
 
 _METHODS = ("auto", "cg", "minres")
-_DENSE_ORDER = 500
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -192,7 +192,7 @@ def _smallest(products: Products, damping: float, lower_bound: float | None) -> 
     """What the magnitude of no eigenvalue of ``H + damping I`` is known to be below."""
     if lower_bound is not None:
         return max(0.0, lower_bound + damping)
-    if products.matrix is None or products.n > _DENSE_ORDER:
+    if products.matrix is None or products.n > limits.SPECTRUM_ORDER:
         return 0.0
     values = np.abs(scipy.linalg.eigvalsh(products.dense()).astype(np.float64) + damping)
     return max(0.0, float(values.min()) - 4.0 * products.eps * math.sqrt(products.n) * float(values.max()))

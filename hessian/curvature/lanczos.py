@@ -14,13 +14,10 @@ from hessian.curvature.krylov_space import BlockSpace
 from hessian.curvature.misses import MISS, chance
 from hessian.curvature.products import Products
 from hessian.errors import ConvergenceError, OptionError, message
+from hessian.linalg import limits
 from hessian.linalg.dense import pick
 
 _WHICH = ("LA", "SA", "LM", "BE")
-# A matrix up to this order is diagonalised in less time than many iterations take.
-_DENSE_ORDER = 500
-_BASIS_NUMBERS = 2**27
-_WHOLE_ORDER = 500
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -155,7 +152,9 @@ def eigenvalues(
     if max_hvp is not None:
         whole_number(where, "max_hvp", max_hvp, k, f"{k} eigenpairs need at least {k} products")
     tol = products.eps ** (2 / 3) if tol is None else real_number(where, "tol", tol, INSIDE)
-    if (products.matrix is not None and n <= _DENSE_ORDER) or (n <= 2 * k + 20 and (max_hvp is None or max_hvp >= n)):
+    if (products.matrix is not None and n <= limits.SPECTRUM_ORDER) or (
+        n <= 2 * k + 20 and (max_hvp is None or max_hvp >= n)
+    ):
         return _dense(products, k, which)
     return _Search(products, k, which, max(tol, 10.0 * products.eps), max_hvp, min(block, n), generator).run(confirm)
 
@@ -190,8 +189,8 @@ class _Search:
     ) -> None:
         n = products.n
         # A space that holds everything ends exactly, after n products: a crowd of eigenvalues at an end takes restarts many times that.
-        room = n if n <= _WHOLE_ORDER else max(120, 2 * k + 30, k + 6 * block)
-        affordable = max(k + 2 * block + 8, _BASIS_NUMBERS // n)
+        room = n if n <= limits.SPECTRUM_ORDER else max(120, 2 * k + 30, k + 6 * block)
+        affordable = limits.basis_rows(n, k + 2 * block + 8)
         self._products, self._k, self._which, self._tol, self._block = products, k, which, tol, block
         self._limit = max(1000, 20 * n) if max_hvp is None else max_hvp
         self._raises = max_hvp is None

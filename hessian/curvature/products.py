@@ -9,11 +9,9 @@ import scipy.sparse
 from scipy.sparse.linalg import aslinearoperator
 
 from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.linalg import limits
 from hessian.operators.symmetry import Witness
 from hessian.operators.vectors import refuse_mask
-
-# Numbers in one block of directions, at most: 128 MiB in float64.
-_BLOCK_NUMBERS = 2**24
 
 
 class Products:
@@ -57,7 +55,7 @@ class Products:
 
     def columns_at_once(self) -> int:
         """How many directions fit into one block."""
-        return max(1, _BLOCK_NUMBERS // self.n)
+        return limits.block_columns(self.n)
 
     def __call__(self, V: np.ndarray) -> np.ndarray:
         """Return ``H @ V`` and count its columns; a product that is not finite is an error."""
@@ -103,6 +101,10 @@ class Products:
             what = f"products are of size {np.abs(result).max():.3g}"
             raise NonFiniteError(message(self.where, what, f"Their squares leave {self.dtype}", "Pass a multiple of H"))
         self.magnitude = max(self.magnitude, growth)
+
+    def is_dense(self, max_hvp: int) -> bool:
+        """Whether the whole matrix is to be had: by products that are allowed, or as given up to an order of 2000."""
+        return max_hvp >= self.n or (self.matrix is not None and self.n <= limits.MATRIX_ORDER)
 
     def dense(self) -> np.ndarray:
         """Return the symmetric matrix in the working dtype: as given, by the operator's own way, or by n products."""
@@ -160,14 +162,3 @@ def _working_dtype(dtype: Any, where: str) -> np.dtype:
     if dtype.kind not in "fiub":
         raise DtypeError(message(where, f"H has dtype {dtype}", "The operator is real", "Pass real numbers"))
     return dtype if dtype == np.float32 else np.dtype(np.float64)
-
-
-def signs(rng: np.random.Generator, n: int, k: int, dtype: np.dtype) -> np.ndarray:
-    """Draw k columns of independent signs."""
-    return (2.0 * rng.integers(0, 2, (k, n)) - 1.0).astype(dtype).T
-
-
-def on_sphere(rng: np.random.Generator, n: int, k: int, dtype: np.dtype) -> np.ndarray:
-    """Draw k columns that are uniform on the sphere of radius sqrt(n)."""
-    gaussian = rng.standard_normal((k, n))
-    return (gaussian * (np.sqrt(n) / np.linalg.norm(gaussian, axis=1, keepdims=True))).astype(dtype).T

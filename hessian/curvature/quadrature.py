@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from hessian.curvature.products import Products, on_sphere
+from hessian.curvature.products import Products
+from hessian.linalg.vectors import on_sphere
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,6 @@ from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.errors import OptionError, message
 from hessian.text import html_table, named_values, with_error
 
-_EXACT_MATRIX = 2000
 LEAST = 12
 
 
@@ -160,7 +159,7 @@ def summary(H: Any, max_hvp: int = 60, *, lower_bound: float | None = None, rng:
     if lower_bound is not None:
         check(where, "lower_bound", lower_bound, FINITE)
     n = products.n
-    if max_hvp >= n or (products.matrix is not None and n <= _EXACT_MATRIX):
+    if products.is_dense(max_hvp):
         return _exact(products, lower_bound)
     if max_hvp < LEAST:
         what = f"max_hvp is {max_hvp} products for an operator of order {n}"

@@ -11,8 +11,10 @@ import numpy as np
 from hessian.arguments import Rng, as_generator, whole_number
 from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.leave_out import Sketch, leave_out, left, sketch
-from hessian.curvature.products import Products, on_sphere, signs
+from hessian.curvature.products import Products
 from hessian.errors import OptionError, message
+from hessian.linalg.blocks import columns
+from hessian.linalg.vectors import on_sphere, signs
 from hessian.operators.symmetric import SymmetricOperator
 
 _LEAST = {"hutchinson": 2, "hutch++": 6, "xtrace": 6}
@@ -157,14 +159,11 @@ def unit_products(products: Products) -> Iterator[tuple[int, np.ndarray]]:
 
     ``Hr`` and ``H^T r`` for one random r come out with them: where they differ, H is not symmetric.
     """
-    n, step = products.n, products.columns_at_once()
+    n = products.n
     r = on_sphere(np.random.default_rng(0), n, 1, np.dtype(np.float64))[:, 0]
     across, along = np.empty(n), np.zeros(n)
-    for start in range(0, n, step):
-        stop = min(start + step, n)
-        units = np.zeros((n, stop - start), products.dtype)
-        units[np.arange(start, stop), np.arange(stop - start)] = 1.0
-        block = products(units)
+    for start, block in columns(products, n, products.dtype):
+        stop = start + block.shape[1]
         across[start:stop] = r @ block
         along += block @ r[start:stop]
         yield start, block

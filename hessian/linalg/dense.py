@@ -1,4 +1,4 @@
-"""Dense symmetric matrices: their symmetric part, eigenpairs that are wanted, systems."""
+"""Dense symmetric matrices: their symmetric part, eigenpairs, those that are wanted of them, systems."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ import numpy as np
 import scipy.linalg
 
 
-def symmetrized(matrix: np.ndarray) -> np.ndarray:
-    """Symmetric part in float64; halved before it is added, so that large entries do not overflow."""
-    half = 0.5 * matrix.astype(np.float64)
+def symmetrized(matrix: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
+    """Symmetric part, in float64 or another precision; halved before it is added, so that large entries do not overflow."""
+    half = 0.5 * matrix.astype(dtype)
     return np.asarray(half + half.T)
+
+
+def decompose(matrix: np.ndarray, dtype: Any = np.float64) -> tuple[np.ndarray, np.ndarray]:
+    """Return all eigenvalues of the symmetric part, ascending, and their eigenvectors in columns.
+
+    Of the symmetric part, because LAPACK would read one triangle with its rounding errors.
+    """
+    return scipy.linalg.eigh(symmetrized(matrix, dtype), driver="evd")
 
 
 def pick(values: np.ndarray, k: int, which: str) -> np.ndarray:
@@ -29,8 +37,8 @@ def pick(values: np.ndarray, k: int, which: str) -> np.ndarray:
 
 
 def eigenpairs(matrix: np.ndarray, k: int, which: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return k eigenvalues of the symmetric part, ascending, and their eigenvectors in columns."""
-    values, vectors = scipy.linalg.eigh(0.5 * matrix + 0.5 * matrix.T)
+    """Return k wanted eigenvalues, ascending, and their eigenvectors in columns, in the precision of the matrix."""
+    values, vectors = decompose(matrix, matrix.dtype)
     picked = pick(values, k, which)
     return values[picked], vectors[:, picked]
 
@@ -45,4 +53,4 @@ def solve(matrix: np.ndarray, rhs: np.ndarray) -> Any:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error", scipy.linalg.LinAlgWarning)
-        return scipy.linalg.solve(0.5 * matrix + 0.5 * matrix.T, rhs, assume_a="sym")
+        return scipy.linalg.solve(symmetrized(matrix, matrix.dtype), rhs, assume_a="sym")

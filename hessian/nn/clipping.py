@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hessian.optimize.vectors import norm
+from hessian.linalg.vectors import norm
 
 
 def clip_by_value(gradient: npt.ArrayLike, limit: float) -> np.ndarray:

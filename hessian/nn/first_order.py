@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, message
+from hessian.linalg.vectors import norm
 from hessian.nn.batches import Batches
 from hessian.nn.clipping import clip_by_norm, clip_by_value
 from hessian.nn.minibatch import Ending, Iteration, Rows, check_start
@@ -42,7 +43,6 @@ from hessian.nn.objective import BatchObjective
 from hessian.nn.schedules import get_schedule
 from hessian.nn.settings import FirstOrderOptions
 from hessian.optimize import Status
-from hessian.optimize.vectors import norm
 
 DEFAULT_BATCH = 32
 """Rows of a batch where nothing is said."""

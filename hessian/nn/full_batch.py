@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from hessian.linalg import limits
+from hessian.linalg.vectors import norm
 from hessian.nn.minibatch import Supervision, checksum, describe_best, grade_best
 from hessian.nn.objective import TrainingObjective
 from hessian.nn.reporting import adapt
 from hessian.optimize import OptimizeResult, Status, minimize
 from hessian.optimize.checkpoint import Checkpoint
-from hessian.optimize.minimize import DENSE_LIMIT
 from hessian.optimize.trust_ncg import TrustNCG
-from hessian.optimize.vectors import norm
 from hessian.tape.trees import ravel
 from hessian.transforms.first_order import value_and_grad
 
@@ -40,7 +40,7 @@ def minimize_all_rows(
         Iteration and loss on the validation rows.
     """
     name = None if method is None else str(method).lower().replace("_", "-")
-    if name == TrustNCG.name or (name is None and ravel(start)[0].size > DENSE_LIMIT):
+    if name == TrustNCG.name or (name is None and ravel(start)[0].size > limits.STEP_ORDER):
         # On networks pairs of earlier iterations save a quarter to a third of the products (digits, five starts).
         options = {"preconditioner": "lbfgs", **(options or {})}
     if supervision.checkpoint is not None:

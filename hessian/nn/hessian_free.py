@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from hessian.linalg.vectors import norm
 from hessian.nn.batches import Batches
 from hessian.nn.minibatch import Ending, Iteration, Rows, check_start
 from hessian.nn.objective import BatchObjective
 from hessian.nn.settings import HessianFreeOptions
 from hessian.optimize import Status
-from hessian.optimize.vectors import norm
 
 Product = Callable[[np.ndarray], np.ndarray]
 

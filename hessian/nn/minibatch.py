@@ -13,13 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from hessian.errors import CheckpointError, NonFiniteError, message
+from hessian.linalg.vectors import norm
 from hessian.nn.objective import BatchObjective
 from hessian.nn.reporting import Reporter
 from hessian.nn.settings import LoopOptions, fingerprint_of
 from hessian.optimize import OptimizeResult, Status
 from hessian.optimize.checkpoint import Checkpoint
 from hessian.optimize.history import IterationRecord
-from hessian.optimize.vectors import norm
 
 Rows = tuple[np.ndarray, np.ndarray]
 Ending = tuple[Status, str]

@@ -9,7 +9,7 @@ import numpy as np
 
 from hessian.arguments import whole_number
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.operators.symmetric import SymmetricOperator, as_symmetric, dense, diagonal
+from hessian.operators.symmetric import SymmetricOperator, as_symmetric
 
 
 class ChunkedOperator(SymmetricOperator):
@@ -108,8 +108,8 @@ class ChunkedOperator(SymmetricOperator):
 
     def to_dense(self) -> np.ndarray:
         """Return the matrix, shape (n, n): the sum of the chunks'."""
-        return self._summed(dense, self.shape)
+        return self._summed(lambda operator: operator.to_dense(), self.shape)
 
     def diagonal(self) -> np.ndarray:
         """Return the exact diagonal, shape (n,): the sum of the chunks'."""
-        return self._summed(diagonal, self.shape[:1])
+        return self._summed(lambda operator: operator.diagonal(), self.shape[:1])

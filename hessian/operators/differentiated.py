@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from hessian.linalg.blocks import unit_rows
 from hessian.operators.symmetric import SymmetricOperator
 from hessian.operators.vectors import as_direction, as_rows, is_traced
 from hessian.programs.runtime.maps import CompiledMaps
 from hessian.programs.runtime.point import ProgramAtPoint
 from hessian.tape.trace import Primal
 from hessian.tape.trees import join_vector, split_vector
-from hessian.transforms.seeds import sweep_rows, unit_blocks
+from hessian.transforms.seeds import sweep_rows
 
 
 class DifferentiatedOperator(SymmetricOperator):
@@ -126,10 +127,9 @@ class DifferentiatedOperator(SymmetricOperator):
             found = program.attempt(lambda: program.diagonal("product"))
             if found is not None:
                 return found
-        diagonal, start = np.empty(self.shape[0], self.dtype), 0
-        for block in unit_blocks(self.shape[0], self._block_length(), self.dtype):
+        diagonal = np.empty(self.shape[0], self.dtype)
+        for start, block in unit_rows(self.shape[0], self._block_length(), self.dtype):
             k = len(block)
             rows = join_vector(self._products(split_vector(block, self.primal.shapes, batch=1), (k,)), batch=1)
             diagonal[start : start + k] = rows[np.arange(k), np.arange(start, start + k)]
-            start += k
         return diagonal

@@ -10,13 +10,12 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from hessian.arguments import NOT_NEGATIVE, POSITIVE, Wanted, check, is_whole
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.linalg import limits
 from hessian.linalg.dense import eigenpairs, solve
 from hessian.linalg.minres import refined_minres
 from hessian.operators.vectors import as_reals, as_right_hand_side
 
 _WHICH = ("LA", "SA", "LM", "SM", "BE")
-# Up to this order a dense factorisation is cheaper than the products an iterative solver would spend.
-_DENSE_ORDER = 600
 
 
 class SolvingOperator(LinearOperator):
@@ -64,7 +63,7 @@ class SolvingOperator(LinearOperator):
         rhs = as_right_hand_side(b, self.shape[0], self.dtype, "solve")
         check("solve", "damping", damping, NOT_NEGATIVE)
         check("solve", "rtol", rtol, POSITIVE)
-        if self.shape[0] <= _DENSE_ORDER:
+        if self.shape[0] <= limits.SOLVE_ORDER:
             return self._solve_dense(rhs, damping)
         columns = rhs.reshape(len(rhs), -1).T
         return np.stack([self._solve_column(c, damping, rtol, maxiter) for c in columns], axis=-1).reshape(rhs.shape)

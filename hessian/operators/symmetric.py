@@ -12,12 +12,10 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from hessian.arguments import FINITE, check
 from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.linalg import blocks
 from hessian.operators.solving import SolvingOperator
 from hessian.operators.symmetry import Witness
 from hessian.operators.vectors import as_direction, as_reals, refuse_mask
-
-# Columns of the identity multiplied at once where an operator has no dense form or diagonal of its own, in numbers.
-_BLOCK_NUMBERS = 2**22
 
 
 class SymmetricOperator(SolvingOperator):
@@ -46,27 +44,11 @@ class SymmetricOperator(SolvingOperator):
 
     def to_dense(self) -> np.ndarray:
         """Return the matrix, shape (n, n), by n products in blocks."""
-        matrix = np.empty(self.shape, self.dtype)
-        for start, stop, images in self._columns():
-            matrix[:, start:stop] = images
-        return matrix
+        return blocks.matrix(self._apply, self.shape[0], self.dtype)
 
     def diagonal(self) -> np.ndarray:
         """Return the exact diagonal, shape (n,), by n products in blocks."""
-        diagonal = np.empty(self.shape[0], self.dtype)
-        for start, stop, images in self._columns():
-            diagonal[start:stop] = np.diag(images[start:stop])
-        return diagonal
-
-    def _columns(self) -> Any:
-        """Yield the columns of the matrix in blocks, with their place."""
-        n = self.shape[0]
-        step = max(1, min(n, _BLOCK_NUMBERS // max(n, 1)))
-        for start in range(0, n, step):
-            stop = min(start + step, n)
-            units = np.zeros((n, stop - start), self.dtype)
-            units[np.arange(start, stop), np.arange(stop - start)] = 1.0
-            yield start, stop, self._apply(units)
+        return blocks.diagonal(self._apply, self.shape[0], self.dtype)
 
     # SciPy's sums and multiples are plain operators; these stay symmetric ones.
 
@@ -158,11 +140,11 @@ class SumOperator(SymmetricOperator):
 
     def to_dense(self) -> np.ndarray:
         """Return the matrix, shape (n, n): the sum of the terms'."""
-        return np.asarray(sum(dense(term) for term in self.terms), self.dtype)
+        return np.asarray(sum(term.to_dense() for term in self.terms), self.dtype)
 
     def diagonal(self) -> np.ndarray:
         """Return the exact diagonal, shape (n,): the sum of the terms'."""
-        return np.asarray(sum(diagonal(term) for term in self.terms), self.dtype)
+        return np.asarray(sum(term.diagonal() for term in self.terms), self.dtype)
 
 
 class ScaledOperator(SymmetricOperator):
@@ -205,11 +187,11 @@ class ScaledOperator(SymmetricOperator):
 
     def to_dense(self) -> np.ndarray:
         """Return the matrix, shape (n, n): the multiple of the operator's."""
-        return np.asarray(self.factor * dense(self.operator), self.dtype)
+        return np.asarray(self.factor * self.operator.to_dense(), self.dtype)
 
     def diagonal(self) -> np.ndarray:
         """Return the exact diagonal, shape (n,)."""
-        return np.asarray(self.factor * diagonal(self.operator), self.dtype)
+        return np.asarray(self.factor * self.operator.diagonal(), self.dtype)
 
 
 class DampedOperator(SymmetricOperator):
@@ -263,13 +245,13 @@ class DampedOperator(SymmetricOperator):
 
     def to_dense(self) -> np.ndarray:
         """Return the matrix, shape (n, n)."""
-        matrix = np.array(dense(self.operator), self.dtype)
+        matrix = np.array(self.operator.to_dense(), self.dtype)
         matrix[np.diag_indices_from(matrix)] += self._added
         return matrix
 
     def diagonal(self) -> np.ndarray:
         """Return the exact diagonal, shape (n,)."""
-        return np.asarray(diagonal(self.operator) + self._added, self.dtype)
+        return np.asarray(self.operator.diagonal() + self._added, self.dtype)
 
 
 class MatrixOperator(SymmetricOperator):
@@ -423,23 +405,3 @@ def scaled(operator: Any, factor: Any) -> Any:
 def is_number(value: Any) -> bool:
     """Tell whether something is a real number, an array without axes included."""
     return isinstance(value, Real) or (isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiub")
-
-
-def dense(operator: Any) -> np.ndarray:
-    """Return the matrix of any operator, by its own way where it has one."""
-    if hasattr(operator, "to_dense"):
-        return operator.to_dense()
-    return np.asarray(operator @ np.eye(operator.shape[0], dtype=operator.dtype))
-
-
-def diagonal(operator: Any) -> np.ndarray:
-    """Return the diagonal of any operator, by its own way where it has one."""
-    if hasattr(operator, "diagonal"):
-        return operator.diagonal()
-    n = operator.shape[0]
-    found = np.empty(n, operator.dtype)
-    for k in range(n):
-        unit = np.zeros(n, operator.dtype)
-        unit[k] = 1.0
-        found[k] = (operator @ unit)[k]
-    return found

@@ -7,11 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
+from hessian.linalg.vectors import norm
 from hessian.optimize.krylov import Step
 from hessian.optimize.local_model import LocalModel
 from hessian.optimize.objective import Point
 from hessian.optimize.ratio_test import Assessment
-from hessian.optimize.vectors import norm
 
 LARGEST = 1e300
 """Weights of the cubic term end here: steps are below rounding long before."""

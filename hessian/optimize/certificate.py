@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from hessian.linalg.vectors import norm
 from hessian.optimize.history import SaddleRecord
 from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature, Definiteness, measure_curvature, scaled_gradient
 from hessian.optimize.ratio_test import ROUNDING
 from hessian.optimize.result import Status
 from hessian.optimize.rounding import Evaluates, neighbours
-from hessian.optimize.vectors import norm
 from hessian.tape.trees import join_vector
 
 FAR = 0.01

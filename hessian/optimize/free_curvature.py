@@ -16,11 +16,10 @@ import scipy.linalg
 import scipy.optimize
 from scipy.optimize import Bounds, LinearConstraint
 
+from hessian.linalg import limits
+from hessian.linalg.vectors import norm
 from hessian.optimize.krylov import lanczos_lowest
-from hessian.optimize.vectors import norm
 
-DENSE_LIMIT = 64
-"""Up to this many variables the Hessian on the free directions is formed."""
 TOUCHING = 1e-6
 """Distance, relative to max(1, |bound|), within which a constraint is active whatever its multiplier."""
 NEAR = 1e-3
@@ -238,7 +237,7 @@ def _lowest(
     """Smallest eigenvalue on the free directions, its vector, the largest magnitude seen, certainty, their number."""
     n = x.size
     free = np.flatnonzero(~fixed)
-    if n <= DENSE_LIMIT:
+    if n <= limits.CHECK_ORDER:
         basis = np.zeros((n, free.size))
         basis[free, np.arange(free.size)] = 1.0
         if len(held) and free.size:

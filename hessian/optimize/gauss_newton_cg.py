@@ -7,11 +7,11 @@ import math
 
 import numpy as np
 
+from hessian.linalg.vectors import norm
 from hessian.optimize.krylov import Path, Product, Step, steihaug_toint
 from hessian.optimize.levenberg_marquardt import ScaledMethod
 from hessian.optimize.objective import quiet
 from hessian.optimize.residuals import ResidualPoint
-from hessian.optimize.vectors import norm
 
 
 class ScaledPath:

@@ -14,7 +14,8 @@ import numpy as np
 import scipy.linalg
 
 from hessian.errors import OptionError, message
-from hessian.optimize.vectors import norm
+from hessian.linalg import limits
+from hessian.linalg.vectors import norm
 
 
 class IndefinitePreconditioner(OptionError):
@@ -23,8 +24,6 @@ class IndefinitePreconditioner(OptionError):
 
 ROUNDED = 10.0
 """Curvatures ``d.Bd`` below so many units of rounding of ``|d| |Bd|`` have no sign."""
-SELDOM = 32
-"""Dimensions of a Krylov space up to which all its eigenvalues are had at once."""
 
 Product = Callable[[np.ndarray], np.ndarray]
 
@@ -374,7 +373,7 @@ def _is_settled(value: float, residual: float, n: int) -> bool:
 
 def _lowest_of(alphas: list[float], betas: list[float]) -> tuple[float, np.ndarray]:
     """Smallest eigenvalue of a tridiagonal matrix and its vector."""
-    if len(alphas) <= SELDOM:
+    if len(alphas) <= limits.RITZ_ORDER:
         values, vectors = scipy.linalg.eigh_tridiagonal(alphas, betas)
     else:
         values, vectors = scipy.linalg.eigh_tridiagonal(alphas, betas, select="i", select_range=(0, 0))

@@ -8,12 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import scipy.linalg
 
+from hessian.linalg import limits
+from hessian.linalg.vectors import norm
 from hessian.optimize.krylov import Product, is_due
 from hessian.optimize.spectral import SpectralModel
-from hessian.optimize.vectors import norm
-
-KRYLOV_NUMBERS = 2**27
-"""Numbers kept at most for a basis (1 GiB in float64), though never fewer than five vectors."""
 
 
 class KrylovSpace:
@@ -29,7 +27,7 @@ class KrylovSpace:
 
     def __init__(self, product: Product, gradient: np.ndarray, max_products: int) -> None:
         n = gradient.size
-        limit = min(n, max_products, max(5, KRYLOV_NUMBERS // n))
+        limit = min(n, max_products, limits.basis_rows(n, 5))
         self._product = product
         self._rows = np.empty((min(limit, 16), n), gradient.dtype)
         self._limit = limit

@@ -10,6 +10,8 @@ import numpy as np
 
 from hessian.arguments import unknown
 from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.linalg import limits
+from hessian.linalg.vectors import norm
 from hessian.optimize.gauss_newton_cg import GaussNewtonCG
 from hessian.optimize.history import IterationRecord
 from hessian.optimize.levenberg_marquardt import LevenbergMarquardt, ScaledMethod
@@ -24,12 +26,9 @@ from hessian.optimize.result import OptimizeResult, Status
 from hessian.optimize.robust_losses import find_loss
 from hessian.optimize.scipy_constraints import binds
 from hessian.optimize.scipy_conventions import Callback
-from hessian.optimize.vectors import norm
 from hessian.tape.trees import ravel, scipy_point
 
 METHODS: dict[str, type[ScaledMethod]] = {method.name: method for method in (LevenbergMarquardt, GaussNewtonCG)}
-DENSE_LIMIT = 128
-"""Up to this many variables ``method=None`` takes the dense method."""
 DEFAULT_GTOL = {"float32": 1e-3, "float64": 1e-10}
 """Largest cosine between residual and columns of the Jacobian that counts as a right angle, by precision."""
 
@@ -345,7 +344,7 @@ def _reject_options(options: Options, kind: type[ScaledMethod]) -> None:
 def _method(name: str | None, size: int) -> type[ScaledMethod]:
     """Choose the method by name, or by the number of variables."""
     if name is None:
-        return LevenbergMarquardt if size <= DENSE_LIMIT else GaussNewtonCG
+        return LevenbergMarquardt if size <= limits.LEAST_SQUARES_ORDER else GaussNewtonCG
     known = str(name).lower().replace("_", "-")
     if known in ("trf", "dogbox"):
         what = f"method {name!r} of SciPy's is for bounds, which the methods here do not take"

@@ -11,6 +11,7 @@ import scipy.linalg
 
 from hessian.errors import NonFiniteError, message
 from hessian.linalg.dense import symmetrized
+from hessian.linalg.vectors import norm
 from hessian.optimize.bounds import TrustRadius
 from hessian.optimize.krylov import Step
 from hessian.optimize.local_model import LocalModel
@@ -21,7 +22,6 @@ from hessian.optimize.options import Options
 from hessian.optimize.ratio_test import Assessment
 from hessian.optimize.residuals import ResidualPoint
 from hessian.optimize.spectral import Lift, SpectralModel
-from hessian.optimize.vectors import norm
 
 FIRST_RADIUS = 1.0
 """The first step is at most so many times as long as x is in scaled variables. On NIST's and Moré, Garbow and Hillstrom's

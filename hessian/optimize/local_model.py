@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from hessian.linalg.vectors import norm
 from hessian.optimize.krylov import Step
-from hessian.optimize.vectors import norm
 
 
 class LocalModel(Protocol):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import CheckpointError, message
+from hessian.linalg.vectors import norm
 from hessian.optimize.certificate import Certificate
 from hessian.optimize.checkpoint import Checkpoint
 from hessian.optimize.history import IterationRecord, SaddleRecord
@@ -24,7 +25,6 @@ from hessian.optimize.options import Options
 from hessian.optimize.ratio_test import ROUNDING, Assessment, RatioTest
 from hessian.optimize.result import OptimizeResult, Status
 from hessian.optimize.rounding import measure_rounding
-from hessian.optimize.vectors import norm
 
 UNRESOLVED_LIMIT = 5
 """Iterations in a row that the values do not resolve and that do not halve the gradient, before the run ends."""

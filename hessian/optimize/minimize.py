@@ -11,6 +11,7 @@ import numpy as np
 
 from hessian.arguments import unknown
 from hessian.errors import OptionError, message
+from hessian.linalg import limits
 from hessian.optimize.loop import Loop
 from hessian.optimize.method import Method
 from hessian.optimize.newton import Newton
@@ -30,10 +31,6 @@ from hessian.programs import RecordedFunction
 from hessian.tape.trees import scipy_point
 
 METHODS = ("trust-ncg", "trust-krylov", "trust-exact", "newton", "newton-cg", "arc", "saddle-free")
-DENSE_LIMIT = 32
-"""Up to this many variables ``method=None`` takes the dense method. Measured on Rosenbrock chains and logistic
-regressions of 1e3 to 2e4 rows: up to here it takes 0.1 to 1.6 times the time of truncated Newton, most where the
-Hessian is ill-conditioned and ten times less work; at 64 variables and 2e4 rows it takes 3 times as long."""
 _PLAIN: dict[str, Callable[[Options], Method]] = {
     method.name: method for method in (TrustKrylov, TrustExact, Newton, NewtonCG, Arc, SaddleFree)
 }
@@ -265,7 +262,7 @@ def _is_scipys(method: str | None) -> bool:
 def _method(name: str | None, objective: VectorObjective, options: Options) -> Method:
     """Choose the method by name, or by the number of variables."""
     if name is None:
-        name = "trust-exact" if objective.size <= DENSE_LIMIT else "trust-ncg"
+        name = "trust-exact" if objective.size <= limits.STEP_ORDER else "trust-ncg"
         if name == "trust-ncg" and options.preconditioner is None:
             options = dataclasses.replace(options, preconditioner="lbfgs")
     known = str(name).lower().replace("_", "-")
@@ -292,5 +289,5 @@ def _refuse_ignored(method: str, options: Options) -> None:
 def _reason(name: str, size: int) -> str:
     """Say why a method was chosen where none was asked for."""
     many = "Hessian-vector products only, preconditioned by earlier ones"
-    kind = "a dense factorisation per step" if size <= DENSE_LIMIT else many
+    kind = "a dense factorisation per step" if size <= limits.STEP_ORDER else many
     return f"(Method {name} was chosen for {size} variables: {kind}.)"

@@ -8,13 +8,13 @@ import numpy as np
 import scipy.linalg
 
 from hessian.linalg.dense import symmetrized
+from hessian.linalg.vectors import norm
 from hessian.optimize.bounds import StepLength, unit_length
 from hessian.optimize.local_model import LineModel
 from hessian.optimize.method import Method, line_escape
 from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature
 from hessian.optimize.options import Options
-from hessian.optimize.vectors import norm
 
 FIRST_SHIFT, FIRST_GROWTH, GROWTH, DECAY = 1e-4, 100.0, 8.0, 1.0 / 3.0
 """Shifts relative to the largest diagonal entry or off-diagonal row of H: the first ever, its growth until one works, later

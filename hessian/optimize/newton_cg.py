@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hessian.linalg import limits
+from hessian.linalg.vectors import norm
 from hessian.optimize.bounds import StepLength, unit_length
 from hessian.optimize.krylov import Product
 from hessian.optimize.local_model import LineModel
@@ -14,12 +16,9 @@ from hessian.optimize.method import Method, line_escape
 from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature
 from hessian.optimize.options import Options
-from hessian.optimize.vectors import norm
 
 DAMPING = 1e-3
 """Largest damping, relative to the norm of H seen so far; it falls with the gradient."""
-STORED_NUMBERS = 2**26
-"""Numbers kept at most of the residuals that a slow decrease is analysed from (0.5 GiB in float64)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def capped_cg(
     eps = largest = 0.0
     residuals: list[np.ndarray] = [r]
     steps: list[tuple[float, float]] = []
-    limit = max(2, STORED_NUMBERS // gradient.size)
+    limit = max(2, limits.RESIDUAL_NUMBERS // gradient.size)
     for k in range(max_products):
         hp = product(p) / scale
         pp, curvature = float(p @ p), float(p @ hp)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
+from hessian.linalg import limits
+from hessian.linalg.vectors import norm
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.optimize.scipy_conventions import one_number
-from hessian.optimize.vectors import norm
 from hessian.programs import RecordedFunction
 from hessian.tape.kinks import Slopes
 from hessian.tape.numbers import check_numbers
@@ -30,8 +31,6 @@ class Counters:
     n_factor: int = 0
 
 
-KINK_AXES = 32
-"""Variables up to which slopes at a kink are looked at along each of them."""
 KINK_DIRECTIONS = 4
 """Random directions besides."""
 COUNTER_NAMES = tuple(field.name for field in fields(Counters))
@@ -127,7 +126,7 @@ class ObjectivePoint(Point):
         """Return what is known of a kink here from slopes along the axes, if they are few, and random directions."""
         rng, n = np.random.default_rng(seed), self.x.size
         directions = rng.standard_normal((KINK_DIRECTIONS, n))
-        if n <= KINK_AXES:
+        if n <= limits.KINK_ORDER:
             directions = np.concatenate([np.eye(n), directions])
         with quiet():
             return self._operator.kinked_slopes(directions.astype(self.x.dtype))

@@ -10,25 +10,20 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
+from hessian.linalg import limits
 from hessian.linalg.dense import symmetrized
+from hessian.linalg.vectors import norm
 from hessian.optimize.krylov import lanczos_lowest
 from hessian.optimize.objective import Point
-from hessian.optimize.vectors import norm
 
 ROUNDING = 100.0
 """Eigenvalues below this many units of rounding of the largest count as zero."""
-DENSE_CHECK = 64
-"""Up to this many variables the second-order check takes the whole Hessian, and is certain."""
-CHEAP_DENSE = 512
-"""Up to this many variables it does so too where the run has spent ten times as many products."""
 FIRST_STEPS = 40
 """Products for the check beyond that where nothing has been spent yet."""
 LEAST_STEPS = 16
 """And where something has: a tenth of it, but at least so many."""
 LEAST_ORTHOGONAL = 8
 """Vectors of it that are orthogonal to each other in any case."""
-LANCZOS_NUMBERS = 2**27
-"""Numbers kept at most for it (1 GiB in float64), though never fewer than five vectors."""
 _EQUILIBRATIONS = 20
 
 
@@ -87,11 +82,11 @@ def measure_curvature(
     n, spent = point.x.size, point.counters.n_hvp
     if is_late():
         return UNKNOWN
-    if is_dense or n <= DENSE_CHECK or n <= min(CHEAP_DENSE, spent // 10):
+    if is_dense or n <= limits.CHECK_ORDER or n <= min(limits.LATE_CHECK_ORDER, spent // 10):
         hessian = point.dense() if is_dense else point.dense_once(max_products, is_late)
         return UNKNOWN if hessian is None else _from_dense(point, hessian)
     wanted = max(LEAST_STEPS, spent // 10) if spent else FIRST_STEPS
-    steps = min(wanted, max(5, LANCZOS_NUMBERS // n), max_products)
+    steps = min(wanted, limits.basis_rows(n, 5), max_products)
     if steps < 1:
         return UNKNOWN
     start = np.random.default_rng(seed).standard_normal(point.x.size).astype(point.x.dtype)

@@ -10,15 +10,14 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.linalg import limits
+from hessian.linalg.vectors import norm
 from hessian.optimize.krylov import Product
 from hessian.optimize.objective import Point
-from hessian.optimize.vectors import norm
 from hessian.tape.trees import flatten, ravel
 
 PAIRS = 10
 """Pairs of direction and product kept for the next step (Morales and Nocedal found 4 to 20 to do)."""
-EXACT_DIAGONAL = 256
-"""Up to this many variables the diagonal is taken: n products in one batch. Beyond, norms of rows are estimated."""
 PROBES = 8
 """Products spent on estimated norms of rows."""
 REFRESH = 5
@@ -76,7 +75,7 @@ class Jacobi(Preconditioner):
 
     def at(self, point: Point, left: int) -> Product | None:
         """Divide by the diagonal, taken anew every few points while the budget lasts."""
-        cost = point.x.size if point.x.size <= EXACT_DIAGONAL else PROBES
+        cost = point.x.size if point.x.size <= limits.JACOBI_ORDER else PROBES
         if (self._diagonal is None or self._age >= REFRESH) and cost < left:
             self._diagonal, self._age = self._measure(point), 0
         if self._diagonal is None:
@@ -88,7 +87,7 @@ class Jacobi(Preconditioner):
     def _measure(self, point: Point) -> np.ndarray:
         """Diagonal of H at a point, made positive, or norms of rows; ones where they are not finite."""
         n = point.x.size
-        if n <= EXACT_DIAGONAL:
+        if n <= limits.JACOBI_ORDER:
             diagonal = np.array(point.diagonal())
         else:
             signs = self._rng.choice(np.array([-1.0, 1.0], point.x.dtype), (PROBES, n))

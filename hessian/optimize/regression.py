@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from hessian.optimize.vectors import norm
+from hessian.linalg.vectors import norm
 
 
 @dataclass(frozen=True, slots=True)

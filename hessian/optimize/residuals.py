@@ -11,18 +11,17 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
+from hessian.linalg import limits
+from hessian.linalg.vectors import norm
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.optimize.objective import Point, VectorObjective, quiet, recorded
 from hessian.optimize.robust_losses import ScaledLoss, Weights
 from hessian.optimize.scipy_conventions import some_numbers
-from hessian.optimize.vectors import norm
 from hessian.tape.trees import flatten, map_leaves, split_vector
 
 PROBES = 8
 """Vectors of random signs pulled back for an estimate of the norms of the Jacobian's columns."""
-EXACT_NORMS = 64
-"""Up to this many variables the norms are exact: the Jacobian is there for the second-order check anyway."""
 NOISE = 4.0
 """Units of rounding that a residual is resolved to: one of the variables, and a few of the operations on them."""
 
@@ -90,7 +89,7 @@ class ResidualPoint(Point):
         """Norms of the columns of the Jacobian with its rows multiplied by factors, within the budget of products."""
         sweeps, left = min(self.operator.shape), self._objective.max_hvp - self.counters.n_hvp
         is_there = self._has_jacobian
-        if is_there or (self.x.size <= EXACT_NORMS and sweeps <= left):
+        if is_there or (self.x.size <= limits.CHECK_ORDER and sweeps <= left):
             self.counters.n_hvp += 0 if is_there else sweeps
             return np.array([norm(column) for column in (factors[:, None] * self.jacobian).T])
         probes = min(PROBES, left)

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from hessian.linalg.vectors import norm
 from hessian.optimize.objective import Point
-from hessian.optimize.vectors import norm
 
 NEIGHBOURS = 4
 """Points looked at; each costs a value and a gradient, at the end of a run that came to a halt."""

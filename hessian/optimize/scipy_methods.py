@@ -16,6 +16,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from hessian.arguments import unknown
 from hessian.errors import HessianError, OptionError, message
+from hessian.linalg import limits
 from hessian.optimize.objective import Point, VectorObjective
 from hessian.optimize.result import OptimizeResult, Status
 from hessian.optimize.scipy_constraints import binds, constraint_list, flat_bounds, flat_constraint, violation
@@ -29,9 +30,6 @@ from hessian.optimize.scipy_verdict import (
     with_tolerances,
 )
 from hessian.tape.trees import scipy_point
-
-SLSQP_LIMIT = 100
-"""Up to this many variables constraints mean SLSQP by default: its dense subproblem costs n^3 per iteration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +84,7 @@ def choose_scipy_method(n: int, has_bounds: bool, has_constraints: bool) -> str:
     ('SLSQP', 'L-BFGS-B')
     """
     if has_constraints:
-        return "SLSQP" if n <= SLSQP_LIMIT else "trust-constr"
+        return "SLSQP" if n <= limits.SLSQP_ORDER else "trust-constr"
     return "L-BFGS-B" if has_bounds else "BFGS"
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from scipy.optimize import Bounds
 
 from hessian.errors import NotScalarError, message
+from hessian.linalg.vectors import norm
 from hessian.optimize.objective import VectorObjective, bound
 from hessian.optimize.scipy_conventions import one_number
-from hessian.optimize.vectors import norm
 from hessian.programs import RecordedFunction
 from hessian.tape.trees import flatten, ravel, scipy_point
 from hessian.transforms.first_order import value_and_grad

@@ -9,8 +9,8 @@ import numpy as np
 import scipy.linalg
 
 from hessian.linalg.dense import symmetrized
+from hessian.linalg.vectors import norm
 from hessian.optimize.krylov import Step
-from hessian.optimize.vectors import norm
 
 Lift = Callable[[np.ndarray], np.ndarray]
 """Takes coordinates in the eigenbasis to a step."""

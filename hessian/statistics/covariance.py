@@ -12,9 +12,9 @@ import numpy as np
 from hessian.arguments import POSITIVE, real_number
 from hessian.curvature.estimate import Uncertain
 from hessian.errors import ConvergenceError, NotScalarError, OptionError, ShapeMismatchError, message
+from hessian.linalg.vectors import norm
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
-from hessian.optimize.vectors import norm
 from hessian.statistics.fisher_information import fisher_root
 from hessian.statistics.information import Information, WeakDirection, parameter_names
 from hessian.tape.trees import flatten, join_vector, ravel

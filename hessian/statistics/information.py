@@ -10,8 +10,8 @@ import numpy as np
 import scipy.linalg
 
 from hessian.errors import ConvergenceError, NonFiniteError, ShapeMismatchError, message
+from hessian.linalg.vectors import norm
 from hessian.optimize.optimality import Definiteness, judge
-from hessian.optimize.vectors import norm
 from hessian.tape.trees import Structure, flatten
 
 WEAK = 1e-2

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from hessian.linalg import limits
+from hessian.linalg.blocks import unit_rows
 from hessian.tape.tape import Tape
 from hessian.tape.trees import Structure, join_vector, split_vector
-
-# Elements in the largest array of a block of tangents. 2**14 doubles (128 KiB) stay below the size from which the C allocator
-# maps fresh pages for every array, which costs more than the arithmetic: twice as long a block took 1.5 to 4 times the time
-# on networks of 354 and 2410 parameters.
-_BLOCK_ELEMENTS = 2**14
 
 
 def block_length(tape: Tape, count: int) -> int:
     """Return how many directions to sweep at once: as many as fit the element budget of the largest slot."""
     largest = max((int(np.size(v)) for v in tape.values), default=1)
-    return max(1, min(count, _BLOCK_ELEMENTS // max(largest, 1)))
-
-
-def unit_blocks(count: int, length: int, dtype: np.dtype) -> Iterator[np.ndarray]:
-    """Yield the rows of the identity of order ``count`` in blocks of at most ``length``."""
-    for start in range(0, count, length):
-        stop = min(start + length, count)
-        block = np.zeros((stop - start, count), dtype)
-        block[np.arange(stop - start), np.arange(start, stop)] = 1.0
-        yield block
+    return max(1, min(count, limits.block_columns(largest, limits.SWEEP_NUMBERS)))
 
 
 def sweep_rows(
@@ -44,7 +32,7 @@ def sweep_rows(
     """
     count = sum(math.prod(shape) for shape in seed_shapes)
     rows = []
-    for block in unit_blocks(count, length, dtype):
+    for _, block in unit_rows(count, length, dtype):
         rows.append(join_vector(sweep(split_vector(block, seed_shapes, batch=1)), batch=1))
     if not rows:
         return join_vector(sweep(split_vector(np.zeros((0, 0), dtype), seed_shapes, batch=1)), batch=1)

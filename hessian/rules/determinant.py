@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from hessian.errors import UndefinedDerivativeError, message
-from hessian.rules.spec import General, Nondifferentiable, register
+from hessian.rules.spec import general, nondifferentiable
 
 
 def _t(x: Any) -> Any:
@@ -72,7 +72,7 @@ def _factors(a: np.ndarray) -> np.ndarray:
     return np.where(finite[..., None], np.stack([u, v, sign * two, cofactors], axis=-3), np.nan).astype(a.dtype)
 
 
-factors_op: Nondifferentiable = register(Nondifferentiable("det_factors", _factors))
+factors_op = nondifferentiable("det_factors", _factors)
 
 
 def _inverse(a: Any, *, name: str, line: str) -> Any:
@@ -141,17 +141,15 @@ def _growth(a: Any, x: Any, b: Any) -> Any:
         return size * np.max(np.where(np.isnan(growth), 0, growth), axis=-1, initial=0)
 
 
-sound_op: Nondifferentiable = register(Nondifferentiable("sound", _sound))
+sound_op = nondifferentiable("sound", _sound)
 
 
-inverse_op: General = register(
-    General(
-        "inverse",
-        _inverse,
-        pushforward=lambda y, xs, dots, *, name, line: -(y @ dots[0] @ y),
-        pullback=lambda y, xs, g, wanted, *, name, line: [-(_t(y) @ g @ _t(y))],
-        core=(2, 2),
-    )
+inverse_op = general(
+    "inverse",
+    _inverse,
+    pushforward=lambda y, xs, dots, *, name, line: -(y @ dots[0] @ y),
+    pullback=lambda y, xs, g, wanted, *, name, line: [-(_t(y) @ g @ _t(y))],
+    core=(2, 2),
 )
 
 
@@ -193,18 +191,16 @@ def _turned_pullback(y: Any, xs: Any, g: Any, wanted: Any, *, line: str) -> list
     ]
 
 
-turned_op: General = register(
-    General("cofactors_turned", _turned, pushforward=_turned_pushforward, pullback=_turned_pullback, core=(2, 2, 3, 2))
+turned_op = general(
+    "cofactors_turned", _turned, pushforward=_turned_pushforward, pullback=_turned_pullback, core=(2, 2, 3, 2)
 )
 # Second derivatives of a polynomial are symmetric: forward and back they are the same map.
-cofactors_op: General = register(
-    General(
-        "cofactors",
-        lambda a, factors, *, line: factors[..., 3, :, :],
-        pushforward=lambda y, xs, dots, *, line: turned_op(xs[0], dots[0], xs[1], line=line),
-        pullback=lambda y, xs, g, wanted, *, line: [turned_op(xs[0], g, xs[1], line=line), None],
-        core=(2, 3, 2),
-    )
+cofactors_op = general(
+    "cofactors",
+    lambda a, factors, *, line: factors[..., 3, :, :],
+    pushforward=lambda y, xs, dots, *, line: turned_op(xs[0], dots[0], xs[1], line=line),
+    pullback=lambda y, xs, g, wanted, *, line: [turned_op(xs[0], g, xs[1], line=line), None],
+    core=(2, 3, 2),
 )
 
 
@@ -212,14 +208,12 @@ def _cofactors(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
     return {"cofactors": cofactors_op(xs[0], factors_op(xs[0]), line=line)}
 
 
-det_op: General = register(
-    General(
-        "det",
-        lambda a, *, line: np.linalg.det(a),
-        prepare=_cofactors,
-        pushforward=lambda y, xs, dots, *, line, cofactors: np.sum(cofactors * dots[0], axis=(-2, -1)),
-        pullback=lambda y, xs, g, wanted, *, line, cofactors: [g[..., None, None] * cofactors],
-        core=(2, 0),
-        kinks="at a singular matrix gradient and Hessian are right, third derivatives raise",
-    )
+det_op = general(
+    "det",
+    lambda a, *, line: np.linalg.det(a),
+    prepare=_cofactors,
+    pushforward=lambda y, xs, dots, *, line, cofactors: np.sum(cofactors * dots[0], axis=(-2, -1)),
+    pullback=lambda y, xs, g, wanted, *, line, cofactors: [g[..., None, None] * cofactors],
+    core=(2, 0),
+    kinks="at a singular matrix gradient and Hessian are right, third derivatives raise",
 )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import UndefinedDerivativeError, message
-from hessian.rules.spec import General, Nondifferentiable, register
+from hessian.rules.spec import General, general, nondifferentiable
 
 
 def _t(x: Any) -> Any:
@@ -72,8 +72,8 @@ def _factors(a: np.ndarray, *, uplo: str, values_only: bool) -> np.ndarray:
     return np.concatenate([w[..., None, :], v], axis=-2)
 
 
-factors_op: Nondifferentiable = register(Nondifferentiable("eigh_factors", _factors))
-cluster_op: Nondifferentiable = register(Nondifferentiable("eigh_cluster", _cluster))
+factors_op = nondifferentiable("eigh_factors", _factors)
+cluster_op = nondifferentiable("eigh_cluster", _cluster)
 
 
 def _alike(w_bar: Any, factors: Any, *, line: str) -> Any:
@@ -86,15 +86,13 @@ def _alike(w_bar: Any, factors: Any, *, line: str) -> Any:
     return w_bar
 
 
-alike_op: General = register(
-    General(
-        "eigenvalues_alike",
-        _alike,
-        pushforward=lambda y, xs, dots, *, line: dots[0],
-        pullback=lambda y, xs, g, wanted, *, line: [g, None],
-        core=(1, 2, 1),
-        curved=False,
-    )
+alike_op = general(
+    "eigenvalues_alike",
+    _alike,
+    pushforward=lambda y, xs, dots, *, line: dots[0],
+    pullback=lambda y, xs, g, wanted, *, line: [g, None],
+    core=(1, 2, 1),
+    curved=False,
 )
 
 
@@ -140,15 +138,13 @@ def _apart(inner: Any, factors: Any, *, line: str) -> Any:
 
 def _checked(name: str, function: Any, then: General | None = None) -> General:
     """Declare an identity that raises, and whose derivative does by the check of another one, if that is given."""
-    operation: General = register(
-        General(
-            name,
-            function,
-            pushforward=lambda y, xs, dots, *, line: (then or operation)(dots[0], xs[1], line=line),
-            pullback=lambda y, xs, g, wanted, *, line: [(then or operation)(g, xs[1], line=line), None],
-            core=(2, 2, 2),
-            curved=False,
-        )
+    operation: General = general(
+        name,
+        function,
+        pushforward=lambda y, xs, dots, *, line: (then or operation)(dots[0], xs[1], line=line),
+        pullback=lambda y, xs, g, wanted, *, line: [(then or operation)(g, xs[1], line=line), None],
+        core=(2, 2, 2),
+        curved=False,
     )
     return operation
 
@@ -182,16 +178,14 @@ def _still(factors: Any, inner: Any, *, line: str) -> Any:
     return np.zeros_like(inner)
 
 
-still_op: Nondifferentiable = register(Nondifferentiable("eigh_still", _still))
-rotation_op: General = register(
-    General(
-        "eigh_rotation",
-        _rotation,
-        pushforward=lambda y, xs, dots, *, line: still_op(xs[0], dots[1], line=line),
-        pullback=lambda y, xs, g, wanted, *, line: [None, still_op(xs[0], g, line=line)],
-        core=(2, 2, 2),
-        curved=False,
-    )
+still_op = nondifferentiable("eigh_still", _still)
+rotation_op = general(
+    "eigh_rotation",
+    _rotation,
+    pushforward=lambda y, xs, dots, *, line: still_op(xs[0], dots[1], line=line),
+    pullback=lambda y, xs, g, wanted, *, line: [None, still_op(xs[0], g, line=line)],
+    core=(2, 2, 2),
+    curved=False,
 )
 
 
@@ -242,15 +236,13 @@ def _spectral_pullback(y: Any, xs: Any, g: Any, wanted: Any, *, line: str, vecto
     ]
 
 
-spectral_op: General = register(
-    General(
-        "eigen_spectral",
-        _spectral,
-        prepare=_vectors,
-        pushforward=_spectral_pushforward,
-        pullback=_spectral_pullback,
-        core=(2, 2, 1, 2),
-    )
+spectral_op = general(
+    "eigen_spectral",
+    _spectral,
+    prepare=_vectors,
+    pushforward=_spectral_pushforward,
+    pullback=_spectral_pullback,
+    core=(2, 2, 1, 2),
 )
 
 
@@ -265,17 +257,15 @@ def _values_pullback_of_tangent(y: Any, xs: Any, g_dot: Any, dots: Any, *, line:
     return [_from_diagonal(_rotated(vectors, xs[1], inner, line), g_dot), None]
 
 
-eigenvalues_op: General = register(
-    General(
-        "eigenvalues",
-        lambda a, factors, *, line: factors[..., 0, :],
-        prepare=_vectors,
-        pushforward=_values_pushforward,
-        pullback=lambda y, xs, g, wanted, *, line, vectors: [spectral_op(xs[0], xs[1], g, line=line), None],
-        pullback_of_tangent=_values_pullback_of_tangent,
-        core=(2, 2, 1),
-        kinks="where repeated: gradient and Hessian of what treats the copies alike, others raise; forward, one-sided",
-    )
+eigenvalues_op = general(
+    "eigenvalues",
+    lambda a, factors, *, line: factors[..., 0, :],
+    prepare=_vectors,
+    pushforward=_values_pushforward,
+    pullback=lambda y, xs, g, wanted, *, line, vectors: [spectral_op(xs[0], xs[1], g, line=line), None],
+    pullback_of_tangent=_values_pullback_of_tangent,
+    core=(2, 2, 1),
+    kinks="where repeated: gradient and Hessian of what treats the copies alike, others raise; forward, one-sided",
 )
 
 
@@ -287,14 +277,12 @@ def _vectors_pullback(y: Any, xs: Any, g: Any, wanted: Any, *, gauge: bool, line
     return [_symmetric(y @ _over_gaps(xs[0], xs[1], _t(y) @ g, gauge, line) @ _t(y)), None]
 
 
-eigenvectors_op: General = register(
-    General(
-        "eigenvectors",
-        lambda a, factors, *, gauge, line: factors[..., 1:, :],
-        pushforward=_vectors_pushforward,
-        pullback=_vectors_pullback,
-        core=(2, 2, 2),
-        kinks="eigenvectors of a repeated eigenvalue raise",
-    )
+eigenvectors_op = general(
+    "eigenvectors",
+    lambda a, factors, *, gauge, line: factors[..., 1:, :],
+    pushforward=_vectors_pushforward,
+    pullback=_vectors_pullback,
+    core=(2, 2, 2),
+    kinks="eigenvectors of a repeated eigenvalue raise",
 )
 """``gauge`` says that the basis of an eigenspace does not matter: it stays as it is."""

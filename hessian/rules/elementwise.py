@@ -110,6 +110,7 @@ multiply = elementwise(
     np.multiply,
     d1=[lambda y, a, b: b, lambda y, a, b: a],
     d2={(0, 1): 1},
+    annihilates=(0, 1),
     reference="a, b: a * b",
     points=PLANE,
 )
@@ -117,11 +118,11 @@ divide = elementwise(
     np.divide,
     d1=[lambda y, a, b: 1 / b, lambda y, a, b: -y / b],
     d2={(0, 1): lambda y, a, b: -1 / (b * b), (1, 1): lambda y, a, b: 2 * (y / b) / b},
+    annihilates=(0,),
     domain=[(-2.0, 2.0), _POSITIVE],
     reference="a, b: a / b",
     points=PLANE,
 )
-multiply.annihilates, divide.annihilates = (0, 1), (0,)
 negative = elementwise(
     np.negative,
     d1=[-1],

@@ -18,7 +18,7 @@ from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import normalize_axis, sum_to
 from hessian.rules.dispatch import composite, expose, refuse
 from hessian.rules.memory import lying_like, numbered
-from hessian.rules.spec import NONDIFF, A, General, Linear, Nondifferentiable, Traced, case, register
+from hessian.rules.spec import NONDIFF, A, Traced, case, general, linear, nondifferentiable
 
 _HOLE = -1
 _BASIC = (slice, int, np.integer)
@@ -69,23 +69,19 @@ def _add_at_slice(into: np.ndarray, g: np.ndarray, *, index: tuple[Any, ...], nd
     into[(slice(None),) * (into.ndim - ndim) + index] += g
 
 
-slice_op: Linear = register(
-    Linear(
-        "slice",
-        _slice,
-        transpose=lambda g, x_shape, *, index, ndim: embed_op(g, index=index, shape=x_shape[len(x_shape) - ndim :]),
-        add_transpose=_add_at_slice,
-        view=True,
-        moves=True,
-    )
+slice_op = linear(
+    "slice",
+    _slice,
+    transpose=lambda g, x_shape, *, index, ndim: embed_op(g, index=index, shape=x_shape[len(x_shape) - ndim :]),
+    add_transpose=_add_at_slice,
+    view=True,
+    moves=True,
 )
-embed_op: Linear = register(
-    Linear(
-        "embed",
-        _embed,
-        transpose=lambda g, x_shape, *, index, shape: slice_op(g, index=index, ndim=len(shape)),
-        moves=True,
-    )
+embed_op = linear(
+    "embed",
+    _embed,
+    transpose=lambda g, x_shape, *, index, shape: slice_op(g, index=index, ndim=len(shape)),
+    moves=True,
 )
 
 
@@ -110,26 +106,22 @@ def _scatter_add(g: Any, *, positions: Positions) -> np.ndarray:
     return out[..., : positions.size].reshape(batch + positions.shape)
 
 
-gather_op: Linear = register(
-    Linear(
-        "gather",
-        _gather,
-        transpose=lambda g, x_shape, *, positions: scatter_add_op(g, positions=positions),
-        moves=True,
-    )
+gather_op = linear(
+    "gather",
+    _gather,
+    transpose=lambda g, x_shape, *, positions: scatter_add_op(g, positions=positions),
+    moves=True,
 )
-scatter_add_op: Linear = register(
-    Linear(
-        "scatter_add",
-        _scatter_add,
-        transpose=lambda g, x_shape, *, positions: gather_op(g, positions=positions),
-        moves=True,
-    )
+scatter_add_op = linear(
+    "scatter_add",
+    _scatter_add,
+    transpose=lambda g, x_shape, *, positions: gather_op(g, positions=positions),
+    moves=True,
 )
 
 
 # The same map where NumPy's result shares memory with its operand (flip, diagonal).
-gather_view_op: Linear = register(Linear("gather_view", _gather, transpose=gather_op.transpose, moves=True, view=True))
+gather_view_op = linear("gather_view", _gather, transpose=gather_op.transpose, moves=True, view=True)
 
 
 def moves_elements(function: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -165,7 +157,7 @@ class _Array:
 
 
 _ARRAY = _Array()
-positions_op: Nondifferentiable = register(Nondifferentiable("positions", _positions))
+positions_op = nondifferentiable("positions", _positions)
 
 
 def _gather_at(x: Any, positions: Any, *, shape: tuple[int, ...]) -> np.ndarray:
@@ -183,25 +175,22 @@ def _scatter_at(g: Any, positions: Any, *, shape: tuple[int, ...]) -> np.ndarray
     return out.reshape(batch + shape)
 
 
-gather_at_op: General = register(
-    General(
-        "gather_at",
-        _gather_at,
-        pushforward=lambda y, xs, dots, *, shape: gather_at_op(dots[0], xs[1], shape=shape),
-        pullback=lambda y, xs, g, wanted, *, shape: [scatter_at_op(g, xs[1], shape=shape), None],
-        curved=False,
-    )
+gather_at_op = general(
+    "gather_at",
+    _gather_at,
+    pushforward=lambda y, xs, dots, *, shape: gather_at_op(dots[0], xs[1], shape=shape),
+    pullback=lambda y, xs, g, wanted, *, shape: [scatter_at_op(g, xs[1], shape=shape), None],
+    states=(None, NONDIFF),
+    curved=False,
 )
-scatter_at_op: General = register(
-    General(
-        "scatter_at",
-        _scatter_at,
-        pushforward=lambda y, xs, dots, *, shape: scatter_at_op(dots[0], xs[1], shape=shape),
-        pullback=lambda y, xs, g, wanted, *, shape: [gather_at_op(g, xs[1], shape=shape), None],
-        curved=False,
-    )
+scatter_at_op = general(
+    "scatter_at",
+    _scatter_at,
+    pushforward=lambda y, xs, dots, *, shape: scatter_at_op(dots[0], xs[1], shape=shape),
+    pullback=lambda y, xs, g, wanted, *, shape: [gather_at_op(g, xs[1], shape=shape), None],
+    states=(None, NONDIFF),
+    curved=False,
 )
-gather_at_op.states = scatter_at_op.states = (None, NONDIFF)
 
 
 def _is_computed(part: Any) -> bool:
@@ -298,7 +287,7 @@ def _assign_transpose(
     return pieces
 
 
-assign_op: Linear = register(Linear("assign", _assign, transpose=_assign_transpose, variadic=True, moves=True))
+assign_op = linear("assign", _assign, transpose=_assign_transpose, variadic=True, moves=True)
 
 
 def setitem(base: Any, index: Any, value: Any) -> Any:

@@ -21,7 +21,7 @@ from hessian.rules.dispatch import composite, expose
 from hessian.rules.eigen import eigenvalues_op, eigenvectors_op, factors_op
 from hessian.rules.lines import user_line
 from hessian.rules.smooth import Root
-from hessian.rules.spec import ZERO, A, General, Nondifferentiable, Sample, case, register
+from hessian.rules.spec import ZERO, A, Sample, case, general, nondifferentiable
 
 # NumPy's named result tuples have no public import path.
 EighResult: Any = type(np.linalg.eigh(np.eye(1)))
@@ -50,15 +50,13 @@ def _inv_sound(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
     return {"sound": sound_op(xs[0], y, identity, name="derivative of inv", line=line)}
 
 
-inv_op: General = register(
-    General(
-        "inv",
-        lambda a, *, line: np.linalg.inv(a),
-        prepare=_inv_sound,
-        pushforward=lambda y, xs, dots, *, line, sound: -sound * (y @ dots[0] @ y),
-        pullback=lambda y, xs, g, wanted, *, line, sound: [-sound * (_t(y) @ g @ _t(y))],
-        core=(2, 2),
-    )
+inv_op = general(
+    "inv",
+    lambda a, *, line: np.linalg.inv(a),
+    prepare=_inv_sound,
+    pushforward=lambda y, xs, dots, *, line, sound: -sound * (y @ dots[0] @ y),
+    pullback=lambda y, xs, g, wanted, *, line, sound: [-sound * (_t(y) @ g @ _t(y))],
+    core=(2, 2),
 )
 expose(
     np.linalg.inv,
@@ -84,25 +82,21 @@ def _solve_sound(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
     return {"sound": sound_op(xs[0], y, xs[1], name="derivative of solve", line=line)}
 
 
-again_op: General = register(
-    General(
-        "solve_again",
-        np.linalg.solve,
-        pushforward=_solve_pushforward,
-        pullback=_solve_pullback,
-        core=(2, 2, 2),
-    )
+again_op = general(
+    "solve_again",
+    np.linalg.solve,
+    pushforward=_solve_pushforward,
+    pullback=_solve_pullback,
+    core=(2, 2, 2),
 )
 """Solutions that derivatives are made of."""
-solve_op: General = register(
-    General(
-        "solve",
-        lambda a, b, *, line: np.linalg.solve(a, b),
-        prepare=_solve_sound,
-        pushforward=lambda y, xs, dots, *, line, sound: sound * _solve_pushforward(y, xs, dots),
-        pullback=lambda y, xs, g, wanted, *, line, sound: _solve_pullback(y, xs, sound * g, wanted),
-        core=(2, 2, 2),
-    )
+solve_op = general(
+    "solve",
+    lambda a, b, *, line: np.linalg.solve(a, b),
+    prepare=_solve_sound,
+    pushforward=lambda y, xs, dots, *, line, sound: sound * _solve_pushforward(y, xs, dots),
+    pullback=lambda y, xs, g, wanted, *, line, sound: _solve_pullback(y, xs, sound * g, wanted),
+    core=(2, 2, 2),
 )
 
 
@@ -129,18 +123,16 @@ def _inverse(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
     return {"inverse_t": _t(inverse_op(xs[0], name="derivative of slogdet", line=line))}
 
 
-logabsdet_op: General = register(
-    General(
-        "logabsdet",
-        lambda a, *, line: np.linalg.slogdet(a)[1],
-        prepare=_inverse,
-        pushforward=lambda y, xs, dots, *, line, inverse_t: np.sum(inverse_t * dots[0], axis=(-2, -1)),
-        pullback=lambda y, xs, g, wanted, *, line, inverse_t: [_matrix_scale(g) * inverse_t],
-        core=(2, 0),
-        kinks="a singular matrix raises",
-    )
+logabsdet_op = general(
+    "logabsdet",
+    lambda a, *, line: np.linalg.slogdet(a)[1],
+    prepare=_inverse,
+    pushforward=lambda y, xs, dots, *, line, inverse_t: np.sum(inverse_t * dots[0], axis=(-2, -1)),
+    pullback=lambda y, xs, g, wanted, *, line, inverse_t: [_matrix_scale(g) * inverse_t],
+    core=(2, 0),
+    kinks="a singular matrix raises",
 )
-_det_sign = register(Nondifferentiable("det_sign", lambda a: np.linalg.slogdet(a)[0]))
+_det_sign = nondifferentiable("det_sign", lambda a: np.linalg.slogdet(a)[0])
 expose(
     np.linalg.det,
     lambda a: det_op(a, line=user_line()),
@@ -192,14 +184,12 @@ def _cholesky_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
     return [_symmetric(_t(again_op(_t(y), _t(again_op(_t(y), inner)))))]
 
 
-cholesky_op: General = register(
-    General(
-        "cholesky",
-        np.linalg.cholesky,
-        pushforward=_cholesky_pushforward,
-        pullback=_cholesky_pullback,
-        core=(2, 2),
-    )
+cholesky_op = general(
+    "cholesky",
+    np.linalg.cholesky,
+    pushforward=_cholesky_pushforward,
+    pullback=_cholesky_pullback,
+    core=(2, 2),
 )
 
 
@@ -260,16 +250,14 @@ def _length(y: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
         return np.where(usable, scale * np.sqrt(np.sum((x / scale) ** 2, axis=axes, keepdims=True)), y)
 
 
-length_op: General = register(
-    General(
-        "length",
-        _length,
-        pushforward=lambda y, xs, dots, *, axes: dots[0],
-        pullback=lambda y, xs, g, wanted, *, axes: [g, None],
-        curved=False,
-    )
+length_op = general(
+    "length",
+    _length,
+    pushforward=lambda y, xs, dots, *, axes: dots[0],
+    pullback=lambda y, xs, g, wanted, *, axes: [g, None],
+    states=(None, ZERO),
+    curved=False,
 )
-length_op.states = (None, ZERO)
 
 
 def _unit(x: Any, *, axes: tuple[int, ...]) -> Any:
@@ -286,31 +274,27 @@ def _across(unit: Any, t: Any, length: Any, axes: tuple[int, ...]) -> Any:
     return (t - unit * np.sum(unit * t, axis=axes, keepdims=True)) / length
 
 
-unit_op: General = register(
-    General(
-        "unit",
-        _unit,
-        prepare=_unit_length,
-        mixes=True,
-        singular=lambda y, *, axes: not np.any(y, axis=axes).all(),
-        pushforward=lambda y, xs, dots, *, axes, length: _across(y, dots[0], length, axes),
-        pullback=lambda y, xs, g, wanted, *, axes, length: [_across(y, g, length, axes)],
-        kinks="0 at the origin, with a slope that is not finite",
-    )
+unit_op = general(
+    "unit",
+    _unit,
+    prepare=_unit_length,
+    along_axes=True,
+    singular=lambda y, *, axes: not np.any(y, axis=axes).all(),
+    pushforward=lambda y, xs, dots, *, axes, length: _across(y, dots[0], length, axes),
+    pullback=lambda y, xs, g, wanted, *, axes, length: [_across(y, g, length, axes)],
+    kinks="0 at the origin, with a slope that is not finite",
 )
 
 
-norm_op: General = register(
-    General(
-        "norm",
-        lambda x, *, axes: np.sqrt(np.sum(x * x, axis=axes, keepdims=True)),
-        prepare=lambda y, xs, *, axes: {"unit": unit_op(xs[0], axes=axes)},
-        reduces=True,
-        pushforward=lambda y, xs, dots, *, axes, unit: np.sum(unit * dots[0], axis=axes, keepdims=True),
-        pullback=lambda y, xs, g, wanted, *, axes, unit: [unit * g],
-        kinks="gradient 0 at the origin (the subgradient of least norm); the Hessian there does not exist: not finite",
-        root=Root((2,), lambda product, degree, x, *, axes: product(np.sum(np.square(x), axis=axes, keepdims=True), 1)),
-    )
+norm_op = general(
+    "norm",
+    lambda x, *, axes: np.sqrt(np.sum(x * x, axis=axes, keepdims=True)),
+    prepare=lambda y, xs, *, axes: {"unit": unit_op(xs[0], axes=axes)},
+    along_axes=True,
+    pushforward=lambda y, xs, dots, *, axes, unit: np.sum(unit * dots[0], axis=axes, keepdims=True),
+    pullback=lambda y, xs, g, wanted, *, axes, unit: [unit * g],
+    kinks="gradient 0 at the origin (the subgradient of least norm); the Hessian there does not exist: not finite",
+    root=Root((2,), lambda product, degree, x, *, axes: product(np.sum(np.square(x), axis=axes, keepdims=True), 1)),
 )
 
 

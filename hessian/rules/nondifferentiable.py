@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from hessian.rules.dispatch import expose
-from hessian.rules.spec import OPERATIONS, Nondifferentiable, Traced, register
+from hessian.rules.spec import OPERATIONS, Nondifferentiable, Traced, nondifferentiable
 
 
 def _nondifferentiable(target: Any) -> None:
     """Declare one function whose derivative is exactly zero where it exists."""
-    operation = register(Nondifferentiable(target.__name__, _count if target is np.count_nonzero else target))
+    operation = nondifferentiable(target.__name__, _count if target is np.count_nonzero else target)
     expose(target, operation if isinstance(target, np.ufunc) else _positional(target, operation))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hessian.rules.indexing import slice_op
-from hessian.rules.spec import Linear
+from hessian.rules.spec import linear
 
 
 def _assemble(*pieces: Any, indices: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
@@ -30,6 +30,5 @@ def _transpose(g: Any, positions: Any, shapes: Any, *, indices: Any, shape: tupl
     return [slice_op(g, index=tuple(indices[p]), ndim=len(shape)) for p in positions]
 
 
-assemble_op = Linear("assemble", _assemble, transpose=_transpose, variadic=True, moves=True)
+assemble_op = linear("assemble", _assemble, transpose=_transpose, variadic=True, moves=True)
 """The sum of pieces, each in its place in an array of zeros."""
-assemble_op.home = __name__

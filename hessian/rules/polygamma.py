@@ -107,17 +107,18 @@ def _drop_of_trigamma(a: Any, b: Any) -> Any:
     return total - difference * series
 
 
-polygamma_drop_op: Elementwise = Elementwise(
-    "polygamma_drop",
-    _polygamma_drop,
-    d1=[
-        lambda y, a, b, *, n: polygamma_drop_op(a, b, n=n + 1),
-        lambda y, a, b, *, n: polygamma_op(a + b, n=n + 1),
-    ],
-    d2={
-        (0, 0): lambda y, a, b, *, n: polygamma_drop_op(a, b, n=n + 2),
-        (0, 1): lambda y, a, b, *, n: polygamma_op(a + b, n=n + 2),
-        (1, 1): lambda y, a, b, *, n: polygamma_op(a + b, n=n + 2),
-    },
+polygamma_drop_op: Elementwise = register(
+    Elementwise(
+        "polygamma_drop",
+        _polygamma_drop,
+        d1=[
+            lambda y, a, b, *, n: polygamma_drop_op(a, b, n=n + 1),
+            lambda y, a, b, *, n: polygamma_op(a + b, n=n + 1),
+        ],
+        d2={
+            (0, 0): lambda y, a, b, *, n: polygamma_drop_op(a, b, n=n + 2),
+            (0, 1): lambda y, a, b, *, n: polygamma_op(a + b, n=n + 2),
+            (1, 1): lambda y, a, b, *, n: polygamma_op(a + b, n=n + 2),
+        },
+    )
 )
-polygamma_drop_op.home = __name__

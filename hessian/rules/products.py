@@ -26,7 +26,7 @@ from hessian.errors import ShapeMismatchError, message
 from hessian.rules.dispatch import composite, expose, refuse
 from hessian.rules.elementwise import multiply
 from hessian.rules.shaping import swapaxes
-from hessian.rules.spec import A, Bilinear, Linear, Traced, case, register
+from hessian.rules.spec import A, Traced, bilinear, case, linear
 from hessian.rules.traced import each_entered
 
 
@@ -49,42 +49,30 @@ def _matvec(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.matmul(a, b[..., None])[..., 0]
 
 
-matmul_op: Bilinear = register(
-    Bilinear(
-        "matmul",
-        _matmul,
-        labels="ij,jk->ik",
-    )
+matmul_op = bilinear(
+    "matmul",
+    _matmul,
+    labels="ij,jk->ik",
 )
-matvec_op: Bilinear = register(
-    Bilinear(
-        "matvec",
-        _matvec,
-        labels="ij,j->i",
-    )
+matvec_op = bilinear(
+    "matvec",
+    _matvec,
+    labels="ij,j->i",
 )
-vecmat_op: Bilinear = register(
-    Bilinear(
-        "vecmat",
-        lambda a, b: np.matmul(a, b) if b.ndim == 2 else np.matmul(a[..., None, :], b)[..., 0, :],
-        labels="j,jk->k",
-    )
+vecmat_op = bilinear(
+    "vecmat",
+    lambda a, b: np.matmul(a, b) if b.ndim == 2 else np.matmul(a[..., None, :], b)[..., 0, :],
+    labels="j,jk->k",
 )
-vecdot_op: Bilinear = register(
-    Bilinear(
-        "vecdot",
-        lambda a, b: (
-            np.matmul(a, b) if b.ndim == 1 else np.matmul(b, a) if a.ndim == 1 else np.einsum("...i,...i", a, b)
-        ),
-        labels="j,j->",
-    )
+vecdot_op = bilinear(
+    "vecdot",
+    lambda a, b: np.matmul(a, b) if b.ndim == 1 else np.matmul(b, a) if a.ndim == 1 else np.einsum("...i,...i", a, b),
+    labels="j,j->",
 )
-outer_op: Bilinear = register(
-    Bilinear(
-        "outer",
-        lambda a, b: np.multiply(a[..., :, None], b[..., None, :]),
-        labels="i,k->ik",
-    )
+outer_op = bilinear(
+    "outer",
+    lambda a, b: np.multiply(a[..., :, None], b[..., None, :]),
+    labels="i,k->ik",
 )
 
 
@@ -98,13 +86,11 @@ def _sparse_matmul(x: np.ndarray, *, matrix: Any, ndim: int) -> np.ndarray:
     return np.moveaxis(product.reshape((matrix.shape[0], *columns.shape[1:])), 0, -2)
 
 
-sparse_matmul_op: Linear = register(
-    Linear(
-        "sparse_matmul",
-        _sparse_matmul,
-        transpose=lambda g, x_shape, *, matrix, ndim: sparse_matmul_op(g, matrix=matrix.T, ndim=ndim),
-        moduli=lambda *, matrix, ndim: {"matrix": abs(matrix), "ndim": ndim},
-    )
+sparse_matmul_op = linear(
+    "sparse_matmul",
+    _sparse_matmul,
+    transpose=lambda g, x_shape, *, matrix, ndim: sparse_matmul_op(g, matrix=matrix.T, ndim=ndim),
+    moduli=lambda *, matrix, ndim: {"matrix": abs(matrix), "ndim": ndim},
 )
 
 

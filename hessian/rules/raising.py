@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.rules.spec import Nondifferentiable, Operation
+from hessian.rules.spec import Operation, nondifferentiable
 
 
 def _raises(*operands: Any, operation: Operation, given: Any, kind: type, errors: tuple[tuple[str, str], ...]) -> Any:
@@ -21,6 +21,5 @@ def _raises(*operands: Any, operation: Operation, given: Any, kind: type, errors
     return np.False_
 
 
-raises_op = Nondifferentiable("raises", _raises)
+raises_op = nondifferentiable("raises", _raises)
 """Apply ``operation`` under NumPy's error settings ``errors`` and tell whether it raises an exception of a kind."""
-raises_op.home = __name__

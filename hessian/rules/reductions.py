@@ -21,7 +21,7 @@ from hessian.rules.broadcast import (
 from hessian.rules.dispatch import composite, refuse
 from hessian.rules.shaping import reshape_op
 from hessian.rules.smooth import smooth_op
-from hessian.rules.spec import A, General, Linear, Nondifferentiable, Traced, case, register
+from hessian.rules.spec import A, General, Traced, case, general, linear, nondifferentiable
 
 
 def _sum(x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -41,7 +41,7 @@ def _sum_transpose(g: Any, x_shape: tuple[int, ...], *, axes: tuple[int, ...], k
     return np.broadcast_to(_spread(g, x_shape, axes, keepdims), batch + x_shape)
 
 
-sum_op: Linear = register(Linear("sum", _sum, transpose=_sum_transpose, moves=True))
+sum_op = linear("sum", _sum, transpose=_sum_transpose, moves=True)
 
 
 @composite(
@@ -166,8 +166,8 @@ def _halved_product(x: Any) -> Any:
 
 
 # A tree multiplies in another order, and may leave the range where NumPy's product does not.
-prod_op: Nondifferentiable = register(Nondifferentiable("prod", lambda x, *, axes: np.multiply.reduce(x, axis=axes)))
-cumprod_op: Nondifferentiable = register(Nondifferentiable("cumprod", lambda x, *, axis: np.cumprod(x, axis=axis)))
+prod_op = nondifferentiable("prod", lambda x, *, axes: np.multiply.reduce(x, axis=axes))
+cumprod_op = nondifferentiable("cumprod", lambda x, *, axis: np.cumprod(x, axis=axis))
 
 
 def _widened(a: Any) -> Any:
@@ -197,17 +197,15 @@ def _shares(y: Any, xs: Any, *, axes: tuple[int, ...]) -> dict[str, Any]:
 
 def _extreme(name: str, reduction: Any) -> General:
     """Declare max or min along axes (axes kept)."""
-    return register(
-        General(
-            name,
-            lambda x, *, axes: reduction(x, axis=axes, keepdims=True),
-            prepare=_shares,
-            reduces=True,
-            pushforward=lambda y, xs, dots, *, axes, shares: np.sum(shares * dots[0], axis=axes, keepdims=True),
-            pullback=lambda y, xs, g, wanted, *, axes, shares: [shares * g],
-            curved=False,
-            kinks="shared equally among ties",
-        )
+    return general(
+        name,
+        lambda x, *, axes: reduction(x, axis=axes, keepdims=True),
+        prepare=_shares,
+        along_axes=True,
+        pushforward=lambda y, xs, dots, *, axes, shares: np.sum(shares * dots[0], axis=axes, keepdims=True),
+        pullback=lambda y, xs, g, wanted, *, axes, shares: [shares * g],
+        curved=False,
+        kinks="shared equally among ties",
     )
 
 
@@ -249,13 +247,11 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any
     return max_(a, axis, out, keepdims) - min_(a, axis, out, keepdims)
 
 
-cumsum_op: Linear = register(
-    Linear(
-        "cumsum",
-        lambda x, *, axis: np.add.accumulate(x, axis=axis),
-        transpose=lambda g, x_shape, *, axis: np.flip(cumsum_op(np.flip(g, axis), axis=axis), axis),
-        moves=True,
-    )
+cumsum_op = linear(
+    "cumsum",
+    lambda x, *, axis: np.add.accumulate(x, axis=axis),
+    transpose=lambda g, x_shape, *, axis: np.flip(cumsum_op(np.flip(g, axis), axis=axis), axis),
+    moves=True,
 )
 
 

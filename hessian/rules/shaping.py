@@ -16,7 +16,7 @@ import numpy as np
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import averaged_axes, normalize_axes, normalize_axis, sum_to
 from hessian.rules.dispatch import composite
-from hessian.rules.spec import A, Linear, Nondifferentiable, Traced, case, register
+from hessian.rules.spec import A, Traced, case, linear, nondifferentiable
 from hessian.rules.traced import each_entered
 
 
@@ -31,27 +31,21 @@ def _reshape(x: Any, *, shape: tuple[int, ...], ndim: int) -> Any:
     return x.reshape(_batch(x, ndim) + shape)
 
 
-reshape_op: Linear = register(
-    Linear(
-        "reshape",
-        _reshape,
-        transpose=lambda g, x_shape, *, shape, ndim: reshape_op(
-            g, shape=x_shape[len(x_shape) - ndim :], ndim=len(shape)
-        ),
-        view=True,
-        moves=True,
-    )
+reshape_op = linear(
+    "reshape",
+    _reshape,
+    transpose=lambda g, x_shape, *, shape, ndim: reshape_op(g, shape=x_shape[len(x_shape) - ndim :], ndim=len(shape)),
+    view=True,
+    copies=True,
+    moves=True,
 )
-reshape_op.copies = True
 
-permute_op: Linear = register(
-    Linear(
-        "permute",
-        lambda x, *, axes: np.transpose(x, _trailing(axes, x.ndim)),
-        transpose=lambda g, x_shape, *, axes: permute_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
-        view=True,
-        moves=True,
-    )
+permute_op = linear(
+    "permute",
+    lambda x, *, axes: np.transpose(x, _trailing(axes, x.ndim)),
+    transpose=lambda g, x_shape, *, axes: permute_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
+    view=True,
+    moves=True,
 )
 
 
@@ -67,22 +61,18 @@ def _broadcast(x: Any, *, shape: tuple[int, ...], ndim: int) -> Any:
     return np.broadcast_to(opened, batch + shape)
 
 
-broadcast_op: Linear = register(
-    Linear(
-        "broadcast_to",
-        _broadcast,
-        transpose=lambda g, x_shape, *, shape, ndim: sum_to(g, x_shape[len(x_shape) - ndim :], len(shape)),
-        view=True,
-        moves=True,
-    )
+broadcast_op = linear(
+    "broadcast_to",
+    _broadcast,
+    transpose=lambda g, x_shape, *, shape, ndim: sum_to(g, x_shape[len(x_shape) - ndim :], len(shape)),
+    view=True,
+    moves=True,
 )
 
-astype_op: Linear = register(
-    Linear("astype", lambda x, *, dtype, source: x.astype(dtype), moves=True,
-           transpose=lambda g, x_shape, *, dtype, source: astype_op(g, dtype=source, source=dtype))
-)  # fmt: skip
+astype_op = linear("astype", lambda x, *, dtype, source: x.astype(dtype), moves=True,
+           transpose=lambda g, x_shape, *, dtype, source: astype_op(g, dtype=source, source=dtype))  # fmt: skip
 
-cast_op: Nondifferentiable = register(Nondifferentiable("cast", lambda x, *, dtype: x.astype(dtype)))
+cast_op = nondifferentiable("cast", lambda x, *, dtype: x.astype(dtype))
 
 
 def _split_back(g: Any, positions: Sequence[int], shapes: Sequence[tuple[int, ...]], *, axis: int) -> list[Any]:
@@ -92,14 +82,12 @@ def _split_back(g: Any, positions: Sequence[int], shapes: Sequence[tuple[int, ..
     return [g[(..., slice(starts[p], starts[p + 1]), *after)] for p in positions]
 
 
-concatenate_op: Linear = register(
-    Linear(
-        "concatenate",
-        lambda *xs, axis: np.concatenate(xs, axis=axis),
-        transpose=_split_back,
-        variadic=True,
-        moves=True,
-    )
+concatenate_op = linear(
+    "concatenate",
+    lambda *xs, axis: np.concatenate(xs, axis=axis),
+    transpose=_split_back,
+    variadic=True,
+    moves=True,
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hessian.rules.spec import ZERO, Elementwise
+from hessian.rules.spec import ZERO, Elementwise, register
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,5 @@ class Root:
     power: Callable[..., Any]
 
 
-smooth_op: Elementwise = Elementwise("smooth", lambda smooth, written: written, d1=[1, ZERO], d2={})
+smooth_op: Elementwise = register(Elementwise("smooth", lambda smooth, written: written, d1=[1, ZERO], d2={}))
 """Of a smooth function and the value as it was written: the value of the second with the derivatives of the first."""
-smooth_op.home = __name__

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.rules.spec import General, register
+from hessian.rules.spec import general
 
 
 def _largest(x: Any, axes: tuple[int, ...]) -> Any:
@@ -67,30 +67,22 @@ def _share_pullback(y: Any, xs: Any, g: Any, wanted: Any, *, axes: tuple[int, ..
     return [y * (g - np.sum(y * g, axis=axes, keepdims=True))]
 
 
-softmax_op: General = register(
-    General("softmax", _softmax, pushforward=_share_pushforward, pullback=_share_pullback, mixes=True)
-)
+softmax_op = general("softmax", _softmax, pushforward=_share_pushforward, pullback=_share_pullback, along_axes=True)
 # What the derivative of logsumexp is made of.
-shares_op: General = register(
-    General("shares", _shares, pushforward=_share_pushforward, pullback=_share_pullback, mixes=True)
+shares_op = general("shares", _shares, pushforward=_share_pushforward, pullback=_share_pullback, along_axes=True)
+logsumexp_op = general(
+    "logsumexp",
+    _logsumexp,
+    prepare=lambda y, xs, *, axes: {"weights": shares_op(xs[0], axes=axes)},
+    along_axes=True,
+    pushforward=lambda y, xs, dots, *, axes, weights: np.sum(weights * dots[0], axis=axes, keepdims=True),
+    pullback=lambda y, xs, g, wanted, *, axes, weights: [weights * g],
 )
-logsumexp_op: General = register(
-    General(
-        "logsumexp",
-        _logsumexp,
-        prepare=lambda y, xs, *, axes: {"weights": shares_op(xs[0], axes=axes)},
-        reduces=True,
-        pushforward=lambda y, xs, dots, *, axes, weights: np.sum(weights * dots[0], axis=axes, keepdims=True),
-        pullback=lambda y, xs, g, wanted, *, axes, weights: [weights * g],
-    )
-)
-log_softmax_op: General = register(
-    General(
-        "log_softmax",
-        _log_softmax,
-        prepare=lambda y, xs, *, axes: {"weights": np.exp(y)},
-        pushforward=lambda y, xs, dots, *, axes, weights: dots[0] - np.sum(weights * dots[0], axis=axes, keepdims=True),
-        pullback=lambda y, xs, g, wanted, *, axes, weights: [g - weights * np.sum(g, axis=axes, keepdims=True)],
-        mixes=True,
-    )
+log_softmax_op = general(
+    "log_softmax",
+    _log_softmax,
+    prepare=lambda y, xs, *, axes: {"weights": np.exp(y)},
+    pushforward=lambda y, xs, dots, *, axes, weights: dots[0] - np.sum(weights * dots[0], axis=axes, keepdims=True),
+    pullback=lambda y, xs, g, wanted, *, axes, weights: [g - weights * np.sum(g, axis=axes, keepdims=True)],
+    along_axes=True,
 )

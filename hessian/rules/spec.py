@@ -17,12 +17,11 @@ derivative is exactly zero where it exists) and :func:`~hessian.rules.dispatch.c
 
 *Batches.* Tangents and cotangents may carry leading batch axes. Every function in a row therefore acts on *trailing*
 axes and lets any further leading axes broadcast; parameters are stored as negative axes or with the number of core axes.
-This module knows no tape: values that are being traced subclass :class:`Traced`, and that class is the whole hook.
+What rows of every kind may say besides is said by :class:`~hessian.rules.operation.Operation`.
 """
 
 from __future__ import annotations
 
-import importlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
@@ -30,83 +29,10 @@ from typing import Any
 
 import numpy as np
 
-from hessian.errors import MissingRuleError, OptionError, message
+from hessian.errors import MissingRuleError, message
+from hessian.rules.operation import MISSING, NONDIFF, OPERATIONS, ZERO, Operation, State, operation_named, register  # noqa: F401
 from hessian.rules.samples import HALF_LINE, LINE, PLANE, A, Accuracy, Case, Sample, case  # noqa: F401
-from hessian.rules.traced import PLAIN, entered
 from hessian.rules.traced import Traced as Traced
-
-
-class State:
-    """A named state of one argument of a rule."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-ZERO = State("ZERO")
-"""The derivative in this argument is exactly zero wherever it exists."""
-NONDIFF = State("NONDIFF")
-"""The argument is a flag or an index; differentiating in it has no meaning."""
-MISSING = State("MISSING")
-"""The derivative exists and nobody has written it down; asking for it raises."""
-
-
-class Operation:
-    """A NumPy-level function that the sweeps differentiate; called, it is applied: to arrays, or by the innermost traced value."""
-
-    differentiable = True
-    view = False
-    """Whether the result shares memory with its operand in NumPy."""
-    copies = False
-    """Whether it does so only where the memory allows it."""
-    retains = True
-    """Whether a sweep may read operands again after recording; if not, constants need no snapshot."""
-    raises: Any = (np.linalg.LinAlgError, ArithmeticError, ValueError)
-    """What the function may raise at some values of its operands."""
-    home = ""
-    """Module of an operation that is not registered."""
-    root: Any = None
-    """Which powers of a result that is not smooth are: a :class:`hessian.rules.smooth.Root`."""
-    annihilates: tuple[int, ...] = ()
-    """Arguments whose constant zeros make the result zero whatever the others are: it has no derivative there."""
-    states: tuple[Any, ...] | None = None
-    """Per argument ``None`` (a rule), :data:`ZERO`, :data:`NONDIFF` or :data:`MISSING`; ``None`` if all have rules."""
-
-    def __init__(self, name: str, function: Callable[..., Any]) -> None:
-        self.name = name
-        self.function = function
-
-    def __call__(self, *operands: Any, **params: Any) -> Any:
-        innermost, level, foreign = None, -1.0, False
-        for x in operands:
-            kind = type(x)
-            if kind is np.ndarray:
-                foreign = foreign or x.dtype.hasobject
-            elif kind in PLAIN:
-                pass
-            elif isinstance(x, Traced):
-                if x.trace_level > level:
-                    innermost, level = x, x.trace_level
-            else:
-                foreign = True
-        if foreign:
-            # A list may hold traced values of a tape inside all of those seen so far.
-            whole = tuple([entered(x) for x in operands])
-            if any(new is not old for new, old in zip(whole, operands, strict=True)):
-                return self(*whole, **params)
-        if innermost is None:
-            return self.function(*operands, **params)
-        return innermost.trace_apply(self, operands, params)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__.lower()} operation {self.name}>"
-
-    def __reduce__(self) -> Any:
-        # An operation is its row: pickles carry the name, and where it is not a NumPy operation, the module that has it.
-        return operation_named, (self.name, self.home)
 
 
 class Elementwise(Operation):
@@ -125,8 +51,6 @@ class Elementwise(Operation):
         (``where``, ``maximum``): 0 * inf = 0 in the branch not taken.
     domain : sequence of (low, high)
         Where the registry walk draws each argument.
-    kinks : str
-        The convention where the derivative does not exist.
     reference : str
         The function as ``"arguments: expression"`` in names of mpmath, from which the accuracy walk takes what value and
         partials truly are, such as ``"a, b: sqrt(a**2 + b**2)"``.
@@ -137,10 +61,8 @@ class Elementwise(Operation):
         Keywords the walks call the operation with, if it takes any.
     accuracy : Accuracy or None
         Only where 1e-13 is not reached: what is, and why.
-    analytic : callable
-        Complex-capable twin for the complex-step test, where ``function`` itself does not accept complex numbers.
-    root : Root or None
-        Which powers of a result that is not smooth are.
+    **fields
+        Of :class:`~hessian.rules.operation.Operation`.
     """
 
     def __init__(
@@ -156,12 +78,9 @@ class Elementwise(Operation):
         accuracy: Accuracy | None = None,
         selects: bool = False,
         domain: Sequence[tuple[float, float]] | None = None,
-        kinks: str = "",
-        analytic: Callable[..., Any] | None = None,
-        root: Any = None,
+        **fields: Any,
     ) -> None:
-        super().__init__(name, function)
-        self.root = root
+        super().__init__(name, function, states=[e if isinstance(e, State) else None for e in d1], **fields)
         self.d2 = None if d2 is None else {**d2, **{(j, i): entry for (i, j), entry in d2.items()}}
         self.d1 = tuple(self._differentiable(i, len(d1), entry) for i, entry in enumerate(d1))
         self.reference = reference
@@ -170,12 +89,8 @@ class Elementwise(Operation):
         self.accuracy = accuracy
         self.selects = selects
         self.domain = tuple(domain) if domain is not None else ((-2.0, 2.0),) * len(self.d1)
-        self.kinks = kinks
-        self.analytic = analytic or function
         # A sum needs none of its operands again; a product needs the others.
         self.retains = any(callable(entry) for entry in self.d1) or self.d2 is None or bool(self.d2)
-        states = tuple(entry if isinstance(entry, State) else None for entry in self.d1)
-        self.states = states if any(states) else None
 
     def _differentiable(self, i: int, count: int, entry: Any) -> Any:
         """Return a first partial that knows its own derivatives, if the row has formulas for them."""
@@ -249,8 +164,6 @@ class Linear(Operation):
         ``(g, shape, **params)`` for one operand of the given shape; ``(g, positions, shapes, **params) -> list`` if ``variadic``.
     moves : bool
         Every output is a plain sum of inputs (reshaping, slicing, summing): zeros of its transpose are structural.
-    view : bool
-        NumPy's result shares memory with the operand.
     moduli : callable or None
         ``(**params) -> params`` of the map whose coefficients are the moduli: what it takes to nothing does not matter.
     add_transpose : callable or None
@@ -267,15 +180,14 @@ class Linear(Operation):
         transpose: Callable[..., Any],
         variadic: bool = False,
         moves: bool = False,
-        view: bool = False,
         moduli: Callable[..., Any] | None = None,
         add_transpose: Callable[..., None] | None = None,
+        **fields: Any,
     ) -> None:
-        super().__init__(name, function)
+        super().__init__(name, function, **fields)
         self.transpose = transpose
         self.variadic = variadic
         self.moves = moves
-        self.view = view
         self.moduli = moduli
         self.add_transpose = add_transpose
 
@@ -290,8 +202,8 @@ class Bilinear(Operation):
         follows from them: the transposes, blocks of rows, products with many directions.
     """
 
-    def __init__(self, name: str, function: Callable[..., Any], *, labels: str) -> None:
-        super().__init__(name, function)
+    def __init__(self, name: str, function: Callable[..., Any], *, labels: str, **fields: Any) -> None:
+        super().__init__(name, function, **fields)
         arguments, _, result = labels.partition("->")
         left, _, right = arguments.partition(",")
         self.labels: tuple[str, str, str] = (left, right, result)
@@ -353,18 +265,14 @@ class General(Operation):
         ``(y, xs, **params) -> dict``: what both share and depends on the point alone; passed to them as keywords.
     curved : bool
         ``False`` for a piecewise linear operation: its pullback does not change with the point.
-    reduces : bool
-        A reduction along the parameter ``axes``, which stay: an element of the operand matters where its result does.
+    along_axes : bool
+        Elements depend on each other along the parameter ``axes`` alone, which stay in the result, of length one or their own.
         Among what ``prepare`` returns, zeros of ``shares`` mark elements that were not taken.
-    mixes : bool
-        The result has the shape of the operand, and elements of it depend on each other along the parameter ``axes`` alone.
     singular : callable or None
         ``(y, **params) -> bool``: whether slopes may be infinite where the result, a plain array, is finite.
     core : tuple of int or None
         Core axes of each argument (then of the result), when leading axes of the arguments broadcast against each
         other; ``None`` when every axis is a core axis and the parameters count axes from the end.
-    root : Root or None
-        Which powers of a result that is not smooth are.
     """
 
     def __init__(
@@ -377,25 +285,20 @@ class General(Operation):
         pullback_of_tangent: Callable[..., Any] | None = None,
         prepare: Callable[..., dict[str, Any]] | None = None,
         curved: bool = True,
-        reduces: bool = False,
-        mixes: bool = False,
+        along_axes: bool = False,
         singular: Callable[..., bool] | None = None,
         core: tuple[int, ...] | None = None,
-        kinks: str = "",
-        root: Any = None,
+        **fields: Any,
     ) -> None:
-        super().__init__(name, function)
-        self.root = root
+        super().__init__(name, function, **fields)
         self.pushforward = pushforward
         self.pullback = pullback
         self.pullback_of_tangent = pullback_of_tangent
         self.prepare = prepare
         self.curved = curved
-        self.reduces = reduces
-        self.mixes = mixes
+        self.along_axes = along_axes
         self.singular = singular
         self.core = core
-        self.kinks = kinks
 
 
 class Nondifferentiable(Operation):
@@ -405,26 +308,24 @@ class Nondifferentiable(Operation):
     retains = False
 
 
-OPERATIONS: dict[str, Operation] = {}
-"""Every operation by name, for the walk and for documentation."""
+def linear(name: str, function: Callable[..., Any], **row: Any) -> Linear:
+    """Enter a row into the registry."""
+    return register(Linear(name, function, **row))
 
 
-def operation_named(name: str, home: str = "") -> Operation:
-    """Return the operation registered under ``name``, or kept as ``<name>_op`` by a module."""
-    if home:
-        return getattr(importlib.import_module(home), f"{name}_op")
-    if name not in OPERATIONS:
-        what = f"there is no operation named {name!r}"
-        raise OptionError(message("rules", what, fix="Load pickles with the version of hessian that wrote them"))
-    return OPERATIONS[name]
+def bilinear(name: str, function: Callable[..., Any], **row: Any) -> Bilinear:
+    """Enter a row into the registry."""
+    return register(Bilinear(name, function, **row))
 
 
-def register(operation: Operation) -> Any:
-    """Enter ``operation`` into the registry under its name, once."""
-    if operation.name in OPERATIONS:
-        raise OptionError(message("rules", f"an operation named {operation.name!r} is already registered"))
-    OPERATIONS[operation.name] = operation
-    return operation
+def general(name: str, function: Callable[..., Any], **row: Any) -> General:
+    """Enter a row into the registry."""
+    return register(General(name, function, **row))
+
+
+def nondifferentiable(name: str, function: Callable[..., Any], **row: Any) -> Nondifferentiable:
+    """Enter a row into the registry."""
+    return register(Nondifferentiable(name, function, **row))
 
 
 def finite(x: Any) -> Any:

@@ -100,14 +100,15 @@ def _slope_of_bending(k: Any, x: Any) -> Any:
     return np.where(far, tail, ratio - ratio * k - (near + ratio) * k)
 
 
-mills_op: Elementwise = Elementwise(
-    "mills",
-    _mills,
-    d1=[lambda r, x: -bending_op(x)],
-    d2={(0, 0): lambda r, x: -_slope_of_bending(bending_op(x), x)},
+mills_op: Elementwise = register(
+    Elementwise(
+        "mills",
+        _mills,
+        d1=[lambda r, x: -bending_op(x)],
+        d2={(0, 0): lambda r, x: -_slope_of_bending(bending_op(x), x)},
+    )
 )
-bending_op: Elementwise = Elementwise("bending", _bending, d1=[_slope_of_bending], d2=None)
-mills_op.home = bending_op.home = __name__
+bending_op: Elementwise = register(Elementwise("bending", _bending, d1=[_slope_of_bending], d2=None))
 
 log_ndtr = elementwise(
     sc.log_ndtr,

@@ -158,13 +158,13 @@ class GeneralStep(Step):
 
     def useful_operands(self, useful: np.ndarray | None) -> list[np.ndarray | None]:
         operation = self.operation
-        if operation.reduces:
-            shares = self.residuals.get("shares")
-            mask = np.ones(self.shapes[0], bool) if shares is None else primal_array(shares) != 0
-            return [mask if useful is None else mask & useful]
+        shares = self.residuals.get("shares") if operation.along_axes else None
+        if shares is not None:
+            taken = primal_array(shares) != 0
+            return [taken if useful is None else taken & useful]
         if useful is None:
             return [None] * len(self.positions)
-        if operation.mixes:
+        if operation.along_axes:
             return [np.broadcast_to(useful.any(axis=self.params["axes"], keepdims=True), self.shapes[0])]
         if operation.core is None:
             return [None] * len(self.positions)
@@ -177,7 +177,7 @@ class GeneralStep(Step):
         if any(mask is None for mask in varied):
             return None
         operation, axes = self.operation, self.params.get("axes")
-        if operation.reduces or operation.mixes:
+        if operation.along_axes:
             return np.broadcast_to(np.any(varied[0], axis=axes, keepdims=True), self.shape)
         if operation.core is None:
             return None

@@ -133,11 +133,8 @@ def opaque(function: Vectors, states: tuple[Any, ...], count: int) -> Callable[.
             pieces[i] = part if part.dtype == xs[i].dtype else part.astype(xs[i].dtype)
         return pieces
 
-    operation = General(
-        "checkpoint", lambda *xs: np.asarray(function(*xs)[0]), pushforward=pushforward, pullback=pullback
-    )
-    operation.states, operation.raises = states if any(states) else None, Exception
-    return operation
+    value = lambda *xs: np.asarray(function(*xs)[0])
+    return General("checkpoint", value, pushforward=pushforward, pullback=pullback, states=states, raises=Exception)
 
 
 def _linearized(function: Vectors, xs: Sequence[Any], states: tuple[Any, ...], y: Any) -> Linearization:

@@ -34,12 +34,8 @@ RULES = [
         "np.zeros_like(a) if False else",
         "tests/test_core.py",
     ),
-    Mutant(
-        "rules/elementwise.py",
-        "multiply.annihilates, divide.annihilates = (0, 1), (0,)",
-        "",
-        "tests/test_structural_zeros.py",
-    ),
+    Mutant("rules/elementwise.py", "annihilates=(0, 1),", "", "tests/test_structural_zeros.py"),
+    Mutant("rules/elementwise.py", "annihilates=(0,),", "", "tests/test_structural_zeros.py"),
     Mutant(
         "rules/reductions.py",
         "attained / np.sum(attained,",

@@ -24,7 +24,7 @@ from hessian.rules.pieces import assemble_op
 from hessian.rules.products import matmul_op, matvec_op
 from hessian.rules.reductions import sum_op
 from hessian.rules.shaping import broadcast_op, permute_op, reshape_op
-from hessian.rules.spec import Bilinear, Elementwise, General, Linear, Operation
+from hessian.rules.spec import Bilinear, Elementwise, General, Linear, Operation, linear
 
 _K = 99
 """The name of the batch axis; the axes of one direction are numbered from 0, and NumPy allows 64."""
@@ -247,14 +247,14 @@ def _arrange(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(x.transpose(axes))
 
 
-arrange_op: Linear = Linear(
+arrange_op = linear(
     "arrange",
     _arrange,
     transpose=lambda g, x_shape, *, axes: arrange_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
     moves=True,
 )
 """A permutation of axes in memory, where ``permute`` is a view."""
-spread_op: Linear = Linear(
+spread_op = linear(
     "spread",
     lambda x, *, shape: np.array(np.broadcast_to(x, shape)),
     transpose=lambda g, x_shape, *, shape: sum_to(g, x_shape, len(shape)),

@@ -22,7 +22,7 @@ from hessian.programs.passes.row_kinds import POST, SUM, Kind, Mixed, cut_along,
 from hessian.programs.runtime.threads import pool_of, single_threaded_blas, worker_count
 from hessian.rules.indexing import gather_op
 from hessian.rules.shaping import broadcast_op, reshape_op
-from hessian.rules.spec import Operation
+from hessian.rules.spec import Nondifferentiable, nondifferentiable
 
 #: Fewer rows are not split, nor are rows of which a block does not fit the cache.
 MIN_ROWS = 4096
@@ -162,8 +162,7 @@ class RowSplitter:
             for old in back[key]:
                 self._new[old] = node
         runner = RowRunner(self._length, parts.inside, given, stored, sums, self._kinds, self._compile)
-        operation = Operation("rows", runner)
-        operation.raises = ()  # what it runs tells whose errors they are
+        operation = Nondifferentiable("rows", runner, raises=())  # what it runs tells whose errors they are
         level = max(node.level for node in parts.inside)
         whole = Node(operation, (*given, *memory), {}, (), None, level)
         renamed = {node.serial: Node(item_op, (whole,), {"i": i}, node.shape, node.dtype, node.level)
@@ -212,9 +211,9 @@ def _given(nodes: list[Node]) -> list[Node]:
     return list(given.values())
 
 
-reserve_op = Operation("reserve", lambda: None)
+reserve_op = nondifferentiable("reserve", lambda: None)
 """Memory that is filled by what reads it."""
-item_op = Operation("item", lambda parts, *, i: parts[i])
+item_op = nondifferentiable("item", lambda parts, *, i: parts[i])
 """One of several results."""
 
 
@@ -348,5 +347,5 @@ class _Block:
         return new
 
 
-take_op = Operation("take", lambda x, index: x.reshape(-1).take(index, mode="clip"))
+take_op = nondifferentiable("take", lambda x, index: x.reshape(-1).take(index, mode="clip"))
 """Elements at flat positions."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from accuracy import ROWS, measure, points
 from reference import exact, truth
-from scipy.special import betaln, entr, gammaln, rel_entr, xlogy
+from scipy.special import betaln, entr, gammaln, log_ndtr, rel_entr, xlogy
 
 import hessian as hs
 from hessian.rules import DISPATCH, Elementwise
@@ -168,6 +168,13 @@ def test_an_integer_power_at_zero_and_below():
     for k in (0, 1, 2, 3):
         second = np.diag(hs.hessian(lambda x, k=k: np.sum(x**k))(x))
         np.testing.assert_array_equal(second, k * (k - 1) * x ** max(k - 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("x", "wanted"), [(-29.0, 8.08511977486e-5), (-31.0, 6.63068128705e-5), (-40.0, 3.10174403965e-5)]
+)
+def test_third_derivative_of_the_logarithm_of_small_probabilities(x, wanted):
+    np.testing.assert_allclose(hs.grad(hs.grad(hs.grad(log_ndtr)))(x), wanted, rtol=1e-9)
 
 
 def test_polygamma_far_below_zero_takes_no_steps():

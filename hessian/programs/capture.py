@@ -19,7 +19,7 @@ from hessian.rules.products import matmul_op, matvec_op, vecdot_op, vecmat_op
 from hessian.rules.reductions import sum_op
 from hessian.rules.shaping import broadcast_op, permute_op, reshape_op
 from hessian.rules.smooth import smooth_op
-from hessian.rules.spec import Operation, Traced, nondifferentiable
+from hessian.rules.spec import A, Operation, Traced, case, linear
 from hessian.tape.array_methods import primal_array
 from hessian.tape.tape import Instruction, Tape
 from hessian.tape.variable import Variable, variable
@@ -155,7 +155,14 @@ def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[A
     return Graph(inputs, outputs, list(guards.values()), by_order or tape.by_order)
 
 
-lay_out_op = nondifferentiable("lay_out", laid_out)
+lay_out_op = linear(
+    "lay_out",
+    lambda x, *, strides: laid_out(x, strides=strides) if x.ndim == len(strides) else x.copy(),
+    transpose=lambda g, x_shape, *, strides: g,
+    moves=True,
+    cases=[case(A(2, 3), strides=(8, 16))],
+    real_only=True,
+)
 """A copy with given strides."""
 _ORDERED = (sum_op, matmul_op, matvec_op, vecmat_op, vecdot_op)
 """Operations that add up in an order that depends on where their operands lie in memory."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hessian.rules.dispatch import DISPATCH, Entry
 from hessian.rules.measured import MEASURED
-from hessian.rules.spec import Elementwise, Operation
+from hessian.rules.spec import Elementwise
 
 
 def catalogue() -> str:
@@ -33,18 +33,17 @@ def catalogue() -> str:
 
 def _accuracy(entry: Entry) -> str:
     """Return what was measured of an elementwise rule."""
-    if not isinstance(entry.call, Elementwise) or entry.call.name not in MEASURED:
+    if entry.row is None or entry.row.name not in MEASURED:
         return ""
-    count, *errors = MEASURED[entry.call.name]
+    count, *errors = MEASURED[entry.row.name]
     return f"{' '.join(f'{error:.1e}' for error in errors)} at {count}"
 
 
 def _remarks(entry: Entry) -> str:
     """Return the convention at kinks, and why less than 1e-13 is reached."""
-    short = entry.call.accuracy if isinstance(entry.call, Elementwise) else None
+    short = entry.row.accuracy if isinstance(entry.row, Elementwise) else None
     return "; ".join(filter(None, [entry.kinks, short.reason if short is not None else ""]))
 
 
 def _kind(entry: Entry) -> str:
-    operation = getattr(entry.call, "operation", entry.call)
-    return type(operation).__name__.lower() if isinstance(operation, Operation) else "composed"
+    return "composed" if entry.row is None else type(entry.row).__name__.lower()

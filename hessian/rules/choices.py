@@ -15,25 +15,18 @@ from hessian.rules.spec import LINE, NONDIFF, PLANE, ZERO, A, Elementwise, case,
 # Of the modulus of a number, however it is written.
 _MODULUS = Root((2,), lambda product, degree, x, *_: product(x, x))
 
-absolute = elementwise(
-    np.absolute,
-    d1=[lambda y, x: np.sign(x)],
-    d2={},
-    kinks="0 at 0",
-    analytic=lambda z: z * np.sign(np.real(z)),
-    root=_MODULUS,
-    reference="x: x * sign(x)",
-    points=LINE,
-)
-fabs = elementwise(
-    np.fabs,
-    d1=[lambda y, x: np.sign(x)],
-    d2={},
-    kinks="0 at 0",
-    analytic=lambda z: z * np.sign(np.real(z)),
-    root=_MODULUS,
-    reference="x: x * sign(x)",
-    points=LINE,
+absolute, fabs = (
+    elementwise(
+        ufunc,
+        d1=[lambda y, x: np.sign(x)],
+        d2={},
+        kinks="0 at 0",
+        analytic=lambda z: z * np.sign(np.real(z)),
+        root=_MODULUS,
+        reference="x: x * sign(x)",
+        points=LINE,
+    )
+    for ufunc in (np.absolute, np.fabs)
 )
 
 
@@ -83,6 +76,11 @@ _where = register(
         reference="c, a, b: a if c else b",
         points=[(c, a, b) for c in (0.0, 1.0) for a, b in PLANE],
         selects=True,
+        cases=[
+            case(np.array([True, False, True]), A(3), A(3)),
+            case(np.array([[True], [False]]), A(3), A(2, 3)),
+            case(np.array([True, False]), A(2), 0.0),
+        ],
     )
 )
 
@@ -95,15 +93,7 @@ def _where_call(condition: Any, x: Any = np._NoValue, y: Any = np._NoValue, /) -
     return _where(condition, x, y)
 
 
-expose(
-    np.where,
-    _where_call,
-    cases=[
-        case(np.array([True, False, True]), A(3), A(3)),
-        case(np.array([[True], [False]]), A(3), A(2, 3)),
-        case(np.array([True, False]), A(2), 0.0),
-    ],
-)
+expose(np.where, _where_call, row=_where)
 
 _clip = register(
     Elementwise(
@@ -118,7 +108,9 @@ _clip = register(
         reference="x, lo, hi: min(max(x, lo), hi)",
         points=[(x, -1.0, 2.0) for x in (-3.0, -0.0, 0.0, 5.0, math.inf, -math.inf)],
         selects=True,
+        domain=[(-2.0, 2.0), (-4.0, -0.5), (0.5, 4.0)],
         kinks="1 in x on the bounds",
+        analytic=lambda a, lo=None, hi=None: _analytic_clip(a, lo, hi),
     )
 )
 
@@ -138,9 +130,8 @@ def _clip_call(a: Any, a_min: Any = np._NoValue, a_max: Any = np._NoValue, out: 
 expose(
     np.clip,
     _clip_call,
+    row=_clip,
     cases=[case(A(5), -0.5, 0.5), case(A(2, 3), None, A(3)), case(A(4), A(4, domain=(-1, 0)), A(4, domain=(0, 1)))],
-    analytic=lambda a, lo=None, hi=None: _analytic_clip(a, lo, hi),
-    kinks=_clip.kinks,
 )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.special
 
 from hessian.errors import OptionError, message
+from hessian.rules.operation import Operation
 from hessian.rules.samples import Case
 from hessian.rules.spec import Elementwise, register
 from hessian.rules.traced import entered
@@ -19,15 +20,34 @@ from hessian.rules.traced import entered
 class Entry:
     """A NumPy or SciPy callable that works on traced values, with its test cases.
 
-    ``enters`` is applied to every argument first: a list is one array, a sequence of them, or taken apart by ``call`` itself.
+    Attributes
+    ----------
+    target, call : callable
+        What a user writes, and what applies it to traced values.
+    row : Operation or None
+        The row that it is, where it is one; it says what is not said here.
+    cases, analytic, real_only, kinks
+        As in a row.
+    domain : (low, high)
+        Where samples are drawn that do not say it.
+    plain : callable or None
+        The function whose values it has, if that is not ``target``.
+    untested : str
+        Why there are no cases.
+    enters : callable
+        Applied to every argument first: a list is one array, a sequence of them, or taken apart by ``call`` itself.
     """
 
     target: Callable[..., Any]
     call: Callable[..., Any]
-    cases: tuple[Case, ...]
+    row: Operation | None = None
+    cases: Sequence[Case] = ()
     domain: tuple[float, float] = (-2.0, 2.0)
     analytic: Callable[..., Any] | None = None
+    real_only: bool = False
     kinks: str = ""
+    plain: Callable[..., Any] | None = None
+    untested: str = ""
     enters: Callable[[Any], Any] = entered
 
     @property
@@ -53,33 +73,26 @@ def public_name(target: Any) -> str:
     return f"{public}.{name}" if public else name
 
 
-def expose(
-    target: Any,
-    call: Callable[..., Any],
-    *,
-    cases: Sequence[Case] = (),
-    domain: tuple[float, float] = (-2.0, 2.0),
-    analytic: Callable[..., Any] | None = None,
-    kinks: str = "",
-    enters: Callable[[Any], Any] = entered,
-) -> None:
+def expose(target: Any, call: Callable[..., Any], *, row: Operation | None = None, **said: Any) -> None:
     """Let ``target``, as users write it, reach ``call`` when it meets a traced value."""
-    DISPATCH[target] = Entry(target, call, tuple(cases), domain, analytic, kinks, enters)
+    row = call if isinstance(call, Operation) else row
+    of_row = {name: getattr(row, name) for name in ("cases", "analytic", "real_only", "kinks")} if row else {}
+    DISPATCH[target] = Entry(target, call, row, **(of_row | said))
 
 
 def elementwise(ufunc: np.ufunc, **row: Any) -> Elementwise:
     """Declare the row of a ufunc and let the ufunc reach it."""
     operation = register(Elementwise(ufunc.__name__, ufunc, **row))
-    expose(ufunc, operation, kinks=operation.kinks, analytic=operation.analytic)
+    expose(ufunc, operation)
     return operation
 
 
-def composite(*targets: Any, cases: Sequence[Case], **options: Any) -> Callable[[Any], Any]:
+def composite(*targets: Any, **said: Any) -> Callable[[Any], Any]:
     """Declare a NumPy function by writing it in terms of others; it then needs no derivative of its own."""
 
     def declare(call: Callable[..., Any]) -> Callable[..., Any]:
         for target in targets:
-            expose(target, call, cases=cases, **options)
+            expose(target, call, **said)
         return call
 
     return declare

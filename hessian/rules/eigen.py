@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import UndefinedDerivativeError, message
-from hessian.rules.spec import General, general, nondifferentiable
+from hessian.rules.spec import A, General, case, general, nondifferentiable
 
 
 def _t(x: Any) -> Any:
@@ -145,6 +145,7 @@ def _checked(name: str, function: Any, then: General | None = None) -> General:
         pullback=lambda y, xs, g, wanted, *, line: [(then or operation)(g, xs[1], line=line), None],
         core=(2, 2, 2),
         curved=False,
+        cases=[case(A(2, 2), _factors(np.diag([1.0, 2.0]), uplo="L", values_only=False), line="a line")],
     )
     return operation
 

@@ -193,7 +193,9 @@ cholesky_op = general(
 )
 
 
-@composite(np.linalg.cholesky, cases=[case(_positive_definite(3, 3)), case(_positive_definite(2, 3, 3))])
+@composite(
+    np.linalg.cholesky, cases=[case(_positive_definite(3, 3)), case(_positive_definite(2, 3, 3))], real_only=True
+)
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     if upper:
         return _t(cholesky_op(_from_lower(_t(a))))
@@ -206,7 +208,7 @@ def _eigen(a: Any, uplo: str, values_only: bool) -> tuple[Any, Any]:
     return whole, factors_op(whole, uplo=uplo.upper(), values_only=values_only)
 
 
-@composite(np.linalg.eigh, cases=[case(_positive_definite(3, 3))], kinks=eigenvectors_op.kinks)
+@composite(np.linalg.eigh, cases=[case(_positive_definite(3, 3))], kinks=eigenvectors_op.kinks, real_only=True)
 def eigh(a: Any, UPLO: str = "L") -> Any:
     whole, factors = _eigen(a, UPLO, False)
     line = user_line()
@@ -215,7 +217,7 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
     )
 
 
-@composite(np.linalg.eigvalsh, cases=[case(_positive_definite(3, 3))], kinks=eigenvalues_op.kinks)
+@composite(np.linalg.eigvalsh, cases=[case(_positive_definite(3, 3))], kinks=eigenvalues_op.kinks, real_only=True)
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     whole, factors = _eigen(a, UPLO, True)
     return eigenvalues_op(whole, factors, line=user_line())

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from hessian.rules.dispatch import expose
-from hessian.rules.spec import OPERATIONS, Nondifferentiable, Traced, nondifferentiable
+from hessian.rules.spec import OPERATIONS, A, Nondifferentiable, Traced, case, nondifferentiable
 
 
-def _nondifferentiable(target: Any) -> None:
-    """Declare one function whose derivative is exactly zero where it exists."""
-    operation = nondifferentiable(target.__name__, _count if target is np.count_nonzero else target)
-    expose(target, operation if isinstance(target, np.ufunc) else _positional(target, operation))
+def _declare(*targets: Any, cases: Any = (), function: Any = None, untested: str = "") -> None:
+    """Declare functions whose derivative is exactly zero where it exists."""
+    for target in targets:
+        row = nondifferentiable(target.__name__, function or target, cases=cases)
+        expose(target, row if isinstance(target, np.ufunc) else _positional(target, row), row=row, untested=untested)
 
 
 def _count(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
@@ -29,7 +30,7 @@ def _spelled_out(prototype: Any, dtype: Any = None, order: str = "K", subok: boo
     """Stand for ``np.empty_like``, whose parameters NumPy tells from version 2.4 on."""
 
 
-def _positional(target: Any, operation: Nondifferentiable) -> Any:
+def _positional(target: Any, row: Nondifferentiable) -> Any:
     """Bind keywords to positions: an operation looks for traced values among its positional arguments."""
     signature = inspect.signature(_spelled_out if target is np.empty_like else target)
 
@@ -37,70 +38,45 @@ def _positional(target: Any, operation: Nondifferentiable) -> Any:
         given = signature.bind(*args, **keywords).arguments
         last = max(i for i, x in enumerate(given.values()) if isinstance(x, Traced))
         items = list(given.items())
-        return operation(*(x for _, x in items[: last + 1]), **dict(items[last + 1 :]))
+        return row(*(x for _, x in items[: last + 1]), **dict(items[last + 1 :]))
 
-    call.operation = operation  # type: ignore[attr-defined]  # the catalogue names its kind
     return call
 
 
-for _target in (
-    np.greater,
-    np.greater_equal,
-    np.less,
-    np.less_equal,
-    np.equal,
-    np.not_equal,
-    np.logical_and,
-    np.logical_or,
-    np.logical_not,
-    np.logical_xor,
-    np.bitwise_and,
-    np.bitwise_or,
-    np.bitwise_xor,
-    np.invert,
-    np.isnan,
-    np.isinf,
-    np.isfinite,
-    np.signbit,
-    np.sign,
-    np.floor,
-    np.ceil,
-    np.trunc,
-    np.rint,
-    np.floor_divide,
-    np.round,
-    np.argmax,
-    np.argmin,
-    np.argsort,
-    np.any,
-    np.all,
-    np.count_nonzero,
-    np.isclose,
-    np.searchsorted,
-    np.digitize,
-    np.zeros_like,
-    np.ones_like,
-    np.empty_like,
-    np.imag,
-):
-    _nondifferentiable(_target)
+_bits = A(6, make=lambda rng: rng.uniform(-1, 1, 6) > 0)
+
+_declare(np.logical_not, np.isnan, np.isinf, np.isfinite, np.signbit, np.sign, cases=[case(A(6))])
+_declare(np.floor, np.ceil, np.trunc, np.rint, np.round, cases=[case(A(6))])
+_declare(np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, cases=[case(A(6), A(6))])
+_declare(np.logical_and, np.logical_or, np.logical_xor, np.floor_divide, cases=[case(A(6), A(6))])
+_declare(np.bitwise_and, np.bitwise_or, np.bitwise_xor, cases=[case(_bits, _bits)])
+_declare(np.invert, cases=[case(_bits)])
+_declare(np.argmax, np.argmin, np.argsort, np.any, np.all, cases=[case(A(6))])
+_declare(np.count_nonzero, function=_count, cases=[case(A(6))])
+_declare(np.isclose, cases=[case(A(6), 1.0)])
+_declare(np.searchsorted, cases=[case(A(6, make=lambda rng: np.sort(rng.uniform(-1, 1, 6))), 0.3)])
+_declare(np.digitize, cases=[case(A(6), np.array([0.0, 1.0]))])
+_declare(np.zeros_like, np.ones_like, np.imag, cases=[case(A(6))])
+_declare(np.empty_like, untested="its numbers are whatever the memory holds")
 
 expose(np.around, OPERATIONS["round"])
 expose(np.fix, OPERATIONS["trunc"])  # deprecated by NumPy 2.5 in favour of its twin
-expose(np.shape, lambda a: a.shape)
-expose(np.ndim, lambda a: a.ndim)
-expose(np.size, lambda a, axis=None: np.size(np.broadcast_to(0.0, a.shape), axis))
-expose(np.iscomplexobj, lambda x: False)
-expose(np.isrealobj, lambda x: True)
-expose(np.allclose, lambda a, b, *args, **keywords: bool(np.all(np.isclose(a, b, *args, **keywords))))
-expose(np.array_equal, lambda a, b, equal_nan=False: _array_equal(a, b, equal_nan))
-expose(np.nonzero, lambda a: a.nonzero())
-expose(np.flatnonzero, lambda a: np.ravel(a).nonzero()[0])
-expose(np.result_type, lambda *xs: np.result_type(*[x.dtype if isinstance(x, Traced) else x for x in xs]))
 
-
-# The scalar type of a number depends on its value, which has to leave the tape.
-expose(np.min_scalar_type, lambda a: a.dtype if a.ndim else np.min_scalar_type(a.item()))
+for _target, _call in (
+    (np.shape, lambda a: a.shape),
+    (np.ndim, lambda a: a.ndim),
+    (np.size, lambda a, axis=None: np.size(np.broadcast_to(0.0, a.shape), axis)),
+    (np.iscomplexobj, lambda x: False),
+    (np.isrealobj, lambda x: True),
+    (np.allclose, lambda a, b, *args, **keywords: bool(np.all(np.isclose(a, b, *args, **keywords)))),
+    (np.array_equal, lambda a, b, equal_nan=False: _array_equal(a, b, equal_nan)),
+    (np.nonzero, lambda a: a.nonzero()),
+    (np.flatnonzero, lambda a: np.ravel(a).nonzero()[0]),
+    (np.result_type, lambda *xs: np.result_type(*[x.dtype if isinstance(x, Traced) else x for x in xs])),
+    # The scalar type of a number depends on its value, which has to leave the tape.
+    (np.min_scalar_type, lambda a: a.dtype if a.ndim else np.min_scalar_type(a.item())),
+):
+    expose(_target, _call, untested="it asks for a shape, a type or a truth value")
 
 
 def _array_equal(a: Any, b: Any, equal_nan: bool) -> bool:

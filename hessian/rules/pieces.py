@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hessian.rules.indexing import slice_op
-from hessian.rules.spec import linear
+from hessian.rules.spec import A, case, linear
 
 
 def _assemble(*pieces: Any, indices: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
@@ -30,5 +30,15 @@ def _transpose(g: Any, positions: Any, shapes: Any, *, indices: Any, shape: tupl
     return [slice_op(g, index=tuple(indices[p]), ndim=len(shape)) for p in positions]
 
 
-assemble_op = linear("assemble", _assemble, transpose=_transpose, variadic=True, moves=True)
+assemble_op = linear(
+    "assemble",
+    _assemble,
+    transpose=_transpose,
+    variadic=True,
+    moves=True,
+    cases=[
+        case(A(3), A(2), indices=((slice(0, 3),), (slice(2, 4),)), shape=(4,)),
+        case(A(3), A(2, 1), indices=((0, slice(None)), (slice(1, 3), slice(2, 3))), shape=(3, 3)),
+    ],
+)
 """The sum of pieces, each in its place in an array of zeros."""

@@ -120,5 +120,7 @@ polygamma_drop_op: Elementwise = register(
             (0, 1): lambda y, a, b, *, n: polygamma_op(a + b, n=n + 2),
             (1, 1): lambda y, a, b, *, n: polygamma_op(a + b, n=n + 2),
         },
+        variants=[{"n": 0}, {"n": 1}],
+        domain=[(0.4, 4.0), (0.4, 4.0)],
     )
 )

@@ -26,7 +26,7 @@ from hessian.errors import ShapeMismatchError, message
 from hessian.rules.dispatch import composite, expose, refuse
 from hessian.rules.elementwise import multiply
 from hessian.rules.shaping import swapaxes
-from hessian.rules.spec import A, Traced, bilinear, case, linear
+from hessian.rules.spec import A, Linear, Traced, bilinear, case, linear
 from hessian.rules.traced import each_entered
 
 
@@ -86,11 +86,13 @@ def _sparse_matmul(x: np.ndarray, *, matrix: Any, ndim: int) -> np.ndarray:
     return np.moveaxis(product.reshape((matrix.shape[0], *columns.shape[1:])), 0, -2)
 
 
-sparse_matmul_op = linear(
+_SPARSE = scipy.sparse.csr_array([[1.0, 0.0, -2.0], [0.0, 0.0, 0.5]])
+sparse_matmul_op: Linear = linear(
     "sparse_matmul",
     _sparse_matmul,
     transpose=lambda g, x_shape, *, matrix, ndim: sparse_matmul_op(g, matrix=matrix.T, ndim=ndim),
     moduli=lambda *, matrix, ndim: {"matrix": abs(matrix), "ndim": ndim},
+    cases=[case(A(3), matrix=_SPARSE, ndim=1), case(A(3, 2), matrix=_SPARSE, ndim=2)],
 )
 
 

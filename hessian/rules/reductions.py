@@ -21,7 +21,7 @@ from hessian.rules.broadcast import (
 from hessian.rules.dispatch import composite, refuse
 from hessian.rules.shaping import reshape_op
 from hessian.rules.smooth import smooth_op
-from hessian.rules.spec import A, General, Traced, case, general, linear, nondifferentiable
+from hessian.rules.spec import A, General, Linear, Traced, case, general, linear, nondifferentiable
 
 
 def _sum(x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -242,12 +242,12 @@ max_ = composite(np.max, cases=_EXTREME_CASES, kinks=max_op.kinks)(_extreme_call
 min_ = composite(np.min, cases=_EXTREME_CASES, kinks=min_op.kinks)(_extreme_call(min_op, "min", np.minimum))
 
 
-@composite(np.ptp, cases=[case(A(5)), case(A(2, 3), axis=0)])
+@composite(np.ptp, cases=[case(A(5)), case(A(2, 3), axis=0)], real_only=True)
 def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
     return max_(a, axis, out, keepdims) - min_(a, axis, out, keepdims)
 
 
-cumsum_op = linear(
+cumsum_op: Linear = linear(
     "cumsum",
     lambda x, *, axis: np.add.accumulate(x, axis=axis),
     transpose=lambda g, x_shape, *, axis: np.flip(cumsum_op(np.flip(g, axis), axis=axis), axis),

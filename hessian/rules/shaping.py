@@ -16,7 +16,7 @@ import numpy as np
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import averaged_axes, normalize_axes, normalize_axis, sum_to
 from hessian.rules.dispatch import composite
-from hessian.rules.spec import A, Traced, case, linear, nondifferentiable
+from hessian.rules.spec import A, Linear, Traced, case, linear, nondifferentiable
 from hessian.rules.traced import each_entered
 
 
@@ -31,7 +31,7 @@ def _reshape(x: Any, *, shape: tuple[int, ...], ndim: int) -> Any:
     return x.reshape(_batch(x, ndim) + shape)
 
 
-reshape_op = linear(
+reshape_op: Linear = linear(
     "reshape",
     _reshape,
     transpose=lambda g, x_shape, *, shape, ndim: reshape_op(g, shape=x_shape[len(x_shape) - ndim :], ndim=len(shape)),
@@ -40,7 +40,7 @@ reshape_op = linear(
     moves=True,
 )
 
-permute_op = linear(
+permute_op: Linear = linear(
     "permute",
     lambda x, *, axes: np.transpose(x, _trailing(axes, x.ndim)),
     transpose=lambda g, x_shape, *, axes: permute_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
@@ -69,8 +69,14 @@ broadcast_op = linear(
     moves=True,
 )
 
-astype_op = linear("astype", lambda x, *, dtype, source: x.astype(dtype), moves=True,
-           transpose=lambda g, x_shape, *, dtype, source: astype_op(g, dtype=source, source=dtype))  # fmt: skip
+astype_op: Linear = linear(
+    "astype",
+    lambda x, *, dtype, source: x.astype(dtype),
+    transpose=lambda g, x_shape, *, dtype, source: astype_op(g, dtype=source, source=dtype),
+    moves=True,
+    cases=[case(A(3), dtype=np.dtype(float), source=np.dtype(float))],
+    real_only=True,
+)
 
 cast_op = nondifferentiable("cast", lambda x, *, dtype: x.astype(dtype))
 

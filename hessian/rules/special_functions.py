@@ -11,7 +11,7 @@ import scipy.special as sc
 from hessian.rules import elementwise as ew
 from hessian.rules.dispatch import elementwise, expose
 from hessian.rules.polygamma import polygamma_drop_op, polygamma_op
-from hessian.rules.spec import HALF_LINE, LINE, Accuracy, Elementwise, finite, register
+from hessian.rules.spec import HALF_LINE, LINE, A, Accuracy, Elementwise, case, finite, register
 
 _POSITIVE, _OPEN_UNIT = (0.4, 4.0), (0.1, 0.9)
 _INV_SQRT_2PI, _2_SQRT_PI, _SQRT_HALF = 1 / math.sqrt(2 * math.pi), 2 / math.sqrt(math.pi), math.sqrt(0.5)
@@ -96,7 +96,7 @@ def _slope_of_bending(k: Any, x: Any) -> Any:
     ratio = mills_op(near)
     inverse = 1 / np.where(far, x, -30.0)
     u = inverse * inverse
-    tail = -2 * inverse * u * (1 - u * (12 - u * (150 - u * (2072 - u * (31770 - u * 538692)))))
+    tail = 2 * inverse * u * (1 - u * (12 - u * (150 - u * (2072 - u * (31770 - u * 538692)))))
     return np.where(far, tail, ratio - ratio * k - (near + ratio) * k)
 
 
@@ -106,9 +106,20 @@ mills_op: Elementwise = register(
         _mills,
         d1=[lambda r, x: -bending_op(x)],
         d2={(0, 0): lambda r, x: -_slope_of_bending(bending_op(x), x)},
+        cases=[case(A(6, domain=(-60.0, 5.0)))],
+        real_only=True,
     )
 )
-bending_op: Elementwise = register(Elementwise("bending", _bending, d1=[_slope_of_bending], d2=None))
+bending_op: Elementwise = register(
+    Elementwise(
+        "bending",
+        _bending,
+        d1=[_slope_of_bending],
+        d2=None,
+        cases=[case(A(6, domain=(-60.0, 5.0)))],
+        real_only=True,
+    )
+)
 
 log_ndtr = elementwise(
     sc.log_ndtr,

@@ -17,14 +17,13 @@ import numpy as np
 
 from hessian.programs.ir import DIRECTION, Builder, Node
 from hessian.programs.simplify import rewrite
-from hessian.rules.broadcast import sum_to
 from hessian.rules.elementwise import multiply
 from hessian.rules.indexing import embed_op, slice_op
 from hessian.rules.pieces import assemble_op
 from hessian.rules.products import matmul_op, matvec_op
 from hessian.rules.reductions import sum_op
 from hessian.rules.shaping import broadcast_op, permute_op, reshape_op
-from hessian.rules.spec import Bilinear, Elementwise, General, Linear, Operation, linear
+from hessian.rules.spec import A, Bilinear, Elementwise, General, Linear, Operation, case, linear
 
 _K = 99
 """The name of the batch axis; the axes of one direction are numbered from 0, and NumPy allows 64."""
@@ -156,7 +155,7 @@ class Batcher:
         if at < 1 or math.prod(x.shape[:at]) == 1 or math.prod(x.shape[at + 1 :]) == 1:
             return x
         shape = (*x.shape[:at], self.k, *x.shape[at + 1 :])
-        return self._make(spread_op, [x], shape, x.dtype, shape=shape)
+        return self._make(spread_op, [x], shape, x.dtype, shape=shape, ndim=len(x.shape))
 
     def product(self, node: Node, args: list[Any], labels: tuple[str, str]) -> Batched | None:
         """Contract a batched with a plain operand in one product of matrices; axes are single letters, as in einsum."""
@@ -243,22 +242,20 @@ class Batcher:
         ]
 
 
-def _arrange(x: np.ndarray, *, axes: tuple[int, ...]) -> np.ndarray:
-    return np.ascontiguousarray(x.transpose(axes))
-
-
-arrange_op = linear(
+arrange_op: Linear = linear(
     "arrange",
-    _arrange,
+    lambda x, *, axes: np.ascontiguousarray(permute_op.function(x, axes=axes)),
     transpose=lambda g, x_shape, *, axes: arrange_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
     moves=True,
+    cases=[case(A(2, 3), axes=(1, 0))],
 )
 """A permutation of axes in memory, where ``permute`` is a view."""
 spread_op = linear(
     "spread",
-    lambda x, *, shape: np.array(np.broadcast_to(x, shape)),
-    transpose=lambda g, x_shape, *, shape: sum_to(g, x_shape, len(shape)),
+    lambda x, *, shape, ndim: np.array(broadcast_op.function(x, shape=shape, ndim=ndim)),
+    transpose=broadcast_op.transpose,
     moves=True,
+    cases=[case(A(3), shape=(2, 3), ndim=1)],
 )
 """A broadcast in memory, where ``broadcast_to`` is a view."""
 

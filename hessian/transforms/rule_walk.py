@@ -157,7 +157,7 @@ def batched_products_can_be_differentiated(trial: Trial) -> None:
         close(trial, "the gradient of a batch of products", one, apart[0][i] + apart[1][i], scale, rtol=1e-11)
 
 
-def float32_is_kept(trial: Trial) -> None:
+def precision_stays(trial: Trial) -> None:
     _, arrays = trial.arguments()
     call = trial.function(trial.target)
     small = [a.astype(np.float32) for a in arrays]
@@ -231,7 +231,7 @@ PROPERTIES: tuple[Callable[[Trial], None], ...] = (
     third_order_is_the_slope_of_the_second,
     batches_equal_loops,
     batched_products_can_be_differentiated,
-    float32_is_kept,
+    precision_stays,
     inputs_are_left_alone_and_results_stay,
     recorded_functions_agree,
 )

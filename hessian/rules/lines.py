@@ -15,7 +15,7 @@ def user_frame() -> Any:
     frame: Any = sys._getframe(1)
     while frame is not None:
         module = frame.f_globals.get("__name__", "").partition(".")[0]
-        if module not in ("numpy", "scipy", "contextlib", "functools") and not _is_own(frame):
+        if module not in ("numpy", "scipy", "contextlib", "functools") and not _is_of_package(frame):
             break
         frame = frame.f_back
     return frame
@@ -30,13 +30,13 @@ def scipy_functions() -> list[str]:
         if module.partition(".")[0] == "scipy":
             public = ".".join(part for part in module.split(".") if not part.startswith("_"))
             called[:0] = [f"{public}.{part}" for part in reversed(frame.f_code.co_qualname.split("."))]
-        elif not _is_own(frame) and module.partition(".")[0] not in ("numpy", "functools", "contextlib"):
+        elif not _is_of_package(frame) and module.partition(".")[0] not in ("numpy", "functools", "contextlib"):
             break
         frame = frame.f_back
     return called
 
 
-def _is_own(frame: Any) -> bool:
+def _is_of_package(frame: Any) -> bool:
     return bool(frame.f_code.co_filename.startswith(_PACKAGE))
 
 

@@ -248,7 +248,7 @@ class PyHessian:
         """Return the eigenvalues largest in magnitude, which are the largest here."""
         self._network.torch.manual_seed(0)
         with _doubles(self._network.torch):
-            values, _ = H.eigenvalues(maxIter=self.ITERATIONS, tol=self.TOLERANCE, top_n=PAIRS)
+            values, _ = H.eigenvalues(maxIter=self.ITERATIONS, rtol=self.TOLERANCE, top_n=PAIRS)
         return np.sort(values)
 
     def contenders(self, v: np.ndarray, V: np.ndarray) -> list[Contender]:

@@ -60,7 +60,7 @@ def loss(p):
 rates, steps = (0.1, 0.2, 0.4), 3000
 runs = {rate: edge_of_stability(loss, start, step_size=rate, steps=steps, every=20) for rate in rates}
 for rate, (trace, _) in runs.items():
-    products = trace.n_hvp / len(trace.iterations)
+    products = np.mean(trace.n_hvp)
     print(f"step size {rate}: {trace}, {products:.0f} per point")
 
 # %%

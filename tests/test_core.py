@@ -261,7 +261,7 @@ def test_wrong_number_of_leaves():
 
 def test_check_derivatives_reports(capsys):
     report = hs.check_derivatives(lambda x: np.sum(np.exp(x) * np.sin(x[::-1])), np.linspace(0.1, 1, 4))
-    assert report.passed
+    assert report.success
     assert 1.9 < report.value_slope < 2.2
     assert report.gradient_slope > 2.8
     assert report.symmetry < 1e-14

@@ -330,14 +330,14 @@ def test_sharpness_is_bounded_from_above_as_often_as_it_says() -> None:
     weights = np.linspace(0.1, 3.0, 200)
     inside, finite = [], []
     for seed in range(20):
-        meter = SharpnessMeter(lambda x: 0.5 * np.sum(weights * x**2), tol=1e-4, rng=seed)
+        meter = SharpnessMeter(lambda x: 0.5 * np.sum(weights * x**2), rtol=1e-4, rng=seed)
         for _ in range(3):
             meter.measure(np.ones(200))
         inside += list(meter.trace.sharpness + 2.0 * meter.trace.standard_error >= 3.0)
         finite += list(np.isfinite(meter.trace.standard_error))
     assert np.mean(inside) >= 0.95
     assert np.mean(finite) > 0.3
-    loose = SharpnessMeter(lambda x: 0.5 * np.sum(weights * x**2), max_products=4)
+    loose = SharpnessMeter(lambda x: 0.5 * np.sum(weights * x**2), max_hvp=4)
     loose.measure(np.ones(200))
     assert loose.trace.standard_error[0] == math.inf
     assert "not bounded from above" in repr(loose.trace)

@@ -281,7 +281,7 @@ def test_inverse_products_solve(method, columns):
     solved = inverse_product(aslinearoperator(matrix), b, damping=0.2, method=method)
     assert_allclose(solved.value, np.linalg.solve(matrix + 0.2 * np.eye(120), b), atol=1e-6)
     assert np.all(solved.residuals <= 1.1e-8)
-    assert solved.converged
+    assert solved.success
 
 
 def test_inverse_products_of_indefinite_operators():
@@ -297,7 +297,7 @@ def test_inverse_products_of_indefinite_operators():
 def test_inverse_products_within_a_budget_say_how_far_they_came():
     matrix = with_spectrum(np.geomspace(1e-6, 1.0, 200))
     solved = inverse_product(aslinearoperator(matrix), np.ones(200), max_hvp=20)
-    assert not solved.converged
+    assert not solved.success
     assert solved.n_hvp <= 20
     rest = np.linalg.norm(matrix @ solved.value - 1.0) / np.sqrt(200.0)
     assert float(solved.residuals) == pytest.approx(rest, rel=1e-6)

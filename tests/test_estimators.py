@@ -445,7 +445,7 @@ def test_the_curvature_of_a_network_is_looked_at_on_request() -> None:
 
 def test_options_reach_the_solver() -> None:
     X, y = blobs(3)
-    with pytest.warns(ConvergenceWarning, match="MAX_PRODUCTS"):
+    with pytest.warns(ConvergenceWarning, match="MAX_HVP"):
         model = small(NewtonMLPClassifier, method="trust-ncg", options={"max_hvp": 3}, tol=1e-9).fit(X, y)
     assert model.result_.n_hvp <= 3
     assert model.result_.method == "trust-ncg"

@@ -691,7 +691,7 @@ def test_the_budget_of_products_is_kept(most: int, size: int, loss: str) -> None
     res = least_squares(lambda x: a @ x - b, np.zeros(size), options={"max_hvp": most}, **arguments)
     assert res.n_hvp <= most
     if not res.success:
-        assert res.status is Status.MAX_PRODUCTS
+        assert res.status is Status.MAX_HVP
         assert res.n_hvp == most
     if most == 0:
         assert math.isnan(res.optimality)

@@ -127,7 +127,7 @@ def test_the_budget_of_products_holds(max_hvp: int, size: int, preconditioner: s
     options = {"max_hvp": max_hvp, "preconditioner": preconditioner}
     res = minimize(rosenbrock, start, method="trust-ncg", options=options)
     assert res.n_hvp <= max_hvp
-    assert res.status is Status.MAX_PRODUCTS
+    assert res.status is Status.MAX_HVP
 
 
 @pytest.mark.parametrize(

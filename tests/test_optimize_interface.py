@@ -225,7 +225,7 @@ def test_limits() -> None:
     assert_array_equal(res.x, START)
     for max_hvp in (0, 1, 7, 30):
         res = minimize(rosenbrock, CHAIN, options={"max_hvp": max_hvp})
-        assert (res.status, res.success) == (Status.MAX_PRODUCTS, False)
+        assert (res.status, res.success) == (Status.MAX_HVP, False)
         assert res.n_hvp == max_hvp
     res = minimize(rosenbrock, CHAIN, options={"max_seconds": 0})
     assert (res.status, res.nit, res.success) == (Status.MAX_SECONDS, 0, False)

@@ -65,7 +65,7 @@ def gradient_alignment(
     x: Any,
     *args: Any,
     k: int = 10,
-    tol: float | None = None,
+    rtol: float | None = None,
     rng: Rng = 0,
 ) -> Alignment:
     r"""Measure the share of the gradient in the eigenspace of the k largest eigenvalues.
@@ -78,7 +78,7 @@ def gradient_alignment(
         As for :class:`hessian.HessianOperator`.
     k : int
         At most n.
-    tol, rng
+    rtol, rng
         As for :func:`hessian.curvature.eigenvalues`.
 
     Raises
@@ -115,7 +115,7 @@ def gradient_alignment(
             message("gradient_alignment", what, "It has no direction", "Choose a point before the optimum")
         )
     more = k + 1 if isinstance(k, int) and 0 < k < n else k
-    pairs = eigenvalues(H, more, "LA", tol=tol, rng=rng)
+    pairs = eigenvalues(H, more, "LA", rtol=rtol, rng=rng)
     top = pairs.vectors[:, ::-1][:, :k].astype(np.float64)
     shares = (gradient @ top) ** 2 / length**2
     product = np.asarray(H @ np.asarray(gradient / length, dtype=H.dtype), dtype=np.float64)

@@ -94,7 +94,7 @@ def eigen_directions(
     *args: Any,
     k: int = 2,
     which: str = "LA",
-    tol: float | None = None,
+    rtol: float | None = None,
     max_hvp: int | None = None,
     rng: Rng = 0,
 ) -> tuple[Direction, ...]:
@@ -104,7 +104,7 @@ def eigen_directions(
     ----------
     f, x, args
         As for :class:`hessian.HessianOperator`.
-    k, which, tol, max_hvp, rng
+    k, which, rtol, max_hvp, rng
         As for :func:`hessian.curvature.eigenvalues`.
 
     Returns
@@ -125,7 +125,7 @@ def eigen_directions(
     >>> first, round(float(first.vector["b"]), 9)
     (<Direction eigenvector 1: curvature 8, residual 1e-14>, 1.0)
     """
-    pairs = eigenvalues(HessianOperator(f, x, *args), k, which, tol=tol, max_hvp=max_hvp, rng=rng)
+    pairs = eigenvalues(HessianOperator(f, x, *args), k, which, rtol=rtol, max_hvp=max_hvp, rng=rng)
     unravel = ravel(x)[1]
     order = range(k) if which == "SA" else range(k - 1, -1, -1)
     return tuple(

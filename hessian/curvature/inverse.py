@@ -32,7 +32,8 @@ class InverseProduct(Uncertain):
     n_hvp : int
     method : str
         What found it; MINRES where conjugate gradients met negative curvature.
-    converged : bool
+    success : bool
+        Whether the residuals met the tolerance.
     smallest : float
         Known lower bound of the magnitudes of the eigenvalues of H + damping I; 0 where nobody knows.
     lengths : ndarray, shape () or (k,)
@@ -43,7 +44,7 @@ class InverseProduct(Uncertain):
     residuals: np.ndarray
     n_hvp: int
     method: str
-    converged: bool
+    success: bool
     smallest: float = 0.0
     lengths: Any = 1.0
 
@@ -57,7 +58,7 @@ class InverseProduct(Uncertain):
 
     def __repr__(self) -> str:
         worst = float(np.max(self.residuals, initial=0.0))
-        state = "" if self.converged else ", not converged"
+        state = "" if self.success else ", not converged"
         shape = tuple(self.value.shape)
         largest = float(np.max(self.standard_error, initial=0.0))
         error = "error not bounded" if np.isinf(largest) else f"error at most {largest:.1e}"

@@ -33,7 +33,7 @@ class Eigenpairs:
         ``|H v - theta v|`` plus an allowance for rounding: an eigenvalue of H lies within that distance of each value.
     n_hvp : int
         Products spent.
-    converged : bool
+    success : bool
         Whether the residuals met the tolerance.
     miss_probability : float
         Bound on the probability, over the random start, that an eigenvalue farther out was missed; 0 where the whole
@@ -47,14 +47,14 @@ class Eigenpairs:
     vectors: np.ndarray
     residuals: np.ndarray
     n_hvp: int
-    converged: bool
+    success: bool
     miss_probability: float
     method: str
     steps: int = 0
 
     def __repr__(self) -> str:
         head = f"{len(self.values)} eigenvalue{'s' * (len(self.values) != 1)} ({self.method}, {self.n_hvp} products"
-        lines = [head + (")" if self.converged else ", not converged)")]
+        lines = [head + (")" if self.success else ", not converged)")]
         pairs = zip(self.values, self.residuals, strict=True)
         return "\n".join([*lines, *(f"  {value: .12g}  within {bound:.1e}" for value, bound in pairs)])
 
@@ -64,7 +64,7 @@ def eigenvalues(
     k: int = 6,
     which: str = "LA",
     *,
-    tol: float | None = None,
+    rtol: float | None = None,
     max_hvp: int | None = None,
     block: int = 1,
     confirm: bool = True,
@@ -80,7 +80,7 @@ def eigenvalues(
         How many, copies counted.
     which : {"LA", "SA", "LM", "BE"}
         Largest, smallest, largest in magnitude, or half of them from either end.
-    tol : float, optional
+    rtol : float, optional
         Residual asked for, relative to the largest magnitude; by default the precision to the power 2/3.
     max_hvp : int, optional
         Products at most. Then the best pairs found come back, converged or not; their residuals say how good they are.
@@ -151,12 +151,12 @@ def eigenvalues(
     generator = as_generator(rng, where)
     if max_hvp is not None:
         whole_number(where, "max_hvp", max_hvp, k, f"{k} eigenpairs need at least {k} products")
-    tol = products.eps ** (2 / 3) if tol is None else real_number(where, "tol", tol, INSIDE)
+    rtol = products.eps ** (2 / 3) if rtol is None else real_number(where, "rtol", rtol, INSIDE)
     if (products.matrix is not None and n <= limits.SPECTRUM_ORDER) or (
         n <= 2 * k + 20 and (max_hvp is None or max_hvp >= n)
     ):
         return _dense(products, k, which)
-    return _Search(products, k, which, max(tol, 10.0 * products.eps), max_hvp, min(block, n), generator).run(confirm)
+    return _Search(products, k, which, max(rtol, 10.0 * products.eps), max_hvp, min(block, n), generator).run(confirm)
 
 
 def _dense(products: Products, k: int, which: str) -> Eigenpairs:
@@ -182,7 +182,7 @@ class _Search:
         products: Products,
         k: int,
         which: str,
-        tol: float,
+        rtol: float,
         max_hvp: int | None,
         block: int,
         rng: np.random.Generator,
@@ -191,7 +191,7 @@ class _Search:
         # A space that holds everything ends exactly, after n products: a crowd of eigenvalues at an end takes restarts many times that.
         room = n if n <= limits.SPECTRUM_ORDER else max(120, 2 * k + 30, k + 6 * block)
         affordable = limits.basis_rows(n, k + 2 * block + 8)
-        self._products, self._k, self._which, self._tol, self._block = products, k, which, tol, block
+        self._products, self._k, self._which, self._rtol, self._block = products, k, which, rtol, block
         self._limit = max(1000, 20 * n) if max_hvp is None else max_hvp
         self._raises = max_hvp is None
         self._space = BlockSpace(products, min(n, room, affordable), rng)
@@ -221,7 +221,7 @@ class _Search:
             picked = pick(values, self._k, self._which)
             scale = max(float(np.abs(values).max()), self._products.magnitude)
             # What a lock drops adds up: before one, the residuals have to be smaller.
-            goal = self._tol if self._locked or not confirm else 0.25 * self._tol
+            goal = self._rtol if self._locked or not confirm else 0.25 * self._rtol
             # A space that is everything has nothing left but rounding, unless products differ from one to the next.
             least = 100.0 * self._products.eps * math.sqrt(self._products.n) if space.is_whole else 0.0
             done = bool(residuals[picked].max() <= max(goal, least) * scale)
@@ -259,7 +259,7 @@ class _Search:
         low, high = others[0], others[-1]
         chosen = values[picked]
         total = 0.0
-        slack = 1e3 * self._tol * scale
+        slack = 1e3 * self._rtol * scale
         if self._which != "SA":
             edge = (
                 np.abs(chosen).min()
@@ -288,13 +288,13 @@ class _Search:
         """Whether the wanted values have not moved; of those wanted for their magnitude, either sign may come first."""
         if self._which == "LM":
             values, before = np.sort(np.abs(values)), np.sort(np.abs(before))
-        return bool(np.max(np.abs(values - before)) <= 10.0 * self._tol * scale)
+        return bool(np.max(np.abs(values - before)) <= 10.0 * self._rtol * scale)
 
     def _fail(self, residuals: np.ndarray, goal: float) -> None:
         what = f"after {self._products.count} products the residuals are up to {residuals.max():.2e}, "
         what += f"asked for {goal:.2e}"
         fix = (
-            "Pass max_hvp to take what there is with its residuals, a larger tol, or a block for clustered eigenvalues"
+            "Pass max_hvp to take what there is with its residuals, a larger rtol, or a block for clustered eigenvalues"
         )
         raise ConvergenceError(message("eigenvalues", what, fix=fix))
 

@@ -38,7 +38,7 @@ class SharpnessTrace:
         The true sharpness is above it by at most two of them, with probability 0.95 over the random starts, at each point;
         ``inf`` where so few products bound nothing.
     losses : ndarray, shape (m,)
-    products : ndarray of int, shape (m,)
+    n_hvp : ndarray of int, shape (m,)
         Hessian-vector products spent at each point.
     threshold : float
         Sharpness above which the steps are unstable on the quadratic model; NaN where the step size is not known.
@@ -48,14 +48,9 @@ class SharpnessTrace:
     sharpness: np.ndarray
     residuals: np.ndarray
     losses: np.ndarray
-    products: np.ndarray
+    n_hvp: np.ndarray
     threshold: float = math.nan
     standard_error: np.ndarray = field(default_factory=lambda: np.zeros(0))
-
-    @property
-    def n_hvp(self) -> int:
-        """Products in all."""
-        return int(self.products.sum())
 
     @property
     def ratio(self) -> np.ndarray:
@@ -68,7 +63,7 @@ class SharpnessTrace:
         edge = "" if math.isnan(self.threshold) else f", threshold {self.threshold:.4g}"
         return (
             f"<SharpnessTrace: {len(self.iterations)} points, iterations {self.iterations[0]} to {self.iterations[-1]}, "
-            f"sharpness {self.sharpness[0]:.4g} to {self.sharpness[-1]:.4g}{edge}, {self._doubt()}, {self.n_hvp} products>"
+            f"sharpness {self.sharpness[0]:.4g} to {self.sharpness[-1]:.4g}{edge}, {self._doubt()}, {self.n_hvp.sum()} products>"
         )
 
     def _doubt(self) -> str:
@@ -92,10 +87,10 @@ class SharpnessMeter:
         :math:`\eta` of the descent that is watched, for the threshold.
     momentum : float
         :math:`\beta` of heavy-ball momentum.
-    tol : float
+    rtol : float
         Residual asked for, relative to the eigenvalue. Its error is of second order in the residual where the eigenvalue is
         well separated.
-    max_products : int
+    max_hvp : int
         Most products at a point; what is found by then is reported with its residual.
     rng : int, numpy.random.Generator or None
         Of the starts.
@@ -113,7 +108,7 @@ class SharpnessMeter:
 
     A Ritz value is a bound from below. From above, the chance that j steps from a random start leave more than a share of the
     span (Kuczynski and Wozniakowski 1992) is small only after some products more than convergence takes: the bound is ``inf``
-    for the few of a warm start, and narrows with a smaller ``tol``.
+    for the few of a warm start, and narrows with a smaller ``rtol``.
 
     References
     ----------
@@ -136,18 +131,18 @@ class SharpnessMeter:
         *args: Any,
         step_size: float | None = None,
         momentum: float = 0.0,
-        tol: float = 1e-3,
-        max_products: int = 200,
+        rtol: float = 1e-3,
+        max_hvp: int = 200,
         rng: Rng = 0,
     ) -> None:
         where = "SharpnessMeter"
         if step_size is not None:
             check(where, "step_size", step_size, POSITIVE)
         check(where, "momentum", momentum, SHARE)
-        check(where, "tol", tol, INSIDE)
-        whole_number(where, "max_products", max_products)
+        check(where, "rtol", rtol, INSIDE)
+        whole_number(where, "max_hvp", max_hvp)
         self._f = f if isinstance(f, RecordedFunction) else RecordedFunction(f)
-        self._args, self._tol, self._limit = args, float(tol), max_products
+        self._args, self._rtol, self._limit = args, float(rtol), max_hvp
         self._threshold = math.nan if step_size is None else 2.0 * (1.0 + momentum) / step_size
         self._rng = as_generator(rng, where)
         self._vector: np.ndarray | None = None
@@ -186,7 +181,7 @@ class SharpnessMeter:
                 message("SharpnessMeter", what, "It has no curvature", "Pass at least one parameter")
             )
         start, stir = self._start(H)
-        value, self._vector, residual, products, above = _largest(H, start, self._tol, self._limit, stir)
+        value, self._vector, residual, products, above = _largest(H, start, self._rtol, self._limit, stir)
         number = (self._rows[-1][0] + 1 if self._rows else 0) if iteration is None else iteration
         self._rows.append((number, value, residual, float(H.value), products, 0.5 * above))
         return value
@@ -227,7 +222,7 @@ def sharpness_along(f: Callable[..., Any], points: Iterable[Any], *args: Any, **
 
 
 def edge_of_stability(
-    f: Callable[..., Any], x0: Any, *args: Any, step_size: float, steps: int, every: int = 10, **options: Any
+    f: Callable[..., Any], x: Any, *args: Any, step_size: float, steps: int, every: int = 10, **options: Any
 ) -> tuple[SharpnessTrace, Any]:
     r"""Run gradient descent with a fixed step and measure the sharpness as it goes.
 
@@ -237,7 +232,7 @@ def edge_of_stability(
     ----------
     f : callable
         ``f(x, *args)`` returns one number, of all data: the theory is of full batches.
-    x0 : array or container of float arrays
+    x : array or container of float arrays
         Start; not modified.
     *args
         Further arguments of f.
@@ -248,13 +243,13 @@ def edge_of_stability(
     every : int
         Steps between two measurements; the start and the end are measured too.
     **options
-        ``tol``, ``max_products`` and ``rng`` of :class:`SharpnessMeter`.
+        ``rtol``, ``max_hvp`` and ``rng`` of :class:`SharpnessMeter`.
 
     Returns
     -------
     trace : SharpnessTrace
         With the threshold :math:`2 / \eta`.
-    x : like x0
+    x : like the start
         The last point.
 
     Raises
@@ -286,7 +281,7 @@ def edge_of_stability(
     recorded = f if isinstance(f, RecordedFunction) else RecordedFunction(f)
     meter = SharpnessMeter(recorded, *args, step_size=step_size, **options)
     gradient_at = value_and_grad(recorded)
-    vector, unravel = ravel(x0)
+    vector, unravel = ravel(x)
     for step in range(steps + 1):
         x = unravel(vector)
         if step % every == 0 or step == steps:
@@ -303,7 +298,7 @@ def edge_of_stability(
 
 
 def _largest(
-    H: HessianOperator, start: np.ndarray, tol: float, limit: int, stir: float
+    H: HessianOperator, start: np.ndarray, rtol: float, limit: int, stir: float
 ) -> tuple[float, np.ndarray, float, int, float]:
     """Largest Ritz value in a growing Krylov space, its vector and residual, the products spent, and what may be above it."""
     eps = float(np.finfo(start.dtype).eps)
@@ -330,7 +325,7 @@ def _largest(
         rounding = 4.0 * eps * math.sqrt(start.size) * scale
         residual = beta * abs(float(vectors[-1, -1])) + rounding
         is_whole = k + 1 == start.size or beta <= 10.0 * eps * scale
-        if is_whole or (k + 1 >= _FEWEST and residual <= tol * abs(values[-1])):
+        if is_whole or (k + 1 >= _FEWEST and residual <= rtol * abs(values[-1])):
             break
         beside.append(beta)
         q = w / beta

@@ -195,7 +195,7 @@ class Loop:
         if len(self._history) - 1 >= options.maxiter:
             return Status.MAX_ITERATIONS, ""
         if self._model is None and not self._method.is_dense and self._products_left() <= 0:
-            return Status.MAX_PRODUCTS, ""
+            return Status.MAX_HVP, ""
         return (Status.MAX_SECONDS, "") if self._is_late() else None
 
     def _is_late(self) -> bool:

@@ -63,7 +63,7 @@ class Status(enum.IntEnum):
         "The iteration limit was reached. If the history still decreases, raise maxiter or start again from res.x; "
         "if it crawls, rescale the variables so that a unit step means about the same in each.",
     )
-    MAX_PRODUCTS = (
+    MAX_HVP = (
         5,
         False,
         "The budget of Hessian-vector products was spent. Raise max_hvp or start again from res.x; "

@@ -30,7 +30,7 @@ class DerivativeReport:
         Gradient along a direction against central differences of f, relative.
     product_error : float
         Hessian-vector product against central differences of the gradient, relative.
-    passed : bool
+    success : bool
     """
 
     value_slope: float
@@ -38,7 +38,7 @@ class DerivativeReport:
     symmetry: float
     gradient_error: float
     product_error: float
-    passed: bool
+    success: bool
 
     def __str__(self) -> str:
         rows = (
@@ -49,7 +49,7 @@ class DerivativeReport:
             ("H v against differences of the gradient", f"{self.product_error:.1e}", "small"),
         )
         lines = [f"{name:<41}{seen:>12}   expected {wanted}" for name, seen, wanted in rows]
-        return "\n".join([*lines, "passed" if self.passed else "FAILED"])
+        return "\n".join([*lines, "passed" if self.success else "FAILED"])
 
 
 class _Probe:
@@ -112,7 +112,7 @@ def check_derivatives(f: Callable[..., Any], x: Any, *args: Any, rng: Rng = 0, d
     Examples
     --------
     >>> import numpy as np, hessian as hs
-    >>> hs.check_derivatives(lambda x: np.sum(np.sin(x) * x), np.array([0.3, 0.7])).passed
+    >>> hs.check_derivatives(lambda x: np.sum(np.sin(x) * x), np.array([0.3, 0.7])).success
     True
     """
     whole_number("check_derivatives", "directions", directions)

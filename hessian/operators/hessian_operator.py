@@ -12,7 +12,7 @@ from hessian.operators.differentiated import DifferentiatedOperator
 from hessian.operators.vectors import read_only
 from hessian.programs import RecordedFunction
 from hessian.programs.tasks import Task
-from hessian.tape.kinks import KINKED, Slopes, kinked_slopes
+from hessian.tape.kinks import Slopes, kinked_slopes
 from hessian.tape.second_order import HessianMap
 from hessian.tape.trace import Primal, Trace, trace
 from hessian.tape.trees import join_vector, split_vector
@@ -108,7 +108,7 @@ class HessianOperator(DifferentiatedOperator):
 
     def kinked_slopes(self, directions: np.ndarray) -> Slopes | None:
         """Return what is known of a kink of f at x from its slopes along directions, shape (k, n); ``None`` if there is none."""
-        if "_traced" not in self.__dict__ and not self._linearized.operations() & KINKED:
+        if "_traced" not in self.__dict__ and not any(row.sides for row in self._linearized.operations()):
             return None
         shapes = self._traced.primal.shapes
         return kinked_slopes(self._traced, [split_vector(d, shapes) for d in directions])

@@ -9,7 +9,7 @@ import numpy as np
 
 from hessian.errors import OptionError, message
 from hessian.rules.dispatch import elementwise, expose
-from hessian.rules.smooth import Root
+from hessian.rules.smooth import Root, Sides
 from hessian.rules.spec import LINE, NONDIFF, PLANE, ZERO, A, Elementwise, case, register
 
 # Of the modulus of a number, however it is written.
@@ -22,6 +22,7 @@ absolute, fabs = (
         d2={},
         kinks="0 at 0",
         analytic=lambda z: z * np.sign(np.real(z)),
+        sides=Sides(lambda y, x: np.equal(x, 0), lambda y, xs, dots: np.abs(dots[0])),
         root=_MODULUS,
         reference="x: x * sign(x)",
         points=LINE,
@@ -46,6 +47,7 @@ def _choice(ufunc: np.ufunc, larger: bool) -> Elementwise:
         reference=f"a, b: (a + b + {sign} * (a - b) * sign(a - b)) / 2",
         points=[*PLANE, (2.0, 2.0), (-1e300, -1e300)],
         kinks="1/2 in each argument at a tie",
+        sides=Sides(lambda y, a, b: np.equal(a, b), lambda y, xs, dots: (np.maximum if larger else np.minimum)(*dots)),
         root=_MODULUS,  # where the other argument is -a
         analytic=lambda a, b: np.where(sign * (np.real(a) - np.real(b)) > 0, a, b),
     )
@@ -95,6 +97,13 @@ def _where_call(condition: Any, x: Any = np._NoValue, y: Any = np._NoValue, /) -
 
 expose(np.where, _where_call, row=_where)
 
+
+def _slope_at_bounds(y: Any, xs: Any, dots: Any) -> Any:
+    x, low, high = xs
+    above = np.where(np.equal(x, low), np.maximum(dots[0], dots[1]), dots[0])
+    return np.where(np.equal(x, high), np.minimum(above, dots[2]), above)
+
+
 _clip = register(
     Elementwise(
         "clip",
@@ -110,6 +119,7 @@ _clip = register(
         selects=True,
         domain=[(-2.0, 2.0), (-4.0, -0.5), (0.5, 4.0)],
         kinks="1 in x on the bounds",
+        sides=Sides(lambda y, x, low, high: np.equal(x, low) | np.equal(x, high), _slope_at_bounds),
         analytic=lambda a, lo=None, hi=None: _analytic_clip(a, lo, hi),
     )
 )

@@ -20,7 +20,7 @@ from hessian.rules.determinant import det_op, inverse_op, sound_op
 from hessian.rules.dispatch import composite, expose
 from hessian.rules.eigen import eigenvalues_op, eigenvectors_op, factors_op
 from hessian.rules.lines import user_line
-from hessian.rules.smooth import Root
+from hessian.rules.smooth import Root, Sides
 from hessian.rules.spec import ZERO, A, Sample, case, general, nondifferentiable
 
 # NumPy's named result tuples have no public import path.
@@ -296,6 +296,10 @@ norm_op = general(
     pushforward=lambda y, xs, dots, *, axes, unit: np.sum(unit * dots[0], axis=axes, keepdims=True),
     pullback=lambda y, xs, g, wanted, *, axes, unit: [unit * g],
     kinks="gradient 0 at the origin (the subgradient of least norm); the Hessian there does not exist: not finite",
+    sides=Sides(
+        lambda y, x, *, axes: np.equal(y, 0),
+        lambda y, xs, dots, *, axes: np.sqrt(np.sum(dots[0] ** 2, axis=axes, keepdims=True)),
+    ),
     root=Root((2,), lambda product, degree, x, *, axes: product(np.sum(np.square(x), axis=axes, keepdims=True), 1)),
 )
 

@@ -20,7 +20,7 @@ from hessian.rules.broadcast import (
 )
 from hessian.rules.dispatch import composite, refuse
 from hessian.rules.shaping import reshape_op
-from hessian.rules.smooth import smooth_op
+from hessian.rules.smooth import Sides, smooth_op
 from hessian.rules.spec import A, General, Linear, Traced, case, general, linear, nondifferentiable
 
 
@@ -197,6 +197,11 @@ def _shares(y: Any, xs: Any, *, axes: tuple[int, ...]) -> dict[str, Any]:
 
 def _extreme(name: str, reduction: Any) -> General:
     """Declare max or min along axes (axes kept)."""
+
+    def slope(y: Any, xs: Any, dots: Any, *, axes: tuple[int, ...]) -> Any:
+        away = np.inf if reduction is np.min else -np.inf
+        return reduction(np.where(np.equal(xs[0], y), dots[0], away), axis=axes, keepdims=True)
+
     return general(
         name,
         lambda x, *, axes: reduction(x, axis=axes, keepdims=True),
@@ -206,6 +211,7 @@ def _extreme(name: str, reduction: Any) -> General:
         pullback=lambda y, xs, g, wanted, *, axes, shares: [shares * g],
         curved=False,
         kinks="shared equally among ties",
+        sides=Sides(lambda y, x, *, axes: np.sum(np.equal(x, y), axis=axes, keepdims=True) > 1, slope),
     )
 
 

@@ -1,4 +1,4 @@
-"""Roots: operations that are not smooth where they vanish, and the powers of them that are.
+"""Kinks: what an operation is to the two sides of them, and which powers of a result that vanishes there are smooth.
 
 A row declares ``root=Root(degrees, power)``: a product of ``degree`` equal results is ``power(product, degree, *operands)``, a
 smooth function of the operands. The tape finds such products (:mod:`hessian.tape.roots`) and records them as
@@ -30,6 +30,22 @@ class Root:
 
     degrees: tuple[int, ...]
     power: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Where an operation has kinks, and its slopes to the two sides of them.
+
+    Parameters
+    ----------
+    tie : callable
+        ``(y, *xs, **params) -> mask`` of the results that are at a kink.
+    slope : callable
+        ``(y, xs, dots, **params) -> y_dot``: there, the tangent to the side that tangents of all arguments lead to.
+    """
+
+    tie: Callable[..., Any]
+    slope: Callable[..., Any]
 
 
 smooth_op: Elementwise = register(Elementwise("smooth", lambda smooth, written: written, d1=[1, ZERO], d2={}))

@@ -12,19 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hessian.rules import choices
-from hessian.rules.linalg import norm_op
-from hessian.rules.reductions import max_op, min_op
-from hessian.rules.spec import OPERATIONS, Operation
 from hessian.tape.steps import Step
 from hessian.tape.sweeps import Linearization
 from hessian.tape.trace import Trace
 
-_MODULI = {choices.absolute, choices.fabs}
-_LARGER = {choices.maximum, choices.fmax}
-_SMALLER = {choices.minimum, choices.fmin}
-KINKED = frozenset({*_MODULI, *_LARGER, *_SMALLER, max_op, min_op, norm_op, OPERATIONS["clip"]})
-"""Operations that have kinks."""
 _CANCELS = 1e-6
 """Size of what is left of kinks that cancel, relative to theirs."""
 
@@ -80,41 +71,15 @@ def _slope(
 
 def _tie(step: Step) -> np.ndarray | None:
     """Return where the result is a kink of the operands, ``None`` for an operation that has none."""
-    operation: Operation = step.operation
-    if operation in _MODULI:
-        return np.equal(step.operands[0], 0)
-    if operation in _LARGER or operation in _SMALLER:
-        return np.broadcast_to(np.equal(*step.operands), step.shape)
-    if operation in (max_op, min_op):
-        return np.sum(np.equal(step.operands[0], step.y), axis=step.params["axes"], keepdims=True) > 1
-    if operation is OPERATIONS["clip"]:
-        x, low, high = step.operands
-        return np.broadcast_to(np.equal(x, low) | np.equal(x, high), step.shape)
-    return np.equal(step.y, 0) if operation is norm_op else None
+    sides = step.operation.sides
+    return None if sides is None else np.broadcast_to(sides.tie(step.y, *step.operands, **step.params), step.shape)
 
 
 def _sided(step: Step, dots: list[Any], ties: np.ndarray) -> Any:
     """Return the tangent of the result to the side that tangents of the operands lead to."""
-    operation: Operation = step.operation
-    smooth = step.pushforward(dots, 0)
     full: list[Any] = [np.zeros(np.shape(x)) for x in step.operands]
     for p, t in zip(step.positions, dots, strict=True):
         if t is not None:
             full[p] = t
-    if operation in _MODULI:
-        there = np.abs(full[0])
-    elif operation in _LARGER:
-        there = np.maximum(full[0], full[1])
-    elif operation in _SMALLER:
-        there = np.minimum(full[0], full[1])
-    elif operation in (max_op, min_op):
-        sign = 1.0 if operation is max_op else -1.0
-        attained = np.where(np.equal(step.operands[0], step.y), sign * full[0], -np.inf)
-        there = sign * np.max(attained, axis=step.params["axes"], keepdims=True)
-    elif operation is OPERATIONS["clip"]:
-        x, low, high = step.operands
-        above = np.where(np.equal(x, low), np.maximum(full[0], full[1]), full[0])
-        there = np.where(np.equal(x, high), np.minimum(above, full[2]), above)
-    else:
-        there = np.sqrt(np.sum(full[0] ** 2, axis=step.params["axes"], keepdims=True))
-    return np.where(ties, there, smooth)
+    there = step.operation.sides.slope(step.y, step.operands, full, **step.params)
+    return np.where(ties, there, step.pushforward(dots, 0))

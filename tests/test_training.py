@@ -146,7 +146,11 @@ def test_the_objective_of_a_batch_is_the_objective_of_its_rows(loss: Any, l2: fl
         exact = hs.GaussNewtonOperator(lambda p: network(p, X[rows]), lambda z: loss(z, y[rows]), params)  # noqa: B023
         columns = np.stack([product(e) for e in np.eye(batches.start.size)])
         assert_allclose(columns, exact.to_dense() + l2 * np.eye(len(columns)), atol=1e-12)
-    assert (batches.n_value, batches.n_grad, batches.n_hvp) == (10, 5, 5 * batches.start.size)
+    assert (batches.counters.n_value, batches.counters.n_grad, batches.counters.n_hvp) == (
+        10,
+        5,
+        5 * batches.start.size,
+    )
 
 
 def test_batches_are_recorded_once_for_each_size() -> None:
@@ -932,7 +936,7 @@ def test_a_resumed_training_on_all_rows_remembers_the_best_parameters(tmp_path: 
     assert whole.result.nit == best + 8
     keep = {"checkpoint": tmp_path / "run", "resume": True}
     run(best + 3, **keep)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.best"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
     def fail(intermediate_result: Any) -> None:
         if intermediate_result.nit == best + 5:
@@ -945,9 +949,42 @@ def test_a_resumed_training_on_all_rows_remembers_the_best_parameters(tmp_path: 
     assert resumed.validation == whole.validation
     assert_array_equal(_flat(resumed), _flat(whole))
     # A run that starts anew forgets them.
-    train(mlp((4, 16, 2)), X, labels, method="trust-ncg", validation=held, checkpoint=tmp_path / "run",
-          options={"maxiter": 0})  # fmt: skip
-    assert not (tmp_path / "run.best").exists()
+    anew = train(mlp((4, 16, 2)), X, labels, method="trust-ncg", validation=held, checkpoint=tmp_path / "run",
+                 options={"maxiter": 0})  # fmt: skip
+    assert anew.validation == whole.validation[:1]
+    assert run(0, **keep).validation == whole.validation[:1]
+
+
+@pytest.mark.parametrize("method", ["trust-ncg", "newton", "hessian-free", "adam"])
+def test_what_the_validation_has_seen_is_in_the_checkpoint(method: str, tmp_path: Path) -> None:
+    X, labels = _blobs(0)
+
+    def run(victim: int, ends: type[BaseException] = RuntimeError, **keep: Any) -> Any:
+        def fail(intermediate_result: Any) -> None:
+            assert math.isfinite(intermediate_result.validation)
+            if intermediate_result.nit == victim:
+                raise ends("the process is killed")
+
+        return train(
+            mlp((2, 8, 3)), X, labels, method=method, validation=0.3, patience=6, callback=fail,
+            options={"maxiter": 15, "checkpoint_every": 0.0}, **keep,
+        )  # fmt: skip
+
+    keep = {"checkpoint": tmp_path / "run", "resume": True}
+    whole = run(-1)
+    for victim in (1, 2, 5):
+        with pytest.raises(RuntimeError):
+            run(victim, **keep)
+    resumed = run(-1, **keep)
+    assert resumed.validation == whole.validation
+    assert_array_equal(_flat(resumed), _flat(whole))
+    assert resumed.result.message == whole.result.message
+    with pytest.raises(CheckpointError, match=r"validation [0-9]+ there, None here"):
+        train(mlp((2, 8, 3)), resumed.objective.X, resumed.objective.y, method=method, **keep)
+    broken_off = run(4, KeyboardInterrupt)
+    losses = [loss for _, loss in broken_off.validation]
+    assert broken_off.result.status is Status.INTERRUPTED
+    assert_allclose(broken_off.metrics["validation_loss"], min(losses), rtol=1e-12)
 
 
 @pytest.mark.parametrize("method", ["hessian-free", "adam"])

@@ -36,13 +36,14 @@ import numpy as np
 
 from hessian.errors import OptionError, message
 from hessian.linalg.vectors import norm
+from hessian.nn.batch_loop import Iteration, Rows, check_start
 from hessian.nn.batches import Batches
 from hessian.nn.clipping import clip_by_norm, clip_by_value
-from hessian.nn.minibatch import Ending, Iteration, Rows, check_start
 from hessian.nn.objective import BatchObjective
 from hessian.nn.schedules import get_schedule
 from hessian.nn.settings import FirstOrderOptions
 from hessian.optimize import Status
+from hessian.optimize.loop import Ending
 
 DEFAULT_BATCH = 32
 """Rows of a batch where nothing is said."""

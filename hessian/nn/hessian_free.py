@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from hessian.linalg.vectors import norm
+from hessian.nn.batch_loop import Iteration, Rows, check_start
 from hessian.nn.batches import Batches
-from hessian.nn.minibatch import Ending, Iteration, Rows, check_start
 from hessian.nn.objective import BatchObjective
 from hessian.nn.settings import HessianFreeOptions
 from hessian.optimize import Status
+from hessian.optimize.loop import Ending
 
 Product = Callable[[np.ndarray], np.ndarray]
 

@@ -11,7 +11,7 @@ import numpy as np
 from hessian.errors import LeavesTapeError, StaleRecordingError
 from hessian.nn.losses import Loss, l2_penalty
 from hessian.operators.gauss_newton import GaussNewtonOperator
-from hessian.optimize.objective import recorded
+from hessian.optimize.objective import Counters, recorded
 from hessian.tape.trees import ravel
 from hessian.transforms.first_order import value_and_grad
 
@@ -54,16 +54,14 @@ class BatchObjective:
     ----------
     start : ndarray, (n,)
         The starting parameters as a vector.
-    unravel : callable
-        Puts a vector back into the structure of the parameters.
-    n_value, n_grad, n_hvp : int
+    counters : Counters
         Evaluations so far, on batches of whatever size.
     """
 
     def __init__(self, model: Any, loss: Loss, l2: float, params: Any, *, record: bool = True) -> None:
         l2_penalty(params, l2)  # refuses one that is out of range
-        self.start, self.unravel = ravel(params)
-        self.n_value = self.n_grad = self.n_hvp = 0
+        self.start, self._unravel = ravel(params)
+        self.counters = Counters()
         self._model, self._loss, self._l2 = model, loss, l2
         # One object: a recording of network and loss is found by the identity of its halves.
         self._outputs = recorded(self._network, record)
@@ -71,9 +69,13 @@ class BatchObjective:
         self._gradient = value_and_grad(self._data)
         self._replays = self._record = record
 
+    def structured(self, vector: np.ndarray) -> Any:
+        """Give a vector the structure of the parameters, in memory of its own."""
+        return self._unravel(vector.copy())
+
     def value(self, x: np.ndarray, X: np.ndarray, y: np.ndarray) -> float:
         """Return the objective of a batch; NaN and infinity are answers."""
-        self.n_value += 1
+        self.counters.n_value += 1
         return self.loss(x, X, y) + self._penalty(x)
 
     def loss(self, x: np.ndarray, X: np.ndarray, y: np.ndarray) -> float:
@@ -83,8 +85,8 @@ class BatchObjective:
 
     def value_and_gradient(self, x: np.ndarray, X: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the objective of a batch and its gradient."""
-        self.n_value += 1
-        self.n_grad += 1
+        self.counters.n_value += 1
+        self.counters.n_grad += 1
         with np.errstate(all="ignore"):
             data, gradient = self._attempt(
                 lambda: self._gradient(x, X, y), lambda: value_and_grad(lambda p: self._value(p, X, y))(x)
@@ -103,7 +105,7 @@ class BatchObjective:
         l2 = x.dtype.type(self._l2)
 
         def product(v: np.ndarray) -> np.ndarray:
-            self.n_hvp += 1
+            self.counters.n_hvp += 1
             with np.errstate(all="ignore"):
                 result = operator @ v
                 return result + l2 * v if self._l2 else result
@@ -129,7 +131,7 @@ class BatchObjective:
 
     def _network(self, x: Any, X: Any) -> Any:
         """Outputs of the network."""
-        return self._model(self.unravel(x), X)
+        return self._model(self._unravel(x), X)
 
     def _attempt(self, recorded: Callable[[], Any], plain: Callable[[], Any]) -> Any:
         """Replay, unless the loss cannot be recorded with its targets as arguments."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from hessian.arguments import (
-    BUDGET,
     FLAG,
     INSIDE,
     LIMIT,
@@ -21,20 +20,19 @@ from hessian.arguments import (
     check_options,
 )
 from hessian.errors import OptionError, message
+from hessian.optimize.options import LOOP_RANGES, LoopOptions, check_resume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoopOptions:
+class BatchOptions(LoopOptions):
     """What every method has; see `hessian.nn.train` for the meanings."""
 
     maxiter: int = 100
-    max_seconds: float = math.inf
     checkpoint_every: float = 5.0
-    progress: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HessianFreeOptions(LoopOptions):
+class HessianFreeOptions(BatchOptions):
     """Of ``"hessian-free"``; see `hessian.nn.hessian_free.HessianFree`."""
 
     gtol: float = 1e-6
@@ -47,7 +45,7 @@ class HessianFreeOptions(LoopOptions):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FirstOrderOptions(LoopOptions):
+class FirstOrderOptions(BatchOptions):
     """Of the first-order methods; see `hessian.nn.first_order` for the formulas."""
 
     learning_rate: float | Callable[[int], float] | None = None
@@ -63,14 +61,10 @@ class FirstOrderOptions(LoopOptions):
     clip_value: float = math.inf
 
 
-Chosen = TypeVar("Chosen", bound=LoopOptions)
+Chosen = TypeVar("Chosen", bound=BatchOptions)
 
 _RATE = " or a function step -> rate"
-_RANGES: dict[str, Wanted] = {
-    "maxiter": at_least(0),
-    "max_seconds": BUDGET,
-    "checkpoint_every": NOT_NEGATIVE,
-    "progress": FLAG,
+_RANGES: dict[str, Wanted] = LOOP_RANGES | {
     "gtol": NOT_NEGATIVE,
     "damping": POSITIVE,
     "max_cg": at_least(1),
@@ -117,10 +111,12 @@ def parse_settings(kind: type[Chosen], method: str, options: Mapping[str, Any] |
             check("train", f"option {name!r}", setting, _RANGES[name])
         if setting is not None or name in _CAN_BE_NONE:
             given[name] = setting
-    return kind(**given)
+    parsed = kind(**given)
+    check_resume("train", parsed)
+    return parsed
 
 
-def _names(kind: type[LoopOptions], method: str) -> list[str]:
+def _names(kind: type[BatchOptions], method: str) -> list[str]:
     """Options a method has: of those in formulas only the ones in its own."""
     others = {name for names in _OF_RULES.values() for name in names} - set(_OF_RULES.get(method, ()))
     return [field.name for field in fields(kind) if method not in _OF_RULES or field.name not in others]
@@ -132,9 +128,9 @@ def _of_others(options: Mapping[str, Any] | None, known: list[str]) -> list[str]
     return [name for name in options if name in others] if isinstance(options, Mapping) else []
 
 
-def fingerprint_of(settings: LoopOptions) -> dict[str, Any]:
-    """Return what two runs must share to be one run: every option but those that say when to stop and what to show."""
-    shared = [field.name for field in fields(settings) if field.name not in {f.name for f in fields(LoopOptions)}]
+def fingerprint_of(settings: BatchOptions) -> dict[str, Any]:
+    """Return what two runs must share to be one run: every option but those of the loop."""
+    shared = [field.name for field in fields(settings) if field.name not in {f.name for f in fields(BatchOptions)}]
     return {name: _named(getattr(settings, name)) for name in shared}
 
 

@@ -19,7 +19,7 @@ from hessian.errors import CheckpointError, CheckpointWarning, message
 State = Mapping[str, Any]
 """Numbers, strings, arrays, and lists and dicts of those."""
 
-_LAYOUT = 1
+_LAYOUT = 2
 _DEFAULT_EVERY = 10.0
 
 
@@ -148,9 +148,10 @@ class Checkpoint:
             return None
         state = load_state(self.path)
         kept = state.get("fingerprint", {})
-        differing = [key for key in fingerprint if kept.get(key) != _plain(fingerprint[key])]
+        here = _plain(dict(fingerprint))
+        differing = [key for key in {**here, **kept} if kept.get(key) != here.get(key)]
         if differing:
-            pairs = ", ".join(f"{key} {kept.get(key)!r} there, {_plain(fingerprint[key])!r} here" for key in differing)
+            pairs = ", ".join(f"{key} {kept.get(key)!r} there, {here.get(key)!r} here" for key in differing)
             what = f"{self.path} belongs to another run: {pairs}"
             fix = "Resume with the arguments it was started with, or delete the file"
             raise CheckpointError(message("resume", what, fix=fix))

@@ -15,9 +15,9 @@ from hessian.linalg.vectors import norm
 from hessian.optimize.gauss_newton_cg import GaussNewtonCG
 from hessian.optimize.history import IterationRecord
 from hessian.optimize.levenberg_marquardt import LevenbergMarquardt, ScaledMethod
-from hessian.optimize.loop import Loop, Observer
-from hessian.optimize.objective import Point, quiet
-from hessian.optimize.observer import Progress, make_observer
+from hessian.optimize.model_loop import ModelLoop
+from hessian.optimize.objective import quiet
+from hessian.optimize.observer import Progress
 from hessian.optimize.optimality import Definiteness
 from hessian.optimize.options import Options, option_names, parse_options
 from hessian.optimize.regression import fit_statistics
@@ -201,20 +201,21 @@ def least_squares(
     objective.is_dense = kind.is_dense
     solver = kind(parsed, _fixed_scale(x_scale, objective))
     note = "" if method is not None else f"(Method {kind.name} was chosen for {objective.size} variables.)"
-    with Progress(parsed, "least_squares") as progress:
+    with Progress(parsed.progress, "least_squares") as progress:
         objective.announce(progress.compiling)
-        observe = _with_residuals(callback, objective, progress)
-        return LeastSquaresLoop(objective, solver, parsed, observe, note).run()
+        return LeastSquaresLoop(objective, solver, parsed, Callback(callback, "least_squares"), progress, note).run()
 
 
-class LeastSquaresLoop(Loop):
+class LeastSquaresLoop(ModelLoop):
     """The loop with gtol on cosines, and results in the words of least squares."""
 
-    def __init__(
-        self, objective: Residuals, method: ScaledMethod, options: Options, observer: Observer, note: str = ""
-    ) -> None:
-        super().__init__(objective, method, options, observer, note)
-        self._residuals = objective
+    _objective: Residuals
+
+    def _described(self, record: IterationRecord) -> OptimizeResult:
+        """Call residuals ``fun``, their cost ``cost`` and its gradient ``grad``."""
+        state, point = super()._described(record), self._kept_point()
+        state.update(cost=state.fun, fun=point.fun, grad=state.pop("jac"), optimality=point.optimality)
+        return state
 
     def _is_small(self) -> bool:
         """Whether the gradient is small, decided by cosines, whatever its units."""
@@ -232,13 +233,13 @@ class LeastSquaresLoop(Loop):
         Squares of residuals this small are at the end of the range of numbers, so that no gradient tells.
         """
         point = self._kept_point()
-        eps, tiny = self._residuals.eps, float(np.finfo(point.x.dtype).tiny)
+        eps, tiny = self._objective.eps, float(np.finfo(point.x.dtype).tiny)
         if point.length == 0.0 or point.length > tiny**0.25:
             return False
         with quiet():
             pulled = point.pull(point.residuals / point.length).astype(np.float64)
         step = norm(pulled / point.scale * (point.length / point.scale))
-        return step > math.sqrt(eps) * max(norm(point.x), norm(self._residuals.first))
+        return step > math.sqrt(eps) * max(norm(point.x), norm(self._objective.first))
 
     def _settle(self) -> Status | None:
         """Say so where a minimum is in doubt, unless what is left of the gradient is rounding."""
@@ -267,46 +268,24 @@ class LeastSquaresLoop(Loop):
     def _result(self, status: Status, details: str) -> OptimizeResult:
         """Add what belongs to least squares."""
         result, point = super()._result(status, details), self._kept_point()
-        is_dense = self._residuals.is_dense
+        is_dense = self._objective.is_dense
         m, n = point.residuals.size, point.x.size
         result.update(
             fun=point.fun,
             cost=point.value,
             optimality=point.optimality,
-            grad=self._residuals.structured(point.gradient),
+            grad=self._objective.structured(point.gradient),
             jac=point.jacobian.astype(point.operator.dtype) if is_dense else point.operator,
         )
-        if not self._residuals.loss.is_linear:
+        if not self._objective.loss.is_linear:
             return result
         result.degrees_of_freedom = m - n
         result.residual_std = norm(point.residuals) / math.sqrt(m - n) if m > n else math.nan
         if is_dense:
-            statistics = fit_statistics(point.jacobian, point.residuals, self._residuals.eps)
-            result.standard_error = self._residuals.structured(statistics.standard_error)
+            statistics = fit_statistics(point.jacobian, point.residuals, self._objective.eps)
+            result.standard_error = self._objective.structured(statistics.standard_error)
             result.message = " ".join(part for part in (result.message, statistics.note) if part)
         return result
-
-
-def _with_residuals(callback: Callable[..., Any] | None, objective: Residuals, progress: Progress) -> Observer:
-    """Adapt the user's callback as ``minimize`` does; states have the residuals as ``fun`` and the value as ``cost``."""
-    heard = Callback(callback, objective.where)
-    if not heard.takes_state:
-        return make_observer(heard, objective, progress)
-    held: list[ResidualPoint] = []
-
-    def adapted(intermediate_result: OptimizeResult) -> Any:
-        state, point = intermediate_result, held[-1]
-        state.update(cost=state.fun, fun=point.fun, grad=state.pop("jac"), optimality=point.optimality)
-        return heard.asks_to_stop(lambda: state.x, lambda: state)
-
-    inner = make_observer(adapted, objective, progress)
-
-    def observe(record: IterationRecord, point: Point) -> bool:
-        assert isinstance(point, ResidualPoint)
-        held[:] = [point]
-        return inner(record, point)
-
-    return observe
 
 
 def _reject(unsupported: Mapping[str, Any]) -> None:

@@ -1,390 +1,219 @@
-"""The loop every method shares: model, step, trial, verdict, bound, until a status says why to stop."""
+"""What every run has: a history, a clock, limits, a file that outlives the process, and somebody who watches."""
 
 from __future__ import annotations
 
 import math
 import time
-import zlib
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from hessian.errors import CheckpointError, message
 from hessian.linalg.vectors import norm
-from hessian.optimize.certificate import Certificate
 from hessian.optimize.checkpoint import Checkpoint
-from hessian.optimize.history import IterationRecord, SaddleRecord
-from hessian.optimize.krylov import Step
-from hessian.optimize.local_model import LocalModel
-from hessian.optimize.method import Method
-from hessian.optimize.objective import COUNTER_NAMES, Point, VectorObjective
-from hessian.optimize.optimality import UNKNOWN
-from hessian.optimize.options import Options
-from hessian.optimize.ratio_test import ROUNDING, Assessment, RatioTest
+from hessian.optimize.history import IterationRecord
+from hessian.optimize.objective import COUNTER_NAMES, Counters
+from hessian.optimize.observer import Progress
+from hessian.optimize.options import LoopOptions
 from hessian.optimize.result import OptimizeResult, Status
-from hessian.optimize.rounding import measure_rounding
+from hessian.optimize.scipy_conventions import Callback
 
-UNRESOLVED_LIMIT = 5
-"""Iterations in a row that the values do not resolve and that do not halve the gradient, before the run ends."""
-AS_PREDICTED = 0.05
-"""What such an iteration counts for that was accepted and whose gradients confirm the model."""
-SETTLING = 20
-"""Iterations for which a run goes on from a small gradient at which a minimum is in doubt."""
-UNBOUNDED = 1e20
-"""Fall of the objective, relative to max(1, |start|), at which it is called unbounded."""
-NOISE_FACTOR = 10.0
-"""Gradients and predicted reductions within so many times the measured rounding are at the limit of precision."""
-
-_NOT_SMOOTH = Status.STALLED, ""
-
-Observer = Callable[[IterationRecord, Point], bool]
-"""Sees every iteration's record and the point kept; True stops the run."""
+Ending = tuple[Status, str]
+"""Why a run stopped, and what there is to say about it."""
 
 
-class Loop:
-    """Minimise by a method; one instance is one run.
+class Objective(Protocol):
+    """What every loop needs of an objective."""
 
-    A rejected step keeps the point, its gradient and its model, and only asks the model for a shorter step: the cost
-    is one evaluation of the objective. A point with a small gradient and negative curvature gets a model that leads
-    along it, and the run goes on.
+    @property
+    def counters(self) -> Counters:
+        """Evaluations so far."""
 
-    Checkpoints are taken where a point has just been accepted: everything else of a run follows from it and from a few
-    numbers, so that a resumed run repeats the one that was not interrupted bit by bit.
+    def structured(self, vector: np.ndarray) -> Any:
+        """Give a vector the structure of the start, in memory of its own."""
+
+
+class Loop(ABC):
+    """Iterates until there is a reason to stop; one instance is one run.
+
+    A subclass says how a run begins, iterates and ends, where it is, and what a resumed run needs of that. An iteration is
+    recorded, then told, then kept: a checkpoint holds what the callback has made of all it was told.
+
+    Parameters
+    ----------
+    objective : Objective
+    options : LoopOptions
+    identity : mapping
+        What a run must share with the checkpoint it is resumed from.
+    callback : Callback, optional
+    progress : Progress, optional
     """
 
     def __init__(
-        self, objective: VectorObjective, method: Method, options: Options, observer: Observer, note: str = ""
+        self,
+        objective: Objective,
+        options: LoopOptions,
+        identity: Mapping[str, Any],
+        callback: Callback | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self._began = time.perf_counter()
-        self._objective = objective
-        self._method = method
         self._options = options
-        self._observer = observer
-        self._note = note
-        self._point = start = objective.start()
-        self._ratio_test = RatioTest(start, options.eta)
-        self._floor = -UNBOUNDED * max(1.0, abs(start.value))
-        self._start_norm = norm(start.x)
-        self._model: LocalModel | None = None
-        self._curvature = UNKNOWN
-        self._certificate = Certificate(objective, method.is_dense, options.rng)
-        self._settling = math.inf
-        self._rejections = 0
-        self._outside = 0
-        self._unresolved = 0.0
-        self._best_norm = start.gradient_norm
-        self._largest_norm = start.gradient_norm
-        self._ended: tuple[Status, str] | None = None
+        self._callback = callback or Callback(None)
+        self._progress = progress or Progress(False, "")
+        self._counters, self._structured = objective.counters, objective.structured
         self._history: list[IterationRecord] = []
+        self._ended: Ending | None = None
         self._checkpoint = Checkpoint(options.checkpoint, options.checkpoint_every)
         self._kept: dict[str, Any] = {}
-        self._fingerprint = {
-            "method": method.name,
-            "variables": objective.size,
-            "dtype": str(objective.dtype),
-            "x0": zlib.crc32(np.ascontiguousarray(start.x).tobytes()),
-            **method.identity,
-        }
+        self._fingerprint = {**identity, **self._callback.identity}
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Evaluate the start, and note it."""
+
+    @abstractmethod
+    def _iterate(self) -> None:
+        """Do a piece of work; note an iteration that has ended, and keep what can be gone on from."""
+
+    @abstractmethod
+    def _stop(self) -> Ending | None:
+        """Reason to stop, if there is one."""
+
+    @abstractmethod
+    def _position(self) -> np.ndarray:
+        """The variables now."""
+
+    @abstractmethod
+    def _snapshot(self) -> dict[str, Any]:
+        """What a resumed run needs besides history, counters and clock."""
+
+    @abstractmethod
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what a file holds, if the objective still is what it was: a snapshot under ``"run"``."""
+
+    @abstractmethod
+    def _result(self, status: Status, details: str) -> OptimizeResult:
+        """Put the outcome together."""
 
     def run(self) -> OptimizeResult:
         """Iterate until there is a reason to stop."""
         try:
             if not self._resume():
-                radius = self._method.bound.radius
-                nothing = Step(self._point.x, 0.0, 0.0, False, "start")
-                self._record(radius, math.nan, nothing, Assessment(math.nan, True, True), 0)
+                self._begin()
+                self._keep()
             while (ending := self._stop()) is None:
                 self._iterate()
         except KeyboardInterrupt:
-            ending = Status.INTERRUPTED, ""
+            path = self._checkpoint.path
+            is_lost = path is not None and not self._kept and not path.exists()
+            ending = Status.INTERRUPTED, "It had no time to write a checkpoint." if is_lost else ""
         if self._kept:
             self._checkpoint.offer(self._state, self._fingerprint, now=True)
         return self._result(*ending)
+
+    def _limits(self) -> Ending | None:
+        """Reason to stop that has nothing to do with the point."""
+        if len(self._history) - 1 >= self._options.maxiter:
+            return Status.MAX_ITERATIONS, ""
+        return (Status.MAX_SECONDS, "") if self._is_late() else None
+
+    def _seconds(self) -> float:
+        """Time spent, that of the runs before this one included."""
+        return time.perf_counter() - self._began
+
+    def _is_late(self) -> bool:
+        """Whether the time is up."""
+        return self._seconds() >= self._options.max_seconds
+
+    def _note(self, *, is_told: bool = True, **fields: Any) -> None:
+        """Append a row to the history, and tell of the iteration."""
+        counts = asdict(self._counters)
+        record = IterationRecord(iteration=len(self._history), **fields, **counts, seconds=self._seconds())
+        self._history.append(record)
+        if not is_told:
+            return
+        point = lambda: self._structured(self._position())
+        is_stopped = self._callback.asks_to_stop(point, lambda: self._described(record))
+        self._progress.update(record, self._callback.shown)
+        if is_stopped:
+            self._ended = Status.CALLBACK, ""
+
+    def _described(self, record: IterationRecord) -> OptimizeResult:
+        """Everything about an iteration, in arrays the callback may keep or change."""
+        fields = asdict(record)
+        fields["nit"], fields["fun"] = fields.pop("iteration"), fields.pop("value")
+        return OptimizeResult(x=self._structured(self._position()), **fields)
+
+    # Checkpoints.
+
+    def _keep(self) -> None:
+        """Note what a checkpoint needs, at a place to go on from: an interrupt may come at any other."""
+        if self._checkpoint.path is None:
+            return
+        self._kept = {
+            "history": len(self._history),
+            "counters": asdict(self._counters),
+            "seconds": self._seconds(),
+            "callback": self._callback.state(),
+            "run": self._snapshot(),
+        }
+        self._checkpoint.offer(self._state, self._fingerprint)
+
+    def _state(self) -> dict[str, Any]:
+        """Everything a resumed run needs, as of the last place kept; the history is cut there."""
+        return {**self._kept, "history": [asdict(record) for record in self._history[: self._kept["history"]]]}
 
     def _resume(self) -> bool:
         """Go on where a checkpoint was left, if there is one and it is asked for."""
         state = self._checkpoint.load(self._fingerprint) if self._options.resume else None
         if state is None:
             return False
-        self._ratio_test.restore(state["judge"])
-        self._point = self._known_point(state)
-        self._method.restore(state["method"])
-        self._best_norm, self._largest_norm = state["best_norm"], state["largest_norm"]
-        self._floor, self._unresolved = state["floor"], state["unresolved"]
+        self._restore(state)
+        for name in COUNTER_NAMES:
+            setattr(self._counters, name, state["counters"][name])
         self._history = [IterationRecord(**row) for row in state["history"]]
-        self._certificate.restore(state["certificate"])
-        self._certificate.saddles = [SaddleRecord(**row) for row in state["saddles"]]
-        self._method.goal, self._settling = state["goal"], state["settling"]
-        self._began -= self._history[-1].seconds
+        self._callback.restore(state["callback"])
+        self._began -= state["seconds"]
         return True
 
-    def _known_point(self, state: dict[str, Any]) -> Point:
-        """Return to the point kept, value and gradient to the last bit, if the objective still is what it was there."""
-        point, value = self._objective.known(state["x"]), float(state["value"])
-        for name in COUNTER_NAMES:
-            setattr(self._objective.counters, name, state["counters"][name])
-        eps = float(np.finfo(point.x.dtype).eps)
-        scale = max(math.sqrt(eps) * abs(value), ROUNDING * eps * self._ratio_test.largest)
-        if not abs(point.value - value) <= scale:
-            what = f"the objective is {point.value:.17g} where the checkpoint was taken with {value:.17g}"
-            why = "The function, its arguments or its data have changed since"
-            raise CheckpointError(
-                message("resume", what, why, "Resume with what the run was started with, or start anew")
-            )
-        point.adopt(value, state["gradient"])
-        return point
+    # The end.
 
-    def _keep(self) -> None:
-        """Note what a checkpoint needs, at a point that has just been accepted; histories are cut where it is written."""
-        if self._checkpoint.path is None:
-            return
-        point = self._point
-        self._kept = {
-            "x": point.x,
-            "value": point.value,
-            "gradient": point.gradient,
-            "counters": asdict(point.counters),
-            "method": self._method.state(),
-            "judge": self._ratio_test.state(),
-            "best_norm": self._best_norm,
-            "largest_norm": self._largest_norm,
-            "floor": self._floor,
-            "unresolved": self._unresolved,
-            "history": len(self._history),
-            "saddles": len(self._saddles),
-            "certificate": self._certificate.state(),
-            "goal": self._method.goal,
-            "settling": self._settling,
-        }
-        self._checkpoint.offer(self._state, self._fingerprint)
-
-    def _state(self) -> dict[str, Any]:
-        """Everything a resumed run needs, as of the last accepted point."""
-        kept = self._kept
-        history = [asdict(row) for row in self._history[: kept["history"]]]
-        return {**kept, "history": history, "saddles": [asdict(row) for row in self._saddles[: kept["saddles"]]]}
-
-    def _stop(self) -> tuple[Status, str] | None:
-        """Reason to stop at the current point, in the order in which a reader would want to know them."""
-        options = self._options
-        if self._ended is not None and self._ended[0] is Status.CALLBACK:
-            return self._ended
-        while self._is_small() and self._model is None:
-            status = self._convergence()
-            if status is not None:
-                return status, ""
-        reason = self._limits()
-        if self._certificate.has_doubts and (reason is not None or len(self._history) > self._settling):
-            is_small = self._point.gradient_norm <= options.gtol
-            if is_small and (reason is None or reason[0] is not Status.UNBOUNDED):
-                return Status.CONVERGED_FAR, ""
-        return reason
-
-    def _limits(self) -> tuple[Status, str] | None:
-        """Reason to stop other than a small gradient."""
-        options = self._options
-        if self._ended is not None:
-            if self._ended[0] is not Status.UNBOUNDED and self._is_small():
-                # With a small gradient, what could not be improved is an escape.
-                return self._certificate.trapped(self._curvature, self._point), ""
-            return self._ended
-        if self._point.value < self._floor:
-            return Status.UNBOUNDED, ""
-        if len(self._history) - 1 >= options.maxiter:
-            return Status.MAX_ITERATIONS, ""
-        if self._model is None and not self._method.is_dense and self._products_left() <= 0:
-            return Status.MAX_HVP, ""
-        return (Status.MAX_SECONDS, "") if self._is_late() else None
-
-    def _is_late(self) -> bool:
-        """Whether the time is up."""
-        return time.perf_counter() - self._began >= self._options.max_seconds
-
-    def _is_small(self) -> bool:
-        """Whether the gradient is as small as was asked for, or as a doubt about that asks for."""
-        return self._point.gradient_norm <= self._method.goal
-
-    def _numbers(self) -> str:
-        """Say how small it is."""
-        return f"(Gradient 2-norm {self._point.gradient_norm:.3g}, gtol {self._options.gtol:g}.)"
-
-    def _products_left(self) -> int:
-        """Products left in the budget."""
-        return self._options.max_hvp - self._objective.counters.n_hvp
-
-    def _convergence(self) -> Status | None:
-        """Grade a small gradient; None, with a model that leads away, at a saddle."""
-        options, point = self._options, self._point
-        if not options.check_curvature:
-            return Status.CONVERGED_UNCHECKED
-        verdict = self._certificate.judge(point, self._ratio_test.largest, self._products_left(), self._is_late)
-        self._curvature = verdict.curvature
-        if verdict.status is not None:
-            return verdict.status
-        if verdict.is_doubtful:
-            return self._settle()
-        self._ended, self._unresolved = None, 0
-        if verdict.lower is not None:
-            self._move(verdict.lower)
-        else:
-            self._model = self._method.escape(point, verdict.curvature)
-            self._certificate.leave(len(self._history) - 1, point, verdict.curvature)
-        return None
-
-    def _settle(self) -> Status | None:
-        """Ask for a smaller gradient, for a while."""
-        if self._settling == math.inf:
-            self._settling = len(self._history) + SETTLING
-        size = self._point.gradient_norm
-        if size == 0.0 or self._ended is not None or len(self._history) > self._settling:
-            return Status.CONVERGED_FAR
-        self._method.goal = 0.1 * size
-        return None
-
-    def _move(self, lower: Point) -> None:
-        """Go on from a lower point that probing has found."""
-        length = norm(lower.x - self._point.x)
-        self._point, self._rejections = lower, 0
-        bound = self._method.bound
-        step = Step(lower.x, length, math.nan, False, "probe")
-        self._record(bound.radius, bound.regularization, step, Assessment(math.nan, True, True), 0)
-
-    @property
-    def _saddles(self) -> list[SaddleRecord]:
-        """Saddles left so far."""
-        return self._certificate.saddles
-
-    def _iterate(self) -> None:
-        """Take one step, accepted or not."""
-        point, products, bound = self._point, 0, self._method.bound
-        if self._model is None:
-            self._model = self._method.model(point)
-            products = self._model.products
-        bound.prepare(self._model, point)
-        radius, regularization = bound.radius, bound.regularization
-        step = self._model.step(bound.value)
-        target = point.x + step.vector
-        if np.array_equal(target, point.x) or not step.predicted > 0.0:
-            self._ended = self._limit(step)
-            assessment = Assessment(math.nan, False, False)
-        else:
-            rejections = self._rejections
-            assessment = self._try(self._objective.trial(target), step)
-            self._method.update(step, assessment, rejections)
-        self._record(radius, regularization, step, assessment, products)
-        if assessment.accepted:
-            self._keep()
-        if self._observer(self._history[-1], self._point):
-            self._ended = Status.CALLBACK, ""
-
-    def _try(self, trial: Point, step: Step) -> Assessment:
-        """Judge a trial, move there if it is good, and notice when values stop telling anything."""
-        if trial.value == -math.inf:
-            self._ended = Status.UNBOUNDED, ""
-            return Assessment(math.inf, False, True)
-        assessment = self._ratio_test.assess(self._point, trial, step, self._rejections)
-        self._outside = 0 if math.isfinite(trial.value) else self._outside + 1
-        if assessment.accepted:
-            self._point, self._model, self._rejections = trial, None, 0
-            self._curvature = UNKNOWN
-        else:
-            self._rejections += 1
-        size = self._point.gradient_norm
-        self._largest_norm = max(self._largest_norm, size)
-        if size <= 0.5 * self._best_norm or (assessment.accepted and assessment.resolved):
-            self._unresolved, self._best_norm = 0, size
-        elif not assessment.resolved:
-            # Gradients that confirm the model go on shrinking where conditioning is bad; for a while.
-            as_predicted = assessment.accepted and abs(assessment.ratio - 1.0) <= 0.5
-            self._unresolved += AS_PREDICTED if as_predicted else 1.0
-        if self._unresolved >= UNRESOLVED_LIMIT:
-            self._ended = self._limit(step)
-        return assessment
-
-    def _limit(self, step: Step) -> tuple[Status, str]:
-        """Say why no step helps any more: rounding if measurement shows it, the edge of the domain, no smoothness."""
-        if self._outside and self._outside == self._rejections:
-            return Status.LEFT_DOMAIN, ""
-        point = self._point
-        eps = float(np.finfo(point.x.dtype).eps)
-        tiny = math.sqrt(eps)
-        if tiny * point.value < self._floor / UNBOUNDED and tiny * norm(point.x) > max(1.0, self._start_norm):
-            return Status.UNBOUNDED, ""  # far out and far down, at the end of what floating point can follow
-        rounding = measure_rounding(self._objective, point, self._options.rng)
-        is_smooth = rounding.gradient <= tiny * self._largest_norm
-        is_flat = point.gradient_norm <= tiny * self._largest_norm
-        is_flat |= point.gradient_norm * norm(point.x) <= tiny * abs(point.value)
-        at_noise = point.gradient_norm <= NOISE_FACTOR * rounding.gradient and is_smooth
-        below_values = step.predicted <= NOISE_FACTOR * rounding.value and is_flat
-        if not (at_noise or below_values):
-            return _NOT_SMOOTH
-        measured = (
-            f"Between neighbouring floating-point numbers the objective changes by {rounding.value:.2g} "
-            f"and the gradient by {rounding.gradient:.2g}; the step predicted a decrease of {step.predicted:.2g}."
-        )
-        return Status.PRECISION, measured
-
-    def _record(self, radius: float, regularization: float, step: Step, assessment: Assessment, products: int) -> None:
-        """Append a row to the history."""
-        point = self._point
-        record = IterationRecord(
-            iteration=len(self._history),
-            value=point.value,
-            gradient_norm=point.gradient_norm,
-            radius=radius,
-            regularization=regularization,
-            step_norm=step.norm,
-            ratio=assessment.ratio,
-            cg_iterations=products,
-            cg_status=step.status,
-            accepted=assessment.accepted,
-            **asdict(point.counters),
-            seconds=time.perf_counter() - self._began,
-        )
-        self._history.append(record)
-
-    def _result(self, status: Status, details: str) -> OptimizeResult:
-        """Put the outcome together in SciPy's names and ours."""
-        point, counters = self._point, self._objective.counters
-        parts = [status.advice, self._numbers(), details, self._curvature_text(), self._saddles_text(), self._note]
-        result = OptimizeResult(
-            message=" ".join(part for part in parts if part),
+    def _outcome(
+        self, status: Status, text: str, method: str, x: np.ndarray, value: float, gradient: np.ndarray
+    ) -> OptimizeResult:
+        """Return what the results of all loops have."""
+        return OptimizeResult(
+            message=text,
             success=status.success,
             status=status,
-            method=self._method.name,
-            fun=point.value,
-            gradient_norm=point.gradient_norm,
-            smallest_eigenvalue=self._curvature.smallest,
-            smallest_eigenvalue_residual=self._curvature.residual,
-            x=self._objective.structured(point.x),
-            jac=self._objective.structured(point.gradient),
+            method=method,
+            fun=value,
+            gradient_norm=norm(gradient),
+            smallest_eigenvalue=math.nan,
+            x=self._structured(x),
+            jac=self._structured(gradient),
             nit=max(len(self._history) - 1, 0),
-            nfev=counters.n_value,
-            njev=counters.n_grad,
-            nhev=counters.n_hess,
-            **asdict(counters),
-            saddles=self._saddles,
+            nfev=self._counters.n_value,
+            njev=self._counters.n_grad,
+            nhev=self._counters.n_hess,
+            **asdict(self._counters),
             history=self._history,
         )
-        result.remember(*self._objective.source)
-        return result
 
-    def _curvature_text(self) -> str:
-        """Say what the curvature check found."""
-        if math.isnan(self._curvature.smallest):
-            return ""
-        curvature = self._curvature
-        return f"(Smallest eigenvalue {curvature.smallest:.3g}, an eigenvalue within {curvature.residual:.1g} of that.)"
 
-    def _saddles_text(self) -> str:
-        """Say which saddles were left, and how."""
-        if not self._saddles:
-            return ""
-        last = self._saddles[-1]
-        count = "A saddle was" if len(self._saddles) == 1 else f"{len(self._saddles)} saddles were"
-        return (
-            f"{count} left along negative curvature, last at iteration {last.iteration} with value {last.value:.6g} "
-            f"and eigenvalue {last.eigenvalue:.3g}."
-        )
+def refuse_other(value: float, kept: float, scale: float) -> None:
+    """Refuse to go on with an objective whose value, at the point of a checkpoint, is not near the one kept.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    is_same = abs(value - kept) <= scale if math.isfinite(value) and math.isfinite(kept) else str(value) == str(kept)
+    if not is_same:
+        what = f"the objective is {value:.17g} where the checkpoint was taken with {kept:.17g}"
+        why = "The function, its arguments or its data have changed since"
+        raise CheckpointError(message("resume", what, why, "Resume with what the run was started with, or start anew"))

@@ -12,17 +12,17 @@ import numpy as np
 from hessian.arguments import unknown
 from hessian.errors import OptionError, message
 from hessian.linalg import limits
-from hessian.optimize.loop import Loop
 from hessian.optimize.method import Method
+from hessian.optimize.model_loop import ModelLoop
 from hessian.optimize.newton import Newton
 from hessian.optimize.newton_cg import NewtonCG
 from hessian.optimize.objective import VectorObjective
-from hessian.optimize.observer import Progress, make_observer
+from hessian.optimize.observer import Progress
 from hessian.optimize.options import Options, option_names, parse_options
 from hessian.optimize.precondition import make_preconditioner
 from hessian.optimize.result import OptimizeResult
 from hessian.optimize.scipy_constraints import binds
-from hessian.optimize.scipy_conventions import one_number
+from hessian.optimize.scipy_conventions import Callback, one_number
 from hessian.optimize.scipy_methods import SCIPY_METHODS, minimize_by_scipy
 from hessian.optimize.trust_exact import TrustExact
 from hessian.optimize.trust_krylov import Arc, SaddleFree, TrustKrylov
@@ -61,7 +61,7 @@ def minimize(
     bounds: Any = None,
     constraints: Any = (),
     tol: float | None = None,
-    callback: Callable[..., Any] | None = None,
+    callback: Callable[..., Any] | Callback | None = None,
     options: Mapping[str, Any] | None = None,
     **unsupported: Any,
 ) -> OptimizeResult:
@@ -222,10 +222,9 @@ def minimize(
     parsed = parse_options(options, tol, objective.dtype)
     solver = _method(method, objective, parsed)
     note = "" if method is not None else _reason(solver.name, objective.size)
-    with Progress(parsed, "minimize") as progress:
+    with Progress(parsed.progress, "minimize") as progress:
         objective.announce(progress.compiling)
-        observe = make_observer(callback, objective, progress)
-        return Loop(objective, solver, parsed, observe, note).run()
+        return ModelLoop(objective, solver, parsed, Callback.of(callback, "minimize"), progress, note).run()
 
 
 def _reject(unsupported: Mapping[str, Any]) -> None:

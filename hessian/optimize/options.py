@@ -33,21 +33,11 @@ DEFAULT_GTOL = {"float32": 1e-3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What ``options`` of :func:`hessian.optimize.minimize` may contain, with defaults; see there for meanings."""
+class LoopOptions:
+    """What every run has, that of training on batches included."""
 
-    gtol: float = 1e-6
     maxiter: int = 1000
-    max_hvp: int = sys.maxsize
-    max_cg: int | None = None
     max_seconds: float = math.inf
-    initial_radius: float | None = None
-    max_radius: float = math.inf
-    initial_regularization: float | None = None
-    preconditioner: Any = None
-    eta: float = 1e-4
-    check_curvature: bool = True
-    rng: int = 0
     record: bool = True
     progress: bool = False
     checkpoint: str | os.PathLike[str] | None = None
@@ -55,28 +45,46 @@ class Options:
     resume: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(LoopOptions):
+    """What ``options`` of :func:`hessian.optimize.minimize` may contain, with defaults; see there for meanings."""
+
+    gtol: float = 1e-6
+    max_hvp: int = sys.maxsize
+    max_cg: int | None = None
+    initial_radius: float | None = None
+    max_radius: float = math.inf
+    initial_regularization: float | None = None
+    preconditioner: Any = None
+    eta: float = 1e-4
+    check_curvature: bool = True
+    rng: int = 0
+
+
 _FROM_SCIPY = {"disp": "progress", "initial_trust_radius": "initial_radius", "max_trust_radius": "max_radius"}
-_RANGES: dict[str, Wanted] = {
-    "gtol": BUDGET,
+LOOP_RANGES: dict[str, Wanted] = {
     "maxiter": at_least(0),
+    "max_seconds": BUDGET,
+    "record": FLAG,
+    "progress": FLAG,
+    "checkpoint": FILE,
+    "checkpoint_every": BUDGET,
+    "resume": FLAG,
+}
+_RANGES: dict[str, Wanted] = LOOP_RANGES | {
+    "gtol": BUDGET,
     "max_hvp": at_least(0),
     "max_cg": at_least(1),
     "initial_radius": POSITIVE,
     "max_radius": LIMIT,
     "eta": Wanted("a number in [0, 0.25)", lambda v: is_real(v) and 0 <= v < 0.25),
     "check_curvature": FLAG,
-    "max_seconds": BUDGET,
     "initial_regularization": POSITIVE,
     "preconditioner": Wanted(
         "'jacobi', 'lbfgs', an array like x0, a linear operator or a function of x that returns one",
         lambda v: v in ("jacobi", "lbfgs") if isinstance(v, str) else not isinstance(v, (bool, numbers.Number)),
     ),
-    "checkpoint": FILE,
-    "checkpoint_every": BUDGET,
-    "resume": FLAG,
     "rng": RNG,
-    "record": FLAG,
-    "progress": FLAG,
 }
 
 
@@ -105,12 +113,18 @@ def parse_options(
     if parsed.initial_radius is not None and parsed.initial_radius > parsed.max_radius:
         what = f"initial_radius {parsed.initial_radius:g} is larger than max_radius {parsed.max_radius:g}"
         raise OptionError(message(where, what, fix="Raise max_radius or lower initial_radius"))
-    if parsed.resume and parsed.checkpoint is None:
-        what = "resume is given without a checkpoint"
-        raise OptionError(message(where, what, fix='Pass options={"checkpoint": FILE, "resume": True}'))
+    check_resume(where, parsed)
     return parsed
 
 
+def check_resume(where: str, options: LoopOptions) -> None:
+    """Refuse to resume from nothing."""
+    if options.resume and options.checkpoint is None:
+        what = "resume is given without a checkpoint"
+        raise OptionError(message(where, what, fix="Pass checkpoint=FILE with it"))
+
+
 def option_names() -> list[str]:
-    """Names an option may have."""
-    return [field.name for field in fields(Options)]
+    """Names an option may have, the solvers' own first."""
+    shared = [field.name for field in fields(LoopOptions)]
+    return [field.name for field in fields(Options) if field.name not in shared] + shared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any
 
@@ -99,6 +99,11 @@ class Callback:
         Not callable, or with parameters that fit none of the three.
     """
 
+    identity: Mapping[str, Any] = {}
+    """What a resumed run must share, besides what the solver asks for."""
+    shown: Mapping[str, str] = {}
+    """What a progress bar shows of it."""
+
     def __init__(
         self, function: Callable[..., Any] | None, where: str = "minimize", prefers_state: bool = False
     ) -> None:
@@ -119,10 +124,17 @@ class Callback:
             fix = "Write callback(xk), callback(intermediate_result) or callback(xk, state)"
             raise OptionError(message(where, what, fix=fix))
 
-    @property
-    def takes_state(self) -> bool:
-        """Whether it sees more than x."""
-        return self.by_name or self.takes_both
+    @classmethod
+    def of(cls, callback: Callable[..., Any] | Callback | None, where: str, prefers_state: bool = False) -> Callback:
+        """Return a callback as what it is here, which it may be already."""
+        return callback if isinstance(callback, Callback) else cls(callback, where, prefers_state)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a state."""
 
     def asks_to_stop(self, point: Callable[[], Any], state: Callable[[], Any]) -> bool:
         """Call it with what it takes, computed only if it is taken: True or StopIteration ends the run."""

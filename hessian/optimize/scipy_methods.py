@@ -97,7 +97,7 @@ def minimize_by_scipy(
     bounds: Any = None,
     constraints: Any = (),
     tol: float | None = None,
-    callback: Callable[..., Any] | None = None,
+    callback: Callable[..., Any] | Callback | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> OptimizeResult:
     r"""Minimise with a method of :func:`scipy.optimize.minimize`, whatever derivatives it takes supplied.
@@ -188,7 +188,7 @@ def minimize_by_scipy(
     _check_options(name, options)
     box = flat_bounds(bounds, space.tree)
     objective = flat_objective(fun, space.clipped(box), args, _METHODS[name].order)
-    heard = Callback(callback, prefers_state=name == "trust-constr")
+    heard = Callback.of(callback, "minimize", prefers_state=name == "trust-constr")
     run = _Run(objective, space, name, heard, box, items)
     own = dict(options or {})
     run.looks = bool(own.pop("check_curvature", True))

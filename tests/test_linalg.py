@@ -13,6 +13,7 @@ import pytest
 import scipy.linalg
 
 from hessian.linalg import blocks, dense, limits
+from hessian.linalg.diagonal import RunningDiagonal, row_norms
 from hessian.linalg.minres import refined_minres
 from hessian.linalg.vectors import norm, on_sphere, signs
 
@@ -177,7 +178,7 @@ def test_picked_eigenpairs_are_those_asked_for(which: str, k: int) -> None:
 def test_eigenpairs_keep_the_precision_and_a_decomposition_is_double() -> None:
     matrix = symmetric(5, dtype=np.float32)
     assert {part.dtype for part in dense.eigenpairs(matrix, 2, "LA")} == {np.dtype(np.float32)}
-    values, vectors = dense.decompose(matrix)
+    values, vectors = dense.eigh(matrix)
     assert values.dtype == vectors.dtype == np.float64
     np.testing.assert_allclose(vectors * values @ vectors.T, matrix, atol=1e-14)
 
@@ -190,6 +191,43 @@ def test_a_system_of_an_indefinite_matrix_and_one_that_is_singular() -> None:
         dense.solve(np.diag([1.0, 0.0]), np.ones(2))
     with pytest.raises((np.linalg.LinAlgError, scipy.linalg.LinAlgWarning)):
         dense.solve(np.diag([1.0, 1e-30]), np.ones(2))
+
+
+# Diagonals by random signs.
+
+
+def test_a_running_diagonal_is_exact_where_the_matrix_is_diagonal() -> None:
+    d = np.array([1.0, 5.0, 0.25])
+    running = RunningDiagonal(3, d.dtype, np.random.default_rng(0))
+    assert running.value.tolist() == [0.0, 0.0, 0.0]
+    running.probe(lambda v: d * v)
+    np.testing.assert_allclose(running.value, d, rtol=1e-15)
+    running.probe(lambda v: np.nan * v)
+    np.testing.assert_allclose(running.value, d, rtol=1e-15)
+
+
+def test_a_running_diagonal_is_right_on_average_and_goes_on_where_it_was() -> None:
+    matrix = symmetric(8, 4)
+    running, other = (RunningDiagonal(8, np.dtype(float), np.random.default_rng(seed)) for seed in (0, 9))
+    seen = []
+    for _ in range(400):
+        running.probe(matrix.__matmul__)
+        seen.append(running.value)
+    np.testing.assert_allclose(np.mean(seen, axis=0), np.diag(matrix), atol=0.5)
+    other.restore(running.state())
+    for one in (running, other):
+        one.probe(matrix.__matmul__)
+    np.testing.assert_array_equal(running.value, other.value)
+    assert RunningDiagonal(2, np.dtype(np.float32), np.random.default_rng(0)).value.dtype == np.float32
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_norms_of_rows(scale: float) -> None:
+    matrix = symmetric(9, 1)
+    images = scale * (matrix @ signs(np.random.default_rng(0), 9, 4000, np.dtype(float)))
+    np.testing.assert_allclose(row_norms(images) / scale, np.linalg.norm(matrix, axis=1), rtol=0.05)
+    one = np.diag([2.0, 0.0, -3.0]) @ signs(np.random.default_rng(0), 3, 1, np.dtype(float))
+    assert row_norms(one).tolist() == [2.0, 0.0, 3.0]
 
 
 # MINRES.

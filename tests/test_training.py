@@ -30,7 +30,7 @@ from hessian.nn import accuracy, mlp, softmax_cross_entropy, squared_error, trai
 from hessian.nn.batches import Batches, split_rows
 from hessian.nn.clipping import clip_by_norm, clip_by_value
 from hessian.nn.first_order import RULES
-from hessian.nn.hessian_free import DiagonalEstimate, conjugate_gradients
+from hessian.nn.hessian_free import conjugate_gradients
 from hessian.nn.objective import BatchObjective, TrainingObjective
 from hessian.nn.schedules import (
     SCHEDULES,
@@ -111,15 +111,6 @@ def test_iterates_are_kept_at_growing_distances() -> None:
     path = conjugate_gradients(lambda v: A @ v, np.ones(300), np.zeros(300), tol=1e-9, maxiter=250)
     assert path.n_products == 250
     assert len(path.iterates) < 25
-
-
-def test_the_diagonal_is_exact_where_the_matrix_is_diagonal_and_right_on_average() -> None:
-    d = np.array([1.0, 5.0, 0.25])
-    exact = DiagonalEstimate(3, d.dtype, np.random.default_rng(0))
-    exact.probe(lambda v: d * v)
-    assert_allclose(exact.scale(0.0), d**0.75)
-    exact.probe(lambda v: np.nan * v)
-    assert_allclose(exact.scale(2.0), (d + 2.0) ** 0.75)
 
 
 # The objective of a batch.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from hessian.arguments import NOT_NEGATIVE, Rng, real_number, whole_number
 from hessian.curvature.lanczos import eigenvalues
@@ -113,7 +112,7 @@ def condition_number(H: Any, max_hvp: int | None = None, *, damping: float = 0.0
     if max_hvp is not None:
         whole_number(where, "max_hvp", max_hvp, min(n, 8), "Both ends of the spectrum take a few Lanczos steps")
     if products.is_dense(limits.SPECTRUM_ORDER if max_hvp is None else min(limits.SPECTRUM_ORDER, max_hvp)):
-        values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64) + damping
+        values = products.eigenvalues() + damping
         rounding = 4.0 * products.eps * math.sqrt(n) * float(np.abs(values).max())
         sizes = np.abs(values)
         ends = values[[np.argmax(sizes), np.argmin(sizes)]]

@@ -135,7 +135,6 @@ def spectral_density(
     """
     where = "spectral_density"
     products = Products(H, where)
-    n = products.n
     max_hvp = (
         100 if max_hvp is None else whole_number(where, "max_hvp", max_hvp, 4, "A density takes a few Lanczos steps")
     )
@@ -144,8 +143,7 @@ def spectral_density(
         raise OptionError(message(where, "width is 0", "A density of points is not a function", "Pass a number > 0"))
     check(where, "level", level, INSIDE)
     if products.is_dense(max_hvp):
-        values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64)
-        rule = Quadrature(values[None], np.full((1, n), 1.0 / n), n)
+        rule = Quadrature.of(products.eigenvalues())
         return density_of(rule, None, products, exact=True, width=width, grid=grid, level=level)
     rule, before = _run(products, max_hvp, width, steps, generator)
     return density_of(rule, None, products, exact=False, before=before, width=width, grid=grid, level=level)
@@ -168,7 +166,7 @@ def density_of(
     seen = np.concatenate([rule.nodes[rule.weights > 0.0], known])
     resolution = _EXACT_WIDTH if exact else _STEPS_PER_RANGE / rule.nodes.shape[1]
     width, points = _frame(seen, width, resolution, grid, products)
-    fixed = _smoothed(Quadrature(known[None], np.full((1, len(known)), 1.0 / n), n), points, width)
+    fixed = _smoothed(Quadrature.of(known, n), points, width)
     density = _smoothed(rule, points, width)
     # What the last steps changed bounds what the next ones would: convergence is geometric.
     truncation = np.zeros(len(points)) if before is None else np.abs(density - _smoothed(before, points, width))

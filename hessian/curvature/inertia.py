@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from hessian.arguments import NOT_NEGATIVE, Rng, as_generator, real_number, whole_number
 from hessian.curvature.misses import MISS, chance
@@ -117,14 +116,11 @@ def inertia(H: Any, max_hvp: int | None = None, *, threshold: float | None = Non
     """
     where = "inertia"
     products = Products(H, where)
-    n = products.n
     max_hvp = 100 if max_hvp is None else whole_number(where, "max_hvp", max_hvp)
     generator = as_generator(rng, where)
     cut = None if threshold is None else real_number(where, "threshold", threshold, NOT_NEGATIVE)
     if products.is_dense(max_hvp):
-        values = scipy.linalg.eigvalsh(products.dense()).astype(np.float64)
-        rule = Quadrature(values[None], np.full((1, n), 1.0 / n), n)
-        return count_signs(rule, None, products, exact=True, threshold=cut)
+        return count_signs(Quadrature.of(products.eigenvalues()), None, products, exact=True, threshold=cut)
     if max_hvp < 8:
         raise OptionError(message(where, f"max_hvp is {max_hvp}", fix="Pass at least 8 products"))
     p = 4 if max_hvp >= 40 else 2

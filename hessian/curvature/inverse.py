@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from hessian.arguments import FINITE, NOT_NEGATIVE, check, real_number, whole_number
 from hessian.curvature.estimate import Uncertain
@@ -195,7 +194,7 @@ def _smallest(products: Products, damping: float, lower_bound: float | None) -> 
         return max(0.0, lower_bound + damping)
     if products.matrix is None or products.n > limits.SPECTRUM_ORDER:
         return 0.0
-    values = np.abs(scipy.linalg.eigvalsh(products.dense()).astype(np.float64) + damping)
+    values = np.abs(products.eigenvalues() + damping)
     return max(0.0, float(values.min()) - 4.0 * products.eps * math.sqrt(products.n) * float(values.max()))
 
 

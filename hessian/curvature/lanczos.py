@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from hessian.arguments import INSIDE, Rng, as_generator, real_number, whole_number
 from hessian.curvature.krylov_space import BlockSpace
@@ -15,7 +14,7 @@ from hessian.curvature.misses import MISS, chance
 from hessian.curvature.products import Products
 from hessian.errors import ConvergenceError, OptionError, message
 from hessian.linalg import limits
-from hessian.linalg.dense import pick
+from hessian.linalg.dense import eigenpairs, pick
 
 _WHICH = ("LA", "SA", "LM", "BE")
 
@@ -162,9 +161,7 @@ def eigenvalues(
 def _dense(products: Products, k: int, which: str) -> Eigenpairs:
     """Diagonalise the matrix."""
     matrix = products.dense()
-    values, vectors = scipy.linalg.eigh(matrix)
-    picked = pick(values, k, which)
-    values, vectors = values[picked], vectors[:, picked]
+    values, vectors = eigenpairs(matrix, k, which)
     residuals = np.linalg.norm(matrix @ vectors - vectors * values, axis=0) + _rounding(products, matrix)
     return Eigenpairs(values, vectors, residuals, products.count, True, 0.0, "dense")
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse
 from scipy.sparse.linalg import aslinearoperator
 
 from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.linalg import limits
+from hessian.linalg.dense import symmetrized
 from hessian.operators.symmetry import Witness
 from hessian.operators.vectors import refuse_mask
 
@@ -119,7 +121,11 @@ class Products:
         self.require_finite(full, "H")
         self.magnitude = max(self.magnitude, float(np.abs(full).max()))
         self.check_symmetric(full)
-        return 0.5 * (full + full.T)
+        return symmetrized(full, self.dtype)
+
+    def eigenvalues(self) -> np.ndarray:
+        """Return all eigenvalues of the dense matrix, ascending, in float64."""
+        return scipy.linalg.eigvalsh(self.dense()).astype(np.float64)
 
     def check_symmetric(self, gram: np.ndarray, square: float = 1.0) -> None:
         """Compare ``x_i.H x_j`` with ``x_j.H x_i`` for vectors of a squared length.

@@ -20,6 +20,12 @@ class Quadrature:
     weights: np.ndarray
     n: int
 
+    @classmethod
+    def of(cls, eigenvalues: np.ndarray, n: int | None = None) -> Quadrature:
+        """Return the rule of eigenvalues that are known, all or some of n."""
+        n = len(eigenvalues) if n is None else n
+        return cls(eigenvalues[None], np.full((1, len(eigenvalues)), 1.0 / n), n)
+
     def moments(self, f: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
         r"""Return the mean of f over the spectrum and the variance of that mean over test vectors.
 

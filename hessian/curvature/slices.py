@@ -13,6 +13,7 @@ import numpy as np
 from hessian.arguments import whole_number
 from hessian.curvature.directions import Direction
 from hessian.errors import NotScalarError, OptionError, message
+from hessian.linalg.dense import symmetrized
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.tape.trace import Primal
 from hessian.tape.trees import join_vector, split_vector
@@ -236,7 +237,7 @@ def plane_slice(
         values,
         float(H.value),
         np.asarray(both.T @ H.gradient, dtype=np.float64),
-        np.asarray(0.5 * (bends + bends.T), dtype=np.float64),
+        symmetrized(bends),
         np.array([float(derivative) for derivative in third]),
         (plane.labels[0], plane.labels[1]),
         (plane.lengths[0], plane.lengths[1]),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from hessian.arguments import FINITE, Rng, as_generator, check, whole_number
 from hessian.curvature.density import SpectralDensity, density_of
@@ -19,6 +18,7 @@ from hessian.curvature.lanczos import Eigenpairs, eigenvalues
 from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.errors import OptionError, message
+from hessian.linalg.dense import eigh, pick
 from hessian.text import html_table, named_values, with_error
 
 LEAST = 12
@@ -174,14 +174,14 @@ def summary(H: Any, max_hvp: int = 60, *, lower_bound: float | None = None, rng:
 def _exact(products: Products, lower_bound: float | None) -> CurvatureSummary:
     """Compute everything from all eigenvalues."""
     n = products.n
-    values, vectors = scipy.linalg.eigh(products.dense())
+    values, vectors = eigh(products.dense(), products.dtype)
     values = values.astype(np.float64)
     _check_bound(lower_bound, float(values[0]), zero_below(products) * float(np.abs(values).max()))
     k = min(n, 8)
-    picked = np.concatenate([np.arange(k // 2), np.arange(n - (k - k // 2), n)])
+    picked = pick(values, k, "BE")
     rounding = 4.0 * products.eps * math.sqrt(n) * float(np.abs(values).max())
     ends = Eigenpairs(values[picked], vectors[:, picked], np.full(k, rounding), products.count, True, 0.0, "dense")
-    rule = Quadrature(values[None], np.full((1, n), 1.0 / n), n)
+    rule = Quadrature.of(values)
 
     def exact(name: str, value: float, error: float) -> Estimate:
         return Estimate(name, value, error, products.count, "exact")

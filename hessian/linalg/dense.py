@@ -15,7 +15,7 @@ def symmetrized(matrix: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
     return np.asarray(half + half.T)
 
 
-def decompose(matrix: np.ndarray, dtype: Any = np.float64) -> tuple[np.ndarray, np.ndarray]:
+def eigh(matrix: np.ndarray, dtype: Any = np.float64) -> tuple[np.ndarray, np.ndarray]:
     """Return all eigenvalues of the symmetric part, ascending, and their eigenvectors in columns.
 
     Of the symmetric part, because LAPACK would read one triangle with its rounding errors.
@@ -38,7 +38,7 @@ def pick(values: np.ndarray, k: int, which: str) -> np.ndarray:
 
 def eigenpairs(matrix: np.ndarray, k: int, which: str) -> tuple[np.ndarray, np.ndarray]:
     """Return k wanted eigenvalues, ascending, and their eigenvectors in columns, in the precision of the matrix."""
-    values, vectors = decompose(matrix, matrix.dtype)
+    values, vectors = eigh(matrix, matrix.dtype)
     picked = pick(values, k, which)
     return values[picked], vectors[:, picked]
 

@@ -17,6 +17,7 @@ import scipy.optimize
 from scipy.optimize import Bounds, LinearConstraint
 
 from hessian.linalg import limits
+from hessian.linalg.dense import eigh
 from hessian.linalg.vectors import norm
 from hessian.optimize.krylov import lanczos_lowest
 
@@ -247,7 +248,7 @@ def _lowest(
         reduced = basis.T @ product(basis)
         if not np.all(np.isfinite(reduced)):
             return math.nan, basis[:, 0], math.nan, False, basis.shape[1]
-        values, vectors = np.linalg.eigh(0.5 * (reduced + reduced.T))
+        values, vectors = eigh(reduced)
         return float(values[0]), basis @ vectors[:, 0], float(np.max(np.abs(values))), True, basis.shape[1]
     across = scipy.linalg.orth(held[:, free].T) if len(held) else np.zeros((free.size, 0))
     if free.size <= across.shape[1]:

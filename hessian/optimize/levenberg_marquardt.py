@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 
 from hessian.errors import NonFiniteError, message
-from hessian.linalg.dense import symmetrized
+from hessian.linalg.dense import eigh
 from hessian.linalg.vectors import norm
 from hessian.optimize.bounds import TrustRadius
 from hessian.optimize.krylov import Step
@@ -219,7 +219,7 @@ class LevenbergMarquardt(ScaledMethod):
         if not np.all(np.isfinite(matrix)):
             return self.scaled_model(point, scale)
         point.counters.n_factor += 1
-        values, vectors = scipy.linalg.eigh(symmetrized(matrix), driver="evd")
+        values, vectors = eigh(matrix)
         lift: Lift = lambda y: np.asarray((vectors @ y) / scale).astype(point.x.dtype)
         gradient = vectors.T @ (point.gradient.astype(np.float64) / scale)
         return ScaledSpectralModel(values, gradient, lift, float(np.finfo(point.x.dtype).eps), exact=True)

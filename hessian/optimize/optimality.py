@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
 from hessian.linalg import limits
-from hessian.linalg.dense import symmetrized
+from hessian.linalg.dense import eigh, symmetrized
 from hessian.linalg.vectors import norm
 from hessian.optimize.krylov import lanczos_lowest
 from hessian.optimize.objective import Point
@@ -103,7 +102,7 @@ def _from_dense(point: Point, hessian: np.ndarray) -> Curvature:
         return UNKNOWN
     point.counters.n_factor += 1
     matrix = symmetrized(hessian)
-    values, vectors = scipy.linalg.eigh(matrix, driver="evd")
+    values, vectors = eigh(matrix)
     scale = float(np.max(np.abs(values)))
     gradient = scaled_gradient(point)
     definiteness = judge(float(values[0]), scale, point.x.dtype, True)
@@ -122,7 +121,7 @@ def _from_scaled(
 ) -> tuple[Definiteness, float, np.ndarray, np.ndarray | None]:
     """Judge a matrix whose smallest eigenvalue is lost beside its largest, in units in which its rows are alike."""
     units = _equilibrating(matrix)
-    values, vectors = scipy.linalg.eigh(matrix * units * units[:, None], driver="evd")
+    values, vectors = eigh(matrix * units * units[:, None])
     definiteness = judge(float(values[0]), float(np.max(np.abs(values))), dtype, True)
     if definiteness is Definiteness.ZERO:
         return definiteness, smallest, vector, None
@@ -132,7 +131,7 @@ def _from_scaled(
         return definiteness, float(values[0]) / length**2, vector / length, None
     # The largest eigenvalue of the inverse is the one that is not lost.
     half = units[:, None] * vectors / np.sqrt(values)
-    inverse, vectors = scipy.linalg.eigh(half @ half.T, driver="evd")
+    inverse, vectors = eigh(half @ half.T)
     return definiteness, 1.0 / float(inverse[-1]), vectors[:, -1], -half @ (half.T @ gradient)
 
 

@@ -11,7 +11,8 @@ from scipy.sparse.linalg import LinearOperator
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.linalg import limits
-from hessian.linalg.vectors import norm
+from hessian.linalg.diagonal import row_norms
+from hessian.linalg.vectors import norm, signs
 from hessian.optimize.krylov import Product
 from hessian.optimize.objective import Point
 from hessian.tape.trees import flatten, ravel
@@ -60,9 +61,6 @@ def make_preconditioner(choice: Any, structured: Callable[[np.ndarray], Any], se
 class Jacobi(Preconditioner):
     """The diagonal of H for few variables, else norms of its rows, estimated; magnitudes, and never below a floor.
 
-    The root of the mean of ``(H v)^2`` over probes v of random signs estimates the norm of a row to a quarter from eight
-    of them (Dauphin, de Vries and Bengio, NeurIPS 28 (2015)); the mean of ``v * (H v)``, which estimates the entry of the
-    diagonal, has errors as large as the rest of the row, so that entries near zero spoil more than the others gain.
     Deterministic given the seed.
     """
 
@@ -90,11 +88,8 @@ class Jacobi(Preconditioner):
         if n <= limits.JACOBI_ORDER:
             diagonal = np.array(point.diagonal())
         else:
-            signs = self._rng.choice(np.array([-1.0, 1.0], point.x.dtype), (PROBES, n))
-            products = np.stack([point.product(row) for row in signs])
-            largest = np.max(np.abs(products), axis=0)
-            unit = np.where(largest > 0.0, largest, 1.0)
-            diagonal = largest * np.sqrt(np.mean((products / unit) ** 2, axis=0))
+            probes = signs(self._rng, n, PROBES, point.x.dtype)
+            diagonal = row_norms(np.stack([point.product(probe) for probe in probes.T], axis=1))
         size = np.abs(diagonal)
         if not np.all(np.isfinite(size)) or not np.any(size):
             return np.ones_like(point.x)

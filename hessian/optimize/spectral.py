@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import scipy.linalg
 
-from hessian.linalg.dense import symmetrized
+from hessian.linalg.dense import eigh
 from hessian.linalg.vectors import norm
 from hessian.optimize.krylov import Step
 
@@ -244,9 +243,7 @@ class EigenModel(SpectralModel):
     def __init__(self, hessian: np.ndarray, gradient: np.ndarray) -> None:
         dtype = gradient.dtype
         self.is_finite = bool(np.all(np.isfinite(hessian)))
-        # A Hessian that is not finite leaves a linear model. Symmetrised, because eigh would read one triangle with its
-        # rounding errors; in float64, because at this size the arithmetic is free.
-        symmetric = symmetrized(hessian) if self.is_finite else np.zeros(hessian.shape)
-        values, vectors = scipy.linalg.eigh(symmetric, driver="evd")
+        # A Hessian that is not finite leaves a linear model. In float64, because at this size the arithmetic is free.
+        values, vectors = eigh(hessian if self.is_finite else np.zeros(hessian.shape))
         eps = float(np.finfo(dtype).eps)
         super().__init__(values, vectors.T @ gradient, lambda y: (vectors @ y).astype(dtype), eps)

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.linalg
 
 from hessian.errors import ConvergenceError, NonFiniteError, ShapeMismatchError, message
+from hessian.linalg.dense import eigh, symmetrized
 from hessian.linalg.vectors import norm
 from hessian.optimize.optimality import Definiteness, judge
 from hessian.tape.trees import Structure, flatten
@@ -79,7 +80,7 @@ class Information:
             raise NonFiniteError(
                 message(where, f"the {what} at x holds NaN or infinity", why, "Move x into the domain")
             )
-        symmetric = 0.5 * (matrix + matrix.T).astype(np.float64)
+        symmetric = symmetrized(matrix)
         if not len(symmetric):
             raise ShapeMismatchError(
                 message(where, "x holds no numbers", "It has no curvature", "Pass at least one parameter")
@@ -87,7 +88,7 @@ class Information:
         diagonal = np.diag(symmetric)
         rows = np.abs(symmetric).max(axis=1)
         scale = np.sqrt(np.where(diagonal > 0.0, diagonal, np.where(rows > 0.0, rows, 1.0)))
-        values, vectors = scipy.linalg.eigh(symmetric / scale / scale[:, None], driver="evd")
+        values, vectors = eigh(symmetric / scale / scale[:, None])
         largest = float(np.max(np.abs(values)))
         definiteness = judge(float(values[0]), largest, precision, True)
         if definiteness is not Definiteness.POSITIVE:

@@ -34,6 +34,7 @@ from hessian.transforms import (
 
 if TYPE_CHECKING:
     from hessian import curvature, nn, optimize, plotting, statistics
+    from hessian.optimize import argmin, fixed_point, root
 
 __version__ = "0.1.0"
 __all__ = [
@@ -48,10 +49,12 @@ __all__ = [
     "RecordedFunction",
     "RestrictedOperator",
     "__version__",
+    "argmin",
     "check_derivatives",
     "checkpoint",
     "curvature",
     "directional",
+    "fixed_point",
     "grad",
     "grad_and_hvp",
     "hessian",
@@ -62,6 +65,7 @@ __all__ = [
     "optimize",
     "plotting",
     "record",
+    "root",
     "scipy",
     "special",
     "statistics",
@@ -73,7 +77,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # SciPy's optimisers take longer to import than this whole package: loaded when first asked for.
-    return room(name)
+    return getattr(room("optimize"), name) if name in ("argmin", "fixed_point", "root") else room(name)
 
 
 def __dir__() -> list[str]:

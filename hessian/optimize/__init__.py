@@ -1,6 +1,7 @@
 """Newton methods on exact second derivatives of plain NumPy functions."""
 
 from hessian.optimize.history import IterationRecord, SaddleRecord, format_history, write_history
+from hessian.optimize.implicit import argmin, fixed_point, root
 from hessian.optimize.least_squares import least_squares
 from hessian.optimize.minimize import minimize
 from hessian.optimize.result import OptimizeResult, Status
@@ -10,8 +11,11 @@ __all__ = [
     "OptimizeResult",
     "SaddleRecord",
     "Status",
+    "argmin",
+    "fixed_point",
     "format_history",
     "least_squares",
     "minimize",
+    "root",
     "write_history",
 ]

@@ -223,13 +223,12 @@ def _pullback(
 ) -> list[Any]:
     _, *thetas = xs
     weights = -inverse_op(g, factors, y, *thetas, equation=equation, transposed=True)
-    bars = linear.pullback([weights], g.ndim - y.ndim)[1:]
+    return [None, *_in_precision(linear.pullback([weights], g.ndim - y.ndim)[1:], thetas)]
+
+
+def _in_precision(bars: Sequence[Any], xs: Sequence[Any]) -> list[Any]:
     return [
-        None,
-        *(
-            bar if bar is None or bar.dtype == x.dtype else bar.astype(x.dtype)
-            for x, bar in zip(thetas, bars, strict=True)
-        ),
+        bar if bar is None or bar.dtype == x.dtype else bar.astype(x.dtype) for x, bar in zip(xs, bars, strict=True)
     ]
 
 
@@ -264,7 +263,7 @@ def _inverse_pullback(z: Any, xs: Any, g: Any, wanted: Any, *, equation: Equatio
     if not any(wanted[2:]):
         return [b_bar, *(None for _ in xs[1:])]
     bars = _recorded(_product(z, equation, transposed), point).pullback([-b_bar], g.ndim - z.ndim)
-    return [b_bar, None, *bars]
+    return [b_bar, None, *_in_precision(bars, point)]
 
 
 held_op = Nondifferentiable("held", np.array)
@@ -275,8 +274,9 @@ solution_op = General(
     prepare=_linear,
     pushforward=_pushforward,
     pullback=_pullback,
+    raises=Exception,
 )
-factors_op = Nondifferentiable("factors", lambda x, *thetas, equation: equation.factors(x, thetas))
+factors_op = Nondifferentiable("factors", lambda x, *thetas, equation: equation.factors(x, thetas), raises=Exception)
 inverse_op = General(
     "inverse",
     lambda b, factors, *point, equation, transposed: solve_factored(factors, b, transposed),
@@ -285,4 +285,3 @@ inverse_op = General(
 )
 for _operation in (held_op, solution_op, factors_op, inverse_op):
     _operation.home = __name__
-solution_op.raises = factors_op.raises = Exception

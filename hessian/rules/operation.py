@@ -5,6 +5,7 @@ This module knows no tape: values that are being traced subclass :class:`Traced`
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -64,6 +65,8 @@ class Operation:
     """
 
     differentiable = True
+    home = ""
+    """Module that holds an operation as ``<name>_op`` where it is not registered, because it is not always loaded."""
     retains = True
     """Whether a sweep may read operands again after recording; if not, constants need no snapshot."""
 
@@ -125,15 +128,17 @@ class Operation:
 
     def __reduce__(self) -> Any:
         # An operation is its row: pickles carry the name.
-        return operation_named, (self.name,)
+        return operation_named, (self.name, self.home)
 
 
 OPERATIONS: dict[str, Operation] = {}
 """Every operation by name, for the walk and for documentation."""
 
 
-def operation_named(name: str) -> Operation:
-    """Return the operation registered under ``name``."""
+def operation_named(name: str, home: str = "") -> Operation:
+    """Return the operation registered under ``name``, or kept by a module."""
+    if home:
+        return getattr(importlib.import_module(home), f"{name}_op")
     if name not in OPERATIONS:
         what = f"there is no operation named {name!r}"
         raise OptionError(message("rules", what, fix="Load pickles with the version of hessian that wrote them"))

@@ -320,6 +320,11 @@ def test_products_in_arguments_by_number(wrap):
         bars = hs.vjp(f, a, b, c, argnums=(2, 1))[1](2.0)
         assert_allclose(bars[0], 2 * np.sum(np.sin(a) * b**2))
         assert_allclose(bars[1], 4 * np.sin(a) * b * c)
+        assert_allclose(hs.directional(f, a, w, w, args=(b, c), argnums=1), 2 * np.sum(np.sin(a) * w**2) * c)
+        assert_allclose(hs.directional(f, a, (v, w), args=(b, c), argnums=(0, 1)), gradient[1] @ v + gradient[0] @ w)
+        line = [f(a, b, c), gradient[0] @ w, np.sum(np.sin(a) * w**2) * c]
+        assert_allclose(hs.taylor(f, a, w, b, c, argnums=1, order=2), line)
+        assert hs.check_derivatives(f, a, b, c, argnums=(0, 1)).success
     assert_allclose(hs.hvp(f, a, (v,), b, c, argnums=(0,))[0], hs.hvp(f, a, v, b, c))
     with pytest.raises(hs.errors.OptionError, match="argnums=3, but the function was called with 3"):
         hs.hvp(f, a, v, b, c, argnums=3)

@@ -195,7 +195,7 @@ def test_a_forgotten_return_is_named() -> None:
     assert_says(text, "return", "None")
 
 
-@pytest.mark.parametrize("call", [hs.grad, hs.value_and_grad])
+@pytest.mark.parametrize("call", [hs.grad, hs.value_and_grad, hs.jacobian, hs.hessian])
 def test_has_aux_without_a_pair(call: Callable[..., Any]) -> None:
     for f in (total, lambda x: (total(x), 1, 2), lambda x: [total(x)]):
         text = failure(lambda f=f: call(f, has_aux=True)(X), HessianError)

@@ -448,10 +448,13 @@ def test_has_aux() -> None:
 
     gradient, aux = hs.grad(f, has_aux=True)(A)
     (value, again), second = hs.value_and_grad(f, has_aux=True)(A)
+    matrix, third = hs.hessian(f, has_aux=True)(A)
+    slopes, fourth = hs.jacobian(lambda x: (x**2, f(x)[1]), has_aux=True)(A)
     assert_allclose(gradient, 4 * A * (A**2 - 1))
+    assert_allclose([matrix, slopes], [np.diag(12 * A**2 - 4), np.diag(2 * A)])
     assert_allclose(second, gradient)
     assert_allclose(value, np.sum((A**2 - 1) ** 2))
-    for extra in (aux, again):
+    for extra in (aux, again, third, fourth):
         assert extra["name"] == "f"
         assert type(extra["residual"]) is np.ndarray
         assert_allclose(extra["residual"], A**2 - 1)

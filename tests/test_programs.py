@@ -772,6 +772,8 @@ def test_auxiliary_results() -> None:
     for x in (X3, 2 * X3, 3 * X3):
         assert_same(hs.value_and_grad(rec, has_aux=True)(x), hs.value_and_grad(f, has_aux=True)(x))
         assert_same(hs.grad(rec, has_aux=True)(x), hs.grad(f, has_aux=True)(x))
+        assert_same(hs.jacobian(rec, has_aux=True)(x), hs.jacobian(f, has_aux=True)(x))
+        assert_same(hs.hessian(rec, has_aux=True)(x), hs.hessian(f, has_aux=True)(x))
 
 
 def test_callables_with_attributes_of_their_own() -> None:

@@ -13,6 +13,7 @@ from hessian.errors import DerivativeCheckError, NonFiniteError, message
 from hessian.tape.second_order import HessianMap
 from hessian.tape.trace import Primal, trace
 from hessian.tape.trees import join_vector, split_vector
+from hessian.transforms.selection import ArgNums, selected
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ class _Probe:
         return np.asarray(join_vector(self.curvature.products(split_vector(v, self.primal.shapes))))
 
 
-def check_derivatives(f: Callable[..., Any], x: Any, *args: Any, rng: Rng = 0, directions: int = 3) -> DerivativeReport:
+def check_derivatives(
+    f: Callable[..., Any], x: Any, *args: Any, argnums: ArgNums = 0, rng: Rng = 0, directions: int = 3
+) -> DerivativeReport:
     r"""Check gradient and Hessian of ``f`` at ``x`` against properties that any correct derivative has.
 
     Along random directions: the Taylor remainders :math:`|f(x+hv) - f - h g^T v|` and
@@ -87,7 +90,9 @@ def check_derivatives(f: Callable[..., Any], x: Any, *args: Any, rng: Rng = 0, d
         Real scalar function: ``f(x, *args)``.
     x : array or container of float64 arrays
     *args
-        Further arguments of f.
+        Further arguments of f, not differentiated unless ``argnums`` names them.
+    argnums : int or tuple of int
+        Which of f's arguments, x first, to differentiate.
     rng : int, numpy.random.Generator or None
         Of the random directions.
     directions : int
@@ -116,7 +121,7 @@ def check_derivatives(f: Callable[..., Any], x: Any, *args: Any, rng: Rng = 0, d
     True
     """
     whole_number("check_derivatives", "directions", directions)
-    probe = _Probe(f, x, args)
+    probe = _Probe(*selected(f, (x, *args), argnums, "check_derivatives"))
     value = float(probe.curvature.traced.scalar())
     if not np.isfinite(value):
         raise NonFiniteError(

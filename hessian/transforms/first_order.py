@@ -20,9 +20,7 @@ from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
 from hessian.transforms.selection import ArgNums, selected
 
 
-def value_and_grad(
-    f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
-) -> Callable[..., Any]:
+def value_and_grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes ``f`` and its gradient together.
 
     Parameters
@@ -72,7 +70,7 @@ def value_and_grad(
     return value_and_grad_f
 
 
-def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False) -> Callable[..., Any]:
+def grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes the gradient :math:`\nabla f`.
 
     Parameters, errors and cost as in :func:`value_and_grad`; with ``has_aux`` the result is ``(gradient, aux)``.
@@ -273,7 +271,7 @@ def _cotangent_leaves(structure: Structure, values: list[Any], y_bar: Any) -> tu
     return bars, batch or ()
 
 
-def jacobian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
+def jacobian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes the Jacobian :math:`J_{ij} = \partial y_i / \partial x_j`.
 
     Parameters
@@ -282,6 +280,8 @@ def jacobian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Calla
         ``f(x, *args, **kwargs)`` returns an array or a container of arrays.
     argnums : int or tuple of int
         Which positional arguments to differentiate in.
+    has_aux : bool
+        ``f`` returns ``(value, aux)``, and the result is ``(J, aux)``.
 
     Returns
     -------
@@ -305,17 +305,18 @@ def jacobian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Calla
     [[3.0, 2.0], [0.0, 1.0]]
     """
 
-    if isinstance(f, RecordedFunction):
+    if isinstance(f, RecordedFunction) and not has_aux:
         return _recorded_jacobian(f, argnums)
 
     @functools.wraps(f)
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
-        traced = trace(f, args, kwargs, argnums=argnums, where="jacobian")
+        traced = trace(f, args, kwargs, argnums=argnums, has_aux=has_aux, where="jacobian")
         primal, values = traced.primal, traced.values
         shapes = [value.shape for value in values]
         matrix = jacobian_matrix(traced)
         matrix = matrix if matrix.dtype == primal.dtype else matrix.astype(primal.dtype)
-        return blocks_of(matrix, shapes, primal.shapes, traced.output_structure, primal.structure)
+        blocks = blocks_of(matrix, shapes, primal.shapes, traced.output_structure, primal.structure)
+        return (blocks, traced.aux) if has_aux else blocks
 
     return jacobian_f
 

@@ -13,9 +13,12 @@ from hessian.errors import OptionError, message
 from hessian.programs import RecordedFunction
 from hessian.tape.trace import Primal
 from hessian.transforms.first_order import pushforward_of, tangent_like
+from hessian.transforms.selection import ArgNums, selected
 
 
-def directional(f: Callable[..., Any], x: Any, *directions: Any, args: tuple[Any, ...] = ()) -> Any:
+def directional(
+    f: Callable[..., Any], x: Any, *directions: Any, args: tuple[Any, ...] = (), argnums: ArgNums = 0
+) -> Any:
     r"""Contract the k-th derivative with k directions: :math:`D^k f(x)[v_1, \dots, v_k]`.
 
     Parameters
@@ -26,7 +29,9 @@ def directional(f: Callable[..., Any], x: Any, *directions: Any, args: tuple[Any
     *directions : same structure as x
         As many as the order of the derivative; none gives ``f(x)``.
     args : tuple
-        Further arguments of f, not differentiated.
+        Further arguments of f, not differentiated unless ``argnums`` names them.
+    argnums : int or tuple of int
+        Which of f's arguments, x first, to differentiate; directions are like it, tuples for a tuple.
 
     Returns
     -------
@@ -47,7 +52,7 @@ def directional(f: Callable[..., Any], x: Any, *directions: Any, args: tuple[Any
     >>> float(hs.directional(lambda x: x**4, 1.0, 1.0, 1.0, 1.0))
     24.0
     """
-
+    f, x, args = selected(f, (x, *args), argnums, "directional")
     if isinstance(f, RecordedFunction):
         make = lambda plain: lambda x, vs, args: directional(plain, x, *vs, args=args)
         contracted = f.derived("directional", make, inputs=(0, 1))
@@ -61,7 +66,7 @@ def directional(f: Callable[..., Any], x: Any, *directions: Any, args: tuple[Any
     return at(len(directions), x)
 
 
-def taylor(f: Callable[..., Any], x: Any, v: Any, *args: Any, order: int) -> np.ndarray:
+def taylor(f: Callable[..., Any], x: Any, v: Any, *args: Any, order: int, argnums: ArgNums = 0) -> np.ndarray:
     r"""Compute Taylor coefficients along a line: :math:`f(x + t v) = \sum_k c_k t^k`.
 
     Parameters
@@ -71,9 +76,11 @@ def taylor(f: Callable[..., Any], x: Any, v: Any, *args: Any, order: int) -> np.
     x, v : array or container of float arrays
         Point and direction.
     *args
-        Further arguments of f, not differentiated.
+        Further arguments of f, not differentiated unless ``argnums`` names them.
     order : int
         Highest power of t.
+    argnums : int or tuple of int
+        Which of f's arguments, x first, to differentiate; v is like it, a tuple for a tuple.
 
     Returns
     -------
@@ -100,6 +107,7 @@ def taylor(f: Callable[..., Any], x: Any, v: Any, *args: Any, order: int) -> np.
     True
     """
     order = whole_number("taylor", "order", order, 0)
+    f, x, args = selected(f, (x, *args), argnums, "taylor")
     if isinstance(f, RecordedFunction):
         make = lambda plain: lambda x, v, order, args: taylor(plain, x, v, *args, order=order)
         return f.derived("taylor", make, inputs=(0, 1))(x, tangent_like(x, v, "taylor"), order, args)

@@ -157,7 +157,7 @@ def _replayed_batch(
     return compiled.primal.build(leaves[0]), compiled.primal.build(leaves[1])
 
 
-def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
+def hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes the Hessian :math:`H_{ij} = \partial^2 f / \partial x_i \partial x_j`.
 
     Parameters
@@ -166,6 +166,8 @@ def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callab
         Real scalar function written in NumPy: ``f(x, *args, **kwargs)``.
     argnums : int or tuple of int
         Which positional arguments to differentiate in.
+    has_aux : bool
+        ``f`` returns ``(value, aux)``, and the result is ``(H, aux)``.
 
     Returns
     -------
@@ -191,7 +193,7 @@ def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callab
 
     @functools.wraps(f)
     def hessian_f(*args: Any, **kwargs: Any) -> Any:
-        if isinstance(f, RecordedFunction):
+        if isinstance(f, RecordedFunction) and not has_aux:
             found = f.linearize(numbered("curvature", argnums, len(args), "hessian"), args, kwargs, "hessian")
             if found is not None:
                 compiled, linearized = found
@@ -199,9 +201,10 @@ def hessian(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callab
                 if matrix is not None:
                     return blocks_of(matrix, compiled.shapes, compiled.shapes, compiled.primal, compiled.primal)
                 f.stats.plain += 1
-        traced = trace(f, args, kwargs, argnums=argnums, where="hessian")
+        traced = trace(f, args, kwargs, argnums=argnums, has_aux=has_aux, where="hessian")
         primal = traced.primal
         matrix = hessian_matrix(traced, HessianMap(traced))
-        return blocks_of(matrix, primal.shapes, primal.shapes, primal.structure, primal.structure)
+        blocks = blocks_of(matrix, primal.shapes, primal.shapes, primal.structure, primal.structure)
+        return (blocks, traced.aux) if has_aux else blocks
 
     return hessian_f

@@ -255,7 +255,7 @@ print(f"test accuracy {test_accuracy:.4f}")
 # %%
 from hessian.plotting import plot_convergence
 
-plot_convergence(fit.result.history, gtol=1e-6)
+plot_convergence(fit.result.history, gtol=1e-6)[0].figure
 
 # %% [markdown]
 # The long middle is the network finding its way down a valley that is not convex; the drop at the end is Newton's

@@ -45,7 +45,7 @@ for method, fit in fits.items():
     print(f"{last.n_hvp:10d}{last.seconds:9.1f}{scores[method]:15.4f}")
 
 # %%
-plot_comparison({method: fit.result.history for method, fit in fits.items()})
+plot_comparison({method: fit.result.history for method, fit in fits.items()})[0].figure
 
 # %% [markdown]
 # Both axes are logarithmic, and the vertical one counts from the lowest value that any method reached. (A gradient of a
@@ -58,7 +58,7 @@ plot_comparison({method: fit.result.history for method, fit in fits.items()})
 # curvature) holds there and not nearby. The gradient says how near it is:
 
 # %%
-plot_convergence(fits["trust-ncg"].result.history, gtol=1e-6)
+plot_convergence(fits["trust-ncg"].result.history, gtol=1e-6)[0].figure
 
 # %% [markdown]
 # ## 2. A deep autoencoder

@@ -342,3 +342,21 @@ def test_sharpness_is_bounded_from_above_as_often_as_it_says() -> None:
     assert loose.trace.standard_error[0] == math.inf
     assert "not bounded from above" in repr(loose.trace)
     assert "at most" in repr(meter.trace) or "not bounded" in repr(meter.trace)
+
+
+@pytest.mark.parametrize("likelihood", sorted(LIKELIHOODS))
+def test_draws_and_information_are_those_of_the_loss(likelihood: str) -> None:
+    row, rng = LIKELIHOODS[likelihood], np.random.default_rng(0)
+    z = rng.standard_normal((5, 3))
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    slopes = row.draw(z, rng)
+    mean = {"gaussian": z, "bernoulli": 1 / (1 + np.exp(-z)), "poisson": np.exp(z), "categorical": p}[likelihood]
+    y = mean - slopes
+    if likelihood != "gaussian":
+        assert_allclose(y, np.round(y), atol=1e-12)
+        y = np.round(y)
+    for targets in [y, y.argmax(axis=1)] if likelihood == "categorical" else [y]:
+        loss = lambda z: np.sum(row.loss(z, targets))  # noqa: B023
+        assert_allclose(hs.grad(loss)(z), slopes, atol=1e-12)
+        root = row.root(z, np.eye(15).reshape(5, 3, 15)).reshape(15, 15)
+        assert_allclose(hs.HessianOperator(loss, z).to_dense(), root.T @ root, atol=1e-12)

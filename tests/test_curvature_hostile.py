@@ -230,9 +230,9 @@ def test_runs_that_diverged_are_drawn(values: list[float]) -> None:
     pytest.importorskip("matplotlib")
     from hessian.plotting import plot_comparison, plot_convergence, plot_sharpness
 
-    plot_convergence(history(values), gtol=0.1)._repr_png_()
-    plot_convergence(history(values[:1]), gtol=1.0)._repr_png_()
-    plot_comparison({"one": history(values), "other": history(values)})._repr_png_()
+    plot_convergence(history(values), gtol=0.1)[0].figure._repr_png_()
+    plot_convergence(history(values[:1]), gtol=1.0)[0].figure._repr_png_()
+    plot_comparison({"one": history(values), "other": history(values)})[0].figure._repr_png_()
     run = SimpleNamespace(iterations=range(3), sharpness=values, residuals=values, threshold=20.0)
     plot_sharpness(run).figure._repr_png_()
 

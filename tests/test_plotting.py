@@ -119,7 +119,7 @@ def test_every_picture_is_in_the_table() -> None:
 @pytest.mark.parametrize("name", SMALLEST)
 def test_the_smallest_data_are_drawn_the_same_way_twice(name: str) -> None:
     first, second = (SMALLEST[name]() for _ in range(2))
-    images = [getattr(drawn, "figure", None) or drawn for drawn in (first, second)]
+    images = [np.ravel(drawn)[0].figure for drawn in (first, second)]
     assert images[0]._repr_png_() == images[1]._repr_png_()
     assert all(ax.get_xlabel() or ax.get_ylabel() for ax in images[0].axes)
 
@@ -198,8 +198,7 @@ def test_colors_differ_in_lightness_or_are_far_apart_without_red_and_green() -> 
     ],
 )
 def test_both_panels_are_labelled_and_logarithmic(against: str, label: str, x: list[float]) -> None:
-    figure = plot_convergence(HISTORY, against=against, gtol=1e-2)
-    left, right = figure.axes
+    left, right = plot_convergence(HISTORY, against=against, gtol=1e-2)
     assert left.get_xlabel() == right.get_xlabel() == label
     assert left.get_ylabel() == "objective - 1"
     assert right.get_ylabel() == "gradient norm"
@@ -213,20 +212,24 @@ def test_both_panels_are_labelled_and_logarithmic(against: str, label: str, x: l
 @pytest.mark.usefixtures("_matplotlib")
 def test_a_comparison_leaves_out_what_takes_no_products_and_tells_many_methods_apart() -> None:
     free = [SimpleNamespace(n_hvp=0, seconds=row.seconds, value=row.value + 1.0) for row in HISTORY]
-    left, right = plot_comparison({"newton": HISTORY, "adam": free}).axes
+    left, right = plot_comparison({"newton": HISTORY, "adam": free})
     assert [line.get_label() for line in left.lines] == ["newton"]
     assert [line.get_label() for line in right.lines] == _legend(right) == ["newton", "adam"]
     np.testing.assert_array_equal(right.lines[1].get_ydata(), [3.0, 3.0, 1.0])
-    right = plot_comparison({f"method {k}": HISTORY for k in range(16)}).axes[1]
+    right = plot_comparison({f"method {k}": HISTORY for k in range(16)})[1]
     assert len({(line.get_color(), line.get_linestyle()) for line in right.lines}) == 16
 
 
 @pytest.mark.usefixtures("_matplotlib")
-def test_a_picture_is_saved_in_the_format_of_its_suffix(tmp_path: Path) -> None:
-    plot_convergence(HISTORY, path=tmp_path / "picture.png")
-    plot_convergence(HISTORY[:1], path=tmp_path / "picture.svg")
+def test_pictures_of_two_panels_go_where_they_are_told(tmp_path: Path) -> None:
+    figure = plot_convergence(HISTORY)[0].figure
+    figure.savefig(tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
-    assert b"<svg" in (tmp_path / "picture.svg").read_bytes()
+    for draw in (plot_convergence, lambda history, ax: plot_comparison({"one": history}, ax=ax)):
+        pair = draw(HISTORY[:1], ax=figure.subplots(1, 2))
+        assert [one.figure for one in pair] == [figure, figure]
+        with pytest.raises(OptionError, match="ax holds 1 axes, the picture has two panels"):
+            draw(HISTORY, ax=figure.axes[0])
 
 
 def test_bad_arguments_are_refused() -> None:

@@ -91,4 +91,4 @@ def save_comparison(
         for name, history in histories.items():
             table.writerows([name, *asdict(record).values()] for record in history)
     if draw:
-        plot_comparison(histories, path=folder / "comparison.png")
+        plot_comparison(histories)[0].figure.savefig(folder / "comparison.png", dpi=120)

@@ -121,7 +121,8 @@ def save_run(folder: Path, fit: TrainingResult, summary: Mapping[str, Any], sett
     save_summary(folder, summary, settings)
     if not settings["no_plot"]:
         against = "n_hvp" if fit.result.n_hvp else "iteration"
-        plot_convergence(fit.result.history, against=against, gtol=settings["gtol"], path=folder / "convergence.png")
+        left, _ = plot_convergence(fit.result.history, against=against, gtol=settings["gtol"])
+        left.figure.savefig(folder / "convergence.png", dpi=120)
 
 
 def save_summary(folder: Path, summary: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,52 @@ except ImportError as error:
     raise missing_dependency("hessian.nn", "scikit-learn", "train") from error
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class NewtonEstimator(BaseEstimator):
     """What all estimators here share: checked data, a run of the solver, and its verdict."""
+
+    method: str | None = None
+    random_state: Any = None
+    options: dict[str, Any] | None = None
+    verbose: bool = False
+    warm_start: bool = False
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
+        """Fit the parameters.
+
+        Parameters
+        ----------
+        X : array or sparse matrix, (n, d)
+        y : array, (n,), or (n, m) for several targets of a regression
+            Values, or labels of any kind, at least two different ones.
+        sample_weight : array, (n,), optional
+            Weights of the rows, at least 0.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        OptionError
+            A parameter or weight out of range, or fewer than two classes.
+        NonFiniteError
+            If the objective overflows at the start.
+        ValueError
+            Data that scikit-learn's own validation refuses.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the solver stopped early; the text is its advice.
+        """
+        with self._whole():
+            self._fit(X, y, sample_weight)
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+        """Check the data, minimise, and store what was found."""
+        raise NotImplementedError
 
     def __sklearn_tags__(self) -> Any:
         """Sparse X is taken as it is."""
@@ -121,13 +166,15 @@ class NewtonEstimator(BaseEstimator):
         if not result.success:
             what = f"stopped early after {result.nit} iterations with status {result.status.name}"
             fix = "Here maxiter is max_iter, gtol is tol, and warm_start=True starts again from the end"
-            warnings.warn(message(self._where, what, result.message, fix), ConvergenceWarning, stacklevel=4)
+            warnings.warn(message(self._where, what, result.message, fix), ConvergenceWarning, stacklevel=5)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class LogitClassifier(ClassifierMixin):
     """Predictions from logits: one column for two classes, otherwise one per class."""
 
-    classes_: np.ndarray
+    class_weight: Any = None
+    classes_: np.ndarray = field(init=False)
 
     def decision_function(self, X: npt.ArrayLike) -> np.ndarray:
         """Return the logits of the rows of `X`.
@@ -184,38 +231,17 @@ class LogitClassifier(ClassifierMixin):
         return rows, labels, weigh_classes(self._where, self.class_weight, classes, labels, weights)
 
 
+@dataclass(eq=False, repr=False)
 class NetworkEstimator(NewtonEstimator):
     """A network of scikit-learn's shape: ``coefs_`` and ``intercepts_``, one per layer."""
 
-    coefs_: list[np.ndarray]
-    intercepts_: list[np.ndarray]
-
-    def __init__(
-        self,
-        hidden_layer_sizes: Sequence[int] | int = (100,),
-        activation: Any = "tanh",
-        *,
-        alpha: float = 1e-4,
-        method: str | None = None,
-        max_iter: int = 200,
-        tol: float = 1e-4,
-        check_curvature: bool = False,
-        random_state: Any = None,
-        options: dict[str, Any] | None = None,
-        verbose: bool = False,
-        warm_start: bool = False,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.alpha = alpha
-        self.method = method
-        self.max_iter = max_iter
-        self.tol = tol
-        self.check_curvature = check_curvature
-        self.random_state = random_state
-        self.options = options
-        self.verbose = verbose
-        self.warm_start = warm_start
+    hidden_layer_sizes: Sequence[int] | int = (100,)
+    activation: Any = "tanh"
+    _: KW_ONLY
+    alpha: float = 1e-4
+    max_iter: int = 200
+    tol: float = 1e-4
+    check_curvature: bool = False
 
     def _forward(self, X: Any) -> np.ndarray:
         """Evaluate the fitted network."""

@@ -6,11 +6,10 @@ for as an attribute of `hessian.nn`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hessian.arguments import POSITIVE, real_number
 from hessian.nn.estimator_base import LogitClassifier, NetworkEstimator, NewtonEstimator, ValueRegressor
@@ -25,6 +24,7 @@ from hessian.nn.penalized import (
 from hessian.nn.validation import check_penalty
 
 
+@dataclass(eq=False, repr=False)
 class NewtonMLPClassifier(LogitClassifier, NetworkEstimator):
     """Classify by a multilayer perceptron that a Newton method trains on all rows at once.
 
@@ -101,63 +101,11 @@ class NewtonMLPClassifier(LogitClassifier, NetworkEstimator):
     (['even', 'odd', 'odd', 'even'], True)
     """
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Sequence[int] | int = (100,),
-        activation: Any = "tanh",
-        *,
-        alpha: float = 1e-4,
-        class_weight: Any = None,
-        method: str | None = None,
-        max_iter: int = 200,
-        tol: float = 1e-4,
-        check_curvature: bool = False,
-        random_state: Any = None,
-        options: dict[str, Any] | None = None,
-        verbose: bool = False,
-        warm_start: bool = False,
-    ) -> None:
-        super().__init__(
-            hidden_layer_sizes, activation, alpha=alpha, method=method, max_iter=max_iter, tol=tol,
-            check_curvature=check_curvature, random_state=random_state, options=options, verbose=verbose,
-            warm_start=warm_start,
-        )  # fmt: skip
-        self.class_weight = class_weight
-
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
-        """Fit the network.
-
-        Parameters
-        ----------
-        X : array or sparse matrix, (n, d)
-        y : array, (n,)
-            Labels of any kind, at least two different ones.
-        sample_weight : array, (n,), optional
-            Weights of the rows, at least 0.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        OptionError
-            A parameter or weight out of range, or fewer than two classes.
-        NonFiniteError
-            If the objective overflows at the start.
-        ValueError
-            Data that scikit-learn's own validation refuses.
-
-        Warns
-        -----
-        sklearn.exceptions.ConvergenceWarning
-            If the solver stopped early; the text is its advice.
-        """
-        with self._whole():
-            rows, labels, weights = self._read_classes(X, y, sample_weight)
-            n_logits = self._n_logits()
-            self._minimize(rows, labels, weighted_cross_entropy, weights, n_logits, is_redundant=n_logits > 1)
-        return self
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+        """Fit the network."""
+        rows, labels, weights = self._read_classes(X, y, sample_weight)
+        n_logits = self._n_logits()
+        self._minimize(rows, labels, weighted_cross_entropy, weights, n_logits, is_redundant=n_logits > 1)
 
     def _logits(self, X: Any) -> np.ndarray:
         """Logits of the rows, one column for two classes."""
@@ -195,40 +143,13 @@ class NewtonMLPRegressor(ValueRegressor, NetworkEstimator):
     (2.0, 1.0)
     """
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
-        """Fit the network.
-
-        Parameters
-        ----------
-        X : array or sparse matrix, (n, d)
-        y : array, (n,) or (n, m)
-        sample_weight : array, (n,), optional
-            Weights of the rows, at least 0.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        OptionError
-            A parameter or weight out of range.
-        NonFiniteError
-            If the objective overflows at the start.
-        ValueError
-            Data that scikit-learn's own validation refuses.
-
-        Warns
-        -----
-        sklearn.exceptions.ConvergenceWarning
-            If the solver stopped early; the text is its advice.
-        """
-        with self._whole():
-            rows, values, weights = self._read_values(X, y, sample_weight)
-            self._minimize(rows, values, half_squared_error, weights, values.shape[1], is_redundant=False)
-        return self
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+        """Fit the network."""
+        rows, values, weights = self._read_values(X, y, sample_weight)
+        self._minimize(rows, values, half_squared_error, weights, values.shape[1], is_redundant=False)
 
 
+@dataclass(eq=False, repr=False)
 class NewtonLogisticRegression(LogitClassifier, NewtonEstimator):
     """Classify by logistic regression, binary or multinomial, fitted by a Newton method.
 
@@ -241,40 +162,26 @@ class NewtonLogisticRegression(LogitClassifier, NewtonEstimator):
     C : float
         Weight of the data against the penalty, finite and above 0.
     fit_intercept : bool
-    class_weight : dict, "balanced" or None
-        Factor on the weights of a class's rows; a class not in the dict has 1. "balanced" gives all classes the same
-        total weight.
-    method : str, optional
-        Of `hessian.optimize.minimize` that works on derivatives of second order, such as ``"trust-ncg"``; by default
-        chosen by the number of parameters.
-    max_iter : int
-        Most iterations of the solver, rejected ones included.
     tol : float
         Stop when the 2-norm of the gradient is at most this; that of the objective divided by ``C Σ w_i``, as for
         ``LogisticRegression``, so that it need not grow with the number of rows.
     random_state : int, numpy.random.RandomState or None
         Of the vector from which the curvature is looked at; the start is zero.
-    options : dict, optional
-        Further options of the solver, such as ``{"preconditioner": "lbfgs"}``.
-    verbose : bool
-        Show a progress bar on the standard error stream (needs tqdm).
-    warm_start : bool
-        Begin with the coefficients of the previous fit.
+    class_weight, method, max_iter, options, verbose, warm_start
+        As for `NewtonMLPClassifier`.
 
     Attributes
     ----------
-    classes_ : array, (K,)
     coef_ : array, (1, d) for two classes, otherwise (K, d)
     intercept_ : array, (1,) or (K,)
         For K > 2, where only differences between classes matter, these sum to zero.
     loss_ : float
         The objective at the end.
-    n_iter_ : int
     result_ : scipy.optimize.OptimizeResult
         The solver's own: status, message, counters and history, of the objective divided by ``C Σ w_i``, for K > 2 in
         the coordinates of `hessian.nn.penalized.Reparametrised`, where the minimum is unique.
-    n_features_in_, feature_names_in_
-        As everywhere in scikit-learn.
+    classes_, n_iter_, n_features_in_, feature_names_in_
+        As for `NewtonMLPClassifier`.
 
     Notes
     -----
@@ -290,68 +197,18 @@ class NewtonLogisticRegression(LogitClassifier, NewtonEstimator):
     (True, 'CONVERGED')
     """
 
-    coef_: np.ndarray
-    intercept_: np.ndarray
+    penalty: str = "l2"
+    _: KW_ONLY
+    C: float = 1.0
+    fit_intercept: bool = True
+    max_iter: int = 100
+    tol: float = 1e-8
 
-    def __init__(
-        self,
-        penalty: str = "l2",
-        *,
-        C: float = 1.0,
-        fit_intercept: bool = True,
-        class_weight: Any = None,
-        method: str | None = None,
-        max_iter: int = 100,
-        tol: float = 1e-8,
-        random_state: Any = None,
-        options: dict[str, Any] | None = None,
-        verbose: bool = False,
-        warm_start: bool = False,
-    ) -> None:
-        self.penalty = penalty
-        self.C = C
-        self.fit_intercept = fit_intercept
-        self.class_weight = class_weight
-        self.method = method
-        self.max_iter = max_iter
-        self.tol = tol
-        self.random_state = random_state
-        self.options = options
-        self.verbose = verbose
-        self.warm_start = warm_start
-
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
-        """Fit the coefficients.
-
-        Parameters
-        ----------
-        X : array or sparse matrix, (n, d)
-        y : array, (n,)
-            Labels of any kind, at least two different ones.
-        sample_weight : array, (n,), optional
-            Weights of the rows, at least 0.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        OptionError
-            A parameter or weight out of range, or fewer than two classes.
-        ValueError
-            Data that scikit-learn's own validation refuses.
-
-        Warns
-        -----
-        sklearn.exceptions.ConvergenceWarning
-            If the solver stopped early; the text is its advice.
-        """
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+        """Fit the coefficients."""
         check_penalty(self._where, self.penalty)
-        with self._whole():
-            rows, labels, weights = self._read_classes(X, y, sample_weight)
-            self._minimize(rows, labels, weights)
-        return self
+        rows, labels, weights = self._read_classes(X, y, sample_weight)
+        self._minimize(rows, labels, weights)
 
     def _minimize(self, X: Any, labels: np.ndarray, weights: np.ndarray | None) -> None:
         """Fit the coefficients and store them."""

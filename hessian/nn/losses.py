@@ -20,8 +20,8 @@ import numpy.typing as npt
 from hessian.arguments import choose, is_real
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.reduction import as_constant, check_range, check_shapes, reduce
+from hessian.operators.likelihoods import LIKELIHOODS
 from hessian.rules.spec import Traced
-from hessian.scipy import special
 from hessian.tape.trees import flatten
 
 Loss = Callable[..., Any]
@@ -169,11 +169,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     >>> float(softmax_cross_entropy(np.zeros((4, 10)), [3, 1, 4, 1])) == float(np.log(10.0))
     True
     """
-    surprises = -special.log_softmax(logits, axis=1)
-    if labels.ndim == 1:
-        return surprises[np.arange(np.shape(logits)[0]), labels]
-    # Classes without a share may be masked out, and 0 times inf is 0 here.
-    return np.sum(labels * np.where(np.equal(labels, 0), 0.0, surprises), axis=1)
+    return LIKELIHOODS["categorical"].loss(logits, labels)
 
 
 def _shares(where: str, logits: Any, targets: npt.ArrayLike, name: str) -> Any:
@@ -204,9 +200,7 @@ def sigmoid_cross_entropy(logits: Any, targets: Any) -> Any:
     >>> float(sigmoid_cross_entropy(np.zeros(3), [0, 1, 1])) == float(np.log(2.0))
     True
     """
-    likely = targets >= 0.5
-    signed = np.where(likely, -logits, logits)
-    return np.logaddexp(signed, 0) - np.where(likely, 1 - targets, targets) * signed
+    return LIKELIHOODS["bernoulli"].loss(logits, targets)
 
 
 def _counts(where: str, log_rates: Any, targets: npt.ArrayLike, name: str) -> Any:
@@ -237,7 +231,7 @@ def poisson(log_rates: Any, targets: Any) -> Any:
     >>> float(poisson(np.zeros(2), [0, 3]))
     1.0
     """
-    return np.exp(log_rates) - targets * log_rates
+    return LIKELIHOODS["poisson"].loss(log_rates, targets)
 
 
 def _values(where: str, outputs: Any, targets: npt.ArrayLike, name: str) -> Any:

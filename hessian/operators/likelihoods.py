@@ -1,5 +1,5 @@
-"""What the outputs of a model mean: draws of the gradient of a negative log-likelihood in them, the moments of such draws,
-and roots of the information."""
+"""What the outputs of a model mean: the negative log-likelihood of targets, draws of its gradient in the outputs, the moments of such
+draws, and roots of the information."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import numpy as np
 import scipy.special
 
 from hessian.arguments import unknown
+from hessian.scipy import special
 
+#: From outputs z, which may be traced, and targets, the terms of the negative log-likelihood, but for what does not depend on z.
+Loss = Callable[[Any, Any], Any]
 Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 #: Of ``sum_o u_o J_o``, for every example and parameter: variance and fourth cumulant, from outputs z and J of shape (N, o, n).
 Cumulants = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -24,9 +27,26 @@ class Likelihood:
     """What the outputs z are, how gradients u of the negative log-likelihood in them are drawn, and what is known of them."""
 
     outputs: str
+    loss: Loss
     draw: Draw
     cumulants: Cumulants
     root: Root
+
+
+def _categorical_loss(z: Any, y: Any) -> Any:
+    """``logsumexp(z_i) - z_i[y_i]``, (n,), for class numbers; the mean of that over the classes for rows of probabilities."""
+    surprises = -special.log_softmax(z, axis=1)
+    if y.ndim == 1:
+        return surprises[np.arange(np.shape(z)[0]), y]
+    # Classes without a share may be masked out, and 0 times inf is 0 here.
+    return np.sum(y * np.where(np.equal(y, 0), 0.0, surprises), axis=1)
+
+
+def _bernoulli_loss(z: Any, y: Any) -> Any:
+    """``log(1 + exp(z)) - y z``, written so that nothing cancels where y is near 0 or 1."""
+    likely = y >= 0.5
+    signed = np.where(likely, -z, z)
+    return np.logaddexp(signed, 0) - np.where(likely, 1 - y, y) * signed
 
 
 def _categorical(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -106,12 +126,26 @@ def _root_categorical(z: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
 
 
 LIKELIHOODS: dict[str, Likelihood] = {
-    "gaussian": Likelihood("means (variance 1)", _gaussian, _independent(np.ones_like, np.zeros_like), _root_gaussian),
-    "bernoulli": Likelihood(
-        "log-odds", _bernoulli, _independent(_spread, lambda z: _spread(z) * (1.0 - 6.0 * _spread(z))), _root_bernoulli
+    "gaussian": Likelihood(
+        "means (variance 1)",
+        lambda z, y: 0.5 * (z - y) ** 2,
+        _gaussian,
+        _independent(np.ones_like, np.zeros_like),
+        _root_gaussian,
     ),
-    "poisson": Likelihood("logarithms of rates", _poisson, _independent(np.exp, np.exp), _root_poisson),
-    "categorical": Likelihood("logits of classes", _categorical, _categorical_cumulants, _root_categorical),
+    "bernoulli": Likelihood(
+        "log-odds",
+        _bernoulli_loss,
+        _bernoulli,
+        _independent(_spread, lambda z: _spread(z) * (1.0 - 6.0 * _spread(z))),
+        _root_bernoulli,
+    ),
+    "poisson": Likelihood(
+        "logarithms of rates", lambda z, y: np.exp(z) - y * z, _poisson, _independent(np.exp, np.exp), _root_poisson
+    ),
+    "categorical": Likelihood(
+        "logits of classes", _categorical_loss, _categorical, _categorical_cumulants, _root_categorical
+    ),
 }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hessian.plotting.canvas import COLORS, GREY, as_row, axes_for, grid, show_labels, whole_numbers
+from hessian.plotting.canvas import COLORS, GREY, as_row, axes_for, label_axes, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,8 +54,4 @@ def plot_alignment(alignment: Any, *, ax: Axes | None = None) -> Axes:
     ax.plot(rank, by_chance, linestyle=":", color=GREY, linewidth=1.4, label="by chance")
     ax.set_ylim(0.0, 1.05)
     whole_numbers(ax)
-    ax.set_xlabel("rank of the eigenvector")
-    ax.set_ylabel("share of the squared gradient")
-    grid(ax)
-    show_labels(ax)
-    return ax
+    return label_axes(ax, "rank of the eigenvector", "share of the squared gradient")

@@ -64,6 +64,34 @@ def axes_for(where: str, ax: Axes | None, width: float = 6.0, height: float = 3.
     return new_figure(where, width, height).subplots() if ax is None else ax
 
 
+def pair_of_axes(where: str, ax: Any, *, sharey: bool = False) -> np.ndarray:
+    """Return the two axes given, or those of a new figure, side by side."""
+    if ax is None:
+        return np.asarray(new_figure(where).subplots(1, 2, sharey=sharey))
+    pair = np.ravel(np.asarray(ax, dtype=object))
+    if pair.shape != (2,):
+        raise OptionError(message(where, f"ax holds {pair.size} axes, the picture has two panels", fix="Pass two"))
+    return pair
+
+
+def label_axes(ax: Axes, x: str, y: str) -> Axes:
+    """Name the axes, draw a grid, and say what the curves are."""
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    grid(ax)
+    show_labels(ax)
+    return ax
+
+
+def name_rows(ax: Axes, names: list[str], label: str) -> None:
+    """Name the rows of a picture, the first on top, and the numbers along them."""
+    ax.set_yticks(np.arange(len(names)), names)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set_xlabel(label)
+    ax.grid(True, axis="x", alpha=0.3)
+    ax.set_axisbelow(True)
+
+
 def line_style(number: int) -> dict[str, Any]:
     """Colour and dashes of the series of a number: new dashes where the colours begin again."""
     return {"color": COLORS[number % len(COLORS)], "linestyle": _LINES[number // len(COLORS) % len(_LINES)]}

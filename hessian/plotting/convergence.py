@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from hessian.errors import OptionError, message
-from hessian.plotting.canvas import COLORS, GREY, grid, line_style, new_figure, show_labels
+from hessian.plotting.canvas import COLORS, GREY, grid, line_style, pair_of_axes, show_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _AXES = {
     "n_hvp": "Hessian-vector products",
@@ -36,8 +34,8 @@ class Record(Protocol):
 
 
 def plot_convergence(
-    history: Sequence[Record], *, against: str = "n_hvp", gtol: float | None = None, path: str | Path | None = None
-) -> Figure:
+    history: Sequence[Record], *, ax: Any = None, against: str = "n_hvp", gtol: float | None = None
+) -> np.ndarray:
     """Draw a solver's history: objective above its lowest value on the left, gradient norm on the right, both on log
     axes.
 
@@ -45,22 +43,22 @@ def plot_convergence(
     ----------
     history : sequence of records
         ``result.history`` of `hessian.optimize.minimize`.
+    ax : pair of Axes, optional
+        Where to draw.
     against : {"n_hvp", "iteration", "seconds"}
         The horizontal axis; the default counts the work, so that an iteration of fifty products is as wide as fifty of
         one.
     gtol : float, optional
         The tolerance that was asked for, drawn as a dashed line.
-    path : str or Path, optional
-        Where to save the picture; its suffix chooses the format.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    ndarray of matplotlib.axes.Axes, shape (2,)
 
     Raises
     ------
     OptionError
-        If the history is empty or `against` is unknown.
+        If the history is empty, `against` is unknown, or there are not two axes.
     MissingDependencyError
         If matplotlib is not installed.
 
@@ -74,7 +72,7 @@ def plot_convergence(
     >>> from types import SimpleNamespace
     >>> def row(k):
     ...     return SimpleNamespace(iteration=k, n_hvp=3 * k, value=4.0**-k, gradient_norm=2.0**-k, accepted=True)
-    >>> left, right = plot_convergence([row(k) for k in range(5)], gtol=0.1).axes
+    >>> left, right = plot_convergence([row(k) for k in range(5)], gtol=0.1)
     >>> right.get_xlabel(), right.get_yscale()
     ('Hessian-vector products', 'log')
     """
@@ -86,8 +84,7 @@ def plot_convergence(
         raise OptionError(
             message("plot_convergence", "the history is empty", "there is nothing to draw", "Pass result.history")
         )
-    figure = new_figure("plot_convergence")
-    left, right = figure.subplots(1, 2)
+    panels = left, right = pair_of_axes("plot_convergence", ax)
     x = np.array([getattr(record, against) for record in history], dtype=float)
     values = np.array([record.value for record in history], dtype=float)
     norms = np.array([record.gradient_norm for record in history], dtype=float)
@@ -103,31 +100,29 @@ def plot_convergence(
     for axes in (left, right):
         axes.set_xlabel(_AXES[against])
     right.legend(frameon=False)
-    if path is not None:
-        figure.savefig(path, dpi=120)
-    return figure
+    return panels
 
 
-def plot_comparison(histories: Mapping[str, Sequence[Record]], *, path: str | Path | None = None) -> Figure:
+def plot_comparison(histories: Mapping[str, Sequence[Record]], *, ax: Any = None) -> np.ndarray:
     """Draw the objective of several runs of one problem above the lowest value any of them reached.
 
     Parameters
     ----------
     histories : mapping of str to sequence of records
         Histories of `hessian.optimize.minimize` or `hessian.nn.train` by the name to show.
-    path : str or Path, optional
-        Where to save the picture; its suffix chooses the format.
+    ax : pair of Axes, optional
+        Where to draw.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    ndarray of matplotlib.axes.Axes, shape (2,)
         Against Hessian-vector products on the left, where methods that take none are left out, and against seconds on the
         right; all axes are logarithmic.
 
     Raises
     ------
     OptionError
-        If there is no history.
+        If there is no history, or there are not two axes.
     MissingDependencyError
         If matplotlib is not installed.
 
@@ -137,14 +132,13 @@ def plot_comparison(histories: Mapping[str, Sequence[Record]], *, path: str | Pa
     >>> def row(k, rate):
     ...     return SimpleNamespace(n_hvp=3 * k, seconds=0.1 * k, value=rate**-k, gradient_norm=rate**-k, accepted=True)
     >>> runs = {f"rate {rate}": [row(k, rate) for k in range(6)] for rate in (2.0, 4.0)}
-    >>> left, right = plot_comparison(runs).axes
+    >>> left, right = plot_comparison(runs)
     >>> left.get_xlabel(), right.get_xlabel(), len(right.get_lines())
     ('Hessian-vector products', 'seconds', 2)
     """
     if not histories or not all(histories.values()):
         raise OptionError(message("plot_comparison", "a history is empty", "there is nothing to draw"))
-    figure = new_figure("plot_comparison")
-    left, right = figure.subplots(1, 2, sharey=True)
+    panels = left, right = pair_of_axes("plot_comparison", ax, sharey=True)
     values = {name: np.array([row.value for row in history], dtype=float) for name, history in histories.items()}
     lowest = _lowest(np.concatenate(list(values.values())))
     for number, (name, history) in enumerate(histories.items()):
@@ -159,9 +153,7 @@ def plot_comparison(histories: Mapping[str, Sequence[Record]], *, path: str | Pa
         grid(axes)
     left.set_ylabel(f"objective - {lowest:.6g}")
     show_labels(right, fontsize=8)
-    if path is not None:
-        figure.savefig(path, dpi=120)
-    return figure
+    return panels
 
 
 def _lowest(values: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hessian.errors import ShapeMismatchError, message
-from hessian.plotting.canvas import as_row, axes_for, grid, line_style, show_labels, wants_log
+from hessian.plotting.canvas import as_row, axes_for, label_axes, line_style, wants_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,8 +85,4 @@ def plot_density(
     if is_log and peak > 0.0:
         ax.set_yscale("log")
         ax.set_ylim(bottom=_FLOOR * peak)
-    ax.set_xlabel("eigenvalue")
-    ax.set_ylabel("share of eigenvalues per unit")
-    grid(ax)
-    show_labels(ax)
-    return ax
+    return label_axes(ax, "eigenvalue", "share of eigenvalues per unit")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.plotting.canvas import axes_for, line_style, show_labels
+from hessian.plotting.canvas import axes_for, line_style, name_rows, show_labels
 from hessian.tape.trees import ravel
 
 if TYPE_CHECKING:
@@ -84,11 +84,7 @@ def plot_estimates(
         style: dict[str, Any] = {"color": line_style(number)["color"], "fmt": _MARKERS[number % len(_MARKERS)]}
         bars = errors * deviations[picked]
         ax.errorbar(centers[picked], places + apart[number], xerr=bars, label=name, markersize=4, capsize=2.5, **style)
-    ax.set_yticks(places, list(shown.values()))
-    ax.set_ylim(len(shown) - 0.4, -0.6)
-    ax.set_xlabel(f"estimate ± {errors:g} standard errors")
-    ax.grid(True, axis="x", alpha=0.3)
-    ax.set_axisbelow(True)
+    name_rows(ax, list(shown.values()), f"estimate ± {errors:g} standard errors")
     show_labels(ax)
     return ax
 

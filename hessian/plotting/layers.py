@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.plotting.canvas import COLORS, axes_for, check_log, few_ticks, wants_log
+from hessian.plotting.canvas import COLORS, axes_for, check_log, few_ticks, name_rows, wants_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,9 +80,5 @@ def plot_layers(
         ax.barh(places, numbers, height=0.65, color=COLORS[0], ecolor="black", capsize=3, **bars)
         ax.axvline(0.0, color="black", linewidth=0.6)
         few_ticks(ax)
-    ax.set_yticks(places, list(values))
-    ax.set_ylim(len(values) - 0.4, -0.6)
-    ax.set_xlabel(label)
-    ax.grid(True, axis="x", alpha=0.3)
-    ax.set_axisbelow(True)
+    name_rows(ax, list(values), label)
     return ax

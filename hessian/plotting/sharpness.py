@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hessian.plotting.canvas import as_row, axes_for, grid, line_style, show_labels
+from hessian.plotting.canvas import as_row, axes_for, label_axes, line_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,8 +69,4 @@ def plot_sharpness(trace: Any, *, ax: Axes | None = None, label: str | None = No
         ax.axhline(trace.threshold, color=style["color"], linestyle="--", linewidth=1.0, label=name)
     ends = sharpness[known] - residuals[known]
     ax.set_ylim(bottom=float(np.min(ends, initial=0.0)))
-    ax.set_xlabel("iteration")
-    ax.set_ylabel("sharpness (largest eigenvalue)")
-    grid(ax)
-    show_labels(ax)
-    return ax
+    return label_axes(ax, "iteration", "sharpness (largest eigenvalue)")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hessian.errors import OptionError, message
-from hessian.plotting.canvas import COLORS, SEQUENTIAL, as_row, axes_for, grid, show_labels, wants_log
+from hessian.plotting.canvas import COLORS, SEQUENTIAL, as_row, axes_for, label_axes, show_labels, wants_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,11 +61,7 @@ def plot_line(line: Any, *, ax: Axes | None = None, models: tuple[str, ...] = MO
     ax.plot([0.0], [line.value], "o", color="black", markersize=5, label="x")
     low, high = _reach(np.append(values, line.value))
     ax.set_ylim(low, high)
-    ax.set_xlabel(f"multiple of {line.label} (length {line.length:.3g})")
-    ax.set_ylabel("loss")
-    grid(ax)
-    show_labels(ax)
-    return ax
+    return label_axes(ax, f"multiple of {line.label} (length {line.length:.3g})", "loss")
 
 
 def plot_plane(plane: Any, *, ax: Axes | None = None, model: str | None = "quadratic", scale: str = "auto") -> Axes:

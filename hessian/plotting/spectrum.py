@@ -12,9 +12,8 @@ from hessian.plotting.canvas import (
     as_row,
     axes_for,
     check_log,
-    grid,
+    label_axes,
     line_style,
-    show_labels,
     wants_log,
     whole_numbers,
 )
@@ -71,55 +70,53 @@ def plot_spectrum(
     """
     where = "plot_spectrum"
     values = as_row(where, "the spectrum", getattr(pairs, "values", pairs))
-    residuals = getattr(pairs, "residuals", None)
-    errors = None if residuals is None else np.asarray(residuals, dtype=float)
-    if errors is not None and errors.shape != values.shape:
-        what = f"there are residuals of shape {errors.shape} for eigenvalues of shape {values.shape}"
-        raise ShapeMismatchError(message(where, what, fix="Pass one residual per eigenvalue"))
+    errors = _errors(where, pairs, values.shape)
     is_log = wants_log(where, scale, values)
     if is_log:
         check_log(where, np.abs(values))
     ax = axes_for(where, ax)
     color = line_style(len(ax.containers))["color"]
     order = np.argsort(-values, kind="stable")
-    rank, values = np.arange(1, len(values) + 1), values[order]
-    bars = np.zeros(len(values)) if errors is None else errors[order]
-    style: dict[str, Any] = {"linestyle": "none", "markersize": 2.5 if len(values) > _MANY else 4.5}
-    if errors is not None:
-        style |= {"capsize": 2.5, "elinewidth": 1.0}
+    rank, values, errors = np.arange(1, len(values) + 1), values[order], None if errors is None else errors[order]
+    named = {"marker": marker, "color": color, "label": label}
     if is_log:
         ax.set_yscale("log")
-        below, above = values < 0.0, ~(values <= 0.0)
-        if above.any():
-            _draw(
-                ax,
-                rank[above],
-                values[above],
-                bars[above],
-                style | {"marker": marker, "color": color, "label": label},
-            )
-        if below.any():
-            _draw(
-                ax,
-                rank[below],
-                -values[below],
-                bars[below],
-                style | {"marker": "v", "color": COLORS[1], "label": "negative"},
-            )
+        _draw(ax, ~(values <= 0.0), rank, values, errors, named)
+        _draw(ax, values < 0.0, rank, -values, errors, {"marker": "v", "color": COLORS[1], "label": "negative"})
     else:
-        _draw(ax, rank, values, bars, style | {"marker": marker, "color": color, "label": label})
+        _draw(ax, np.ones(len(values), dtype=bool), rank, values, errors, named)
         ax.axhline(0.0, color="black", linewidth=0.6)
     if len(values) > _MANY:
         ax.set_xscale("log")
     else:
         whole_numbers(ax)
-    ax.set_xlabel("rank")
-    ax.set_ylabel("magnitude of the eigenvalue" if is_log and np.any(values < 0.0) else "eigenvalue")
-    grid(ax)
-    show_labels(ax)
-    return ax
+    return label_axes(ax, "rank", "magnitude of the eigenvalue" if is_log and np.any(values < 0.0) else "eigenvalue")
 
 
-def _draw(ax: Axes, rank: np.ndarray, heights: np.ndarray, bars: np.ndarray, style: dict[str, Any]) -> None:
-    """Draw markers, with bars where they have a length."""
-    ax.errorbar(rank, heights, yerr=bars if "capsize" in style else None, **style)
+def _errors(where: str, pairs: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Residuals of eigenpairs; numbers alone have none."""
+    residuals = getattr(pairs, "residuals", None)
+    if residuals is None:
+        return None
+    errors = np.asarray(residuals, dtype=float)
+    if errors.shape != shape:
+        what = f"there are residuals of shape {errors.shape} for eigenvalues of shape {shape}"
+        raise ShapeMismatchError(message(where, what, fix="Pass one residual per eigenvalue"))
+    return errors
+
+
+def _draw(
+    ax: Axes,
+    chosen: np.ndarray,
+    rank: np.ndarray,
+    heights: np.ndarray,
+    errors: np.ndarray | None,
+    named: dict[str, Any],
+) -> None:
+    """Draw markers for some of the eigenvalues, with bars where they have a length."""
+    if not chosen.any():
+        return
+    style: dict[str, Any] = {"linestyle": "none", "markersize": 2.5 if len(rank) > _MANY else 4.5, **named}
+    if errors is not None:
+        style |= {"capsize": 2.5, "elinewidth": 1.0, "yerr": errors[chosen]}
+    ax.errorbar(rank[chosen], heights[chosen], **style)

@@ -7,6 +7,7 @@ import itertools
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import scipy.linalg
 
 from hessian.linalg import blocks, dense, limits
 from hessian.linalg.diagonal import RunningDiagonal, row_norms
+from hessian.linalg.lanczos import BlockLanczos, Lanczos
 from hessian.linalg.minres import refined_minres
 from hessian.linalg.vectors import norm, on_sphere, signs
 
@@ -40,7 +42,7 @@ def limits_of(path: Path) -> list[str]:
     for node in tree.body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         name = target.id if isinstance(target, ast.Name) else ""
-        is_number = name and isinstance(node.value, ast.Constant | ast.BinOp)
+        is_number = name and isinstance(getattr(node, "value", None), ast.Constant | ast.BinOp)
         if is_number and re.search(r"DENSE|ORDER|NUMBERS|ELEMENTS|[^D]_LIMIT", name):
             found.append(f"{path.name} defines {name}")
     for node in ast.walk(tree):
@@ -268,3 +270,189 @@ def test_minres_goes_on_from_where_it_is() -> None:
     assert x.tolist() == [1.0, -0.5, 0.25]
     assert left == 0.0
     assert next(count) == 1
+
+
+# Lanczos.
+
+
+def grown(matrix: np.ndarray, start: np.ndarray, steps: int, **options: Any) -> Lanczos:
+    """A process after so many steps, or where it ended."""
+    process = Lanczos(start, len(start), **options)
+    while process.size < steps and process.is_finite and not process.is_invariant:
+        process.absorb(matrix @ process.next)
+    return process
+
+
+def projected(process: Lanczos) -> np.ndarray:
+    """T, dense."""
+    beside = process.betas[: process.size - 1]
+    return np.diag(process.alphas) + np.diag(beside, 1) + np.diag(beside, -1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("steps", [1, 2, 7, 25])
+def test_lanczos_relation_and_orthogonality(dtype: type, steps: int) -> None:
+    # An outlier and a cluster: where orthogonality is lost without care.
+    values = np.concatenate([[1e3, -5e2], np.linspace(0.0, 1.0, 38)])
+    vectors = np.linalg.qr(np.random.default_rng(0).standard_normal((40, 40)))[0]
+    matrix = (vectors * values @ vectors.T).astype(dtype)
+    process = grown(matrix, np.random.default_rng(1).standard_normal(40).astype(dtype), steps)
+    Q, unit = process.basis.rows, 50 * float(np.finfo(dtype).eps)
+    assert Q.dtype == process.next.dtype == dtype
+    np.testing.assert_allclose(Q @ Q.T, np.eye(steps), atol=unit)
+    np.testing.assert_allclose(Q @ process.next, 0.0, atol=unit)
+    left = matrix @ Q.T - Q.T @ projected(process)
+    left[:, -1] -= process.betas[-1] * process.next
+    np.testing.assert_allclose(left, 0.0, atol=1e3 * unit)
+    assert process.asymmetry <= 1e3 * unit
+
+
+def test_ritz_values_are_those_of_the_projection_and_end_as_the_spectrum() -> None:
+    matrix = symmetric(9, 2)
+    process = grown(matrix, np.arange(1.0, 10.0), 9)
+    assert process.is_invariant
+    np.testing.assert_allclose(process.ritz()[0], scipy.linalg.eigvalsh(matrix), atol=1e-12)
+    assert process.ritz()[2] == 0.0
+    values, vectors, beta = process.ritz(4)
+    np.testing.assert_allclose(values, scipy.linalg.eigvalsh(projected(process)[:4, :4]), atol=1e-13)
+    assert beta == process.betas[3]
+    rows = process.basis.rows[:4]
+    for value, s in zip(values, vectors.T, strict=True):
+        assert norm(matrix @ (s @ rows) - value * (s @ rows)) == pytest.approx(beta * abs(s[-1]), abs=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 5, limits.RITZ_ORDER, limits.RITZ_ORDER + 1, 60])
+def test_one_eigenvalue_of_the_projection(steps: int) -> None:
+    process = grown(symmetric(80, 1), np.random.default_rng(0).standard_normal(80), steps)
+    values, vectors, _ = process.ritz()
+    for position in (0, -1):
+        value, vector = process.extreme(position)
+        assert value == pytest.approx(values[position], abs=1e-12)
+        assert abs(vector @ vectors[:, position]) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("matrix", [np.zeros((6, 6)), np.eye(6), np.diag([2.0, 2.0, 2.0, -1.0, -1.0, -1.0])])
+def test_an_invariant_space_ends_the_process(matrix: np.ndarray) -> None:
+    process = grown(matrix, np.arange(1.0, 7.0), 6)
+    distinct = np.unique(np.diag(matrix))
+    assert process.is_invariant
+    np.testing.assert_allclose(process.ritz()[0], distinct, atol=1e-14)
+    assert process.ritz()[2] == 0.0
+
+
+def test_an_exact_eigenvector_and_a_diagonal_of_zeros_are_seen_to_be_invariant() -> None:
+    assert grown(np.diag([1.0, 2.0, 3.0]), np.array([0.0, 5.0, 0.0]), 3).alphas == [2.0]
+    # Nothing on the diagonal of T says how large the operator is: what is beside it does.
+    swap = np.kron(np.eye(3), np.array([[0.0, 1.0], [1.0, 0.0]])) * 0.7
+    process = grown(swap, np.eye(6)[0], 6)
+    assert process.size == 2
+    np.testing.assert_allclose(process.ritz()[0], [-0.7, 0.7])
+
+
+def test_order_one() -> None:
+    process = grown(np.array([[-3.0]]), np.array([0.5]), 1)
+    assert process.is_invariant
+    assert (process.alphas, process.size) == ([-3.0], 1)
+    assert process.extreme(0)[0] == process.extreme(-1)[0] == -3.0
+
+
+def test_locked_vectors_are_taken_out_of_the_problem() -> None:
+    matrix = symmetric(12, 7) + np.diag([1e6, 0, 0, 0, 0, -1e5, 0, 0, 0, 0, 0, 0])
+    values, vectors = scipy.linalg.eigh(matrix)
+    ends = [0, 11]
+    process = grown(matrix, np.ones(12), 12, locked=np.ascontiguousarray(vectors[:, ends].T))
+    assert process.size == 10
+    assert process.is_invariant
+    np.testing.assert_allclose(process.basis.rows @ vectors[:, ends], 0.0, atol=1e-13)
+    np.testing.assert_allclose(process.ritz()[0], values[1:11], atol=1e-8)
+
+
+def test_beyond_the_orthogonal_vectors_extremes_are_found_all_the_same() -> None:
+    matrix = np.diag(np.concatenate([[100.0, -50.0], np.linspace(0.0, 1.0, 298)]))
+    start = np.random.default_rng(0).standard_normal(300)
+    process = grown(matrix, start, 80, orthogonal=8)
+    lost = np.max(np.abs(process.basis.rows @ process.basis.rows.T - np.eye(80)))
+    assert lost > 1e-8
+    np.testing.assert_allclose([process.extreme(0)[0], process.extreme(-1)[0]], [-50.0, 100.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_product_that_is_not_finite_is_left_out(bad: float) -> None:
+    matrix = symmetric(6, 1)
+    process = grown(matrix, np.ones(6), 3)
+    before = process.ritz()[0]
+    process.absorb(bad * (matrix @ process.next))
+    assert not process.is_finite
+    assert (process.size, len(process.alphas), len(process.betas)) == (3, 3, 3)
+    np.testing.assert_array_equal(process.ritz()[0], before)
+
+
+def test_what_is_not_symmetric_is_measured() -> None:
+    matrix = np.triu(np.ones((6, 6)))
+    process = Lanczos(np.arange(1.0, 7.0), 6)
+    process.absorb(matrix @ process.next)
+    assert process.asymmetry == 0.0
+    process.absorb(matrix @ process.next)
+    assert process.asymmetry > 0.1
+
+
+def blocks_grown(matrix: np.ndarray, block: int, capacity: int, seed: int = 0) -> BlockLanczos:
+    """A block process that has filled its basis, or all of the space."""
+    space = BlockLanczos(len(matrix), capacity, matrix.dtype, np.random.default_rng(seed))
+    space.begin(block)
+    while not (space.is_whole or space.is_full):
+        space.absorb(space.pending @ matrix, norm(matrix.ravel()))
+    return space
+
+
+@pytest.mark.parametrize("block", [1, 2, 5])
+@pytest.mark.parametrize("name", ["random", "zero", "identity", "cluster"])
+def test_blocks_end_with_the_whole_spectrum(block: int, name: str) -> None:
+    cluster = np.diag([1.0, 1.0, 1.0, 1.0 + 1e-13, -2.0, -2.0, 5.0, 0.0, 0.0])
+    matrix = {"random": symmetric(9), "zero": np.zeros((9, 9)), "identity": np.eye(9), "cluster": cluster}[name]
+    space = blocks_grown(matrix, block, 9)
+    values, S, residuals = space.ritz()
+    vectors = space.lift(S)
+    assert space.is_whole
+    np.testing.assert_allclose(values, scipy.linalg.eigvalsh(matrix), atol=1e-13)
+    np.testing.assert_allclose(vectors @ vectors.T, np.eye(9), atol=1e-13)
+    assert residuals.max() < 1e-12
+    assert space.asymmetry < 1e-13
+
+
+@pytest.mark.parametrize("block", [1, 3])
+@pytest.mark.parametrize("lock", [False, True])
+def test_residuals_hold_after_a_restart(block: int, lock: bool) -> None:
+    matrix = symmetric(60, 3)
+    space = blocks_grown(matrix, block, 20)
+    for _ in range(4):
+        values, S, _ = space.ritz()
+        space.keep(values[-5:], S[:, -5:], lock=lock)
+        if lock:
+            space.begin(block)
+        for _ in range(3):
+            space.absorb(space.pending @ matrix, norm(matrix.ravel()))
+    values, S, residuals = space.ritz()
+    vectors = space.lift(S)
+    true = np.linalg.norm(vectors @ matrix - values[:, None] * vectors, axis=1)
+    np.testing.assert_allclose(vectors @ vectors.T, np.eye(len(vectors)), atol=1e-12)
+    assert np.all(true <= residuals * (1.0 + 1e-9) + 1e-12)
+    if not lock:
+        np.testing.assert_allclose(true, residuals, rtol=1e-6, atol=1e-12)
+
+
+def test_a_block_of_one_is_the_process_from_a_vector() -> None:
+    matrix = symmetric(15, 5)
+    space = BlockLanczos(15, 6, matrix.dtype, np.random.default_rng(0))
+    space.begin(1)
+    process = grown(matrix, space.pending[0].copy(), 6)
+    while not space.is_full:
+        space.absorb(space.pending @ matrix, norm(matrix.ravel()))
+    np.testing.assert_allclose(space.ritz()[0], process.ritz()[0], atol=1e-13)
+
+
+def test_blocks_measure_what_is_not_symmetric() -> None:
+    space = BlockLanczos(8, 8, np.dtype(float), np.random.default_rng(0))
+    space.begin(2)
+    space.absorb(space.pending @ np.triu(np.ones((8, 8))), 8.0)
+    assert space.asymmetry > 0.1

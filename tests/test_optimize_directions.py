@@ -121,9 +121,10 @@ def test_lanczos_relation(name: str) -> None:
         space.grow()
     k = space.products
     assert k == 7
-    Q = space._rows[:k].T
-    T = np.diag(space._alphas) + np.diag(space._betas[: k - 1], 1) + np.diag(space._betas[: k - 1], -1)
-    residual = np.outer(space._next * space.residual_scale, np.eye(k)[-1])
+    process = space._process
+    Q = process.basis.rows.T
+    T = np.diag(process.alphas) + np.diag(process.betas[: k - 1], 1) + np.diag(process.betas[: k - 1], -1)
+    residual = np.outer(process.next * space.residual_scale, np.eye(k)[-1])
     assert_allclose(matrix @ Q, Q @ T + residual, atol=1e-12)
     assert_allclose(Q.T @ Q, np.eye(k), atol=1e-13)
     model, last = space.model()

@@ -174,10 +174,10 @@ def test_a_norm_whose_square_is_estimated_as_negative(monkeypatch: pytest.Monkey
 
 
 def test_fewer_directions_than_eigenvalues_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hessian.curvature.krylov_space import BlockSpace
+    from hessian.linalg.lanczos import BlockLanczos
 
-    ritz = BlockSpace.ritz
-    monkeypatch.setattr(BlockSpace, "ritz", lambda self: tuple(part[..., :1] for part in ritz(self)))
+    ritz = BlockLanczos.ritz
+    monkeypatch.setattr(BlockLanczos, "ritz", lambda self: tuple(part[..., :1] for part in ritz(self)))
     with pytest.raises(errors.OptionError, match="span 1 directions"):
         hs.curvature.eigenvalues(aslinearoperator(np.diag(np.arange(1.0, 101.0))), 2, max_hvp=30, rng=0)
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import INSIDE, Rng, as_generator, real_number, whole_number
-from hessian.curvature.krylov_space import BlockSpace
 from hessian.curvature.misses import MISS, chance
 from hessian.curvature.products import Products
 from hessian.errors import ConvergenceError, OptionError, message
 from hessian.linalg import limits
 from hessian.linalg.dense import eigenpairs, pick
+from hessian.linalg.lanczos import BlockLanczos
 
 _WHICH = ("LA", "SA", "LM", "BE")
 
@@ -191,7 +191,7 @@ class _Search:
         self._products, self._k, self._which, self._rtol, self._block = products, k, which, rtol, block
         self._limit = max(1000, 20 * n) if max_hvp is None else max_hvp
         self._raises = max_hvp is None
-        self._space = BlockSpace(products, min(n, room, affordable), rng)
+        self._space = BlockLanczos(n, min(n, room, affordable), products.dtype, rng)
         self._looks = 0
         self._locked = False
         self._steps = 0
@@ -202,7 +202,9 @@ class _Search:
         space.begin(self._block)
         held: np.ndarray | None = None
         while True:
-            space.extend()
+            images = np.ascontiguousarray(self._products(space.pending.T).T)
+            space.absorb(images, self._products.magnitude)
+            self._products.check_gap(space.asymmetry)
             if self._whole_space:
                 self._steps = space.steps
             spent = self._products.count + len(space.pending) > self._limit

@@ -132,8 +132,11 @@ class Products:
 
         What they may differ by is measured by the largest ``|Hv| / |v|`` seen, so that no cancellation looks like asymmetry.
         """
+        self.check_gap(float(np.max(np.abs(gram - gram.T), initial=0.0)), square)
+
+    def check_gap(self, gap: float, square: float = 1.0) -> None:
+        """Compare them by the largest difference."""
         scale = self.magnitude * square
-        gap = float(np.max(np.abs(gram - gram.T), initial=0.0))
         if gap > self._witness.slack * scale:
             self._refuse(gap, scale)
 

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.linalg
 
 from hessian.curvature.products import Products
+from hessian.linalg.lanczos import Lanczos
 from hessian.linalg.vectors import on_sphere
 
 
@@ -57,9 +58,7 @@ class Quadrature:
 
 
 class Runs:
-    """Lanczos processes from p random vectors, grown one step at a time by one block of p products.
-
-    Each basis is kept, and every new vector made orthogonal to all of its own, twice: the weights are those of exact arithmetic.
+    """Lanczos processes from p random vectors, grown one step at a time by one block of products.
 
     References
     ----------
@@ -68,72 +67,37 @@ class Runs:
     """
 
     def __init__(self, products: Products, p: int, rng: np.random.Generator, known: np.ndarray | None = None) -> None:
-        self._products = products
+        n = products.n
         # Known eigenvectors are taken out of the problem, which has the order of what is left.
-        self._known = np.zeros((products.n, 0), products.dtype) if known is None else known
-        self.order = products.n - self._known.shape[1]
-        start = self._without_known(self._without_known(on_sphere(rng, products.n, p, products.dtype).T))
-        self._bases = [start / np.linalg.norm(start, axis=1, keepdims=True)]
-        self._alphas: list[np.ndarray] = []
-        self._betas: list[np.ndarray] = []
-        self._ended = np.full(p, np.iinfo(np.int64).max)
-        self.p = p
-
-    @property
-    def steps(self) -> int:
-        """Steps taken."""
-        return len(self._alphas)
+        locked = None if known is None else np.ascontiguousarray(known.T)
+        self.order = n - (0 if known is None else known.shape[1])
+        starts = on_sphere(rng, n, p, products.dtype).T
+        self._products = products
+        self._processes = [Lanczos(start, n, locked=locked) for start in starts]
+        self.p, self.steps = p, 0
 
     @property
     def is_complete(self) -> bool:
         """Whether every process has found an invariant space."""
-        return bool(np.all(self._ended <= self.steps))
-
-    def _without_known(self, rows: np.ndarray) -> np.ndarray:
-        return rows - (rows @ self._known) @ self._known.T
+        return all(process.is_invariant for process in self._processes)
 
     def grow(self) -> None:
-        """Spend p products on one more step."""
-        q = self._bases[-1]
-        w = self._without_known(np.ascontiguousarray(self._products(q.T).T))
-        self._alphas.append(np.einsum("pn,pn->p", q, w, dtype=np.float64))
-        if self.steps == 1 and self.p > 1:
-            self._products.check_symmetric((q @ w.T).astype(np.float64))
-        second = None
-        for turn in range(2):
-            w = self._without_known(w)
-            for k, basis in enumerate(self._bases):
-                inner = np.einsum("pn,pn->p", basis, w)
-                if turn == 0 and k == self.steps - 2:
-                    second = inner
-                w = w - inner[:, None] * basis
-        if second is not None:
-            # What the last vector's image has along the one before is beta again, if H is symmetric.
-            running = self._ended > self.steps
-            gap = np.where(running, np.abs(second - self._betas[-1]), 0.0).max()
-            self._products.check_symmetric(np.array([[0.0, gap], [0.0, 0.0]]))
-        beta = np.linalg.norm(w, axis=1).astype(np.float64)
-        self._ended[(beta <= 10.0 * self._products.eps * self._products.magnitude) & (self._ended > self.steps)] = (
-            self.steps
-        )
-        self._betas.append(beta)
-        self._bases.append(w / np.where(self._ended <= self.steps, 1.0, beta).astype(w.dtype)[:, None])
+        """Spend a product on one more step of each process that has not ended."""
+        growing = [process for process in self._processes if not process.is_invariant]
+        rows = np.stack([process.next for process in growing])
+        images = np.ascontiguousarray(self._products(rows.T).T)
+        self.steps += 1
+        if self.steps == 1:
+            self._products.check_symmetric((rows @ images.T).astype(np.float64))
+        for process, image in zip(growing, images, strict=True):
+            process.magnitude = self._products.magnitude
+            process.absorb(image)
+            self._products.check_gap(process.asymmetry)
 
     def lowest(self) -> tuple[np.ndarray, np.ndarray]:
         """Return each process's smallest Ritz value and the residual of its Ritz vector."""
-        values, residuals = np.zeros(self.p), np.zeros(self.p)
-        for i in range(self.p):
-            theta, S, beta = self._ritz(i, self.steps)
-            values[i], residuals[i] = theta[0], beta * abs(S[-1, 0])
-        return values, residuals
-
-    def _ritz(self, i: int, steps: int) -> tuple[np.ndarray, np.ndarray, float]:
-        """Ritz values, the vectors' coefficients, and the next coefficient: 0 where the process has ended."""
-        m = min(steps, int(self._ended[i]))
-        alphas = np.array([alpha[i] for alpha in self._alphas[:m]])
-        betas = np.array([beta[i] for beta in self._betas[:m]])
-        theta, S = scipy.linalg.eigh_tridiagonal(alphas, betas[:-1])
-        return theta, S, 0.0 if self._ended[i] <= steps else float(betas[-1])
+        parts = [process.ritz() for process in self._processes]
+        return np.array([theta[0] for theta, _, _ in parts]), np.array([beta * abs(S[-1, 0]) for _, S, beta in parts])
 
     def quadrature(self, steps: int | None = None, *, node: float | None = None) -> Quadrature:
         """Return nodes and weights after so many steps, by default all; with one more node at a given place below them, if any.
@@ -144,23 +108,22 @@ class Runs:
         steps = self.steps if steps is None else steps
         width = steps + (node is not None)
         nodes, weights = np.zeros((self.p, width)), np.zeros((self.p, width))
-        for i in range(self.p):
-            theta, S, beta = self._ritz(i, steps)
+        for i, process in enumerate(self._processes):
+            theta, S, beta = process.ritz(steps)
             if node is not None and beta > 0.0 and theta[0] > node:
-                theta, S = self._with_node(i, steps, node, theta, S, beta)
+                theta, S = _with_node(process, steps, node)
             m = len(theta)
             nodes[i, :m], weights[i, :m] = theta, S[0] ** 2
             # Padding repeats a node, so that functions are evaluated where they are defined.
             nodes[i, m:] = theta[-1]
         return Quadrature(nodes, weights, self.order)
 
-    def _with_node(
-        self, i: int, steps: int, node: float, theta: np.ndarray, S: np.ndarray, beta: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Extend a tridiagonal matrix by the row that makes the given node an eigenvalue."""
-        last = node + beta**2 * float(np.sum(S[-1] ** 2 / (theta - node)))
-        alphas = np.array([alpha[i] for alpha in self._alphas[:steps]] + [last])
-        return scipy.linalg.eigh_tridiagonal(alphas, np.array([beta[i] for beta in self._betas[:steps]]))
+
+def _with_node(process: Lanczos, steps: int, node: float) -> tuple[np.ndarray, np.ndarray]:
+    """Extend a tridiagonal matrix by the row that makes the given node an eigenvalue."""
+    theta, S, beta = process.ritz(steps)
+    last = node + beta**2 * float(np.sum(S[-1] ** 2 / (theta - node)))
+    return scipy.linalg.eigh_tridiagonal([*process.alphas[:steps], last], process.betas[:steps])
 
 
 def joined(parts: list[Quadrature]) -> Quadrature:

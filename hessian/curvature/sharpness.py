@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from hessian.arguments import INSIDE, POSITIVE, SHARE, Rng, as_generator, check, whole_number
 from hessian.curvature.misses import beyond
 from hessian.errors import NonFiniteError, ShapeMismatchError, message
+from hessian.linalg.lanczos import Lanczos
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.programs import RecordedFunction
 from hessian.tape.trees import ravel
@@ -301,37 +301,22 @@ def _largest(
     H: HessianOperator, start: np.ndarray, rtol: float, limit: int, stir: float
 ) -> tuple[float, np.ndarray, float, int, float]:
     """Largest Ritz value in a growing Krylov space, its vector and residual, the products spent, and what may be above it."""
-    eps = float(np.finfo(start.dtype).eps)
-    most = min(limit, start.size)
-    rows = np.empty((min(most, 32), start.size), start.dtype)
-    diagonal: list[float] = []
-    beside: list[float] = []
-    q = start
-    for k in range(most):
-        if k == len(rows):
-            rows = np.concatenate([rows, np.empty_like(rows[: most - k])])
-        rows[k] = q
-        w = np.asarray(H @ q)
-        diagonal.append(float(q @ w))
-        # Twice is enough for orthogonality to rounding, and with it for the residual read off beta.
-        for _ in range(2):
-            w = w - (rows[: k + 1] @ w) @ rows[: k + 1]
-        beta = float(np.linalg.norm(w))
-        if not math.isfinite(beta + diagonal[-1]):
+    eps, n = float(np.finfo(start.dtype).eps), start.size
+    process = Lanczos(start, min(limit, n))
+    while True:
+        process.absorb(np.asarray(H @ process.next))
+        if not process.is_finite:
             why = "Curvature is defined where the loss is smooth and finite"
             raise NonFiniteError(message("SharpnessMeter", "a Hessian-vector product holds NaN or infinity", why))
-        values, vectors = scipy.linalg.eigh_tridiagonal(diagonal, beside)
-        scale = max(abs(values[0]), abs(values[-1]))
-        rounding = 4.0 * eps * math.sqrt(start.size) * scale
-        residual = beta * abs(float(vectors[-1, -1])) + rounding
-        is_whole = k + 1 == start.size or beta <= 10.0 * eps * scale
-        if is_whole or (k + 1 >= _FEWEST and residual <= rtol * abs(values[-1])):
+        values, vectors, _ = process.ritz()
+        count = process.size
+        rounding = 4.0 * eps * math.sqrt(n) * max(abs(values[0]), abs(values[-1]))
+        residual = process.betas[-1] * abs(float(vectors[-1, -1])) + rounding
+        is_close = count >= _FEWEST and residual <= rtol * abs(values[-1])
+        if is_close or process.is_invariant or count == process.basis.capacity:
             break
-        beside.append(beta)
-        q = w / beta
-    count = len(diagonal)
-    vector = vectors[:, -1].astype(start.dtype) @ rows[:count]
+    vector = process.basis.lift(vectors[:, -1])
     above = rounding
-    if count < start.size:
-        above += beyond(start.size, count, float(values[-1] - values[0]), _DOUBT, stir=stir)
+    if count < n:
+        above += beyond(n, count, float(values[-1] - values[0]), _DOUBT, stir=stir)
     return float(values[-1]), vector / np.linalg.norm(vector), float(residual), count, above

@@ -168,7 +168,7 @@ def unit_products(products: Products) -> Iterator[tuple[int, np.ndarray]]:
         along += block @ r[start:stop]
         yield start, block
     gap = float(np.max(np.abs(across - along), initial=0.0))
-    products.check_symmetric(np.array([[0.0, gap], [0.0, 0.0]]), math.sqrt(n))
+    products.check_gap(gap, math.sqrt(n))
 
 
 def _exact(products: Products, max_hvp: int) -> Estimate:

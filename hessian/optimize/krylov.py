@@ -11,10 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
 from hessian.errors import OptionError, message
-from hessian.linalg import limits
+from hessian.linalg.lanczos import Lanczos
 from hessian.linalg.vectors import norm
 
 
@@ -311,48 +310,29 @@ def lanczos_lowest(
     but it meets a random start in about ``1 / sqrt(n)``, and the Lanczos polynomial grows towards it. The residual is asked
     for at every fourth part of the way, as eigenvalues of T cost as much as products do.
 
-    Cost: one product per step, and k^2 n flops for k steps to keep the basis orthogonal (twice is enough: classical
-    Gram-Schmidt is run twice per vector), which is what makes the residual estimate ``beta |last component|`` hold in
-    floating point. Beyond the vectors kept orthogonal to all, one is only to the last two: extreme eigenvalues are found all
-    the same, some of them more than once (Paige 1980). The Rayleigh quotient and its residual then take one more product.
-
-    References
-    ----------
-    B. N. Parlett, The Symmetric Eigenvalue Problem (1998), chapter 13. C. C. Paige, Linear Algebra Appl. 34 (1980) 235-258.
+    Cost: one product per step, and k^2 n flops for k steps to keep the basis orthogonal. Beyond the vectors that are, the Rayleigh
+    quotient and its residual take one more product.
     """
-    n, eps = start.size, float(np.finfo(start.dtype).eps)
+    n = start.size
     steps = min(max_products, n)
     whole = steps if orthogonal is None else min(max(orthogonal, 1), steps)
     if whole < steps:
         steps -= 1  # whose product is the one of the Rayleigh quotient
-    basis = np.empty((steps, n), start.dtype)
-    alphas: list[float] = []
-    betas: list[float] = []
-    q, size = start / norm(start), 0.0
-    for k in range(steps):
-        basis[k] = q
-        w = product(q)
-        alphas.append(float(q @ w))
-        size = max(size, abs(alphas[-1]))
-        rows = basis[: k + 1] if k < whole else basis[k - 1 : k + 1]
-        for _ in range(2):
-            w = w - (rows @ w) @ rows
-        beta = norm(w)
-        if not math.isfinite(beta + alphas[-1]):
-            return LowestEigenpair(math.nan, q, math.nan, math.nan, False)
-        is_invariant = k + 1 == n or beta <= 10.0 * eps * size
-        is_last = is_invariant or k + 1 == steps or is_late()
-        if is_last or is_due(k + 1, 4):
-            value, weights = _lowest_of(alphas, betas)
-            residual = beta * abs(float(weights[-1]))
+    process = Lanczos(start, steps, orthogonal=whole)
+    while True:
+        process.absorb(product(process.next))
+        if not process.is_finite:
+            return LowestEigenpair(math.nan, process.next, math.nan, math.nan, False)
+        is_last = process.is_invariant or process.size == steps or is_late()
+        if is_last or is_due(process.size, 4):
+            value, weights = process.extreme(0)
+            residual = process.betas[-1] * abs(float(weights[-1]))
             if is_last or _is_settled(value, residual, n):
                 break
-        betas.append(beta)
-        q = w / beta
-    vector = weights.astype(start.dtype) @ basis[: len(alphas)]
-    scale = max(abs(value), _largest_of(alphas, betas))
-    if len(alphas) <= whole:
-        return LowestEigenpair(value, vector, scale, residual, is_invariant or _is_settled(value, residual, n))
+    vector = process.basis.lift(weights)
+    scale = max(abs(value), abs(process.extreme(-1)[0]))
+    if process.size <= whole:
+        return LowestEigenpair(value, vector, scale, residual, process.is_invariant or _is_settled(value, residual, n))
     vector /= norm(vector)
     w = product(vector)
     value = float(vector @ w)
@@ -369,19 +349,3 @@ def is_due(step: int, part: int) -> bool:
 def _is_settled(value: float, residual: float, n: int) -> bool:
     """Whether the sign of the smallest eigenvalue is that of a value with such a residual."""
     return residual < abs(value) * (0.1 if value < 0.0 else 0.01 / math.sqrt(n))
-
-
-def _lowest_of(alphas: list[float], betas: list[float]) -> tuple[float, np.ndarray]:
-    """Smallest eigenvalue of a tridiagonal matrix and its vector."""
-    if len(alphas) <= limits.RITZ_ORDER:
-        values, vectors = scipy.linalg.eigh_tridiagonal(alphas, betas)
-    else:
-        values, vectors = scipy.linalg.eigh_tridiagonal(alphas, betas, select="i", select_range=(0, 0))
-    return float(values[0]), vectors[:, 0]
-
-
-def _largest_of(alphas: list[float], betas: list[float]) -> float:
-    """Magnitude of the largest eigenvalue of a tridiagonal matrix."""
-    last = len(alphas) - 1
-    values = scipy.linalg.eigh_tridiagonal(alphas, betas, eigvals_only=True, select="i", select_range=(last, last))
-    return abs(float(values[0]))

@@ -242,8 +242,7 @@ def test_products_that_fail_as_no_operation_does_are_told_once(monkeypatch: pyte
         H = hs.HessianOperator(f, x)
         for _ in range(4):
             H @ x  # compiles
-        program = H._program
-        program._idle[:] = [(_fail_with_key_error,) * 4]
+        H._at._program._idle[:] = [((_fail_with_key_error,) * 4, lambda call, *args: call(*args))]
         with pytest.warns(ProgramWarning, match="a program failed"):
             assert_allclose(H @ x, expected @ x, rtol=1e-14)
         assert_allclose(H @ x, expected @ x, rtol=1e-14)
@@ -368,8 +367,8 @@ def test_progress_tells_of_compiling(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_failure_of_a_program_that_nobody_hears_of_is_raised():
     H = hs.HessianOperator(hs.record(lambda x: np.sum(np.sin(x))), np.ones(3))
-    H._linearized.on_failure = None
+    H._at._ran.on_failure = None
     with pytest.raises(ZeroDivisionError):
-        H._linearized.attempt(lambda: 1 / 0)
-    assert H._linearized.attempt(lambda: np.ones(3)) is None  # broken from then on
+        H._at._ran.attempt(lambda: 1 / 0)
+    assert H._at._ran.attempt(lambda: np.ones(3)) is None  # broken from then on
     np.testing.assert_allclose(H @ np.ones(3), -np.sin(np.ones(3)))

@@ -305,3 +305,112 @@ def test_repr_tells_order_and_value(point):
     assert "order 9" in repr(hs.HessianOperator(quartic, point))
     G = hs.GaussNewtonOperator(np.sin, lambda z: z @ z, point)
     assert "order 9" in repr(G)
+
+
+def recorded_at(point: np.ndarray) -> hs.HessianOperator:
+    """A Hessian whose products are compiled."""
+    H = hs.HessianOperator(hs.record(quartic), point)
+    assert H.compiled_product(point) is not None
+    return H
+
+
+@pytest.mark.parametrize(
+    "make", [lambda v: v[:1], lambda v: v[:-1], lambda v: np.append(v, 1.0), lambda v: v[None], np.float64]
+)
+def test_a_compiled_product_takes_no_vector_of_another_shape(point, make):
+    H, J = recorded_at(point), hs.JacobianOperator(hs.record(np.sin), point)
+    J @ point
+    wrong = make(point) if make is not np.float64 else np.array(2.0)
+    assert H.compiled_product(wrong) is None
+    for operator in (H, J):
+        if wrong.ndim:
+            with pytest.raises(ValueError, match=r"dimension mismatch|mismatch"):
+                operator @ wrong
+
+
+def test_a_compiled_product_casts_what_is_no_vector_of_its_own_precision(point):
+    H = recorded_at(point)
+    expected = H @ point
+    assert_allclose(H @ point.astype(np.float32), H @ point.astype(np.float32).astype(np.float64), rtol=1e-15)
+    assert_array_equal(H @ np.arange(9), H @ np.arange(9.0))
+    assert_array_equal(H @ list(point), expected)
+    assert_array_equal(H @ point.astype(">f8"), expected)
+    assert H.compiled_product(point.astype(np.float32)) is None
+    with pytest.raises(hs.errors.DtypeError, match="complex128"):
+        H @ (point + 1j)
+    with pytest.raises(hs.errors.DtypeError, match="masked"):
+        H @ np.ma.array(point, mask=point > 0)
+    assert_allclose(hs.jacobian(lambda v: H @ v)(point), H.to_dense(), rtol=1e-12, atol=1e-12)
+
+
+def test_a_compiled_product_leaves_the_error_state_alone(point):
+    H = recorded_at(point)
+    expected = H @ point
+    with np.errstate(all="raise"):
+        before = np.geterr()
+        assert_array_equal(H @ point, expected)
+        assert np.geterr() == before
+        # 1e-300 squared underflows inside.
+        assert np.all(np.isfinite(H @ np.full(9, 1e-300)))
+
+
+def test_a_product_that_is_not_finite_is_swept():
+    f = lambda x: np.sum(np.where(x > 0, np.sqrt(np.where(x > 0, x, 0.0)) ** 3, 0.0))
+    H = hs.HessianOperator(hs.record(f), np.array([1.0, 4.0]))
+    assert_allclose(H @ np.ones(2), 0.75 / np.sqrt([1.0, 4.0]), rtol=1e-14)
+    huge = np.array([1e200, 1.0])
+    assert_allclose(H @ huge, 0.75 / np.sqrt([1.0, 4.0]) * huge, rtol=1e-14)
+
+
+def test_products_of_many_threads(point):
+    from concurrent.futures import ThreadPoolExecutor
+
+    H = recorded_at(point)
+    V = np.random.default_rng(3).standard_normal((200, 9))
+    expected = V @ H.to_dense()
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(H.__matmul__, V))
+    assert_allclose(results, expected, rtol=1e-11, atol=1e-11)
+
+
+def test_branches_of_a_loss_are_guards_of_its_value():
+    model = hs.record(lambda w: 2.0 * w)
+    loss = lambda z: np.sum(z**2) if z[0] > 0 else np.sum(z**4)
+    for sign in (1, 1, 1, 1, 1, -1, -1, 1):
+        x = np.array([sign, 2.0])
+        G, plain = hs.GaussNewtonOperator(model, loss, x), hs.GaussNewtonOperator(model.function, loss, x)
+        assert G.value == plain.value
+        assert_array_equal(G.gradient, plain.gradient)
+        assert_array_equal(G @ x, plain @ x)
+
+
+def test_a_list_that_is_changed_later_stays_as_it_was():
+    f = hs.record(lambda x, numbers: np.sum(np.where(x > 0, np.sqrt(x), x**2)) * numbers[0])
+    numbers = [2.0]
+    H = hs.HessianOperator(f, np.zeros(2), numbers)
+    numbers[0] = 5.0
+    # The square root has no derivative at 0: the plain sweeps compute the product, with the argument of then.
+    assert_allclose(H @ np.ones(2), [4.0, 4.0], rtol=1e-14)
+
+
+@pytest.mark.parametrize("make", [lambda f: f, hs.record])
+def test_operators_go_with_their_last_reference(make, point):
+    """No circle of references: a solver would fill the memory with points that it has left."""
+    import gc
+    import weakref
+
+    f = make(quartic)
+    gc.collect()
+    gc.disable()
+    try:
+        for operator in (hs.HessianOperator, hs.JacobianOperator):
+            H = operator(f, point)
+            for _ in range(4):
+                H @ point
+            held = [weakref.ref(H), weakref.ref(H._at), weakref.ref(H._at._program)]
+            if make is not hs.record:
+                held += [weakref.ref(H._at.sweeps.local), weakref.ref(H._at.sweeps.local.traced)]
+            del H
+            assert [x() for x in held] == [None] * len(held)
+    finally:
+        gc.enable()

@@ -198,9 +198,9 @@ def test_a_view_of_a_kind_that_cannot_be_written_to() -> None:
 
 def test_a_program_that_does_not_know_its_function() -> None:
     operator = hs.HessianOperator(hs.record(lambda x: np.sum(x**3)), X)
-    operator._linearized.recover = None
+    operator._at._ran.recover = None
     with pytest.raises(RuntimeError, match="no function to trace"):
-        operator._linearized.plain()
+        operator._at._ran.plain()
 
 
 def test_a_function_that_uses_a_value_of_another_recording_makes_no_program() -> None:

@@ -39,7 +39,7 @@ def described(beginning: str) -> list[str]:
     """Functions that one walk of the text names, each in the file named last."""
     walk = TEXT.split("## Three walks", 1)[1].split(beginning, 1)[1].split("\n\n", 2)[1]
     named, file = [], ""
-    for name in re.findall(r"`([\w./]+)`", walk):
+    for name in re.findall(r"`([\w./<>]+)`", walk):
         if name.endswith(".py"):
             file = name
         elif file:

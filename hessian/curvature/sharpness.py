@@ -14,7 +14,7 @@ from hessian.curvature.misses import beyond
 from hessian.errors import NonFiniteError, ShapeMismatchError, message
 from hessian.linalg.lanczos import Lanczos
 from hessian.operators.hessian_operator import HessianOperator
-from hessian.programs import RecordedFunction
+from hessian.programs.runtime.recorded import as_recorded
 from hessian.tape.trees import ravel
 from hessian.transforms.first_order import value_and_grad
 
@@ -141,7 +141,7 @@ class SharpnessMeter:
         check(where, "momentum", momentum, SHARE)
         check(where, "rtol", rtol, INSIDE)
         whole_number(where, "max_hvp", max_hvp)
-        self._f = f if isinstance(f, RecordedFunction) else RecordedFunction(f)
+        self._f = as_recorded(f)
         self._args, self._rtol, self._limit = args, float(rtol), max_hvp
         self._threshold = math.nan if step_size is None else 2.0 * (1.0 + momentum) / step_size
         self._rng = as_generator(rng, where)
@@ -278,7 +278,7 @@ def edge_of_stability(
     check(where, "step_size", step_size, POSITIVE)
     whole_number(where, "steps", steps)
     whole_number(where, "every", every)
-    recorded = f if isinstance(f, RecordedFunction) else RecordedFunction(f)
+    recorded = as_recorded(f)
     meter = SharpnessMeter(recorded, *args, step_size=step_size, **options)
     gradient_at = value_and_grad(recorded)
     vector, unravel = ravel(x)

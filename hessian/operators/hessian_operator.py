@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from hessian.operators.differentiated import DifferentiatedOperator
-from hessian.operators.vectors import read_only
-from hessian.programs import RecordedFunction
 from hessian.programs.tasks import Task
 from hessian.tape.kinks import Slopes, kinked_slopes
-from hessian.tape.second_order import HessianMap
-from hessian.tape.trace import Primal, Trace, trace
-from hessian.tape.trees import join_vector, split_vector
-from hessian.transforms.seeds import block_length
+from hessian.tape.trees import split_vector
+from hessian.transforms.point import FunctionAtPoint
 
 
 class HessianOperator(DifferentiatedOperator):
@@ -72,52 +67,16 @@ class HessianOperator(DifferentiatedOperator):
     """
 
     def __init__(self, f: Callable[..., Any], x: Any, *args: Any, record: bool = True) -> None:
-        found = None
-        if record and isinstance(f, RecordedFunction):
-            found = f.linearize(Task("curvature"), (x, *args), {}, "HessianOperator")
-        if found is not None:
-            self._linearized = found[1]
-            self.value = self._linearized.values[0]
-            super().__init__(Primal(x, "HessianOperator"), self._linearized)
-            return
-        self._traced = trace(f, (x, *args), where="HessianOperator")
-        self.value = self._traced.scalar()
-        super().__init__(self._traced.primal, f=f, record=record)
-        self._captures = self._traced.tape.nested
+        super().__init__(
+            FunctionAtPoint(f, Task("curvature"), (x, *args), where="HessianOperator", record=record, lasts=True)
+        )
 
     def __repr__(self) -> str:
         return f"<HessianOperator of order {self.shape[0]}, dtype {self.dtype}, f(x) = {float(self.value):.6g}>"
 
-    @cached_property
-    def _traced(self) -> Trace:
-        # Set by the constructor unless there is a program, whose results may have to be computed without it.
-        return self._linearized.plain()
-
-    @cached_property
-    def _curvature(self) -> HessianMap:
-        return HessianMap(self._traced)
-
-    @cached_property
-    def gradient(self) -> np.ndarray:
-        """The gradient at x, raveled, shape (n,)."""
-        if self._program is not None and "_traced" not in self.__dict__:
-            gradient = self._linearized.attempt(lambda: self._linearized.result("gradient")[0])
-            if gradient is not None:
-                return read_only(gradient)
-        return read_only(join_vector(self._curvature.gradient))
-
     def kinked_slopes(self, directions: np.ndarray) -> Slopes | None:
         """Return what is known of a kink of f at x from its slopes along directions, shape (k, n); ``None`` if there is none."""
-        if "_traced" not in self.__dict__ and not any(row.sides for row in self._linearized.operations()):
+        if not any(row.sides for row in self._at.operations()):
             return None
-        shapes = self._traced.primal.shapes
-        return kinked_slopes(self._traced, [split_vector(d, shapes) for d in directions])
-
-    def _products(self, dots: list[Any], batch: tuple[int, ...]) -> list[Any]:
-        return self._curvature.products(dots, batch)
-
-    def _length(self) -> int:
-        return len(self._traced.tape)
-
-    def _block_length(self) -> int:
-        return block_length(self._traced.tape, self.shape[0])
+        traced = self._at.sweeps.local.traced
+        return kinked_slopes(traced, [split_vector(d, self.primal.shapes) for d in directions])

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from hessian.operators.vectors import as_direction, as_rows, is_traced, refuse_mask
-from hessian.programs import RecordedFunction
-from hessian.programs.runtime.maps import CompiledMaps
-from hessian.programs.runtime.point import ProgramAtPoint
+from hessian.operators.vectors import as_direction, as_rows, refuse_mask
 from hessian.programs.tasks import Task
-from hessian.tape.sweeps import Linearization
-from hessian.tape.trace import Primal, Trace, detached, trace
-from hessian.tape.trees import join_vector, split_vector
-from hessian.transforms.first_order import jacobian_matrix
+from hessian.tape.trace import detached
+from hessian.transforms.point import FunctionAtPoint
 
 
 class JacobianOperator(LinearOperator):
@@ -61,122 +55,39 @@ class JacobianOperator(LinearOperator):
     """
 
     def __init__(self, f: Callable[..., Any], x: Any, *args: Any, record: bool = True) -> None:
-        self._program: ProgramAtPoint | None = None
-        self._maps = CompiledMaps("JacobianOperator", f, record)
-        # Whether the function uses values that somebody else is recording: then so are products.
-        self._captures = False
-        found = None
-        if record and isinstance(f, RecordedFunction):
-            found = f.linearize(Task("map"), (x, *args), {}, "JacobianOperator")
-        if found is not None:
-            compiled, self._linearized = found
-            self._program = self._linearized
-            values, structure = self._linearized.values, compiled.output
-            self.primal = Primal(x, "JacobianOperator")
-        else:
-            self._traced = trace(f, (x, *args), where="JacobianOperator")
-            values, structure = tuple(self._traced.values), self._traced.output_structure
-            self.primal = self._traced.primal
-            self._captures = self._traced.tape.nested
-        self.value = structure.build([detached(value) for value in values])
-        self._output_shapes = [value.shape for value in values]
-        dtype = np.result_type(self.primal.dtype, *(value.dtype for value in values))
-        super().__init__(dtype, (sum(int(value.size) for value in values), self.primal.size))
+        at = FunctionAtPoint(f, Task("map"), (x, *args), where="JacobianOperator", record=record, lasts=True)
+        self._at, self._products, self.primal = at, at.products, at.primal
+        self.value = at.structure.build([detached(value) for value in at.values])
+        super().__init__(at.dtype, (at.sizes["pullback"], at.sizes["pushforward"]))
 
     def __repr__(self) -> str:
         return f"<JacobianOperator of shape {self.shape}, dtype {self.dtype}>"
 
-    @cached_property
-    def _traced(self) -> Trace:
-        # Set by the constructor unless there is a program, whose results may have to be computed without it.
-        return self._linearized.plain()
-
-    @cached_property
-    def _linearization(self) -> Linearization:
-        return self._traced.linearization()
+    def __matmul__(self, other: Any) -> Any:
+        product = self._products.get("pushforward")
+        result = None if product is None else product(other)
+        return super().__matmul__(other) if result is None else result
 
     def dot(self, x: Any) -> Any:
         """Multiply with a vector, the columns of a matrix, a scalar or another operator; what ``@`` calls."""
-        if self._captures or is_traced(x, self.primal.leaves):
+        if self._at.passes_traced(x):
             # SciPy would convert operands and results to plain arrays.
             return self._matvec(x) if np.ndim(x) == 1 else self._matmat(x)
         return super().dot(refuse_mask(x, type(self).__name__, "the direction"))
 
-    def _pushforward(self, dots: list[Any], batch: tuple[int, ...]) -> Any:
-        pushed = self._linearization.pushforward(dots, len(batch))
-        values = self._traced.values
-        leaves = [
-            np.zeros(batch + value.shape, self.dtype) if dot is None else dot
-            for dot, value in zip(pushed, values, strict=True)
-        ]
-        return np.copy(join_vector(leaves, batch=len(batch)))
-
-    def _pullback(self, bars: list[Any], batch: tuple[int, ...]) -> Any:
-        pulled = self._linearization.pullback(bars, len(batch))
-        return join_vector(self._traced.gradient_leaves(pulled, batch), batch=len(batch))
-
-    def _ready(self, direction: Any) -> ProgramAtPoint | None:
-        """Return the program, if there is one or it pays to make one."""
-        if self._captures or is_traced(direction, self.primal.leaves) or not all(self.shape):
-            return None
-        if self._program is None:
-            self._program = self._maps.after(1, len(self._traced.tape), self._compiled_maps)
-        return self._program
-
-    def _compiled_maps(self) -> Any:
-        """Return what a program of the products is made from."""
-        shapes, outputs = self.primal.shapes, self._output_shapes
-        return {
-            "pushforward": (lambda v: self._pushforward(split_vector(v, shapes), ()), self.shape[1], self.dtype),
-            "pullback": (lambda u: self._pullback(split_vector(u, outputs), ()), self.shape[0], self.dtype),
-        }
-
-    def _apply(self, x: Any, section: str) -> Any:
-        """Run a section of the program on one direction, or on each of the rows of a matrix; ``None`` without one."""
-        program = self._ready(x)
-        if program is None:
-            return None
-        if x.ndim == 1:
-            return program.attempt(lambda: program.run(section, x)[0])
-        return program.attempt(lambda: program.rows(section, x, symmetric=False))
-
     def _matvec(self, v: Any) -> Any:
-        v = as_direction(v, self).reshape(-1)
-        found = self._apply(v, "pushforward")
-        return self._pushforward(split_vector(v, self.primal.shapes), ()) if found is None else found
+        return self._at.product(as_direction(v, self).reshape(-1), "pushforward")
 
     def _rmatvec(self, u: Any) -> Any:
-        u = as_direction(u, self).reshape(-1)
-        found = self._apply(u, "pullback")
-        return self._pullback(split_vector(u, self._output_shapes), ()) if found is None else found
+        return self._at.product(as_direction(u, self).reshape(-1), "pullback")
 
     def _matmat(self, V: Any) -> Any:
-        rows = as_rows(as_direction(V, self))
-        found = self._apply(rows, "pushforward")
-        return (
-            self._pushforward(split_vector(rows, self.primal.shapes, batch=1), (len(rows),)) if found is None else found
-        ).T
+        return np.transpose(self._at.rows(as_rows(as_direction(V, self)), "pushforward"))
 
     def _rmatmat(self, U: Any) -> Any:
-        rows = as_rows(as_direction(U, self))
-        found = self._apply(rows, "pullback")
-        return (
-            self._pullback(split_vector(rows, self._output_shapes, batch=1), (len(rows),)) if found is None else found
-        ).T
+        return np.transpose(self._at.rows(as_rows(as_direction(U, self)), "pullback"))
 
     def to_dense(self) -> np.ndarray:
         """Return the Jacobian, shape (m, n), by min(m, n) sweeps in blocks."""
-        program = self._ready(None)
-        if program is not None:
-            m, n = self.shape
-            matrix = program.attempt(
-                lambda: (
-                    program.matrix("pullback", symmetric=False).T
-                    if m < n
-                    else program.matrix("pushforward", symmetric=False)
-                )
-            )
-            if matrix is not None:
-                return np.ascontiguousarray(matrix, self.dtype)
-        dense = np.copy(jacobian_matrix(self._traced))
-        return dense.astype(self.dtype, copy=False)
+        matrix: Any = self._at.jacobian()
+        return matrix if self._at.is_swept else np.ascontiguousarray(matrix, self.dtype)

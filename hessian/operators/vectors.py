@@ -11,11 +11,6 @@ from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, messa
 from hessian.rules.spec import Traced
 
 
-def is_traced(x: Any, leaves: list[Any]) -> bool:
-    """Tell whether a product involves traced values, in the direction or in the point."""
-    return isinstance(x, Traced) or (not isinstance(x, LinearOperator) and any(isinstance(a, Traced) for a in leaves))
-
-
 def read_only(vector: Any) -> Any:
     """Protect a vector that an operator keeps and hands out."""
     if isinstance(vector, np.ndarray) and not isinstance(vector, Traced):

@@ -134,6 +134,9 @@ class ObjectivePoint(Point):
     def product(self, v: np.ndarray) -> np.ndarray:
         """Hessian-vector product; one tangent sweep."""
         self.counters.n_hvp += 1
+        product = self._operator.compiled_product(v)
+        if product is not None:
+            return product
         with quiet():
             return np.asarray(self._operator @ v)
 

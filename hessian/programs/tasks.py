@@ -20,10 +20,11 @@ from hessian.programs.runtime.arguments import Arguments
 from hessian.programs.runtime.program import Program, SectionSpec
 from hessian.rules.spec import Traced
 from hessian.tape.array_methods import primal_array
-from hessian.tape.second_order import HessianMap
+from hessian.tape.maps import GaussNewtonMap, HessianMap, JacobianMap, LinearMap, LocalMaps
 from hessian.tape.tape import Tape
-from hessian.tape.trace import Primal, Trace, check_argnums, chosen_arguments, replaced
-from hessian.tape.trees import LEAF, Structure, join_vector, split_vector
+from hessian.tape.trace import Primal, Trace, check_argnums
+from hessian.tape.trace import trace as plain_trace
+from hessian.tape.trees import LEAF, Structure, join_vector
 
 Outputs = tuple[list[Any], list[Any]]
 """What a body returns: the function's own results, and what is derived of them."""
@@ -90,10 +91,6 @@ class CompiledTask:
         Of the differentiated argument.
     count : int
         Number of leaves of the function's result.
-    shapes, output_shapes : list
-        Of the leaves of the differentiated argument and of the result.
-    dtype : dtype
-        Of raveled directions.
     seen : list
         The function's own result where it was recorded, computed without the program.
     writes : bool
@@ -109,14 +106,15 @@ class CompiledTask:
     output: Structure
     primal: Structure
     count: int
-    shapes: list[tuple[int, ...]]
-    output_shapes: list[tuple[int, ...]]
-    dtype: np.dtype
     seen: list[Any]
     writes: bool
     by_order: bool
     coarse: bool
     task: Task
+
+    def checked(self, run: Any) -> Sequence[Any]:
+        """Return the results of a run that are the function's own."""
+        return run.values[: self.count] if run.checked is None else run.checked
 
 
 def derive(
@@ -133,50 +131,68 @@ def derive(
 
     A function of more than ``longest`` instructions is not compiled: :class:`TooLong`.
     """
-    found: dict[str, Any] = {}
+    sweep = _Sweep(f, task, arguments, where, user_results, longest)
+    # Labels, masks and the like may steer Python; floats may not: their derivatives would be lost.
+    points = [Argument(_example(x), POINT, x.dtype.kind == "f") for x in arguments.inputs]
+    graph = trace(sweep, [*points, *(Argument(_example(v), POINT) for v in directions)])
+    primal = sweep.traced.primal
+    sections = _sections(task, len(points), len(directions), len(sweep.seen), len(primal.leaves))
+    with compiling():
+        program = Program(graph, sections)
+    output = LEAF if task.kind == "gauss_newton" else sweep.traced.output_structure
+    found = (sweep.seen, sweep.writes, graph.by_order, sweep.coarse)
+    return CompiledTask(program, output, primal.structure, len(sweep.seen), *found, task)
 
-    def run(*values: Any) -> Results:
-        slots = [v._slot for v in values]
-        args, kwargs = arguments.rebuild(values[: len(arguments.inputs)])
-        dots = list(values[len(arguments.inputs) :])
-        traced = _record(f, task, args, kwargs, where, user_results)
-        if longest is not None and max(len(traced.tape), *[len(v._tape) for v in values[:1]]) > longest:
+
+class _Sweep:
+    """A task run on recorded values, which keeps what is known of the function by then."""
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        task: Task,
+        arguments: Arguments,
+        where: str,
+        user_results: bool,
+        longest: int | None,
+    ) -> None:
+        self._f, self._task, self._arguments, self._where = f, task, arguments, where
+        self._user_results, self._longest = user_results, longest
+        self.traced: Trace
+        self.seen: list[Any]
+        self.writes = self.coarse = False
+
+    def __call__(self, *values: Any) -> Results:
+        task, slots, count = self._task, [v._slot for v in values], len(self._arguments.inputs)
+        args, kwargs = self._arguments.rebuild(values[:count])
+        local = local_maps(self._f, task, args, kwargs, self._where) if task.kind in AT_POINT else None
+        self.traced = self._plain(args, kwargs) if local is None else local.traced
+        if (
+            self._longest is not None
+            and max(len(self.traced.tape), *[len(v._tape) for v in values[:1]]) > self._longest
+        ):
             raise TooLong
-        late = [] if task.kind != "map" else [(open_late(_tape_of(values), a), a) for a in _map_directions(traced)]
-        dots += [v for v, _ in late]
         early = len(values[0]._tape.guards) if values else 0
-        results, rest = _BODIES[task.kind](traced, dots, f)
-        writes = any(v._slot != slot for v, slot in zip(values, slots, strict=True))
-        found.update(traced=traced, seen=[primal_array(x) for x in results], writes=writes)
-        coarse = bool(values) and _meets_other_precision(values[0]._tape)
-        found.update(coarse=coarse)
-        if arguments.numbers and coarse:
+        late: list[tuple[Any, Argument]] = []
+        if local is None:
+            results, rest = _BODIES[task.kind](self.traced, list(values[count:]))
+        else:
+            # The size of a result is known when the function has run.
+            sizes = [Argument(np.zeros(m.size, m.dtype), DIRECTION) for m in local.maps.values()]
+            late = [(open_late(_tape_of(values), a), a) for a in sizes]
+            results, rest = _body_at_point(local, [v for v, _ in late])
+        self.writes = any(v._slot != slot for v, slot in zip(values, slots, strict=True))
+        self.seen = [primal_array(x) for x in results]
+        self.coarse = bool(values) and _meets_other_precision(values[0]._tape)
+        if self._arguments.numbers and self.coarse:
             raise WeakNumbers
         return Results([*results, *rest], early, len(results) if task.kind == "hvp" else 0, late)
 
-    # Labels, masks and the like may steer Python; floats may not: their derivatives would be lost.
-    points = [Argument(_example(x), POINT, x.dtype.kind == "f") for x in arguments.inputs]
-    extra = _directions(task, arguments, directions, where)
-    graph = trace(run, [*points, *extra])
-    traced: Trace = found["traced"]
-    leaves = traced.primal.leaves
-    sections = _sections(task, len(points), len(extra), len(found["seen"]), len(leaves))
-    with compiling():
-        program = Program(graph, sections)
-    return CompiledTask(
-        program,
-        LEAF if task.kind == "gauss_newton" else traced.output_structure,
-        traced.primal.structure,
-        len(found["seen"]),
-        traced.primal.shapes,
-        [value.shape for value in traced.values],
-        traced.primal.dtype,
-        found["seen"],
-        found["writes"],
-        graph.by_order,
-        found["coarse"],
-        task,
-    )
+    def _plain(self, args: list[Any], kwargs: dict[str, Any]) -> Trace:
+        f, where = self._f, self._where
+        if self._task.kind != "value":
+            return plain_trace(f, args, kwargs, argnums=self._task.argnums, where=where)
+        return Trace(Primal((), where), lambda _: f(*args, **kwargs), where=where, user_results=self._user_results)
 
 
 def _meets_other_precision(tape: Tape) -> bool:
@@ -193,49 +209,21 @@ def _example(x: Any) -> Any:
     return x if x.flags.forc else np.array(x)
 
 
-def _record(
-    f: Callable[..., Any], task: Task, args: list[Any], kwargs: dict[str, Any], where: str, user_results: bool = True
-) -> Trace:
-    if task.kind == "value":
-        return Trace(Primal((), where), lambda _: f(*args, **kwargs), where=where, user_results=user_results)
-    primal, numbers = chosen_arguments(args, task.argnums, where)
-
-    def call(x: Any) -> Any:
-        filled = replaced(args, task.argnums, numbers, x)
-        return f.model(*f.split(filled)[0]) if isinstance(f, Composition) else f(*filled, **kwargs)
-
-    traced = Trace(primal, call, where=where)
+def local_maps(
+    f: Callable[..., Any],
+    task: Task,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    where: str,
+    *,
+    has_aux: bool = False,
+) -> LocalMaps:
+    """Run a function on a tape and return its linear maps at the point, of which nothing is linearised yet."""
     if isinstance(f, Composition):
-        traced.loss_args = f.split(args)[1]
-    return traced
-
-
-def plain_trace(f: Callable[..., Any], task: Task, arguments: Arguments, where: str, inputs: list[Any]) -> Trace:
-    """Record a function without a program, at inputs that a program has kept."""
-    args, kwargs = arguments.rebuild(inputs)
-    return _record(f, task, args, kwargs, where)
-
-
-def _directions(task: Task, arguments: Arguments, directions: Sequence[Any], where: str) -> list[Argument]:
-    """Return examples of the directions that the program of a task takes besides the point; those of maps are opened late."""
-    if task.kind in ("hvp", "product"):
-        return [Argument(_example(v), POINT) for v in directions]
-    if task.kind not in ("curvature", "gauss_newton"):
-        return []
-    args, _ = arguments.rebuild(arguments.inputs)
-    primal, _ = chosen_arguments(args, task.argnums, where)
-    return [Argument(np.zeros(primal.size, primal.dtype), DIRECTION)]
-
-
-def _map_directions(traced: Trace) -> list[Argument]:
-    """Return examples of a direction of the arguments and of one of the results, whose size is known when the function has run."""
-    size = sum(int(np.size(value)) for value in traced.values)
-    dtypes = [value.dtype for value in traced.values] or [np.dtype(float)]
-    joint = np.result_type(traced.primal.dtype, *dtypes)
-    return [
-        Argument(np.zeros(traced.primal.size, joint), DIRECTION),
-        Argument(np.zeros(size, np.result_type(*dtypes)), DIRECTION),
-    ]
+        args, loss_args = f.split(args)
+        return GaussNewtonMap(plain_trace(f.model, args, where=where), lambda z: f.loss(z, *loss_args), where)
+    traced = plain_trace(f, args, kwargs, argnums=task.argnums, has_aux=has_aux, where=where)
+    return JacobianMap(traced) if task.kind == "map" else HessianMap(traced)
 
 
 def _tape_of(values: Sequence[Any]) -> Tape:
@@ -245,74 +233,39 @@ def _tape_of(values: Sequence[Any]) -> Tape:
     return values[0]._tape
 
 
-def _value(traced: Trace, dots: list[Any], f: Any) -> Outputs:
+def _value(traced: Trace, dots: list[Any]) -> Outputs:
     return traced.values, []
 
 
-def _gradient(traced: Trace, dots: list[Any], f: Any) -> Outputs:
+def _gradient(traced: Trace, dots: list[Any]) -> Outputs:
     value = traced.scalar()
     bars = traced.linearization().pullback([np.ones((), value.dtype)])
     return [value], traced.gradient_leaves(bars)
 
 
-def _product(traced: Trace, dots: list[Any], f: Any) -> Outputs:
-    linearized = HessianMap(traced)
-    return traced.values, [*linearized.gradient, *linearized.products(dots)]
+def _product(traced: Trace, dots: list[Any]) -> Outputs:
+    local = HessianMap(traced)
+    return local.values, [*local.gradient, *local.products(dots)]
 
 
-def _hvp(traced: Trace, dots: list[Any], f: Any) -> Outputs:
-    return traced.values, HessianMap(traced).products(dots)
+def _hvp(traced: Trace, dots: list[Any]) -> Outputs:
+    local = HessianMap(traced)
+    return local.values, local.products(dots)
 
 
-def _curvature(traced: Trace, dots: list[Any], f: Any) -> Outputs:
-    linearized = HessianMap(traced)
-    leaves = _leaves(dots[0], traced.primal)
-    return traced.values, [join_vector(linearized.gradient), join_vector(linearized.products(leaves))]
-
-
-def _map(traced: Trace, dots: list[Any], f: Any) -> Outputs:
-    linearization, values = traced.linearization(), traced.values
-    # Directions come in the precision of the operator, which is that of point and values together.
-    pushed = _full(linearization.pushforward(split_vector(dots[0], traced.primal.shapes)), values, dots[0].dtype)
-    bars = split_vector(dots[1], [v.shape for v in values])
-    bars = [g.astype(v.dtype) if v.dtype.kind == "f" else g for g, v in zip(bars, values, strict=True)]
-    x_bar = traced.gradient_leaves(linearization.pullback(bars))
-    return values, [join_vector(pushed), join_vector(x_bar)]
-
-
-def _gauss_newton(traced: Trace, dots: list[Any], f: Composition) -> Outputs:
-    output = Primal(traced.values, "loss", "model(x)", traced.output_structure)
-    loss = Trace(output, lambda z: f.loss(z, *traced.loss_args), where="loss")
-    jacobian, curvature = traced.linearization(), HessianMap(loss)
-    gradient = traced.gradient_leaves(jacobian.pullback(curvature.gradient))
-    z_dots = _full(jacobian.pushforward(_leaves(dots[0], traced.primal)), traced.values)
-    product = traced.gradient_leaves(jacobian.pullback(curvature.products(z_dots)))
-    return [loss.scalar()], [join_vector(gradient), join_vector(product)]
-
-
-def _full(tangents: list[Any], values: list[Any], dtype: np.dtype | None = None) -> list[Any]:
-    """Return tangents of results, arrays of zeros where nothing depends."""
-    return [np.zeros(v.shape, dtype or v.dtype) if t is None else t for t, v in zip(tangents, values, strict=True)]
-
-
-def _leaves(vector: Any, primal: Primal) -> list[Any]:
-    """Cut a raveled direction into the leaves of the point, each in its precision."""
-    pieces = split_vector(vector, primal.shapes)
-    return [
-        piece if piece.dtype == x.dtype else piece.astype(x.dtype)
-        for piece, x in zip(pieces, primal.leaves, strict=True)
-    ]
-
-
-_BODIES: dict[str, Callable[[Trace, list[Any], Any], Outputs]] = {
+_BODIES: dict[str, Callable[[Trace, list[Any]], Outputs]] = {
     "value": _value,
     "gradient": _gradient,
     "hvp": _hvp,
     "product": _product,
-    "curvature": _curvature,
-    "map": _map,
-    "gauss_newton": _gauss_newton,
 }
+AT_POINT = ("curvature", "gauss_newton", "map")
+"""Tasks of several sections: the first is run at a point, the others when they are asked for."""
+
+
+def _body_at_point(local: LocalMaps, vectors: list[Any]) -> Outputs:
+    gradient = [] if isinstance(local, JacobianMap) else [join_vector(local.gradient)]
+    return local.values, [*gradient, *(m(v) for m, v in zip(local.maps.values(), vectors, strict=True))]
 
 
 def _sections(task: Task, points: int, extra: int, values: int, leaves: int) -> list[SectionSpec]:
@@ -339,13 +292,13 @@ def _sections(task: Task, points: int, extra: int, values: int, leaves: int) -> 
     return [("run", list(range(points + extra)), list(range(values + more)))]
 
 
-def compile_maps(maps: dict[str, tuple[Callable[[Any], Any], int, np.dtype]]) -> Program:
-    """Compile linear maps of raveled vectors of some sizes, with everything else in them constant; a section each."""
+def compile_maps(maps: dict[str, LinearMap]) -> Program:
+    """Compile linear maps of raveled vectors, with everything else in them constant; a section each."""
 
     def run(*vectors: Any) -> Results:
-        return Results([function(v) for (function, _, _), v in zip(maps.values(), vectors, strict=True)], 0)
+        return Results([function(v) for function, v in zip(maps.values(), vectors, strict=True)], 0)
 
-    graph = trace(run, [Argument(np.zeros(n, dtype), DIRECTION) for _, n, dtype in maps.values()], borrows=True)
+    graph = trace(run, [Argument(np.zeros(m.size, m.dtype), DIRECTION) for m in maps.values()], borrows=True)
     sections: list[SectionSpec] = [("point", [], [])]
     with compiling():
         return Program(graph, [*sections, *((name, [i], [i]) for i, name in enumerate(maps))])

@@ -10,7 +10,7 @@ import numpy as np
 
 from hessian.arguments import Rng, as_generator, whole_number
 from hessian.errors import DerivativeCheckError, NonFiniteError, message
-from hessian.tape.second_order import HessianMap
+from hessian.tape.maps import HessianMap
 from hessian.tape.trace import Primal, trace
 from hessian.tape.trees import join_vector, split_vector
 from hessian.transforms.selection import ArgNums, selected
@@ -122,7 +122,7 @@ def check_derivatives(
     """
     whole_number("check_derivatives", "directions", directions)
     probe = _Probe(*selected(f, (x, *args), argnums, "check_derivatives"))
-    value = float(probe.curvature.traced.scalar())
+    value = float(probe.curvature.values[0])
     if not np.isfinite(value):
         raise NonFiniteError(
             message("check_derivatives", f"f(x) is {value}", fix="Choose a point inside the domain of f")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from hessian.errors import DtypeError, ShapeMismatchError, message
-from hessian.programs import RecordedFunction
-from hessian.programs.tasks import numbered
+from hessian.programs.runtime.recorded import programs_of
+from hessian.programs.tasks import Task, numbered
 from hessian.rules.spec import Traced
 from hessian.tape.numbers import check_numbers
 from hessian.tape.trace import Primal, Trace, check_argnums, detached, trace
-from hessian.tape.trees import Structure, flatten, is_foreign
-from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
+from hessian.tape.trees import Structure
+from hessian.transforms.point import FunctionAtPoint
+from hessian.transforms.seeds import blocks_of
 from hessian.transforms.selection import ArgNums, selected
 
 
@@ -60,12 +60,8 @@ def value_and_grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool
 
     @functools.wraps(f)
     def value_and_grad_f(*args: Any, **kwargs: Any) -> Any:
-        replayed = None if has_aux else _replayed_gradient(f, args, kwargs, argnums, "value_and_grad")
-        if replayed is not None:
-            return replayed
-        traced, gradient = _gradient(f, args, kwargs, argnums, has_aux, "value_and_grad")
-        value = detached(traced.values[0])
-        return ((value, traced.aux) if has_aux else value), gradient
+        value, gradient, aux = _gradient(f, args, kwargs, argnums, has_aux, "value_and_grad")
+        return ((value, aux) if has_aux else value), gradient
 
     return value_and_grad_f
 
@@ -84,35 +80,25 @@ def grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) 
 
     @functools.wraps(f)
     def grad_f(*args: Any, **kwargs: Any) -> Any:
-        replayed = None if has_aux else _replayed_gradient(f, args, kwargs, argnums, "grad")
-        if replayed is not None:
-            return replayed[1]
-        traced, gradient = _gradient(f, args, kwargs, argnums, has_aux, "grad")
-        return (gradient, traced.aux) if has_aux else gradient
+        _, gradient, aux = _gradient(f, args, kwargs, argnums, has_aux, "grad")
+        return (gradient, aux) if has_aux else gradient
 
     return grad_f
 
 
-def _replayed_gradient(
-    f: Any, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Any, where: str
-) -> tuple[Any, Any] | None:
-    """Return value and gradient of a recorded function, or ``None`` where the plain sweep has to do it."""
-    if not isinstance(f, RecordedFunction):
-        return None
-    replayed = f.replay(numbered("gradient", argnums, len(args), where), args, kwargs, where=where)
-    if replayed is None:
-        return None
-    compiled, (value, *leaves) = replayed
-    return value, compiled.primal.build(leaves)
-
-
 def _gradient(
     f: Any, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Any, has_aux: bool, where: str
-) -> tuple[Trace, Any]:
+) -> tuple[Any, Any, Any]:
+    """Return value, gradient and what else f returns; with an auxiliary result by the plain sweep."""
+    task = numbered("gradient", argnums, len(args), where)
+    ran = None if has_aux else programs_of(f).replay(task, args, kwargs, where=where)
+    if ran is not None:
+        compiled, (value, *leaves) = ran
+        return value, compiled.primal.build(leaves), None
     traced = trace(f, args, kwargs, argnums=argnums, has_aux=has_aux, where=where)
     value = traced.scalar()
     bars = traced.linearization().pullback([np.ones((), value.dtype)])
-    return traced, traced.primal.build(traced.gradient_leaves(bars))
+    return detached(value), traced.primal.build(traced.gradient_leaves(bars)), traced.aux
 
 
 def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0) -> tuple[Any, Any]:
@@ -157,9 +143,11 @@ def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0)
 
 def pushforward_of(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], where: str) -> tuple[Any, Any]:
     """Compute :func:`jvp` on behalf of the public function ``where``."""
-    if isinstance(f, RecordedFunction):
-        make = lambda plain: lambda x, v, args: pushforward_of(plain, x, v, args, where)
-        return f.derived(("jvp", where), make, inputs=(0, 1))(x, tangent_like(x, v, where), args)
+    make = lambda plain: lambda x, v, args: _pushforward(plain, x, v, args, where)
+    return programs_of(f).derived(("jvp", where), make, inputs=(0, 1))(x, tangent_like(x, v, where), args)
+
+
+def _pushforward(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], where: str) -> tuple[Any, Any]:
     traced = trace(f, (x, *args), where=where)
     dots, batch = traced.primal.tangent_leaves(v)
     pushed = traced.linearization().pushforward(dots, len(batch))
@@ -219,37 +207,17 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any, argnums: ArgNums = 0) -> tupl
     [1.0, 0.0]
     """
     f, x, args = selected(f, (x, *args), argnums, "vjp")
-    if isinstance(f, RecordedFunction):
-        pulled = f.derived("vjp", lambda plain: lambda x, y_bar, args: vjp(plain, x, *args)[1](y_bar), inputs=(0, 1))
-        # The pullback belongs to this point, whatever the caller does to its arrays.
-        x_seen, others = _seen(x), _seen(args)
-        make = lambda plain: lambda x, args: vjp(plain, x, *args)[0]
-        y = f.derived("vjp value", make, user_results=True, inputs=(0,))(x_seen, others)
-        leaves, structure = flatten(y)
-
-        def replayed(y_bar: Any) -> Any:
-            bars, _ = _cotangent_leaves(structure, leaves, y_bar)
-            return pulled(x_seen, structure.build(bars), others)
-
-        return y, replayed
-    traced = trace(f, (x, *args), where="vjp")
-    linearization = traced.linearization()
-    structure, values = traced.output_structure, traced.values
+    at = FunctionAtPoint(f, Task("map"), (x, *args), where="vjp")
+    structure, values, primal = at.structure, at.values, at.primal
 
     def pullback(y_bar: Any) -> Any:
         bars, batch = _cotangent_leaves(structure, values, y_bar)
-        return traced.primal.build(traced.gradient_leaves(linearization.pullback(bars, len(batch)), batch))
+        return primal.build(at.leaves(bars, batch, "pullback"))
 
     return structure.build([detached(value) for value in values]), pullback
 
 
-def _seen(tree: Any) -> Any:
-    """Return arguments that later changes by their owner do not reach."""
-    leaves, structure = flatten(tree, whole=is_foreign)
-    return structure.build([copy.deepcopy(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves])
-
-
-def _cotangent_leaves(structure: Structure, values: list[Any], y_bar: Any) -> tuple[list[Any], tuple[int, ...]]:
+def _cotangent_leaves(structure: Structure, values: Sequence[Any], y_bar: Any) -> tuple[list[Any], tuple[int, ...]]:
     bars, batch = [], None
     for leaf, value in zip(structure.leaves_of(y_bar, "vjp", "y_bar"), values, strict=True):
         check_numbers(leaf, "vjp", "y_bar", lists=True)
@@ -305,50 +273,24 @@ def jacobian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = Fal
     [[3.0, 2.0], [0.0, 1.0]]
     """
 
-    if isinstance(f, RecordedFunction) and not has_aux:
-        return _recorded_jacobian(f, argnums)
-
-    @functools.wraps(f)
-    def jacobian_f(*args: Any, **kwargs: Any) -> Any:
-        traced = trace(f, args, kwargs, argnums=argnums, has_aux=has_aux, where="jacobian")
-        primal, values = traced.primal, traced.values
-        shapes = [value.shape for value in values]
-        matrix = jacobian_matrix(traced)
-        matrix = matrix if matrix.dtype == primal.dtype else matrix.astype(primal.dtype)
-        blocks = blocks_of(matrix, shapes, primal.shapes, traced.output_structure, primal.structure)
-        return (blocks, traced.aux) if has_aux else blocks
-
-    return jacobian_f
-
-
-def _recorded_jacobian(f: RecordedFunction, argnums: Any) -> Callable[..., Any]:
     @functools.wraps(f)
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
         positions = check_argnums(argnums, len(args), "jacobian")
         numbers = argnums if isinstance(argnums, int) else tuple(argnums)
-        compiled = f.derived(("jacobian", numbers, positions), lambda plain: jacobian(plain, numbers), inputs=positions)
-        return compiled(*args, **kwargs)
+        if has_aux:
+            return _jacobian(f, args, kwargs, numbers, has_aux)
+        make = lambda plain: lambda *args, **kwargs: _jacobian(plain, args, kwargs, numbers)
+        return programs_of(f).derived(("jacobian", numbers, positions), make, inputs=positions)(*args, **kwargs)
 
     return jacobian_f
 
 
-def jacobian_matrix(traced: Trace) -> Any:
-    """Return the Jacobian of a recording between raveled vectors, shape (m, n)."""
-    linearization = traced.linearization()
-    primal, values = traced.primal, traced.values
-    m, n = sum(int(value.size) for value in values), primal.size
-    dtype = np.result_type(primal.dtype, *(value.dtype for value in values))
-    dtype = dtype if dtype.kind == "f" else np.dtype(float)
-    if not m or not n:
-        return np.zeros((m, n), dtype)
-    if m <= n:
-
-        def backward(bars: list[Any]) -> list[Any]:
-            return traced.gradient_leaves(linearization.pullback(bars, 1), (len(bars[0]),))
-
-        return sweep_rows(backward, [value.shape for value in values], block_length(traced.tape, m), dtype)
-
-    def forward(dots: list[Any]) -> list[Any]:
-        return _output_tangents(traced, linearization.pushforward(dots, 1), (len(dots[0]),))
-
-    return np.transpose(sweep_rows(forward, primal.shapes, block_length(traced.tape, n), dtype))
+def _jacobian(
+    f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums, has_aux: bool = False
+) -> Any:
+    at = FunctionAtPoint(f, Task("map", argnums), args, kwargs, where="jacobian", has_aux=has_aux)
+    shapes, primal = [value.shape for value in at.values], at.primal
+    matrix = at.jacobian()
+    matrix = matrix if matrix.dtype == primal.dtype else matrix.astype(primal.dtype)
+    blocks = blocks_of(matrix, shapes, primal.shapes, at.structure, primal.structure)
+    return (blocks, at.aux) if has_aux else blocks

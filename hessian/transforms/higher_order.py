@@ -10,7 +10,7 @@ import numpy as np
 
 from hessian.arguments import whole_number
 from hessian.errors import OptionError, message
-from hessian.programs import RecordedFunction
+from hessian.programs.runtime.recorded import programs_of
 from hessian.tape.trace import Primal
 from hessian.transforms.first_order import pushforward_of, tangent_like
 from hessian.transforms.selection import ArgNums, selected
@@ -53,11 +53,12 @@ def directional(
     24.0
     """
     f, x, args = selected(f, (x, *args), argnums, "directional")
-    if isinstance(f, RecordedFunction):
-        make = lambda plain: lambda x, vs, args: directional(plain, x, *vs, args=args)
-        contracted = f.derived("directional", make, inputs=(0, 1))
-        return contracted(x, tuple(tangent_like(x, v, "directional") for v in directions), args)
+    make = lambda plain: lambda x, vs, args: _directional(plain, x, vs, args)
+    contracted = programs_of(f).derived("directional", make, inputs=(0, 1))
+    return contracted(x, tuple(tangent_like(x, v, "directional") for v in directions), args)
 
+
+def _directional(f: Callable[..., Any], x: Any, directions: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
     def at(k: int, point: Any) -> Any:
         if k == 0:
             return f(point, *args)
@@ -108,9 +109,11 @@ def taylor(f: Callable[..., Any], x: Any, v: Any, *args: Any, order: int, argnum
     """
     order = whole_number("taylor", "order", order, 0)
     f, x, args = selected(f, (x, *args), argnums, "taylor")
-    if isinstance(f, RecordedFunction):
-        make = lambda plain: lambda x, v, order, args: taylor(plain, x, v, *args, order=order)
-        return f.derived("taylor", make, inputs=(0, 1))(x, tangent_like(x, v, "taylor"), order, args)
+    make = lambda plain: lambda x, v, order, args: _taylor(plain, x, v, order, args)
+    return programs_of(f).derived("taylor", make, inputs=(0, 1))(x, tangent_like(x, v, "taylor"), order, args)
+
+
+def _taylor(f: Callable[..., Any], x: Any, v: Any, order: int, args: tuple[Any, ...]) -> np.ndarray:
     primal = Primal(x, "taylor")
     dots, batch = primal.tangent_leaves(v)
     if batch:

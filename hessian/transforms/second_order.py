@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from hessian.programs import RecordedFunction
-from hessian.programs.runtime.point import ProgramAtPoint
-from hessian.programs.tasks import CompiledTask, Task, numbered
+from hessian.programs.runtime.recorded import programs_of
+from hessian.programs.tasks import Task, numbered
 from hessian.rules.spec import Traced
-from hessian.tape.second_order import HessianMap
-from hessian.tape.trace import Primal, Trace, trace
-from hessian.tape.trees import flatten, join_vector, split_vector
-from hessian.transforms.seeds import block_length, blocks_of, sweep_rows
+from hessian.tape.trace import Primal
+from hessian.transforms.point import FunctionAtPoint
+from hessian.transforms.seeds import blocks_of
 from hessian.transforms.selection import ArgNums, selected
-
-
-def hessian_matrix(traced: Trace, gradient: HessianMap) -> Any:
-    """Return the Hessian between raveled vectors, shape (n, n), by blocks of batched products."""
-    primal = traced.primal
-    dtype = primal.dtype
-    if not primal.size:
-        return np.zeros((0, 0), dtype)
-    length = block_length(traced.tape, primal.size)
-    return sweep_rows(lambda dots: gradient.products(dots, (len(dots[0]),)), primal.shapes, length, dtype)
 
 
 def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0) -> Any:
@@ -100,61 +87,34 @@ def grad_and_hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: Arg
 def _grad_and_hvp(
     f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], where: str, kind: str = "product"
 ) -> tuple[Any, Any]:
-    if isinstance(f, RecordedFunction):
-        replayed = _replayed(f, x, v, args, where, kind)
-        if replayed is not None:
-            return replayed
-    traced = trace(f, (x, *args), where=where)
-    primal = traced.primal
-    dots, batch = primal.tangent_leaves(v)
-    linearized = HessianMap(traced)
-    return primal.build(linearized.gradient), primal.build(linearized.products(dots, batch))
-
-
-def _replayed(
-    f: RecordedFunction, x: Any, v: Any, args: tuple[Any, ...], where: str, kind: str
-) -> tuple[Any, Any] | None:
-    """Return gradient (``None`` for kind ``hvp``) and product of a recorded function; ``None`` where sweeps have to do it."""
-    if type(x) is np.ndarray and type(v) is np.ndarray and v.dtype == x.dtype and x.shape == v.shape:
-        dots = [v]  # by far the most frequent
-    else:
-        if any(isinstance(leaf, Traced) for leaf in (*flatten(x)[0], *flatten(v)[0])):
-            return None
-        dots, batch = Primal(x, where).tangent_leaves(v)
-        if batch:
-            operator = f.linearize(Task("curvature"), (x, *args), {}, where)
-            return None if operator is None else _replayed_batch(operator, dots, batch)
-    replayed = f.replay(Task(kind), (x, *args), {}, dots, where)
-    if replayed is None:
-        return None
-    compiled, found = replayed
+    """Return gradient (``None`` for kind ``hvp`` of a program) and product."""
+    dots, batch = _directions(x, v, where)
+    ran = None
+    if not batch and not any(isinstance(leaf, Traced) for leaf in dots):
+        ran = programs_of(f).replay(Task(kind), (x, *args), {}, dots, where)
+    if ran is None:
+        at = FunctionAtPoint(f, Task("curvature"), (x, *args), where=where, record=bool(batch))
+        primal = at.primal
+        return primal.build(at.gradient_leaves), primal.build(at.leaves(dots, batch))
+    compiled, results = ran
     if kind == "hvp":
-        return None, compiled.primal.build(list(found))
-    leaves = list(found[1:])
+        return None, compiled.primal.build(list(results))
+    leaves = list(results[1:])
     count = len(leaves) // 2
     return compiled.primal.build(leaves[:count]), compiled.primal.build(leaves[count:])
 
 
-def _replayed_batch(
-    operator: tuple[CompiledTask, ProgramAtPoint], dots: list[Any], batch: tuple[int, ...]
-) -> tuple[Any, Any] | None:
-    """Return gradient and products for directions with leading axes."""
-    compiled, linearized = operator
-    vectors = join_vector(dots, len(batch)).astype(compiled.dtype, copy=False)
-    rows = linearized.attempt(
-        lambda: linearized.rows("product", vectors.reshape(math.prod(batch), vectors.shape[-1]), symmetric=True)
-    )
-    gradient = linearized.attempt(lambda: linearized.result("gradient")[0])
-    if rows is None or gradient is None:
-        return None
-    leaves = [
-        [piece.astype(dot.dtype, copy=False) for piece, dot in zip(pieces, dots, strict=True)]
-        for pieces in (
-            split_vector(gradient, compiled.shapes),
-            split_vector(rows.reshape(*batch, vectors.shape[-1]), compiled.shapes, len(batch)),
-        )
-    ]
-    return compiled.primal.build(leaves[0]), compiled.primal.build(leaves[1])
+def _directions(x: Any, v: Any, where: str) -> tuple[list[Any], tuple[int, ...]]:
+    """Return the leaves of a direction and its batch axes."""
+    if (
+        type(x) is np.ndarray
+        and type(v) is np.ndarray
+        and v.dtype == x.dtype
+        and x.shape == v.shape
+        and x.dtype.kind == "f"
+    ):
+        return [v], ()  # by far the most frequent
+    return Primal(x, where).tangent_leaves(v)
 
 
 def hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
@@ -193,18 +153,10 @@ def hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = Fals
 
     @functools.wraps(f)
     def hessian_f(*args: Any, **kwargs: Any) -> Any:
-        if isinstance(f, RecordedFunction) and not has_aux:
-            found = f.linearize(numbered("curvature", argnums, len(args), "hessian"), args, kwargs, "hessian")
-            if found is not None:
-                compiled, linearized = found
-                matrix = linearized.attempt(lambda: linearized.matrix("product", symmetric=True))
-                if matrix is not None:
-                    return blocks_of(matrix, compiled.shapes, compiled.shapes, compiled.primal, compiled.primal)
-                f.stats.plain += 1
-        traced = trace(f, args, kwargs, argnums=argnums, has_aux=has_aux, where="hessian")
-        primal = traced.primal
-        matrix = hessian_matrix(traced, HessianMap(traced))
-        blocks = blocks_of(matrix, primal.shapes, primal.shapes, primal.structure, primal.structure)
-        return (blocks, traced.aux) if has_aux else blocks
+        task = numbered("curvature", argnums, len(args), "hessian")
+        at = FunctionAtPoint(f, task, args, kwargs, where="hessian", has_aux=has_aux)
+        primal = at.primal
+        blocks = blocks_of(at.matrix(), primal.shapes, primal.shapes, primal.structure, primal.structure)
+        return (blocks, at.aux) if has_aux else blocks
 
     return hessian_f

@@ -1,42 +1,22 @@
-"""Blocks of unit directions: how dense derivative matrices are swept out a few rows at a time."""
+"""Blocks of directions, which are swept together, and blocks of matrices, which go into containers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hessian.linalg import limits
-from hessian.linalg.blocks import unit_rows
 from hessian.tape.tape import Tape
-from hessian.tape.trees import Structure, join_vector, split_vector
+from hessian.tape.trees import Structure
 
 
 def block_length(tape: Tape, count: int) -> int:
     """Return how many directions to sweep at once: as many as fit the element budget of the largest slot."""
     largest = max((int(np.size(v)) for v in tape.values), default=1)
     return max(1, min(count, limits.block_columns(largest, limits.SWEEP_NUMBERS)))
-
-
-def sweep_rows(
-    sweep: Callable[[list[Any]], list[Any]],
-    seed_shapes: Sequence[tuple[int, ...]],
-    length: int,
-    dtype: np.dtype,
-) -> Any:
-    """Apply a batched linear map to every unit direction of the space of ``seed_shapes``; return the rows joined.
-
-    ``sweep`` takes and returns leaves with one batch axis.
-    """
-    count = sum(math.prod(shape) for shape in seed_shapes)
-    rows = []
-    for _, block in unit_rows(count, length, dtype):
-        rows.append(join_vector(sweep(split_vector(block, seed_shapes, batch=1)), batch=1))
-    if not rows:
-        return join_vector(sweep(split_vector(np.zeros((0, 0), dtype), seed_shapes, batch=1)), batch=1)
-    return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=0)
 
 
 def blocks_of(

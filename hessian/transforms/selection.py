@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hessian.programs import RecordedFunction
+from hessian.programs.runtime.recorded import programs_of
 from hessian.tape.trace import check_argnums, replaced
 
 ArgNums = int | tuple[int, ...]
@@ -32,6 +32,6 @@ def selected(
         return call
 
     name = ("selected", numbers, single)
-    f = f.derived(name, make, user_results=True) if isinstance(f, RecordedFunction) else make(f)
+    f = programs_of(f).derived(name, make, user_results=True)
     chosen = args[numbers[0]] if single else tuple([args[i] for i in numbers])
     return f, chosen, tuple([x for i, x in enumerate(args) if i not in numbers])

@@ -81,9 +81,9 @@ ENGINE = [
         "tests/test_core.py tests/test_in_place.py",
     ),
     Mutant(
-        "tape/second_order.py",
-        "self.linearization.pullback_tangent(dots, len(batch))",
-        "self.linearization.pushforward(dots, len(batch))",
+        "tape/maps.py",
+        "self._linearized[0].pullback_tangent(dots, len(batch))",
+        "self._linearized[0].pushforward(dots, len(batch))",
         _CORE,
     ),
     # What is written in place.

@@ -56,8 +56,8 @@ PROGRAMS = [
     Mutant("programs/ir.py", 'return ("object", id(value))', 'return ("object", 0)', _PROGRAMS),
     Mutant(
         "programs/runtime/recorded.py",
-        "        if finite:\n            return compiled, results",
-        "        if True:\n            return compiled, results",
+        "return bool(run.finite)",
+        "return True",
         "tests/test_programs.py tests/test_soundness.py",
     ),
     Mutant(
@@ -111,8 +111,11 @@ PROGRAMS = [
         "self._limit",
         "tests/test_programs.py",
     ),
+    Mutant("tape/maps.py", "z_bars = self._loss.products(z_dots, batch)", "z_bars = z_dots", _OPERATORS),
+    Mutant("programs/runtime/point.py", " or v.shape != shape", "", _OPERATORS),
+    Mutant("programs/runtime/point.py", " or v.dtype != dtype", "", _OPERATORS),
     Mutant(
-        "operators/gauss_newton.py", "z_bars = self._curvature.products(z_dots, batch)", "z_bars = z_dots", _OPERATORS
+        "programs/runtime/point.py", "return result if is_finite(result) else None\n\n", "return result\n\n", _OPERATORS
     ),
     Mutant("operators/symmetric.py", "self.operator @ V + shift * V", "self.operator @ V - shift * V", _OPERATORS),
     Mutant(

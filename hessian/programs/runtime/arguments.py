@@ -63,7 +63,8 @@ class Arguments:
         positions = {i % len(args) for i in varied if -len(args) <= i < len(args)}
         parts = [flatten(arg, None if i in positions else _is_static) for i, arg in enumerate(args)]
         named, names = flatten(dict(kwargs), _is_static)
-        self.leaves = [leaf for leaves, _ in parts for leaf in leaves] + named
+        # A list that its owner changes later stays as it was.
+        self.leaves = [_copied(leaf) for leaves in (*(leaves for leaves, _ in parts), named) for leaf in leaves]
         self.structure = Structure(tuple, (), (Structure(tuple, (), tuple(shape for _, shape in parts)), names))
         self._varied = [i in positions for i, (leaves, _) in enumerate(parts) for _ in leaves] + [False] * len(named)
         self._take_apart(self.leaves, static_floats)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,9 +11,12 @@ import numpy as np
 
 from hessian.programs.compilation import OUT_OF_ROOM, OperationError
 from hessian.programs.runtime.directions import Directions, directions_of
-from hessian.programs.runtime.program import Program, is_finite
+from hessian.programs.runtime.program import Program, is_finite, run_first
+from hessian.tape.maps import LocalMaps
 from hessian.tape.tape import GuardMiss
-from hessian.tape.trace import Trace
+
+Product = Callable[[Any], "np.ndarray | None"]
+"""A product with one direction; ``None`` where it must be computed in another way."""
 
 
 class ProgramAtPoint:
@@ -25,7 +29,7 @@ class ProgramAtPoint:
     finite : bool
         Whether they are finite.
     recover : callable or None
-        Makes a plain recording from copies of the inputs.
+        Traces the function at copies of the inputs.
     on_failure : callable or None
         Is told the error that has broken the program: from then on the plain sweeps serve.
 
@@ -35,22 +39,24 @@ class ProgramAtPoint:
     several threads at once: the second one gets scratch memory of its own.
     """
 
-    def __init__(self, program: Program, inputs: Sequence[Any]) -> None:
+    checked = None  # the first section returns the function's own results
+
+    def __init__(self, program: Program, inputs: Sequence[Any], check: bool = False) -> None:
         self.program = program
         self._frame = program.frame()
-        self.recover: Callable[[list[Any]], Trace] | None = None
+        self.recover: Callable[[list[Any]], LocalMaps] | None = None
         self.on_failure: Callable[[BaseException], None] | None = None
         self._broken = False
         self._lock = threading.Lock()
-        self._idle = [self._frame.sections]
-        with np.errstate(all="ignore"):
-            self.values = self._frame.sections[0](*inputs)
-            self.finite = all(map(is_finite, self.values))
+        frame = self._frame
+        # Sections that nobody runs at the moment, and what calls them.
+        self._idle = [(frame.sections, frame.call)]
+        self.values, _, self.finite = frame.call(run_first, frame.sections, inputs, False)
         # Results of the sections that take no direction, as far as they have run.
         self._results: list[tuple[Any, ...]] = [self.values]
 
-    def plain(self) -> Trace:
-        """Record the function at this point without a program: it knows branches not taken, and no guards."""
+    def plain(self) -> LocalMaps:
+        """Trace the function at this point: plain sweeps know branches not taken, and no guards."""
         if self.recover is None:
             raise RuntimeError("ProgramAtPoint.plain: no function to trace")
         return self.recover([np.array(x)[()] for x in self._frame.inputs])
@@ -59,59 +65,77 @@ class ProgramAtPoint:
         """Return the operations that the program is made of."""
         return {node.operation for section in self.program.sections for node in section.nodes}
 
-    def result(self, name: str) -> tuple[Any, ...]:
-        """Return the results of a section that takes no direction; it runs once."""
-        number = self.program.numbers[name]
-        with np.errstate(all="ignore"):
-            self._prepare(number)
-        return self._results[number]
+    def vector(self, name: str) -> np.ndarray | None:
+        """Return the result of a section that takes no direction; it runs once."""
+        return self.attempt(lambda: self._prepared(name)[0])
 
-    def run(self, name: str, direction: Any) -> tuple[Any, ...]:
-        """Run a section that takes a direction."""
+    def product(self, name: str) -> Product:
+        """Return the function that runs a section on one direction, with all decided that does not depend on the direction.
+
+        It takes an array of just the shape and dtype of the section's own.
+        """
         number = self.program.numbers[name]
-        with np.errstate(all="ignore"):
-            self._prepare(number - 1)
+        given = self.program.sections[number].inputs[0]
+        shape, dtype, idle, results = given.shape, given.dtype, self._idle, self._results
+
+        def product(v: Any) -> np.ndarray | None:
+            if type(v) is not np.ndarray or v.shape != shape or v.dtype != dtype or self._broken:
+                return None
             try:
-                sections = self._idle.pop()
-            except IndexError:
-                sections = self._frame.more()
-            results = sections[number](self._cast(number, direction))
-        self._idle.append(sections)
-        return results
+                if len(results) < number:
+                    self._prepare(number - 1)
+                try:
+                    run = idle.pop()
+                except IndexError:
+                    run = self._frame.more()
+                product = run[1](_finite, run[0][number], v)
+            except Exception as error:
+                self._meet(error)
+                return None
+            idle.append(run)
+            return product
 
-    def rows(self, name: str, directions: np.ndarray, symmetric: bool) -> np.ndarray:
+        return product
+
+    def rows(self, name: str, directions: np.ndarray, symmetric: bool) -> np.ndarray | None:
         """Run a section for every row of ``directions``, shape (k, n); return the results as rows."""
+        return self.attempt(lambda: self._rows(name, directions, symmetric))
+
+    def _rows(self, name: str, directions: np.ndarray, symmetric: bool) -> np.ndarray:
         batched = self._directions(name, symmetric)
+        dtype = self.program.sections[self.program.numbers[name]].inputs[0].dtype
+        directions = np.ascontiguousarray(directions, dtype)
         if len(directions) and batched.block_length() == 1:
             # One direction fills the cache: the section as it is does as well as a batch of one, and is there already.
-            return np.stack([self.run(name, row)[0] for row in np.ascontiguousarray(directions)])
-        return batched.rows(self._frame.residuals, self._cast(self.program.numbers[name], directions))
+            product = self.product(name)
+            results = [x for row in directions if (x := product(row)) is not None]
+            return np.stack(results) if len(results) == len(directions) else np.array(math.nan)
+        return batched.rows(self._frame.residuals, directions)
 
-    def _cast(self, number: int, directions: Any) -> Any:
-        """Return directions in the precision in which the section takes them."""
-        dtype = self.program.sections[number].inputs[0].dtype
-        return directions if directions.dtype == dtype else directions.astype(dtype)
-
-    def matrix(self, name: str, symmetric: bool) -> np.ndarray:
+    def matrix(self, name: str, symmetric: bool) -> np.ndarray | None:
         """Return the matrix that a section multiplies with."""
-        return self._directions(name, symmetric).matrix(self._frame.residuals)
+        return self.attempt(lambda: self._directions(name, symmetric).matrix(self._frame.residuals))
 
-    def diagonal(self, name: str) -> np.ndarray:
+    def diagonal(self, name: str) -> np.ndarray | None:
         """Return the diagonal of the symmetric matrix that a section multiplies with."""
-        return self._directions(name, True).diagonal(self._frame.residuals)
+        return self.attempt(lambda: self._directions(name, True).diagonal(self._frame.residuals))
 
     def _directions(self, name: str, symmetric: bool) -> Directions:
         """Return the batched programs of a section, once what they read has been computed."""
         number = self.program.numbers[name]
-        with np.errstate(all="ignore"):
-            self._prepare(number - 1)
+        self._prepare(number - 1)
         return directions_of(self.program, number, symmetric)
+
+    def _prepared(self, name: str) -> tuple[Any, ...]:
+        number = self.program.numbers[name]
+        self._prepare(number)
+        return self._results[number]
 
     def _prepare(self, number: int) -> None:
         """Run the sections up to a number that take no direction and have not run yet."""
         if len(self._results) > number:
             return
-        with self._lock:
+        with self._lock, np.errstate(all="ignore"):
             while len(self._results) <= number:
                 at = len(self._results)
                 takes_direction = bool(self.program.sections[at].inputs)
@@ -123,18 +147,28 @@ class ProgramAtPoint:
             return None
         try:
             result = run()
-        except (GuardMiss, OperationError, *OUT_OF_ROOM):
-            return None
         except Exception as error:
-            self._broken = True
-            if self.on_failure is None:
-                raise
-            self.on_failure(error)
+            self._meet(error)
             return None
         with np.errstate(all="ignore"):
             return result if is_finite(result) else None
+
+    def _meet(self, error: Exception) -> None:
+        """Do without the program for good, unless the function itself may meet the error, or there was no room."""
+        if isinstance(error, (GuardMiss, OperationError, *OUT_OF_ROOM)):
+            return
+        self._broken = True
+        if self.on_failure is None:
+            raise error
+        self.on_failure(error)
 
     def __del__(self) -> None:
         frame = getattr(self, "_frame", None)
         if frame is not None:
             self.program.release(frame)
+
+
+def _finite(section: Callable[[Any], tuple[Any]], direction: np.ndarray) -> np.ndarray | None:
+    """Run a section; ``None`` if its result is not finite."""
+    (result,) = section(direction)
+    return result if is_finite(result) else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextvars
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,22 +78,13 @@ class Program:
         if len(self._spare) < _SPARE_FRAMES:
             self._spare.append(frame)
 
-    def run(self, inputs: Sequence[Any], check: bool = False) -> tuple[tuple[Any, ...], tuple[Any, ...] | None, bool]:
-        """Run the first section; with ``check`` return the function's own results as well, if they are a section.
-
-        Third, whether all results are finite.
-        """
+    def run(self, inputs: Sequence[Any], check: bool = False) -> Run:
+        """Run the first section; with ``check`` return the function's own results as well, if they are a section."""
         frame = self.frame()
-        checked = None
         try:
-            with np.errstate(all="ignore"):
-                results = frame.sections[0](*inputs)
-                if check and len(frame.sections) > 1:
-                    checked = frame.sections[1]()
-                finite = all(map(is_finite, results))
+            return frame.call(run_first, frame.sections, inputs, check)
         finally:
             self.release(frame)  # whatever was left undone is written again by the next run
-        return results, checked, finite
 
     def __getstate__(self) -> dict[str, Any]:
         return pack(self.sections)
@@ -123,6 +115,31 @@ def _by_rows(sections: list[Section]) -> tuple[list[Section], dict[int, Node]]:
         later = {arg.serial for other in sections[number + 1 :] for node in other.nodes for arg in node.args}
         result.append(splitter.split(section, later))
     return result, splitter.renewed
+
+
+class Run(NamedTuple):
+    """What a run of the first section gives: its results, the function's own where they are another section, whether all is finite."""
+
+    values: tuple[Any, ...]
+    checked: tuple[Any, ...] | None
+    finite: bool
+
+
+def run_first(sections: Sequence[Any], inputs: Sequence[Any], check: bool) -> Run:
+    """Run the first section, and the second one if the first is to be checked."""
+    values = sections[0](*inputs)
+    checked = sections[1]() if check and len(sections) > 1 else None
+    return Run(values, checked, all(map(is_finite, values)))
+
+
+def silent() -> Callable[..., Any]:
+    """Return a function that calls another one with NumPy's floating-point errors ignored; one call at a time.
+
+    NumPy keeps its error state in a context variable: to enter a context takes a twentieth of the time of ``np.errstate``.
+    """
+    context = contextvars.Context()
+    context.run(np.seterr, all="ignore")
+    return context.run
 
 
 def is_finite(x: Any) -> bool:
@@ -162,26 +179,29 @@ class Frame:
     Attributes
     ----------
     sections : tuple of callables
+    call : callable
+        Calls a function with floating-point errors ignored.
     residuals : ndarray of bytes
         The arena ``R``.
     inputs : tuple of ndarray
         Those of the first section, as the frame keeps them; ``None`` for one that stays where the caller has it.
     """
 
-    __slots__ = ("_program", "inputs", "residuals", "sections")
+    __slots__ = ("_program", "call", "inputs", "residuals", "sections")
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self.residuals = arena(program._sizes["R"])
         self.sections, self.inputs = self._bound()
+        self.call = silent()
 
     def _bound(self) -> Any:
         program = self._program
         return program._bind(program._constants, self.residuals, arena(program._sizes["T"]))
 
-    def more(self) -> tuple[Any, ...]:
-        """Return the sections again, with scratch memory of their own."""
-        return self._bound()[0]
+    def more(self) -> tuple[tuple[Any, ...], Callable[..., Any]]:
+        """Return the sections again, with scratch memory of their own, and what calls them."""
+        return self._bound()[0], silent()
 
     def __repr__(self) -> str:
         return f"<Frame of {self._program!r}>"

@@ -24,8 +24,10 @@ from hessian.programs.compilation import (
 from hessian.programs.runtime.arguments import Arguments, Identity
 from hessian.programs.runtime.cache import MAX_KINDS, MAX_VARIANTS, Cache, Specialization, Specializations, Statistics
 from hessian.programs.runtime.point import ProgramAtPoint
+from hessian.programs.runtime.program import Program
 from hessian.programs.runtime.verification import agrees, difference
-from hessian.programs.tasks import CompiledTask, Task, WeakNumbers, check_recordable, derive, plain_trace
+from hessian.programs.tasks import CompiledTask, Task, WeakNumbers, check_recordable, derive, local_maps
+from hessian.tape.maps import LocalMaps
 from hessian.tape.tape import GuardMiss, is_tracing
 
 
@@ -48,6 +50,8 @@ class RecordedFunction:
         Called before a program is made.
     """
 
+    keeps_programs = True
+
     def __init__(
         self, f: Callable[..., Any], *, verify: Any = "doubling", records: bool = True, eager: bool = True
     ) -> None:
@@ -55,7 +59,7 @@ class RecordedFunction:
         if verify not in ("doubling", True, False, "always", "never"):
             fix = "Pass 'doubling' (the 1st, 2nd, 4th, ... replay), 'always' or 'never'"
             raise OptionError(message("record", f"verify is {verify!r}", fix=fix))
-        self.function: Callable[..., Any] = f.function if isinstance(f, RecordedFunction) else f
+        self.function: Callable[..., Any] = programs_of(f).function
         self.verify = {True: "doubling", False: "never"}.get(verify, verify)
         self.records, self.eager, self.swept = records, eager, 0
         self.stats = Statistics()
@@ -133,64 +137,55 @@ class RecordedFunction:
         self, task: Task, args: Sequence[Any], kwargs: dict[str, Any], directions: Sequence[Any] = (), where: str = ""
     ) -> tuple[CompiledTask, tuple[Any, ...]] | None:
         """Run the program of a task of one section; ``None`` if the plain sweeps have to do it."""
+        ran = self._run(Program.run, task, args, kwargs, directions, where)
+        return None if ran is None else (ran[0], ran[1].values)
+
+    def at(
+        self, task: Task, args: Sequence[Any], kwargs: dict[str, Any], where: str
+    ) -> tuple[CompiledTask, ProgramAtPoint] | None:
+        """Run the first section of the program of a task at a point; ``None`` if the plain sweeps have to do it."""
+        ran = self._run(ProgramAtPoint, task, args, kwargs, (), where)
+        if ran is None:
+            return None
+        compiled, at_point, arguments = ran
+        at_point.recover = functools.partial(_sweeps, self.function, task, arguments, where)
+        at_point.on_failure = functools.partial(self._failed, where=where)
+        return compiled, at_point
+
+    def _run(
+        self,
+        start: Callable[..., Any],
+        task: Task,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        directions: Sequence[Any],
+        where: str,
+    ) -> tuple[CompiledTask, Any, Arguments] | None:
+        """Start a program on inputs, with its results compared with the plain function's where that is due."""
         arguments, specializations = self._prepared(task, args, kwargs, directions)
         if specializations is None:
             return None
         inputs = (*arguments.inputs, *directions)
         for specialization in specializations.items:
             try:
-                results, value, finite = specialization.compiled.program.run(inputs, self._is_due(specialization))
+                run = start(specialization.compiled.program, inputs, self._is_due(specialization))
             except Exception as error:
                 if self._misses(specializations, specialization, error, where):
                     continue
                 return None
-            return self._replayed(specializations, specialization, arguments, results, value, finite)
-        found = self._record(task, specializations, arguments, directions, where)
-        if found is None:
+            stands = self._replayed(specializations, specialization, arguments, run)
+            return (specialization.compiled, run, arguments) if stands else None
+        new = self._record(task, specializations, arguments, directions, where)
+        if new is None:
             # With Python floats as static arguments there may be a program.
-            return self.replay(task, args, kwargs, directions, where) if specializations.static_floats else None
+            again = specializations.static_floats
+            return self._run(start, task, args, kwargs, directions, where) if again else None
         try:
-            results, value, finite = found.compiled.program.run(inputs, True)
+            run = start(new.compiled.program, inputs, True)
         except Exception as error:
-            self._refuse(specializations, found, error, where)
+            self._refuse(specializations, new, error, where)
             return None
-        return self._first(specializations, found, results, value, finite)
-
-    def linearize(
-        self, task: Task, args: Sequence[Any], kwargs: dict[str, Any], where: str
-    ) -> tuple[CompiledTask, ProgramAtPoint] | None:
-        """Run the first section of the program of a task at a point; ``None`` if the plain sweeps have to do it."""
-        arguments, specializations = self._prepared(task, args, kwargs, ())
-        if specializations is None:
-            return None
-        for specialization in specializations.items:
-            try:
-                at_point = ProgramAtPoint(specialization.compiled.program, arguments.inputs)
-            except Exception as error:
-                if self._misses(specializations, specialization, error, where):
-                    continue
-                return None
-            if (
-                self._replayed(specializations, specialization, arguments, at_point.values, None, at_point.finite)
-                is None
-            ):
-                return None
-            break
-        else:
-            found = self._record(task, specializations, arguments, (), where)
-            if found is None:
-                return self.linearize(task, args, kwargs, where) if specializations.static_floats else None
-            specialization = found
-            try:
-                at_point = ProgramAtPoint(specialization.compiled.program, arguments.inputs)
-            except Exception as error:
-                self._refuse(specializations, specialization, error, where)
-                return None
-            if self._first(specializations, specialization, at_point.values, None, at_point.finite) is None:
-                return None
-        at_point.recover = functools.partial(plain_trace, self.function, task, arguments, where)
-        at_point.on_failure = functools.partial(self._failed, where=where)
-        return specialization.compiled, at_point
+        return (new.compiled, run, arguments) if self._first(specializations, new, run) else None
 
     def _misses(
         self, specializations: Specializations, specialization: Specialization, error: Exception, where: str
@@ -300,20 +295,13 @@ class RecordedFunction:
         count = specialization.replays + 1
         return self.verify == "always" or (self.verify == "doubling" and count & (count - 1) == 0)
 
-    def _first(
-        self,
-        specializations: Specializations,
-        specialization: Specialization,
-        results: tuple[Any, ...],
-        value: tuple[Any, ...] | None,
-        finite: bool,
-    ) -> tuple[CompiledTask, tuple[Any, ...]] | None:
+    def _first(self, specializations: Specializations, specialization: Specialization, run: Any) -> bool:
         """Compare the first run of a program with what the function gave while it was recorded."""
-        found = results[: specialization.compiled.count] if value is None else value
-        if finite and difference(specialization, found, specialization.compiled.seen) != 0.0:
+        compiled = specialization.compiled
+        if run.finite and difference(specialization, compiled.checked(run), compiled.seen) != 0.0:
             self._refuse(specializations, specialization)
-            return None
-        return self._checked(specialization.compiled, results, finite)
+            return False
+        return self._stands(run)
 
     def _refuse(
         self,
@@ -337,14 +325,8 @@ class RecordedFunction:
         report_failure(where or "record", error, tell=self.stats.failures == 1)
 
     def _replayed(
-        self,
-        specializations: Specializations,
-        specialization: Specialization,
-        arguments: Arguments,
-        results: tuple[Any, ...],
-        value: tuple[Any, ...] | None,
-        finite: bool,
-    ) -> tuple[CompiledTask, tuple[Any, ...]] | None:
+        self, specializations: Specializations, specialization: Specialization, arguments: Arguments, run: Any
+    ) -> bool:
         """Count a replay, verify it if it is its turn, and refuse results that are not finite."""
         if not specializations.items or specializations.items[0] is not specialization:
             specializations.promote(specialization)
@@ -354,22 +336,18 @@ class RecordedFunction:
         specializations.shared.replays += 1
         self.stats.replays += 1
         # What is not finite is computed again by the plain function anyway.
-        if due and finite:
-            found = results[: specialization.compiled.count] if value is None else value
+        if due and run.finite:
             self.stats.verifications += 1
-            if not agrees(self.function, specialization, arguments, found, user_results=self._user_results):
+            results = specialization.compiled.checked(run)
+            if not agrees(self.function, specialization, arguments, results, user_results=self._user_results):
                 self._refuse(specializations, specialization)
-                return None
-        return self._checked(specialization.compiled, results, finite)
+                return False
+        return self._stands(run)
 
-    def _checked(
-        self, compiled: CompiledTask, results: tuple[Any, ...], finite: bool
-    ) -> tuple[CompiledTask, tuple[Any, ...]] | None:
+    def _stands(self, run: Any) -> bool:
         """Pass finite results. Programs know no branches not taken: infinite partials are left to the plain sweeps."""
-        if finite:
-            return compiled, results
-        self.stats.plain += 1
-        return None
+        self.stats.plain += not run.finite
+        return bool(run.finite)
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -383,6 +361,42 @@ class RecordedFunction:
         self.__init__(state["function"], **settings)  # type: ignore[misc]
         self.stats, self._cache = state["stats"], state["cache"]
         self._user_results, self._inputs = state["user_results"], state["inputs"]
+
+
+class PlainFunction:
+    """A function that keeps no programs, in the place of a recorded one."""
+
+    keeps_programs = False
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.records, self.swept, self.stats = True, 0, Statistics()
+
+    def replay(self, *_: Any, **__: Any) -> None:
+        """There is no program."""
+
+    def at(self, *_: Any) -> None:
+        """There is no program."""
+
+    def derived(self, key: Any, make: Callable[[Callable[..., Any]], Callable[..., Any]], **_: Any) -> Any:
+        """Return a function that is made from this one."""
+        return make(self.function)
+
+
+def programs_of(f: Any) -> RecordedFunction | PlainFunction:
+    """Return what runs the programs of a function, recorded or not: one interface for both."""
+    return f if isinstance(f, RecordedFunction) else PlainFunction(f)
+
+
+def as_recorded(f: Callable[..., Any]) -> RecordedFunction:
+    """Return the recorded form of a function, itself where it is recorded already."""
+    return f if isinstance(f, RecordedFunction) else RecordedFunction(f)
+
+
+def _sweeps(f: Callable[..., Any], task: Task, arguments: Arguments, where: str, inputs: list[Any]) -> LocalMaps:
+    """Trace a function without a program, at inputs that a program has kept."""
+    args, kwargs = arguments.rebuild(inputs)
+    return local_maps(f, task, args, kwargs, where)
 
 
 def record(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFunction:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import DtypeError, LeavesTapeError, ShapeMismatchError, message
+from hessian.linalg.blocks import unit_rows
 from hessian.optimize.roots import factorized, solve_factored
 from hessian.rules.spec import General, Nondifferentiable
 from hessian.rules.traced import Traced, entered
@@ -27,7 +28,7 @@ from hessian.tape.sweeps import Linearization, output_slot
 from hessian.tape.tape import Tape
 from hessian.tape.trees import Structure, flatten, holds_traced, is_foreign, join_vector
 from hessian.tape.variable import variable
-from hessian.transforms.seeds import block_length, sweep_rows
+from hessian.transforms.seeds import block_length
 
 
 class Equation:
@@ -161,11 +162,11 @@ class Plain:
         if holds_traced(operands):
             self._refuse_captured()
 
-        def push(dots: list[Any]) -> list[Any]:
-            (column,) = linear.pushforward(dots, 1)
-            return [np.zeros_like(dots[0]) if column is None else column]
-
-        return np.asarray(sweep_rows(push, [x.shape], block_length(tape, x.size), x.dtype)).T
+        images = []
+        for _, units in unit_rows(x.size, block_length(tape, x.size), x.dtype):
+            (pushed,) = linear.pushforward([units], 1)
+            images.append(np.zeros_like(units) if pushed is None else pushed)
+        return np.concatenate(images).T if images else np.zeros((0, 0), x.dtype)
 
     def _refuse_captured(self) -> None:
         what = f"the function uses a traced value that is not among its arguments, at {user_line()}"

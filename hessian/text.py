@@ -68,6 +68,14 @@ def named_values(rows: Iterable[tuple[str, str]], indent: str = "") -> str:
     return "\n".join(f"{indent}{name:<{width}}  {value}" for name, value in rows)
 
 
+class Shown:
+    """A result, which notebooks show as a table: the first line of its text as the heading, the others in columns."""
+
+    def _repr_html_(self) -> str:
+        title, *lines = repr(self).splitlines()
+        return html_table([re.split(r"\s{2,}", text.strip()) for text in lines], title.strip("<>"))
+
+
 def html_table(rows: Iterable[Sequence[str]], title: str = "") -> str:
     """Write rows as a table for notebooks, the first cell of each as its heading."""
     rows = list(rows)

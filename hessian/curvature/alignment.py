@@ -13,10 +13,11 @@ from hessian.arguments import Rng
 from hessian.curvature.lanczos import eigenvalues
 from hessian.errors import OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
+from hessian.text import Shown
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Alignment:
+class Alignment(Shown):
     """Gradient against Hessian at one point.
 
     Attributes

@@ -13,10 +13,11 @@ from hessian.curvature.products import Products
 from hessian.curvature.trace import trace
 from hessian.errors import OptionError, message
 from hessian.operators.restricted import RestrictedOperator, named_blocks
+from hessian.text import Shown
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BlockSpectrum:
+class BlockSpectrum(Shown):
     """One block's curvature.
 
     Attributes

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hessian.arguments import NOT_NEGATIVE, Rng, real_number, whole_number
+from hessian.arguments import INSIDE, NOT_NEGATIVE, Rng, check, real_number, whole_number
+from hessian.curvature.estimate import Uncertain
 from hessian.curvature.lanczos import eigenvalues
 from hessian.curvature.misses import MISS, beyond
 from hessian.curvature.products import Products
@@ -17,7 +18,7 @@ from hessian.linalg import limits
 
 
 @dataclass(frozen=True, repr=False)
-class ConditionNumber:
+class ConditionNumber(Uncertain):
     """A condition number between two bounds.
 
     Attributes
@@ -42,6 +43,17 @@ class ConditionNumber:
     smallest: float
     n_hvp: int
     miss_probability: float = 0.0
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return ``low`` and ``high``; no end above where ``high`` holds with less than the level.
+
+        Raises
+        ------
+        OptionError
+            The level is not between 0 and 1.
+        """
+        check("interval", "level", level, INSIDE)
+        return self.low, self.high if 1.0 - self.miss_probability >= level else math.inf
 
     @property
     def standard_error(self) -> float:

@@ -14,6 +14,7 @@ from hessian.arguments import INSIDE, NOT_NEGATIVE, Rng, as_generator, check, re
 from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.errors import OptionError, message
+from hessian.text import Shown
 
 # A Gaussian of width w times the range is resolved to 1e-3 by 1/w steps: its Chebyshev coefficients fall as exp(-(2 w j)^2 / 2),
 # and the quadrature is exact up to j = 2/w - 1.
@@ -26,7 +27,7 @@ _MARGIN = 4.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SpectralDensity:
+class SpectralDensity(Shown):
     """A smoothed density of eigenvalues.
 
     Attributes

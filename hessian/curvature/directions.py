@@ -14,6 +14,7 @@ from hessian.curvature.lanczos import eigenvalues
 from hessian.errors import OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.tape.trees import flatten, ravel
+from hessian.text import Shown
 
 _NORMALIZATIONS = ("filter", "array", "unit")
 _SCALE_PRODUCTS = 10
@@ -21,7 +22,7 @@ _ROUNDING = 100.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Direction:
+class Direction(Shown):
     """A direction with the name it has on an axis.
 
     Attributes
@@ -46,7 +47,7 @@ class Direction:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NegativeCurvature:
+class NegativeCurvature(Shown):
     """What was found below zero at a point.
 
     Attributes

@@ -11,13 +11,13 @@ from scipy import special
 
 from hessian.arguments import INSIDE, check
 from hessian.tape.trees import ravel
-from hessian.text import with_error
+from hessian.text import Shown, with_error
 
 KNOWN = 1e6
 """Degrees of freedom of a standard error that is made of bounds: they are no guess."""
 
 
-class Uncertain:
+class Uncertain(Shown):
     """What has a ``value``, a number, an array or a container of them, and its ``standard_error``, of the same structure."""
 
     value: Any

@@ -13,10 +13,11 @@ from hessian.curvature.misses import MISS, chance
 from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs
 from hessian.errors import OptionError, message
+from hessian.text import Shown
 
 
 @dataclass(frozen=True, repr=False)
-class Inertia:
+class Inertia(Shown):
     """Counts of eigenvalues by sign.
 
     Attributes

@@ -15,12 +15,13 @@ from hessian.errors import ConvergenceError, OptionError, message
 from hessian.linalg import limits
 from hessian.linalg.dense import eigenpairs, pick
 from hessian.linalg.lanczos import BlockLanczos
+from hessian.text import Shown
 
 _WHICH = ("LA", "SA", "LM", "BE")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Eigenpairs:
+class Eigenpairs(Shown):
     """Eigenpairs with their residuals.
 
     Attributes

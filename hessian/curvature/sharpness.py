@@ -16,6 +16,7 @@ from hessian.linalg.lanczos import Lanczos
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.programs.runtime.recorded import as_recorded
 from hessian.tape.trees import ravel
+from hessian.text import Shown
 from hessian.transforms.first_order import value_and_grad
 
 _STIR = 0.1
@@ -24,7 +25,7 @@ _FEWEST = 3
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SharpnessTrace:
+class SharpnessTrace(Shown):
     """Sharpness at points along a trajectory.
 
     Attributes

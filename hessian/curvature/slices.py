@@ -17,13 +17,14 @@ from hessian.linalg.dense import symmetrized
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.tape.trace import Primal
 from hessian.tape.trees import join_vector, split_vector
+from hessian.text import Shown
 from hessian.transforms.higher_order import directional, taylor
 
 Span = float | tuple[float, float] | Sequence[float] | np.ndarray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LineSlice:
+class LineSlice(Shown):
     """The loss at ``x + t v``.
 
     Attributes
@@ -70,7 +71,7 @@ class LineSlice:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PlaneSlice:
+class PlaneSlice(Shown):
     """The loss at ``x + a u + b v``.
 
     Attributes

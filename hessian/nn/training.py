@@ -25,18 +25,19 @@ from hessian.nn.metrics import accuracy
 from hessian.nn.model import Parameters
 from hessian.nn.objective import BatchObjective, TrainingObjective
 from hessian.nn.settings import BatchOptions, FirstOrderOptions, HessianFreeOptions, parse_settings
-from hessian.optimize import OptimizeResult, minimize
+from hessian.optimize import OptimizeResult, Status, minimize
 from hessian.optimize.observer import Progress
 from hessian.optimize.scipy_conventions import Callback
 from hessian.optimize.trust_ncg import TrustNCG
 from hessian.tape.trees import flatten, ravel
+from hessian.text import Shown, named_values
 
 BATCH_METHODS = (HessianFree.name, *RULES)
 """Methods that work on batches of rows; all others see all rows at once."""
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class TrainingResult(Shown):
     """A trained network.
 
     Attributes
@@ -61,6 +62,21 @@ class TrainingResult:
     model: Any
     objective: TrainingObjective
     validation: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def status(self) -> Status:
+        """Why the solver stopped: that of ``result``."""
+        status: Status = self.result.status
+        return status
+
+    @property
+    def success(self) -> bool:
+        """Whether the solver reached what was asked for: that of ``result``."""
+        return bool(self.result.success)
+
+    def __repr__(self) -> str:
+        head = f"TrainingResult: {self.status.name} after {self.result.nit} iterations"
+        return f"{head}\n{named_values([(name, f'{number:.6g}') for name, number in self.metrics.items()], '  ')}"
 
     def predict(self, X: npt.ArrayLike) -> np.ndarray:
         """Return the network's outputs (for a classifier: logits) on the rows of `X`."""

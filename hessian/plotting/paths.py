@@ -20,9 +20,9 @@ _DOTS = 60
 
 
 def plot_paths(
-    f: Callable[[np.ndarray], Any],
+    f: Callable[..., Any],
     paths: Mapping[str, Any],
-    *,
+    *args: Any,
     ax: Axes | None = None,
     span: tuple[tuple[float, float], tuple[float, float]] | None = None,
     points: int = 120,
@@ -32,10 +32,12 @@ def plot_paths(
     Parameters
     ----------
     f : callable
-        ``f(x)`` with x of shape (2,) returns one number.
+        ``f(x, *args)`` with x of shape (2,) returns one number.
     paths : mapping of str to array_like, shape (m, 2)
         Points by the name of the solver; the start is a square, the end a star. Paths of more than 60 points are
         drawn without dots.
+    *args
+        Further arguments of f.
     ax : Axes, optional
         Where to draw.
     span : ((left, right), (bottom, top)), optional
@@ -76,7 +78,7 @@ def plot_paths(
     if not (left < right and bottom < top):
         raise OptionError(message(where, f"span is {span!r}", fix="Pass ((left, right), (bottom, top)), ascending"))
     ax = axes_for(where, ax, 5.4, 4.2)
-    _draw_levels(ax, f, np.linspace(left, right, points), np.linspace(bottom, top, points))
+    _draw_levels(ax, lambda x: f(x, *args), np.linspace(left, right, points), np.linspace(bottom, top, points))
     for number, (name, track) in enumerate(tracks.items()):
         style: dict[str, Any] = line_style(number)
         marker = "." if len(track) <= _DOTS else ""

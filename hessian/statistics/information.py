@@ -14,6 +14,7 @@ from hessian.linalg.dense import eigh, symmetrized
 from hessian.linalg.vectors import norm
 from hessian.optimize.optimality import Definiteness, judge
 from hessian.tape.trees import Structure, flatten
+from hessian.text import Shown
 
 WEAK = 1e-2
 """Eigenvalues below this, of an information matrix whose diagonal is scaled to 1, make a weak direction: the standard error
@@ -23,7 +24,7 @@ _SHARE = 0.98
 
 
 @dataclass(frozen=True, repr=False)
-class WeakDirection:
+class WeakDirection(Shown):
     """A combination of parameters that is poorly determined.
 
     Attributes

@@ -18,13 +18,14 @@ from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.statistics.information import Information, WeakDirection, parameter_names
 from hessian.statistics.outputs import Outputs
 from hessian.tape.trees import describe, flatten, is_container, join_vector, map_leaves, only_numbers, ravel
+from hessian.text import Shown
 
 AWAY = 0.1
 """Posterior standard deviations, in all, that x may be away from the mode."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Prediction:
+class Prediction(Shown):
     """What a model predicts where its parameters are uncertain.
 
     Attributes

@@ -13,11 +13,12 @@ from hessian.errors import DerivativeCheckError, NonFiniteError, message
 from hessian.tape.maps import HessianMap
 from hessian.tape.trace import Primal, trace
 from hessian.tape.trees import join_vector, split_vector
+from hessian.text import Shown
 from hessian.transforms.selection import ArgNums, selected
 
 
-@dataclass(frozen=True)
-class DerivativeReport:
+@dataclass(frozen=True, repr=False)
+class DerivativeReport(Shown):
     """What :func:`check_derivatives` found.
 
     Attributes
@@ -41,7 +42,7 @@ class DerivativeReport:
     product_error: float
     success: bool
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         rows = (
             ("Taylor remainder after the gradient", f"order {self.value_slope:.2f}", "2 or more"),
             ("Taylor remainder after the Hessian", f"order {self.gradient_slope:.2f}", "3 or more"),

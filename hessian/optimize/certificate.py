@@ -86,9 +86,9 @@ class Certificate:
         self.has_doubts = False
         self.saddles: list[SaddleRecord] = []
 
-    def judge(self, point: Point, largest: float, max_products: int, is_late: Callable[[], bool]) -> Verdict:
+    def judge(self, point: Point, largest: float, max_hvp: int, is_late: Callable[[], bool]) -> Verdict:
         """Look at a point with a small gradient: at its curvature, and whether it has any; ``largest`` is the size of values met."""
-        verdict = self._judge_smooth(point, largest, max_products, is_late)
+        verdict = self._judge_smooth(point, largest, max_hvp, is_late)
         if verdict.status is None or not verdict.status.success:
             return verdict
         slopes = point.kinked_slopes(self._seed)
@@ -106,9 +106,9 @@ class Certificate:
         # What products gave there is no curvature.
         return Verdict(dataclasses.replace(verdict.curvature, smallest=math.nan), Status.CONVERGED_AT_KINK)
 
-    def _judge_smooth(self, point: Point, largest: float, max_products: int, is_late: Callable[[], bool]) -> Verdict:
+    def _judge_smooth(self, point: Point, largest: float, max_hvp: int, is_late: Callable[[], bool]) -> Verdict:
         """Look at the curvature of a point where it is taken to mean something."""
-        curvature = measure_curvature(point, self._is_dense, self._seed, max_products, is_late)
+        curvature = measure_curvature(point, self._is_dense, self._seed, max_hvp, is_late)
         curvature, noise = self._beyond_rounding(point, curvature)
         is_settled = curvature.direction is not None and curvature.definiteness is not Definiteness.UNDECIDED
         # Negative curvature that is known is said, however late.

@@ -23,10 +23,10 @@ class KrylovSpace:
     N. I. M. Gould, S. Lucidi, M. Roma and Ph. L. Toint, SIAM J. Optim. 9 (1999) 504-525.
     """
 
-    def __init__(self, product: Product, gradient: np.ndarray, max_products: int) -> None:
+    def __init__(self, product: Product, gradient: np.ndarray, max_hvp: int) -> None:
         n = gradient.size
         self._product = product
-        self._process = Lanczos(gradient, min(n, max_products, limits.basis_rows(n, 5)))
+        self._process = Lanczos(gradient, min(n, max_hvp, limits.basis_rows(n, 5)))
         self._size = norm(gradient)
         self.products = 0
 

@@ -70,7 +70,7 @@ class Point:
         """Diagonal of the Hessian, exactly."""
         return np.diag(self.dense())
 
-    def dense_once(self, max_products: int, is_late: Callable[[], bool]) -> np.ndarray | None:
+    def dense_once(self, max_hvp: int, is_late: Callable[[], bool]) -> np.ndarray | None:
         """Hessian as a matrix in a run that takes none; None where the time was up before."""
         return self.dense()
 
@@ -152,9 +152,9 @@ class ObjectivePoint(Point):
         with quiet():
             return np.asarray(self._operator.to_dense())
 
-    def dense_once(self, max_products: int, is_late: Callable[[], bool]) -> np.ndarray | None:
+    def dense_once(self, max_hvp: int, is_late: Callable[[], bool]) -> np.ndarray | None:
         """By single products where those are compiled, and batches are not."""
-        if not self._operator.is_compiled or self.x.size > max_products:
+        if not self._operator.is_compiled or self.x.size > max_hvp:
             return self.dense()
         columns = np.empty((self.x.size, self.x.size), self.x.dtype)
         for column, unit in zip(columns, np.eye(self.x.size, dtype=self.x.dtype), strict=True):

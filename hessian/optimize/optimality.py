@@ -57,7 +57,7 @@ UNKNOWN = Curvature(math.nan, Definiteness.UNDECIDED)
 
 
 def measure_curvature(
-    point: Point, is_dense: bool, seed: int, max_products: int, is_late: Callable[[], bool] = lambda: False
+    point: Point, is_dense: bool, seed: int, max_hvp: int, is_late: Callable[[], bool] = lambda: False
 ) -> Curvature:
     """Judge the Hessian at a point by its smallest eigenvalue.
 
@@ -68,7 +68,7 @@ def measure_curvature(
         Take the whole Hessian at any size; otherwise where it is cheap beside the run, and some Lanczos steps beyond.
     seed : int
         Of the Lanczos start vector.
-    max_products : int
+    max_hvp : int
         Products there are to spend.
     is_late : callable
         Asked between two products whether the time is up.
@@ -82,10 +82,10 @@ def measure_curvature(
     if is_late():
         return UNKNOWN
     if is_dense or n <= limits.CHECK_ORDER or n <= min(limits.LATE_CHECK_ORDER, spent // 10):
-        hessian = point.dense() if is_dense else point.dense_once(max_products, is_late)
+        hessian = point.dense() if is_dense else point.dense_once(max_hvp, is_late)
         return UNKNOWN if hessian is None else _from_dense(point, hessian)
     wanted = max(LEAST_STEPS, spent // 10) if spent else FIRST_STEPS
-    steps = min(wanted, limits.basis_rows(n, 5), max_products)
+    steps = min(wanted, limits.basis_rows(n, 5), max_hvp)
     if steps < 1:
         return UNKNOWN
     start = np.random.default_rng(seed).standard_normal(point.x.size).astype(point.x.dtype)

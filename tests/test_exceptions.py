@@ -12,9 +12,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
 from hessian.errors import ProgramWarning
-from hessian.programs import RecordedFunction
+from hessian.programs import RecordedFunction, pipeline
+from hessian.programs.backends.base import Executable
 from hessian.programs.compilation import CompilationError
-from hessian.programs.runtime import program as programs
 
 
 def _cholesky(x: Any) -> Any:
@@ -144,7 +144,7 @@ def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> l
         tries[0] += 1
         raise request.param("no program")
 
-    monkeypatch.setattr(programs, "Layout", fail)
+    monkeypatch.setattr(pipeline, "Layout", fail)
     return tries
 
 
@@ -185,7 +185,7 @@ def test_operators_and_solvers_do_without_programs_that_fail(broken: list[int]) 
 def test_an_interrupt_while_compiling_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     rec, x = hs.record(_quartic), np.array([1.0, 2.0])
     with monkeypatch.context() as patch:
-        patch.setattr(programs, "Layout", _interrupt)
+        patch.setattr(pipeline, "Layout", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             rec(x)
     assert gc.isenabled()
@@ -215,7 +215,7 @@ def spoiled(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     def spoil(rec: Any) -> None:
         for program in rec.programs:
             program._spare.clear()
-            monkeypatch.setattr(program, "_bind", lambda *args: ((fail,) * 4, (None,) * 4))
+            monkeypatch.setattr(program, "_executable", Executable(lambda *args: ((fail,) * 4, (None,) * 4), ""))
 
     return spoil
 
@@ -262,7 +262,7 @@ def test_while_debugging_a_program_that_fails_raises(
     spoiled(rec)
     with pytest.raises(KeyError, match="x17"):
         rec(x)
-    monkeypatch.setattr(programs, "Layout", _fail_with_key_error)
+    monkeypatch.setattr(pipeline, "Layout", _fail_with_key_error)
     with pytest.raises(CompilationError, match="KeyError"):
         hs.record(_quartic)(x)
 
@@ -290,7 +290,7 @@ def test_what_operations_raise_at_other_values_is_no_failure(monkeypatch: pytest
 
 
 def test_record_false_makes_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "Layout", _interrupt)
+    monkeypatch.setattr(pipeline, "Layout", _interrupt)
     x, loss = np.array([1.0, 2.0]), lambda z: 0.5 * z @ z
     model = lambda x: np.stack([x[0] ** 2, x[0] * x[1], x[1]])
     J = hs.jacobian(model)(x)

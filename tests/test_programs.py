@@ -1258,12 +1258,12 @@ def _assigned_column(x: Any) -> Any:
 @pytest.mark.parametrize("name", STRUCTURED)
 def test_structure(name: str, blocks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if blocks:
-        from hessian.programs.passes import place as layout
+        from hessian.programs.passes import place, restrict
         from hessian.programs.runtime import directions
 
-        monkeypatch.setattr(directions, "SMALL_GROUP", 1)
+        monkeypatch.setattr(restrict, "SMALL_GROUP", 1)
         monkeypatch.setattr(directions, "BLOCK_ELEMENTS", 7 * N)
-        monkeypatch.setattr(layout, "LARGE", 2)
+        monkeypatch.setattr(place, "LARGE", 2)
     f = STRUCTURED[name]
     rec = hs.record(f)
     for x in (0.6 * normal(12, N), 0.6 * normal(13, N)):

@@ -17,8 +17,7 @@ from random_operations import OPERATIONS, fixed
 
 import hessian as hs
 from hessian.errors import HessianError
-from hessian.programs.passes import place as layout
-from hessian.programs.passes import rows
+from hessian.programs.passes import place, restrict, rows
 from hessian.programs.runtime import directions
 
 #: More examples for a hunt: HESSIAN_EXAMPLES=20000 pytest tests/test_programs_random.py
@@ -187,7 +186,7 @@ def check(f: Program) -> None:
 @contextlib.contextmanager
 def constants(**values: int) -> Iterator[None]:
     """Set the sizes from which programs treat values in another way, so that small ones reach every way."""
-    homes = {"LARGE": layout, "SMALL_GROUP": directions, "BLOCK_ELEMENTS": directions}
+    homes = {"LARGE": place, "SMALL_GROUP": restrict, "BLOCK_ELEMENTS": directions}
     homes |= {"MIN_ROWS": rows, "MIN_WORK": rows, "BLOCK_BYTES": rows}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in values.items():

@@ -93,7 +93,7 @@ def test_guards_at_ties(f: Callable[[Any], Any], order: str, count: int) -> None
 
 
 def test_a_fresh_program_that_misses_is_replaced_by_the_plain_function(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hessian.programs.backends.numpy.differs", lambda value, seen: True)
+    monkeypatch.setattr("hessian.programs.backends.emit.differs", lambda value, seen: True)
     f = lambda x: np.sum(x**3) if x[0] > 0 else np.sum(x**2)
     rec = hs.record(f)
     for _ in range(2):
@@ -384,7 +384,7 @@ def test_pullbacks_keep_lists_as_they_were() -> None:
 
 _FORK = """
 import os, sys
-from hessian.programs.runtime import threads
+from hessian.programs.backends import threads
 
 assert threads.pool_of(3).submit(lambda: 1).result() == 1
 child = os.fork()

@@ -11,11 +11,12 @@ from numpy.testing import assert_allclose
 
 import hessian as hs
 from hessian.programs import verify as verifier
-from hessian.programs.capture import Guard
+from hessian.programs.backends.numpy import BACKEND
 from hessian.programs.compilation import CompilationError
-from hessian.programs.ir import CONSTANT, DIRECTION, POINT, Builder, Node
+from hessian.programs.ir import CONSTANT, DIRECTION, POINT, Builder, Guard, Node, Section
 from hessian.programs.passes import place as layouts
-from hessian.programs.passes.place import Layout, Place, Section
+from hessian.programs.passes.place import Layout, Place
+from hessian.programs.pipeline import PASSES
 from hessian.programs.simplify import rewrite
 from hessian.programs.verify import InvalidProgram, check_nodes, verify_layout
 from hessian.rules import elementwise as ew
@@ -37,7 +38,7 @@ def _node(operation: Any, args: list[Node], shape: tuple[int, ...] = (3,), dtype
 
 
 def _section(inputs: list[Node], nodes: list[Node], outputs: list[Node] | None = None, guards: Any = None) -> Section:
-    return Section("run", inputs, nodes, nodes[-1:] if outputs is None else outputs, guards or {})
+    return Section("run", inputs, nodes, nodes[-1:] if outputs is None else outputs, guards or ())
 
 
 def test_programs_that_are_right_pass() -> None:
@@ -68,9 +69,27 @@ def test_what_is_exact_follows_from_what_is_exact() -> None:
     y = _node(COS, [x])
     with pytest.raises(InvalidProgram, match="is exact and reads"):
         check_nodes([_section([x], [y, _node(SIN, [y], bitwise=True)])], "test")
-    guards = {y.serial: [Guard(y, np.zeros(3), True)]}
+    guards = [Guard(y, np.zeros(3), True)]
     with pytest.raises(InvalidProgram, match="steers Python"):
         check_nodes([_section([x], [y], guards=guards)], "test")
+
+
+def test_nodes_and_guards_never_change() -> None:
+    x = _input(3)
+    for thing, name in ((x, "bitwise"), (Guard(x, np.zeros(3), True), "node"), (_section([x], []), "nodes")):
+        with pytest.raises(AttributeError):
+            setattr(thing, name, True)
+
+
+def test_what_is_computed_as_it_is_written_is_found_by_all() -> None:
+    builder = Builder(rewrite)
+    x = builder.input((3,), F8, POINT)
+    first = builder.apply(SIN, [x], {}, (3,), F8)
+    builder.bitwise = True
+    marked = builder.apply(SIN, [x], {}, (3,), F8)
+    builder.bitwise = False
+    assert (first.bitwise, marked.bitwise) == (False, True)
+    assert builder.apply(SIN, [x], {}, (3,), F8) is marked
 
 
 def test_what_is_returned_is_computed() -> None:
@@ -168,7 +187,7 @@ def test_layouts_that_share_what_is_needed(spoil: Any, f: Any, monkeypatch: pyte
 def test_two_values_in_one_place() -> None:
     x = _input(3)
     y, z = _node(SIN, [x]), _node(COS, [x])
-    layout = Layout([_section([x], [y, z, _node(ew.add, [y, z])])])
+    layout = Layout([_section([x], [y, z, _node(ew.add, [y, z])])], BACKEND.writes)
     verify_layout(layout)
     layout.places[z.serial].offset = layout.places[y.serial].offset
     with pytest.raises(InvalidProgram, match="is read after something else was written"):
@@ -180,7 +199,7 @@ def test_a_view_that_would_be_a_copy() -> None:
     y = _node(SIN, [x], (2, 3))
     turned = Node(permute_op, (y,), {"axes": (1, 0)}, (3, 2), F8, POINT)
     flat = Node(reshape_op, (turned,), {"shape": (6,), "ndim": 2}, (6,), F8, POINT)
-    layout = Layout([_section([x], [y, turned, flat, _node(SIN, [flat], (6,))])])
+    layout = Layout([_section([x], [y, turned, flat, _node(SIN, [flat], (6,))])], BACKEND.writes)
     verify_layout(layout)
     layout.places[turned.serial] = Place("view", of=y)
     layout.places[flat.serial] = Place("view", of=turned)
@@ -196,7 +215,8 @@ def test_programs_are_verified_while_debugging(monkeypatch: pytest.MonkeyPatch) 
     assert not seen
     monkeypatch.setenv("HESSIAN_DEBUG", "1")
     hs.HessianOperator(hs.record(_chain), X).to_dense()
-    assert seen == ["trace", "assemble", "rows", "batch", "assemble"]
+    passes = [each.__name__ for goal in ("program", "run", "directions") for each in PASSES[goal]]
+    assert seen == ["trace", *passes]
 
 
 # Rules that rewrite: what they must leave alone.

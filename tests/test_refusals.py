@@ -101,7 +101,7 @@ def _entry() -> Any:
 
 
 def _reshaped() -> Any:
-    from hessian.programs.backends.numpy import reshaped
+    from hessian.programs.backends.emit import reshaped
 
     return reshaped(M.T, (6,))
 

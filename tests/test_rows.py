@@ -10,6 +10,8 @@ from functions import CASES, Case, direction, flatten
 from numpy.testing import assert_allclose
 
 import hessian as hs
+from hessian.programs.backends import blocks as blocks_of_rows
+from hessian.programs.backends.numpy import NumPy
 from hessian.programs.passes import rows
 
 
@@ -27,7 +29,7 @@ def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr(rows, "MIN_ROWS", 3)
     monkeypatch.setattr(rows, "MIN_WORK", 0)
     monkeypatch.setattr(rows, "BLOCK_BYTES", 64)
-    monkeypatch.setattr(rows, "worker_count", lambda: request.param)
+    monkeypatch.setattr(NumPy, "workers", request.param)
     if request.param > 1:
         pytest.importorskip("threadpoolctl")
     monkeypatch.setattr(rows, "_take_apart", spy)
@@ -107,7 +109,7 @@ def test_an_error_in_a_thread_leaves_the_call_to_the_function(
         calls.append(1)
         raise MemoryError("no room")
 
-    monkeypatch.setattr(rows.RowRunner, "_local", fail)
+    monkeypatch.setattr(blocks_of_rows.RowRunner, "_local", fail)
     plain = f.stats.plain
     assert_allclose(hs.grad(f)(w), gradient, rtol=1e-13)
     assert f.stats.plain == plain + 1

@@ -1,4 +1,4 @@
-"""From a function that has been run on recorded values to the graph of a program."""
+"""From a function that has been run on recorded values to a section of nodes with guards."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from hessian.programs.compilation import compiling
-from hessian.programs.ir import CONSTANT, Builder, Node
+from hessian.programs.ir import CONSTANT, Builder, Guard, Node, Section, reachable
+from hessian.programs.operations import lay_out_op
 from hessian.programs.passes.rows import MIN_ROWS
 from hessian.programs.simplify import rewrite
 from hessian.rules.indexing import embed_op, slice_op
-from hessian.rules.memory import laid_out
 from hessian.rules.pieces import assemble_op
 from hessian.rules.products import matmul_op, matvec_op, vecdot_op, vecmat_op
 from hessian.rules.reductions import sum_op
 from hessian.rules.shaping import broadcast_op, permute_op, reshape_op
 from hessian.rules.smooth import smooth_op
-from hessian.rules.spec import A, Operation, Traced, case, linear
+from hessian.rules.spec import Operation, Traced
 from hessian.tape.array_methods import primal_array
 from hessian.tape.tape import Instruction, Tape
 from hessian.tape.variable import Variable, variable
@@ -42,15 +42,6 @@ class Graph:
     outputs: list[Node]
     guards: list[Guard]
     by_order: bool = False
-
-
-@dataclass
-class Guard:
-    """What must be seen again for a program to be the right one; ``early`` if the first output depends on it."""
-
-    node: Node
-    seen: np.ndarray
-    early: bool
 
 
 @dataclass
@@ -87,8 +78,13 @@ class Entangled(Exception):
     """A traced function uses a value of a recording that is under way outside: it is no constant."""
 
 
-def trace(function: Callable[..., Results], arguments: Sequence[Argument], *, borrows: bool = False) -> Graph:
-    """Run ``function`` on recorded values and return the graph of its results; ``borrows`` keeps constants uncopied."""
+def trace(
+    function: Callable[..., Results], arguments: Sequence[Argument], *, borrows: bool = False
+) -> tuple[Section, bool]:
+    """Run ``function`` on recorded values; return all that it computes as one section; ``borrows`` keeps constants uncopied.
+
+    Second, whether guards depend on sums whose order is that of an array in memory, or the function on what is a view there.
+    """
     tape = Tape(replayed=True, borrows=borrows)
     variables = [variable(tape, tape.add_input(a.value, a.active), a.value) for a in arguments]
     slots = [v._slot for v in variables]
@@ -101,7 +97,7 @@ def trace(function: Callable[..., Results], arguments: Sequence[Argument], *, bo
     if tape.nested or any(isinstance(r, Traced) and getattr(r, "_tape", None) is not tape for r in results.outputs):
         raise Entangled
     with compiling():
-        return _graph(tape, slots, results, arguments)
+        return _section(tape, slots, results, arguments)
 
 
 def open_late(tape: Tape, argument: Argument) -> Variable:
@@ -109,7 +105,7 @@ def open_late(tape: Tape, argument: Argument) -> Variable:
     return variable(tape, tape.add_input(argument.value, argument.active), argument.value)
 
 
-def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[Argument]) -> Graph:
+def _section(tape: Tape, slots: list[int], results: Results, arguments: Sequence[Argument]) -> tuple[Section, bool]:
     """Build nodes for what the results and the guards of a tape need, in the order of the tape."""
     builder = Builder(rewrite)
     nodes: list[Any] = [None] * len(tape)
@@ -152,18 +148,11 @@ def _graph(tape: Tape, slots: list[int], results: Results, arguments: Sequence[A
     for i, (slot, seen) in enumerate(tape.guards):
         if nodes[slot].level != CONSTANT:
             guards.setdefault(nodes[slot].serial, Guard(nodes[slot], seen, i < results.early_guards))
-    return Graph(inputs, outputs, list(guards.values()), by_order or tape.by_order)
+    ends = [*outputs, *(guard.node for guard in guards.values())]
+    computed = [node for node in reachable(ends) if node.operation is not None]
+    return Section("whole", inputs, computed, outputs, list(guards.values())), by_order or tape.by_order
 
 
-lay_out_op = linear(
-    "lay_out",
-    lambda x, *, strides: laid_out(x, strides=strides) if x.ndim == len(strides) else x.copy(),
-    transpose=lambda g, x_shape, *, strides: g,
-    moves=True,
-    cases=[case(A(2, 3), strides=(8, 16))],
-    real_only=True,
-)
-"""A copy with given strides."""
 _ORDERED = (sum_op, matmul_op, matvec_op, vecmat_op, vecdot_op)
 """Operations that add up in an order that depends on where their operands lie in memory."""
 

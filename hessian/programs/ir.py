@@ -1,4 +1,4 @@
-"""The graph of a program: nodes in the order they are computed, each known by its operation and the nodes it reads.
+"""What a program is made of: nodes in the order they are computed, sections of nodes, and guards. None of it ever changes.
 
 A node is made once: the builder folds constants, recognises what it has already, and asks its rules
 (:mod:`hessian.programs.simplify`) whether there is a cheaper way to say the same. One pass in the order of the tape does all
@@ -9,23 +9,50 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from hessian.rules.indexing import slice_op
+from hessian.rules.shaping import broadcast_op, permute_op, reshape_op
 from hessian.rules.spec import Operation
 
 CONSTANT, POINT, DIRECTION = 0, 1, 2
-"""What a node depends on: nothing, the point, the direction (in which it is linear)."""
+"""Binding times: what a node depends on is nothing, the point, or the direction (in which it is linear)."""
 
+VIEWS = (reshape_op, permute_op, slice_op, broadcast_op)
+"""Operations whose results are views, but for reshaping what does not lie in order."""
 
 _SERIAL = itertools.count()
 _PLAIN = (int, float, str, np.dtype, type(None))
 """Parameters that are what they say."""
 
 
-class Node:
+def is_ufunc(operation: Operation | None) -> bool:
+    """Tell whether an operation is one call of a NumPy ufunc."""
+    return operation is not None and isinstance(operation.function, np.ufunc)
+
+
+class _Draft:
+    """A node while it is being made: from then on it is a :class:`Node`, of which nothing changes."""
+
+    __slots__ = ("args", "bitwise", "dtype", "level", "operation", "params", "serial", "shape", "size", "value")
+
+    operation: Operation | None
+    args: tuple[Node, ...]
+    params: dict[str, Any]
+    shape: tuple[int, ...]
+    dtype: np.dtype | None
+    level: int
+    value: Any
+    bitwise: bool
+    size: int
+    serial: int
+
+
+class Node(_Draft):
     """One value of a program.
 
     Attributes
@@ -36,22 +63,22 @@ class Node:
     params : dict
     shape, dtype
         Of the value; ``dtype`` is ``None`` for a Python number, which adapts to what it meets.
-    size : int
-        Number of elements.
     level : int
-        ``CONSTANT``, ``POINT`` or ``DIRECTION``.
+        The binding time: ``CONSTANT``, ``POINT`` or ``DIRECTION``.
     value : Any
         Of a constant.
-    serial : int
-        Order of creation: a node is younger than what it reads.
     bitwise : bool
         Whether a guard or a returned value of the function itself depends on it: it is computed as the plain function does.
+    size : int
+        Number of elements.
+    serial : int
+        Order of creation: a node is younger than what it reads.
     """
 
-    __slots__ = ("args", "bitwise", "dtype", "level", "operation", "params", "serial", "shape", "size", "value")
+    __slots__ = ()
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         operation: Operation | None,
         args: tuple[Node, ...],
         params: dict[str, Any],
@@ -60,17 +87,24 @@ class Node:
         level: int,
         value: Any = None,
         bitwise: bool = False,
-    ) -> None:
-        self.operation = operation
-        self.args = args
-        self.params = params
-        self.shape = shape
-        self.size = math.prod(shape)
-        self.dtype = dtype
-        self.level = level
-        self.value = value
-        self.bitwise = bitwise
-        self.serial = next(_SERIAL)
+    ) -> Node:
+        """Make a node. A frozen dataclass takes four times as long, and a program has thousands of them."""
+        draft: Any = object.__new__(_Draft)
+        draft.operation = operation
+        draft.args = args
+        draft.params = params
+        draft.shape = shape
+        draft.size = math.prod(shape)
+        draft.dtype = dtype
+        draft.level = level
+        draft.value = value
+        draft.bitwise = bitwise
+        draft.serial = next(_SERIAL)
+        draft.__class__ = cls
+        return draft
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{self!r} is part of programs: make another node")
 
     @property
     def is_constant(self) -> bool:
@@ -78,8 +112,14 @@ class Node:
         return self.operation is None and self.value is not None
 
     def on(self, args: Iterable[Node]) -> Node:
-        """Return the same operation on other nodes of the same shapes."""
-        return Node(self.operation, tuple(args), self.params, self.shape, self.dtype, self.level, bitwise=self.bitwise)
+        """Return the same operation on other nodes of the same shapes: itself, if they are the same ones."""
+        args = tuple(args)
+        for new, old in zip(args, self.args, strict=True):
+            if new is not old:
+                break
+        else:
+            return self
+        return Node(self.operation, args, self.params, self.shape, self.dtype, self.level, bitwise=self.bitwise)
 
     def scalar(self) -> Any:
         """Return the number a constant is, if all its elements are the same one, else ``None``."""
@@ -105,6 +145,35 @@ class Node:
     def __repr__(self) -> str:
         what = self.operation.name if self.operation else "constant" if self.is_constant else "input"
         return f"<{what} {self.dtype}{list(self.shape)}>"
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What must be seen again for a program to be the right one; ``early`` if the first output depends on it."""
+
+    node: Node
+    seen: np.ndarray
+    early: bool
+
+
+@dataclass(frozen=True)
+class Section:
+    """A stretch of a program that runs as one: its inputs, what it computes in order, its results and its guards.
+
+    ``stands_for`` says which of its nodes have taken the place of nodes of the sections that a pass was given, by their serials.
+    """
+
+    name: str
+    inputs: Sequence[Node]
+    nodes: Sequence[Node]
+    outputs: Sequence[Node]
+    guards: Sequence[Guard] = ()
+    stands_for: Mapping[int, Node] = field(default_factory=dict)
+
+    @property
+    def ends(self) -> list[Node]:
+        """What must be there when it has run: results, and what guards look at."""
+        return [*self.outputs, *(guard.node for guard in self.guards)]
 
 
 class Builder:
@@ -173,11 +242,10 @@ class Builder:
         """Return the node of an operation as it stands."""
         key = (operation, *[arg.serial for arg in args], self._parameter_key(params) if params else ())
         node = self._known.get(key)
-        if node is None:
+        if node is None or (self.bitwise and not node.bitwise):
+            # From now on whoever needs it finds the one that is computed as it is written.
             level = max([arg.level for arg in args])
-            node = self._known[key] = Node(operation, args, params, shape, dtype, level)
-        # A node found again is what its key says, whoever made it.
-        node.bitwise = node.bitwise or self.bitwise
+            node = self._known[key] = Node(operation, args, params, shape, dtype, level, bitwise=self.bitwise)
         return node
 
     def known(self, operation: Operation, args: tuple[Node, ...]) -> Node | None:

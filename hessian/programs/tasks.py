@@ -16,8 +16,9 @@ from hessian.errors import OptionError, message
 from hessian.programs.capture import Argument, Entangled, Results, open_late, trace
 from hessian.programs.compilation import TooLong, compiling
 from hessian.programs.ir import DIRECTION, POINT
+from hessian.programs.passes.job import SectionSpec
 from hessian.programs.runtime.arguments import Arguments
-from hessian.programs.runtime.program import Program, SectionSpec
+from hessian.programs.runtime.program import Program
 from hessian.rules.spec import Traced
 from hessian.tape.array_methods import primal_array
 from hessian.tape.maps import GaussNewtonMap, HessianMap, JacobianMap, LinearMap, LocalMaps
@@ -134,13 +135,13 @@ def derive(
     sweep = _Sweep(f, task, arguments, where, user_results, longest)
     # Labels, masks and the like may steer Python; floats may not: their derivatives would be lost.
     points = [Argument(_example(x), POINT, x.dtype.kind == "f") for x in arguments.inputs]
-    graph = trace(sweep, [*points, *(Argument(_example(v), POINT) for v in directions)])
+    whole, by_order = trace(sweep, [*points, *(Argument(_example(v), POINT) for v in directions)])
     primal = sweep.traced.primal
     sections = _sections(task, len(points), len(directions), len(sweep.seen), len(primal.leaves))
     with compiling():
-        program = Program(graph, sections)
+        program = Program(whole, sections)
     output = LEAF if task.kind == "gauss_newton" else sweep.traced.output_structure
-    found = (sweep.seen, sweep.writes, graph.by_order, sweep.coarse)
+    found = (sweep.seen, sweep.writes, by_order, sweep.coarse)
     return CompiledTask(program, output, primal.structure, len(sweep.seen), *found, task)
 
 
@@ -298,10 +299,10 @@ def compile_maps(maps: dict[str, LinearMap]) -> Program:
     def run(*vectors: Any) -> Results:
         return Results([function(v) for function, v in zip(maps.values(), vectors, strict=True)], 0)
 
-    graph = trace(run, [Argument(np.zeros(m.size, m.dtype), DIRECTION) for m in maps.values()], borrows=True)
+    whole, _ = trace(run, [Argument(np.zeros(m.size, m.dtype), DIRECTION) for m in maps.values()], borrows=True)
     sections: list[SectionSpec] = [("point", [], [])]
     with compiling():
-        return Program(graph, [*sections, *((name, [i], [i]) for i, name in enumerate(maps))])
+        return Program(whole, [*sections, *((name, [i], [i]) for i, name in enumerate(maps))])
 
 
 def check_recordable(f: Any) -> None:

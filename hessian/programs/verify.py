@@ -9,15 +9,15 @@ It costs about as much as compiling and runs with ``HESSIAN_DEBUG=1`` in the env
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
 
 from hessian.programs.compilation import is_debugging
-from hessian.programs.ir import CONSTANT, DIRECTION, Node
-from hessian.programs.passes.place import VIEWS, Layout, Place, Section, is_ufunc, roles, writes
-from hessian.programs.passes.rows import item_op, reserve_op
+from hessian.programs.ir import CONSTANT, DIRECTION, VIEWS, Node, Section, is_ufunc
+from hessian.programs.operations import item_op, reserve_op, roles, rows_op
+from hessian.programs.passes.place import Layout, Place
 from hessian.rules.indexing import slice_op
 from hessian.rules.pieces import assemble_op
 from hessian.rules.shaping import permute_op, reshape_op
@@ -65,11 +65,10 @@ def check_nodes(sections: Sequence[Section], after: str, known: Container[int] =
                     raise InvalidProgram(f"{where}: {node!r} reads {arg!r}, which is not there yet")
             _check(node, where, kinds)
             there.add(node.serial)
-        guarded = [guard.node for guards in section.guards.values() for guard in guards]
-        for node in (*section.outputs, *guarded):
+        for node in section.ends:
             if node.serial not in there and not node.is_constant and node.serial not in known:
                 raise InvalidProgram(f"{where}: {node!r} is returned and never computed")
-        for node in guarded:
+        for node in [guard.node for guard in section.guards]:
             if node.operation is not None and not node.bitwise:
                 raise InvalidProgram(f"{where}: {node!r} steers Python and is not computed as it is written")
 
@@ -93,7 +92,7 @@ def _check(node: Node, where: str, kinds: dict[Any, tuple[Any, Any]]) -> None:
 
 def _is_made_up(operation: Operation) -> bool:
     """Tell what runs code of a user or of a block, or stands for memory."""
-    return operation in (reserve_op, item_op) or operation.name == "rows" or operation.raises is Exception
+    return operation in (reserve_op, item_op, rows_op) or operation.raises is Exception
 
 
 def _inferred(node: Node, where: str, kinds: dict[Any, tuple[Any, Any]]) -> tuple[Any, Any] | None:
@@ -174,7 +173,7 @@ class _Rehearsal:
             self._write(node, section)
         for node in section.nodes:
             self._compute(node, section)
-        for node in (*section.outputs, *(guard.node for guards in section.guards.values() for guard in guards)):
+        for node in section.ends:
             self._read(node, section)
         for node in (*section.inputs, *section.nodes):
             shadow = self._shadows.get(node.serial)
@@ -193,7 +192,7 @@ class _Rehearsal:
         else:
             self._write(node, section)
             # A ufunc minds its operands; what else is computed into given memory has not read all of them yet.
-            if writes(node) and not is_ufunc(node.operation):
+            if self._layout.writes(node) and not is_ufunc(node.operation):
                 for arg in node.args:
                     self._read(arg, section)
         for arg in node.args:
@@ -295,8 +294,3 @@ class _Rehearsal:
 
     def _fail(self, node: Node, section: Section, what: str) -> None:
         raise InvalidProgram(f"{self._after}, section {section.name}: {node!r} {what}")
-
-
-def sections_of(name: str, inputs: Iterable[Node], nodes: Iterable[Node], outputs: Iterable[Node]) -> list[Section]:
-    """Return nodes as one section, to be verified."""
-    return [Section(name, list(inputs), [node for node in nodes if node.operation is not None], list(outputs))]

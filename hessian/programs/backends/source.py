@@ -156,9 +156,8 @@ class Code:
     def __len__(self) -> int:
         return len(self.binding) + sum(len(function.calls) for function in self.functions)
 
-    @property
-    def text(self) -> str:
-        """The code as Python source."""
+    def __str__(self) -> str:
+        """Return the code as Python source."""
         lines = ["def bind(K, R, T, P=None):", *(f"    {call}" for call in self.binding)]
         for function in self.functions:
             lines.append(f"    def {function.name}({', '.join(function.arguments)}):")
@@ -172,7 +171,7 @@ class Code:
         if len(self) > LONG:
             return self._walked
         scope = dict(self.names)
-        exec(compile(self.text, "<hessian program>", "exec"), scope)
+        exec(compile(str(self), "<hessian program>", "exec"), scope)
         return scope["bind"]
 
     def _walked(self, K: Any, R: Any, T: Any, P: Any = None) -> Any:

@@ -8,29 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hessian.programs.ir import Node
+from hessian.programs.ir import Guard, Node, Section, reachable
+from hessian.programs.passes.job import Job
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import embed_op
 from hessian.rules.pieces import assemble_op
 from hessian.rules.shaping import concatenate_op
 
 
-def assemble(nodes: list[Node], roots: Sequence[Node]) -> dict[int, Node]:
-    """Rebuild the nodes with pieces put together; return the new node for the serial of each old one."""
+def assemble(sections: Sequence[Section], job: Job) -> Sequence[Section]:
+    """Put pieces together."""
+    (whole,) = sections
     uses: dict[int, int] = {}
-    for node in nodes:
+    for node in whole.nodes:
         for arg in node.args:
             uses[arg.serial] = uses.get(arg.serial, 0) + 1
-    for root in roots:
+    for root in whole.ends:
         uses[root.serial] = uses.get(root.serial, 0) + 1
-    inner = _inside_sums(nodes, uses)
+    inner = _inside_sums(whole.nodes, uses)
     new: dict[int, Node] = {}
-    for node in nodes:
-        if node.operation is None:
-            new[node.serial] = node
-        elif node.serial not in inner:
+    for node in whole.nodes:
+        if node.serial not in inner:
             new[node.serial] = _rebuilt(node, inner, new)
-    return new
+    outputs = [new.get(node.serial, node) for node in whole.outputs]
+    guards = [Guard(new.get(g.node.serial, g.node), g.seen, g.early) for g in whole.guards]
+    nodes = reachable([*outputs, *(guard.node for guard in guards)], job.places)
+    return [Section(whole.name, whole.inputs, [node for node in nodes if node.operation], outputs, guards)]
 
 
 def _is_sum(node: Node) -> bool:
@@ -40,7 +43,7 @@ def _is_sum(node: Node) -> bool:
     return all(arg.shape == node.shape and arg.dtype == node.dtype for arg in node.args)
 
 
-def _inside_sums(nodes: list[Node], uses: dict[int, int]) -> set[int]:
+def _inside_sums(nodes: Sequence[Node], uses: dict[int, int]) -> set[int]:
     """Return the sums that are only read by another sum."""
     inside: set[int] = set()
     for node in nodes:
@@ -65,11 +68,11 @@ def _rebuilt(node: Node, inner: set[int], new: dict[int, Node]) -> Node:
     if node.operation is concatenate_op and all(arg.dtype == node.dtype for arg in node.args):
         return _concatenation(node, [new.get(arg.serial, arg) for arg in node.args])
     if node.operation is not embed_op and not _is_sum(node):
-        return _renewed(node, new)
+        return node.on([new.get(arg.serial, arg) for arg in node.args])
     terms = _terms(node, inner) if _is_sum(node) else [node]
     embedded = [term for term in terms if term.operation is embed_op]
     if not embedded and len(terms) == 2:
-        return _renewed(node, new)
+        return node.on([new.get(arg.serial, arg) for arg in node.args])
     if not embedded:
         return _sum_of([new.get(term.serial, term) for term in terms], node)
     others = [new.get(term.serial, term) for term in terms if term.operation is not embed_op]
@@ -78,14 +81,6 @@ def _rebuilt(node: Node, inner: set[int], new: dict[int, Node]) -> Node:
     level = max(piece.level for piece in pieces)
     whole = Node(assemble_op, pieces, params, node.shape, node.dtype, level, bitwise=node.bitwise)
     return _sum_of([whole, *others], node)
-
-
-def _renewed(node: Node, new: dict[int, Node]) -> Node:
-    """Return a node on what its arguments have become."""
-    for arg in node.args:
-        if new.get(arg.serial, arg) is not arg:
-            return node.on([new.get(arg.serial, arg) for arg in node.args])
-    return node
 
 
 def _concatenation(node: Node, pieces: list[Node]) -> Node:

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from hessian.programs.ir import DIRECTION, Builder, Node
+from hessian.programs.ir import DIRECTION, Builder, Node, Section, reachable
+from hessian.programs.operations import arrange_op, spread_op
+from hessian.programs.passes.job import Job
 from hessian.programs.simplify import rewrite
 from hessian.rules.elementwise import multiply
 from hessian.rules.indexing import embed_op, slice_op
@@ -23,15 +25,15 @@ from hessian.rules.pieces import assemble_op
 from hessian.rules.products import matmul_op, matvec_op
 from hessian.rules.reductions import sum_op
 from hessian.rules.shaping import broadcast_op, permute_op, reshape_op
-from hessian.rules.spec import A, Bilinear, Elementwise, General, Linear, Operation, case, linear
+from hessian.rules.spec import Bilinear, Elementwise, General, Linear, Operation
 
-_K = 99
+BATCH = 99
 """The name of the batch axis; the axes of one direction are numbered from 0, and NumPy allows 64."""
 
 
 @dataclass(frozen=True)
 class Batched:
-    """A node with a batch axis: ``order`` names its axes, ``_K`` for the batch and otherwise those of one direction."""
+    """A node with a batch axis: ``order`` names its axes, ``BATCH`` for the batch and otherwise those of one direction."""
 
     node: Node
     order: tuple[int, ...]
@@ -98,7 +100,7 @@ class Batcher:
         return Batched(self._make(arrange_op, [x.node], shape, x.node.dtype, axes=axes), order)
 
     def _front(self, x: Batched) -> Batched:
-        return self._reorder(x, (_K, *range(len(x.order) - 1)))
+        return self._reorder(x, (BATCH, *range(len(x.order) - 1)))
 
     # Operations.
 
@@ -116,7 +118,7 @@ class Batcher:
         """Bring operands to one order of axes, that of the largest operand."""
         ndim = len(node.shape)
         full = [arg for arg in args if isinstance(arg, Batched) and len(arg.order) == ndim + 1]
-        order = max(full, key=lambda arg: arg.node.size).order if full else (_K, *range(ndim))
+        order = max(full, key=lambda arg: arg.node.size).order if full else (BATCH, *range(ndim))
         aligned = [self._aligned(arg, order, ndim) for arg in args]
         shape = np.broadcast_shapes(*(arg.shape for arg in aligned))
         aligned = [
@@ -128,20 +130,20 @@ class Batcher:
         """Return an operand with its axes in ``order``, of length one where it has none."""
         if isinstance(arg, Batched):
             inner = len(arg.order) - 1
-            wanted = tuple(name if name == _K else name - (ndim - inner) for name in order)
+            wanted = tuple(name if name == BATCH else name - (ndim - inner) for name in order)
             present = tuple(name for name in wanted if name >= 0)
             x = self._reorder(arg, present).node
             lengths = iter(x.shape)
             return self._reshape(x, tuple(next(lengths) if name >= 0 else 1 for name in wanted))
-        if not arg.shape or (order[0] == _K and order[1:] == tuple(range(ndim))):
+        if not arg.shape or (order[0] == BATCH and order[1:] == tuple(range(ndim))):
             return arg
         inner = len(arg.shape)
-        wanted = tuple(name if name == _K else name - (ndim - inner) for name in order)
-        inner_axes = tuple(name for name in wanted if 0 <= name < _K)
+        wanted = tuple(name if name == BATCH else name - (ndim - inner) for name in order)
+        inner_axes = tuple(name for name in wanted if 0 <= name < BATCH)
         x = arg
         if list(inner_axes) != sorted(inner_axes):
             x = self._view(permute_op, arg, tuple(arg.shape[i] for i in inner_axes), axes=inner_axes)
-        shape = tuple(arg.shape[name] if 0 <= name < _K else 1 for name in wanted)
+        shape = tuple(arg.shape[name] if 0 <= name < BATCH else 1 for name in wanted)
         while shape and shape[0] == 1 and len(shape) > 1:
             shape = shape[1:]
         return self._reshape(x, shape)
@@ -151,7 +153,7 @@ class Batcher:
 
         It is done once per point, and every product then runs through memory in one stretch: two to five times as fast.
         """
-        at = order.index(_K) - (len(order) - len(x.shape))
+        at = order.index(BATCH) - (len(order) - len(x.shape))
         if at < 1 or math.prod(x.shape[:at]) == 1 or math.prod(x.shape[at + 1 :]) == 1:
             return x
         shape = (*x.shape[:at], self.k, *x.shape[at + 1 :])
@@ -168,14 +170,14 @@ class Batcher:
         (summed,) = set(inner) & set(others)
         at = inner.index(summed)
         if x.order[0] != at and x.order[-1] != at:
-            others_of_x = [i for i in ((0, _K, 1) if left else (_K, 0, 1)) if i in x.order and i != at]
+            others_of_x = [i for i in ((0, BATCH, 1) if left else (BATCH, 0, 1)) if i in x.order and i != at]
             x = self._reorder(x, (*others_of_x, at) if left else (at, *others_of_x))
         length = x.node.shape[x.order.index(at)]
         rest_order = tuple(i for i in x.order if i != at)
         rest = tuple(n for i, n in zip(x.order, x.node.shape, strict=True) if i != at)
         free = others.replace(summed, "")
         result = labels[0].replace(summed, "") + labels[1].replace(summed, "")
-        names = tuple(_K if i == _K else result.index(inner[i]) for i in rest_order)
+        names = tuple(BATCH if i == BATCH else result.index(inner[i]) for i in rest_order)
         if x.order[0] == at and x.order[-1] != at:
             matrix = self._reshape(x.node, (length, math.prod(rest)))
             if not left and free and others.index(summed) == 1:
@@ -217,9 +219,9 @@ class Batcher:
         if core is not None:
             nodes = self._loops_aligned(node, args, nodes, core)
         elif isinstance(operation, Elementwise):
-            nodes = [self._aligned(arg, (_K, *range(len(node.shape))), len(node.shape)) for arg in args]
+            nodes = [self._aligned(arg, (BATCH, *range(len(node.shape))), len(node.shape)) for arg in args]
         return Batched(
-            self._make(operation, nodes, (self.k, *node.shape), node.dtype, **params), (_K, *range(len(node.shape)))
+            self._make(operation, nodes, (self.k, *node.shape), node.dtype, **params), (BATCH, *range(len(node.shape)))
         )
 
     def _spread(self, arg: Any) -> Batched:
@@ -228,7 +230,7 @@ class Batcher:
             return arg
         shape = (self.k, *arg.shape)
         spread = self._view(broadcast_op, arg, shape, shape=shape, ndim=len(arg.shape))
-        return Batched(spread, (_K, *range(len(arg.shape))))
+        return Batched(spread, (BATCH, *range(len(arg.shape))))
 
     def _loops_aligned(self, node: Node, args: list[Any], nodes: list[Node], core: tuple[int, ...]) -> list[Node]:
         """Insert axes of length one between the batch and the core, so that loop axes of operands meet."""
@@ -240,24 +242,6 @@ class Batcher:
             else x
             for arg, x, inner in zip(args, nodes, loops, strict=False)
         ]
-
-
-arrange_op: Linear = linear(
-    "arrange",
-    lambda x, *, axes: np.ascontiguousarray(permute_op.function(x, axes=axes)),
-    transpose=lambda g, x_shape, *, axes: arrange_op(g, axes=tuple(int(i) for i in np.argsort(axes))),
-    moves=True,
-    cases=[case(A(2, 3), axes=(1, 0))],
-)
-"""A permutation of axes in memory, where ``permute`` is a view."""
-spread_op = linear(
-    "spread",
-    lambda x, *, shape, ndim: np.array(broadcast_op.function(x, shape=shape, ndim=ndim)),
-    transpose=broadcast_op.transpose,
-    moves=True,
-    cases=[case(A(3), shape=(2, 3), ndim=1)],
-)
-"""A broadcast in memory, where ``broadcast_to`` is a view."""
 
 
 def _product_rule(operation: Bilinear) -> Callable[[Batcher, Node, list[Any]], Batched | None]:
@@ -280,18 +264,18 @@ def _outer(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
     a, b = args
     if isinstance(b, Batched):  # rows first, the batch in the middle
         left = batcher._reshape(a, (a.shape[0], 1, 1))
-        right = batcher._reorder(b, (_K, 0)).node
-        shape, order = (a.shape[0], *right.shape), (0, _K, 1)
+        right = batcher._reorder(b, (BATCH, 0)).node
+        shape, order = (a.shape[0], *right.shape), (0, BATCH, 1)
     else:
-        left = batcher._reshape(batcher._reorder(a, (_K, 0)).node, (batcher.k, node.shape[0], 1))
-        right, shape, order = b, (batcher.k, *node.shape), (_K, 0, 1)
+        left = batcher._reshape(batcher._reorder(a, (BATCH, 0)).node, (batcher.k, node.shape[0], 1))
+        right, shape, order = b, (batcher.k, *node.shape), (BATCH, 0, 1)
     return Batched(batcher._make(multiply, [left, right], shape, node.dtype), order)
 
 
 def _permute(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
     (x,), axes = args, node.params["axes"]
     place = {old: new for new, old in enumerate(axes)}
-    return Batched(x.node, tuple(_K if name == _K else place[name] for name in x.order))
+    return Batched(x.node, tuple(BATCH if name == BATCH else place[name] for name in x.order))
 
 
 def _sum(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
@@ -316,8 +300,8 @@ def _sum(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
         y = batcher._reshape(y, tuple(1 if i in at else n for i, n in enumerate(shape)))
         return Batched(y, x.order)
     names = [name for name in x.order if name not in gone]
-    rank = {name: i for i, name in enumerate(sorted(name for name in names if name != _K))}
-    return Batched(batcher._reshape(y, rest), tuple(_K if name == _K else rank[name] for name in names))
+    rank = {name: i for i, name in enumerate(sorted(name for name in names if name != BATCH))}
+    return Batched(batcher._reshape(y, rest), tuple(BATCH if name == BATCH else rank[name] for name in names))
 
 
 def _reshape(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
@@ -327,12 +311,12 @@ def _reshape(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
         # Axes of length one come and go wherever the batch is.
         names = iter(i for i, n in enumerate(new) if n != 1)
         meaning = {i: next(names) for i, n in enumerate(old) if n != 1}
-        order = [name if name == _K else meaning[name] for name in x.order if name == _K or name in meaning]
+        order = [name if name == BATCH else meaning[name] for name in x.order if name == BATCH or name in meaning]
         order += [i for i, n in enumerate(new) if n == 1]
-        lengths = [batcher.k if name == _K else new[name] for name in order]
+        lengths = [batcher.k if name == BATCH else new[name] for name in order]
         return Batched(batcher._reshape(x.node, tuple(lengths)), tuple(order))
     front = batcher._front(x)
-    return Batched(batcher._reshape(front.node, (batcher.k, *new)), (_K, *range(len(new))))
+    return Batched(batcher._reshape(front.node, (batcher.k, *new)), (BATCH, *range(len(new))))
 
 
 def _slice(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
@@ -341,9 +325,9 @@ def _slice(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
         x = batcher._front(x)
         shape = (batcher.k, *node.shape)
         params = {"index": (slice(None), *index), "ndim": len(index) + 1 - sum(part is None for part in index)}
-        return Batched(batcher._view(slice_op, x.node, shape, **params), (_K, *range(len(node.shape))))
-    placed = tuple(slice(None) if name == _K else index[name] for name in x.order)
-    shape = tuple(batcher.k if name == _K else node.shape[name] for name in x.order)
+        return Batched(batcher._view(slice_op, x.node, shape, **params), (BATCH, *range(len(node.shape))))
+    placed = tuple(slice(None) if name == BATCH else index[name] for name in x.order)
+    shape = tuple(batcher.k if name == BATCH else node.shape[name] for name in x.order)
     return Batched(batcher._view(slice_op, x.node, shape, index=placed, ndim=len(placed)), x.order)
 
 
@@ -352,7 +336,7 @@ def _broadcast(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:
     inner, shape = len(x.order) - 1, (batcher.k, *node.shape)
     opened = batcher._reshape(x.node, (batcher.k, *(1,) * (len(node.shape) - inner), *x.node.shape[1:]))
     spread = batcher._view(broadcast_op, opened, shape, shape=shape, ndim=len(shape))
-    return Batched(spread, (_K, *range(len(node.shape))))
+    return Batched(spread, (BATCH, *range(len(node.shape))))
 
 
 _RULES: dict[str, Callable[[Batcher, Node, list[Any]], Batched | None]] = {
@@ -364,12 +348,16 @@ _RULES: dict[str, Callable[[Batcher, Node, list[Any]], Batched | None]] = {
 }
 
 
-def batch_nodes(nodes: Sequence[Node], direction: Node, result: Node, k: int) -> tuple[Node, Node]:
-    """Rewrite what leads from a direction to a result for ``k`` directions; return the new input and result."""
-    batcher = Batcher(k)
-    rows = Node(None, (), {}, (k, *direction.shape), direction.dtype, DIRECTION)
-    batcher.give(direction, Batched(rows, (_K, *range(len(direction.shape)))))
-    for node in nodes:
-        if node.level == DIRECTION and node.operation is not None:
+def batch(sections: Sequence[Section], job: Job) -> Sequence[Section]:
+    """Rewrite a section that takes a direction for many of them, which it takes and returns as rows."""
+    (section,) = sections
+    (direction,), (result,) = section.inputs, section.outputs
+    batcher = Batcher(job.count)
+    rows = Node(None, (), {}, (job.count, *direction.shape), direction.dtype, DIRECTION)
+    batcher.give(direction, Batched(rows, (BATCH, *range(len(direction.shape)))))
+    for node in section.nodes:
+        if node.level == DIRECTION:
             batcher.convert(node)
-    return rows, batcher.rows(result)
+    output = batcher.rows(result)
+    nodes = [node for node in reachable([output], job.places) if node.operation is not None]
+    return [Section("rows", [rows], nodes, [output])]

@@ -8,75 +8,22 @@ read for the last time, to an elementwise result in place where shapes allow.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hessian.programs.ir import DIRECTION, Node
-from hessian.programs.passes.batch import arrange_op, spread_op
-from hessian.rules.indexing import gather_op, slice_op
+from hessian.programs.ir import DIRECTION, VIEWS, Node, Section, is_ufunc
+from hessian.programs.operations import arrange_op, roles
+from hessian.rules.indexing import slice_op
 from hessian.rules.pieces import assemble_op
-from hessian.rules.products import matmul_op, matvec_op, outer_op, vecdot_op, vecmat_op
-from hessian.rules.reductions import max_op, min_op, sum_op
-from hessian.rules.shaping import astype_op, broadcast_op, cast_op, permute_op, reshape_op
-from hessian.rules.spec import OPERATIONS, Bilinear, Operation
+from hessian.rules.shaping import reshape_op
 
 _ALIGNMENT = 64
 LARGE = 2**14
 """Elements from which an input is read where the caller has it, and a result is written to memory of its own, instead of
 being copied in or out of the frame. A copy of 128 KiB costs some 5 us; binding views anew costs 0.1 us for each."""
-
-VIEWS = (reshape_op, permute_op, slice_op, broadcast_op)
-PRODUCTS = (matmul_op, matvec_op, vecmat_op, vecdot_op)
-WHERE = OPERATIONS["where"]
-
-
-def is_ufunc(operation: Operation | None) -> bool:
-    """Tell whether an operation is one call of a NumPy ufunc."""
-    return operation is not None and isinstance(operation.function, np.ufunc)
-
-
-def is_dot(node: Node) -> bool:
-    """Tell whether a node is a product of matrices and vectors that ``ndarray.dot`` computes into a given array."""
-    return (
-        isinstance(node.operation, Bilinear)
-        and node.operation in PRODUCTS
-        # A sweep of many directions at once has leading axes besides.
-        and all(
-            len(arg.shape) == n and arg.dtype == node.dtype
-            for arg, n in zip(node.args, node.operation.core, strict=False)
-        )
-        and node.dtype is not None
-        and node.dtype.kind == "f"
-    )
-
-
-def writes(node: Node) -> bool:
-    """Tell whether a node can be computed into memory that is given."""
-    operation = node.operation
-    if operation is None or node.dtype is None:
-        return False
-    if is_ufunc(operation):
-        return not node.params
-    if operation in PRODUCTS:
-        return is_dot(node) or (operation is matmul_op and all(arg.dtype == node.dtype for arg in node.args))
-    if operation is gather_op:
-        return node.params["positions"].holes is None and node.params["positions"].size > 0
-    if operation is WHERE:
-        return node.args[0].dtype is not None and node.args[0].dtype.kind == "b"
-    return operation in (arrange_op, spread_op, max_op, min_op, sum_op, assemble_op, astype_op, cast_op, outer_op)
-
-
-@dataclass
-class Section:
-    """A stretch of a program that runs as one: its inputs, what it computes in order, its results and its guards."""
-
-    name: str
-    inputs: list[Node]
-    nodes: list[Node]
-    outputs: list[Node]
-    guards: dict[int, list[Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -108,17 +55,33 @@ class Place:
 class Layout:
     """Assigns a place to every node of the sections of a program.
 
+    Parameters
+    ----------
+    sections : sequence of Section
+    writes : callable
+        Whether the backend can compute a node into memory that is given.
+    known : mapping
+        Where another program has put nodes, by their serials.
+    lasting : str
+        The arena of what lasts from one section to the next.
+
     Attributes
     ----------
     places : dict
-        By the serial of the node; those given as ``known`` are where another program has put them, and what lasts from
-        one section to the next is then in an arena ``P``.
+        By the serial of the node.
     sizes : dict
         Bytes of the arenas ``R`` and ``T``.
     """
 
-    def __init__(self, sections: list[Section], known: dict[int, Place] | None = None, lasting: str = "R") -> None:
+    def __init__(
+        self,
+        sections: Sequence[Section],
+        writes: Callable[[Node], bool],
+        known: Mapping[int, Place] | None = None,
+        lasting: str = "R",
+    ) -> None:
         self.sections = sections
+        self.writes = writes
         self._lasting = lasting
         self.places: dict[int, Place] = dict(known or {})
         self.sizes = {lasting: 0, "T": 0}
@@ -178,7 +141,7 @@ class Layout:
         """Count uses, and find in which sections nodes are made and read last."""
         uses = self._uses
         for number, section in enumerate(self.sections):
-            for node in section.inputs + section.nodes:
+            for node in (*section.inputs, *section.nodes):
                 self._section.setdefault(node.serial, number)
             for node in section.nodes:
                 for arg in node.args:
@@ -187,7 +150,7 @@ class Layout:
                         self.places.setdefault(serial, Place("constant"))
                     uses[serial] = uses.get(serial, 0) + 1
                     self._last_section[serial] = number
-            for node in section.outputs + [guard.node for guards in section.guards.values() for guard in guards]:
+            for node in section.ends:
                 self._uses[node.serial] = self._uses.get(node.serial, 0) + 1
                 self._last_section[node.serial] = max(number, self._last_section.get(node.serial, 0))
         # A view that is read later keeps what it is a view of.
@@ -214,7 +177,7 @@ class Layout:
         for node in section.outputs:
             if self._section.get(node.serial) != number or node.serial in self.places or node.operation in VIEWS:
                 continue
-            if node.size >= LARGE and writes(node) and not self.crosses(node):
+            if node.size >= LARGE and self.writes(node) and not self.crosses(node):
                 self.places[node.serial] = Place("result")
 
     def _pass_destination(self, node: Node) -> None:
@@ -238,7 +201,7 @@ class Layout:
             kernel = kernel.args[0]
         free = self._uses[kernel.serial] == 1 and kernel.serial not in self.places and not self.crosses(kernel)
         same = kernel.dtype == target.dtype and self._section.get(kernel.serial) == self._section[target.serial]
-        if not (free and same and writes(kernel) and kernel.operation is not assemble_op and kernel.size):
+        if not (free and same and self.writes(kernel) and kernel.operation is not assemble_op and kernel.size):
             return False
         block = self.places[target.serial].block and (index is None or _is_block(target.shape, index))
         if not block and not (index is None or _fits_rows(kernel, target, index)):
@@ -260,7 +223,7 @@ class Layout:
                 self.places[node.serial] = Place("view", of=node.args[0])
             elif self.crosses(node):
                 self.places[node.serial] = self._reserve(self._lasting, node)
-            elif node.operation not in VIEWS and not writes(node):
+            elif node.operation not in VIEWS and not self.writes(node):
                 self.places[node.serial] = Place("local")
             else:
                 self.places[node.serial] = Place("T", offset=-1)
@@ -311,7 +274,7 @@ class Layout:
         for i, node in enumerate(section.nodes):
             for arg in node.args:
                 last[arg.serial] = i
-        for node in [*section.outputs, *(g.node for guards in section.guards.values() for g in guards)]:
+        for node in section.ends:
             last[node.serial] = len(section.nodes)
         for node in reversed(section.nodes):
             place, end = self.places[node.serial], last.get(node.serial, -1)
@@ -384,30 +347,3 @@ def _fits_rows(kernel: Node, target: Node, index: tuple[Any, ...]) -> bool:
     rows, columns = index[0], index[1:]
     whole = isinstance(rows, slice) and rows.indices(target.shape[0]) == (0, target.shape[0], 1)
     return whole and kernel.shape[:1] == target.shape[:1] and _is_block(target.shape[1:], columns)
-
-
-def roles(node: Node) -> list[str]:
-    """Say of each piece of an ``assemble`` whether it is assigned to its place or added to what is there."""
-    seen = np.zeros(node.shape, bool)
-    found = []
-    for index in node.params["indices"]:
-        fresh = not seen[index].any()
-        seen[index] = True
-        found.append("assign" if fresh else "add")
-    return found
-
-
-def holes(node: Node) -> np.ndarray:
-    """Mark the elements of an ``assemble`` to which something is added and nothing assigned."""
-    assigned, added = np.zeros(node.shape, bool), np.zeros(node.shape, bool)
-    for index, role in zip(node.params["indices"], roles(node), strict=True):
-        (assigned if role == "assign" else added)[index] = True
-    return added & ~assigned
-
-
-def is_covered(node: Node) -> bool:
-    """Tell whether the pieces of an ``assemble`` reach every element."""
-    seen = np.zeros(node.shape, bool)
-    for index in node.params["indices"]:
-        seen[index] = True
-    return bool(seen.all())

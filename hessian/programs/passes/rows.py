@@ -8,21 +8,19 @@ not depend on timing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import wait
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from hessian.programs.ir import POINT, Node
-from hessian.programs.passes.place import VIEWS, Section, is_ufunc
+from hessian.programs.ir import POINT, VIEWS, Guard, Node, Section, is_ufunc
+from hessian.programs.operations import item_op, reserve_op, rows_op, take_op
+from hessian.programs.passes.job import Job
 from hessian.programs.passes.row_kinds import POST, SUM, Kind, Mixed, cut_along, kind_of
-from hessian.programs.runtime.threads import pool_of, single_threaded_blas, worker_count
 from hessian.rules.indexing import gather_op
 from hessian.rules.shaping import broadcast_op, reshape_op
-from hessian.rules.spec import Nondifferentiable, nondifferentiable
 
 #: Fewer rows are not split, nor are rows of which a block does not fit the cache.
 MIN_ROWS = 4096
@@ -76,128 +74,110 @@ def rows_of(nodes: Sequence[Node]) -> int | None:
     return best if best >= MIN_ROWS else None
 
 
-def _writes_columns(parts: _Split, kinds: dict[int, Kind], later: set[int]) -> bool:
-    """Tell whether blocks would have to compute products into memory that is not in one stretch."""
+def _read_later(parts: _Split, later: set[int]) -> set[int]:
+    """Add to what later sections read what their views are views of: views are taken again, of memory that holds it."""
     later = set(later)
     for node in reversed(parts.inside):
         if node.serial in later and node.operation in VIEWS:
             later.add(node.args[0].serial)
-    return any(
-        node.serial in later
-        and isinstance(kinds[node.serial], tuple)
-        and kinds[node.serial][1]
-        and not is_ufunc(node.operation)
-        and node.operation not in VIEWS
-        for node in parts.inside
-    )
+    return later
 
 
-class RowSplitter:
-    """Rewrites the sections of a program so that rows run in blocks.
+def _writes_columns(stored: list[Node], kinds: dict[int, Kind]) -> bool:
+    """Tell whether blocks would have to compute products into memory that is not in one stretch."""
+    return any(kinds[node.serial][1] and not is_ufunc(node.operation) for node in stored)
+
+
+def split_rows(sections: Sequence[Section], job: Job) -> Sequence[Section]:
+    """Let long batches run in blocks of rows, where these are independent."""
+    length = rows_of([node for section in sections for node in section.nodes])
+    workers = job.backend.workers
+    if length is None or not workers:
+        return sections
+    splitter, result = _RowSplitter(length, workers), []
+    for number, section in enumerate(sections):
+        later = {arg.serial for other in sections[number + 1 :] for node in other.nodes for arg in node.args}
+        result.append(splitter.split(section, later))
+    return result
+
+
+class _RowSplitter:
+    """Rewrites sections, one after the other, so that rows run in blocks.
 
     What is by rows and read by a later section becomes memory that the blocks fill.
     """
 
-    def __init__(self, length: int, compile_block: Callable[[Section], Any]) -> None:
+    def __init__(self, length: int, workers: int) -> None:
         self._length = length
-        self._compile = compile_block
+        self._workers = workers
         self._kinds: dict[int, Kind] = {}
         self._new: dict[int, Node] = {}
 
-    @property
-    def renewed(self) -> dict[int, Node]:
-        """What stands for a node, by the serial of the node as it was."""
-        return self._new
-
     def split(self, section: Section, later: set[int]) -> Section:
         """Return a section whose rows run in blocks; ``later`` names the nodes that other sections read."""
-        nodes = [self._renewed(node) for node in section.nodes]
-        outputs = [self._new.get(node.serial, node) for node in section.outputs]
-        guards = {self._new[key].serial if key in self._new else key: found for key, found in section.guards.items()}
-        plain = Section(section.name, section.inputs, nodes, outputs, guards)
+        for node in section.nodes:
+            self._new[node.serial] = node.on([self._now(arg) for arg in node.args])
+        nodes = [self._now(node) for node in section.nodes]
+        outputs = [self._now(node) for node in section.outputs]
+        guards = [Guard(self._now(guard.node), guard.seen, guard.early) for guard in section.guards]
         kinds = dict(self._kinds)
-        parts = _take_apart(plain, kinds, self._length)
-        new_later = {self._new[key].serial for key in later if key in self._new}
-        if parts is not None and _writes_columns(parts, kinds, new_later):
-            parts = None
+        parts = _take_apart(Section(section.name, section.inputs, nodes, outputs, guards), kinds, self._length)
+        stored: list[Node] = []
+        if parts is not None:
+            later = _read_later(parts, {self._new[key].serial for key in later if key in self._new})
+            stored = [node for node in parts.inside if node.serial in later and node.operation not in VIEWS]
+            stored = [node for node in stored if isinstance(kinds[node.serial], tuple)]
+            if _writes_columns(stored, kinds):
+                parts = None
+        by_rows: set[int] = set()
         if parts is not None:
             self._kinds = kinds
-            plain = self._rebuilt(plain, parts, new_later)
+            by_rows = {node.serial for node in parts.inside if isinstance(kinds[node.serial], tuple)}
+            rebuilt, final = self._rebuilt(parts, stored, later, {node.serial for node in outputs})
+            outputs = [final.get(node.serial, node) for node in outputs]
+            self._new.update(
+                {node.serial: final.get(self._now(node).serial, self._now(node)) for node in section.nodes}
+            )
+            known, nodes = nodes, rebuilt
+        else:
+            known = nodes
         # For later sections everything is there in full; it can be cut wherever it is as long as the rows are many.
-        by_rows = {node.serial for node in parts.inside if isinstance(kinds[node.serial], tuple)} if parts else set()
-        for node in (*nodes, *plain.nodes):
+        for node in (*known, *nodes):
             if node.serial not in by_rows and not isinstance(self._kinds.get(node.serial), tuple):
                 self._kinds[node.serial] = cut_along(node, self._length)
-        return plain
+        stands_for = {node.serial: self._now(node) for node in section.nodes}
+        return Section(section.name, section.inputs, nodes, outputs, guards, stands_for)
 
-    def _renewed(self, node: Node) -> Node:
-        args = tuple(self._new.get(arg.serial, arg) for arg in node.args)
-        changed = any(a is not b for a, b in zip(args, node.args, strict=True))
-        renewed = node.on(args) if changed else node
-        self._new[node.serial] = renewed
-        return renewed
+    def _now(self, node: Node) -> Node:
+        """Return what has taken the place of a node."""
+        return self._new.get(node.serial, node)
 
-    def _rebuilt(self, section: Section, parts: _Split, later: set[int]) -> Section:
-        read = {arg.serial for node in parts.after for arg in node.args} | {node.serial for node in section.outputs}
-        sums = [node for node in parts.inside if self._kinds[node.serial] == SUM and node.serial in read | later]
-        stored, views = self._stored(parts, later)
+    def _rebuilt(
+        self, parts: _Split, stored: list[Node], later: set[int], returned: set[int]
+    ) -> tuple[list[Node], dict[int, Node]]:
+        """Return the nodes of a section that runs in blocks, and what they are instead of."""
+        read = {arg.serial for node in parts.after for arg in node.args} | returned | later
+        sums = [node for node in parts.inside if self._kinds[node.serial] == SUM and node.serial in read]
         given = _given(parts.inside)
-        back: dict[int, list[int]] = {}
-        for old, new in self._new.items():
-            back.setdefault(new.serial, []).append(old)
-        memory, replaced = [], {}
+        final: dict[int, Node] = {}
+        memory, views, after = [], [], []
         for node in stored:
-            empty = Node(reserve_op, (), {}, node.shape, node.dtype, node.level)
-            memory.append(empty)
-            replaced[node.serial] = empty
-        again = []
+            memory.append(Node(reserve_op, (), {}, node.shape, node.dtype, node.level))
+            final[node.serial] = memory[-1]
         for node in parts.inside:
-            if node.serial in views:
-                base = replaced.get(node.args[0].serial, node.args[0])
-                view = node.on([base])
-                again.append(view)
-                replaced[node.serial] = view
-        for key, node in replaced.items():
-            self._kinds[node.serial] = self._kinds[key]
-            for old in back[key]:
-                self._new[old] = node
-        runner = RowRunner(self._length, parts.inside, given, stored, sums, self._kinds, self._compile)
-        operation = Nondifferentiable("rows", runner, raises=())  # what it runs tells whose errors they are
+            if node.operation in VIEWS and node.serial in later:
+                views.append(node.on([final.get(arg.serial, arg) for arg in node.args]))
+                final[node.serial] = views[-1]
+        self._kinds.update({new.serial: self._kinds[serial] for serial, new in final.items()})
+        blocks = _blocks(self._length, self._workers, parts.inside, given, stored, sums, self._kinds)
         level = max(node.level for node in parts.inside)
-        whole = Node(operation, (*given, *memory), {}, (), None, level)
-        renamed = {node.serial: Node(item_op, (whole,), {"i": i}, node.shape, node.dtype, node.level)
-                   for i, node in enumerate(sums)}  # fmt: skip
-        after = []
+        whole = Node(rows_op, (*given, *memory), {"blocks": blocks}, (), None, level)
+        items = [Node(item_op, (whole,), {"i": i}, node.shape, node.dtype, node.level) for i, node in enumerate(sums)]
+        final.update(zip([node.serial for node in sums], items, strict=True))
         for node in parts.after:
-            args = tuple(renamed.get(arg.serial, arg) for arg in node.args)
-            renamed[node.serial] = node.on(args)
-            after.append(renamed[node.serial])
-        for old, new in list(self._new.items()):
-            self._new[old] = renamed.get(new.serial, new)
-        outputs = [renamed.get(node.serial, node) for node in section.outputs]
-        items = [renamed[node.serial] for node in sums]
-        nodes = [*parts.before, *memory, whole, *again, *items, *after]
-        return Section(section.name, section.inputs, nodes, outputs, {})
-
-    def _stored(self, parts: _Split, later: set[int]) -> tuple[list[Node], dict[int, Node]]:
-        """Return what the blocks have to store for later sections, and the views by serial that are taken of it again.
-
-        What such views are of joins ``later``.
-        """
-        inside = {node.serial for node in parts.inside}
-        # A view that is read later is taken again, of memory that holds what it is a view of.
-        views = {node.serial: node for node in parts.inside if node.operation in VIEWS and node.serial in later}
-        for node in reversed(parts.inside):
-            if node.serial in views:
-                later.add(node.args[0].serial)
-                if node.args[0].operation in VIEWS and node.args[0].serial in inside:
-                    views[node.args[0].serial] = node.args[0]
-        stored = [
-            node
-            for node in parts.inside
-            if node.serial in later and node.serial not in views and isinstance(self._kinds[node.serial], tuple)
-        ]
-        return stored, views
+            after.append(node.on([final.get(arg.serial, arg) for arg in node.args]))
+            final[node.serial] = after[-1]
+        return [*parts.before, *memory, whole, *views, *items, *after], final
 
 
 def _given(nodes: list[Node]) -> list[Node]:
@@ -211,96 +191,52 @@ def _given(nodes: list[Node]) -> list[Node]:
     return list(given.values())
 
 
-reserve_op = nondifferentiable("reserve", lambda: None)
-"""Memory that is filled by what reads it."""
-item_op = nondifferentiable("item", lambda parts, *, i: parts[i])
-"""One of several results."""
+# Blocks.
 
 
-class RowRunner:
-    """Runs the part of a section that is by rows, block by block.
+@dataclass(frozen=True)
+class Blocks:
+    """How a part of a section runs by blocks of rows.
 
-    Called with the values that come from outside (those by rows are cut) and the memory to fill, it returns sums over rows.
+    Attributes
+    ----------
+    edges : list of (start, stop)
+    bodies : dict
+        Sections by the number of rows they are for. They take what the whole is given, the memory to fill, and the positions of
+        gathers; they return sums over their rows.
+    axes : list
+        Along which each value that the whole is given has the rows; ``None`` for one that every block gets whole.
+    sums : list of (shape, dtype)
+    positions : list of Positions
     """
 
-    def __init__(
-        self,
-        length: int,
-        nodes: list[Node],
-        given: list[Node],
-        stored: list[Node],
-        sums: list[Node],
-        kinds: dict[int, Kind],
-        compile_block: Callable[[Section], Any],
-    ) -> None:
-        widest = max(
-            node.size * node.dtype.itemsize for node in nodes if node.dtype and isinstance(kinds[node.serial], tuple)
-        )
-        count = max(1, -(-widest // BLOCK_BYTES))
-        workers = worker_count()
-        count = -(-count // workers) * workers
-        edges = [length * i // count for i in range(count + 1)]
-        self._blocks = list(pairwise(edges))
-        self._axes = [_axis(node, kinds, length) for node in given]
-        self._axes += [kinds[node.serial][1] for node in stored]
-        self._sums = sums
-        self._bodies: dict[int, Any] = {}
-        for start, stop in self._blocks:
-            size = stop - start
-            if size not in self._bodies:
-                self._bodies[size] = compile_block(_Block(length, size, kinds).section(nodes, given, stored, sums))
-        self._positions = [(node, node.params["positions"]) for node in nodes if node.operation is gather_op]
-        self._idle: list[Any] = []
-
-    def __call__(self, *arrays: Any) -> list[np.ndarray]:
-        workers = worker_count()
-        if workers == 1:
-            return self._work(arrays, 0, 1)
-        with single_threaded_blas():
-            jobs = [pool_of(workers).submit(self._work, arrays, i, workers) for i in range(1, workers)]
-            try:
-                totals = self._work(arrays, 0, workers)
-            finally:
-                wait(jobs)  # nobody may still write to memory that the next call uses
-            for job in jobs:
-                for total, part in zip(totals, job.result(), strict=True):
-                    np.add(total, part, out=total)
-        return totals
-
-    def _work(self, arrays: Sequence[Any], first: int, step: int) -> list[np.ndarray]:
-        """Run every ``step``-th block; return the sums over their rows."""
-        try:
-            bound = self._idle.pop()
-        except IndexError:
-            bound = {size: make() for size, make in self._bodies.items()}
-        totals = [np.zeros(node.shape, node.dtype) for node in self._sums]
-        with np.errstate(all="ignore"):
-            for start, stop in self._blocks[first::step]:
-                cut = [
-                    x
-                    if axis is None
-                    else x[start:stop]
-                    if axis == 0
-                    else x[(slice(None),) * axis + (slice(start, stop),)]
-                    for x, axis in zip(arrays, self._axes, strict=True)
-                ]
-                parts = bound[stop - start](*cut, *self._local(start, stop))
-                for total, part in zip(totals, parts, strict=True):
-                    np.add(total, part, out=total)
-        self._idle.append(bound)
-        return totals
-
-    def _local(self, start: int, stop: int) -> list[np.ndarray]:
-        """Return the positions that gathers of a block use, counted from its first row."""
-        return [
-            positions.flat[start:stop] - start * (positions.size // positions.shape[0])
-            for _, positions in self._positions
-        ]
+    edges: list[tuple[int, int]]
+    bodies: dict[int, Section]
+    axes: list[int | None]
+    sums: list[tuple[tuple[int, ...], Any]]
+    positions: list[Any]
 
 
-def _axis(node: Node, kinds: dict[int, Kind], length: int) -> int | None:
-    kind = kind_of(node, kinds, length)
-    return kind[1] if isinstance(kind, tuple) else None
+def _blocks(
+    length: int,
+    workers: int,
+    nodes: list[Node],
+    given: list[Node],
+    stored: list[Node],
+    sums: list[Node],
+    kinds: dict[int, Kind],
+) -> Blocks:
+    by_rows = [node for node in nodes if node.dtype is not None and isinstance(kinds[node.serial], tuple)]
+    widest = max(node.size * node.dtype.itemsize for node in by_rows)  # type: ignore[union-attr]
+    # As many for each thread.
+    count = -(-max(1, -(-widest // BLOCK_BYTES)) // workers) * workers
+    edges = list(pairwise(length * i // count for i in range(count + 1)))
+    kinds_given = [kind_of(node, kinds, length) for node in (*given, *stored)]
+    axes = [kind[1] if isinstance(kind, tuple) else None for kind in kinds_given]
+    sizes = {stop - start for start, stop in edges}
+    bodies = {size: _Block(length, size, kinds).section(nodes, given, stored, sums) for size in sorted(sizes)}
+    positions = [node.params["positions"] for node in nodes if node.operation is gather_op]
+    return Blocks(edges, bodies, axes, [(node.shape, node.dtype) for node in sums], positions)
 
 
 class _Block:
@@ -345,7 +281,3 @@ class _Block:
         new = Node(operation, tuple(args), params, shape, node.dtype, node.level)
         self._new[node.serial] = new
         return new
-
-
-take_op = nondifferentiable("take", lambda x, index: x.reshape(-1).take(index, mode="clip"))
-"""Elements at flat positions."""

@@ -9,17 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hessian.programs.backends.numpy import Source
-from hessian.programs.capture import Graph, Guard
+from hessian.programs.backends.base import arena
+from hessian.programs.backends.choice import chosen_backend
 from hessian.programs.compilation import paused_collection
-from hessian.programs.ir import DIRECTION, Node, reachable
-from hessian.programs.passes.assemble import assemble
-from hessian.programs.passes.place import Layout, Place, Section
-from hessian.programs.passes.rows import RowSplitter, rows_of
-from hessian.programs.verify import sections_of, verify, verify_layout
+from hessian.programs.ir import Guard, Node, Section, reachable
+from hessian.programs.passes.job import Job, SectionSpec
+from hessian.programs.passes.place import Layout, Place
+from hessian.programs.pipeline import compile_sections, run_passes
+from hessian.programs.verify import verify
 
 _SPARE_FRAMES = 4
-SectionSpec = tuple[str, Sequence[int], "Sequence[int] | None"]
 
 
 class Program:
@@ -27,10 +26,10 @@ class Program:
 
     Parameters
     ----------
-    graph : Graph
-    sections : sequence of (name, input numbers, output numbers)
-        Which inputs each section takes and which outputs it returns. What a section computes stays for the later ones.
-        ``None`` for the outputs: everything that the later sections need and that depends on the point alone.
+    whole : Section
+        All that is computed, its inputs and outputs.
+    specs : sequence of SectionSpec
+        The sections to cut. What a section computes stays for the later ones.
 
     Notes
     -----
@@ -38,33 +37,30 @@ class Program:
     number of threads may use a program; results are copies, or memory of their own.
     """
 
-    def __init__(self, graph: Graph, sections: Sequence[SectionSpec]) -> None:
-        self.sections = _cut(graph, sections)
-        verify(self.sections, "assemble")
-        self._spare: list[Frame] = []
-        #: Batched programs of sections that take a direction, by their number; see :mod:`hessian.programs.runtime.directions`.
-        self.batched: dict[int, Any] = {}
+    def __init__(self, whole: Section, specs: Sequence[SectionSpec]) -> None:
+        verify([whole], "trace")
+        self.sections = run_passes("program", [whole], Job(chosen_backend(), specs))
         self._compile()
 
     def _compile(self) -> None:
-        sections, renewed = _by_rows(self.sections)
-        verify(sections, "rows")
-        layout = Layout(sections)
-        verify_layout(layout)
-        emitted = Source(layout)
-        self.code = emitted.code
-        self.places = {key: place for key, place in layout.places.items() if _lasts(place, layout)}
-        # Batched programs are made from the sections as they were before they were split by rows.
-        self.places.update({old: self.places[new.serial] for old, new in renewed.items() if new.serial in self.places})
-        self._constants = emitted.constants
-        self._sizes = layout.sizes
+        self._spare: list[Frame] = []
+        #: Batched programs of sections that take a direction, by their number; see :mod:`hessian.programs.runtime.directions`.
+        self.batched: dict[int, Any] = {}
         self.numbers = {section.name: i for i, section in enumerate(self.sections)}
-        self._bind = emitted.code.bind()
+        job = Job(chosen_backend())
+        sections = run_passes("run", self.sections, job)
+        layout, self._executable = compile_sections(sections, job)
+        self._sizes = layout.sizes
+        #: Where values are that batched programs find computed. They are made from the sections as they were before the last passes.
+        self.places = {key: place for key, place in layout.places.items() if _lasts(place, layout)}
+        for section in sections:
+            renewed = {old: self.places.get(new.serial) for old, new in section.stands_for.items()}
+            self.places.update({old: place for old, place in renewed.items() if place is not None})
 
     @property
     def source(self) -> str:
         """The program as Python source."""
-        return self.code.text
+        return str(self._executable.code)
 
     def frame(self) -> Frame:
         """Return a frame to run in: a spare one, or a new one."""
@@ -91,8 +87,6 @@ class Program:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.sections = unpack(state)
-        self._spare = []
-        self.batched = {}
         with paused_collection():
             self._compile()
 
@@ -102,19 +96,6 @@ class Program:
 
     def __str__(self) -> str:
         return describe(self.sections)
-
-
-def _by_rows(sections: list[Section]) -> tuple[list[Section], dict[int, Node]]:
-    """Let long batches run in blocks of rows, where they are independent; second, what stands for each old node."""
-    length = rows_of([node for section in sections for node in section.nodes])
-    if length is None:
-        return sections, {}
-    splitter = RowSplitter(length, compile_block)
-    result = []
-    for number, section in enumerate(sections):
-        later = {arg.serial for other in sections[number + 1 :] for node in other.nodes for arg in node.args}
-        result.append(splitter.split(section, later))
-    return result, splitter.renewed
 
 
 class Run(NamedTuple):
@@ -158,21 +139,6 @@ def _lasts(place: Place, layout: Layout) -> bool:
     return place.kind in ("R", "constant")
 
 
-def compile_block(section: Section) -> Any:
-    """Compile a section whose inputs stay where they are; return a function that binds it to memory of its own."""
-    # Memory to fill may be cut along another axis than the first: only elementwise results are computed right into it.
-    layout = Layout([section], {n.serial: Place("argument", block=n.operation is None) for n in section.inputs})
-    verify([section], "block")
-    verify_layout(layout)
-    emitted = Source(layout, lend=True)
-    bind = emitted.code.bind()
-
-    def make() -> Any:
-        return bind(emitted.constants, arena(layout.sizes["R"]), arena(layout.sizes["T"]))[0][0]
-
-    return make
-
-
 class Frame:
     """Memory for one run of a program, with the program's sections bound to it.
 
@@ -197,7 +163,7 @@ class Frame:
 
     def _bound(self) -> Any:
         program = self._program
-        return program._bind(program._constants, self.residuals, arena(program._sizes["T"]))
+        return program._executable.bind(self.residuals, arena(program._sizes["T"]))
 
     def more(self) -> tuple[tuple[Any, ...], Callable[..., Any]]:
         """Return the sections again, with scratch memory of their own, and what calls them."""
@@ -207,50 +173,9 @@ class Frame:
         return f"<Frame of {self._program!r}>"
 
 
-def arena(size: int) -> np.ndarray:
-    """Return zeroed memory that starts on a cache line."""
-    raw = np.zeros(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size]
-
-
-def _cut(graph: Graph, sections: Sequence[SectionSpec]) -> list[Section]:
-    """Distribute the nodes of a graph over the sections that need them first."""
-    guarded = [guard.node for guard in graph.guards]
-    roots = [*graph.outputs, *guarded]
-    nodes = reachable([*roots, *graph.inputs])
-    verify(sections_of("whole", graph.inputs, nodes, roots), "trace")
-    new = assemble(nodes, roots)
-    for guard in graph.guards:
-        guard.node = new[guard.node.serial]
-    inputs, outputs = [new[n.serial] for n in graph.inputs], [new[n.serial] for n in graph.outputs]
-    done: set[int] = set()
-    result = []
-    for number, (name, taken, given) in enumerate(sections):
-        if given is None:
-            later = [outputs[i] for _, _, rest in sections[number + 1 :] for i in rest or ()]
-            ahead = [n for n in reachable(later, done) if n.level < DIRECTION and n.operation]
-            result.append(Section(name, [inputs[i] for i in taken], ahead, []))
-            done.update(n.serial for n in ahead)
-            continue
-        returned = [outputs[i] for i in given]
-        # What a value depends on is checked with it; derivatives may have guards of their own.
-        due = [g for g in graph.guards if g.early or number > 0 or name != "value"]
-        due = [g for g in due if id(g) not in done]
-        nodes = reachable([*returned, *(g.node for g in due)], done)
-        guards: dict[int, list[Any]] = {}
-        for guard in due:
-            guards.setdefault(guard.node.serial, []).append(guard)
-        result.append(Section(name, [inputs[i] for i in taken], [n for n in nodes if n.operation], returned, guards))
-        done.update(n.serial for n in nodes)
-        done.update(id(g) for g in due)
-    return result
-
-
 def pack(sections: Sequence[Section]) -> dict[str, Any]:
     """Return sections as plain lists, nodes by number: pickling them as they are would recurse as deep as a program is long."""
-    roots = [n for s in sections for n in (*s.inputs, *s.nodes, *s.outputs)]
-    nodes = reachable([*roots, *(g.node for s in sections for found in s.guards.values() for g in found)])
+    nodes = reachable([n for s in sections for n in (*s.inputs, *s.nodes, *s.ends)])
     number = {node.serial: i for i, node in enumerate(nodes)}
 
     def numbers(of: Sequence[Node]) -> list[int]:
@@ -263,7 +188,7 @@ def pack(sections: Sequence[Section]) -> dict[str, Any]:
         "sections": [
             (
                 *(s.name, numbers(s.inputs), numbers(s.nodes), numbers(s.outputs)),
-                [(number[g.node.serial], g.seen, g.early) for found in s.guards.values() for g in found],
+                [(number[g.node.serial], g.seen, g.early) for g in s.guards],
             )
             for s in sections
         ],
@@ -277,9 +202,7 @@ def unpack(state: dict[str, Any]) -> list[Section]:
         nodes.append(Node(operation, tuple(nodes[i] for i in args), *rest))
     sections = []
     for name, inputs, inside, outputs, found in state["sections"]:
-        guards: dict[int, list[Any]] = {}
-        for i, seen, early in found:
-            guards.setdefault(nodes[i].serial, []).append(Guard(nodes[i], seen, early))
+        guards = [Guard(nodes[i], seen, early) for i, seen, early in found]
         given, computed, returned = ([nodes[i] for i in part] for part in (inputs, inside, outputs))
         sections.append(Section(name, given, computed, returned, guards))
     return sections

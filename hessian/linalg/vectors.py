@@ -15,6 +15,11 @@ def norm(vector: np.ndarray) -> float:
     return float(scipy.linalg.norm(vector, check_finite=False) if nrm2 is None else nrm2(vector))
 
 
+def row_norms(matrix: np.ndarray) -> np.ndarray:
+    """2-norms of rows, none of which overflows before it has to."""
+    return np.array([norm(row) for row in matrix])
+
+
 def signs(rng: np.random.Generator, n: int, k: int, dtype: np.dtype) -> np.ndarray:
     """Draw k columns of independent signs."""
     return (2.0 * rng.integers(0, 2, (k, n)) - 1.0).astype(dtype).T

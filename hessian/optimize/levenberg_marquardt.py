@@ -11,7 +11,7 @@ import scipy.linalg
 
 from hessian.errors import NonFiniteError, message
 from hessian.linalg.dense import eigh
-from hessian.linalg.vectors import norm
+from hessian.linalg.vectors import norm, row_norms
 from hessian.optimize.bounds import TrustRadius
 from hessian.optimize.krylov import Step
 from hessian.optimize.local_model import LocalModel
@@ -267,7 +267,7 @@ def decompose(matrix: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray, n
     [2.0, 0.0]
     """
     m, n = matrix.shape
-    sizes = np.array([norm(column) for column in matrix.T])
+    sizes = row_norms(matrix.T)
     with quiet():
         bad = np.flatnonzero(~np.isfinite(sizes**2))
     if bad.size:

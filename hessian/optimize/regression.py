@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from hessian.linalg.vectors import norm
+from hessian.linalg.vectors import norm, row_norms
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +62,37 @@ def fit_statistics(jacobian: np.ndarray, residuals: np.ndarray, eps: float) -> S
     (1.333333333, [0.333333333])
     """
     m, n = jacobian.shape
-    norms = np.array([norm(column) for column in jacobian.T])
-    scale = np.where(norms > 0.0, norms, 1.0)
-    _, singular, right = scipy.linalg.svd(jacobian / scale, full_matrices=False, check_finite=False)
-    rank = int(np.sum(singular > max(m, n) * eps * singular[0]))
+    scale, singular, right, rank = scaled_svd(jacobian, eps)
     if m <= n or rank < n:
         return Statistics(
             norm(residuals) / math.sqrt(m - n) if m > n else math.nan,
             np.full(n, math.nan),
             rank,
-            _reason(m, n, rank, right[-1] / scale if rank < len(singular) else None),
+            _reason(m, n, rank, right[-1] / scale if rank < min(m, n) else None),
         )
     std = norm(residuals) / math.sqrt(m - n)
-    errors = std * np.array([norm(row) for row in right.T / singular]) / scale
+    errors = std * row_norms(right.T / singular) / scale
     return Statistics(std, errors, rank, "")
+
+
+def scaled_svd(matrix: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Decompose a matrix, shape (m, n), with its columns scaled to length 1.
+
+    Returns
+    -------
+    scale, singular : ndarray, shape (n,)
+        Lengths of the columns, 1 for zero columns, and singular values, the largest first.
+    right : ndarray, shape (n, n)
+        Rows are right singular vectors.
+    rank : int
+        Singular values above ``max(m, n) eps`` times the largest.
+    """
+    m, n = matrix.shape
+    norms = row_norms(matrix.T)
+    scale = np.where(norms > 0.0, norms, 1.0)
+    _, singular, right = scipy.linalg.svd(matrix / scale, full_matrices=m < n, check_finite=False)
+    singular = np.concatenate([singular, np.zeros(n - len(singular))])
+    return scale, singular, right, int(np.sum(singular > max(m, n) * eps * singular[0]))
 
 
 def _reason(m: int, n: int, rank: int, direction: np.ndarray | None) -> str:

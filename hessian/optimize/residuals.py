@@ -12,7 +12,7 @@ import numpy as np
 
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.linalg import limits
-from hessian.linalg.vectors import norm
+from hessian.linalg.vectors import norm, row_norms
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.optimize.objective import Point, VectorObjective, quiet, recorded
@@ -91,7 +91,7 @@ class ResidualPoint(Point):
         is_there = self._has_jacobian
         if is_there or (self.x.size <= limits.CHECK_ORDER and sweeps <= left):
             self.counters.n_hvp += 0 if is_there else sweeps
-            return np.array([norm(column) for column in (factors[:, None] * self.jacobian).T])
+            return row_norms((factors[:, None] * self.jacobian).T)
         probes = min(PROBES, left)
         if probes <= 0:
             return np.full(self.x.size, math.nan)
@@ -100,7 +100,7 @@ class ResidualPoint(Point):
         with quiet():
             pulled = self.pull(factors[:, None] * signs).astype(np.float64)
         self.counters.n_hvp += probes
-        return np.array([norm(row) for row in pulled]) / math.sqrt(probes)
+        return row_norms(pulled) / math.sqrt(probes)
 
     @cached_property
     def scale(self) -> np.ndarray:

@@ -11,8 +11,8 @@ import numpy as np
 
 from hessian.arguments import POSITIVE, real_number
 from hessian.curvature.estimate import Uncertain
-from hessian.errors import ConvergenceError, NotScalarError, OptionError, ShapeMismatchError, message
-from hessian.linalg.vectors import norm
+from hessian.errors import NotScalarError, OptionError, ShapeMismatchError, message
+from hessian.linalg.vectors import row_norms
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.statistics.fisher_information import fisher_root
@@ -20,8 +20,6 @@ from hessian.statistics.information import Information, WeakDirection, parameter
 from hessian.tape.trees import flatten, join_vector, ravel
 
 KINDS = ("observed", "expected", "sandwich")
-AWAY = 0.1
-"""Standard errors that x may be away from the minimum of the quadratic model there."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,7 +59,7 @@ class Covariance(Uncertain):
     @property
     def correlation(self) -> np.ndarray:
         """Correlations of the raveled parameters, shape (n, n), with ones on the diagonal."""
-        unit = self.root / np.array([norm(row) for row in self.root])[:, None]
+        unit = self.root / row_norms(self.root)[:, None]
         correlation = unit @ unit.T
         np.fill_diagonal(correlation, 1.0)
         return correlation
@@ -323,16 +321,17 @@ class _Task:
 
     def finish(self, information: Information, scores: np.ndarray | None = None) -> Covariance:
         """Check that x is the optimum, and put the result together."""
-        away = information.distance(self.scale * self._operator.gradient.astype(np.float64))
-        if not away <= AWAY:
-            what = f"x is {away:.2g} standard errors from the minimum of the quadratic model there"
-            fix = "Minimise with a smaller gtol, or start again from x"
-            raise ConvergenceError(message("covariance", what, "Curvature elsewhere is not that of the optimum", fix))
+        gradient = self.scale * self._operator.gradient.astype(np.float64)
+        why, fix = (
+            "Curvature elsewhere is not that of the optimum",
+            "Minimise with a smaller gtol, or start again from x",
+        )
+        information.check_optimum(gradient, "covariance", "errors", "minimum", why, fix)
         root = information.inverse_root
         if scores is not None:
             # Triangular, so that the root has no more columns than there are parameters.
             root = root @ np.asarray(np.linalg.qr(scores.astype(np.float64) @ root, mode="r")).T
-        errors = np.array([norm(row) for row in root])
+        errors = row_norms(root)
         center, unravel = ravel(self.x)
         return Covariance(
             kind=self.kind,

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from hessian.errors import ConvergenceError, NonFiniteError, ShapeMismatchError, message
 from hessian.linalg.dense import eigh, symmetrized
 from hessian.linalg.vectors import norm
 from hessian.optimize.optimality import Definiteness, judge
+from hessian.optimize.regression import scaled_svd
 from hessian.tape.trees import Structure, flatten
 from hessian.text import Shown
 
 WEAK = 1e-2
 """Eigenvalues below this, of an information matrix whose diagonal is scaled to 1, make a weak direction: the standard error
 along it is at least ten times what it would be if the other parameters were known."""
+AWAY = 0.1
+"""Standard errors that x may be away from the optimum of the quadratic model there."""
 _MOST_TERMS = 4
 _SHARE = 0.98
 
@@ -105,16 +107,10 @@ class Information:
         NonFiniteError, ConvergenceError
             As for a matrix.
         """
-        m, n = root.shape
-        eps = float(np.finfo(root.dtype).eps)
         if not np.all(np.isfinite(root)):
             raise NonFiniteError(message(where, f"the {what} at x holds NaN or infinity", fix="Move x into the domain"))
-        wide = root.astype(np.float64)
-        norms = np.array([norm(column) for column in wide.T])
-        scale = np.where(norms > 0.0, norms, 1.0)
-        _, singular, right = scipy.linalg.svd(wide / scale, full_matrices=m < n, check_finite=False)
-        singular = np.concatenate([singular, np.zeros(n - len(singular))])
-        if not singular[-1] > max(m, n) * eps * singular[0]:
+        scale, singular, right, rank = scaled_svd(root.astype(np.float64), float(np.finfo(root.dtype).eps))
+        if rank < len(scale):
             raise _indefinite(Definiteness.ZERO, float(singular[-1]) ** 2, right[-1], names, where, what)
         return cls(scale, singular[::-1] ** 2, right[::-1].T, names)
 
@@ -137,9 +133,17 @@ class Information:
             for value, vector in zip(self._values[:count], self._vectors.T[:count], strict=True)
         )
 
-    def distance(self, gradient: np.ndarray) -> float:
-        """Length of the Newton step for a gradient in standard errors, ``sqrt(g^T I^-1 g)``."""
-        return norm(gradient.astype(np.float64) @ self.inverse_root)
+    def check_optimum(self, gradient: np.ndarray, where: str, unit: str, optimum: str, why: str, fix: str) -> None:
+        """Refuse a point whose Newton step is longer than a tenth of a standard error, ``sqrt(g^T I^-1 g)`` of them.
+
+        Raises
+        ------
+        ConvergenceError
+        """
+        away = norm(gradient.astype(np.float64) @ self.inverse_root)
+        if not away <= AWAY:
+            what = f"x is {away:.2g} standard {unit} from the {optimum} of the quadratic model there"
+            raise ConvergenceError(message(where, what, why, fix))
 
 
 def parameter_names(x: Any) -> tuple[str, ...]:

@@ -183,13 +183,7 @@ def _windows(where: str, X: Any, size: tuple[int, int], stride: tuple[int, int])
     _, h, w, _ = np.shape(X)
     (height, width), (down, across) = size, stride
     if h < height or w < width:
-        raise ShapeMismatchError(
-            message(
-                where,
-                f"images of {h} by {w} are smaller than windows of {height} by {width}",
-                "no window fits",
-                "Pad the images, or use smaller windows",
-            )
-        )
+        what = f"images of {h} by {w} are smaller than windows of {height} by {width}"
+        raise ShapeMismatchError(message(where, what, "no window fits", "Pad the images, or use smaller windows"))
     rows, columns = (h - height) // down * down + 1, (w - width) // across * across + 1
     return [X[:, p : p + rows : down, q : q + columns : across, :] for p in range(height) for q in range(width)]

@@ -59,21 +59,12 @@ def _check_shapes(model: Any, inputs: np.ndarray, targets: np.ndarray, names: tu
     # A model may take sequences or images; the last axis is what n_in counts.
     axes = ", ".join(["n", "...", *([] if width is None else [str(width)])])
     if inputs.ndim == 0 or (width is not None and inputs.shape[-1] != width):
-        raise ShapeMismatchError(
-            message(
-                "train",
-                f"{names[0]} has shape {inputs.shape}, the network takes ({axes})",
-                fix="Give one example per row, or change the width that the network takes",
-            )
-        )
+        what = f"{names[0]} has shape {inputs.shape}, the network takes ({axes})"
+        fix = "Give one example per row, or change the width that the network takes"
+        raise ShapeMismatchError(message("train", what, fix=fix))
     if targets.ndim == 0 or len(targets) != len(inputs):
-        raise ShapeMismatchError(
-            message(
-                "train",
-                f"{names[1]} has shape {targets.shape}, {names[0]} has {len(inputs)} rows",
-                fix=f"Give one target per row of {names[0]}",
-            )
-        )
+        what = f"{names[1]} has shape {targets.shape}, {names[0]} has {len(inputs)} rows"
+        raise ShapeMismatchError(message("train", what, fix=f"Give one target per row of {names[0]}"))
     if not len(inputs):
         raise OptionError(
             message("train", f"{names[0]} has no rows", "the mean over no examples is undefined", "Pass some")

@@ -109,11 +109,6 @@ def draw_weights(
     """Draw a weight matrix, which an initialiser of one's own may have got wrong."""
     weights = np.asarray(get_initializer(initializer)(rng, n_in, n_out))
     if weights.shape != (n_in, n_out):
-        raise ShapeMismatchError(
-            message(
-                where,
-                f"the initialiser returned shape {weights.shape}, the layer needs {(n_in, n_out)}",
-                fix="Return an array of shape (n_in, n_out)",
-            )
-        )
+        what = f"the initialiser returned shape {weights.shape}, the layer needs {(n_in, n_out)}"
+        raise ShapeMismatchError(message(where, what, fix="Return an array of shape (n_in, n_out)"))
     return weights

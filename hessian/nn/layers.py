@@ -74,14 +74,9 @@ class Dense(ArrayLayer):
         """Apply the layer to inputs of its width."""
         shape = np.shape(X)
         if len(shape) < 2 or shape[-1] != self.n_in:
-            raise ShapeMismatchError(
-                message(
-                    "Dense",
-                    f"X has shape {shape}, expected (n, ..., {self.n_in})",
-                    "each row is one example, and the last axis holds its features",
-                    "Reshape X, or change the layer's n_in",
-                )
-            )
+            what = f"X has shape {shape}, expected (n, ..., {self.n_in})"
+            why = "each row is one example, and the last axis holds its features"
+            raise ShapeMismatchError(message("Dense", what, why, "Reshape X, or change the layer's n_in"))
         return get_activation(self.activation)(affine(params, X))
 
 
@@ -198,12 +193,6 @@ class Reshape(Parameterless):
     def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
         """Give each row the shape."""
         if np.ndim(X) != 2 or np.shape(X)[1] != self.n_in:
-            raise ShapeMismatchError(
-                message(
-                    "Reshape",
-                    f"X has shape {np.shape(X)}, expected (n, {self.n_in})",
-                    f"each row becomes an array of shape {self.shape}",
-                    "Pass one example per row",
-                )
-            )
+            what, fix = f"X has shape {np.shape(X)}, expected (n, {self.n_in})", "Pass one example per row"
+            raise ShapeMismatchError(message("Reshape", what, f"each row becomes an array of shape {self.shape}", fix))
         return np.reshape(X, (np.shape(X)[0], *self.shape))

@@ -337,14 +337,8 @@ def l2_penalty(params: Any, l2: float) -> Any:
 def check_labels(where: str, labels: Any, n_classes: int) -> Any:
     """Return class numbers that may index a row of `n_classes` logits."""
     if labels.dtype.kind not in "iu":
-        raise OptionError(
-            message(
-                where,
-                f"labels of shape {labels.shape} have dtype {labels.dtype}",
-                "one number per row is a class number",
-                "Pass labels.astype(int), or a row of probabilities per example",
-            )
-        )
+        what, why = f"labels of shape {labels.shape} have dtype {labels.dtype}", "one number per row is a class number"
+        raise OptionError(message(where, what, why, "Pass labels.astype(int), or a row of probabilities per example"))
     if labels.size and not (labels.min() >= 0 and labels.max() < n_classes):
         raise OptionError(
             message(
@@ -360,22 +354,13 @@ def check_labels(where: str, labels: Any, n_classes: int) -> Any:
 def _check_probabilities(targets: Any, wanted: tuple[int, int]) -> Any:
     """Return rows of probabilities of the logits' shape."""
     if targets.shape != wanted:
-        raise ShapeMismatchError(
-            message(
-                "softmax_cross_entropy",
-                f"labels have shape {targets.shape}, logits {wanted}",
-                fix=f"Pass class numbers of shape ({wanted[0]},) or probabilities of shape {wanted}",
-            )
-        )
+        what = f"labels have shape {targets.shape}, logits {wanted}"
+        fix = f"Pass class numbers of shape ({wanted[0]},) or probabilities of shape {wanted}"
+        raise ShapeMismatchError(message("softmax_cross_entropy", what, fix=fix))
     totals = targets.sum(axis=1)
     if not np.all(np.abs(totals - 1.0) <= 1e-5):
         worst = int(np.argmax(np.abs(totals - 1.0)))
-        raise OptionError(
-            message(
-                "softmax_cross_entropy",
-                f"row {worst} of labels sums to {float(totals[worst]):.6g}",
-                "each row is a probability distribution over the classes",
-                "Normalise the rows, or pass class numbers",
-            )
-        )
+        what = f"row {worst} of labels sums to {float(totals[worst]):.6g}"
+        why = "each row is a probability distribution over the classes"
+        raise OptionError(message("softmax_cross_entropy", what, why, "Normalise the rows, or pass class numbers"))
     return targets

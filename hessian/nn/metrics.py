@@ -34,13 +34,8 @@ def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike, *, weights: npt.Array
     scores, targets = np.asarray(logits), np.asarray(labels)
     fits = targets.ndim == 1 if scores.ndim == 1 else scores.ndim == 2 and targets.ndim in (1, 2)
     if not fits or len(targets) != len(scores):
-        raise ShapeMismatchError(
-            message(
-                "accuracy",
-                f"logits have shape {scores.shape}, labels {targets.shape}",
-                fix="Give one row of logits per label",
-            )
-        )
+        what = f"logits have shape {scores.shape}, labels {targets.shape}"
+        raise ShapeMismatchError(message("accuracy", what, fix="Give one row of logits per label"))
     truth = targets if targets.ndim == 1 else targets.argmax(axis=1)
     right = (scores > 0 if scores.ndim == 1 else scores.argmax(axis=1)) == truth
     return float(np.mean(right) if weights is None else _weighted_mean("accuracy", right, weights))

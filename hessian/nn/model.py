@@ -156,22 +156,12 @@ def check_arrays(where: str, params: Any, shapes: Shapes) -> None:
     """Refuse parameters of another layer, which might broadcast in silence."""
     if not isinstance(params, Mapping) or set(params) != set(shapes):
         found = sorted(params) if isinstance(params, Mapping) else type(params).__name__
-        raise ShapeMismatchError(
-            message(
-                where,
-                f"params is {found}, expected a dict with the arrays {sorted(shapes)}",
-                fix="Pass what init() of this layer returned",
-            )
-        )
+        what = f"params is {found}, expected a dict with the arrays {sorted(shapes)}"
+        raise ShapeMismatchError(message(where, what, fix="Pass what init() of this layer returned"))
     for name, wanted in shapes.items():
         if np.shape(params[name]) != wanted:
-            raise ShapeMismatchError(
-                message(
-                    where,
-                    f"params[{name!r}] has shape {np.shape(params[name])}, the layer needs {wanted}",
-                    fix="Pass what init() of this layer returned",
-                )
-            )
+            what = f"params[{name!r}] has shape {np.shape(params[name])}, the layer needs {wanted}"
+            raise ShapeMismatchError(message(where, what, fix="Pass what init() of this layer returned"))
 
 
 def check_positive(where: str, **sizes: Any) -> None:
@@ -185,11 +175,5 @@ def check_features(where: str, X: Any, n_in: int, axes: str) -> None:
     shape = np.shape(X)
     n_axes = axes.count(",") + 2
     if len(shape) != n_axes or shape[-1] != n_in:
-        raise ShapeMismatchError(
-            message(
-                where,
-                f"X has shape {shape}, expected ({axes}, {n_in})",
-                "the last axis holds the features",
-                "Reshape X, or change the layer's n_in",
-            )
-        )
+        what, why = f"X has shape {shape}, expected ({axes}, {n_in})", "the last axis holds the features"
+        raise ShapeMismatchError(message(where, what, why, "Reshape X, or change the layer's n_in"))

@@ -25,14 +25,9 @@ def check_shapes(where: str, predictions: Any, targets: Any, name: str = "predic
     """Refuse targets of another shape than the predictions, and no targets at all."""
     wanted = np.shape(targets)
     if np.shape(predictions) != wanted or not wanted:
-        raise ShapeMismatchError(
-            message(
-                where,
-                f"{name} have shape {np.shape(predictions)}, targets {wanted}",
-                "they are compared entry by entry, and broadcasting would compare the wrong pairs",
-                "Give both the same shape, one row per example",
-            )
-        )
+        what = f"{name} have shape {np.shape(predictions)}, targets {wanted}"
+        why = "they are compared entry by entry, and broadcasting would compare the wrong pairs"
+        raise ShapeMismatchError(message(where, what, why, "Give both the same shape, one row per example"))
 
 
 def check_range(where: str, targets: Any, least: float, most: float, why: str, fix: str) -> None:
@@ -60,14 +55,8 @@ def check_weights(where: str, weights: npt.ArrayLike, n: int, like: Any) -> Any:
     """Return weights of `n` rows that a mean can be taken with."""
     w = as_constant(weights, like)
     if np.shape(w) != (n,):
-        raise ShapeMismatchError(
-            message(
-                where,
-                f"weights have shape {np.shape(w)}, the examples are {n}",
-                "each weight multiplies the loss of one example",
-                f"Pass weights of shape ({n},)",
-            )
-        )
+        what, fix = f"weights have shape {np.shape(w)}, the examples are {n}", f"Pass weights of shape ({n},)"
+        raise ShapeMismatchError(message(where, what, "each weight multiplies the loss of one example", fix))
     if not np.all(np.isfinite(w)):
         raise NonFiniteError(message(where, "a weight is NaN or infinite", fix="Pass finite weights"))
     if n and not w.min() >= 0:

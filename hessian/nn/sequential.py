@@ -250,13 +250,8 @@ def _as_layer(where: str, layer: Any) -> Network:
         return layer
     if isinstance(layer, str) or (callable(layer) and not isinstance(layer, type)):
         return Function(layer)
-    raise OptionError(
-        message(
-            where,
-            f"{layer!r} is no layer",
-            fix="Pass layers such as Dense(3, 2), names such as 'tanh', or functions of one array",
-        )
-    )
+    fix = "Pass layers such as Dense(3, 2), names such as 'tanh', or functions of one array"
+    raise OptionError(message(where, f"{layer!r} is no layer", fix=fix))
 
 
 def _keeps_width(layer: Network) -> bool:
@@ -271,13 +266,8 @@ def _widths(where: str, layers: Sequence[Network]) -> tuple[int | None, int | No
     untouched = True
     for position, layer in enumerate(layers):
         if layer.n_in is not None and width is not None and layer.n_in != width:
-            raise OptionError(
-                message(
-                    where,
-                    f"layer {position}, {layer!r}, takes width {layer.n_in}, the layers before it return {width}",
-                    fix="Make the widths agree",
-                )
-            )
+            what = f"layer {position}, {layer!r}, takes width {layer.n_in}, the layers before it return {width}"
+            raise OptionError(message(where, what, fix="Make the widths agree"))
         if untouched:
             first = layer.n_in if first is None else first
             untouched = _keeps_width(layer)
@@ -290,13 +280,8 @@ def _check_count(where: str, params: Any, layers: Sequence[Network]) -> None:
     """Refuse parameters of another number of layers."""
     if not isinstance(params, list | tuple) or len(params) != len(layers):
         found = f"{len(params)} entries" if isinstance(params, list | tuple) else f"type {type(params).__name__}"
-        raise ShapeMismatchError(
-            message(
-                where,
-                f"params has {found}, the model has {len(layers)} layers",
-                fix="Pass what init() of this model returned, a list with an entry for each layer",
-            )
-        )
+        fix = "Pass what init() of this model returned, a list with an entry for each layer"
+        raise ShapeMismatchError(message(where, f"params has {found}, the model has {len(layers)} layers", fix=fix))
 
 
 def _call(name: str, arguments: Sequence[str]) -> str:

@@ -77,11 +77,8 @@ def check_weights(where: str, weights: Any, n: int) -> np.ndarray | None:
         weights = np.full(n, weights)
     array = check_array(weights, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if array.shape != (n,):
-        raise ShapeMismatchError(
-            message(
-                where, f"sample_weight has shape {array.shape}, X has {n} rows", fix=f"Pass one weight per row, ({n},)"
-            )
-        )
+        what = f"sample_weight has shape {array.shape}, X has {n} rows"
+        raise ShapeMismatchError(message(where, what, fix=f"Pass one weight per row, ({n},)"))
     if np.any(array < 0):
         first = int(np.argmax(array < 0))
         why = "An objective that rewards errors has no minimum"
@@ -119,14 +116,9 @@ def weigh_classes(
         rows, totals = rows * factors[labels], totals * factors
     if not np.all(totals > 0):
         empty = classes.tolist()[int(np.argmin(totals))]
-        raise OptionError(
-            message(
-                where,
-                f"the rows of class {empty!r} have no weight",
-                "Its probability is best at zero, which no finite parameters give, so there is no minimum",
-                "Leave these rows out, or raise a weight",
-            )
-        )
+        what = f"the rows of class {empty!r} have no weight"
+        why = "Its probability is best at zero, which no finite parameters give, so there is no minimum"
+        raise OptionError(message(where, what, why, "Leave these rows out, or raise a weight"))
     return rows
 
 

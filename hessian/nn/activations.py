@@ -69,16 +69,5 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def get_activation(activation: str | Activation) -> Activation:
-    """Return the activation of a name; a function is returned as it is.
-
-    Raises
-    ------
-    OptionError
-        If the name is unknown; the message names the nearest known one.
-
-    Examples
-    --------
-    >>> float(get_activation("softplus")(0.0)) == float(np.log(2.0))
-    True
-    """
+    """Return the activation of a name, or the function given; names that do not exist are refused with the nearest that does."""
     return choose("hessian.nn", "activation", activation, ACTIVATIONS)

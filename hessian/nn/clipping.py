@@ -9,19 +9,7 @@ from hessian.linalg.vectors import norm
 
 
 def clip_by_value(gradient: npt.ArrayLike, limit: float) -> np.ndarray:
-    """Cut every entry off at ``±limit``; this turns the direction.
-
-    Parameters
-    ----------
-    gradient : array
-        Not modified.
-    limit : float
-        Above 0; infinity leaves the gradient as it is.
-
-    Returns
-    -------
-    ndarray
-        With NaN where the gradient has it.
+    """Cut every entry off at ``±limit``, above 0; this turns the direction. NaN stays.
 
     Examples
     --------
@@ -32,19 +20,10 @@ def clip_by_value(gradient: npt.ArrayLike, limit: float) -> np.ndarray:
 
 
 def clip_by_norm(gradient: npt.ArrayLike, limit: float) -> np.ndarray:
-    """Shorten a gradient that is longer than `limit`, ``g · min(1, limit / ||g||)``; the direction stays.
+    """Shorten a gradient that is longer than `limit`, above 0: ``g · min(1, limit / ||g||)``; the direction stays.
 
-    Parameters
-    ----------
-    gradient : array
-        All entries count in one 2-norm. Not modified.
-    limit : float
-        Above 0; infinity leaves the gradient as it is.
-
-    Returns
-    -------
-    ndarray
-        NaN throughout where the norm is not finite, so that a broken gradient is not mistaken for a short one.
+    All entries count in one 2-norm. Where it is not finite the result is NaN throughout, so that a broken gradient is not
+    mistaken for a short one.
 
     References
     ----------

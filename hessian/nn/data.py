@@ -11,16 +11,6 @@ from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatc
 from hessian.nn.losses import Loss, check_labels, softmax_cross_entropy
 
 
-def input_width(model: Any) -> int | None:
-    """Return the number of columns a model takes, where it says so."""
-    return getattr(model, "n_in", None)
-
-
-def output_width(model: Any) -> int | None:
-    """Return the number of columns a model returns, where it says so."""
-    return getattr(model, "n_out", None)
-
-
 def check_rows(
     model: Any,
     X: npt.ArrayLike,
@@ -47,7 +37,7 @@ def check_rows(
     inputs, targets = np.asarray(X), np.asarray(y)
     _check_shapes(model, inputs, targets, names)
     cast = _cast(inputs, dtype, names[0]), _cast(targets, dtype, names[1]) if targets.dtype.kind == "f" else targets
-    width = output_width(model)
+    width = getattr(model, "n_out", None)
     if loss is softmax_cross_entropy and targets.ndim == 1 and width is not None:
         check_labels("train", targets, width)
     return cast
@@ -55,7 +45,7 @@ def check_rows(
 
 def _check_shapes(model: Any, inputs: np.ndarray, targets: np.ndarray, names: tuple[str, str]) -> None:
     """Refuse shapes that fit neither the network nor each other."""
-    width = input_width(model)
+    width = getattr(model, "n_in", None)
     # A model may take sequences or images; the last axis is what n_in counts.
     axes = ", ".join(["n", "...", *([] if width is None else [str(width)])])
     if inputs.ndim == 0 or (width is not None and inputs.shape[-1] != width):

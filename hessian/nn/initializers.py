@@ -86,20 +86,7 @@ INITIALIZERS: dict[str, Initializer] = (
 
 
 def get_initializer(initializer: str | Initializer) -> Initializer:
-    """Return the initialiser of a name; a callable ``(rng, n_in, n_out) -> array`` is returned as it is.
-
-    Raises
-    ------
-    OptionError
-        If the name is unknown; the message names the nearest known one.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> W = get_initializer("glorot_uniform")(np.random.default_rng(0), 3, 5)
-    >>> W.shape, bool(np.all(np.abs(W) <= np.sqrt(6 / 8)))
-    ((3, 5), True)
-    """
+    """Return the initialiser of a name, or the function ``(rng, n_in, n_out) -> array`` given."""
     return choose("hessian.nn", "initializer", initializer, INITIALIZERS)
 
 

@@ -285,18 +285,7 @@ LOSSES: dict[str, Loss] = {
 
 
 def get_loss(loss: str | Loss) -> Loss:
-    """Return the loss of a name; a function ``(outputs, targets) -> scalar`` is returned as it is.
-
-    Raises
-    ------
-    OptionError
-        If the name is unknown; the message names the nearest known one.
-
-    Examples
-    --------
-    >>> get_loss("squared_error") is squared_error
-    True
-    """
+    """Return the loss of a name, or the function ``(outputs, targets) -> scalar`` given."""
     return choose("hessian.nn", "loss", loss, LOSSES)
 
 

@@ -31,10 +31,6 @@ def weighted_cross_entropy(logits: Any, labels: np.ndarray, weights: np.ndarray 
     weights : array, (n,), or None
         Of the rows; None means 1.
 
-    Returns
-    -------
-    scalar
-
     Examples
     --------
     >>> two, three = np.zeros((4, 1)), np.zeros((4, 3))
@@ -56,17 +52,7 @@ def weighted_cross_entropy(logits: Any, labels: np.ndarray, weights: np.ndarray 
 def half_squared_error(outputs: Any, targets: np.ndarray, weights: np.ndarray | None) -> Any:
     """Sum half the squared residuals, averaged over outputs: ``1/(2 m) Σ_i w_i ||outputs_i - targets_i||²``.
 
-    Parameters
-    ----------
-    outputs : array, (n, m)
-        May be traced.
-    targets : array, (n, m)
-    weights : array, (n,), or None
-        Of the rows; None means 1.
-
-    Returns
-    -------
-    scalar
+    Outputs may be traced, weights are as for `weighted_cross_entropy`.
 
     Examples
     --------

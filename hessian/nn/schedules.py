@@ -44,11 +44,7 @@ def step_decay(rate: float, every: int, factor: float = 0.1) -> Schedule:
     >>> [step_decay(1.0, every=10, factor=0.5)(step) for step in (0, 9, 10, 25)]
     [1.0, 1.0, 0.5, 0.25]
     """
-    base, length, ratio = (
-        real_number("step_decay", "rate", rate, POSITIVE),
-        whole_number("step_decay", "every", every),
-        real_number("schedule", "factor", factor, FACTOR, "the rate would grow"),
-    )
+    base, length, ratio = _decay("step_decay", rate, every, factor)
     return lambda step: base * ratio ** (step // length)
 
 
@@ -62,12 +58,14 @@ def exponential(rate: float, every: int, factor: float = 0.1) -> Schedule:
     >>> exponential(1.0, every=10, factor=0.25)(5)
     0.5
     """
-    base, length, ratio = (
-        real_number("exponential", "rate", rate, POSITIVE),
-        whole_number("exponential", "every", every),
-        real_number("schedule", "factor", factor, FACTOR, "the rate would grow"),
-    )
+    base, length, ratio = _decay("exponential", rate, every, factor)
     return lambda step: base * ratio ** (step / length)
+
+
+def _decay(where: str, rate: float, every: int, factor: float) -> tuple[float, int, float]:
+    """Return the numbers of a decay, checked."""
+    ratio = real_number("schedule", "factor", factor, FACTOR, "the rate would grow")
+    return real_number(where, "rate", rate, POSITIVE), whole_number(where, "every", every), ratio
 
 
 def cosine(rate: float, total: int, floor: float = 0.0) -> Schedule:
@@ -143,12 +141,7 @@ cosine to zero, a rise over the first tenth."""
 
 
 def get_schedule(schedule: str | Schedule, rate: float, total: int) -> Schedule:
-    """Return the schedule of a name, for a training of `total` steps; a function ``step -> rate`` is returned as it is.
-
-    Raises
-    ------
-    OptionError
-        If the name is unknown; the message names the nearest known one.
+    """Return the schedule of a name, for a training of `total` steps, or the function ``step -> rate`` given.
 
     Examples
     --------

@@ -68,27 +68,7 @@ class Sequential:
         return all(_keeps_width(layer) for layer in self.layers)
 
     def init(self, rng: Rng = 0, dtype: npt.DTypeLike = np.float64) -> list[Any]:
-        """Draw starting parameters, layer after layer from one stream of random numbers.
-
-        Parameters
-        ----------
-        rng : int, numpy.random.Generator or None
-            The same integer gives the same parameters; float32 ones are the float64 ones, rounded.
-        dtype : dtype
-            A real floating type.
-
-        Returns
-        -------
-        list
-            The parameters of each layer; an empty dict for one that has none.
-
-        Raises
-        ------
-        DtypeError
-            If `dtype` is not a real floating type.
-        ShapeMismatchError
-            If an initialiser of your own returns another shape.
-        """
+        """Draw starting parameters as each layer does, one after the other from one stream of random numbers: a list."""
         where = f"{type(self).__name__}.init"
         kind, generator = check_dtype(where, dtype), as_generator(rng, where)
         return [layer.init(generator, kind) for layer in self.layers]
@@ -101,21 +81,13 @@ class Sequential:
         params : list
             As returned by `init`; the arrays may be traced values.
         X : array
-            One example per row, as the first layer takes it.
-
-        Returns
-        -------
-        array
-            As the last layer returns it.
+            One example per row, as the first layer takes it. NumPy's promotion decides the dtype: float32 parameters with
+            float64 `X` compute in float64.
 
         Raises
         ------
         ShapeMismatchError
             If `params` are those of another model, or an input does not fit its layer.
-
-        Notes
-        -----
-        NumPy's promotion decides the dtype: float32 parameters with float64 `X` compute in float64.
         """
         _check_count(type(self).__name__, params, self.layers)
         for layer, own in zip(self.layers, params, strict=True):

@@ -75,7 +75,7 @@ def inverse_product(
     max_hvp: int | None = None,
     lower_bound: float | None = None,
 ) -> InverseProduct:
-    r"""Solve :math:`(H + \lambda I) x = b` by products.
+    r"""Solve :math:`(H + \lambda I) x = b` by products; ``H.solve(b)`` is the solution alone.
 
     Parameters
     ----------

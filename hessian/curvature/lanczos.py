@@ -70,7 +70,7 @@ def eigenvalues(
     confirm: bool = True,
     rng: Rng = 0,
 ) -> Eigenpairs:
-    r"""Compute extreme eigenpairs :math:`H v = \lambda v` by thick-restart block Lanczos.
+    r"""Compute extreme eigenpairs :math:`H v = \lambda v` by thick-restart block Lanczos; ``H.eigsh(k)`` is SciPy's way.
 
     Parameters
     ----------

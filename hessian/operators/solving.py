@@ -53,7 +53,8 @@ class SolvingOperator(LinearOperator):
 
         Notes
         -----
-        Cost: n products and a symmetric indefinite factorisation (LAPACK sysv) up to n = 600, MINRES beyond.
+        Cost: n products and a symmetric indefinite factorisation (LAPACK sysv) up to n = 600, MINRES beyond. For the residual and a
+        bound on the error with the solution, or within a number of products, call :func:`hessian.curvature.inverse_product`.
 
         References
         ----------
@@ -129,7 +130,8 @@ class SolvingOperator(LinearOperator):
 
         Notes
         -----
-        Cost: n products in blocks up to n = 2 k + 20, else one product per Lanczos step (ARPACK).
+        Cost: n products in blocks up to n = 2 k + 20, else one product per Lanczos step (ARPACK). For bounds on the errors, or within a
+        number of products, call :func:`hessian.curvature.eigenvalues`.
         """
         n = self.shape[0]
         if which not in _WHICH:

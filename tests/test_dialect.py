@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sklearn.base
 from scipy.sparse.linalg import LinearOperator
 
 import hessian as hs
@@ -67,7 +66,10 @@ def objects() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for room, module in rooms().items():
         for name in module.__all__:
-            item = getattr(module, name)
+            try:
+                item = getattr(module, name)
+            except ImportError:  # estimators, without scikit-learn
+                continue
             if callable(item) and item not in found.values():
                 found[f"{room}.{name}".strip(".")] = item
     return found
@@ -103,27 +105,23 @@ def parameters(item: Any) -> dict[str, inspect.Parameter]:
 
 
 def is_row(item: Any) -> bool:
-    """Whether something is a record of values: a dataclass that nobody calls."""
-    return dataclasses.is_dataclass(item) and not hasattr(item, "__call__" if not inspect.isclass(item) else "apply")
+    """Whether a class is a record of values, which functions return and users only read."""
+    calls = inspect.isclass(item) and any("__call__" in vars(base) for base in item.__mro__)
+    return dataclasses.is_dataclass(item) and not calls and not is_learner(item)
+
+
+def is_learner(item: Any) -> bool:
+    return inspect.isclass(item) and any(base.__module__.startswith("sklearn.") for base in item.__mro__)
 
 
 def results() -> dict[str, type]:
-    """Public classes that functions return, whose users only read them."""
-    return {path: item for path, item in objects().items() if is_row(item) and not callable_instances(item)}
-
-
-def callable_instances(kind: type) -> bool:
-    return any("__call__" in vars(base) for base in kind.__mro__[:-1])
-
-
-def is_learner(path: str) -> bool:
-    item = objects().get(path) or objects().get(path.rpartition(".")[0])
-    return inspect.isclass(item) and issubclass(item, sklearn.base.BaseEstimator)
+    return {path: item for path, item in objects().items() if is_row(item)}
 
 
 def allowed(path: str) -> set[str]:
     """Names that one path may use for reasons of its own."""
-    learns = {"random_state", "tol", "max_iter", "alpha"} if is_learner(path) else set()
+    owner = objects().get(path, objects().get(path.rpartition(".")[0]))
+    learns = {"random_state", "tol", "max_iter", "alpha"} if is_learner(owner) else set()  # scikit-learn's words
     return learns.union(*(names for end, (names, _) in EXCEPTIONS.items() if f".{path}.".find(f".{end}.") >= 0))
 
 

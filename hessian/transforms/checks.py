@@ -51,7 +51,7 @@ class DerivativeReport(Shown):
             ("H v against differences of the gradient", f"{self.product_error:.1e}", "small"),
         )
         lines = [f"{name:<41}{seen:>12}   expected {wanted}" for name, seen, wanted in rows]
-        return "\n".join([*lines, "passed" if self.success else "FAILED"])
+        return "\n".join(["derivatives: passed" if self.success else "derivatives: FAILED", *lines])
 
 
 class _Probe:

@@ -15,11 +15,13 @@ from hessian.operators import (
 )
 from hessian.programs import RecordedFunction, record
 from hessian.rooms import room
+from hessian.rules.custom import custom_rule
 from hessian.scipy import special
 from hessian.tape.checkpoint import checkpoint
 from hessian.transforms import (
     DerivativeReport,
     check_derivatives,
+    check_rule,
     directional,
     grad,
     grad_and_hvp,
@@ -51,8 +53,10 @@ __all__ = [
     "__version__",
     "argmin",
     "check_derivatives",
+    "check_rule",
     "checkpoint",
     "curvature",
+    "custom_rule",
     "directional",
     "fixed_point",
     "grad",

@@ -118,7 +118,7 @@ def test_what_is_not_in_the_table_has_no_advice() -> None:
         with pytest.raises(MissingRuleError) as caught:
             hs.grad(lambda x, f=f: np.sum(f(x)))(X)
         assert re.search(
-            r"would be lost\. Write it in supported operations or declare it with a row in hessian.rules",
+            r"would be lost\. Write it in supported operations or declare its derivative with hs\.custom_rule",
             str(caught.value),
         )
 

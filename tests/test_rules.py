@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import hessian as hs
 from hessian.errors import MissingRuleError
 from hessian.rules import DISPATCH, OPERATIONS, Bilinear, Elementwise, General, Linear, Nondifferentiable
-from hessian.rules.spec import NONDIFF
+from hessian.rules.operation import Operation
+from hessian.tape.trace import trace
+from hessian.transforms.rule_claims import (
+    Instance,
+    derivatives_continue_to_special_points,
+    instances,
+    pattern_covers,
+    second_partials_are_the_slopes_of_the_first,
+)
 from hessian.transforms.rule_trials import every_trial
 from hessian.transforms.rule_walk import PROPERTIES, nothing_is_differentiated
 
@@ -59,55 +68,86 @@ def test_a_product_whose_transposes_cannot_be_made_says_so():
 
 
 @pytest.fixture(scope="module")
-def reached() -> set[str]:
-    """Names of operations that some trial records, at any order."""
-    from hessian.tape.tape import Tape
-
-    names: set[str] = set()
-    original = Tape.append
-
-    def append(self, instruction, value, active):
-        names.add(instruction.operation.name)
-        return original(self, instruction, value, active)
-
-    Tape.append = append
-    try:
-        for trial in _SMOOTH:
-            f, arrays = trial.weighted()
-            dots = trial.tangents(arrays)
-            hs.grad(lambda xs, f=f, dots=dots: sum(np.sum(h) for h in hs.hvp(f, xs, dots)))(arrays)
-    finally:
-        Tape.append = original
-    return names
+def applied() -> dict[Operation, list[Instance]]:
+    """Every operation as the trials apply it, up to the third order: a few times each, differently."""
+    found: dict[Operation, dict[object, Instance]] = {}
+    for trial in _SMOOTH:
+        for one in instances(trial):
+            found.setdefault(one.row, {}).setdefault(one.key, one)
+    return {row: list(ones.values())[:12] for row, ones in found.items()}
 
 
-def test_no_differentiable_operation_escapes_the_walk(reached):
-    assert not {op.name for op in OPERATIONS.values() if op.differentiable} - reached
+@pytest.mark.parametrize("row", [op for op in OPERATIONS.values() if op.differentiable], ids=lambda op: op.name)
+def test_patterns_hold_every_derivative(row, applied):
+    assert applied.get(row), "no case of the registry reaches this operation: give its row cases"
+    partials = [entry for entry in getattr(row, "d1", ()) if entry in applied]
+    for one in [one for operation in (row, *partials) for one in applied[operation]]:
+        pattern_covers(one)
+
+
+@pytest.mark.parametrize(
+    "row", [op for op in OPERATIONS.values() if isinstance(op, Linear | Bilinear)], ids=lambda op: op.name
+)
+def test_patterns_of_sums_and_products_hold_nothing_else(row, applied):
+    for one in applied[row]:
+        y = np.asarray(row.function(*one.operands, **one.params))
+        pattern = row.pattern(y, one.operands, **one.params)
+        for p in one.active:
+            ones = [np.ones(np.shape(x)) for x in one.operands]
+            size = ones[p].size
+
+            def along(x, ones=ones, p=p, one=one):
+                return row.function(*ones[:p], x, *ones[p + 1 :], **one.params)
+
+            base = along(np.zeros_like(ones[p])) if isinstance(row, Linear) else 0.0
+            for k, unit in enumerate(np.eye(size).reshape((size, *ones[p].shape))):
+                column = pattern.jacobians[p].toarray()[:, k].reshape(y.shape)
+                np.testing.assert_array_equal(along(unit) - base != 0, column)
+
+
+def test_pairs_of_a_product_meet_where_it_sums():
+    a, b = np.ones((2, 3)), np.ones((3, 2))
+    pattern = OPERATIONS["matmul"].pattern(a @ b, (a, b))
+    (together,) = {(i, j) for i, j, _, _ in pattern.pairs}
+    assert together == (0, 1)
+    meets = np.einsum("jl,ik->ijlk", np.eye(3), np.ones((2, 2))).reshape(6, 6)
+    np.testing.assert_array_equal(pattern.hessian(0, 1).toarray(), meets != 0)
+    assert pattern.hessian(0, 0) is None
+
+
+def test_index_sets_go_through_a_program_by_products():
+    x = np.arange(1.0, 5.0)
+    differences = scipy.sparse.csr_array(np.eye(4, 4, 1) - np.eye(4))[:3]
+
+    def f(x):
+        return np.sum(np.square(differences @ x)) + x[0] * x[3]
+
+    tape = trace(f, (x,), where="test").tape
+    sets: list[scipy.sparse.csr_array] = []
+    meets = scipy.sparse.csr_array((4, 4), dtype=bool)
+    for instruction, value in zip(tape.instructions, tape.values, strict=True):
+        if instruction is None:
+            sets.append(scipy.sparse.eye_array(4, dtype=bool, format="csr"))
+            continue
+        xs = [tape.values[s] if s >= 0 else x for s, x in zip(instruction.sources, instruction.operands, strict=True)]
+        pattern = instruction.operation.pattern(np.asarray(value), xs, **instruction.params)
+        of = [sets[s] if s >= 0 else None for s in instruction.sources]
+        sets.append(sum(J @ G for J, G in zip(pattern.jacobians, of, strict=True) if G is not None))
+        for i, j, A, B in pattern.pairs:
+            if of[i] is not None and of[j] is not None:
+                meeting = (A @ of[i]).T @ (B @ of[j])
+                meets = meets + meeting + meeting.T
+    np.testing.assert_array_equal(meets.toarray() != 0, hs.hessian(f)(x) != 0)
 
 
 @pytest.mark.parametrize("row", ELEMENTWISE, ids=lambda op: op.name)
 def test_second_partials_are_the_slopes_of_the_first(row):
-    """``d2`` is complete: running ``d1`` on duals must find what it lists, and nothing where it lists nothing."""
-    from hessian.tape.dual import Dual
+    second_partials_are_the_slopes_of_the_first(row)
 
-    if row.d2 is None:
-        pytest.skip("unknown second partials are obtained from d1")
-    rng = np.random.default_rng(0)
-    params = dict(row.variants[0])
-    states = row.states or (None,) * len(row.d1)
-    xs = [rng.uniform(low, high, 5) for low, high in row.domain]
-    xs = [x > 0 if state is NONDIFF else x for x, state in zip(xs, states, strict=True)]
-    for j in (j for j, state in enumerate(states) if state is None):
-        duals = [Dual(x, np.ones(5)) if i == j else x for i, x in enumerate(xs)]
-        y = row(*duals, **params)
-        for i, entry in enumerate(row.d1):
-            # The formula itself: a partial that is recorded would answer with the entry it is compared with.
-            formula = getattr(entry, "formula", entry)
-            slope = formula(y, *duals, **params) if callable(formula) else formula
-            found = slope.tangent if isinstance(slope, Dual) and slope.tangent is not None else np.zeros(5)
-            listed = row.d2.get((i, j), 0)
-            listed = listed(y.primal, *xs, **params) if callable(listed) else listed
-            np.testing.assert_allclose(found, np.broadcast_to(listed, 5), rtol=1e-11, atol=1e-13)
+
+@pytest.mark.parametrize("row", ELEMENTWISE, ids=lambda op: op.name)
+def test_derivatives_continue_to_special_points(row):
+    derivatives_continue_to_special_points(row)
 
 
 def test_every_supported_callable_is_tested_or_says_why_not():

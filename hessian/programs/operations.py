@@ -6,6 +6,7 @@ import numpy as np
 
 from hessian.programs.ir import Node
 from hessian.rules.memory import laid_out
+from hessian.rules.patterns import broadcast
 from hessian.rules.shaping import broadcast_op, permute_op
 from hessian.rules.spec import A, Linear, case, linear, nondifferentiable
 
@@ -14,6 +15,7 @@ lay_out_op = linear(
     lambda x, *, strides: laid_out(x, strides=strides) if x.ndim == len(strides) else x.copy(),
     transpose=lambda g, x_shape, *, strides: g,
     moves=True,
+    pattern=lambda y, xs, **params: broadcast(y, xs),
     cases=[case(A(2, 3), strides=(8, 16))],
     real_only=True,
 )

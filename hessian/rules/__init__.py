@@ -17,6 +17,16 @@ from hessian.rules import (  # noqa: F401
     turning,
 )
 from hessian.rules.dispatch import DISPATCH
-from hessian.rules.spec import OPERATIONS, Bilinear, Elementwise, General, Linear, Nondifferentiable
+from hessian.rules.spec import NONDIFF, OPERATIONS, ZERO, Bilinear, Elementwise, General, Linear, Nondifferentiable
 
-__all__ = ["DISPATCH", "OPERATIONS", "Bilinear", "Elementwise", "General", "Linear", "Nondifferentiable"]
+__all__ = [
+    "DISPATCH",
+    "NONDIFF",
+    "OPERATIONS",
+    "ZERO",
+    "Bilinear",
+    "Elementwise",
+    "General",
+    "Linear",
+    "Nondifferentiable",
+]

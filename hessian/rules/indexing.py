@@ -18,6 +18,7 @@ from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import normalize_axis, sum_to
 from hessian.rules.dispatch import composite, expose, refuse
 from hessian.rules.memory import lying_like, numbered
+from hessian.rules.patterns import moved, moved_back
 from hessian.rules.spec import NONDIFF, A, General, Linear, Traced, case, general, linear, nondifferentiable
 
 _HOLE = -1
@@ -118,6 +119,7 @@ gather_op: Linear = linear(
 scatter_add_op: Linear = linear(
     "scatter_add",
     _scatter_add,
+    pattern="transpose",
     transpose=lambda g, x_shape, *, positions: gather_op(g, positions=positions),
     moves=True,
 )
@@ -185,6 +187,7 @@ gather_at_op: General = general(
     pullback=lambda y, xs, g, wanted, *, shape: [scatter_at_op(g, xs[1], shape=shape), None],
     states=(None, NONDIFF),
     curved=False,
+    pattern=lambda y, xs, *, shape: [*moved(lambda x: _gather_at(x, xs[1], shape=shape), xs[:1]), None],
     cases=[case(A(2, 3), np.array([[5, 0], [0, 1]]), shape=(2, 3))],
 )
 scatter_at_op: General = general(
@@ -194,6 +197,7 @@ scatter_at_op: General = general(
     pullback=lambda y, xs, g, wanted, *, shape: [gather_at_op(g, xs[1], shape=shape), None],
     states=(None, NONDIFF),
     curved=False,
+    pattern=lambda y, xs, *, shape: [*moved_back(lambda g: [_gather_at(g, xs[1], shape=shape)], y, xs[:1]), None],
     cases=[case(A(2, 2), np.array([[5, 0], [0, 1]]), shape=(2, 3))],
     real_only=True,
 )

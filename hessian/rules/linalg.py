@@ -258,6 +258,7 @@ length_op = general(
     pushforward=lambda y, xs, dots, *, axes: dots[0],
     pullback=lambda y, xs, g, wanted, *, axes: [g, None],
     states=(None, ZERO),
+    pattern="axes",
     curved=False,
 )
 
@@ -280,7 +281,7 @@ unit_op = general(
     "unit",
     _unit,
     prepare=_unit_length,
-    along_axes=True,
+    pattern="axes",
     singular=lambda y, *, axes: not np.any(y, axis=axes).all(),
     pushforward=lambda y, xs, dots, *, axes, length: _across(y, dots[0], length, axes),
     pullback=lambda y, xs, g, wanted, *, axes, length: [_across(y, g, length, axes)],
@@ -292,7 +293,7 @@ norm_op = general(
     "norm",
     lambda x, *, axes: np.sqrt(np.sum(x * x, axis=axes, keepdims=True)),
     prepare=lambda y, xs, *, axes: {"unit": unit_op(xs[0], axes=axes)},
-    along_axes=True,
+    pattern="axes",
     pushforward=lambda y, xs, dots, *, axes, unit: np.sum(unit * dots[0], axis=axes, keepdims=True),
     pullback=lambda y, xs, g, wanted, *, axes, unit: [unit * g],
     kinks="gradient 0 at the origin (the subgradient of least norm); the Hessian there does not exist: not finite",

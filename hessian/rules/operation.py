@@ -6,12 +6,14 @@ This module knows no tape: values that are being traced subclass :class:`Traced`
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from hessian.errors import OptionError, message
+from hessian.rules.patterns import Pattern, as_matrix
 from hessian.rules.samples import Case
 from hessian.rules.traced import PLAIN, Traced, entered
 
@@ -62,11 +64,11 @@ class Operation:
         Complex-capable twin for the complex-step test, where the function itself does not accept complex numbers.
     real_only : bool
         There is none: the walk takes differences instead.
+    home : str
+        Module that has the row under some name, for pickles; empty for one of the registry.
     """
 
     differentiable = True
-    home = ""
-    """Module that holds an operation as ``<name>_op`` where it is not registered, because it is not always loaded."""
     retains = True
     """Whether a sweep may read operands again after recording; if not, constants need no snapshot."""
 
@@ -86,6 +88,7 @@ class Operation:
         cases: Sequence[Case] = (),
         analytic: Callable[..., Any] | None = None,
         real_only: bool = False,
+        home: str = "",
     ) -> None:
         self.name = name
         self.function = function
@@ -100,6 +103,7 @@ class Operation:
         self.cases = tuple(cases)
         self.analytic = analytic
         self.real_only = real_only
+        self.home = home
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
         innermost, level, foreign = None, -1.0, False
@@ -123,22 +127,47 @@ class Operation:
             return self.function(*operands, **params)
         return innermost.trace_apply(self, operands, params)
 
+    def pattern(self, y: Any, xs: Sequence[Any], **params: Any) -> Pattern:
+        """Return which entries of the result depend on which of the arguments, and which of these meet nonlinearly.
+
+        Of y and xs only the shapes are read, and the numbers of arguments without derivative that say what goes where.
+        """
+        jacobians, pairs = self._sparsity(y, xs, params)
+        states = self.states or (None,) * len(xs)
+        smooth = [state is None for state in states]
+        return Pattern(
+            tuple(as_matrix(j) if known else None for j, known in zip(jacobians, smooth, strict=True)),
+            tuple(pair for pair in pairs if smooth[pair[0]] and smooth[pair[1]]),
+        )
+
+    def _sparsity(self, y: Any, xs: Sequence[Any], params: dict[str, Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Return Jacobians and pairs for all arguments."""
+        return [None] * len(xs), ()
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__.lower()} operation {self.name}>"
 
     def __reduce__(self) -> Any:
         # An operation is its row: pickles carry the name.
-        return operation_named, (self.name, self.home)
+        if not self.home:
+            return operation_named, (self.name,)
+        name = next((name for name, x in vars(sys.modules[self.home]).items() if x is self), None)
+        if name is None:
+            what, why = f"the rule {self.name} is no name of module {self.home}", "a pickle holds the name"
+            raise OptionError(message("pickle", what, why, "Assign it to a name at the top of the module"))
+        return _row_of, (self.home, name)
+
+
+def _row_of(home: str, name: str) -> Operation:
+    return getattr(importlib.import_module(home), name)
 
 
 OPERATIONS: dict[str, Operation] = {}
 """Every operation by name, for the walk and for documentation."""
 
 
-def operation_named(name: str, home: str = "") -> Operation:
-    """Return the operation registered under ``name``, or kept by a module."""
-    if home:
-        return getattr(importlib.import_module(home), f"{name}_op")
+def operation_named(name: str) -> Operation:
+    """Return the operation registered under ``name``."""
     if name not in OPERATIONS:
         what = f"there is no operation named {name!r}"
         raise OptionError(message("rules", what, fix="Load pickles with the version of hessian that wrote them"))

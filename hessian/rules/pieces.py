@@ -36,6 +36,7 @@ assemble_op = linear(
     transpose=_transpose,
     variadic=True,
     moves=True,
+    pattern="transpose",
     cases=[
         case(A(3), A(2), indices=((slice(0, 3),), (slice(2, 4),)), shape=(4,)),
         case(A(3), A(2, 1), indices=((0, slice(None)), (slice(1, 3), slice(2, 3))), shape=(3, 3)),

@@ -92,6 +92,9 @@ sparse_matmul_op: Linear = linear(
     _sparse_matmul,
     transpose=lambda g, x_shape, *, matrix, ndim: sparse_matmul_op(g, matrix=matrix.T, ndim=ndim),
     moduli=lambda *, matrix, ndim: {"matrix": abs(matrix), "ndim": ndim},
+    pattern=lambda y, xs, *, matrix, ndim: [
+        scipy.sparse.kron(matrix != 0, scipy.sparse.eye_array(1 if ndim == 1 else y.shape[-1], dtype=bool), "csr")
+    ],
     cases=[case(A(3), matrix=_SPARSE, ndim=1), case(A(3, 2), matrix=_SPARSE, ndim=2)],
 )
 

@@ -19,6 +19,7 @@ from hessian.rules.broadcast import (
     without_axes,
 )
 from hessian.rules.dispatch import composite, refuse
+from hessian.rules.patterns import running
 from hessian.rules.shaping import reshape_op
 from hessian.rules.smooth import Sides, smooth_op
 from hessian.rules.spec import A, General, Linear, Traced, case, general, linear, nondifferentiable
@@ -41,7 +42,7 @@ def _sum_transpose(g: Any, x_shape: tuple[int, ...], *, axes: tuple[int, ...], k
     return np.broadcast_to(_spread(g, x_shape, axes, keepdims), batch + x_shape)
 
 
-sum_op = linear("sum", _sum, transpose=_sum_transpose, moves=True)
+sum_op = linear("sum", _sum, transpose=_sum_transpose, moves=True, pattern="transpose")
 
 
 @composite(
@@ -206,7 +207,7 @@ def _extreme(name: str, reduction: Any) -> General:
         name,
         lambda x, *, axes: reduction(x, axis=axes, keepdims=True),
         prepare=_shares,
-        along_axes=True,
+        pattern="axes",
         pushforward=lambda y, xs, dots, *, axes, shares: np.sum(shares * dots[0], axis=axes, keepdims=True),
         pullback=lambda y, xs, g, wanted, *, axes, shares: [shares * g],
         curved=False,
@@ -257,6 +258,7 @@ cumsum_op: Linear = linear(
     "cumsum",
     lambda x, *, axis: np.add.accumulate(x, axis=axis),
     transpose=lambda g, x_shape, *, axis: np.flip(cumsum_op(np.flip(g, axis), axis=axis), axis),
+    pattern=lambda y, xs, *, axis: [running(axis, y, *xs)],
     moves=True,
 )
 

@@ -16,6 +16,7 @@ import numpy as np
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import averaged_axes, normalize_axes, normalize_axis, sum_to
 from hessian.rules.dispatch import composite
+from hessian.rules.patterns import broadcast
 from hessian.rules.spec import A, Linear, Traced, case, linear, nondifferentiable
 from hessian.rules.traced import each_entered
 
@@ -74,6 +75,7 @@ astype_op: Linear = linear(
     lambda x, *, dtype, source: x.astype(dtype),
     transpose=lambda g, x_shape, *, dtype, source: astype_op(g, dtype=source, source=dtype),
     moves=True,
+    pattern=lambda y, xs, **params: broadcast(y, xs),
     cases=[case(A(3), dtype=np.dtype(float), source=np.dtype(float))],
     real_only=True,
 )

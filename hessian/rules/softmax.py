@@ -67,14 +67,14 @@ def _share_pullback(y: Any, xs: Any, g: Any, wanted: Any, *, axes: tuple[int, ..
     return [y * (g - np.sum(y * g, axis=axes, keepdims=True))]
 
 
-softmax_op = general("softmax", _softmax, pushforward=_share_pushforward, pullback=_share_pullback, along_axes=True)
+softmax_op = general("softmax", _softmax, pushforward=_share_pushforward, pullback=_share_pullback, pattern="axes")
 # What the derivative of logsumexp is made of.
-shares_op = general("shares", _shares, pushforward=_share_pushforward, pullback=_share_pullback, along_axes=True)
+shares_op = general("shares", _shares, pushforward=_share_pushforward, pullback=_share_pullback, pattern="axes")
 logsumexp_op = general(
     "logsumexp",
     _logsumexp,
     prepare=lambda y, xs, *, axes: {"weights": shares_op(xs[0], axes=axes)},
-    along_axes=True,
+    pattern="axes",
     pushforward=lambda y, xs, dots, *, axes, weights: np.sum(weights * dots[0], axis=axes, keepdims=True),
     pullback=lambda y, xs, g, wanted, *, axes, weights: [weights * g],
 )
@@ -84,5 +84,5 @@ log_softmax_op = general(
     prepare=lambda y, xs, *, axes: {"weights": np.exp(y)},
     pushforward=lambda y, xs, dots, *, axes, weights: dots[0] - np.sum(weights * dots[0], axis=axes, keepdims=True),
     pullback=lambda y, xs, g, wanted, *, axes, weights: [g - weights * np.sum(g, axis=axes, keepdims=True)],
-    along_axes=True,
+    pattern="axes",
 )

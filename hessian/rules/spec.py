@@ -25,11 +25,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
 
 from hessian.errors import MissingRuleError, message
+from hessian.rules import patterns
 from hessian.rules.operation import MISSING, NONDIFF, OPERATIONS, ZERO, Operation, State, operation_named, register  # noqa: F401
 from hessian.rules.samples import HALF_LINE, LINE, PLANE, A, Accuracy, Case, Sample, case  # noqa: F401
 from hessian.rules.traced import Traced as Traced
@@ -91,6 +93,11 @@ class Elementwise(Operation):
         self.domain = tuple(domain) if domain is not None else ((-2.0, 2.0),) * len(self.d1)
         # A sum needs none of its operands again; a product needs the others.
         self.retains = any(callable(entry) for entry in self.d1) or self.d2 is None or bool(self.d2)
+
+    def _sparsity(self, y: Any, xs: Sequence[Any], params: dict[str, Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        jacobians, count = patterns.broadcast(y, xs), len(xs)
+        curved = [(i, j) for i in range(count) for j in range(i, count) if self.d2 is None or self.d2.get((i, j), 0)]
+        return jacobians, [(i, j, jacobians[i], jacobians[j]) for i, j in curved]
 
     def _differentiable(self, i: int, count: int, entry: Any) -> Any:
         """Return a first partial that knows its own derivatives, if the row has formulas for them."""
@@ -164,6 +171,9 @@ class Linear(Operation):
         ``(g, shape, **params)`` for one operand of the given shape; ``(g, positions, shapes, **params) -> list`` if ``variadic``.
     moves : bool
         Every output is a plain sum of inputs (reshaping, slicing, summing): zeros of its transpose are structural.
+    pattern : "positions", "transpose", callable or None
+        How the map says its sparsity: by its action on an array of positions, where it moves elements; by that of its transpose, where
+        it adds them; by ``(y, xs, **params) -> matrices``; by its action on unit vectors (``None``, unless it ``moves``).
     moduli : callable or None
         ``(**params) -> params`` of the map whose coefficients are the moduli: what it takes to nothing does not matter.
     add_transpose : callable or None
@@ -180,6 +190,7 @@ class Linear(Operation):
         transpose: Callable[..., Any],
         variadic: bool = False,
         moves: bool = False,
+        pattern: Any = None,
         moduli: Callable[..., Any] | None = None,
         add_transpose: Callable[..., None] | None = None,
         **fields: Any,
@@ -188,8 +199,23 @@ class Linear(Operation):
         self.transpose = transpose
         self.variadic = variadic
         self.moves = moves
+        self.says: Any = pattern or ("positions" if moves else None)
         self.moduli = moduli
         self.add_transpose = add_transpose
+
+    def _sparsity(self, y: Any, xs: Sequence[Any], params: dict[str, Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        def transposed(g: Any) -> Sequence[Any]:
+            shapes = [np.shape(x) for x in xs]
+            if self.variadic:
+                return self.transpose(g, range(len(xs)), shapes, **params)
+            return [self.transpose(g, shapes[0], **params)]
+
+        function = partial(self.function, **params)
+        if callable(self.says):
+            return self.says(y, xs, **params), ()
+        if self.says == "transpose":
+            return patterns.moved_back(transposed, y, xs), ()
+        return patterns.moved(function, xs) if self.says == "positions" else patterns.acting(function, y, xs), ()
 
 
 class Bilinear(Operation):
@@ -208,6 +234,10 @@ class Bilinear(Operation):
         left, _, right = arguments.partition(",")
         self.labels: tuple[str, str, str] = (left, right, result)
         self.core: tuple[int, int, int] = (len(left), len(right), len(result))
+
+    def _sparsity(self, y: Any, xs: Sequence[Any], params: dict[str, Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        of_product = patterns.products(self.labels, y, *xs)
+        return of_product.jacobians, of_product.pairs
 
     @cached_property
     def transposes(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -265,9 +295,10 @@ class General(Operation):
         ``(y, xs, **params) -> dict``: what both share and depends on the point alone; passed to them as keywords.
     curved : bool
         ``False`` for a piecewise linear operation: its pullback does not change with the point.
-    along_axes : bool
-        Elements depend on each other along the parameter ``axes`` alone, which stay in the result, of length one or their own.
-        Among what ``prepare`` returns, zeros of ``shares`` mark elements that were not taken.
+    pattern : "core", "axes", callable or None
+        Which elements depend on each other: those of a core block (where ``core`` is given); those along the parameter ``axes``, which
+        stay in the result, of length one or their own; by ``(y, xs, **params) -> matrices``; or all (``None``).
+        Among what ``prepare`` returns, zeros of ``shares`` mark elements along ``axes`` that were not taken.
     singular : callable or None
         ``(y, **params) -> bool``: whether slopes may be infinite where the result, a plain array, is finite.
     core : tuple of int or None
@@ -285,7 +316,7 @@ class General(Operation):
         pullback_of_tangent: Callable[..., Any] | None = None,
         prepare: Callable[..., dict[str, Any]] | None = None,
         curved: bool = True,
-        along_axes: bool = False,
+        pattern: Any = None,
         singular: Callable[..., bool] | None = None,
         core: tuple[int, ...] | None = None,
         **fields: Any,
@@ -296,9 +327,20 @@ class General(Operation):
         self.pullback_of_tangent = pullback_of_tangent
         self.prepare = prepare
         self.curved = curved
-        self.along_axes = along_axes
+        self.says: Any = pattern or ("core" if core is not None else None)
+        self.along_axes = pattern == "axes"
         self.singular = singular
         self.core = core
+
+    def _sparsity(self, y: Any, xs: Sequence[Any], params: dict[str, Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        if self.says in ("core", "axes"):
+            of_y, members = patterns.blocks(self.core, y, xs) if self.core else patterns.lines(params["axes"], y, xs)
+            jacobians = [of_y @ matrix for matrix in members]
+        else:
+            said = patterns.dense(y, xs) if self.says is None else self.says(y, xs, **params)
+            jacobians = members = [patterns.as_matrix(matrix) for matrix in said]
+        pairs = combinations_with_replacement(range(len(xs)), 2) if self.curved else ()
+        return jacobians, [(i, j, members[i], members[j]) for i, j in pairs]
 
 
 class Nondifferentiable(Operation):

@@ -111,7 +111,7 @@ def missing_rule(target: Any, args: tuple[Any, ...]) -> NoReturn:
             name,
             f"no derivative rule, called with a traced value of shape {shape} as argument {at} at {user_line()}",
             "its derivative would be lost",
-            f"{advice}write it in supported operations or declare it with a row in hessian.rules",
+            f"{advice}write it in supported operations or declare its derivative with hs.custom_rule",
         )
     )
 

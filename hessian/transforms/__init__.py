@@ -3,11 +3,13 @@
 from hessian.transforms.checks import DerivativeReport, check_derivatives
 from hessian.transforms.first_order import grad, jacobian, jvp, value_and_grad, vjp
 from hessian.transforms.higher_order import directional, taylor
+from hessian.transforms.rule_check import check_rule
 from hessian.transforms.second_order import grad_and_hvp, hessian, hvp
 
 __all__ = [
     "DerivativeReport",
     "check_derivatives",
+    "check_rule",
     "directional",
     "grad",
     "grad_and_hvp",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hessian.rules.dispatch import DISPATCH, Entry
-from hessian.rules.operation import OPERATIONS, Operation
+from hessian.rules.operation import NONDIFF, OPERATIONS, Operation
 from hessian.rules.samples import Case, Sample
 from hessian.rules.spec import Elementwise, Nondifferentiable
 
@@ -150,8 +151,12 @@ def _cases_by_arity(row: Operation | None) -> list[Case]:
     if not isinstance(row, Elementwise):
         return []
     count = len(row.d1)
-    shapes = _SHAPES.get(count) or [((3, 4),) * count, *([((4,),) + ((3, 4),) * (count - 1)] if count else [])]
-    return [Case(tuple(map(Sample, given)), dict(row.variants[0])) for given in shapes]
+    shapes = _SHAPES.get(count, [((3, 4),) * count, ((4,), *((3, 4),) * (count - 1))])
+    states = row.states or (None,) * count
+    draw = lambda shape, state: (
+        np.arange(math.prod(shape)).reshape(shape) % 2 == 0 if state is NONDIFF else Sample(shape)
+    )
+    return [Case(tuple(map(draw, given, states)), dict(row.variants[0])) for given in shapes]
 
 
 def every_trial() -> list[Trial]:

@@ -1,0 +1,160 @@
+"""Rules for functions that have none: the declaration of the registry, for users."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
+from hessian.rules.operation import Operation
+from hessian.rules.spec import Bilinear, Elementwise, General, Linear
+from hessian.rules.traced import holds_traced
+
+_KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "d1": (Elementwise, ("d1",)),
+    "transpose": (Linear, ("transpose",)),
+    "labels": (Bilinear, ("labels",)),
+    "pushforward": (General, ("pushforward", "pullback")),
+    "pullback": (General, ("pushforward", "pullback")),
+}
+
+
+def custom_rule(
+    function: Callable[..., Any],
+    *,
+    name: str = "",
+    d1: Sequence[Any] | None = None,
+    d2: Mapping[tuple[int, int], Any] | None = None,
+    transpose: Callable[..., Any] | None = None,
+    labels: str | None = None,
+    pushforward: Callable[..., Any] | None = None,
+    pullback: Callable[..., Any] | None = None,
+    **fields: Any,
+) -> Operation:
+    r"""Declare how a function is differentiated, and return it as a function of arrays and traced values.
+
+    Parameters
+    ----------
+    function : callable
+        ``(*arrays, **settings) -> array``, on plain arrays: a function of SciPy, a simulation, compiled code.
+    name : str
+        For messages; by default that of the function.
+    d1 : sequence of callables, numbers or states
+        Of a function that acts on each element: per argument the partial derivative ``(y, *xs) -> array``, which gets the value y first.
+        ``hessian.rules.ZERO`` and ``NONDIFF`` stand for arguments without derivative.
+    d2 : mapping or None
+        With it, the complete table of second partials, ``{(0, 1): (y, *xs) -> array}``: what is not listed is zero. ``None`` leaves
+        them to be derived from ``d1``.
+    transpose : callable
+        Of a linear function: ``(y_bar, shape) -> x_bar``, the transposed map, for an argument of the given shape.
+    labels : str
+        Of a sum of products of two arguments: their axes and those of the result, ``"ij,jk->ik"``.
+    pushforward, pullback : callable
+        Of any other: ``(y, xs, x_dots) -> y_dot``, where an entry of ``x_dots`` may be ``None`` for zero, and
+        ``(y, xs, y_bar, wanted) -> [x_bar, ...]``, where entries that are not ``wanted`` may be ``None``.
+    **fields
+        Whatever else a row may say (``hessian.rules``): ``domain``, ``points``, ``kinks``, ``states``, ``pattern``, ``core``, ...
+
+    Returns
+    -------
+    Operation
+        Call it in place of the function. Settings are passed by keyword, to the formulas too.
+
+    Raises
+    ------
+    OptionError
+        Not one kind of rule is given, or a word that rows do not have.
+    ShapeMismatchError
+        By a call: a function of elements changes the shape.
+    DtypeError
+        By a call: an array or a traced value is passed by keyword.
+    MissingRuleError
+        The transposes of a product with these labels cannot be made of products of matrices and vectors.
+
+    Notes
+    -----
+    Formulas are written in NumPy and in other rules: then second, third and all higher orders follow, plainly, recorded and
+    in programs. Tangents and cotangents may have leading batch axes, so that linear functions, products, pushforwards and pullbacks act on
+    *trailing* axes; arguments of products and with ``core=`` broadcast over leading ones.
+    :func:`hessian.check_rule` tries a rule out. A recorded function is pickled with the rules that are names of a module.
+    Cost: that of the function and the formulas, and a copy of the result.
+
+    Examples
+    --------
+    Dawson's integral has :math:`D' = 1 - 2xD`:
+
+    >>> import numpy as np, hessian as hs, scipy.fft, scipy.special
+    >>> dawsn = hs.custom_rule(scipy.special.dawsn, d1=[lambda y, x: 1 - 2 * x * y])
+    >>> round(float(hs.grad(hs.grad(dawsn))(0.5)), 6) == round(float(-2 * dawsn(0.5) - (1 - dawsn(0.5))), 6)
+    True
+    >>> hs.check_rule(dawsn)
+
+    A linear map whose transpose is its inverse:
+
+    >>> dct = hs.custom_rule(lambda x: scipy.fft.dct(x, norm="ortho"), name="dct", transpose=lambda g, shape: idct(g))
+    >>> idct = hs.custom_rule(lambda x: scipy.fft.idct(x, norm="ortho"), name="idct", transpose=lambda g, shape: dct(g))
+    >>> H = hs.hessian(lambda x: 0.5 * np.sum(dct(x) ** 2))(np.ones(3))
+    >>> np.allclose(H, np.eye(3))
+    True
+    """
+    if not callable(function):
+        raise OptionError(message("custom_rule", f"the first argument is {type(function).__name__}, not a function"))
+    words = {"d1": d1, "transpose": transpose, "labels": labels, "pushforward": pushforward, "pullback": pullback}
+    given: dict[str, Any] = {word: said for word, said in words.items() if said is not None}
+    kinds = {_KINDS[word] for word in given}
+    kind, needed = next(iter(kinds), (Operation, ()))
+    if len(kinds) != 1 or set(needed) != set(given):
+        what = f"a rule is given by {', '.join(given)}" if given else "no rule is given"
+        fix = "Pass d1=, transpose=, labels=, or pushforward= and pullback="
+        raise OptionError(message("custom_rule", what, "it is of one kind", fix))
+    if kind is Elementwise:
+        given["d2"] = d2
+    elif d2 is not None:
+        raise OptionError(
+            message("custom_rule", "d2 is given without d1", "second partials are of functions of elements")
+        )
+    said = {
+        "raises": Exception,
+        "real_only": "analytic" not in fields,
+        "home": sys._getframe(1).f_globals.get("__name__", ""),
+    }
+    try:
+        row = kind(_name_of(function, name), _on_arrays(function, kind is Elementwise), **given, **(said | fields))
+    except TypeError as error:
+        raise OptionError(message("custom_rule", str(error).partition(") ")[2] or str(error))) from error
+    if isinstance(row, Bilinear):
+        _ = row.transposes
+    return row
+
+
+def _name_of(function: Callable[..., Any], name: str) -> str:
+    if name and not name.isidentifier():
+        raise OptionError(message("custom_rule", f"name is {name!r}", fix="Pass a name as of a function"))
+    known = getattr(function, "__name__", "")
+    return name or (known if known.isidentifier() else "custom")
+
+
+def _on_arrays(function: Callable[..., Any], by_element: bool) -> Callable[..., np.ndarray]:
+    """Return a function as rows have it: of arrays, with an array of its own as its result."""
+
+    def on_arrays(*operands: Any, **settings: Any) -> np.ndarray:
+        for word, setting in settings.items():
+            if isinstance(setting, np.ndarray) or holds_traced(setting):
+                what = f"{word} is an array passed by keyword"
+                raise DtypeError(
+                    message("custom_rule", what, "its derivative would be lost", "Pass arrays by position")
+                )
+        xs = [np.asarray(x) if isinstance(x, list | tuple | int | float) else x for x in operands]
+        # A copy: the function may return a view of an argument, or memory that its next call uses again.
+        y = np.array(function(*xs, **settings))[()]
+        if by_element and y.shape != np.broadcast_shapes(*map(np.shape, xs)):
+            what = f"the function maps shapes {', '.join(str(np.shape(x)) for x in xs)} to {y.shape}"
+            raise ShapeMismatchError(
+                message("custom_rule", what, "d1 is for functions of elements", "Pass pushforward= and pullback=")
+            )
+        return y
+
+    return on_arrays

@@ -1,0 +1,290 @@
+"""Rules of users' own: right ones work wherever NumPy's functions do, wrong ones of every kind are told."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.fft
+import scipy.special as sc
+
+import hessian as hs
+from hessian.errors import DerivativeCheckError, DtypeError, MissingRuleError, OptionError, ShapeMismatchError
+from hessian.rules import NONDIFF, ZERO
+from hessian.rules.samples import Case, Sample
+from hessian.transforms import rule_walk as walk
+from hessian.transforms.rule_trials import Trial
+
+dawsn = hs.custom_rule(sc.dawsn, d1=[lambda y, x: 1 - 2 * x * y])
+cube = hs.custom_rule(lambda x: x**3, name="cube", d1=[lambda y, x: 3 * x * x], d2={(0, 0): lambda y, x: 6 * x})
+dct = hs.custom_rule(
+    lambda x: scipy.fft.dct(x, norm="ortho"), name="dct", transpose=lambda g, shape: idct(g), analytic=None
+)
+idct = hs.custom_rule(lambda x: scipy.fft.idct(x, norm="ortho"), name="idct", transpose=lambda g, shape: dct(g))
+times = hs.custom_rule(lambda a, b: a @ b, name="times", labels="ij,jk->ik")
+power = hs.custom_rule(
+    lambda x, *, n: x**n,
+    name="power",
+    d1=[lambda y, x, *, n: n * x ** (n - 1)],
+    domain=[(0.5, 2.0)],
+    variants=[{"n": 3}],
+)
+mean = hs.custom_rule(
+    lambda x, *, axes: np.mean(x**2, axis=axes, keepdims=True),
+    name="mean_square",
+    pushforward=lambda y, xs, dots, *, axes: 2 * np.mean(xs[0] * dots[0], axis=axes, keepdims=True),
+    pullback=lambda y, xs, g, wanted, *, axes: [2 * xs[0] * g / xs[0].shape[axes[0]]],
+    pattern="axes",
+)
+chosen = hs.custom_rule(
+    lambda mask, x: np.where(mask, np.sin(x), 0.0),
+    name="chosen",
+    d1=[NONDIFF, lambda y, m, x: np.where(m, np.cos(x), 0.0)],
+)
+RNG = np.random.default_rng(0)
+RIGHT: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
+    (dawsn, (), {}),
+    (cube, (), {}),
+    (dct, (RNG.standard_normal(5),), {}),
+    (dct, (RNG.standard_normal((2, 3)),), {}),
+    (times, (RNG.standard_normal((2, 3)), RNG.standard_normal((3, 4))), {}),
+    (power, (), {}),
+    (mean, (RNG.standard_normal((3, 4)),), {"axes": (-1,)}),
+    (chosen, (), {}),
+]
+
+
+@pytest.mark.parametrize(("row", "args", "settings"), RIGHT, ids=lambda x: getattr(x, "name", ""))
+def test_right_rules_pass(row, args, settings):
+    hs.check_rule(row, *args, **settings)
+
+
+def f(x):
+    return np.sum(dawsn(x) * cube(x)) + np.sum(dct(x) ** 3) + np.sum(times(x.reshape(2, 2), x.reshape(2, 2)))
+
+
+def test_rules_work_plainly_recorded_nested_batched_and_pickled():
+    x, v = np.array([0.3, -0.7, 1.1, 0.2]), np.array([1.0, 2.0, -1.0, 0.5])
+    hs.check_derivatives(f, x)
+    H = hs.hessian(f)(x)
+    np.testing.assert_allclose(hs.hvp(f, x, np.eye(4)), H, rtol=1e-13)
+    np.testing.assert_allclose(hs.jacobian(hs.grad(f))(x), H, rtol=1e-12)
+    recorded = hs.record(f)
+    for program in (recorded, pickle.loads(pickle.dumps(recorded))):
+        for _ in range(2):
+            np.testing.assert_allclose(hs.hvp(program, x, v), H @ v, rtol=1e-12)
+        np.testing.assert_allclose(hs.HessianOperator(program, 2 * x).to_dense(), hs.hessian(f)(2 * x), rtol=1e-12)
+    assert pickle.loads(pickle.dumps(dawsn)) is dawsn
+    res = hs.optimize.minimize(lambda x: np.sum((dct(x) - v) ** 2), x)
+    np.testing.assert_allclose(res.x, scipy.fft.idct(v, norm="ortho"), atol=1e-6)
+
+
+def test_results_are_arrays_of_their_own():
+    memory = np.zeros(3)
+
+    def reusing(x):
+        memory[:] = np.sin(x)
+        return memory
+
+    sine = hs.custom_rule(reusing, d1=[lambda y, x: np.cos(x)])
+    twice = lambda x: np.sum(sine(x) * sine(2 * x))
+    x = np.arange(3.0)
+    for g in (twice, hs.record(twice)):
+        np.testing.assert_allclose(hs.grad(g)(x), np.cos(x) * np.sin(2 * x) + 2 * np.sin(x) * np.cos(2 * x))
+    assert sine([0.0, 0.0, 0.0]).tolist() == [0.0, 0.0, 0.0]
+
+
+def _elementwise(function: Any, **row: Any) -> Any:
+    return hs.custom_rule(function, name="wrong", **row)
+
+
+def _general(pushforward: Any, pullback: Any, **row: Any) -> Any:
+    function = lambda x: x * np.sum(x, axis=-1, keepdims=True)
+    return hs.custom_rule(function, name="wrong", pushforward=pushforward, pullback=pullback, **row)
+
+
+_total = lambda x: np.sum(x, axis=-1, keepdims=True)
+_push = lambda y, xs, dots: dots[0] * _total(xs[0]) + xs[0] * _total(dots[0])
+_pull = lambda y, xs, g, wanted: [g * _total(xs[0]) + _total(xs[0] * g)]
+_V, _M = np.array([0.3, -0.7, 1.1]), np.array([[0.3, -0.7, 1.1], [0.2, 0.9, -0.4]])
+_COUNT = iter(range(10**6))
+WRONG: dict[str, tuple[Any, tuple[Any, ...], str]] = {
+    "a sign": (_elementwise(np.sin, d1=[lambda y, x: -np.cos(x)]), (), "the tangent is"),
+    "a partial that is not a derivative of the other": (
+        _elementwise(np.sin, d1=[lambda y, x: np.cos(x)], d2={(0, 0): lambda y, x: y}),
+        (),
+        "the Hessian-vector product is",
+    ),
+    "a table with a hole": (
+        _elementwise(np.multiply, d1=[lambda y, a, b: b, lambda y, a, b: a], d2={}),
+        (),
+        "A second derivative",
+    ),
+    "a third derivative that is lost": (
+        _elementwise(np.sin, d1=[lambda y, x: np.cos(x)], d2={(0, 0): lambda y, x: -np.round(y, 14)}),
+        (),
+        "the third derivative is",
+    ),
+    "a removable singularity": (
+        _elementwise(np.sinc, d1=[lambda y, x: (np.cos(np.pi * x) - y) / x]),
+        (),
+        "the derivative in argument 0 is nan at 0.0, around it 0",
+    ),
+    "a singular second derivative": (
+        _elementwise(lambda x: x**2, d1=[lambda y, x: 2 * x], d2={(0, 0): lambda y, x: 2 * x / x}, domain=[(0.5, 2.0)]),
+        (),
+        "the second derivative in arguments 0 and 0 is nan at 0.0, around it 2",
+    ),
+    "plain numbers": (_elementwise(np.sin, d1=[lambda y, x: np.cos(np.asarray(x))]), (), "LeavesTapeError"),
+    "a changed argument": (_elementwise(lambda x: np.sin(x, out=x), d1=[lambda y, x: np.cos(x)]), (), "wrong"),
+    "a value that changes": (
+        _elementwise(lambda x: np.sin(x) + next(_COUNT), d1=[lambda y, x: np.cos(x)]),
+        (),
+        "the value is",
+    ),
+    "a function that is not linear": (
+        hs.custom_rule(lambda x: x**2, name="wrong", transpose=lambda g, shape: g),
+        (_V,),
+        "the tangent is",
+    ),
+    "a transpose that is the map": (
+        hs.custom_rule(lambda x: np.cumsum(x, axis=-1), name="wrong", transpose=lambda g, shape: np.cumsum(g, axis=-1)),
+        (_V,),
+        "not the transpose of the pushforward",
+    ),
+    "a map along the first axis": (
+        hs.custom_rule(
+            lambda x: np.cumsum(x, axis=0),
+            name="wrong",
+            transpose=lambda g, shape: np.flip(np.cumsum(np.flip(g, 0), 0), 0),
+        ),
+        (_V,),
+        "act on trailing axes",
+    ),
+    "positions of what is added": (
+        hs.custom_rule(
+            lambda x: x + np.flip(x, -1),
+            name="wrong",
+            transpose=lambda g, shape: g + np.flip(g, -1),
+            pattern=lambda y, xs: [np.eye(3) == 1],
+        ),
+        (_V,),
+        "the pattern of argument 0 has nothing at",
+    ),
+    "labels of another product": (
+        hs.custom_rule(lambda a, b: a @ b, name="wrong", labels="ij,kj->ik"),
+        (np.eye(3) + 0.1 * np.arange(9.0).reshape(3, 3), np.ones((3, 3)) + np.diag(_V)),
+        "wrong",
+    ),
+    "a pushforward": (_general(lambda y, xs, dots: dots[0] * _total(xs[0]), _pull), (_V,), "the tangent is"),
+    "a pullback": (
+        _general(_push, lambda y, xs, g, wanted: [g * _total(xs[0])]),
+        (_V,),
+        "not the transpose of the pushforward",
+    ),
+    "a curved operation called straight": (
+        _general(_push, _pull, curved=False),
+        (_V,),
+        "the Hessian-vector product is",
+    ),
+    "a pullback of another shape": (_general(_push, lambda y, xs, g, wanted: [_total(g)]), (_M,), "wrong"),
+    "elements called apart": (_general(_push, _pull, core=(0, 0)), (_V,), "the pattern of argument 0 has nothing at"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_rules_are_told(name):
+    row, args, told = WRONG[name]
+    with pytest.raises(DerivativeCheckError, match="wrong") as caught:
+        hs.check_rule(row, *args)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "match"),
+    [
+        ({}, "no rule is given"),
+        ({"d1": [1], "transpose": lambda g, shape: g}, "a rule is given by d1, transpose"),
+        ({"pushforward": lambda *a: None}, "a rule is given by pushforward"),
+        ({"labels": "ij,jk->ik", "d2": {}}, "d2 is given without d1"),
+        ({"d1": [1], "d3": {}}, "unexpected keyword argument 'd3'"),
+        ({"d1": [1], "name": "my rule"}, "name is 'my rule'"),
+    ],
+)
+def test_one_kind_of_rule_is_given(said, match):
+    with pytest.raises(OptionError, match=match):
+        hs.custom_rule(np.sin, **said)
+
+
+def test_what_is_no_rule_is_refused():
+    with pytest.raises(OptionError, match="the first argument is int, not a function"):
+        hs.custom_rule(3, d1=[1])
+    with pytest.raises(MissingRuleError, match="no product is declared"):
+        hs.custom_rule(np.multiply, labels="ij,ij->ij")
+    with pytest.raises(OptionError, match="not a rule with derivatives"):
+        hs.check_rule(np.sin)
+    with pytest.raises(OptionError, match="nothing to try dct at"):
+        hs.check_rule(dct)
+    local = hs.custom_rule(np.sin, d1=[lambda y, x: np.cos(x)])
+    with pytest.raises(OptionError, match="the rule sin is no name of module"):
+        pickle.dumps(local)
+
+
+def test_calls_that_lose_a_derivative_raise():
+    with pytest.raises(DtypeError, match="n is an array passed by keyword"):
+        power(np.ones(3), n=np.arange(3))
+    with pytest.raises(DtypeError, match="n is an array passed by keyword"):
+        hs.grad(lambda x: np.sum(power(np.ones(3), n=x)))(2.0)
+    summed = hs.custom_rule(np.sum, d1=[1])
+    with pytest.raises(ShapeMismatchError, match=r"the function maps shapes \(3,\) to \(\)"):
+        summed(np.ones(3))
+
+
+def test_an_argument_may_have_no_derivative():
+    step = hs.custom_rule(lambda a, x: np.floor(a) * x, name="step", d1=[ZERO, lambda y, a, x: np.floor(a)])
+    hs.check_rule(step)
+    assert hs.grad(lambda a: step(a, 2.0))(1.5) == 0.0
+
+
+def _trial(target: Any, **row: Any) -> Trial:
+    return Trial("named", target, Case((Sample((3,)),)), np.sin, np.sin, **row)
+
+
+@pytest.mark.parametrize(
+    ("check", "target", "match"),
+    [
+        (walk.value_is_that_of_the_plain_function, lambda x: np.sin(x.astype(np.float32)), "the value is"),
+        (
+            walk.value_is_that_of_the_plain_function,
+            lambda x: np.sin(x)[:2],
+            r"the value has shape \(2,\), expected \(3,\)",
+        ),
+        (
+            walk.precision_stays,
+            lambda x: np.sin(x) * (1.0 if type(x) is np.ndarray else np.ones(3)),
+            "has dtype float64",
+        ),
+        (walk.nothing_is_differentiated, lambda x: np.sin(x) + next(_COUNT), "the value is"),
+        (walk.nothing_is_differentiated, np.sin, "the gradient of a product with it is"),
+    ],
+)
+def test_the_walk_tells(check, target, match):
+    with pytest.raises(DerivativeCheckError, match=f"named.*{match}"):
+        check(_trial(target))
+
+
+def test_the_walk_tells_another_dtype():
+    trial = Trial("named", lambda x: x * 1.0, Case((Sample((3,), make=lambda rng: np.ones(3)),)), np.float32, None)
+    with pytest.raises(DerivativeCheckError, match="has dtype float64, the plain function gives float32"):
+        walk.value_is_that_of_the_plain_function(trial)
+
+
+def test_the_walk_tells_results_that_share_memory(monkeypatch):
+    monkeypatch.setattr(walk, "hvp", lambda f, xs, dots: dots)
+    with pytest.raises(DerivativeCheckError, match="a result shares memory"):
+        walk.inputs_are_left_alone_and_results_stay(_trial(np.sin))
+    monkeypatch.setattr(walk, "hvp", lambda f, xs, dots: [np.multiply(dots[0], 2, out=dots[0])])
+    with pytest.raises(DerivativeCheckError, match="an argument or an earlier result was written to"):
+        walk.inputs_are_left_alone_and_results_stay(_trial(np.sin))

@@ -225,10 +225,10 @@ def test_what_is_no_rule_is_refused():
         hs.custom_rule(np.multiply, labels="ij,ij->ij")
     with pytest.raises(OptionError, match="not a rule with derivatives"):
         hs.check_rule(np.sin)
-    with pytest.raises(OptionError, match="nothing to try dct at"):
+    with pytest.raises(OptionError, match=r"nothing to try custom\.dct at"):
         hs.check_rule(dct)
     local = hs.custom_rule(np.sin, d1=[lambda y, x: np.cos(x)])
-    with pytest.raises(OptionError, match="the rule sin is no name of module"):
+    with pytest.raises(OptionError, match=r"the rule custom\.sin is no name of module"):
         pickle.dumps(local)
 
 
@@ -288,3 +288,50 @@ def test_the_walk_tells_results_that_share_memory(monkeypatch):
     monkeypatch.setattr(walk, "hvp", lambda f, xs, dots: [np.multiply(dots[0], 2, out=dots[0])])
     with pytest.raises(DerivativeCheckError, match="an argument or an earlier result was written to"):
         walk.inputs_are_left_alone_and_results_stay(_trial(np.sin))
+
+
+PRODUCTS: list[tuple[Any, str, tuple[int, ...], tuple[int, ...]]] = [
+    (lambda a, b: np.einsum("...ij,...ij->...", a, b), "ij,ij->", (3, 2), (3, 2)),
+    (lambda a, b: np.swapaxes(a @ b, -1, -2), "ij,jk->ki", (3, 2), (2, 4)),
+    (lambda a, b: b[..., :, None] * a[..., None, :], "i,k->ki", (3,), (2,)),
+    (lambda a, b: (np.swapaxes(a, -1, -2) @ b[..., None])[..., 0], "ji,j->i", (3, 2), (3,)),
+]
+
+
+@pytest.mark.parametrize(
+    ("function", "labels", "left", "right"), PRODUCTS, ids=lambda x: x if isinstance(x, str) else ""
+)
+def test_products_of_any_labels_are_right_in_programs(function, labels, left, right):
+    row = hs.custom_rule(function, name="product", labels=labels)
+    hs.check_rule(row, RNG.standard_normal(left), RNG.standard_normal(right))
+    n = int(np.prod(left))
+    weight = RNG.standard_normal(np.shape(function(np.ones(left), np.ones(right))))
+    f = lambda x: np.sum(weight * row(np.sin(x[:n]).reshape(left), np.cos(x[n:]).reshape(right)) ** 2)
+    x = RNG.standard_normal(n + int(np.prod(right)))
+    recorded = hs.record(f)
+    np.testing.assert_allclose(hs.HessianOperator(recorded, x).to_dense(), hs.hessian(f)(x), rtol=1e-11, atol=1e-12)
+
+
+def test_functions_of_users_run_on_one_thread():
+    running = []
+
+    def alone(x):
+        assert not running
+        running.append(x)
+        y = np.sin(x)
+        running.clear()
+        return y
+
+    sine = hs.custom_rule(alone, d1=[lambda y, x: np.cos(x)])
+    x = np.linspace(0.1, 1.0, 2**15)
+    f = hs.record(lambda w: np.sum(sine(w * x) * x))
+    for _ in range(2):
+        np.testing.assert_allclose(hs.grad(f)(0.3), np.sum(np.cos(0.3 * x) * x * x))
+
+
+def test_a_rule_is_not_taken_for_the_row_of_its_name():
+    for name in ("power", "sum", "reshape", "negative", "multiply", "section", "numpy"):
+        row = hs.custom_rule(lambda x: np.sin(x), name=name, d1=[lambda y, x: np.cos(x)])
+        f = lambda x, row=row: np.sum(row(x) * x) + row(x[0])
+        x = np.linspace(0.1, 1.0, 4)
+        np.testing.assert_allclose(hs.HessianOperator(hs.record(f), x).to_dense(), hs.hessian(f)(x), rtol=1e-12)

@@ -267,7 +267,7 @@ def _inverse_pullback(z: Any, xs: Any, g: Any, wanted: Any, *, equation: Equatio
     return [b_bar, None, *_in_precision(bars, point)]
 
 
-held_op = Nondifferentiable("held", np.array)
+held_op = Nondifferentiable("held", np.array, home=__name__)
 """A start, on which the solution does not depend."""
 solution_op = General(
     "solution",
@@ -276,13 +276,15 @@ solution_op = General(
     pushforward=_pushforward,
     pullback=_pullback,
     raises=Exception,
+    home=__name__,
 )
-factors_op = Nondifferentiable("factors", lambda x, *thetas, equation: equation.factors(x, thetas), raises=Exception)
+factors_op = Nondifferentiable(
+    "factors", lambda x, *thetas, equation: equation.factors(x, thetas), raises=Exception, home=__name__
+)
 inverse_op = General(
     "inverse",
     lambda b, factors, *point, equation, transposed: solve_factored(factors, b, transposed),
     pushforward=_inverse_pushforward,
     pullback=_inverse_pullback,
+    home=__name__,
 )
-for _operation in (held_op, solution_op, factors_op, inverse_op):
-    _operation.home = __name__

@@ -92,7 +92,7 @@ def _check(node: Node, where: str, kinds: dict[Any, tuple[Any, Any]]) -> None:
 
 def _is_made_up(operation: Operation) -> bool:
     """Tell what runs code of a user or of a block, or stands for memory."""
-    return operation in (reserve_op, item_op, rows_op) or operation.raises is Exception
+    return operation in (reserve_op, item_op, rows_op) or operation.runs_user_code
 
 
 def _inferred(node: Node, where: str, kinds: dict[Any, tuple[Any, Any]]) -> tuple[Any, Any] | None:

@@ -134,7 +134,8 @@ def _name_of(function: Callable[..., Any], name: str) -> str:
     if name and not name.isidentifier():
         raise OptionError(message("custom_rule", f"name is {name!r}", fix="Pass a name as of a function"))
     known = getattr(function, "__name__", "")
-    return name or (known if known.isidentifier() else "custom")
+    # No name of a row in the registry, by which programs know rows that they may rewrite.
+    return f"custom.{name or (known if known.isidentifier() else 'function')}"
 
 
 def _on_arrays(function: Callable[..., Any], by_element: bool) -> Callable[..., np.ndarray]:

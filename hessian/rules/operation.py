@@ -105,6 +105,11 @@ class Operation:
         self.real_only = real_only
         self.home = home
 
+    @property
+    def runs_user_code(self) -> bool:
+        """Whether the function is a user's: it may raise anything, and need not bear to be called from several threads."""
+        return self.raises is Exception
+
     def __call__(self, *operands: Any, **params: Any) -> Any:
         innermost, level, foreign = None, -1.0, False
         for x in operands:

@@ -250,7 +250,8 @@ class Bilinear(Operation):
 def contraction(left: str, right: str, result: str) -> Callable[[Any, Any], Any]:
     """Return the sum of products over the given axes, made of the declared ones: swapped and transposed where need be."""
     if not left or not right:
-        return (lambda a, b: a[..., None] * b) if not left else (lambda a, b: b[..., None] * a)
+        opened = (..., *(None,) * len(result))
+        return (lambda a, b: a[opened] * b) if not left else (lambda a, b: b[opened] * a)
     # A product that is there as it stands, then swapped, is better than one of transposes.
     for flips in sorted(itertools.product((False, True), repeat=3), key=lambda flips: sum(flips[1:])):
         swapped, left_turned, right_turned = flips

@@ -234,7 +234,8 @@ class Emitter:
             return self.function(operation.name, operation.function)
         key = ("watched", operation)
         if key not in self._extra:
-            self._extra[key] = self.function(operation.name, watched(operation.function, operation.raises))
+            name = operation.name.replace(".", "_")
+            self._extra[key] = self.function(name, watched(operation.function, operation.raises))
         return self._extra[key]
 
     # One operation.

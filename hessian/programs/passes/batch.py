@@ -244,10 +244,14 @@ class Batcher:
         ]
 
 
-def _product_rule(operation: Bilinear) -> Callable[[Batcher, Node, list[Any]], Batched | None]:
-    """Return the rule of a product, by its core axes; with more axes than these it is left to the operation itself."""
-    labels = operation.labels[:2]
-    if not set(labels[0]) & set(labels[1]):
+def _product_rule(operation: Bilinear) -> Callable[[Batcher, Node, list[Any]], Batched | None] | None:
+    """Return the rule of a product of matrices or vectors; with other axes than their core it is left to the operation itself."""
+    labels, result = operation.labels[:2], operation.labels[2]
+    shared = set(labels[0]) & set(labels[1])
+    free = "".join(letter for letter in "".join(labels) if letter not in shared)
+    if len(shared) > 1 or result != free or max(map(len, labels)) > 2 - (not shared):
+        return None
+    if not shared:
         return _outer
 
     def rule(batcher: Batcher, node: Node, args: list[Any]) -> Batched | None:

@@ -49,6 +49,8 @@ def cut_along(node: Node, length: int) -> Kind:
 
 def _row_kind(node: Node, args: list[Kind], length: int) -> Kind:
     operation, params = node.operation, node.params
+    if operation is not None and operation.runs_user_code:
+        raise Mixed
     if isinstance(operation, Elementwise) or operation is cast_op or _is_comparison(operation):
         ends = {kind[1] - len(arg.shape) for kind, arg in zip(args, node.args, strict=True) if isinstance(kind, tuple)}
         if len(ends) != 1:

@@ -113,8 +113,8 @@ def test_every_name_in_the_table_is_supported() -> None:
 
 
 def test_what_is_not_in_the_table_has_no_advice() -> None:
-    assert meaning(np.linalg.qr) == meaning(np.unwrap) == meaning(scipy.special.jv) == ""
-    for f in (lambda x: np.linalg.qr(np.outer(x, x))[0], lambda x: np.unwrap(x), lambda x: np.interp(x, X, X)):
+    assert meaning(np.roots) == meaning(np.histogram2d) == ""
+    for f in (lambda x: np.linalg.eig(np.outer(x, x))[0], lambda x: np.roots(x), lambda x: np.histogram2d(x, x)[0]):
         with pytest.raises(MissingRuleError) as caught:
             hs.grad(lambda x, f=f: np.sum(f(x)))(X)
         assert re.search(

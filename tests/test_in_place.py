@@ -374,12 +374,6 @@ def plain_target(x: Any) -> Any:
     return np.sum(y)
 
 
-def ordered_updates(x: Any) -> Any:
-    y = x[0] * 1.0
-    np.multiply.at(y, [0, 0], x[1, :2])
-    return np.sum(y)
-
-
 def number_filled(x: Any) -> Any:
     m = np.max(x)
     m.fill(1.0)
@@ -392,7 +386,6 @@ def number_filled(x: Any) -> Any:
         (plain_output, LeavesTapeError, "out=np.zeros_like"),
         (no_output, OptionError, "out=np.zeros_like"),
         (plain_target, LeavesTapeError, "np.zeros_like"),
-        (ordered_updates, OptionError, "names an element twice"),
         (number_filled, DtypeError, "immutable"),
         (lambda x: np.broadcast_to(x[0], (2, 3)).fill(1.0), ReadOnlyError, "read-only"),
     ],

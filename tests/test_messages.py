@@ -26,7 +26,7 @@ SAYINGS: dict[str, tuple[Callable[[Any], Any], Any, str]] = {
     "axis too large": (lambda x: np.sum(x, axis=5), M, "out of bounds"),
     "index too long": (lambda x: x[0, 0, 0], M, "too many parts"),
     "pad mode": (lambda x: np.sum(np.pad(x, 1, mode="mean")), X, "no derivative rule"),
-    "norm": (lambda x: np.linalg.norm(x, ord=2), M, "matrix norm"),
+    "norm": (lambda x: np.linalg.norm(x, ord=3), M, "matrix norm"),
     "norm axes": (lambda x: np.linalg.norm(x, axis=(0, 1, 2)), M[None], "names 3 axes"),
     "matmul scalars": (lambda x: x @ x[0], X, "0-dimensional"),
     "matmul shapes": (lambda x: np.sum(x @ x), M, "do not match"),

@@ -21,11 +21,18 @@ def normalize_axis(axis: Any, ndim: int, where: str) -> int:
     return index - ndim if index >= 0 else index
 
 
+def whole(x: Any) -> int:
+    """Read a count as NumPy does: truth values are none."""
+    if isinstance(x, bool | np.bool_):
+        raise TypeError("an integer is required")
+    return operator.index(x)
+
+
 def normalize_axes(axis: Any, ndim: int, where: str) -> tuple[int, ...]:
     """Return the axes of a reduction counted from the end; ``None`` means all of them."""
     if axis is None:
         return tuple(range(-ndim, 0))
-    axes = tuple(normalize_axis(a, ndim, where) for a in (axis if isinstance(axis, tuple | list) else (axis,)))
+    axes = tuple(normalize_axis(a, ndim, where) for a in (axis if isinstance(axis, tuple | list | range) else (axis,)))
     if len(set(axes)) != len(axes):
         raise OptionError(message(where, f"axis {axis!r} names an axis twice"))
     return axes

@@ -58,6 +58,18 @@ minimum = _choice(np.minimum, larger=False)
 fmax = _choice(np.fmax, larger=True)
 fmin = _choice(np.fmin, larger=False)
 
+copysign = elementwise(
+    np.copysign,
+    d1=[lambda y, x, s: np.sign(x) * np.copysign(np.ones_like(y), s), ZERO],
+    d2={},
+    kinks="0 in x at 0",
+    sides=Sides(lambda y, x, s: np.equal(x, 0), lambda y, xs, dots: np.copysign(dots[0], xs[1])),
+    root=_MODULUS,
+    reference="x, s: x * sign(x) * (-1 if s < 0 else 1)",
+    points=[(x, s) for x, s in PLANE if x and s],
+    analytic=lambda x, s: x * np.sign(np.real(x)) * np.where(np.signbit(np.real(s)), -1.0, 1.0),
+)
+
 heaviside = elementwise(
     np.heaviside,
     d1=[ZERO, lambda y, x, h: np.equal(x, 0)],

@@ -19,6 +19,7 @@ from hessian.rules.broadcast import averaged_axes, keeps, normalize_axes, withou
 from hessian.rules.determinant import det_op, inverse_op, sound_op
 from hessian.rules.dispatch import composite, expose
 from hessian.rules.eigen import eigenvalues_op, eigenvectors_op, factors_op
+from hessian.rules.factorisations import svdvals
 from hessian.rules.lines import user_line
 from hessian.rules.smooth import Root, Sides
 from hessian.rules.spec import ZERO, A, Sample, case, general, nondifferentiable
@@ -330,9 +331,13 @@ def _matrix_norm(x: Any, order: Any, axes: tuple[int, ...]) -> Any:
     """Return the norm of matrices along a pair of ``axes``, which stay with length one."""
     if order in ("fro", None):
         return norm_op(x, axes=axes)
+    if order in (2, -2, "nuc"):
+        values = svdvals(np.moveaxis(x, axes, (-2, -1)))
+        total = np.sum(values, axis=-1) if order == "nuc" else values[..., 0 if order == 2 else -1]
+        return np.expand_dims(total, axes)
     if order not in _COLUMN_AND_ROW:
         raise MissingRuleError(
-            message("norm", f"the matrix norm ord={order!r} has no derivative rule", fix="Use 'fro', 1 or inf")
+            message("norm", f"the matrix norm ord={order!r} is unknown", fix="Use 2, 'fro', 1, 'nuc'")
         )
     summed, extreme = _COLUMN_AND_ROW[order]
     totals = np.sum(np.abs(x), axis=axes[summed], keepdims=True)

@@ -55,13 +55,16 @@ _declare(np.argmax, np.argmin, np.argsort, np.any, np.all, cases=[case(A(6))])
 _declare(np.count_nonzero, function=_count, cases=[case(A(6))])
 _declare(np.isclose, cases=[case(A(6), 1.0)])
 _declare(np.searchsorted, cases=[case(A(6, make=lambda rng: np.sort(rng.uniform(-1, 1, 6))), 0.3)])
+_declare(np.argpartition, cases=[case(A(6), 2)])
+_declare(np.nanargmax, np.nanargmin, np.spacing, np.isneginf, np.isposinf, cases=[case(A(6))])
+_declare(np.isin, cases=[case(A(6), np.array([0.5]))])
+_declare(np.lexsort, cases=[case(A(2, 6))])
 _declare(np.digitize, cases=[case(A(6), np.array([0.0, 1.0]))])
 _declare(np.zeros_like, np.ones_like, np.imag, cases=[case(A(6))])
 _declare(np.empty_like, untested="its numbers are whatever the memory holds")
 
 expose(np.around, OPERATIONS["round"])
 expose(np.fix, OPERATIONS["trunc"])  # deprecated by NumPy 2.5 in favour of its twin
-
 for _target, _call in (
     (np.shape, lambda a: a.shape),
     (np.ndim, lambda a: a.ndim),
@@ -70,13 +73,26 @@ for _target, _call in (
     (np.isrealobj, lambda x: True),
     (np.allclose, lambda a, b, *args, **keywords: bool(np.all(np.isclose(a, b, *args, **keywords)))),
     (np.array_equal, lambda a, b, equal_nan=False: _array_equal(a, b, equal_nan)),
+    (np.array_equiv, lambda a1, a2: _array_equiv(a1, a2)),
     (np.nonzero, lambda a: a.nonzero()),
+    (np.argwhere, lambda a: np.transpose(a.nonzero()) if a.ndim else np.argwhere(np.asarray(a != 0))),
+    (np.diag_indices_from, lambda arr: np.diag_indices_from(np.broadcast_to(0.0, arr.shape))),
+    (np.tril_indices_from, lambda arr, k=0: np.tril_indices_from(np.broadcast_to(0.0, arr.shape), k)),
+    (np.triu_indices_from, lambda arr, k=0: np.triu_indices_from(np.broadcast_to(0.0, arr.shape), k)),
     (np.flatnonzero, lambda a: np.ravel(a).nonzero()[0]),
     (np.result_type, lambda *xs: np.result_type(*[x.dtype if isinstance(x, Traced) else x for x in xs])),
     # The scalar type of a number depends on its value, which has to leave the tape.
     (np.min_scalar_type, lambda a: a.dtype if a.ndim else np.min_scalar_type(a.item())),
 ):
     expose(_target, _call, untested="it asks for a shape, a type or a truth value")
+
+
+def _array_equiv(a: Any, b: Any) -> bool:
+    try:
+        np.broadcast_shapes(np.shape(a), np.shape(b))
+    except ValueError:
+        return False
+    return bool(np.all(np.equal(a, b)))
 
 
 def _array_equal(a: Any, b: Any, equal_nan: bool) -> bool:

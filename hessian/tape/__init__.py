@@ -1,5 +1,6 @@
 """The engine: traced values, the tape, dual numbers and the sweeps."""
 
+from hessian.tape import in_place  # noqa: F401
 from hessian.tape.dual import Dual
 from hessian.tape.sweeps import Linearization
 from hessian.tape.tape import Tape

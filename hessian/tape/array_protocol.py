@@ -17,20 +17,7 @@ from hessian.rules.traced import Traced, entered, holds_traced
 from hessian.tape.advice import leaves_tape, missing_rule, user_line
 from hessian.tape.array_methods import ArrayMethods, concrete_index, primal_array
 from hessian.tape.array_operators import ArrayOperators
-
-_REDUCTIONS = {
-    ("add", "reduce"): np.sum,
-    ("multiply", "reduce"): np.prod,
-    ("maximum", "reduce"): np.max,
-    ("minimum", "reduce"): np.min,
-    ("logical_and", "reduce"): np.all,
-    ("logical_or", "reduce"): np.any,
-    ("add", "accumulate"): np.cumsum,
-    ("multiply", "accumulate"): np.cumprod,
-}
-
-
-_REDUCE_ARGUMENTS = ("axis", "dtype", "out", "keepdims", "initial", "where")
+from hessian.tape.ufunc_methods import apply_at, apply_method, has_method
 
 
 class ArrayProtocol(ArrayMethods, ArrayOperators):
@@ -128,14 +115,10 @@ def primals(x: Any) -> Any:
 
 
 def _reduce(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-    """Apply ``reduce`` or ``accumulate`` of a ufunc, as the function that is their name."""
-    reduction = _REDUCTIONS.get((ufunc.__name__, method))
-    if reduction is None:
+    """Apply a method of a ufunc."""
+    if not has_method(ufunc, method):
         return call_plain(getattr(ufunc, method), inputs, keywords, name=ufunc)
-    given = dict(zip(_REDUCE_ARGUMENTS, inputs[1:], strict=False)) | keywords
-    given = {name: x for name, x in given.items() if x is not None or name == "axis"}
-    # A ufunc's reductions run over axis 0 unless told otherwise; the functions of the same name over all.
-    return DISPATCH[reduction].call(inputs[0], **{"axis": 0, **given})
+    return apply_method(ufunc, method, inputs, keywords)
 
 
 def call_plain(function: Any, args: Any, kwargs: dict[str, Any], name: Any = None) -> Any:
@@ -177,18 +160,16 @@ def into(name: str, out: Any, where: Any, compute: Callable[[], Any]) -> Any:
 
 def add_at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
     """Apply ``ufunc.at``: unbuffered in-place operation at an index."""
-    is_traced = isinstance(target, Traced)
-    if not is_traced:
-        leaves_tape(f"{ufunc.__name__}.at", "Make the target np.zeros_like(x) with x traced")
-    index = concrete_index(index)
     values = tuple(map(entered, values))
-    if not indexing.names_twice(target, index):
-        target[index] = ufunc(target[index], *values)
-    elif ufunc in (np.add, np.subtract):
-        # As they are, masks would be joined, and small integers and float32 added up in their own precision.
-        value = values[0] if isinstance(values[0], Traced) else np.asarray(values[0])
-        value = value.astype(np.result_type(value.dtype, target.dtype))
-        target._in_place(indexing.added_at(target, index, value if ufunc is np.add else -value))
-    else:
-        what = "the index names an element twice"
-        raise OptionError(message(f"{ufunc.__name__}.at", what, "the order would matter", "Loop over the index"))
+    if ufunc not in (np.add, np.subtract) or not isinstance(target, Traced):
+        return apply_at(ufunc, target, index, *values)
+    index = concrete_index(index)
+    whole: Any = target
+    if not indexing.names_twice(whole, index):
+        whole[index] = ufunc(whole[index], *values)
+        return None
+    # As they are, masks would be joined, and small integers and float32 added up in their own precision.
+    value = values[0] if isinstance(values[0], Traced) else np.asarray(values[0])
+    value = value.astype(np.result_type(value.dtype, whole.dtype))
+    whole._in_place(indexing.added_at(whole, index, value if ufunc is np.add else -value))
+    return None

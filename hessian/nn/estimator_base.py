@@ -18,8 +18,9 @@ from scipy.special import expit
 from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
 from hessian.errors import NonFiniteError, OptionError, message, missing_dependency
 from hessian.nn.model import Parameters
+from hessian.nn.penalized import PenalizedObjective, Reparametrised, WeightedLoss, glorot_start
 from hessian.nn.sequential import mlp
-from hessian.nn.sklearn.checks import (
+from hessian.nn.validation import (
     as_array,
     check_activation,
     check_classes,
@@ -29,7 +30,6 @@ from hessian.nn.sklearn.checks import (
     check_weights,
     weigh_classes,
 )
-from hessian.nn.sklearn.penalized import PenalizedObjective, Reparametrised, WeightedLoss, glorot_start
 from hessian.optimize import OptimizeResult, minimize
 from hessian.scipy import special
 

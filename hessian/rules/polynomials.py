@@ -1,0 +1,162 @@
+"""NumPy's polynomials by their coefficients, the highest power first."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.rules.dispatch import composite, refuse
+from hessian.rules.series import convolve
+from hessian.rules.spec import A, Traced, case
+
+
+def _coefficients(p: Any, where: str) -> Any:
+    p = p if isinstance(p, Traced) else np.asarray(p)
+    p = np.reshape(p, (1,)) if p.ndim == 0 else p
+    if p.ndim != 1:
+        raise ShapeMismatchError(message(where, f"coefficients of shape {p.shape}", fix="Pass a vector"))
+    return p
+
+
+@composite(np.polyval, cases=[case(A(4), A(3)), case(A(3), A(2, 2)), case(np.array([1.0, -2.0, 0.5]), A())])
+def polyval(p: Any, x: Any) -> Any:
+    p, x = (a if isinstance(a, Traced) else np.asarray(a) for a in (p, x))
+    y = np.zeros_like(x)
+    for i in range(p.shape[0]):
+        y = y * x + p[i]
+    return y
+
+
+def _padded(a: Any, b: Any, where: str) -> tuple[Any, Any]:
+    a, b = _coefficients(a, where), _coefficients(b, where)
+    short = b.size - a.size
+    fill = lambda x, n: np.concatenate([np.zeros(n, x.dtype), x]) if n > 0 else x
+    return fill(a, short), fill(b, -short)
+
+
+@composite(np.polyadd, cases=[case(A(4), A(2)), case(A(2), A(3))])
+def polyadd(a1: Any, a2: Any) -> Any:
+    a, b = _padded(a1, a2, "polyadd")
+    return a + b
+
+
+@composite(np.polysub, cases=[case(A(4), A(2)), case(A(2), A(3))])
+def polysub(a1: Any, a2: Any) -> Any:
+    a, b = _padded(a1, a2, "polysub")
+    return a - b
+
+
+def _without_leading_zeros(p: Any) -> Any:
+    """Drop leading zeros as ``np.poly1d`` does."""
+    at = np.flatnonzero(np.asarray(np.not_equal(p, 0)))
+    return p[at[0] :] if at.size else p[-1:]
+
+
+@composite(np.polymul, cases=[case(A(3), A(2))])
+def polymul(a1: Any, a2: Any) -> Any:
+    factors = [_without_leading_zeros(_coefficients(a, "polymul")) for a in (a1, a2)]
+    return convolve(*factors)
+
+
+@composite(np.polydiv, cases=[case(A(4), np.array([2.0, -1.0])), case(A(5), np.array([1.0, 0.5, 2.0]))])
+def polydiv(u: Any, v: Any) -> Any:
+    u, v = (_coefficients(a, "polydiv") + 0.0 for a in (u, v))
+    if not u.size or not v.size:
+        raise IndexError("index 0 is out of bounds for axis 0 with size 0")
+    dtype = np.result_type(u.dtype, v.dtype)
+    rest = u if u.dtype == dtype else u.astype(dtype)
+    count = u.size - v.size + 1
+    if count < 1:
+        return np.zeros(1, rest.dtype), _without_small(rest)
+    scale, quotient = 1.0 / v[0], []
+    for k in range(count):
+        d = scale * rest[k]
+        quotient.append(d)
+        rest = np.concatenate([rest[:k], rest[k : k + v.size] - d * v, rest[k + v.size :]])
+    # What has been divided away is zero but for rounding.
+    return np.stack(quotient), _without_small(rest)
+
+
+def _without_small(r: Any) -> Any:
+    small = np.asarray(np.isclose(r, 0, rtol=1e-14))
+    start = 0
+    while start < r.size - 1 and small[start]:
+        start += 1
+    return r[start:]
+
+
+def _refuse_number(p: Any) -> None:
+    if not np.ndim(p):
+        raise TypeError("len() of unsized object")
+
+
+@composite(np.polyder, cases=[case(A(4)), case(A(5), 2)])
+def polyder(p: Any, m: int = 1) -> Any:
+    m = operator.index(m)
+    if m < 0:
+        raise ValueError("Order of derivative must be positive (see polyint)")
+    _refuse_number(p)
+    p = _coefficients(p, "polyder")
+    for _ in range(m):
+        p = p[:-1] * np.arange(p.size - 1, 0, -1)
+    return p
+
+
+@composite(np.polyint, cases=[case(A(3)), case(A(2), 2, [1.0, -0.5])])
+def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
+    m = operator.index(m)
+    if m < 0:
+        raise ValueError("Order of integral must be positive (see polyder)")
+    _refuse_number(p)
+    p = _coefficients(p, "polyint")
+    constants = np.zeros(m) if k is None else _coefficients(k, "polyint")
+    constants = constants * np.ones(m) if constants.size == 1 and m > 1 else constants
+    if constants.size < m:
+        raise ValueError("k must be a scalar or a rank-1 array of length 1 or >m.")
+    for i in range(m):
+        p = np.concatenate([p / np.arange(p.size, 0, -1), constants[i : i + 1]])
+    return p
+
+
+@composite(np.poly, cases=[case(A(3))])
+def poly(seq_of_zeros: Any) -> Any:
+    zeros = _coefficients(seq_of_zeros, "poly") if np.ndim(seq_of_zeros) < 2 else seq_of_zeros
+    if zeros.ndim > 1:
+        raise OptionError(message("poly", "a matrix is given", fix="Pass its eigenvalues, np.linalg.eigvalsh(A)"))
+    a = np.ones(1, zeros.dtype)
+    for i in range(zeros.size):
+        a = convolve(a, np.stack([np.ones((), zeros.dtype), -zeros[i]]))
+    return a
+
+
+@composite(
+    np.polyfit,
+    real_only=True,
+    cases=[
+        case(np.array([0.0, 0.4, 1.0, 1.5, 2.1]), A(5), 2),
+        case(A(6), A(6), 1),
+        case(np.array([0.0, 0.4, 1.0, 1.5]), A(4, 2), 1, w=np.array([1.0, 2.0, 1.0, 0.5])),
+    ],
+)
+def polyfit(x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False) -> Any:
+    if full or cov is not False:
+        what = "full or cov is given"
+        raise OptionError(message("polyfit", what, fix="Use np.linalg.lstsq on np.vander(x, deg + 1)"))
+    refuse("polyfit", rcond=rcond)
+    deg = operator.index(deg)
+    x, y = (a if isinstance(a, Traced) else np.asarray(a) + 0.0 for a in (x, y))
+    if deg < 0:
+        raise ValueError("expected deg >= 0")
+    if x.ndim != 1 or not x.size or y.ndim < 1 or y.ndim > 2 or x.shape[0] != y.shape[0]:
+        raise TypeError("expected x and y to have same length")
+    left, right = np.vander(x, deg + 1), y
+    if w is not None:
+        if np.shape(w) != x.shape:
+            raise TypeError("expected w and y to have the same length")
+        left = left * np.reshape(w, (-1, 1))
+        right = right * (np.reshape(w, (-1, 1)) if y.ndim == 2 else w)
+    scale = np.sqrt(np.sum(left * left, axis=0))
+    return (np.linalg.lstsq(left / scale, right)[0].T / scale).T

@@ -1,10 +1,12 @@
 """Derivatives of plain functions."""
 
 from hessian.transforms.checks import DerivativeReport, check_derivatives
+from hessian.transforms.diagonal import hessian_diagonal, laplacian
 from hessian.transforms.first_order import grad, jacobian, jvp, value_and_grad, vjp
 from hessian.transforms.higher_order import directional, taylor
 from hessian.transforms.rule_check import check_rule
 from hessian.transforms.second_order import grad_and_hvp, hessian, hvp
+from hessian.transforms.third_order import third_derivative
 
 __all__ = [
     "DerivativeReport",
@@ -14,10 +16,13 @@ __all__ = [
     "grad",
     "grad_and_hvp",
     "hessian",
+    "hessian_diagonal",
     "hvp",
     "jacobian",
     "jvp",
+    "laplacian",
     "taylor",
+    "third_derivative",
     "value_and_grad",
     "vjp",
 ]

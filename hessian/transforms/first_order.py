@@ -152,7 +152,7 @@ def _pushforward(f: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...], w
     dots, batch = traced.primal.tangent_leaves(v)
     pushed = traced.linearization().pushforward(dots, len(batch))
     y = traced.output_structure.build([detached(value) for value in traced.values])
-    return y, traced.output_structure.build(_output_tangents(traced, pushed, batch))
+    return y, traced.output_structure.build(output_tangents(traced, pushed, batch))
 
 
 def tangent_like(x: Any, v: Any, where: str) -> Any:
@@ -161,7 +161,7 @@ def tangent_like(x: Any, v: Any, where: str) -> Any:
     return primal.build(primal.tangent_leaves(v)[0])
 
 
-def _output_tangents(traced: Trace, pushed: list[Any], batch: tuple[int, ...]) -> list[Any]:
+def output_tangents(traced: Trace, pushed: list[Any], batch: tuple[int, ...]) -> list[Any]:
     """Return tangents as results, in the precision of the values that they belong to."""
     dtypes = [value.dtype if value.dtype.kind == "f" else np.dtype(float) for value in traced.values]
     return [

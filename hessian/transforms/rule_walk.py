@@ -16,6 +16,7 @@ import numpy as np
 from hessian.errors import DerivativeCheckError, ProgramWarning, message
 from hessian.programs import record
 from hessian.transforms.first_order import grad, jvp, value_and_grad, vjp
+from hessian.transforms.higher_order import taylor
 from hessian.transforms.rule_trials import Trial, joined
 from hessian.transforms.second_order import hvp
 
@@ -127,6 +128,17 @@ def third_order_is_the_slope_of_the_second(trial: Trial) -> None:
     close(trial, "the third derivative in reverse", direct, along, scale, rtol=1e-11)
 
 
+def taylor_arithmetic_agrees_with_sweeps(trial: Trial) -> None:
+    f, arrays = trial.weighted()
+    dots = trial.tangents(arrays)
+    curve = lambda xs: sum(np.sum(h * t) for h, t in zip(hvp(f, xs, dots), dots, strict=True))
+    slope = lambda xs: jvp(curve, xs, dots)[1]
+    third, fourth = jvp(slope, arrays, dots)
+    expected = np.array([curve(arrays) / 2, third / 6, fourth / 24])
+    scale = float(np.abs(expected).max(initial=1e-3))
+    close(trial, "its Taylor series", taylor(f, arrays, dots, order=4)[2:], expected, scale, rtol=1e-11)
+
+
 def batches_equal_loops(trial: Trial) -> None:
     f, arrays = trial.weighted()
     call = trial.function(trial.target)
@@ -229,6 +241,7 @@ PROPERTIES: tuple[Callable[[Trial], None], ...] = (
     second_order_is_the_slope_of_the_gradient,
     modes_agree_at_second_order,
     third_order_is_the_slope_of_the_second,
+    taylor_arithmetic_agrees_with_sweeps,
     batches_equal_loops,
     batched_products_can_be_differentiated,
     precision_stays,

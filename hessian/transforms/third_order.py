@@ -1,0 +1,102 @@
+"""Third-derivative tensors."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hessian.linalg.blocks import unit_rows
+from hessian.tape.maps import HessianMap, JacobianMap
+from hessian.tape.trace import Primal, Trace, chosen_arguments, replaced
+from hessian.transforms.seeds import block_length
+from hessian.transforms.selection import ArgNums
+
+
+def third_derivative(f: Callable[..., Any], argnums: ArgNums = 0) -> Callable[..., Any]:
+    r"""Return a function that computes the tensor :math:`T_{ijk} = \partial^3 f / \partial x_i \partial x_j \partial x_k`.
+
+    Parameters
+    ----------
+    f : callable
+        Real scalar function written in NumPy: ``f(x, *args, **kwargs)``.
+    argnums : int or tuple of int
+        Which positional arguments to differentiate in.
+
+    Returns
+    -------
+    callable
+        ``(x, ...) -> T`` of shape ``x.shape + x.shape + x.shape``; containers give containers of containers of containers.
+
+    Raises
+    ------
+    NotScalarError, DtypeError
+        As for :func:`hessian.grad`.
+
+    Notes
+    -----
+    Cost: the tensor is symmetric, so n (n + 1) / 2 pairs of directions, each a pushforward of a Hessian-vector product, in blocks; memory
+    n³, and a block's sweeps. A contraction with directions is :func:`hessian.directional`; with two of them, a vector,
+    ``hs.jvp(lambda x: hs.hvp(f, x, v), x, w)``.
+
+    Examples
+    --------
+    >>> import numpy as np, hessian as hs
+    >>> T = hs.third_derivative(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 2.0]))
+    >>> T[0, 0].tolist(), T[1, 1].tolist()
+    ([0.0, 2.0], [0.0, 0.0])
+    """
+    plain = getattr(f, "plain_function", f)
+
+    @functools.wraps(f)
+    def third_derivative_f(*args: Any, **kwargs: Any) -> Any:
+        primal, numbers = chosen_arguments(args, argnums, "third_derivative")
+        call = lambda x: plain(*replaced(args, argnums, numbers, x), **kwargs)
+        return _blocks(_tensor(call, primal), primal)
+
+    return third_derivative_f
+
+
+def _tensor(call: Callable[[Any], Any], primal: Primal) -> Any:
+    """Return the tensor between raveled vectors, shape (n, n, n)."""
+    n, pairs, firsts, seconds = primal.size, [np.zeros((0, primal.size), primal.dtype)], [], []
+    length = block_length(Trace(primal, call, where="third_derivative").tape, n)
+    for start, block in unit_rows(n, length, primal.dtype):
+
+        def products(x: Any, block: np.ndarray = block) -> Any:
+            traced = Trace(Primal(x, "third_derivative"), call, where="third_derivative")
+            return HessianMap(traced).maps["product"](block, 1)
+
+        outer, k = JacobianMap(Trace(primal, products, where="third_derivative", user_results=False)), len(block)
+        # By symmetry, directions up to the last one of this block are enough.
+        for first, directions in unit_rows(start + k, block_length(outer.tapes[0], n), primal.dtype):
+            given = np.zeros((len(directions), n), primal.dtype)
+            given[:, : start + k] = directions
+            pairs.append(outer.maps["pushforward"](given, 1).reshape(-1, n))
+            firsts.append(np.repeat(np.arange(first, first + len(given)), k))
+            seconds.append(np.tile(np.arange(start, start + k), len(given)))
+    place = np.zeros((n, n), int)
+    if firsts:
+        i, j = np.concatenate(firsts), np.concatenate(seconds)
+        place[j, i] = place[i, j] = np.arange(len(i))
+    return np.concatenate(pairs)[place]
+
+
+def _blocks(tensor: Any, primal: Primal) -> Any:
+    """Cut a tensor along all axes into the structure of the primal."""
+
+    def cut(part: Any, axis: int, shape: tuple[int, ...]) -> Any:
+        if axis == 3:
+            block = part.reshape(shape)
+            return block[()] if type(block) is np.ndarray else block
+        parts, start = [], 0
+        for leaf in primal.shapes:
+            stop = start + math.prod(leaf)
+            parts.append(cut(part[(slice(None),) * axis + (slice(start, stop),)], axis + 1, shape + leaf))
+            start = stop
+        return primal.structure.build(parts)
+
+    return cut(tensor, 0, ())

@@ -134,8 +134,8 @@ def make_trainer() -> Trainer:
     except ImportError as error:
         raise BenchmarkError('scikit-learn is not installed; run: pip install "hessian[train]"') from error
     from hessian.nn import mlp
-    from hessian.nn.estimators import NewtonMLPClassifier
-    from hessian.nn.penalized import PenalizedObjective, weighted_cross_entropy
+    from hessian.nn.sklearn.estimators import NewtonMLPClassifier
+    from hessian.nn.sklearn.penalized import PenalizedObjective, weighted_cross_entropy
 
     inputs, labels = load_digits(return_X_y=True)
     inputs = inputs / 16

@@ -26,15 +26,15 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import hessian as hs
 from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError
-from hessian.nn.estimators import NewtonLogisticRegression, NewtonMLPClassifier, NewtonMLPRegressor
-from hessian.nn.penalized import (
+from hessian.nn.sequential import mlp
+from hessian.nn.sklearn.estimators import NewtonLogisticRegression, NewtonMLPClassifier, NewtonMLPRegressor
+from hessian.nn.sklearn.penalized import (
     PenalizedObjective,
     Reparametrised,
     glorot_start,
     half_squared_error,
     weighted_cross_entropy,
 )
-from hessian.nn.sequential import mlp
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL = (NewtonLogisticRegression, NewtonMLPClassifier, NewtonMLPRegressor)
@@ -612,7 +612,7 @@ def test_without_scikit_learn_the_message_names_the_extra() -> None:
     code = (
         "import sys; sys.modules['sklearn'] = None\n"
         "from hessian.errors import MissingDependencyError\n"
-        "try:\n    import hessian.nn.estimators\n"
+        "try:\n    import hessian.nn.sklearn.estimators\n"
         "except MissingDependencyError as error:\n    print(error)"
     )
     assert "the package 'scikit-learn' is not installed" in _python(code)

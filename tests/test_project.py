@@ -26,7 +26,7 @@ LAYERS = (
 # Imported where they are used, never by `import hessian`.
 HEAVY = ("matplotlib", "tqdm", "sklearn", "jax", "torch", "autograd", "IPython", "pandas")
 # Modules whose classes derive from those of a heavy package; `__getattr__` of their package loads them on first use.
-ON_DEMAND = {"hessian.nn.estimator_base"}
+ON_DEMAND = {"hessian.nn.sklearn.base"}
 
 
 def _dotted(path: Path) -> str:

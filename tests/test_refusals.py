@@ -268,9 +268,9 @@ def test_scikit_learn_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         datasets.load_dataset("wine")
     with pytest.raises(ImportError, match="scikit-learn"):
         datasets.split_dataset(data, 0.25, 0)
-    monkeypatch.delitem(sys.modules, "hessian.nn.estimator_base", raising=False)
+    monkeypatch.delitem(sys.modules, "hessian.nn.sklearn.base", raising=False)
     with pytest.raises(ImportError, match="scikit-learn"):
-        importlib.import_module("hessian.nn.estimator_base")
+        importlib.import_module("hessian.nn.sklearn.base")
 
 
 def test_folders_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

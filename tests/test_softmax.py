@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
 from hessian.nn.losses import softmax_cross_entropy
-from hessian.nn.penalized import weighted_cross_entropy
+from hessian.nn.sklearn.penalized import weighted_cross_entropy
 from hessian.special import log_softmax, logsumexp, softmax
 
 INF = np.inf

@@ -27,12 +27,11 @@ from hessian.errors import (
     ShapeMismatchError,
 )
 from hessian.nn import accuracy, mlp, softmax_cross_entropy, squared_error, train
-from hessian.nn.batches import Batches, split_rows
-from hessian.nn.clipping import clip_by_norm, clip_by_value
-from hessian.nn.first_order import RULES
-from hessian.nn.hessian_free import conjugate_gradients
-from hessian.nn.objective import BatchObjective, TrainingObjective
-from hessian.nn.schedules import (
+from hessian.nn.batch_methods.batches import Batches, split_rows
+from hessian.nn.batch_methods.clipping import clip_by_norm, clip_by_value
+from hessian.nn.batch_methods.first_order import RULES
+from hessian.nn.batch_methods.hessian_free import conjugate_gradients
+from hessian.nn.batch_methods.schedules import (
     SCHEDULES,
     constant,
     cosine,
@@ -41,6 +40,7 @@ from hessian.nn.schedules import (
     step_decay,
     warmup,
 )
+from hessian.nn.objective import BatchObjective, TrainingObjective
 from hessian.nn.training import BATCH_METHODS
 from hessian.optimize import Status
 from hessian.tape.trees import ravel

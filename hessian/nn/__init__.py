@@ -4,7 +4,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from hessian.nn.activations import ACTIVATIONS, get_activation
-from hessian.nn.clipping import clip_by_norm, clip_by_value
+from hessian.nn.batch_methods.clipping import clip_by_norm, clip_by_value
+from hessian.nn.batch_methods.schedules import (
+    SCHEDULES,
+    constant,
+    cosine,
+    exponential,
+    get_schedule,
+    step_decay,
+    warmup,
+)
 from hessian.nn.convolution import Convolution, Pooling
 from hessian.nn.initializers import INITIALIZERS, get_initializer
 from hessian.nn.layers import Dense, Flatten, Function, Reshape
@@ -22,12 +31,11 @@ from hessian.nn.losses import (
 from hessian.nn.metrics import accuracy, r2
 from hessian.nn.model import Network
 from hessian.nn.recurrent import Recurrent
-from hessian.nn.schedules import SCHEDULES, constant, cosine, exponential, get_schedule, step_decay, warmup
 from hessian.nn.sequential import Sequential, mlp, sequential
 from hessian.nn.training import BATCH_METHODS, TrainingObjective, TrainingResult, train
 
 if TYPE_CHECKING:
-    from hessian.nn.estimators import NewtonLogisticRegression, NewtonMLPClassifier, NewtonMLPRegressor
+    from hessian.nn.sklearn.estimators import NewtonLogisticRegression, NewtonMLPClassifier, NewtonMLPRegressor
 
 __all__ = [
     "ACTIVATIONS",
@@ -80,7 +88,7 @@ _ON_DEMAND = frozenset({"NewtonLogisticRegression", "NewtonMLPClassifier", "Newt
 
 def __getattr__(name: str) -> Any:
     if name in _ON_DEMAND:
-        return getattr(importlib.import_module("hessian.nn.estimators"), name)
+        return getattr(importlib.import_module("hessian.nn.sklearn.estimators"), name)
     raise AttributeError(f"module 'hessian.nn' has no attribute {name!r}")
 
 

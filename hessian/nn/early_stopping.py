@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hessian.linalg.vectors import norm
-from hessian.nn.batch_loop import Rows, checksum
+from hessian.nn.batch_methods.loop import Rows, checksum
 from hessian.nn.objective import TrainingObjective
 from hessian.optimize import OptimizeResult, Status
 from hessian.optimize.scipy_conventions import Callback

@@ -40,7 +40,7 @@ class Sequential:
         if not layers:
             raise OptionError(message(type(self).__name__, "there are no layers", fix="Pass at least one"))
         object.__setattr__(self, "layers", tuple(_as_layer(type(self).__name__, layer) for layer in layers))
-        _widths(type(self).__name__, self.layers)
+        _follow(type(self).__name__, self.layers)
 
     @property
     def n_parameters(self) -> int:
@@ -48,19 +48,19 @@ class Sequential:
         return sum(layer.n_parameters for layer in self.layers)
 
     @property
+    def widths(self) -> tuple[int | None, ...]:
+        """Width of the last axis of the input, and after each layer; None where no layer says."""
+        return _follow(type(self).__name__, self.layers)
+
+    @property
     def n_in(self) -> int | None:
-        """Width of the last axis of the input, or None where no layer says."""
-        return _widths(type(self).__name__, self.layers)[0]
+        """The first of the widths."""
+        return self.widths[0]
 
     @property
     def n_out(self) -> int | None:
-        """Width of the last axis of the output, or None where no layer says."""
-        return _widths(type(self).__name__, self.layers)[1]
-
-    @property
-    def widths(self) -> tuple[int | None, ...]:
-        """Width of the last axis of the input, and after each layer; None where it is not known."""
-        return (self.n_in, *(_widths(type(self).__name__, self.layers[: k + 1])[1] for k in range(len(self.layers))))
+        """The last of the widths."""
+        return self.widths[-1]
 
     @property
     def keeps_width(self) -> bool:
@@ -231,21 +231,20 @@ def _keeps_width(layer: Network) -> bool:
     return bool(getattr(layer, "keeps_width", False))
 
 
-def _widths(where: str, layers: Sequence[Network]) -> tuple[int | None, int | None]:
-    """Follow the width of the last axis through the layers: (first, last), None where unknown."""
-    first: int | None = None
-    width: int | None = None
-    untouched = True
+def _follow(where: str, layers: Sequence[Network]) -> tuple[int | None, ...]:
+    """Follow the width of the last axis through the layers: at first, and after each; None where it is not known."""
+    widths: list[int | None] = [None]
+    is_untouched = True
     for position, layer in enumerate(layers):
-        if layer.n_in is not None and width is not None and layer.n_in != width:
-            what = f"layer {position}, {layer!r}, takes width {layer.n_in}, the layers before it return {width}"
+        before, wanted = widths[-1], layer.n_in
+        if wanted is not None and before is not None and wanted != before:
+            what = f"layer {position}, {layer!r}, takes width {wanted}, the layers before it return {before}"
             raise OptionError(message(where, what, fix="Make the widths agree"))
-        if untouched:
-            first = layer.n_in if first is None else first
-            untouched = _keeps_width(layer)
-        kept = width if layer.n_in is None else layer.n_in
-        width = kept if _keeps_width(layer) else layer.n_out
-    return first, width
+        widths.append((before if wanted is None else wanted) if _keeps_width(layer) else layer.n_out)
+        if is_untouched:
+            widths[0] = wanted if widths[0] is None else widths[0]
+            is_untouched = _keeps_width(layer)
+    return tuple(widths)
 
 
 def _check_count(where: str, params: Any, layers: Sequence[Network]) -> None:

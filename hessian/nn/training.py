@@ -14,17 +14,17 @@ import numpy.typing as npt
 from hessian.arguments import Rng, as_seed, did_you_mean, unknown, whole_number
 from hessian.errors import OptionError, message
 from hessian.linalg import limits
-from hessian.nn.batch_loop import BatchLoop, BatchMethod, Rows
-from hessian.nn.batches import split_rows
+from hessian.nn.batch_methods.batches import split_rows
+from hessian.nn.batch_methods.first_order import RULES, FirstOrder
+from hessian.nn.batch_methods.hessian_free import HessianFree
+from hessian.nn.batch_methods.loop import BatchLoop, BatchMethod, Rows
+from hessian.nn.batch_methods.settings import BatchOptions, FirstOrderOptions, HessianFreeOptions, parse_settings
 from hessian.nn.data import check_rows
 from hessian.nn.early_stopping import Validation
-from hessian.nn.first_order import RULES, FirstOrder
-from hessian.nn.hessian_free import HessianFree
 from hessian.nn.losses import Loss, get_loss, softmax_cross_entropy
 from hessian.nn.metrics import accuracy
 from hessian.nn.model import Parameters
 from hessian.nn.objective import BatchObjective, TrainingObjective
-from hessian.nn.settings import BatchOptions, FirstOrderOptions, HessianFreeOptions, parse_settings
 from hessian.optimize import OptimizeResult, Status, minimize
 from hessian.optimize.observer import Progress
 from hessian.optimize.scipy_conventions import Callback
@@ -134,7 +134,7 @@ def train(
         ``"lbfgs"`` unless another preconditioner, or None, is given. Methods on batches have ``maxiter`` (default
         100), ``max_seconds``, ``checkpoint_every`` (seconds, default 5), ``progress``, ``record`` (False
         makes no compiled programs), and those listed in
-        `hessian.nn.hessian_free.HessianFree` and `hessian.nn.first_order.FirstOrder`.
+        `hessian.nn.batch_methods.hessian_free.HessianFree` and `hessian.nn.batch_methods.first_order.FirstOrder`.
     validation : (X, y) or float, optional
         Rows on which the loss is measured after each iteration, or the share of the rows to hold out for that.
     patience : int, optional

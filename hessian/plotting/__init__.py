@@ -1,4 +1,8 @@
-"""Pictures: each takes data and returns axes, or the figure where there are several; none is shown or saved unasked."""
+"""Pictures of data.
+
+Each draws into ``ax``, or into axes of a new figure, and returns them: two where it has two panels. None is shown or saved:
+``ax.figure`` shows itself in notebooks and has ``savefig``. Where matplotlib is missing, a ``MissingDependencyError`` names the extra.
+"""
 
 from hessian.plotting.alignment import plot_alignment
 from hessian.plotting.canvas import COLORS, require_matplotlib

@@ -31,8 +31,6 @@ def plot_alignment(alignment: Any, *, ax: Axes | None = None) -> Axes:
     ------
     OptionError
         There are no shares.
-    MissingDependencyError
-        If matplotlib is not installed.
 
     Examples
     --------

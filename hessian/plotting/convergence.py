@@ -51,16 +51,10 @@ def plot_convergence(
     gtol : float, optional
         The tolerance that was asked for, drawn as a dashed line.
 
-    Returns
-    -------
-    ndarray of matplotlib.axes.Axes, shape (2,)
-
     Raises
     ------
     OptionError
         If the history is empty, `against` is unknown, or there are not two axes.
-    MissingDependencyError
-        If matplotlib is not installed.
 
     Notes
     -----
@@ -123,8 +117,6 @@ def plot_comparison(histories: Mapping[str, Sequence[Record]], *, ax: Any = None
     ------
     OptionError
         If there is no history, or there are not two axes.
-    MissingDependencyError
-        If matplotlib is not installed.
 
     Examples
     --------

@@ -39,18 +39,12 @@ def plot_density(
     eigenvalues : array_like, shape (k,), optional
         Exact ones, or Ritz values, marked below the curve.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-
     Raises
     ------
     OptionError
         The grid is empty, or the scale is unknown.
     ShapeMismatchError
         Density or band do not fit the grid.
-    MissingDependencyError
-        If matplotlib is not installed.
 
     Examples
     --------

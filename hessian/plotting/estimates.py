@@ -49,8 +49,6 @@ def plot_estimates(
         There is nothing to draw, or the length of the bars is not positive.
     ShapeMismatchError
         The sources have different numbers of parameters, or a parameter to draw is not among them.
-    MissingDependencyError
-        If matplotlib is not installed.
 
     Examples
     --------

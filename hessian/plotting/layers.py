@@ -38,18 +38,12 @@ def plot_layers(
         Of the numbers. On a log axis, which has no zero for bars to start from, they are dots; those of numbers that are
         not positive are left out.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-
     Raises
     ------
     OptionError
         There are no layers, the scale is unknown, or it is a log one and no number is positive.
     ShapeMismatchError
         The errors are those of other layers.
-    MissingDependencyError
-        If matplotlib is not installed.
 
     Examples
     --------

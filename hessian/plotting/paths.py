@@ -56,8 +56,6 @@ def plot_paths(
         There is no path, the span is empty, or there are too few points.
     ShapeMismatchError
         A path is not of shape (m, 2).
-    MissingDependencyError
-        If matplotlib is not installed.
 
     Examples
     --------

@@ -25,16 +25,10 @@ def plot_sharpness(trace: Any, *, ax: Axes | None = None, label: str | None = No
     label : str, optional
         Name in the legend.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-
     Raises
     ------
     OptionError
         Nothing has been measured.
-    MissingDependencyError
-        If matplotlib is not installed.
 
     Examples
     --------

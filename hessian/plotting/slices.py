@@ -38,8 +38,6 @@ def plot_line(line: Any, *, ax: Axes | None = None, models: tuple[str, ...] = MO
     ------
     OptionError
         An unknown model, or no point on the line.
-    MissingDependencyError
-        If matplotlib is not installed.
 
     Examples
     --------
@@ -78,16 +76,10 @@ def plot_plane(plane: Any, *, ax: Axes | None = None, model: str | None = "quadr
     scale : {"auto", "linear", "log"}
         Of the levels; ``"auto"`` takes logarithmic ones where all losses are positive and a factor 30 apart.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-
     Raises
     ------
     OptionError
         An unknown model or scale, no finite loss, or a log scale for losses that are not all positive.
-    MissingDependencyError
-        If matplotlib is not installed.
 
     Examples
     --------

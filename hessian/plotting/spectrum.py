@@ -43,18 +43,12 @@ def plot_spectrum(
     marker : str
         As matplotlib names it.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-
     Raises
     ------
     OptionError
         There are no eigenvalues, the scale is unknown, or it is a log one and all eigenvalues are zero.
     ShapeMismatchError
         There are not as many residuals as eigenvalues.
-    MissingDependencyError
-        If matplotlib is not installed.
 
     Notes
     -----

@@ -20,10 +20,10 @@ import numpy as np
 
 from hessian.linalg.diagonal import RunningDiagonal
 from hessian.linalg.vectors import norm
-from hessian.nn.batch_loop import Iteration, Rows, check_start
-from hessian.nn.batches import Batches
+from hessian.nn.batch_methods.batches import Batches
+from hessian.nn.batch_methods.loop import Iteration, Rows, check_start
+from hessian.nn.batch_methods.settings import HessianFreeOptions
 from hessian.nn.objective import BatchObjective
-from hessian.nn.settings import HessianFreeOptions
 from hessian.optimize import Status
 from hessian.optimize.loop import Ending
 

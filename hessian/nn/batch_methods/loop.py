@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from hessian.errors import NonFiniteError, message
+from hessian.nn.batch_methods.settings import BatchOptions, fingerprint_of
 from hessian.nn.objective import BatchObjective
-from hessian.nn.settings import BatchOptions, fingerprint_of
 from hessian.optimize import OptimizeResult, Status
 from hessian.optimize.loop import Ending, Loop, refuse_other
 from hessian.optimize.observer import Progress

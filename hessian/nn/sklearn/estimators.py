@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import POSITIVE, real_number
-from hessian.nn.estimator_base import LogitClassifier, NetworkEstimator, NewtonEstimator, ValueRegressor
 from hessian.nn.model import Parameters
-from hessian.nn.penalized import (
+from hessian.nn.sklearn.base import LogitClassifier, NetworkEstimator, NewtonEstimator, ValueRegressor
+from hessian.nn.sklearn.checks import check_penalty
+from hessian.nn.sklearn.penalized import (
     PenalizedObjective,
     Reparametrised,
     affine,
     half_squared_error,
     weighted_cross_entropy,
 )
-from hessian.nn.validation import check_penalty
 
 
 @dataclass(eq=False, repr=False)
@@ -83,7 +83,7 @@ class NewtonMLPClassifier(LogitClassifier, NetworkEstimator):
     kinks stall second-order methods), in refusing y with one class, and in taking no multilabel y.
 
     For K > 2, a number added to the logits of all classes changes no probability. The solver works without that
-    redundancy (``result_.x`` is in the coordinates of `hessian.nn.penalized.Reparametrised`): the last layer's weights
+    redundancy (``result_.x`` is in the coordinates of `hessian.nn.sklearn.penalized.Reparametrised`): the last layer's weights
     and biases sum to zero over classes, those at the start too.
 
     Cost
@@ -94,7 +94,7 @@ class NewtonMLPClassifier(LogitClassifier, NetworkEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from hessian.nn.estimators import NewtonMLPClassifier
+    >>> from hessian.nn.sklearn.estimators import NewtonMLPClassifier
     >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     >>> model = NewtonMLPClassifier((4,), alpha=1e-2, random_state=0).fit(X, ["even", "odd", "odd", "even"])
     >>> model.predict(X).tolist(), model.result_.success
@@ -136,7 +136,7 @@ class NewtonMLPRegressor(ValueRegressor, NetworkEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from hessian.nn.estimators import NewtonMLPRegressor
+    >>> from hessian.nn.sklearn.estimators import NewtonMLPRegressor
     >>> X = np.linspace(0.0, 1.0, 8)[:, None]
     >>> line = NewtonMLPRegressor((), alpha=0.0, tol=1e-10, random_state=0).fit(X, 2.0 * X[:, 0] + 1.0)
     >>> line.coefs_[0].round(8).item(), line.intercepts_[0].round(8).item()
@@ -179,7 +179,7 @@ class NewtonLogisticRegression(LogitClassifier, NewtonEstimator):
         The objective at the end.
     result_ : scipy.optimize.OptimizeResult
         The solver's own: status, message, counters and history, of the objective divided by ``C Σ w_i``, for K > 2 in
-        the coordinates of `hessian.nn.penalized.Reparametrised`, where the minimum is unique.
+        the coordinates of `hessian.nn.sklearn.penalized.Reparametrised`, where the minimum is unique.
     classes_, n_iter_, n_features_in_, feature_names_in_
         As for `NewtonMLPClassifier`.
 
@@ -190,7 +190,7 @@ class NewtonLogisticRegression(LogitClassifier, NewtonEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from hessian.nn.estimators import NewtonLogisticRegression
+    >>> from hessian.nn.sklearn.estimators import NewtonLogisticRegression
     >>> model = NewtonLogisticRegression().fit([[-1.0], [1.0], [-1.0], [1.0]], [0, 1, 0, 1])
     >>> w = model.coef_.item()  # 0 = w - 4/(1 + exp(w))
     >>> bool(abs(w - 4.0 / (1.0 + np.exp(w))) < 1e-7), model.result_.status.name

@@ -18,9 +18,8 @@ from scipy.special import expit
 from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
 from hessian.errors import NonFiniteError, OptionError, message, missing_dependency
 from hessian.nn.model import Parameters
-from hessian.nn.penalized import PenalizedObjective, Reparametrised, WeightedLoss, glorot_start
 from hessian.nn.sequential import mlp
-from hessian.nn.validation import (
+from hessian.nn.sklearn.checks import (
     as_array,
     check_activation,
     check_classes,
@@ -30,6 +29,7 @@ from hessian.nn.validation import (
     check_weights,
     weigh_classes,
 )
+from hessian.nn.sklearn.penalized import PenalizedObjective, Reparametrised, WeightedLoss, glorot_start
 from hessian.optimize import OptimizeResult, minimize
 from hessian.scipy import special
 

@@ -36,12 +36,12 @@ import numpy as np
 
 from hessian.errors import OptionError, message
 from hessian.linalg.vectors import norm
-from hessian.nn.batch_loop import Iteration, Rows, check_start
-from hessian.nn.batches import Batches
-from hessian.nn.clipping import clip_by_norm, clip_by_value
+from hessian.nn.batch_methods.batches import Batches
+from hessian.nn.batch_methods.clipping import clip_by_norm, clip_by_value
+from hessian.nn.batch_methods.loop import Iteration, Rows, check_start
+from hessian.nn.batch_methods.schedules import get_schedule
+from hessian.nn.batch_methods.settings import FirstOrderOptions
 from hessian.nn.objective import BatchObjective
-from hessian.nn.schedules import get_schedule
-from hessian.nn.settings import FirstOrderOptions
 from hessian.optimize import Status
 from hessian.optimize.loop import Ending
 
@@ -114,7 +114,7 @@ class FirstOrder:
             :math:`\\eta`, or a function ``step -> rate``; default 0.1, 0.01, 0.01, 0.001, 0.001 in the order of the table.
         schedule : str or callable
             ``"constant"``, ``"step"``, ``"exponential"``, ``"cosine"``, ``"warmup"`` over ``maxiter`` epochs (see
-            `hessian.nn.schedules`), or a function ``step -> rate``.
+            `hessian.nn.batch_methods.schedules`), or a function ``step -> rate``.
         momentum, nesterov, decay, beta1, beta2, epsilon
             :math:`\\mu` = 0.9, False, :math:`\\gamma` = 0.9, 0.9, 0.999, 1e-8 in the formulas; a method takes those in its own.
         weight_decay : float

@@ -26,7 +26,7 @@ from hessian.errors import (
     OptionError,
     ShapeMismatchError,
 )
-from hessian.nn import accuracy, mlp, softmax_cross_entropy, squared_error, train
+from hessian.nn import accuracy, mlp, r2, softmax_cross_entropy, squared_error, train
 from hessian.nn.batch_methods.batches import Batches, split_rows
 from hessian.nn.batch_methods.clipping import clip_by_norm, clip_by_value
 from hessian.nn.batch_methods.first_order import RULES
@@ -640,6 +640,21 @@ def test_validation_without_patience_only_watches(method: str) -> None:
     assert "validation_loss" not in alone.metrics
     assert watched.metrics["validation_accuracy"] == accuracy(watched.predict(held[0]), held[1])
     assert_allclose(watched.validation[-1][1], softmax_cross_entropy(watched.predict(held[0]), held[1]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "huber"])
+def test_the_metric_of_a_loss_is_measured_on_all_rows_there_are(loss: str) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 3))
+    Y = X @ rng.standard_normal((3, 2)) + 0.1 * rng.standard_normal((40, 2))
+    fit = train(mlp((3, 2)), X, Y, loss=loss, validation=(X[:9], Y[:9]))
+    assert fit.metrics["r2"] == r2(fit.predict(X), Y) > 0.9
+    assert fit.metrics["validation_r2"] == r2(fit.predict(X[:9]), Y[:9])
+    assert "accuracy" not in fit.metrics
+    own = train(
+        mlp((3, 2)), X, Y, loss=lambda outputs, targets: np.mean((outputs - targets) ** 2), options={"maxiter": 3}
+    )
+    assert set(own.metrics) == {"objective", "loss", "gradient_norm"}
 
 
 def test_a_share_of_the_rows_is_held_out() -> None:

@@ -16,7 +16,7 @@ from hessian.commands.folder import CHECKPOINT, forget_settings, keep_settings, 
 from hessian.commands.output import say
 from hessian.errors import HessianError, OptionError, message
 from hessian.linalg import limits
-from hessian.nn import Sequential, TrainingResult, accuracy, mlp, r2, softmax_cross_entropy, squared_error, train
+from hessian.nn import Sequential, TrainingResult, mlp, softmax_cross_entropy, squared_error, train
 from hessian.nn.training import BATCH_METHODS
 from hessian.operators import HessianOperator
 from hessian.optimize import OptimizeResult, format_history
@@ -228,9 +228,8 @@ def summarise(fit: TrainingResult, split: Split, seconds: float) -> dict[str, An
 
 def _quality(fit: TrainingResult, split: Split) -> dict[str, float]:
     """Losses on the test rows, and accuracies or shares of variance on both."""
-    name = "accuracy" if split.is_classification else "r2"
-    score: Callable[..., float] = accuracy if split.is_classification else r2
-    loss: Callable[..., Any] = softmax_cross_entropy if split.is_classification else squared_error
+    loss: Any = softmax_cross_entropy if split.is_classification else squared_error
+    score, name = loss.metric, loss.metric.__name__
     train_out, test_out = fit.predict(split.X_train), fit.predict(split.X_test)
     return {
         f"train_{name}": float(score(train_out, split.y_train)),

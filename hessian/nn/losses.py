@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from hessian.arguments import choose, is_real
 from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.nn.metrics import accuracy, r2
 from hessian.nn.reduction import as_constant, check_range, check_shapes, reduce
 from hessian.operators.likelihoods import LIKELIHOODS
 from hessian.rules.spec import Traced
@@ -51,10 +52,12 @@ _SECTIONS = """
 """
 
 
-def _loss(check: Check, outputs: str, targets: str, options: str = "") -> Callable[[Loss], Loss]:
+def _loss(
+    check: Check, outputs: str, targets: str, options: str = "", metric: Callable[..., float] | None = None
+) -> Callable[[Loss], Loss]:
     """Make a loss of a function that returns the terms of the examples, (n,) or (n, ...), from outputs and checked targets.
 
-    Weights, reduction, signature and documentation follow.
+    Weights, reduction, signature and documentation follow, and the metric by which people read its outputs goes with it.
     """
 
     def declare(terms: Loss) -> Loss:
@@ -72,6 +75,7 @@ def _loss(check: Check, outputs: str, targets: str, options: str = "") -> Callab
         call.__signature__ = signature.replace(parameters=everything)  # type: ignore[attr-defined]
         head, _, tail = (terms.__doc__ or "").partition("\n\n")
         text = _SECTIONS.format(outputs=outputs, targets=targets, options=options)
+        call.metric = metric  # type: ignore[attr-defined]
         call.__doc__ = f"{head}{text}\n{tail}"
         return call
 
@@ -85,7 +89,9 @@ def _same_shape(where: str, outputs: Any, targets: npt.ArrayLike, name: str) -> 
     return constants
 
 
-@_loss(_same_shape, "predictions : array, (n, ...) or (n,)", "targets : array\n        The same shape exactly.")
+@_loss(
+    _same_shape, "predictions : array, (n, ...) or (n,)", "targets : array\n        The same shape exactly.", metric=r2
+)
 def squared_error(predictions: Any, targets: Any) -> Any:
     """Sum the squared residuals: ``(1/n) Σ_i ||predictions_i - targets_i||²``.
 
@@ -108,6 +114,7 @@ def squared_error(predictions: Any, targets: Any) -> Any:
     "predictions : array, (n, ...) or (n,)",
     "targets : array\n        The same shape exactly.",
     "    delta : float\n        Where the loss becomes linear, in the units of the targets; greater than 0.\n",
+    metric=r2,
 )
 def huber(predictions: Any, targets: Any, *, delta: float = 1.0) -> Any:
     """Sum residuals squared near zero and linear far out: ``(1/n) Σ_i Σ_k φ(predictions_ik - targets_ik)``.
@@ -154,6 +161,7 @@ def _labels(where: str, logits: Any, labels: npt.ArrayLike, name: str) -> Any:
     "logits : array, (n, K)\n        Unnormalised log-probabilities z.",
     """labels : array, (n,) of integers in [0, K), or (n, K)
         Class numbers, or one row of probabilities per example (one-hot or soft, each row summing to 1).""",
+    metric=accuracy,
 )
 def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     """Measure the surprise at the labels: ``-(1/n) Σ_i Σ_k y_ik [z_ik - logsumexp(z_i)]``.

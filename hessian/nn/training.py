@@ -21,8 +21,7 @@ from hessian.nn.batch_methods.loop import BatchLoop, BatchMethod, Rows
 from hessian.nn.batch_methods.settings import BatchOptions, FirstOrderOptions, HessianFreeOptions, parse_settings
 from hessian.nn.data import check_rows
 from hessian.nn.early_stopping import Validation
-from hessian.nn.losses import Loss, get_loss, softmax_cross_entropy
-from hessian.nn.metrics import accuracy
+from hessian.nn.losses import Loss, get_loss
 from hessian.nn.model import Parameters
 from hessian.nn.objective import BatchObjective, TrainingObjective
 from hessian.optimize import OptimizeResult, Status, minimize
@@ -47,8 +46,8 @@ class TrainingResult(Shown):
     result : scipy.optimize.OptimizeResult
         The solver's own: status, message, counters and history.
     metrics : dict of str to float
-        On the training rows: ``objective``, ``loss`` (without the penalty), ``gradient_norm`` and, for a classifier,
-        ``accuracy``. On the validation rows, if there are some: ``validation_loss`` and ``validation_accuracy``.
+        On the training rows: ``objective``, ``loss`` (without the penalty), ``gradient_norm``, and the metric of the loss:
+        ``accuracy`` of classes, ``r2`` of values. On the validation rows, if there are some: ``validation_loss`` and the metric.
     model : Network
     objective : TrainingObjective
         The function that was minimised, ready for `hessian.HessianOperator`; its rows are the training rows.
@@ -280,19 +279,16 @@ def _refuse_batches(method: str | None, batch_size: int | None) -> None:
 
 def _metrics(objective: TrainingObjective, result: OptimizeResult, held: Rows | None) -> dict[str, float]:
     """Measure the end point on the training rows, and on the validation rows."""
-    is_classifier = objective.loss is softmax_cross_entropy
+    found = {"objective": float(result.fun)}
+    found |= _measured(objective, result.x, (objective.X, objective.y)) | {"gradient_norm": float(result.gradient_norm)}
+    measured = {} if held is None else _measured(objective, result.x, held)
+    return found | {f"validation_{name}": number for name, number in measured.items()}
+
+
+def _measured(objective: TrainingObjective, params: Any, rows: Rows) -> dict[str, float]:
+    """Loss on some rows, without the penalty, and the metric that goes with it."""
+    metric = getattr(objective.loss, "metric", None)
     with np.errstate(all="ignore"):
-        outputs = objective.model(result.x, objective.X)
-        metrics = {
-            "objective": float(result.fun),
-            "loss": float(objective.loss(outputs, objective.y)),
-            "gradient_norm": float(result.gradient_norm),
-        }
-        if is_classifier:
-            metrics["accuracy"] = accuracy(outputs, objective.y)
-        if held is not None:
-            outputs = objective.model(result.x, held[0])
-            metrics["validation_loss"] = float(objective.loss(outputs, held[1]))
-            if is_classifier:
-                metrics["validation_accuracy"] = accuracy(outputs, held[1])
-    return metrics
+        outputs = objective.model(params, rows[0])
+        found = {"loss": float(objective.loss(outputs, rows[1]))}
+        return found if metric is None else found | {metric.__name__: float(metric(outputs, rows[1]))}

@@ -152,7 +152,8 @@ def _analytic_interp(x: Any, xp: Any, fp: Any, left: Any, right: Any, period: An
 
 @composite(np.gradient, cases=[case(A(5)), case(A(4, 3), 0.5, axis=0), case(A(5), A(5), edge_order=2)])
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    f = f if isinstance(f, Traced) else np.asarray(f, float)
+    f = f if isinstance(f, Traced) else np.asarray(f)
+    f = f if f.dtype.kind == "f" else f.astype(float)
     axes = normalize_axes(axis, f.ndim, "gradient")
     if not varargs:
         varargs = (1.0,)
@@ -200,7 +201,8 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
             - (k + h) / (h * k) * at(-2, -1)
             + (2.0 * k + h) / (k * (h + k)) * at(-1, None)
         )
-    return np.concatenate([first, inside, last], axis=axis)
+    slopes = np.concatenate([first, inside, last], axis=axis)
+    return slopes if slopes.dtype == f.dtype else slopes.astype(f.dtype)  # whatever the precision of the distances
 
 
 @composite(np.ediff1d, cases=[case(A(4)), case(A(2, 3), A(2), to_begin=1.0)])

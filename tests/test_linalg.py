@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg
+from scipy.sparse.linalg import aslinearoperator
 
+from hessian.curvature.products import Products
+from hessian.curvature.quadrature import Runs
 from hessian.linalg import blocks, dense, limits
+from hessian.linalg.cg import ConjugateGradients, run
 from hessian.linalg.diagonal import RunningDiagonal, row_norms
 from hessian.linalg.lanczos import BlockLanczos, Lanczos
 from hessian.linalg.minres import refined_minres
@@ -102,6 +106,13 @@ def test_the_norm_neither_overflows_nor_underflows() -> None:
     assert norm(np.zeros(3)) == norm(np.zeros(0)) == 0.0
     assert math.isnan(norm(np.array([1.0, np.nan])))
     assert norm(np.array([1.0, np.inf])) == math.inf
+    long = np.random.default_rng(0).standard_normal(5000)
+    for scale in (1e-300, 1e-150, 1.0, 1e150, 1e300):
+        assert norm(scale * long) / scale == pytest.approx(math.sqrt(math.fsum(long**2)), rel=1e-14)
+        assert norm(scale * long[::2]) / scale == pytest.approx(math.sqrt(math.fsum(long[::2] ** 2)), rel=1e-14)
+    assert norm(np.zeros(5000)) == 0.0
+    assert norm(np.full(5000, np.inf)) == math.inf
+    assert math.isnan(norm(np.full(5000, np.nan)))
 
 
 def test_random_vectors() -> None:
@@ -456,3 +467,116 @@ def test_blocks_measure_what_is_not_symmetric() -> None:
     space.begin(2)
     space.absorb(space.pending @ np.triu(np.ones((8, 8))), 8.0)
     assert space.asymmetry > 0.1
+
+
+def test_processes_in_step_that_have_all_ended_spend_nothing() -> None:
+    products = Products(aslinearoperator(np.diag([1.0, 2.0, 2.0, 2.0, 2.0])), "test")
+    runs = Runs(products, 2, np.random.default_rng(0))
+    for _ in range(4):
+        runs.grow()
+    assert (runs.steps, runs.is_complete, products.count) == (4, True, 4)
+    assert runs.quadrature().nodes.shape == (2, 4)
+    np.testing.assert_allclose(runs.quadrature().weights.sum(axis=1), 1.0)
+    np.testing.assert_allclose(runs.lowest(), [[1.0, 1.0], [0.0, 0.0]], atol=1e-12)
+
+
+# Conjugate gradients.
+
+
+def never(cg: ConjugateGradients) -> None:
+    """A hook that stops nothing."""
+
+
+def until(norm_of_residual: float) -> Any:
+    """A hook that stops at a residual."""
+    return lambda cg: "small" if norm(cg.residual) <= norm_of_residual else None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("is_preconditioned", [False, True])
+def test_cg_solves_a_system_in_no_more_steps_than_eigenvalues(dtype: type, is_preconditioned: bool) -> None:
+    values = np.repeat([1.0, 2.0, 5.0, 9.0], 5)
+    vectors = np.linalg.qr(np.random.default_rng(0).standard_normal((20, 20)))[0]
+    matrix, g = (vectors * values @ vectors.T).astype(dtype), np.arange(1.0, 21.0).astype(dtype)
+    precondition = (lambda v: v / np.diag(matrix)) if is_preconditioned else None
+    cg = ConjugateGradients(g, precondition=precondition)
+    eps = float(np.finfo(dtype).eps)
+    assert run(cg, matrix.__matmul__, 60, never, until(1e3 * eps * norm(g))) == "small"
+    assert cg.iterate.dtype == cg.residual.dtype == cg.direction.dtype == dtype
+    np.testing.assert_allclose(cg.iterate, -np.linalg.solve(matrix.astype(float), g), atol=1e5 * eps)
+    assert cg.products == 4 or is_preconditioned
+
+
+def test_the_books_of_cg_are_true() -> None:
+    matrix, g = symmetric(8, 1) + 8.0 * np.eye(8), np.arange(1.0, 9.0)
+    weights = np.linspace(1.0, 3.0, 8)
+    cg = ConjugateGradients(g + matrix @ np.ones(8), np.ones(8), lambda v: v / weights)
+    directions, model = [], lambda s: g @ s + 0.5 * s @ matrix @ s
+    for k in range(6):
+        assert cg.slope == pytest.approx(-cg.residual @ cg.direction, rel=1e-9)
+        assert cg.slope == pytest.approx(cg.residual @ (cg.residual / weights), rel=1e-9)
+        cg.absorb(matrix @ cg.direction)
+        directions.append(cg.direction)
+        before, length = cg.iterate, cg.slope / cg.curvature
+        cg.advance()
+        assert cg.origin is before
+        assert cg.products == k + 1
+        np.testing.assert_allclose(cg.iterate, before + length * directions[-1])
+        np.testing.assert_allclose(cg.residual, g + matrix @ cg.iterate, atol=1e-12)
+        for shift in (-1e-3, 1e-3):
+            assert model(cg.iterate) <= model(cg.iterate + shift * cg.direction)
+        cg.turn()
+        gram = np.array(directions) @ matrix @ cg.direction
+        np.testing.assert_allclose(gram, 0.0, atol=1e-9 * norm(cg.direction))
+
+
+def test_cg_stops_where_a_hook_says_so_and_where_products_are_spent() -> None:
+    matrix, g = symmetric(12, 3) + 20.0 * np.eye(12), np.ones(12)
+    cg = ConjugateGradients(g)
+    assert run(cg, matrix.__matmul__, 3, never, never) == "limit"
+    assert cg.products == 3
+    # The next direction is there: more products go on from it.
+    assert run(cg, matrix.__matmul__, 20, never, until(1e-10)) == "small"
+    np.testing.assert_allclose(matrix @ cg.iterate, -g, atol=1e-9)
+    seen = []
+    cg = ConjugateGradients(g)
+    assert run(cg, matrix.__matmul__, 9, lambda cg: seen.append(cg.products) or "turned back", never) == "turned back"
+    assert seen == [1]
+    assert not cg.iterate.any()
+
+
+def test_cg_of_nothing_takes_no_product() -> None:
+    cg = ConjugateGradients(np.zeros(4))
+    assert run(cg, lambda v: 1 / 0, 9, never, never) == "solved"
+    assert cg.products == 0
+    assert not cg.iterate.any()
+    assert run(ConjugateGradients(1e-9 * np.ones(4)), lambda v: 1 / 0, 9, never, never, floor=1e-16) == "solved"
+
+
+def test_cg_of_order_one_and_of_the_zero_operator() -> None:
+    cg = ConjugateGradients(np.array([6.0]))
+    assert run(cg, lambda v: 3.0 * v, 9, never, never) == "solved"
+    assert (cg.iterate.tolist(), cg.products) == ([-2.0], 1)
+    down = lambda cg: None if cg.curvature > 0.0 else "no curvature"
+    for factor in (0.0, -1.0, math.nan):
+        cg = ConjugateGradients(np.ones(3))
+        assert run(cg, lambda v, factor=factor: factor * v, 9, down, never) == "no curvature"
+        assert not cg.iterate.any()
+
+
+def test_a_preconditioner_that_is_not_definite_shows_in_the_slope() -> None:
+    cg = ConjugateGradients(np.ones(3), precondition=lambda v: -v)
+    assert cg.slope < 0.0
+    assert run(cg, lambda v: v, 9, never, never) == "solved"
+    # A residual that is not a number is nothing of the kind.
+    cg = ConjugateGradients(np.array([1.0, math.nan]))
+    assert run(cg, lambda v: v, 9, lambda cg: None if cg.curvature > 0.0 else "broken", never) == "broken"
+
+
+def test_cg_writes_to_nothing_it_was_given() -> None:
+    g, start = np.ones(4), np.arange(4.0)
+    for array in (g, start):
+        array.flags.writeable = False
+    cg = ConjugateGradients(g, start)
+    run(cg, lambda v: 2.0 * v, 1, never, never)
+    assert not np.shares_memory(cg.iterate, start)

@@ -13,7 +13,9 @@ from hessian.curvature.estimate import Uncertain
 from hessian.curvature.products import Products
 from hessian.errors import ConvergenceError, OptionError, message
 from hessian.linalg import limits
+from hessian.linalg.cg import ConjugateGradients
 from hessian.linalg.minres import refined_minres
+from hessian.linalg.vectors import norm
 from hessian.operators.vectors import as_right_hand_side
 
 _METHODS = ("auto", "cg", "minres")
@@ -202,27 +204,25 @@ def _conjugate_gradients(
     products: Products, B: np.ndarray, damping: float, rtol: float, limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run CG on every column in step; columns that meet negative curvature stop where they are and are marked."""
-    X, R = np.zeros_like(B), B.copy()
-    D = R.copy()
-    squares = np.sum(np.square(R, dtype=np.float64), axis=0)
-    goals = rtol**2 * squares
-    negative = np.zeros(B.shape[1], bool)
+    X, negative = np.zeros_like(B), np.zeros(B.shape[1], bool)
+    # In units of the right-hand sides, so that squares fit.
+    sizes = [norm(column) for column in B.T]
+    every = {k: ConjugateGradients(-B[:, k] / size) for k, size in enumerate(sizes) if size}
     # Recurrences drift from the true residual: the last factor of two is theirs.
-    active = np.flatnonzero(squares > 0.25 * goals)
-    while len(active) and products.count + len(active) <= limit:
-        d = D[:, active]
-        image = products(d) + np.asarray(damping, B.dtype) * d
-        curvature = np.einsum("nk,nk->k", d, image, dtype=np.float64)
-        # Within rounding of zero, the direction has no curvature to divide by.
-        floor = products.eps * products.magnitude * np.sum(np.square(d, dtype=np.float64), axis=0)
-        down = curvature <= floor
-        negative[active[down]] = True
-        active, d, image, curvature = active[~down], d[:, ~down], image[:, ~down], curvature[~down]
-        lengths = (squares[active] / curvature).astype(B.dtype)
-        X[:, active] += lengths * d
-        R[:, active] -= lengths * image
-        now = np.sum(np.square(R[:, active], dtype=np.float64), axis=0)
-        D[:, active] = R[:, active] + (now / squares[active]).astype(B.dtype) * d
-        squares[active] = now
-        active = active[now > 0.25 * goals[active]]
+    goal = 0.25 * rtol**2
+    active = [k for k, cg in every.items() if cg.slope > goal]
+    while active and products.count + len(active) <= limit:
+        rows = np.stack([every[k].direction for k in active])
+        images = np.ascontiguousarray(products(rows.T).T) + damping * rows
+        for k, image in zip(active, images, strict=True):
+            cg = every[k]
+            cg.absorb(image)
+            # Within rounding of zero, the direction has no curvature to divide by.
+            negative[k] = cg.curvature <= products.eps * products.magnitude * float(cg.direction @ cg.direction)
+            if not negative[k]:
+                cg.advance()
+                cg.turn()
+        active = [k for k in active if not negative[k] and every[k].slope > goal]
+    for k, cg in every.items():
+        X[:, k] = sizes[k] * cg.iterate
     return X, negative

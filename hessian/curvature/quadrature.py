@@ -84,9 +84,11 @@ class Runs:
     def grow(self) -> None:
         """Spend a product on one more step of each process that has not ended."""
         growing = [process for process in self._processes if not process.is_invariant]
+        self.steps += 1
+        if not growing:
+            return
         rows = np.stack([process.next for process in growing])
         images = np.ascontiguousarray(self._products(rows.T).T)
-        self.steps += 1
         if self.steps == 1:
             self._products.check_symmetric((rows @ images.T).astype(np.float64))
         for process, image in zip(growing, images, strict=True):

@@ -98,6 +98,8 @@ class Lanczos:
         A bound from below on the norm of A: the largest entry seen, or what the caller knows.
     asymmetry : float
         By how much the last image differed, along the vector before, from what a symmetric A gives.
+    is_invariant : bool
+        Whether A maps the space to itself, to rounding.
     is_finite : bool
         False once a product was not; it is left out, and nothing more is taken in.
 
@@ -113,7 +115,7 @@ class Lanczos:
         self.alphas: list[float] = []
         self.betas: list[float] = []
         self.magnitude = self.asymmetry = 0.0
-        self.is_finite = True
+        self.is_invariant, self.is_finite = False, True
         self._whole = capacity if orthogonal is None else orthogonal
         self._eps = float(np.finfo(start.dtype).eps)
         if len(self.basis.locked):
@@ -125,29 +127,22 @@ class Lanczos:
         """Dimension of the space."""
         return self.basis.size
 
-    @property
-    def is_invariant(self) -> bool:
-        """Whether A maps the space to itself, to rounding."""
-        if not self.betas:
-            return False
-        is_whole = self.size + len(self.basis.locked) >= self.basis.n
-        return is_whole or self.betas[-1] <= INVARIANT * self._eps * self.magnitude
-
     def absorb(self, image: np.ndarray) -> None:
         """Take in the product with the next vector, which becomes one of the basis."""
+        if not math.isfinite(norm(image)):
+            self.is_finite = False
+            return
         k = self.size
         self.basis.append(self.next)
-        with np.errstate(invalid="ignore", over="ignore"):
-            inner, rest = self.basis.project(image, 0 if k < self._whole else k - 1)
+        inner, rest = self.basis.project(image, 0 if k < self._whole else k - 1)
         alpha, beta = float(inner[-1]), norm(rest)
-        if not math.isfinite(alpha + beta):
-            self.is_finite, self.basis.size = False, k
-            return
         self.asymmetry = abs(float(inner[-2]) - self.betas[-1]) if self.betas else 0.0
         # The last beta is known to belong to T only now.
         self.magnitude = max(self.magnitude, abs(alpha), self.betas[-1] if self.betas else 0.0)
         self.alphas.append(alpha)
         self.betas.append(beta)
+        is_whole = k + 1 + len(self.basis.locked) >= self.basis.n
+        self.is_invariant = is_whole or beta <= INVARIANT * self._eps * self.magnitude
         if not self.is_invariant:
             self.next = rest / beta
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessian.errors import OptionError, message
+from hessian.linalg.cg import ConjugateGradients, Product, run
 from hessian.linalg.lanczos import Lanczos
 from hessian.linalg.vectors import norm
 
@@ -23,8 +24,6 @@ class IndefinitePreconditioner(OptionError):
 
 ROUNDED = 10.0
 """Curvatures ``d.Bd`` below so many units of rounding of ``|d| |Bd|`` have no sign."""
-
-Product = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,71 +179,79 @@ def steihaug_toint(
     A. R. Conn, N. I. M. Gould and Ph. L. Toint, Trust-Region Methods (2000), algorithm 7.5.1.
     """
     scale = norm(gradient)
-    s = np.zeros_like(gradient)
-    s_norm, value = 0.0, 0.0
-    r = gradient / scale
-    z, rz = _preconditioned(precondition, r)
-    d = -z
-    # With M, the products <s, M d> and <d, M d> follow from scalars: M itself is never applied.
-    inner, square = (None, None) if precondition is None else (0.0, rz)
-    eps = ROUNDED * float(np.finfo(gradient.dtype).eps)
-    segments: list[Segment] = []
-    segment, status, products = None, "cg-limit", 0
-    while products < max_products:
-        bd = product(d)
+
+    def scaled(d: np.ndarray) -> np.ndarray:
+        image = product(d)
         if collect is not None:
-            collect(d, bd)
-        bd = bd / scale
-        products += 1
-        curvature = float(d @ bd)
-        if not math.isfinite(curvature):
-            status = "not-finite"
-            segment = segment or Segment(s, d, s_norm, math.inf, math.inf, value, -rz, 0.0, inner, square)
-            break
-        if curvature <= eps * math.sqrt(float(d @ d)) * math.sqrt(float(bd @ bd)):
-            # A positive curvature below its rounding is none: the step to its minimum would be rounding.
-            status = "no-curvature" if curvature > 0.0 else "negative-curvature"
-            segment = Segment(s, d, s_norm, math.inf, math.inf, value, -rz, min(curvature, 0.0), inner, square)
-            break
-        length = rz / curvature
-        end = s + length * d
-        end_norm = _end_norm(end, s_norm, length, inner, square)
-        segment = Segment(s, d, s_norm, end_norm, length, value, -rz, curvature, inner, square)
-        if end_norm >= radius:
-            status = "boundary"
-            break
-        if _octave(end_norm) > _octave(s_norm):
-            segments.append(segment)
-        s, s_norm, value = end, end_norm, value - 0.5 * length * rz
-        r = r + length * bd
-        if norm(r) * scale <= tolerance:
-            status = "converged"
-            break
-        rz_before = rz
-        z, rz = _preconditioned(precondition, r)
-        growth = rz / rz_before
-        if inner is not None and square is not None:
-            inner, square = growth * (inner + length * square), rz + growth**2 * square
-        d = growth * d - z
-    if segment is not None and (not segments or segments[-1] is not segment):
-        segments.append(segment)
-    return Path(segments, status, products, scale)
+            collect(d, image)
+        return image / scale
 
-
-def _preconditioned(precondition: Product | None, r: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return ``z = M^-1 r`` and ``r.z``."""
-    z = r if precondition is None else precondition(r)
-    rz = float(r @ z)
+    cg = ConjugateGradients(gradient / scale, precondition=precondition)
+    walk = _Walk(scale, radius, tolerance, precondition is not None, float(np.finfo(gradient.dtype).eps))
+    status = run(cg, scaled, max_products, walk.at_direction, walk.at_iterate)
     if precondition is not None:
-        _check_positive(rz)
-    return z, rz
+        _check_positive(cg.slope)
+    # A residual whose square is nothing has long been small.
+    return Path(walk.segments(), {"limit": "cg-limit", "solved": "converged"}.get(status, status), cg.products, scale)
 
 
-def _end_norm(end: np.ndarray, start_norm: float, length: float, inner: float | None, square: float | None) -> float:
-    """Norm at the end of a segment: from the vector, or from the products of the norm the region has."""
-    if inner is None or square is None:
-        return norm(end)
-    return math.sqrt(start_norm**2 + length * (2.0 * inner + length * square))
+class _Walk:
+    """What conjugate gradients are asked on the way: which segments to store, and where the path ends."""
+
+    def __init__(self, scale: float, radius: float, tolerance: float, is_preconditioned: bool, eps: float) -> None:
+        self._scale, self._radius, self._tolerance = scale, radius, tolerance
+        self._rounding = ROUNDED * eps
+        self._norm = self._value = 0.0
+        # With M, the products <s, M d> and <d, M d> follow from scalars: M itself is never applied.
+        self._inner = self._square = 0.0 if is_preconditioned else None
+        self._stored: list[Segment] = []
+        self._last: Segment | None = None
+
+    def segments(self) -> list[Segment]:
+        """Those that are stored, and the last."""
+        assert self._last is not None
+        return self._stored if self._stored and self._stored[-1] is self._last else [*self._stored, self._last]
+
+    def at_direction(self, cg: ConjugateGradients) -> str | None:
+        """Leave along a direction whose curvature is not positive, or not finite."""
+        if self._inner is not None and self._square is not None:
+            self._inner = cg.growth * (self._inner + cg.length * self._square)
+            self._square = cg.slope + cg.growth**2 * self._square
+        d, image, curvature = cg.direction, cg.image, cg.curvature
+        if not math.isfinite(curvature):
+            self._last = self._last or self._segment(cg, cg.iterate, math.inf, math.inf, 0.0)
+            return "not-finite"
+        if curvature <= self._rounding * math.sqrt(float(d @ d)) * math.sqrt(float(image @ image)):
+            # A positive curvature below its rounding is none: the step to its minimum would be rounding.
+            self._last = self._segment(cg, cg.iterate, math.inf, math.inf, min(curvature, 0.0))
+            return "no-curvature" if curvature > 0.0 else "negative-curvature"
+        return None
+
+    def at_iterate(self, cg: ConjugateGradients) -> str | None:
+        """Stop at the radius, or at a small residual."""
+        end_norm = self._end_norm(cg)
+        self._last = self._segment(cg, cg.origin, end_norm, cg.length, cg.curvature)
+        if end_norm >= self._radius:
+            return "boundary"
+        if _octave(end_norm) > _octave(self._norm):
+            self._stored.append(self._last)
+        self._norm, self._value = end_norm, self._value - 0.5 * cg.length * cg.slope
+        return "converged" if norm(cg.residual) * self._scale <= self._tolerance else None
+
+    def _segment(
+        self, cg: ConjugateGradients, start: np.ndarray, end_norm: float, length: float, curvature: float
+    ) -> Segment:
+        """A piece of the path along the direction."""
+        value, slope = self._value, -cg.slope
+        return Segment(
+            start, cg.direction, self._norm, end_norm, length, value, slope, curvature, self._inner, self._square
+        )
+
+    def _end_norm(self, cg: ConjugateGradients) -> float:
+        """Norm of the iterate: from the vector, or from the products of the norm the region has."""
+        if self._inner is None or self._square is None:
+            return norm(cg.iterate)
+        return math.sqrt(self._norm**2 + cg.length * (2.0 * self._inner + cg.length * self._square))
 
 
 def _check_positive(square: float) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessian.linalg import limits
+from hessian.linalg.cg import ConjugateGradients, Product, run
 from hessian.linalg.vectors import norm
 from hessian.optimize.bounds import StepLength, unit_length
-from hessian.optimize.krylov import Product
 from hessian.optimize.local_model import LineModel
 from hessian.optimize.method import Method, line_escape
 from hessian.optimize.objective import Point
@@ -69,42 +69,93 @@ def capped_cg(
     C. W. Royer, M. O'Neill and S. J. Wright, Math. Program. 180 (2020) 451-488, algorithm 1.
     """
     scale = norm(gradient)
-    gradient = gradient / scale
-    y, r, p = np.zeros_like(gradient), gradient, -gradient
-    rr = first = float(r @ r)
-    eps = largest = 0.0
-    residuals: list[np.ndarray] = [r]
-    steps: list[tuple[float, float]] = []
-    limit = max(2, limits.RESIDUAL_NUMBERS // gradient.size)
-    for k in range(max_products):
-        hp = product(p) / scale
-        pp, curvature = float(p @ p), float(p @ hp)
-        if not math.isfinite(curvature):
-            return _fallback(y, r, gradient, eps, "not-finite", k + 1)
-        largest = max(largest, norm(hp) / math.sqrt(pp))
-        if k == 0:
-            eps = damping * largest
-        if curvature + 2.0 * eps * pp <= eps * pp:
-            return CappedDirection(p, curvature, "negative-curvature", k + 1)
-        length = rr / (curvature + 2.0 * eps * pp)
-        y = y + length * p
-        r = r + length * (hp + 2.0 * eps * p)
-        # The damped matrix times y is r - g: the curvature along an iterate costs no product.
-        yy, along = float(y @ y), float(y @ (r - gradient))
-        if along < eps * yy:
-            return CappedDirection(y, along - 2.0 * eps * yy, "negative-curvature", k + 1)
-        rr, before = float(r @ r), rr
-        if math.sqrt(rr) * scale <= tolerance:
-            return CappedDirection(y, along - 2.0 * eps * yy, "converged", k + 1)
-        if eps > 0.0 and math.log(rr / first) > _log_bound(largest, eps, k + 1):
-            negative = _between(residuals, steps, y, r, eps)
-            if negative is not None:
-                return CappedDirection(*negative, "negative-curvature", k + 1)
-        if len(residuals) < limit:
-            residuals.append(r)
-            steps.append((length, rr / before))
-        p = (rr / before) * p - r
-    return _fallback(y, r, gradient, eps, "cg-limit", max_products)
+    search = _Search(lambda p: product(p) / scale, gradient / scale, damping, tolerance / scale)
+    cg = ConjugateGradients(gradient / scale)
+    status = run(cg, search.product, max_products, search.at_direction, search.at_iterate)
+    # A residual whose square is nothing has long been small.
+    status = {"limit": "cg-limit", "solved": "converged"}.get(status, status)
+    if search.negative is not None:
+        return CappedDirection(*search.negative, status, cg.products)
+    if not np.any(cg.iterate):
+        # The gradient is followed as far as a linear model can tell: not at all far.
+        return CappedDirection(-gradient / scale, 0.0, status, cg.products)
+    return CappedDirection(cg.iterate, search.along_iterate(cg), status, cg.products)
+
+
+class _Search:
+    """What conjugate gradients on ``A = H + 2 eps I`` are asked: whether negative curvature shows, and where."""
+
+    def __init__(self, product: Product, gradient: np.ndarray, damping: float, tolerance: float) -> None:
+        self._product, self._gradient, self._damping, self._tolerance = product, gradient, damping, tolerance
+        self._eps = self._largest = self._square = 0.0
+        self._residuals: list[np.ndarray] = [gradient]
+        self._steps: list[tuple[float, float]] = []
+        self._limit = max(2, limits.RESIDUAL_NUMBERS // gradient.size)
+        #: The direction found, and its curvature.
+        self.negative: tuple[np.ndarray, float] | None = None
+
+    def product(self, p: np.ndarray) -> np.ndarray:
+        """Multiply with A; the first product sets eps."""
+        image = self._product(p)
+        self._square = float(p @ p)
+        largest = norm(image) / math.sqrt(self._square)
+        if math.isfinite(largest):
+            self._largest = max(self._largest, largest)
+            self._eps = self._eps or self._damping * self._largest
+        return image + 2.0 * self._eps * p
+
+    def at_direction(self, cg: ConjugateGradients) -> str | None:
+        """Look along a direction."""
+        if not math.isfinite(cg.curvature):
+            return "not-finite"
+        if cg.curvature <= self._eps * self._square:
+            return self._take(cg.direction, cg.curvature, self._square)
+        return None
+
+    def at_iterate(self, cg: ConjugateGradients) -> str | None:
+        """Look along an iterate and, where the residual falls too slowly, between it and those before."""
+        y, r = cg.iterate, cg.residual
+        # A y is r - g: the curvature along an iterate costs no product.
+        square, along = float(y @ y), float(y @ (r - self._gradient))
+        if along < self._eps * square:
+            return self._take(y, along, square)
+        left = norm(r)
+        if left <= self._tolerance:
+            return "converged"
+        is_slow = self._eps > 0.0 and 2.0 * math.log(left) > _log_bound(self._largest, self._eps, cg.products)
+        if is_slow and self._between(y, r):
+            return "negative-curvature"
+        if len(self._residuals) < self._limit:
+            self._residuals.append(r)
+            self._steps.append((cg.length, left**2 / cg.slope))
+        return None
+
+    def along_iterate(self, cg: ConjugateGradients) -> float:
+        """Curvature of H along the iterate."""
+        y = cg.iterate
+        return float(y @ (cg.residual - self._gradient)) - 2.0 * self._eps * float(y @ y)
+
+    def _take(self, vector: np.ndarray, curvature: float, square: float) -> str:
+        """Keep a direction of negative curvature, given that of A."""
+        self.negative = vector, curvature - 2.0 * self._eps * square
+        return "negative-curvature"
+
+    def _between(self, y: np.ndarray, r: np.ndarray) -> bool:
+        """Look for negative curvature between the last iterate and an earlier one, rebuilt from what was stored.
+
+        With ``r_i = g + A y_i`` the curvature along ``y - y_i`` is ``(y - y_i).(r - r_i)``: no product is spent.
+        """
+        residuals = self._residuals
+        iterate, p = np.zeros_like(y), -residuals[0]
+        for residual, (length, growth), following in zip(residuals, self._steps, residuals[1:], strict=False):
+            step = y - iterate
+            square, curvature = float(step @ step), float(step @ (r - residual))
+            if square > 0.0 and curvature < self._eps * square:
+                self._take(step, curvature, square)
+                return True
+            iterate = iterate + length * p
+            p = growth * p - following
+        return False
 
 
 def _log_bound(largest: float, eps: float, k: int) -> float:
@@ -115,33 +166,6 @@ def _log_bound(largest: float, eps: float, k: int) -> float:
     # 1 - sqrt(tau) = (1 - tau) / (1 + sqrt(tau)), and 1 - tau = 1 / (root + 1): nothing cancels.
     log_gap = -math.log1p(root) - math.log1p(math.exp(0.5 * log_tau))
     return math.log(4.0) + 4.0 * math.log(kappa) - 2.0 * log_gap + k * log_tau
-
-
-def _between(
-    residuals: list[np.ndarray], steps: list[tuple[float, float]], y: np.ndarray, r: np.ndarray, eps: float
-) -> tuple[np.ndarray, float] | None:
-    """Look for negative curvature between the last iterate and an earlier one, rebuilt from what was stored.
-
-    With ``r_i = g + A y_i`` the curvature along ``y - y_i`` is ``(y - y_i).(r - r_i)``: no product is spent.
-    """
-    iterate, p = np.zeros_like(y), -residuals[0]
-    for residual, (length, growth), following in zip(residuals, steps, residuals[1:], strict=False):
-        step = y - iterate
-        square, curvature = float(step @ step), float(step @ (r - residual))
-        if square > 0.0 and curvature < eps * square:
-            return step, curvature - 2.0 * eps * square
-        iterate = iterate + length * p
-        p = growth * p - following
-    return None
-
-
-def _fallback(
-    y: np.ndarray, r: np.ndarray, gradient: np.ndarray, eps: float, status: str, products: int
-) -> CappedDirection:
-    """Take the iterate there is; with none, follow the gradient as far as a linear model can tell: not at all far."""
-    if not np.any(y):
-        return CappedDirection(-gradient, 0.0, status, products)
-    return CappedDirection(y, float(y @ (r - gradient)) - 2.0 * eps * float(y @ y), status, products)
 
 
 class NewtonCG(Method):

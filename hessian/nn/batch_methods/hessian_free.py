@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from hessian.linalg.cg import ConjugateGradients, Product, run
 from hessian.linalg.diagonal import RunningDiagonal
 from hessian.linalg.vectors import norm
 from hessian.nn.batch_methods.batches import Batches
@@ -26,8 +27,6 @@ from hessian.nn.batch_methods.settings import HessianFreeOptions
 from hessian.nn.objective import BatchObjective
 from hessian.optimize import Status
 from hessian.optimize.loop import Ending
-
-Product = Callable[[np.ndarray], np.ndarray]
 
 _ARMIJO, _SHORTEN, _MAX_SHORTENINGS = 1e-2, 0.8, 60
 """Of the line search at the end: share of the predicted decrease, factor of a shortening, and how many, to 1.5e-6."""
@@ -108,40 +107,35 @@ def conjugate_gradients(
     >>> path.iterates[-1].step.round(12).tolist(), path.status
     ([1.0, 0.5], 'solved')
     """
-    x = start
-    residual = product(x) - b if x.any() else -b
-    scaled = residual if scale is None else residual / scale
-    direction, slope = -scaled, float(residual @ scaled)
-    values, kept, next_kept, status, used = [0.5 * float(x @ (residual - b))], [], 1.0, "maxiter", int(bool(x.any()))
-    floor = float(np.finfo(b.dtype).eps) ** 2 * float(b @ (b if scale is None else b / scale))
-    for i in range(1, maxiter + 1):
-        if slope <= floor:
-            status = "solved"
-            break
-        image = product(direction)
-        used += 1
-        curvature = float(direction @ image)
-        if not 0.0 < curvature < math.inf:
-            status = "curvature"
-            break
-        length = b.dtype.type(slope / curvature)
-        x, residual = x + length * direction, residual + length * image
-        values.append(0.5 * float(x @ (residual - b)))
-        if i >= next_kept:
-            kept.append(Iterate(x, values[-1]))
-            next_kept = max(next_kept * _SPACING, i + 1)
+    n_start = int(bool(start.any()))
+    cg = ConjugateGradients(
+        product(start) - b if n_start else -b, start, None if scale is None else lambda r: r / scale
+    )
+    values: list[float] = []
+    kept: list[Iterate] = []
+    next_kept = 1.0
+
+    def measure() -> None:
+        values.append(0.5 * float(cg.iterate @ (cg.residual - b)))
+
+    def at_iterate(cg: ConjugateGradients) -> str | None:
+        nonlocal next_kept
+        measure()
+        if cg.products >= next_kept:
+            kept.append(Iterate(cg.iterate, values[-1]))
+            next_kept = max(next_kept * _SPACING, cg.products + 1)
         if _is_slow(values, tol):
-            status = "progress"
-            break
-        if time.perf_counter() >= deadline:
-            status = "deadline"
-            break
-        scaled = residual if scale is None else residual / scale
-        slope, before = float(residual @ scaled), slope
-        direction = b.dtype.type(slope / before) * direction - scaled
-    if not kept or kept[-1].step is not x:
-        kept.append(Iterate(x, values[-1]))
-    return Path(kept, used, status)
+            return "progress"
+        return "deadline" if time.perf_counter() >= deadline else None
+
+    measure()
+    floor = float(np.finfo(b.dtype).eps) ** 2 * float(b @ (b if scale is None else b / scale))
+    status = run(
+        cg, product, maxiter, lambda cg: None if 0.0 < cg.curvature < math.inf else "curvature", at_iterate, floor
+    )
+    if not kept or kept[-1].step is not cg.iterate:
+        kept.append(Iterate(cg.iterate, values[-1]))
+    return Path(kept, n_start + cg.products, "maxiter" if status == "limit" else status)
 
 
 def _is_slow(values: list[float], tol: float) -> bool:

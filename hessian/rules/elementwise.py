@@ -75,11 +75,7 @@ def _nearly_whole(exponent: Any) -> Any:
 
 _POWER: dict[str, Any] = {
     "d1": [_slope, lambda y, a, b: _times_log(y, a)],
-    "d2": {
-        (0, 0): _curvature,
-        (0, 1): _power_mixed,
-        (1, 1): lambda y, a, b: _times_log(y, a, 2),
-    },
+    "d2": {(0, 0): _curvature, (0, 1): _power_mixed, (1, 1): lambda y, a, b: _times_log(y, a, 2)},
     "domain": [_POSITIVE, (-2.0, 3.0)],
     "kinks": "a**b at a = 0: 0 in a for b = 0, 0 in b for b > 0, -inf in b for b = 0 (0**b jumps there)",
     "root": Root((), lambda product, degree, a, b: product(a ** _nearly_whole(degree * b), 1)),
@@ -92,20 +88,8 @@ _POWER: dict[str, Any] = {
 }
 
 # Arithmetic.
-add = elementwise(
-    np.add,
-    d1=[1, 1],
-    d2={},
-    reference="a, b: a + b",
-    points=PLANE,
-)
-subtract = elementwise(
-    np.subtract,
-    d1=[1, -1],
-    d2={},
-    reference="a, b: a - b",
-    points=PLANE,
-)
+add = elementwise(np.add, d1=[1, 1], d2={}, reference="a, b: a + b", points=PLANE)
+subtract = elementwise(np.subtract, d1=[1, -1], d2={}, reference="a, b: a - b", points=PLANE)
 multiply = elementwise(
     np.multiply,
     d1=[lambda y, a, b: b, lambda y, a, b: a],
@@ -123,37 +107,12 @@ divide = elementwise(
     reference="a, b: a / b",
     points=PLANE,
 )
-negative = elementwise(
-    np.negative,
-    d1=[-1],
-    d2={},
-    reference="x: -x",
-    points=LINE,
-)
-positive = elementwise(
-    np.positive,
-    d1=[1],
-    d2={},
-    reference="x: x",
-    points=LINE,
-)
-conjugate = elementwise(
-    np.conjugate,
-    d1=[1],
-    d2={},
-    analytic=lambda z: z,
-    reference="x: x",
-    points=LINE,
-)
+negative = elementwise(np.negative, d1=[-1], d2={}, reference="x: -x", points=LINE)
+positive = elementwise(np.positive, d1=[1], d2={}, reference="x: x", points=LINE)
+conjugate = elementwise(np.conjugate, d1=[1], d2={}, analytic=lambda z: z, reference="x: x", points=LINE)
 power = elementwise(np.power, **_POWER)
 float_power = elementwise(np.float_power, **_POWER)
-square = elementwise(
-    np.square,
-    d1=[lambda y, x: 2 * x],
-    d2={(0, 0): 2},
-    reference="x: x**2",
-    points=LINE,
-)
+square = elementwise(np.square, d1=[lambda y, x: 2 * x], d2={(0, 0): 2}, reference="x: x**2", points=LINE)
 reciprocal = elementwise(
     np.reciprocal,
     d1=[lambda y, x: -y * y],
@@ -257,13 +216,7 @@ degrees = elementwise(
 )
 
 # Exponentials and logarithms.
-exp = elementwise(
-    np.exp,
-    d1=[primal],
-    d2={(0, 0): primal},
-    reference="x: exp(x)",
-    points=LINE,
-)
+exp = elementwise(np.exp, d1=[primal], d2={(0, 0): primal}, reference="x: exp(x)", points=LINE)
 exp2 = elementwise(
     np.exp2,
     d1=[lambda y, x: _LN2 * y],
@@ -274,11 +227,7 @@ exp2 = elementwise(
 )
 # exp(x) rather than y + 1, which has no digits left for large negative x.
 expm1 = elementwise(
-    np.expm1,
-    d1=[lambda y, x: np.exp(x)],
-    d2={(0, 0): lambda y, x: np.exp(x)},
-    reference="x: expm1(x)",
-    points=LINE,
+    np.expm1, d1=[lambda y, x: np.exp(x)], d2={(0, 0): lambda y, x: np.exp(x)}, reference="x: expm1(x)", points=LINE
 )
 log = elementwise(
     np.log,
@@ -347,10 +296,7 @@ def _log_of_sum(ufunc: np.ufunc, unit: float, **row: Any) -> Any:
 
 
 logaddexp = _log_of_sum(
-    np.logaddexp,
-    1.0,
-    reference="a, b: a + log1p(exp(b - a))",
-    analytic=lambda a, b: np.log(np.exp(a) + np.exp(b)),
+    np.logaddexp, 1.0, reference="a, b: a + log1p(exp(b - a))", analytic=lambda a, b: np.log(np.exp(a) + np.exp(b))
 )
 logaddexp2 = _log_of_sum(
     np.logaddexp2,

@@ -82,10 +82,7 @@ slice_op: Linear = linear(
     moves=True,
 )
 embed_op: Linear = linear(
-    "embed",
-    _embed,
-    transpose=lambda g, x_shape, *, index, shape: slice_op(g, index=index, ndim=len(shape)),
-    moves=True,
+    "embed", _embed, transpose=lambda g, x_shape, *, index, shape: slice_op(g, index=index, ndim=len(shape)), moves=True
 )
 
 
@@ -111,10 +108,7 @@ def _scatter_add(g: Any, *, positions: Positions) -> np.ndarray:
 
 
 gather_op: Linear = linear(
-    "gather",
-    _gather,
-    transpose=lambda g, x_shape, *, positions: scatter_add_op(g, positions=positions),
-    moves=True,
+    "gather", _gather, transpose=lambda g, x_shape, *, positions: scatter_add_op(g, positions=positions), moves=True
 )
 scatter_add_op: Linear = linear(
     "scatter_add",

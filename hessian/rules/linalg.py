@@ -84,11 +84,7 @@ def _solve_sound(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
 
 
 again_op = general(
-    "solve_again",
-    np.linalg.solve,
-    pushforward=_solve_pushforward,
-    pullback=_solve_pullback,
-    core=(2, 2, 2),
+    "solve_again", np.linalg.solve, pushforward=_solve_pushforward, pullback=_solve_pullback, core=(2, 2, 2)
 )
 """Solutions that derivatives are made of."""
 solve_op = general(
@@ -186,11 +182,7 @@ def _cholesky_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
 
 
 cholesky_op = general(
-    "cholesky",
-    np.linalg.cholesky,
-    pushforward=_cholesky_pushforward,
-    pullback=_cholesky_pullback,
-    core=(2, 2),
+    "cholesky", np.linalg.cholesky, pushforward=_cholesky_pushforward, pullback=_cholesky_pullback, core=(2, 2)
 )
 
 

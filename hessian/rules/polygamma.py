@@ -111,10 +111,7 @@ polygamma_drop_op: Elementwise = register(
     Elementwise(
         "polygamma_drop",
         _polygamma_drop,
-        d1=[
-            lambda y, a, b, *, n: polygamma_drop_op(a, b, n=n + 1),
-            lambda y, a, b, *, n: polygamma_op(a + b, n=n + 1),
-        ],
+        d1=[lambda y, a, b, *, n: polygamma_drop_op(a, b, n=n + 1), lambda y, a, b, *, n: polygamma_op(a + b, n=n + 1)],
         d2={
             (0, 0): lambda y, a, b, *, n: polygamma_drop_op(a, b, n=n + 2),
             (0, 1): lambda y, a, b, *, n: polygamma_op(a + b, n=n + 2),

@@ -49,16 +49,8 @@ def _matvec(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.matmul(a, b[..., None])[..., 0]
 
 
-matmul_op = bilinear(
-    "matmul",
-    _matmul,
-    labels="ij,jk->ik",
-)
-matvec_op = bilinear(
-    "matvec",
-    _matvec,
-    labels="ij,j->i",
-)
+matmul_op = bilinear("matmul", _matmul, labels="ij,jk->ik")
+matvec_op = bilinear("matvec", _matvec, labels="ij,j->i")
 vecmat_op = bilinear(
     "vecmat",
     lambda a, b: np.matmul(a, b) if b.ndim == 2 else np.matmul(a[..., None, :], b)[..., 0, :],
@@ -69,11 +61,7 @@ vecdot_op = bilinear(
     lambda a, b: np.matmul(a, b) if b.ndim == 1 else np.matmul(b, a) if a.ndim == 1 else np.einsum("...i,...i", a, b),
     labels="j,j->",
 )
-outer_op = bilinear(
-    "outer",
-    lambda a, b: np.multiply(a[..., :, None], b[..., None, :]),
-    labels="i,k->ik",
-)
+outer_op = bilinear("outer", lambda a, b: np.multiply(a[..., :, None], b[..., None, :]), labels="i,k->ik")
 
 
 def _sparse_matmul(x: np.ndarray, *, matrix: Any, ndim: int) -> np.ndarray:

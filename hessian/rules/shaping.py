@@ -91,11 +91,7 @@ def _split_back(g: Any, positions: Sequence[int], shapes: Sequence[tuple[int, ..
 
 
 concatenate_op = linear(
-    "concatenate",
-    lambda *xs, axis: np.concatenate(xs, axis=axis),
-    transpose=_split_back,
-    variadic=True,
-    moves=True,
+    "concatenate", lambda *xs, axis: np.concatenate(xs, axis=axis), transpose=_split_back, variadic=True, moves=True
 )
 
 

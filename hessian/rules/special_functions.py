@@ -112,12 +112,7 @@ mills_op: Elementwise = register(
 )
 bending_op: Elementwise = register(
     Elementwise(
-        "bending",
-        _bending,
-        d1=[_slope_of_bending],
-        d2=None,
-        cases=[case(A(6, domain=(-60.0, 5.0)))],
-        real_only=True,
+        "bending", _bending, d1=[_slope_of_bending], d2=None, cases=[case(A(6, domain=(-60.0, 5.0)))], real_only=True
     )
 )
 

@@ -15,19 +15,9 @@ from hessian.rules.spec import LINE, PLANE, Elementwise, finite
 
 _UNIT, _ENDS = (-0.8, 0.8), (*LINE, -1.0, 1.0)
 
-sin = elementwise(
-    np.sin,
-    d1=[lambda y, x: np.cos(x)],
-    d2={(0, 0): lambda y, x: -y},
-    reference="x: sin(x)",
-    points=LINE,
-)
+sin = elementwise(np.sin, d1=[lambda y, x: np.cos(x)], d2={(0, 0): lambda y, x: -y}, reference="x: sin(x)", points=LINE)
 cos = elementwise(
-    np.cos,
-    d1=[lambda y, x: -np.sin(x)],
-    d2={(0, 0): lambda y, x: -y},
-    reference="x: cos(x)",
-    points=LINE,
+    np.cos, d1=[lambda y, x: -np.sin(x)], d2={(0, 0): lambda y, x: -y}, reference="x: cos(x)", points=LINE
 )
 tan = elementwise(
     np.tan,
@@ -101,18 +91,10 @@ arctan2 = elementwise(
 )
 
 sinh = elementwise(
-    np.sinh,
-    d1=[lambda y, x: np.cosh(x)],
-    d2={(0, 0): lambda y, x: y},
-    reference="x: sinh(x)",
-    points=LINE,
+    np.sinh, d1=[lambda y, x: np.cosh(x)], d2={(0, 0): lambda y, x: y}, reference="x: sinh(x)", points=LINE
 )
 cosh = elementwise(
-    np.cosh,
-    d1=[lambda y, x: np.sinh(x)],
-    d2={(0, 0): lambda y, x: y},
-    reference="x: cosh(x)",
-    points=LINE,
+    np.cosh, d1=[lambda y, x: np.sinh(x)], d2={(0, 0): lambda y, x: y}, reference="x: cosh(x)", points=LINE
 )
 
 

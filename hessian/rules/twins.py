@@ -5,9 +5,7 @@ Errors point to them without loading the twins, which stand above this layer; th
 
 from __future__ import annotations
 
-TWINS: dict[str, tuple[str, ...]] = {
-    "scipy.special": ("log_softmax", "logsumexp", "polygamma", "softmax"),
-}
+TWINS: dict[str, tuple[str, ...]] = {"scipy.special": ("log_softmax", "logsumexp", "polygamma", "softmax")}
 """Names of twins by the module of SciPy that has the function."""
 
 MODULES = frozenset(TWINS) | {".".join(name.split(".")[:2]) for name in TWINS}

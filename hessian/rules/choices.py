@@ -10,7 +10,7 @@ import numpy as np
 from hessian.errors import OptionError, message
 from hessian.rules.dispatch import elementwise, expose
 from hessian.rules.smooth import Root, Sides
-from hessian.rules.spec import LINE, NONDIFF, PLANE, ZERO, A, Elementwise, case, register
+from hessian.rules.spec import NONDIFF, PLANE, ZERO, A, Elementwise, case, register
 
 # Of the modulus of a number, however it is written.
 _MODULUS = Root((2,), lambda product, degree, x, *_: product(x, x))
@@ -25,7 +25,6 @@ absolute, fabs = (
         sides=Sides(lambda y, x: np.equal(x, 0), lambda y, xs, dots: np.abs(dots[0])),
         root=_MODULUS,
         reference="x: x * sign(x)",
-        points=LINE,
     )
     for ufunc in (np.absolute, np.fabs)
 )

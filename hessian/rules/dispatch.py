@@ -11,7 +11,7 @@ import scipy.special
 
 from hessian.errors import OptionError, message
 from hessian.rules.operation import Operation
-from hessian.rules.samples import Case
+from hessian.rules.samples import LINE, PLANE, Case
 from hessian.rules.spec import Elementwise, register
 from hessian.rules.traced import entered
 
@@ -81,7 +81,8 @@ def expose(target: Any, call: Callable[..., Any], *, row: Operation | None = Non
 
 
 def elementwise(ufunc: np.ufunc, **row: Any) -> Elementwise:
-    """Declare the row of a ufunc and let the ufunc reach it."""
+    """Declare the row of a ufunc and let the ufunc reach it; special points are by default those of the line or the plane."""
+    row.setdefault("points", {1: LINE, 2: PLANE}.get(len(row["d1"]), ()))
     operation = register(Elementwise(ufunc.__name__, ufunc, **row))
     expose(ufunc, operation)
     return operation

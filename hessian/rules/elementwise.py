@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from hessian.rules.dispatch import elementwise
 from hessian.rules.smooth import Root
-from hessian.rules.spec import HALF_LINE, LINE, PLANE, Traced, primal
+from hessian.rules.spec import HALF_LINE, LINE, Traced, primal
 
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
 _POSITIVE = (0.3, 3.0)
@@ -88,15 +88,10 @@ _POWER: dict[str, Any] = {
 }
 
 # Arithmetic.
-add = elementwise(np.add, d1=[1, 1], d2={}, reference="a, b: a + b", points=PLANE)
-subtract = elementwise(np.subtract, d1=[1, -1], d2={}, reference="a, b: a - b", points=PLANE)
+add = elementwise(np.add, d1=[1, 1], d2={}, reference="a, b: a + b")
+subtract = elementwise(np.subtract, d1=[1, -1], d2={}, reference="a, b: a - b")
 multiply = elementwise(
-    np.multiply,
-    d1=[lambda y, a, b: b, lambda y, a, b: a],
-    d2={(0, 1): 1},
-    annihilates=(0, 1),
-    reference="a, b: a * b",
-    points=PLANE,
+    np.multiply, d1=[lambda y, a, b: b, lambda y, a, b: a], d2={(0, 1): 1}, annihilates=(0, 1), reference="a, b: a * b"
 )
 divide = elementwise(
     np.divide,
@@ -105,21 +100,19 @@ divide = elementwise(
     annihilates=(0,),
     domain=[(-2.0, 2.0), _POSITIVE],
     reference="a, b: a / b",
-    points=PLANE,
 )
-negative = elementwise(np.negative, d1=[-1], d2={}, reference="x: -x", points=LINE)
-positive = elementwise(np.positive, d1=[1], d2={}, reference="x: x", points=LINE)
-conjugate = elementwise(np.conjugate, d1=[1], d2={}, analytic=lambda z: z, reference="x: x", points=LINE)
+negative = elementwise(np.negative, d1=[-1], d2={}, reference="x: -x")
+positive = elementwise(np.positive, d1=[1], d2={}, reference="x: x")
+conjugate = elementwise(np.conjugate, d1=[1], d2={}, analytic=lambda z: z, reference="x: x")
 power = elementwise(np.power, **_POWER)
 float_power = elementwise(np.float_power, **_POWER)
-square = elementwise(np.square, d1=[lambda y, x: 2 * x], d2={(0, 0): 2}, reference="x: x**2", points=LINE)
+square = elementwise(np.square, d1=[lambda y, x: 2 * x], d2={(0, 0): 2}, reference="x: x**2")
 reciprocal = elementwise(
     np.reciprocal,
     d1=[lambda y, x: -y * y],
     d2={(0, 0): lambda y, x: 2 * y * y * y},
     domain=[_POSITIVE],
     reference="x: 1 / x",
-    points=LINE,
 )
 sqrt = elementwise(
     np.sqrt,
@@ -138,7 +131,6 @@ cbrt = elementwise(
     analytic=lambda z: z ** (1 / 3),
     root=Root((3,), lambda product, degree, x: product(x, 1)),
     reference="x: cbrt(x)",
-    points=LINE,
 )
 remainder = elementwise(
     np.remainder,
@@ -180,55 +172,26 @@ hypot = elementwise(
     analytic=lambda a, b: np.sqrt(a * a + b * b),
     root=Root((2,), lambda product, degree, a, b: product(a, a) + product(b, b)),
     reference="a, b: sqrt(a**2 + b**2)",
-    points=PLANE,
 )
-deg2rad = elementwise(
-    np.deg2rad,
-    d1=[math.pi / 180],
-    d2={},
-    analytic=lambda z: z * (math.pi / 180),
-    reference="x: x * pi / 180",
-    points=LINE,
-)
-radians = elementwise(
-    np.radians,
-    d1=[math.pi / 180],
-    d2={},
-    analytic=lambda z: z * (math.pi / 180),
-    reference="x: x * pi / 180",
-    points=LINE,
-)
-rad2deg = elementwise(
-    np.rad2deg,
-    d1=[180 / math.pi],
-    d2={},
-    analytic=lambda z: z * (180 / math.pi),
-    reference="x: x * 180 / pi",
-    points=LINE,
-)
-degrees = elementwise(
-    np.degrees,
-    d1=[180 / math.pi],
-    d2={},
-    analytic=lambda z: z * (180 / math.pi),
-    reference="x: x * 180 / pi",
-    points=LINE,
-)
+for _ufunc, _unit, _reference in (
+    (np.deg2rad, math.pi / 180, "x: x * pi / 180"),
+    (np.radians, math.pi / 180, "x: x * pi / 180"),
+    (np.rad2deg, 180 / math.pi, "x: x * 180 / pi"),
+    (np.degrees, 180 / math.pi, "x: x * 180 / pi"),
+):
+    elementwise(_ufunc, d1=[_unit], d2={}, analytic=lambda z, unit=_unit: z * unit, reference=_reference)
 
 # Exponentials and logarithms.
-exp = elementwise(np.exp, d1=[primal], d2={(0, 0): primal}, reference="x: exp(x)", points=LINE)
+exp = elementwise(np.exp, d1=[primal], d2={(0, 0): primal}, reference="x: exp(x)")
 exp2 = elementwise(
     np.exp2,
     d1=[lambda y, x: _LN2 * y],
     d2={(0, 0): lambda y, x: _LN2**2 * y},
     analytic=lambda z: 2.0**z,
     reference="x: exp(x * log(2))",
-    points=LINE,
 )
 # exp(x) rather than y + 1, which has no digits left for large negative x.
-expm1 = elementwise(
-    np.expm1, d1=[lambda y, x: np.exp(x)], d2={(0, 0): lambda y, x: np.exp(x)}, reference="x: expm1(x)", points=LINE
-)
+expm1 = elementwise(np.expm1, d1=[lambda y, x: np.exp(x)], d2={(0, 0): lambda y, x: np.exp(x)}, reference="x: expm1(x)")
 log = elementwise(
     np.log,
     d1=[lambda y, x: 1 / x],
@@ -237,21 +200,16 @@ log = elementwise(
     reference="x: log(x)",
     points=HALF_LINE,
 )
-log2 = elementwise(
-    np.log2,
-    d1=[lambda y, x: (1 / _LN2) / x],
-    d2={(0, 0): lambda y, x: (-1 / _LN2) / (x * x)},
-    domain=[_POSITIVE],
-    reference="x: log(x) / log(2)",
-    points=HALF_LINE,
-)
-log10 = elementwise(
-    np.log10,
-    d1=[lambda y, x: (1 / _LN10) / x],
-    d2={(0, 0): lambda y, x: (-1 / _LN10) / (x * x)},
-    domain=[_POSITIVE],
-    reference="x: log(x) / log(10)",
-    points=HALF_LINE,
+log2, log10 = (
+    elementwise(
+        ufunc,
+        d1=[lambda y, x, unit=unit: (1 / unit) / x],
+        d2={(0, 0): lambda y, x, unit=unit: (-1 / unit) / (x * x)},
+        domain=[_POSITIVE],
+        reference=f"x: log(x) / log({base})",
+        points=HALF_LINE,
+    )
+    for ufunc, unit, base in ((np.log2, _LN2, 2), (np.log10, _LN10, 10))
 )
 log1p = elementwise(
     np.log1p,
@@ -288,7 +246,6 @@ def _log_of_sum(ufunc: np.ufunc, unit: float, **row: Any) -> Any:
         ufunc,
         d1=[lambda y, a, b: weight(a, b), lambda y, a, b: weight(b, a)],
         d2={(0, 0): spread, (0, 1): lambda y, a, b: -spread(y, a, b), (1, 1): spread},
-        points=PLANE,
         kinks="1/2 in each argument where both are the same infinity",
         **row,
     )

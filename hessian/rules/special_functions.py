@@ -11,7 +11,7 @@ import scipy.special as sc
 from hessian.rules import elementwise as ew
 from hessian.rules.dispatch import elementwise, expose
 from hessian.rules.polygamma import polygamma_drop_op, polygamma_op
-from hessian.rules.spec import HALF_LINE, LINE, A, Accuracy, Elementwise, case, finite, register
+from hessian.rules.spec import HALF_LINE, A, Accuracy, Elementwise, case, finite, register
 
 _POSITIVE, _OPEN_UNIT = (0.4, 4.0), (0.1, 0.9)
 _INV_SQRT_2PI, _2_SQRT_PI, _SQRT_HALF = 1 / math.sqrt(2 * math.pi), 2 / math.sqrt(math.pi), math.sqrt(0.5)
@@ -25,7 +25,6 @@ expit: Elementwise = elementwise(
     # tanh(x / 2) rather than y - expit(-x), which has none for small x.
     d2={(0, 0): lambda y, x: -expit.d1[0](y, x) * np.tanh(0.5 * x)},
     reference="x: 1 / (1 + exp(-x))",
-    points=LINE,
     analytic=lambda z: 1 / (1 + np.exp(-z)),
 )
 log_expit = elementwise(
@@ -33,7 +32,6 @@ log_expit = elementwise(
     d1=[lambda y, x: sc.expit(-x)],
     d2={(0, 0): lambda y, x: -sc.expit(x) * sc.expit(-x)},
     reference="x: -log1p(exp(-x))",
-    points=LINE,
     analytic=lambda z: -np.log(1 + np.exp(-z)),
 )
 logit: Elementwise = elementwise(
@@ -52,21 +50,18 @@ erf: Elementwise = elementwise(
     d1=[lambda y, x: _2_SQRT_PI * np.exp(-x * x)],
     d2={(0, 0): lambda y, x: -2 * finite(x) * erf.d1[0](y, x)},
     reference="x: erf(x)",
-    points=LINE,
 )
 erfc: Elementwise = elementwise(
     sc.erfc,
     d1=[lambda y, x: -_2_SQRT_PI * np.exp(-x * x)],
     d2={(0, 0): lambda y, x: -2 * finite(x) * erfc.d1[0](y, x)},
     reference="x: erfc(x)",
-    points=LINE,
 )
 ndtr: Elementwise = elementwise(
     sc.ndtr,
     d1=[lambda y, x: _INV_SQRT_2PI * np.exp(-0.5 * x * x)],
     d2={(0, 0): lambda y, x: -finite(x) * ndtr.d1[0](y, x)},
     reference="x: erfc(-x / sqrt(2)) / 2",
-    points=LINE,
 )
 
 
@@ -121,7 +116,6 @@ log_ndtr = elementwise(
     d1=[lambda y, x: mills_op(x)],
     d2={(0, 0): lambda y, x: -bending_op(x)},
     reference="x: log(erfc(-x / sqrt(2)) / 2)",
-    points=LINE,
     analytic=lambda z: np.log(sc.ndtr(z)),
 )
 

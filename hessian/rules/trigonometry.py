@@ -11,20 +11,17 @@ from typing import Any
 import numpy as np
 
 from hessian.rules.dispatch import elementwise
-from hessian.rules.spec import LINE, PLANE, Elementwise, finite
+from hessian.rules.spec import LINE, Elementwise, finite
 
 _UNIT, _ENDS = (-0.8, 0.8), (*LINE, -1.0, 1.0)
 
-sin = elementwise(np.sin, d1=[lambda y, x: np.cos(x)], d2={(0, 0): lambda y, x: -y}, reference="x: sin(x)", points=LINE)
-cos = elementwise(
-    np.cos, d1=[lambda y, x: -np.sin(x)], d2={(0, 0): lambda y, x: -y}, reference="x: cos(x)", points=LINE
-)
+sin = elementwise(np.sin, d1=[lambda y, x: np.cos(x)], d2={(0, 0): lambda y, x: -y}, reference="x: sin(x)")
+cos = elementwise(np.cos, d1=[lambda y, x: -np.sin(x)], d2={(0, 0): lambda y, x: -y}, reference="x: cos(x)")
 tan = elementwise(
     np.tan,
     d1=[lambda y, x: 1 + y * y],
     d2={(0, 0): lambda y, x: 2 * y * (1 + y * y)},
     reference="x: tan(x)",
-    points=LINE,
     domain=[(-1.2, 1.2)],
 )
 
@@ -55,7 +52,6 @@ arctan: Elementwise = elementwise(
     d1=[lambda y, x: 1 / (1 + x * x)],
     d2={(0, 0): lambda y, x: -2 * (finite(x) * arctan.d1[0](y, x)) * arctan.d1[0](y, x)},
     reference="x: atan(x)",
-    points=LINE,
 )
 
 
@@ -84,18 +80,13 @@ arctan2 = elementwise(
         (1, 1): lambda y, a, b: _twice_product(a, b),
     },
     reference="a, b: atan2(a, b)",
-    points=PLANE,
     domain=[(-2.0, 2.0), (0.3, 3.0)],
     kinks="NaN at (0, 0)",
     analytic=lambda a, b: np.arctan(a / b),
 )
 
-sinh = elementwise(
-    np.sinh, d1=[lambda y, x: np.cosh(x)], d2={(0, 0): lambda y, x: y}, reference="x: sinh(x)", points=LINE
-)
-cosh = elementwise(
-    np.cosh, d1=[lambda y, x: np.sinh(x)], d2={(0, 0): lambda y, x: y}, reference="x: cosh(x)", points=LINE
-)
+sinh = elementwise(np.sinh, d1=[lambda y, x: np.cosh(x)], d2={(0, 0): lambda y, x: y}, reference="x: sinh(x)")
+cosh = elementwise(np.cosh, d1=[lambda y, x: np.sinh(x)], d2={(0, 0): lambda y, x: y}, reference="x: cosh(x)")
 
 
 def _sech2(x: Any) -> Any:
@@ -105,18 +96,13 @@ def _sech2(x: Any) -> Any:
 
 
 tanh: Elementwise = elementwise(
-    np.tanh,
-    d1=[lambda y, x: _sech2(x)],
-    d2={(0, 0): lambda y, x: -2 * y * tanh.d1[0](y, x)},
-    reference="x: tanh(x)",
-    points=LINE,
+    np.tanh, d1=[lambda y, x: _sech2(x)], d2={(0, 0): lambda y, x: -2 * y * tanh.d1[0](y, x)}, reference="x: tanh(x)"
 )
 arcsinh: Elementwise = elementwise(
     np.arcsinh,
     d1=[lambda y, x: 1 / np.hypot(1, x)],
     d2={(0, 0): lambda y, x: -(finite(x) * arcsinh.d1[0](y, x)) * arcsinh.d1[0](y, x) * arcsinh.d1[0](y, x)},
     reference="x: asinh(x)",
-    points=LINE,
 )
 arccosh: Elementwise = elementwise(
     np.arccosh,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
+from hessian.rules.broadcast import as_array
 from hessian.rules.dispatch import composite
 from hessian.rules.spec import A, Traced, case
 from hessian.rules.traced import as_given, each_entered, entered
@@ -39,7 +40,7 @@ def _most_axes(blocks: Any) -> int:
 def _joined(blocks: Any, depth: int, ndim: int) -> Any:
     if isinstance(blocks, list):
         return np.concatenate([_joined(part, depth - 1, ndim) for part in blocks], axis=-depth)
-    x = blocks if isinstance(blocks, Traced) else np.asarray(blocks)
+    x = as_array(blocks)
     opened = np.reshape(x, (1,) * (ndim - x.ndim) + x.shape)
     return opened if ndim else np.copy(opened)
 
@@ -56,7 +57,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     if len(condlist) != len(choicelist) or not len(condlist):
         what = f"{len(condlist)} conditions for {len(choicelist)} choices"
         raise OptionError(message("select", what, fix="Pass a choice for each condition"))
-    conditions = [c if isinstance(c, Traced) else np.asarray(c) for c in condlist]
+    conditions = [as_array(c) for c in condlist]
     if any(c.dtype.kind != "b" for c in conditions):
         raise DtypeError(message("select", "a condition is no boolean array", fix="Compare: x > 0"))
     result = default
@@ -67,7 +68,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 
 @composite(np.piecewise, untested="its arguments are functions", enters=as_given)
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **keywords: Any) -> Any:
-    x = x if isinstance(x, Traced) else np.asarray(x)
+    x = as_array(x)
     if np.isscalar(condlist) or (not isinstance(condlist[0], list | np.ndarray | Traced) and x.ndim):
         condlist = [condlist]
     conditions = [np.asarray(entered(c), bool) for c in condlist]

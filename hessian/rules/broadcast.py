@@ -11,6 +11,26 @@ from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
 from hessian.rules.traced import Traced
 
 
+def as_array(x: Any) -> Any:
+    """Return numbers and lists as arrays, arrays and traced values as they are."""
+    return x if isinstance(x, Traced | np.ndarray) else np.asarray(x)
+
+
+def leading(x: Any, ndim: int) -> tuple[int, ...]:
+    """Return the lengths of the axes before the last ``ndim``."""
+    return x.shape[: x.ndim - ndim]
+
+
+def transposed(x: Any) -> Any:
+    """Swap the last two axes."""
+    return x.swapaxes(-1, -2)
+
+
+def symmetric(m: Any) -> Any:
+    """Return the symmetric part of matrices."""
+    return 0.5 * (m + transposed(m))
+
+
 def normalize_axis(axis: Any, ndim: int, where: str) -> int:
     """Return ``axis`` counted from the end, so that leading batch axes do not disturb it."""
     if isinstance(axis, bool | np.bool_):

@@ -18,11 +18,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from hessian.errors import UndefinedDerivativeError, message
+from hessian.rules.broadcast import transposed as _t
 from hessian.rules.spec import general, nondifferentiable
-
-
-def _t(x: Any) -> Any:
-    return x.swapaxes(-1, -2)
 
 
 def _scales(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

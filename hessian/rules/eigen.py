@@ -15,11 +15,9 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import UndefinedDerivativeError, message
+from hessian.rules.broadcast import symmetric
+from hessian.rules.broadcast import transposed as _t
 from hessian.rules.spec import A, General, case, general, nondifferentiable
-
-
-def _t(x: Any) -> Any:
-    return x.swapaxes(-1, -2)
 
 
 def _cluster(factors: np.ndarray, *, exact: bool, order: int = 1) -> np.ndarray:
@@ -190,10 +188,6 @@ rotation_op = general(
 )
 
 
-def _symmetric(m: Any) -> Any:
-    return 0.5 * (m + _t(m))
-
-
 def _over_gaps(a: Any, factors: Any, inner: Any, gauge: bool, line: str) -> Any:
     """Divide by w_j - w_i, within eigenspaces by nothing: zero."""
     w = eigenvalues_op(a, factors, line=line)
@@ -229,7 +223,7 @@ def _spectral_pushforward(y: Any, xs: Any, dots: Any, *, line: str, vectors: Any
 
 def _spectral_pullback(y: Any, xs: Any, g: Any, wanted: Any, *, line: str, vectors: Any) -> list[Any]:
     a, factors, w_bar = xs
-    inner = apart_op(_symmetric(_t(vectors) @ g @ vectors), factors, line=line)
+    inner = apart_op(symmetric(_t(vectors) @ g @ vectors), factors, line=line)
     return [
         vectors @ _turned(a, factors, w_bar, inner, line) @ _t(vectors) if wanted[0] else None,
         None,
@@ -275,7 +269,7 @@ def _vectors_pushforward(y: Any, xs: Any, dots: Any, *, gauge: bool, line: str) 
 
 
 def _vectors_pullback(y: Any, xs: Any, g: Any, wanted: Any, *, gauge: bool, line: str) -> list[Any]:
-    return [_symmetric(y @ _over_gaps(xs[0], xs[1], _t(y) @ g, gauge, line) @ _t(y)), None]
+    return [symmetric(y @ _over_gaps(xs[0], xs[1], _t(y) @ g, gauge, line) @ _t(y)), None]
 
 
 eigenvectors_op = general(

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.rules.broadcast import as_array
 from hessian.rules.dispatch import composite
 from hessian.rules.memory import lying_like, shrunk
-from hessian.rules.products import matmul_op, numeric
+from hessian.rules.products import matmul_op
 from hessian.rules.spec import A, case
 
 
@@ -128,7 +129,7 @@ def einsum(subscripts: str, *operands: Any, out: Any = None, optimize: Any = Fal
         raise OptionError(message("einsum", "only the form einsum('ij,jk->ik', a, b) is supported on traced values"))
     if not (isinstance(optimize, bool | str) or (isinstance(optimize, list | tuple) and "einsum_path" in optimize[:1])):
         raise OptionError(message("einsum", f"optimize is {optimize!r}", fix="Pass True, False or 'greedy'"))
-    arrays = [numeric(x) for x in operands]
+    arrays = [as_array(x) for x in operands]
     terms, output = _parse(subscripts, [x.shape for x in arrays])
     pairs = list(zip(arrays, terms, strict=True))
     if len(pairs) == 1:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.rules.broadcast import normalize_axis, sum_to
+from hessian.rules.broadcast import leading, normalize_axis, sum_to
 from hessian.rules.dispatch import composite, expose, refuse
 from hessian.rules.memory import lying_like, numbered
 from hessian.rules.patterns import moved, moved_back
@@ -47,10 +47,6 @@ class Positions:
     def distinct(self) -> bool:
         """Whether no input element is picked twice."""
         return self.size > 0 and int(np.bincount(self.flat.ravel() + 1, minlength=2)[1:].max(initial=0)) <= 1
-
-
-def _lead(x: Any, ndim: int) -> tuple[int, ...]:
-    return x.shape[: x.ndim - ndim]
 
 
 def _slice(x: Any, *, index: tuple[Any, ...], ndim: int) -> Any:
@@ -87,7 +83,7 @@ embed_op: Linear = linear(
 
 
 def _gather(x: Any, *, positions: Positions) -> np.ndarray:
-    flat = x.reshape((*_lead(x, len(positions.shape)), positions.size))
+    flat = x.reshape((*leading(x, len(positions.shape)), positions.size))
     if positions.holes is None:
         return np.take(flat, positions.flat, axis=-1)
     if positions.size == 0:
@@ -96,7 +92,7 @@ def _gather(x: Any, *, positions: Positions) -> np.ndarray:
 
 
 def _scatter_add(g: Any, *, positions: Positions) -> np.ndarray:
-    batch = _lead(g, positions.flat.ndim)
+    batch = leading(g, positions.flat.ndim)
     # One spare element at the end collects the holes: position -1.
     out = np.zeros((*batch, positions.size + 1), g.dtype)
     if positions.distinct:
@@ -160,11 +156,11 @@ positions_op = nondifferentiable("positions", _positions)
 
 
 def _gather_at(x: Any, positions: Any, *, shape: tuple[int, ...]) -> np.ndarray:
-    return np.take(x.reshape((*_lead(x, len(shape)), math.prod(shape))), positions, axis=-1)
+    return np.take(x.reshape((*leading(x, len(shape)), math.prod(shape))), positions, axis=-1)
 
 
 def _scatter_at(g: Any, positions: Any, *, shape: tuple[int, ...]) -> np.ndarray:
-    batch, size = _lead(g, positions.ndim), math.prod(shape)
+    batch, size = leading(g, positions.ndim), math.prod(shape)
     if not batch:
         total = np.bincount(positions.ravel(), g.ravel(), size)
         return total.astype(g.dtype, copy=False).reshape(shape)

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import MissingRuleError, OptionError, message
-from hessian.rules.broadcast import averaged_axes, keeps, normalize_axes, without_axes
+from hessian.rules.broadcast import averaged_axes, keeps, normalize_axes, symmetric, without_axes
+from hessian.rules.broadcast import transposed as _t
 from hessian.rules.determinant import det_op, inverse_op, sound_op
 from hessian.rules.dispatch import composite, expose
 from hessian.rules.eigen import eigenvalues_op, eigenvectors_op, factors_op
@@ -27,10 +28,6 @@ from hessian.rules.spec import ZERO, A, Sample, case, general, nondifferentiable
 # NumPy's named result tuples have no public import path.
 EighResult: Any = type(np.linalg.eigh(np.eye(1)))
 SlogdetResult: Any = type(np.linalg.slogdet(np.eye(1)))
-
-
-def _t(x: Any) -> Any:
-    return x.swapaxes(-1, -2)
 
 
 def _well_conditioned(*shape: int) -> Sample:
@@ -153,10 +150,6 @@ def _half_lower(m: Any) -> Any:
     return m * (np.tril(np.ones((n, n), m.dtype)) - 0.5 * np.eye(n, dtype=m.dtype))
 
 
-def _symmetric(m: Any) -> Any:
-    return 0.5 * (m + _t(m))
-
-
 def _square(a: Any) -> None:
     """Refuse what is no square matrix, or stack of them, as NumPy does."""
     if a.ndim < 2:
@@ -178,7 +171,7 @@ def _cholesky_pushforward(y: Any, xs: Any, dots: Any) -> Any:
 
 def _cholesky_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
     inner = _half_lower(_t(y) @ g)
-    return [_symmetric(_t(again_op(_t(y), _t(again_op(_t(y), inner)))))]
+    return [symmetric(_t(again_op(_t(y), _t(again_op(_t(y), inner)))))]
 
 
 cholesky_op = general(

@@ -23,16 +23,13 @@ import numpy as np
 import scipy.sparse
 
 from hessian.errors import ShapeMismatchError, message
+from hessian.rules.broadcast import as_array
+from hessian.rules.broadcast import transposed as _t
 from hessian.rules.dispatch import composite, expose, refuse
 from hessian.rules.elementwise import multiply
 from hessian.rules.shaping import swapaxes
-from hessian.rules.spec import A, Linear, Traced, bilinear, case, linear
+from hessian.rules.spec import A, Linear, bilinear, case, linear
 from hessian.rules.traced import each_entered
-
-
-def _t(x: Any) -> Any:
-    """Transpose the last two axes."""
-    return x.swapaxes(-1, -2)
 
 
 def _matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -87,16 +84,11 @@ sparse_matmul_op: Linear = linear(
 )
 
 
-def numeric(x: Any) -> Any:
-    """Turn lists into arrays, leave arrays and traced values."""
-    return x if isinstance(x, Traced | np.ndarray) else np.asarray(x)
-
-
 def matmul(a: Any, b: Any) -> Any:
     """Multiply as ``@`` does, sparse operands included."""
     if scipy.sparse.issparse(a) or scipy.sparse.issparse(b):
         return _sparse(a, b)
-    a, b = numeric(a), numeric(b)
+    a, b = as_array(a), as_array(b)
     if not a.ndim or not b.ndim:
         raise ShapeMismatchError(message("matmul", "an operand is 0-dimensional", fix="Use * for scalars"))
     contracted = b.shape[-2] if b.ndim > 1 else b.shape[0]
@@ -141,7 +133,7 @@ expose(
 @composite(np.dot, cases=[case(A(3), A(3)), case(A(2, 3), A(3)), case(A(2, 3), A(4, 3, 2)), case(A(), A(3))])
 def dot(a: Any, b: Any, out: Any = None) -> Any:
     refuse("dot", out=out)
-    a, b = numeric(a), numeric(b)
+    a, b = as_array(a), as_array(b)
     if a.ndim == 0 or b.ndim == 0:
         return multiply(a, b)
     if np.ndim(a) > 2 or np.ndim(b) > 2:
@@ -156,7 +148,7 @@ def vdot(a: Any, b: Any) -> Any:
 
 @composite(np.inner, cases=[case(A(3), A(3)), case(A(2, 3), A(4, 3)), case(A(2, 3), 2.0)])
 def inner(a: Any, b: Any) -> Any:
-    a, b = numeric(a), numeric(b)
+    a, b = as_array(a), as_array(b)
     if a.ndim == 0 or b.ndim == 0:
         scaled = multiply(a, b)
         return scaled.lying_in(tuple(range(scaled.ndim)))
@@ -181,7 +173,7 @@ def _positions(axes: Any, x: Any) -> list[int]:
     np.tensordot, cases=[case(A(2, 3, 4), A(3, 4, 2)), case(A(2, 3), A(4, 2), axes=([0], [1])), case(A(2), A(3), 0)]
 )
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    a, b = numeric(a), numeric(b)
+    a, b = as_array(a), as_array(b)
     if np.ndim(axes) == 0 and not isinstance(axes, tuple | list):
         axes = operator.index(axes)
         axes = (range(a.ndim - axes, a.ndim), range(axes))
@@ -199,7 +191,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 
 @composite(np.kron, cases=[case(A(2, 3), A(3, 2)), case(A(3), A(2)), case(A(2, 2), A(3))])
 def kron(a: Any, b: Any) -> Any:
-    a, b = numeric(a), numeric(b)
+    a, b = as_array(a), as_array(b)
     ndim = np.maximum(a.ndim, b.ndim)
     sa, sb = ((1,) * (int(ndim) - x.ndim) + x.shape for x in (a, b))
     left = np.reshape(a, tuple(n for length in sa for n in (length, 1)))
@@ -227,7 +219,7 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = 
 
 @composite(np.linalg.multi_dot, cases=[case([A(2, 3), A(3, 4), A(4, 2)])], enters=each_entered)
 def multi_dot(arrays: Any) -> Any:
-    arrays = [numeric(a) for a in arrays]
+    arrays = [as_array(a) for a in arrays]
     if len(arrays) < 2 or any(a.ndim != 2 for a in arrays[1:-1]) or any(a.ndim not in (1, 2) for a in arrays):
         raise ShapeMismatchError(
             message("multi_dot", f"factors have shapes {[a.shape for a in arrays]}", fix="Pass two matrices or more")
@@ -275,7 +267,7 @@ def _vecmat_call(a: Any, b: Any) -> Any:
 
 def _core_axes(name: str, a: Any, b: Any, least: tuple[int, int], exact: bool = False) -> tuple[Any, Any]:
     """Return operands as arrays that have as many axes as an operation works on."""
-    a, b = numeric(a), numeric(b)
+    a, b = as_array(a), as_array(b)
     for x, count in zip((a, b), least, strict=True):
         if x.ndim < count or (exact and x.ndim > count):
             what = f"an operand has shape {x.shape}, it needs {'' if exact else 'at least '}{count} axes"

@@ -10,6 +10,7 @@ import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import (
+    as_array,
     averaged_axes,
     keeps,
     mask_given,
@@ -22,7 +23,7 @@ from hessian.rules.dispatch import composite, refuse
 from hessian.rules.patterns import running
 from hessian.rules.shaping import reshape_op
 from hessian.rules.smooth import Sides, smooth_op
-from hessian.rules.spec import A, General, Linear, Traced, case, general, linear, nondifferentiable
+from hessian.rules.spec import A, General, Linear, case, general, linear, nondifferentiable
 
 
 def _sum(x: Any, *, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -90,7 +91,7 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
 
 @composite(np.average, cases=[case(A(4)), case(A(2, 3), 0, A(2, domain=(0.5, 1.0)))])
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
-    a = a if isinstance(a, Traced) else np.asarray(a)
+    a = as_array(a)
     if weights is None:
         result = mean(a, axis, keepdims=keepdims)
         return (result, np.zeros_like(result) + a.size / max(np.size(result), 1)) if returned else result
@@ -104,7 +105,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
 
 def _fitting_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
     """Return weights in the shape of an array; they may be given along the axes averaged over only."""
-    weights = weights if isinstance(weights, Traced) else np.asarray(weights)
+    weights = as_array(weights)
     if weights.shape == shape:
         return weights
     axes = None if axis is None else normalize_axes(axis, len(shape), "average")
@@ -305,7 +306,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, **keywords: Any) -> Any:
 
 @composite(np.trapezoid, cases=[case(A(5)), case(A(2, 4), dx=0.5), case(A(4), A(4))])
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
-    y = y if isinstance(y, Traced) else np.asarray(y)
+    y = as_array(y)
     before = (slice(None),) * (y.ndim + normalize_axis(axis, y.ndim, "trapezoid"))
     steps = dx if x is None else np.diff(x, axis=axis if np.ndim(x) > 1 else -1)
     if np.ndim(steps) == 1:

@@ -14,22 +14,17 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
-from hessian.rules.broadcast import averaged_axes, normalize_axes, normalize_axis, sum_to
+from hessian.rules.broadcast import as_array, averaged_axes, leading, normalize_axes, normalize_axis, sum_to
 from hessian.rules.dispatch import composite
 from hessian.rules.patterns import broadcast
 from hessian.rules.spec import A, Linear, Traced, case, linear, nondifferentiable
 from hessian.rules.traced import each_entered
 
 
-def _batch(x: Any, ndim: int) -> tuple[int, ...]:
-    """Return the leading batch shape of ``x``, whose own array has ``ndim`` axes."""
-    return x.shape[: x.ndim - ndim]
-
-
 def _reshape(x: Any, *, shape: tuple[int, ...], ndim: int) -> Any:
     # A number gives a number again unless it is an array first.
     x = x if type(x) is np.ndarray else np.asarray(x)
-    return x.reshape(_batch(x, ndim) + shape)
+    return x.reshape(leading(x, ndim) + shape)
 
 
 reshape_op: Linear = linear(
@@ -57,7 +52,7 @@ def _trailing(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
 
 
 def _broadcast(x: Any, *, shape: tuple[int, ...], ndim: int) -> Any:
-    batch = _batch(x, ndim)
+    batch = leading(x, ndim)
     opened = x.reshape(batch + (1,) * (len(shape) - ndim) + x.shape[len(batch) :])
     return np.broadcast_to(opened, batch + shape)
 
@@ -200,20 +195,16 @@ def squeeze(a: Any, axis: Any = None) -> Any:
     return reshape_op(a, shape=tuple(n for i, n in enumerate(a.shape) if i not in axes), ndim=a.ndim)
 
 
-def _array(x: Any) -> Any:
-    return x if isinstance(x, Traced) else np.asarray(x)
-
-
 @composite(np.atleast_1d, cases=[case(A()), case(A(3))])
 def atleast_1d(*arrays: Any) -> Any:
-    arrays = tuple(map(_array, arrays))
+    arrays = tuple(map(as_array, arrays))
     out = [reshape_op(a, shape=(1,), ndim=0) if a.ndim == 0 else a for a in arrays]
     return out[0] if len(out) == 1 else tuple(out)
 
 
 @composite(np.atleast_2d, cases=[case(A()), case(A(3)), case(A(2, 3))])
 def atleast_2d(*arrays: Any) -> Any:
-    arrays = tuple(map(_array, arrays))
+    arrays = tuple(map(as_array, arrays))
     out = [a if a.ndim >= 2 else reshape_op(a, shape=(1, a.size), ndim=a.ndim) for a in arrays]
     return out[0] if len(out) == 1 else tuple(out)
 
@@ -221,7 +212,7 @@ def atleast_2d(*arrays: Any) -> Any:
 @composite(np.broadcast_to, cases=[case(A(3), (2, 3)), case(A(2, 1), (2, 4)), case(A(), (0, 2))])
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     shape = as_shape(shape)
-    array = array if isinstance(array, Traced) else np.asarray(array)
+    array = as_array(array)
     if min(shape, default=0) < 0 or np.broadcast_shapes(array.shape, shape) != shape:
         raise ShapeMismatchError(
             message("broadcast_to", f"an array of shape {array.shape} does not broadcast to {shape}")

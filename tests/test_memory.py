@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from test_rules import TRIALS
 
 import hessian as hs
 from hessian.rules.samples import Sample
 from hessian.tape.array_methods import primal_array
+from hessian.transforms.rule_trials import every_trial
 
 # Read-only views, which may lie elsewhere; np.pad asks for more than the order of axes.
 _READ_ONLY = {"numpy.diag", "numpy.diagonal", "numpy.linalg.diagonal"}
@@ -35,7 +35,9 @@ def listed(result: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["", "reversed"])
-@pytest.mark.parametrize("trial", [t for t in TRIALS if t.differentiable and t.name.startswith("numpy")], ids=str)
+@pytest.mark.parametrize(
+    "trial", [t for t in every_trial() if t.differentiable and t.name.startswith("numpy")], ids=str
+)
 def test_results_lie_in_memory_as_in_numpy(trial, reverse):
     _, arrays = trial.arguments()
     template = trial.case.args

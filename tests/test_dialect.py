@@ -169,6 +169,8 @@ def test_transforms_say_in_what_they_differentiate() -> None:
         if not inspect.isfunction(item) or not item.__module__.startswith("hessian.transforms"):
             continue
         p = signatures()[path]
+        if next(iter(p)) != "f":
+            continue
         assert p["argnums"].default == 0, path
         if is_curried({name: q for name, q in p.items() if name != "has_aux"}) and "args" not in p:
             assert list(p) == ["f", "argnums", "has_aux"], path

@@ -452,9 +452,15 @@ def test_has_aux() -> None:
     slopes, fourth = hs.jacobian(lambda x: (x**2, f(x)[1]), has_aux=True)(A)
     assert_allclose(gradient, 4 * A * (A**2 - 1))
     assert_allclose([matrix, slopes], [np.diag(12 * A**2 - 4), np.diag(2 * A)])
+    diagonal, fifth = hs.hessian_diagonal(f, has_aux=True)(A)
+    total, sixth = hs.laplacian(f, has_aux=True)(A)
+    tensor, seventh = hs.third_derivative(f, has_aux=True)(A)
+    assert_allclose(diagonal, 12 * A**2 - 4)
+    assert_allclose(total, np.sum(diagonal))
+    assert_allclose(np.einsum("iii->i", tensor), 24 * A)
     assert_allclose(second, gradient)
     assert_allclose(value, np.sum((A**2 - 1) ** 2))
-    for extra in (aux, again, third, fourth):
+    for extra in (aux, again, third, fourth, fifth, sixth, seventh):
         assert extra["name"] == "f"
         assert type(extra["residual"]) is np.ndarray
         assert_allclose(extra["residual"], A**2 - 1)

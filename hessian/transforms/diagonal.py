@@ -15,7 +15,7 @@ from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.selection import ArgNums
 
 
-def hessian_diagonal(f: Callable[..., Any], argnums: ArgNums = 0) -> Callable[..., Any]:
+def hessian_diagonal(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes the diagonal of the Hessian, :math:`\partial^2 f / \partial x_i^2`.
 
     Parameters
@@ -24,6 +24,8 @@ def hessian_diagonal(f: Callable[..., Any], argnums: ArgNums = 0) -> Callable[..
         Real scalar function written in NumPy: ``f(x, *args, **kwargs)``.
     argnums : int or tuple of int
         Which positional arguments to differentiate in.
+    has_aux : bool
+        ``f`` returns ``(value, aux)``, and the result is ``(diagonal, aux)``.
 
     Returns
     -------
@@ -51,14 +53,15 @@ def hessian_diagonal(f: Callable[..., Any], argnums: ArgNums = 0) -> Callable[..
     @functools.wraps(f)
     def hessian_diagonal_f(*args: Any, **kwargs: Any) -> Any:
         task = numbered("curvature", argnums, len(args), "hessian_diagonal")
-        at = FunctionAtPoint(f, task, args, kwargs, where="hessian_diagonal")
+        at = FunctionAtPoint(f, task, args, kwargs, where="hessian_diagonal", has_aux=has_aux)
         pieces = split_vector(at.diagonal(), at.primal.shapes)
-        return at.primal.build([detached(piece, x.dtype) for piece, x in zip(pieces, at.primal.leaves, strict=True)])
+        diagonal = at.primal.build([detached(p, x.dtype) for p, x in zip(pieces, at.primal.leaves, strict=True)])
+        return (diagonal, at.aux) if has_aux else diagonal
 
     return hessian_diagonal_f
 
 
-def laplacian(f: Callable[..., Any], argnums: ArgNums = 0) -> Callable[..., Any]:
+def laplacian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes the Laplacian :math:`\sum_i \partial^2 f / \partial x_i^2`.
 
     Parameters, errors and cost as in :func:`hessian_diagonal`, whose sum it is. For an estimate from a few products see
@@ -81,6 +84,8 @@ def laplacian(f: Callable[..., Any], argnums: ArgNums = 0) -> Callable[..., Any]
     @functools.wraps(f)
     def laplacian_f(*args: Any, **kwargs: Any) -> Any:
         task = numbered("curvature", argnums, len(args), "laplacian")
-        return np.sum(FunctionAtPoint(f, task, args, kwargs, where="laplacian").diagonal())
+        at = FunctionAtPoint(f, task, args, kwargs, where="laplacian", has_aux=has_aux)
+        total = np.sum(at.diagonal())
+        return (total, at.aux) if has_aux else total
 
     return laplacian_f

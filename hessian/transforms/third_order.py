@@ -16,7 +16,7 @@ from hessian.transforms.seeds import block_length
 from hessian.transforms.selection import ArgNums
 
 
-def third_derivative(f: Callable[..., Any], argnums: ArgNums = 0) -> Callable[..., Any]:
+def third_derivative(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes the tensor :math:`T_{ijk} = \partial^3 f / \partial x_i \partial x_j \partial x_k`.
 
     Parameters
@@ -25,6 +25,8 @@ def third_derivative(f: Callable[..., Any], argnums: ArgNums = 0) -> Callable[..
         Real scalar function written in NumPy: ``f(x, *args, **kwargs)``.
     argnums : int or tuple of int
         Which positional arguments to differentiate in.
+    has_aux : bool
+        ``f`` returns ``(value, aux)``, and the result is ``(T, aux)``.
 
     Returns
     -------
@@ -54,16 +56,18 @@ def third_derivative(f: Callable[..., Any], argnums: ArgNums = 0) -> Callable[..
     @functools.wraps(f)
     def third_derivative_f(*args: Any, **kwargs: Any) -> Any:
         primal, numbers = chosen_arguments(args, argnums, "third_derivative")
-        call = lambda x: plain(*replaced(args, argnums, numbers, x), **kwargs)
-        return _blocks(_tensor(call, primal), primal)
+        whole = lambda x: plain(*replaced(args, argnums, numbers, x), **kwargs)
+        traced = Trace(primal, whole, where="third_derivative", has_aux=has_aux)
+        call = (lambda x: whole(x)[0]) if has_aux else whole
+        blocks = _blocks(_tensor(call, primal, block_length(traced.tape, primal.size)), primal)
+        return (blocks, traced.aux) if has_aux else blocks
 
     return third_derivative_f
 
 
-def _tensor(call: Callable[[Any], Any], primal: Primal) -> Any:
+def _tensor(call: Callable[[Any], Any], primal: Primal, length: int) -> Any:
     """Return the tensor between raveled vectors, shape (n, n, n)."""
     n, pairs, firsts, seconds = primal.size, [np.zeros((0, primal.size), primal.dtype)], [], []
-    length = block_length(Trace(primal, call, where="third_derivative").tape, n)
     for start, block in unit_rows(n, length, primal.dtype):
 
         def products(x: Any, block: np.ndarray = block) -> Any:

@@ -19,7 +19,7 @@ from hessian.optimize.model_loop import ModelLoop
 from hessian.optimize.objective import quiet
 from hessian.optimize.observer import Progress
 from hessian.optimize.optimality import Definiteness
-from hessian.optimize.options import Options, option_names, parse_options
+from hessian.optimize.options import Options, parse_options, refuse_arguments
 from hessian.optimize.regression import fit_statistics
 from hessian.optimize.residuals import ResidualPoint, Residuals
 from hessian.optimize.result import OptimizeResult, Status
@@ -189,7 +189,7 @@ def least_squares(
     >>> res.status.name, res.x.round(4), res.standard_error.round(4)
     ('CONVERGED', array([1.995 , 1.0095]), array([0.0313, 0.0356]))
     """
-    _reject(unsupported)
+    refuse_arguments("least_squares", unsupported, _UNSUPPORTED, _changes_nothing)
     asked = parse_options(options, None, np.dtype(np.float64), "least_squares")
     args = args if isinstance(args, tuple) else (args,)
     x0 = scipy_point(x0)
@@ -288,25 +288,11 @@ class LeastSquaresLoop(ModelLoop):
         return result
 
 
-def _reject(unsupported: Mapping[str, Any]) -> None:
-    """Explain arguments of SciPy's that do not apply here; ``None`` means not given."""
-    for name, item in unsupported.items():
-        if name in option_names():
-            fix = f"Pass options={{{name!r}: {item!r}}}"
-            raise OptionError(message("least_squares", f"{name} is an option, not an argument", fix=fix))
-        if name not in _UNSUPPORTED:
-            fix = "See help(hessian.optimize.least_squares)"
-            raise OptionError(message("least_squares", f"there is no argument {name!r}", fix=fix))
-        if item is not None and not _changes_nothing(name, item):
-            why, fix = _UNSUPPORTED[name]
-            raise OptionError(message("least_squares", f"the argument {name} is not supported", why, fix))
-
-
 def _changes_nothing(name: str, item: Any) -> bool:
     """Whether an argument of SciPy's that does not apply here has a value that asks for nothing."""
     if name == "bounds":
         return not binds(item)
-    return (name == "kwargs" and item == {}) or (name == "verbose" and item == 0)
+    return item is None or (name == "kwargs" and item == {}) or (name == "verbose" and item == 0)
 
 
 def _reject_options(options: Options, kind: type[ScaledMethod]) -> None:

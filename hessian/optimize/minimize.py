@@ -18,7 +18,7 @@ from hessian.optimize.newton import Newton
 from hessian.optimize.newton_cg import NewtonCG
 from hessian.optimize.objective import VectorObjective
 from hessian.optimize.observer import Progress
-from hessian.optimize.options import Options, option_names, parse_options
+from hessian.optimize.options import Options, parse_options, refuse_arguments
 from hessian.optimize.precondition import make_preconditioner
 from hessian.optimize.result import OptimizeResult
 from hessian.optimize.scipy_constraints import binds
@@ -190,7 +190,7 @@ def minimize(
     >>> res.status.name, res.x.round(4)
     ('CONVERGED', array([1., 1.]))
     """
-    _reject(unsupported)
+    refuse_arguments("minimize", unsupported, _UNSUPPORTED, lambda name, item: item is None or item is False)
     args = args if isinstance(args, tuple) else (args,)
     x0 = scipy_point(x0)
     bounds = bounds if binds(bounds) else None
@@ -225,20 +225,6 @@ def minimize(
     with Progress(parsed.progress, "minimize") as progress:
         objective.announce(progress.compiling)
         return ModelLoop(objective, solver, parsed, Callback.of(callback, "minimize"), progress, note).run()
-
-
-def _reject(unsupported: Mapping[str, Any]) -> None:
-    """Explain arguments of SciPy's that do not apply here; ``None`` means not given, as there."""
-    for name, item in unsupported.items():
-        if name in _UNSUPPORTED and item is not None and item is not False:
-            why, fix = _UNSUPPORTED[name]
-            raise OptionError(message("minimize", f"the argument {name} is not supported", why, fix))
-        if name in option_names():
-            fix = f"Pass options={{{name!r}: {item!r}}}"
-            raise OptionError(message("minimize", f"{name} is an option, not an argument", fix=fix))
-        if name not in _UNSUPPORTED:
-            fix = "See help(hessian.optimize.minimize)"
-            raise OptionError(message("minimize", f"there is no argument {name!r}", fix=fix))
 
 
 def _without_programs(

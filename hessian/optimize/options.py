@@ -6,7 +6,7 @@ import math
 import numbers
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -128,3 +128,21 @@ def option_names() -> list[str]:
     """Names an option may have, the solvers' own first."""
     shared = [field.name for field in fields(LoopOptions)]
     return [field.name for field in fields(Options) if field.name not in shared] + shared
+
+
+def refuse_arguments(
+    where: str,
+    given: Mapping[str, Any],
+    unsupported: Mapping[str, tuple[str, str]],
+    asks_for_nothing: Callable[[str, Any], bool],
+) -> None:
+    """Explain arguments of SciPy's that do not apply, by reasons and what to do instead, and those that do not exist."""
+    for name, item in given.items():
+        if name in option_names():
+            what = f"{name} is an option, not an argument"
+            raise OptionError(message(where, what, fix=f"Pass options={{{name!r}: {item!r}}}"))
+        if name not in unsupported:
+            fix = f"See help(hessian.optimize.{where})"
+            raise OptionError(message(where, f"there is no argument {name!r}", fix=fix))
+        if not asks_for_nothing(name, item):
+            raise OptionError(message(where, f"the argument {name} is not supported", *unsupported[name]))

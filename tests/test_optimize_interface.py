@@ -64,6 +64,11 @@ class Spy(hs.HessianOperator):
         self.counts["hvp"] += 1
         return super()._matvec(v)
 
+    def compiled_product(self, v: Any) -> Any:
+        product = super().compiled_product(v)
+        self.counts["hvp"] += product is not None
+        return product
+
     def to_dense(self) -> Any:
         self.counts["dense"] += 1
         return super().to_dense()

@@ -15,7 +15,7 @@ from hessian.tape.array_methods import primal_array
 from hessian.transforms.rule_trials import every_trial
 
 # Read-only views, which may lie elsewhere; np.pad asks for more than the order of axes.
-_READ_ONLY = {"numpy.diag", "numpy.diagonal", "numpy.linalg.diagonal"}
+_READ_ONLY = {"numpy.diag", "numpy.diagonal", "numpy.linalg.diagonal", "numpy.lib.stride_tricks.sliding_window_view"}
 
 
 def place_in_memory(x: np.ndarray, order: str) -> np.ndarray:

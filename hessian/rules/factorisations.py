@@ -20,6 +20,7 @@ from hessian.rules.determinant import inverse_op
 from hessian.rules.dispatch import composite, refuse
 from hessian.rules.eigen import eigenvalues_op, eigenvectors_op
 from hessian.rules.lines import user_line
+from hessian.rules.memory import lying_like, shrunk
 from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import A, Sample, Traced, case, general, nondifferentiable
 
@@ -124,6 +125,8 @@ def qr(a: Any, mode: str = "reduced") -> Any:
         what = f"mode='complete' of a matrix of shape {(m, n)}"
         raise OptionError(message("qr", what, "columns beyond those of A have no derivative", "Pass 'reduced'"))
     q, r = _qr(a)
+    if a.ndim > 2:
+        q, r = map(lying_like, (q, r), np.linalg.qr(shrunk(a)))
     return r if mode == "r" else QRResult(q, r)
 
 

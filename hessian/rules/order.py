@@ -11,6 +11,7 @@ from hessian.errors import OptionError, message
 from hessian.rules.broadcast import keeps, normalize_axes
 from hessian.rules.dispatch import composite, refuse
 from hessian.rules.indexing import sort, take
+from hessian.rules.memory import lying_like, numbered, shrunk
 from hessian.rules.spec import A, Traced, case
 
 
@@ -31,7 +32,7 @@ def partition(a: Any, kth: Any, axis: int | None = -1, kind: Any = "introselect"
     if axis is None:
         a, axis = np.ravel(a), -1
     places = np.argpartition(a, plain(kth, "partition", "kth"), axis, kind)
-    return np.take_along_axis(a, places, axis)
+    return lying_like(np.take_along_axis(a, places, axis), numbered(a))
 
 
 def _lined_up(a: Any, axis: Any, where: str) -> tuple[Any, tuple[int, ...]]:
@@ -121,7 +122,10 @@ def _quantile(function: Any, where: str, skip_nan: bool) -> Callable[..., Any]:
             raise OptionError(message(where, f"q has {np.ndim(q)} axes", fix="Pass a number or a vector"))
         q = plain(q, where, "the quantile")
         find = lambda numbers: function(numbers, q, method=method)
-        return _quantiles(a, np.shape(q), find, axis, keepdims, where, skip_nan)
+        y = _quantiles(a, np.shape(q), find, axis, keepdims, where, skip_nan)
+        if not skip_nan or np.ndim(y) < 2:
+            return y
+        return lying_like(y, getattr(np, where)(shrunk(a), q, axis=axis, keepdims=keeps(keepdims)))
 
     return call
 
@@ -273,10 +277,13 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     # Where old elements go and which places are new NumPy itself says, of numbered elements.
     numbers = np.arange(1.0, values.size + 1).reshape(values.shape)
     new = np.insert(blank.astype(float), obj, numbers, axis).astype(int)
-    old = np.insert(np.arange(1, blank.size + 1).reshape(blank.shape), obj, 0, axis)
+    in_columns = isinstance(arr, Traced) and arr.ndim > 1 and arr.lies_in("F") and not arr.lies_in("C")
+    places = np.arange(1, blank.size + 1).reshape(blank.shape)
+    old = np.insert(np.array(places, order="F" if in_columns else "C"), obj, 0, axis)
     before = np.ravel(arr)[np.maximum(old - 1, 0)] if blank.size else np.zeros(old.shape, dtype)
     inserted = np.ravel(values)[np.maximum(new - 1, 0)] if values.size else np.zeros(new.shape, dtype)
-    return np.where(new > 0, inserted.astype(dtype) if inserted.dtype != dtype else inserted, before)
+    inserted = inserted.astype(dtype) if inserted.dtype != dtype else inserted
+    return lying_like(np.where(new > 0, inserted, before), old)
 
 
 @composite(np.trim_zeros, untested="how much stays depends on the values")

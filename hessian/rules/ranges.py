@@ -10,6 +10,7 @@ import numpy as np
 from hessian.errors import OptionError, message
 from hessian.rules.broadcast import whole
 from hessian.rules.dispatch import composite, expose, refuse
+from hessian.rules.memory import lying_like
 from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import A, Traced, case, nondifferentiable
 
@@ -130,7 +131,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
         return np.zeros((x.size, count), x.dtype)
     steps = np.concatenate([np.ones((x.size, 1), x.dtype), np.repeat(x[:, None], count - 1, axis=1)], axis=1)
     powers = np.cumprod(steps, axis=1)
-    return powers if increasing else powers[:, ::-1]
+    return powers if increasing else lying_like(powers[:, ::-1], np.empty((2, 2)))
 
 
 expose(np.ix_, _index_arrays, untested="it takes indices")

@@ -188,7 +188,7 @@ def next_radius(radius: float, step: Step, assessment: Assessment, rejections: i
     """Shrink after a poor ratio, grow after a good one that the radius held back, unless a longer step just failed.
 
     A rejection shrinks to the largest power of two within ``t |s|``, a place at which
-    :class:`~hessian.optimize.krylov.Path` is cut exactly. ``t = 5 / (2 - ratio)``, kept within [0.1, 0.75], and 1/4
+    :class:`~hessian.optimize.krylov.CGPath` is cut exactly. ``t = 5 / (2 - ratio)``, kept within [0.1, 0.75], and 1/4
     where there is no ratio. (The parabola through the value and slope at the point and the value at the trial has its
     minimum at a fifth of that, for an s that minimises the model.) So a trial that missed wildly is shortened at once,
     and any other by little, because a shorter step costs no product: shrinking by the parabola itself spent 8 % more

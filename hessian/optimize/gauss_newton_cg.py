@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from hessian.linalg.vectors import norm
-from hessian.optimize.krylov import Path, Product, Step, steihaug_toint
+from hessian.optimize.krylov import CGPath, Product, Step, steihaug_toint
 from hessian.optimize.levenberg_marquardt import ScaledMethod
 from hessian.optimize.objective import quiet
 from hessian.optimize.residuals import ResidualPoint
@@ -17,7 +17,7 @@ from hessian.optimize.residuals import ResidualPoint
 class ScaledPath:
     """A path in scaled variables; its steps leave them, their lengths do not."""
 
-    def __init__(self, path: Path, scale: np.ndarray, dtype: np.dtype) -> None:
+    def __init__(self, path: CGPath, scale: np.ndarray, dtype: np.dtype) -> None:
         self._path = path
         self._scale = scale
         self._dtype = dtype

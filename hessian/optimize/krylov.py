@@ -87,7 +87,7 @@ def _positive_root(b: float, c: float) -> float:
     return c / (b + root) if b > 0 else root - b
 
 
-class Path:
+class CGPath:
     """The curve of CG iterates from the origin, to be cut at any radius up to the one it was computed for.
 
     The norms of the iterates increase (Steihaug 1983), and the iterates do not depend on the radius: only
@@ -137,7 +137,7 @@ def steihaug_toint(
     *,
     precondition: Product | None = None,
     collect: Callable[[np.ndarray, np.ndarray], None] | None = None,
-) -> Path:
+) -> CGPath:
     """Run conjugate gradients on ``B s = -g`` within a radius, or along the first negative curvature.
 
     It stops when the residual is small, the path crosses the radius, or the curvature is not positive beyond rounding.
@@ -161,7 +161,7 @@ def steihaug_toint(
 
     Returns
     -------
-    Path
+    CGPath
         The path, to be cut at ``radius`` or at any smaller power of two.
 
     Notes
@@ -192,7 +192,7 @@ def steihaug_toint(
     if precondition is not None:
         _check_positive(cg.slope)
     # A residual whose square is nothing has long been small.
-    return Path(walk.segments(), {"limit": "cg-limit", "solved": "converged"}.get(status, status), cg.products, scale)
+    return CGPath(walk.segments(), {"limit": "cg-limit", "solved": "converged"}.get(status, status), cg.products, scale)
 
 
 class _Walk:

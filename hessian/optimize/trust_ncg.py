@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hessian.optimize.bounds import TrustRadius
-from hessian.optimize.krylov import IndefinitePreconditioner, Path, Product, steihaug_toint
+from hessian.optimize.krylov import CGPath, IndefinitePreconditioner, Product, steihaug_toint
 from hessian.optimize.method import Method
 from hessian.optimize.objective import Point
 from hessian.optimize.options import Options
@@ -13,7 +13,7 @@ from hessian.optimize.precondition import Preconditioner
 
 
 class TrustNCG(Method):
-    """Builds a :class:`~hessian.optimize.krylov.Path` at every accepted point."""
+    """Builds a :class:`~hessian.optimize.krylov.CGPath` at every accepted point."""
 
     name = "trust-ncg"
 
@@ -22,7 +22,7 @@ class TrustNCG(Method):
         self._preconditioner = preconditioner
         self.identity = {"preconditioner": preconditioner.name}
 
-    def model(self, point: Point) -> Path:
+    def model(self, point: Point) -> CGPath:
         """Run CG at a point, within what is left of the budget of products."""
         tolerance = self.tolerance(point)
         precondition = self._preconditioner.at(point, self.options.max_hvp - point.counters.n_hvp)
@@ -33,7 +33,7 @@ class TrustNCG(Method):
                 raise
             return self._path(point, tolerance, None)
 
-    def _path(self, point: Point, tolerance: float, precondition: Product | None) -> Path:
+    def _path(self, point: Point, tolerance: float, precondition: Product | None) -> CGPath:
         """Run CG with a preconditioner."""
         return steihaug_toint(
             point.product,

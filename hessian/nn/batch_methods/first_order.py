@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,16 @@ from hessian.optimize.loop import Ending
 DEFAULT_BATCH = 32
 """Rows of a batch where nothing is said."""
 Memory = dict[str, np.ndarray]
-Rule = Callable[[np.ndarray, Memory, int, FirstOrderOptions], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a gradient becomes a step: from it, the memory, the number of the step and options; what is remembered, zero at first; and the
+    learning rate where nothing is said, that of the papers or a usual one."""
+
+    step: Callable[[np.ndarray, Memory, int, FirstOrderOptions], np.ndarray]
+    memory: tuple[str, ...]
+    rate: float
 
 
 def _gradient_descent(g: np.ndarray, memory: Memory, t: int, options: FirstOrderOptions) -> np.ndarray:
@@ -83,18 +93,12 @@ def _adam(g: np.ndarray, memory: Memory, t: int, options: FirstOrderOptions) -> 
 
 
 RULES: dict[str, Rule] = {
-    "gradient-descent": _gradient_descent,
-    "momentum": _momentum,
-    "adagrad": _adagrad,
-    "rmsprop": _rmsprop,
-    "adam": _adam,
+    "gradient-descent": Rule(_gradient_descent, (), 0.1),
+    "momentum": Rule(_momentum, ("velocity",), 0.01),
+    "adagrad": Rule(_adagrad, ("squares",), 0.01),
+    "rmsprop": Rule(_rmsprop, ("squares",), 1e-3),
+    "adam": Rule(_adam, ("mean", "squares"), 1e-3),
 }
-_MEMORIES = {
-    "gradient-descent": (), "momentum": ("velocity",), "adagrad": ("squares",), "rmsprop": ("squares",),
-    "adam": ("mean", "squares"),
-}  # fmt: skip
-_RATES = {"gradient-descent": 0.1, "momentum": 0.01, "adagrad": 0.01, "rmsprop": 1e-3, "adam": 1e-3}
-"""Learning rates where nothing is said: those of the papers, or usual ones."""
 
 
 class FirstOrder:
@@ -144,8 +148,11 @@ class FirstOrder:
         self.ending: Ending | None = None
         self._objective, self._rows, self._options = objective, rows, options
         self._batches = Batches(len(rows[0]), batch_size or DEFAULT_BATCH, np.random.default_rng(seed))
-        self._memory: Memory = {part: np.zeros_like(self.x) for part in _MEMORIES[name]}
-        self._rule, self._rate = RULES[name], _learning_rate(name, options, options.maxiter * self._batches.per_epoch)
+        self._memory: Memory = {part: np.zeros_like(self.x) for part in RULES[name].memory}
+        self._rule, self._rate = (
+            RULES[name].step,
+            _learning_rate(name, options, options.maxiter * self._batches.per_epoch),
+        )
         self._steps, self._squares, self._before = 0, 0.0, self.x
 
     def start(self) -> Iteration:
@@ -223,7 +230,7 @@ class FirstOrder:
 
 def _learning_rate(name: str, options: FirstOrderOptions, total: int) -> Callable[[int], float]:
     """Return the function of the step that the options describe."""
-    rate = _RATES[name] if options.learning_rate is None else options.learning_rate
+    rate = RULES[name].rate if options.learning_rate is None else options.learning_rate
     if not callable(rate):
         return get_schedule(options.schedule, rate, total)
     if options.schedule != "constant":

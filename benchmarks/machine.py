@@ -41,9 +41,9 @@ def thread_count() -> int:
 
 
 def blas_name() -> str:
-    """Return name and version of the BLAS libraries in use, or why they are not known."""
-    pools = _blas_pools()
-    return ", ".join(sorted({f"{p['internal_api']} {p['version']}" for p in pools})) or "unknown (no threadpoolctl)"
+    """Return name, version and kernel of the BLAS libraries in use, or why they are not known."""
+    names = {f"{p['internal_api']} {p['version']} ({p.get('architecture', 'one kernel')})" for p in _blas_pools()}
+    return ", ".join(sorted(names)) or "unknown (no threadpoolctl)"
 
 
 def load_average() -> str:

@@ -83,8 +83,7 @@ class Variable(InMemory, ArrayProtocol):
 
     def trace_apply(self, operation: Operation, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Evaluate ``operation`` on the primals and record it on this variable's tape."""
-        tape = self._tape
-        activity = tape.active
+        tape, activity = self._tape, self._tape.active
         values: list[Any] = []
         sources: list[int] = []
         active, nested, base = False, tape.nested, self
@@ -95,34 +94,31 @@ class Variable(InMemory, ArrayProtocol):
                     # The owner of the memory may have been assigned a value of a tape inside this one.
                     return operation(*operands, **params)
                 if x._tape is tape:
-                    slot = x._slot
                     values.append(x._value)
-                    sources.append(slot)
-                    active = active or activity[slot]
+                    sources.append(x._slot)
+                    active = active or activity[x._slot]
                     base = x
                     continue
             if kind not in PLAIN:
                 x = self._constant(x, operation)
-                nested = nested or isinstance(x, Traced)
+                if isinstance(x, Traced):
+                    nested = tape.nested = True
             values.append(x)
             sources.append(-1)
         if active and (operation.states is not None or not operation.differentiable):
             active = reaches_rule(operation, [s >= 0 and activity[s] for s in sources])
+        instruction = Instruction(operation, tuple(values), tuple(sources), params)
         try:
-            if nested:
-                tape.nested = True
-                value = operation(*values, **params)
-            else:
-                value = operation.function(*values, **params)
+            value = operation(*values, **params) if nested else operation.function(*values, **params)
         except Exception as error:
             if tape.replayed and not tape.closed:
-                note_exception(tape, operation, tuple(values), tuple(sources), params, error)
+                note_exception(tape, instruction, error)
             raise
         if tape.replayed and "raise" in np.geterr().values():
-            note_exception(tape, operation, tuple(values), tuple(sources), params, None)
+            note_exception(tape, instruction, None)
         if value.dtype.kind not in "fiub":
             no_real_result(operation, value.dtype)
-        slot = tape.append(Instruction(operation, tuple(values), tuple(sources), params), value, active)
+        slot = tape.append(instruction, value, active)
         if active and not tape.replayed and (operation.root is not None or tape.roots is not None):
             smooth = smooth_form(tape, slot, partial(_at, tape))
             if smooth is not None:

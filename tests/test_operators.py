@@ -414,3 +414,20 @@ def test_operators_go_with_their_last_reference(make, point):
             assert [x() for x in held] == [None] * len(held)
     finally:
         gc.enable()
+
+
+def test_pushforwards_and_pullbacks_of_many_threads(point):
+    """A pullback is first asked for while pushforwards run, which have the memory of the program."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    rng = np.random.default_rng(5)
+    A = rng.standard_normal((300, 9))
+    f = hs.record(lambda x: np.tanh(A @ x))
+    V, U = rng.standard_normal((60, 9)), rng.standard_normal((60, 300))
+    dense = hs.jacobian(f)(point)
+    for _ in range(5):
+        J = hs.JacobianOperator(f, point)
+        with ThreadPoolExecutor(4) as pool:
+            pushed, pulled = pool.map(J.matvec, V), pool.map(J.rmatvec, U)
+        assert_allclose(list(pushed), V @ dense.T, rtol=1e-10, atol=1e-10)
+        assert_allclose(list(pulled), U @ dense, rtol=1e-10, atol=1e-10)

@@ -156,6 +156,47 @@ def test_the_circle_test_sees_a_circle(tmp_path: Path, monkeypatch: pytest.Monke
     assert circles(paths) == ["hessian.a", "hessian.b", "hessian.c"]
 
 
+LONGEST_FILE, LONGEST_FUNCTION = 450, 50
+# Functions that are still to be split.
+LONG_FUNCTIONS = {"inverse_product", "steihaug_toint"}
+
+
+def too_long(path: Path) -> list[str]:
+    """Name a file of too many lines, and its functions of too many lines besides their docstrings."""
+    text = path.read_text(encoding="utf-8")
+    lines = len(text.splitlines())
+    found = [f"{path.name}: {lines} lines"] if lines > LONGEST_FILE else []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first, last = node.body[0].lineno, node.body[0].end_lineno or node.body[0].lineno
+            size = (node.end_lineno or node.lineno) - node.lineno + 1
+            size -= last - first + 1 if ast.get_docstring(node) is not None else 0
+            if size > LONGEST_FUNCTION:
+                found.append(f"{node.name}: {size} lines")
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_dotted)
+def test_files_and_functions_are_short(path: Path) -> None:
+    assert [text for text in too_long(path) if text.split(":")[0] not in LONG_FUNCTIONS] == []
+
+
+def test_the_length_test_sees_what_is_too_long(tmp_path: Path) -> None:
+    path = tmp_path / "long.py"
+    body = "    x = 1\n" * (LONGEST_FUNCTION - 1)
+    path.write_text(f'def f():\n    """Say\n    much."""\n{body}\n\ndef g():\n{body}    x = 2\n')
+    assert too_long(path) == [f"g: {LONGEST_FUNCTION + 1} lines"]
+    path.write_text("\n" * (LONGEST_FILE + 1))
+    assert too_long(path) == [f"long.py: {LONGEST_FILE + 1} lines"]
+
+
+def test_few_places_ask_whether_a_function_is_recorded() -> None:
+    """Plain and recorded functions have one interface, `hessian.programs.runtime.functions.programs_of`."""
+    asks = re.compile(r"isinstance\([^)]*RecordedFunction")
+    found = [path for path in MODULES for _ in asks.findall(path.read_text(encoding="utf-8"))]
+    assert len(found) <= 4, sorted(map(_dotted, found))
+
+
 @pytest.mark.parametrize("path", [path for path in MODULES if path.name == "__init__.py"], ids=_dotted)
 def test_package_files_only_reexport(path: Path) -> None:
     statements = ast.parse(path.read_text(encoding="utf-8")).body

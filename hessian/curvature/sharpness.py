@@ -14,7 +14,7 @@ from hessian.curvature.misses import beyond
 from hessian.errors import NonFiniteError, ShapeMismatchError, message
 from hessian.linalg.lanczos import Lanczos
 from hessian.operators.hessian_operator import HessianOperator
-from hessian.programs.runtime.recorded import as_recorded
+from hessian.programs.runtime.functions import as_recorded
 from hessian.tape.trees import ravel
 from hessian.text import Shown
 from hessian.transforms.first_order import value_and_grad

@@ -26,7 +26,7 @@ class DifferentiatedOperator(SymmetricOperator):
         self._at = at
         self._products = at.products
         self.primal, self.value = at.primal, at.values[0]
-        super().__init__(at.primal.size, at.primal.dtype)
+        super().__init__(at.sizes["product"], at.primal.dtype)
 
     @cached_property
     def gradient(self) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hessian.operators.differentiated import DifferentiatedOperator
 from hessian.programs.runtime.arguments import Identity
-from hessian.programs.runtime.recorded import programs_of
+from hessian.programs.runtime.functions import programs_of
 from hessian.programs.tasks import Composition, Task
 from hessian.transforms.point import FunctionAtPoint
 

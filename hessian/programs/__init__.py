@@ -1,5 +1,7 @@
 """Recorded programs: derivative sweeps compiled to straight-line NumPy."""
 
-from hessian.programs.runtime.recorded import RecordedFunction, Statistics, record
+from hessian.programs.runtime.cache import Statistics
+from hessian.programs.runtime.functions import record
+from hessian.programs.runtime.recorded import RecordedFunction
 
 __all__ = ["RecordedFunction", "Statistics", "record"]

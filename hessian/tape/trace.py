@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -80,12 +81,13 @@ class Primal:
     @property
     def size(self) -> int:
         """Total number of entries."""
-        return sum(int(np.prod(shape, dtype=int)) for shape in self.shapes)
+        return sum(map(math.prod, self.shapes))
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Dtype of raveled vectors."""
-        return np.result_type(*(leaf.dtype for leaf in self.leaves)) if self.leaves else np.dtype(float)
+        dtypes = {leaf.dtype for leaf in self.leaves} or {np.dtype(float)}
+        return np.result_type(*dtypes) if len(dtypes) > 1 else dtypes.pop()
 
     def build(self, leaves: Sequence[Any]) -> Any:
         """Put leaves into the structure of x."""
@@ -357,6 +359,8 @@ def chosen_arguments(args: Sequence[Any], argnums: int | tuple[int, ...], where:
 
 def check_argnums(argnums: Any, count: int, where: str) -> tuple[int, ...]:
     """Return argument numbers as a tuple of valid positions, or raise."""
+    if type(argnums) is int and 0 <= argnums < count:
+        return (argnums,)
     numbers = (argnums,) if isinstance(argnums, int) and not isinstance(argnums, bool) else argnums
     if not isinstance(numbers, tuple | list) or not numbers or not all(isinstance(i, int) for i in numbers):
         raise OptionError(message(where, f"argnums is {argnums!r}", fix="Pass an integer or a tuple of integers"))

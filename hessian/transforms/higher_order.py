@@ -10,7 +10,7 @@ import numpy as np
 
 from hessian.arguments import whole_number
 from hessian.errors import OptionError, message
-from hessian.programs.runtime.recorded import programs_of
+from hessian.programs.runtime.functions import programs_of
 from hessian.rules.traced import Traced
 from hessian.tape.array_methods import primal_array
 from hessian.tape.taylor import taylor_sweep

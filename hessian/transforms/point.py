@@ -14,9 +14,9 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from hessian.linalg.blocks import unit_rows
+from hessian.programs.runtime.functions import programs_of
 from hessian.programs.runtime.maps import CompiledMaps
 from hessian.programs.runtime.point import Product, ProgramAtPoint
-from hessian.programs.runtime.recorded import programs_of
 from hessian.programs.tasks import Task, local_maps
 from hessian.rules.spec import Traced
 from hessian.tape.maps import JacobianMap, LocalMaps
@@ -118,28 +118,30 @@ class FunctionAtPoint:
         programs = programs_of(f)
         record = record and not has_aux
         self._stats = programs.stats
-        self._later = CompiledMaps(where, programs, record and lasts)
         self._symmetric = task.kind != "map"
         self._program: ProgramAtPoint | None = None
         self.products: dict[str, Product] = {}
+        self.captures = self._is_traced = False
         self.values: Sequence[Any]
         self.structure: Structure
         ran = programs.at(task, args, kwargs or {}, where) if record else None
         if ran is None:
+            self._later = CompiledMaps(where, programs, record and lasts)
             local = local_maps(programs.function, task, args, kwargs or {}, where, has_aux=has_aux)
             self.sweeps, self.aux = Sweeps(local), local.traced.aux
             self.primal, self.values, self.structure = local.primal, local.values, local.traced.output_structure
             self.captures = any(tape.nested for tape in local.tapes)
+            self._is_traced = any(isinstance(leaf, Traced) for leaf in self.primal.leaves)
         else:
+            compiled, self._ran = ran
             self.primal = chosen_arguments(args, task.argnums, where)[0]
-            self._ran = ran[1]
-            self.values, self.structure, self.captures = ran[1].values, ran[0].output, False
-        names = ("product",) if self._symmetric else ("pushforward", "pullback")
-        self.sizes = {name: self._size(name) for name in names}
-        self._is_traced = any(isinstance(leaf, Traced) for leaf in self.primal.leaves)
+            self.values, self.structure = self._ran.values, compiled.output
+        self.sizes = {"product" if self._symmetric else "pushforward": self.primal.size}
+        if not self._symmetric:
+            self.sizes["pullback"] = sum(math.prod(y.shape) for y in self.values)
         self.is_swept = self.captures or self._is_traced or not all(self.sizes.values())
         if ran is not None and not self.is_swept:
-            self._take(ran[1])
+            self._take(self._ran)
 
     @cached_property
     def sweeps(self) -> Sweeps:
@@ -226,10 +228,6 @@ class FunctionAtPoint:
             self.primal.dtype if self._symmetric else np.result_type(self.primal.dtype, *(y.dtype for y in self.values))
         )
 
-    def _size(self, name: str) -> int:
-        """Length of the vectors that a map takes."""
-        return sum(math.prod(y.shape) for y in self.values) if name == "pullback" else self.primal.size
-
     def _runs(self, name: str, directions: int, vectors: Any = None) -> ProgramAtPoint | None:
         """Return the program, if there is one or it pays to make one for so many directions more; traced values are swept."""
         if self.is_swept or isinstance(vectors, Traced):
@@ -242,7 +240,8 @@ class FunctionAtPoint:
 
     def _take(self, program: ProgramAtPoint) -> None:
         self._program = program
-        self.products.update((name, program.product(name)) for name in self.sizes)
+        for name in self.sizes:
+            self.products[name] = program.product(name)
 
 
 def _pieces(vectors: Any, like: Sequence[Any], batch: int = 0) -> list[Any]:

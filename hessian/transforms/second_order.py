@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.programs.runtime.recorded import programs_of
+from hessian.programs.runtime.functions import programs_of
 from hessian.programs.tasks import Task, numbered
 from hessian.rules.spec import Traced
 from hessian.tape.trace import Primal

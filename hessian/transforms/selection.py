@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hessian.programs.runtime.recorded import programs_of
+from hessian.programs.runtime.functions import programs_of
 from hessian.tape.trace import check_argnums, replaced
 
 ArgNums = int | tuple[int, ...]

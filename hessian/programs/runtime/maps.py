@@ -9,8 +9,9 @@ from hessian.programs.compilation import (
     paused_collection,
     report_failure,
 )
+from hessian.programs.runtime.functions import PlainFunction
 from hessian.programs.runtime.point import ProgramAtPoint
-from hessian.programs.runtime.recorded import PlainFunction, RecordedFunction
+from hessian.programs.runtime.recorded import RecordedFunction
 from hessian.programs.tasks import compile_maps
 from hessian.tape.maps import LocalMaps
 

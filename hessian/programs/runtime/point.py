@@ -75,15 +75,15 @@ class ProgramAtPoint:
         It takes an array of just the shape and dtype of the section's own.
         """
         number = self.program.numbers[name]
-        given = self.program.sections[number].inputs[0]
+        given, early = self.program.sections[number].inputs[0], self.program.last_at_point
         shape, dtype, idle, results = given.shape, given.dtype, self._idle, self._results
 
         def product(v: Any) -> np.ndarray | None:
             if type(v) is not np.ndarray or v.shape != shape or v.dtype != dtype or self._broken:
                 return None
             try:
-                if len(results) < number:
-                    self._prepare(number - 1)
+                if len(results) <= early:
+                    self._prepare(early)
                 try:
                     run = idle.pop()
                 except IndexError:
@@ -123,7 +123,7 @@ class ProgramAtPoint:
     def _directions(self, name: str, symmetric: bool) -> Directions:
         """Return the batched programs of a section, once what they read has been computed."""
         number = self.program.numbers[name]
-        self._prepare(number - 1)
+        self._prepare(self.program.last_at_point)
         return directions_of(self.program, number, symmetric)
 
     def _prepared(self, name: str) -> tuple[Any, ...]:
@@ -135,11 +135,13 @@ class ProgramAtPoint:
         """Run the sections up to a number that take no direction and have not run yet."""
         if len(self._results) > number:
             return
-        with self._lock, np.errstate(all="ignore"):
-            while len(self._results) <= number:
-                at = len(self._results)
-                takes_direction = bool(self.program.sections[at].inputs)
-                self._results.append(() if takes_direction else self._frame.sections[at]())
+        # Nobody uses the memory of the frame yet: products wait for these sections.
+        with self._lock:
+            self._frame.call(self._run_until, number)
+
+    def _run_until(self, number: int) -> None:
+        while len(self._results) <= number:
+            self._results.append(self._frame.sections[len(self._results)]())
 
     def attempt(self, run: Callable[[], np.ndarray]) -> np.ndarray | None:
         """Run a part of the program; ``None`` where its result must be computed without it."""

@@ -47,6 +47,8 @@ class Program:
         #: Batched programs of sections that take a direction, by their number; see :mod:`hessian.programs.runtime.directions`.
         self.batched: dict[int, Any] = {}
         self.numbers = {section.name: i for i, section in enumerate(self.sections)}
+        #: The last section that products wait for: those that take no direction come first.
+        self.last_at_point = max((i for i, section in enumerate(self.sections) if not section.inputs), default=0)
         job = Job(chosen_backend())
         sections = run_passes("run", self.sections, job)
         layout, self._executable = compile_sections(sections, job)

@@ -657,6 +657,26 @@ def test_the_metric_of_a_loss_is_measured_on_all_rows_there_are(loss: str) -> No
     assert set(own.metrics) == {"objective", "loss", "gradient_norm"}
 
 
+@pytest.mark.parametrize("method", ["trust-ncg", "adam"])
+def test_a_callback_that_writes_to_what_it_is_given_spoils_nothing(method: str) -> None:
+    X, labels = _blobs(0)
+
+    class Bias:
+        def init(self, rng: Any, dtype: Any) -> np.ndarray:
+            return np.zeros(3, dtype)
+
+        def __call__(self, params: Any, X: Any) -> Any:
+            return X[:, :1] * params + np.zeros((len(X), 3))
+
+    def spoil(intermediate_result: Any) -> None:
+        intermediate_result.x[:] = np.nan
+
+    run = lambda callback: train(
+        Bias(), X, labels, method=method, validation=0.3, patience=2, callback=callback, options={"maxiter": 20}
+    )
+    assert_array_equal(_flat(run(spoil)), _flat(run(None)))
+
+
 def test_a_share_of_the_rows_is_held_out() -> None:
     X, labels = _blobs(0)
     fit = train(mlp((2, 3)), X, labels, method="adam", validation=0.25, options={"maxiter": 2})

@@ -61,7 +61,7 @@ class Validation(Callback):
             loss = float(self._measured(params))
         self.seen.append((number, loss))
         if loss < self._best[1]:
-            self._best, self._x = (number, loss), ravel(params)[0]
+            self._best, self._x = (number, loss), np.array(ravel(params)[0])  # the callback may write to its own
         return loss
 
     def asks_to_stop(self, point: Callable[[], Any], state: Callable[[], Any]) -> bool:

@@ -202,15 +202,16 @@ def train(
     if (resume or checkpoint is not None) and (options is None or isinstance(options, Mapping)):
         options = {**(options or {}), "checkpoint": checkpoint, "resume": resume}
     watch = None if held is None else Validation(objective, start, held, patience, callback)
-    heard = watch or Callback(callback, "train")
     if name in BATCH_METHODS:
-        result = _train_on_batches(name, objective, start, heard, options, batch_size, batch_seed)
+        result = _train_on_batches(
+            name, objective, start, watch or Callback(callback, "train"), options, batch_size, batch_seed
+        )
     else:
         _refuse_batches(method, batch_size)
         if name == TrustNCG.name or (name is None and ravel(start)[0].size > limits.STEP_ORDER):
             # On networks pairs of earlier iterations save a quarter to a third of the products (digits, five starts).
             options = {"preconditioner": "lbfgs", **(options or {})}
-        result = minimize(objective, start, method=method, callback=heard, options=options)
+        result = minimize(objective, start, method=method, callback=watch or callback, options=options)
     if watch is not None:
         result = watch.finished(result)
     seen = [] if watch is None else watch.seen

@@ -25,8 +25,8 @@ Ending = tuple[Status, str]
 """Why a run stopped, and what there is to say about it."""
 
 
-class Objective(Protocol):
-    """What every loop needs of an objective."""
+class Counted(Protocol):
+    """An objective as far as every loop needs it."""
 
     @property
     def counters(self) -> Counters:
@@ -44,7 +44,7 @@ class Loop(ABC):
 
     Parameters
     ----------
-    objective : Objective
+    objective : Counted
     options : LoopOptions
     identity : mapping
         What a run must share with the checkpoint it is resumed from.
@@ -54,7 +54,7 @@ class Loop(ABC):
 
     def __init__(
         self,
-        objective: Objective,
+        objective: Counted,
         options: LoopOptions,
         identity: Mapping[str, Any],
         callback: Callback | None = None,

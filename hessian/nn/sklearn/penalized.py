@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
+from hessian.nn import layers
 from hessian.nn.model import ArrayParameters, Parameters
 from hessian.scipy import special
 
@@ -132,11 +133,11 @@ class Reparametrised:
 
     def expand(self, params: Sequence[ArrayParameters]) -> Parameters:
         """Return the usual form of the parameters: one column of the last layer per class."""
-        return self._change(params, lambda columns: columns @ _zero_sum_basis(columns.shape[-1] + 1))
+        return self._change(params, lambda columns: columns @ scipy.linalg.helmert(columns.shape[-1] + 1))
 
     def reduce(self, params: Sequence[ArrayParameters]) -> Parameters:
         """Undo `expand`, dropping what all classes have in common."""
-        return self._change(params, lambda columns: columns @ _zero_sum_basis(columns.shape[-1]).T)
+        return self._change(params, lambda columns: columns @ scipy.linalg.helmert(columns.shape[-1]).T)
 
     def _change(self, params: Sequence[ArrayParameters], change: Callable[[Any], Any]) -> Parameters:
         """Change the last layer, if there is anything to change."""
@@ -148,13 +149,7 @@ class Reparametrised:
 def affine(params: Sequence[ArrayParameters], X: Any) -> Any:
     """Evaluate ``X W + b``, or ``X W`` where the one layer has no b; `params` may be traced."""
     (layer,) = params
-    outputs = X @ layer["W"]
-    return outputs + layer["b"] if "b" in layer else outputs
-
-
-def _zero_sum_basis(n: int) -> np.ndarray:
-    """Orthonormal rows, (n - 1, n), that each sum to zero."""
-    return scipy.linalg.helmert(n)
+    return layers.affine(layer, X)
 
 
 def glorot_start(sizes: Sequence[int], activation: Any, random_state: np.random.RandomState) -> Parameters:

@@ -14,6 +14,7 @@ from hessian.linalg import limits
 from hessian.linalg.dense import symmetrized
 from hessian.operators.symmetry import Witness
 from hessian.operators.vectors import refuse_mask
+from hessian.transforms.locate import not_finite
 
 
 class Products:
@@ -83,7 +84,10 @@ class Products:
         """Refuse numbers of H that are not finite, wherever they come from."""
         if not np.isfinite(numbers).all():
             why, fix = "Every number from it would be wrong", "Look at the point of differentiation, and at H.gradient"
-            raise NonFiniteError(message(self.where, f"{what} holds NaN or inf, H is {self.name}", why, fix))
+            find = getattr(self.source, "origin_of_nonfinite", None)
+            raise not_finite(
+                self.where, f"{what} holds NaN or inf, H is {self.name}", why, fix, None if find is None else find()
+            )
 
     def _compare(self, V: np.ndarray, images: np.ndarray) -> None:
         """Compare ``x.Hy`` with ``y.Hx`` for a random combination x of all directions that were ever asked for."""

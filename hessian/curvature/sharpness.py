@@ -18,6 +18,7 @@ from hessian.programs.runtime.functions import as_recorded
 from hessian.tape.trees import ravel
 from hessian.text import Shown
 from hessian.transforms.first_order import value_and_grad
+from hessian.transforms.locate import not_finite
 
 _STIR = 0.1
 _DOUBT = 0.05
@@ -308,7 +309,8 @@ def _largest(
         process.absorb(np.asarray(H @ process.next))
         if not process.is_finite:
             why = "Curvature is defined where the loss is smooth and finite"
-            raise NonFiniteError(message("SharpnessMeter", "a Hessian-vector product holds NaN or infinity", why))
+            what = "a Hessian-vector product holds NaN or infinity"
+            raise not_finite("SharpnessMeter", what, why, "", H.origin_of_nonfinite())
         values, vectors, _ = process.ritz()
         count = process.size
         rounding = 4.0 * eps * math.sqrt(n) * max(abs(values[0]), abs(values[-1]))

@@ -9,6 +9,8 @@ import numpy as np
 
 from hessian.operators.symmetric import SymmetricOperator
 from hessian.operators.vectors import as_direction, as_rows, read_only
+from hessian.tape.origins import Origin
+from hessian.transforms.locate import origin_in
 from hessian.transforms.point import FunctionAtPoint
 
 
@@ -56,6 +58,11 @@ class DifferentiatedOperator(SymmetricOperator):
 
     def _matmat(self, V: Any) -> Any:
         return np.transpose(self._at.rows(as_rows(as_direction(V, self))))
+
+    def origin_of_nonfinite(self) -> Origin | None:
+        """Return where the function or its derivatives stop being finite."""
+        f, args, argnums = self._at.source
+        return origin_in(f, args, argnums=argnums)
 
     @property
     def is_compiled(self) -> bool:

@@ -11,10 +11,11 @@ import numpy as np
 import scipy.special
 
 from hessian.arguments import Rng, as_generator, whole_number
-from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.operators.likelihoods import Draw, choose_likelihood
 from hessian.operators.symmetric import SymmetricOperator
+from hessian.transforms.locate import not_finite
 
 
 class FisherOperator(SymmetricOperator):
@@ -140,7 +141,8 @@ class FisherOperator(SymmetricOperator):
             what = f"the gradients have shape {u.shape}, the outputs {self.value.shape}"
             raise ShapeMismatchError(message("FisherOperator", what, fix="Return one gradient per output"))
         if not np.isfinite(u).all():
-            raise NonFiniteError(message("FisherOperator", "a gradient at a drawn target is NaN or inf"))
+            what = "a gradient at a drawn target is NaN or inf"
+            raise not_finite("FisherOperator", what, "", "", self._jacobian.origin_of_nonfinite())
         return u.reshape(self._examples, -1)
 
     def _apply(self, V: np.ndarray) -> np.ndarray:

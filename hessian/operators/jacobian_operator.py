@@ -10,7 +10,9 @@ from scipy.sparse.linalg import LinearOperator
 
 from hessian.operators.vectors import as_direction, as_rows, refuse_mask
 from hessian.programs.tasks import Task
+from hessian.tape.origins import Origin
 from hessian.tape.trace import detached
+from hessian.transforms.locate import origin_in
 from hessian.transforms.point import FunctionAtPoint
 
 
@@ -62,6 +64,11 @@ class JacobianOperator(LinearOperator):
 
     def __repr__(self) -> str:
         return f"<JacobianOperator of shape {self.shape}, dtype {self.dtype}>"
+
+    def origin_of_nonfinite(self) -> Origin | None:
+        """Return where the function or its derivative stops being finite."""
+        f, args, argnums = self._at.source
+        return origin_in(f, args, argnums=argnums, order=1)
 
     def __matmul__(self, other: Any) -> Any:
         product = self._products.get("pushforward")

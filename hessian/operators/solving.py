@@ -9,11 +9,13 @@ import scipy.linalg
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from hessian.arguments import NOT_NEGATIVE, POSITIVE, Wanted, check, is_whole
-from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.errors import ConvergenceError, OptionError, ShapeMismatchError, message
 from hessian.linalg import limits
 from hessian.linalg.dense import eigenpairs, solve
 from hessian.linalg.minres import refined_minres
 from hessian.operators.vectors import as_reals, as_right_hand_side
+from hessian.tape.origins import Origin
+from hessian.transforms.locate import not_finite
 
 _WHICH = ("LA", "SA", "LM", "SM", "BE")
 
@@ -78,11 +80,17 @@ class SolvingOperator(LinearOperator):
             fix = "Pass damping > 0"
             raise ConvergenceError(message("solve", "the matrix is singular to working precision", fix=fix)) from error
 
+    def origin_of_nonfinite(self) -> Origin | None:
+        """Return where the numbers of the operator, or of those it is made of, stop being finite, if that can be told."""
+        parts = [getattr(self, "operator", None), getattr(self, "_jacobian", None), *getattr(self, "terms", ())]
+        origins = (part.origin_of_nonfinite() for part in parts if hasattr(part, "origin_of_nonfinite"))
+        return next((origin for origin in origins if origin is not None), None)
+
     def _finite(self, numbers: np.ndarray, where: str) -> np.ndarray:
         """Refuse numbers of the operator that are not finite."""
         if not np.isfinite(numbers).all():
             what, why = f"{type(self).__name__} holds NaN or inf", "Every number from it would be wrong"
-            raise NonFiniteError(message(where, what, why, "Look at the point of differentiation"))
+            raise not_finite(where, what, why, "Look at the point of differentiation", self.origin_of_nonfinite())
         return numbers
 
     def _solve_column(self, b: np.ndarray, damping: float, rtol: float, maxiter: int | None) -> np.ndarray:

@@ -20,14 +20,16 @@ import numpy as np
 
 from hessian.errors import DtypeError, LeavesTapeError, ShapeMismatchError, message
 from hessian.linalg.blocks import unit_rows
-from hessian.optimize.roots import factorized, solve_factored
+from hessian.optimize.roots import factors_at, solve_factored
 from hessian.rules.spec import General, Nondifferentiable
 from hessian.rules.traced import Traced, entered
 from hessian.tape.advice import user_line
+from hessian.tape.origins import Origin
 from hessian.tape.sweeps import Linearization, output_slot
 from hessian.tape.tape import Tape
 from hessian.tape.trees import Structure, flatten, holds_traced, is_foreign, join_vector
 from hessian.tape.variable import variable
+from hessian.transforms.locate import origin_in
 from hessian.transforms.seeds import block_length
 
 
@@ -124,7 +126,7 @@ class Equation:
         """Return the factors of A at plain numbers, those of the last point if it is the same."""
         point, last = [x, *thetas], self._last
         if last is None or not all(map(np.array_equal, last[0], point)):
-            last = self._last = point, factorized(Plain(self, thetas).jacobian(x), self.where)
+            last = self._last = point, factors_at(Plain(self, thetas), x)
         return last[1].copy()
 
 
@@ -148,6 +150,10 @@ class Plain:
         if isinstance(vector, Traced):
             self._refuse_captured()
         return np.asarray(vector)
+
+    def origin(self, x: np.ndarray, order: int) -> Origin | None:
+        """Return where F, or its derivative, stops being finite."""
+        return origin_in(lambda x: self.equation.residual(x, self.thetas), (x,), order=order)
 
     def product(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Return A v."""

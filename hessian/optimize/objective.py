@@ -17,7 +17,9 @@ from hessian.optimize.scipy_conventions import one_number
 from hessian.programs import RecordedFunction
 from hessian.tape.kinks import Slopes
 from hessian.tape.numbers import check_numbers
+from hessian.tape.origins import Origin
 from hessian.tape.trees import flatten, map_leaves, ravel, scipy_point
+from hessian.transforms.locate import not_finite, origin_in
 
 
 @dataclass(slots=True)
@@ -234,13 +236,18 @@ class VectorObjective:
         why = "The start decides the first model, so it has to lie in the domain"
         if not math.isfinite(point.value):
             fix = "Choose an x0 at which fun is finite"
-            raise NonFiniteError(message(self.where, f"fun(x0) is {point.value}", why, fix))
+            raise not_finite(self.where, f"fun(x0) is {point.value}", why, fix, self.origin_of_nonfinite())
         bad = np.flatnonzero(~np.isfinite(point.gradient))
         if bad.size:
             what = f"the gradient at x0 is not finite in {bad.size} of {self.size} entries, first in entry {bad[0]}"
             fix = "Move x0 off the singular place, e.g. by a small random shift"
-            raise NonFiniteError(message(self.where, what, why, fix))
+            raise not_finite(self.where, what, why, fix, self.origin_of_nonfinite())
         return point
+
+    def origin_of_nonfinite(self) -> Origin | None:
+        """Return where the objective or its gradient stops being finite at x0."""
+        fun, args = self.source
+        return origin_in(fun, (self.structured(self._start), *args), order=1)
 
     def trial(self, vector: np.ndarray) -> Point:
         """Evaluate where a model led; a value that is not finite is allowed there, and so is none at all."""

@@ -19,6 +19,7 @@ from hessian.optimize.objective import Point, VectorObjective, quiet, recorded
 from hessian.optimize.robust_losses import ScaledLoss, Weights
 from hessian.optimize.scipy_conventions import some_numbers
 from hessian.tape.trees import flatten, map_leaves, split_vector
+from hessian.transforms.locate import not_finite
 
 PROBES = 8
 """Vectors of random signs pulled back for an estimate of the norms of the Jacobian's columns."""
@@ -293,7 +294,8 @@ def _check_start(point: ResidualPoint) -> None:
     if bad.size:
         what = f"{bad.size} of {point.residuals.size} residuals at x0 are not finite, first number {bad[0]}"
         why = "The start decides the first model, so it has to lie in the domain"
-        raise NonFiniteError(message("least_squares", what, why, "Choose an x0 at which fun is finite"))
+        fix = "Choose an x0 at which fun is finite"
+        raise not_finite("least_squares", what, why, fix, point.operator.origin_of_nonfinite())
     largest = float(np.max(np.abs(point.residuals)))
     if largest > 0.0 and not np.finfo(point.x.dtype).tiny <= point.value < math.inf:
         what = f"the cost at x0 is {point.value:.3g} while the largest residual is {largest:.3g}"

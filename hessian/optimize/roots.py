@@ -10,6 +10,8 @@ import scipy.linalg
 import scipy.optimize
 
 from hessian.errors import ConvergenceError, NonFiniteError, UndefinedDerivativeError, message
+from hessian.tape.origins import Origin
+from hessian.transforms.locate import not_finite
 
 _MOST_STEPS = 50
 _FIX = "Add equations or a penalty that single one solution out"
@@ -23,14 +25,28 @@ class System(Protocol):
     def residual(self, x: np.ndarray) -> np.ndarray: ...
     def jacobian(self, x: np.ndarray) -> np.ndarray: ...
     def product(self, x: np.ndarray, v: np.ndarray) -> np.ndarray: ...
+    def origin(self, x: np.ndarray, order: int) -> Origin | None: ...
+
+
+def factors_at(system: System, x: np.ndarray) -> np.ndarray:
+    """Return the factors of the Jacobian at x.
+
+    Raises
+    ------
+    NonFiniteError, UndefinedDerivativeError
+        It holds NaN or inf, or is singular.
+    """
+    matrix = system.jacobian(x)
+    if not np.isfinite(matrix).all():
+        what = "the derivative of the equation at the solution holds NaN or inf"
+        why = "The implicit function theorem divides by it"
+        raise not_finite(system.where, what, why, "", system.origin(x, 1))
+    return factorized(matrix, system.where)
 
 
 def factorized(matrix: np.ndarray, where: str) -> np.ndarray:
     """Return the LU factors of a matrix with rows and columns scaled, and below them pivots and scales: shape (n + 3, n)."""
     n, unit = len(matrix), float(np.finfo(matrix.dtype).eps)
-    if not np.isfinite(matrix).all():
-        what = "the derivative of the equation at the solution holds NaN or inf"
-        raise NonFiniteError(message(where, what, "The implicit function theorem divides by it"))
     equilibrate, condition = scipy.linalg.get_lapack_funcs(("geequ", "gecon"), (matrix,))
     rows, columns, *_, info = equilibrate(matrix)
     if info == 0:
@@ -71,8 +87,8 @@ def find_root(system: System, x0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     first = system.residual(x0)
     if not np.isfinite(first).all():
         bad = np.flatnonzero(~np.isfinite(first))
-        what = f"the equation is not finite at x0, first in number {bad[0]}"
-        raise NonFiniteError(message(system.where, what, fix="Choose an x0 at which it is finite"))
+        what, fix = f"the equation is not finite at x0, first in number {bad[0]}", "Choose an x0 at which it is finite"
+        raise not_finite(system.where, what, "", fix, system.origin(x0, 0))
     reasons: list[Exception] = []
     # The last is Newton's method from the start, which does not care for the units of the equations.
     for method in ("hybr", "lm", None):
@@ -106,7 +122,7 @@ def polished(system: System, x: np.ndarray, x0: np.ndarray, ending: str) -> tupl
         if not np.isfinite(value).all():
             break
         try:
-            factors = factorized(system.jacobian(x), system.where)
+            factors = factors_at(system, x)
         except UndefinedDerivativeError:
             if _norm(value) > unit**0.5 * _norm(system.residual(x0)):
                 break  # a stationary point of the residual

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from scipy.optimize import BFGS, Bounds, HessianUpdateStrategy, LinearConstraint, NonlinearConstraint
 
-from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.programs import RecordedFunction
+from hessian.tape.origins import Origin
 from hessian.tape.trees import flatten, join_vector, scipy_point
+from hessian.transforms.locate import not_finite, origin_in
 
 _CONSTRAINT_KEYS = ("type", "fun", "jac", "args")
 
@@ -254,7 +256,7 @@ def flat_constraint(
         raise OptionError(_not_a_constraint(item))
     has_jac = callable(item.jac)
     function = ConstraintFunction(item.fun, args, structured, derivatives=order > 0 and not has_jac)
-    _check_start(function.value(start))
+    _check_start(function.value(start), lambda: origin_in(item.fun, (structured(start), *args), order=0))
     given: dict[str, Any] = {"keep_feasible": item.keep_feasible}
     if order > 0:
         given["jac"] = (lambda x: item.jac(structured(x), *args)) if has_jac else function.jacobian
@@ -286,13 +288,13 @@ def _from_dict(item: Mapping[str, Any]) -> NonlinearConstraint:
     return NonlinearConstraint(item["fun"], 0.0, 0.0 if kind == "eq" else math.inf, jac if callable(jac) else "2-point")
 
 
-def _check_start(value: np.ndarray) -> None:
+def _check_start(value: np.ndarray, find: Callable[[], Origin | None]) -> None:
     """Refuse a start outside the domain of a constraint."""
     bad = np.flatnonzero(~np.isfinite(value))
     if bad.size:
         what = f"a constraint is {value[bad[0]]} at x0, in entry {bad[0]}"
         why = "The start decides the first model, so it has to lie in the domain"
-        raise NonFiniteError(message("minimize", what, why, "Choose an x0 at which the constraints are finite"))
+        raise not_finite("minimize", what, why, "Choose an x0 at which the constraints are finite", find())
 
 
 def violation(constraints: Sequence[NonlinearConstraint | LinearConstraint], bounds: Bounds | None, x: Any) -> float:

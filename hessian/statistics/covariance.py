@@ -283,7 +283,8 @@ class _Task:
     def hessian(self) -> Information:
         """The Hessian of the negative log-likelihood."""
         matrix = self._operator.to_dense()
-        return Information.of_matrix(matrix.dtype.type(self.scale) * matrix, self.names, where="covariance")
+        scaled = matrix.dtype.type(self.scale) * matrix
+        return Information.of_matrix(scaled, self.names, where="covariance", source=self._operator)
 
     def information_of(self, root: np.ndarray, what: str) -> Information:
         """The information by its root."""

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from hessian.curvature.estimate import Uncertain
-from hessian.errors import NonFiniteError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.statistics.covariance import Covariance
@@ -17,6 +16,7 @@ from hessian.statistics.laplace import Laplace
 from hessian.statistics.outputs import Outputs
 from hessian.tape.trees import flatten, ravel
 from hessian.transforms.higher_order import directional
+from hessian.transforms.locate import not_finite, origin_in
 
 # Of what second derivatives spread, the part of first derivatives up to which a function is stationary to the precision of a fit.
 _STATIONARY = 1e-3
@@ -136,7 +136,8 @@ def delta_method(f: Callable[..., Any], covariance: Covariance | Laplace, *args:
     if not all(np.all(np.isfinite(numbers)) for numbers in (jacobian, outputs.vector, curvatures)):
         what = "f or a derivative of it is not finite at the estimates"
         why = "The method takes f to be smooth around them"
-        raise NonFiniteError(message("delta_method", what, why, "Choose an f that is finite there"))
+        origin = origin_in(f, (covariance.value, *args))
+        raise not_finite("delta_method", what, why, "Choose an f that is finite there", origin)
     bias = 0.5 * np.trace(curvatures, axis1=1, axis2=2)
     root = jacobian @ covariance.root
     matrix = root @ root.T

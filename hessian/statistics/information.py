@@ -15,6 +15,7 @@ from hessian.optimize.optimality import Definiteness, judge
 from hessian.optimize.regression import scaled_svd
 from hessian.tape.trees import Structure, flatten
 from hessian.text import Shown
+from hessian.transforms.locate import not_finite
 
 WEAK = 1e-2
 """Eigenvalues below this, of an information matrix whose diagonal is scaled to 1, make a weak direction: the standard error
@@ -65,8 +66,10 @@ class Information:
         self._scale, self._values, self._vectors, self._names = scale, values, vectors, names
 
     @classmethod
-    def of_matrix(cls, matrix: np.ndarray, names: Sequence[str], *, where: str, what: str = "Hessian") -> Information:
-        """Decompose a symmetric matrix.
+    def of_matrix(
+        cls, matrix: np.ndarray, names: Sequence[str], *, where: str, what: str = "Hessian", source: Any = None
+    ) -> Information:
+        """Decompose a symmetric matrix, that of the operator ``source``.
 
         Raises
         ------
@@ -80,9 +83,8 @@ class Information:
         precision = matrix.dtype
         if not np.all(np.isfinite(matrix)):
             why = "Uncertainty is the inverse of finite curvature"
-            raise NonFiniteError(
-                message(where, f"the {what} at x holds NaN or infinity", why, "Move x into the domain")
-            )
+            what, origin = f"the {what} at x holds NaN or infinity", source and source.origin_of_nonfinite()
+            raise not_finite(where, what, why, "Move x into the domain", origin)
         symmetric = symmetrized(matrix)
         if not len(symmetric):
             raise ShapeMismatchError(

@@ -19,6 +19,7 @@ from hessian.statistics.information import Information, WeakDirection, parameter
 from hessian.statistics.outputs import Outputs
 from hessian.tape.trees import describe, flatten, is_container, join_vector, map_leaves, only_numbers, ravel
 from hessian.text import Shown
+from hessian.transforms.locate import not_finite
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -302,12 +303,13 @@ def laplace(
     operator = HessianOperator(f, x, *args) if model is None else GaussNewtonOperator(model, f, x, *args)
     value = scale * float(operator.value)
     if not math.isfinite(value):
-        raise NonFiniteError(message(where, f"f is {value} at x", fix="Choose an x at which f is finite"))
+        fix = "Choose an x at which f is finite"
+        raise not_finite(where, f"f is {value} at x", "", fix, operator.origin_of_nonfinite())
     matrix = operator.to_dense()
     names = parameter_names(x)
     posterior = (scale * matrix.astype(np.float64) + np.diag(precision)).astype(matrix.dtype)
     what = "posterior precision"
-    information = Information.of_matrix(posterior, names, where=where, what=what)
+    information = Information.of_matrix(posterior, names, where=where, what=what, source=operator)
     apart = center.astype(np.float64) - _like(prior_mean, x, "prior_mean")
     gradient = scale * np.asarray(operator.gradient, dtype=np.float64) + precision * apart
     why, fix = (

@@ -44,7 +44,7 @@ class Linearization:
         self.inputs = list(inputs)
         self.outputs = list(outputs)
         self.length = len(tape)
-        self._pullback_residuals: list[Any] | None = None
+        self.pullback_residuals: list[Any] | None = None
         with np.errstate(all="ignore"):
             self.steps = _steps(tape, self.outputs)
             self._masks = Masks(self.steps, self.outputs, fixed=fixed)
@@ -77,7 +77,7 @@ class Linearization:
         return self._carry_back([np.ones(())], 0)
 
     def _carry_back(self, bars: Sequence[Any], batch: int) -> list[Any]:
-        sums = _Accumulator(self.length, self.outputs, bars)
+        sums = Accumulator(self.length, self.outputs, bars)
         for slot, sources, step in reversed(self.steps):
             g = sums.total(slot)
             if g is not None:
@@ -92,7 +92,7 @@ class Linearization:
         """Run the reverse sweep once, keep what products with the Hessian of ``bars . outputs`` need, return cotangents."""
         with np.errstate(all="ignore"):
             table = self._carry_back(bars, 0)
-            self._pullback_residuals = [
+            self.pullback_residuals = [
                 None
                 if table[slot] is None
                 else step.linearize_pullback(table[slot], self._masks.reach(slot, sources), record_function)
@@ -102,13 +102,13 @@ class Linearization:
 
     def pullback_tangent(self, dots: Sequence[Any], batch: int = 0) -> list[Any]:
         """Multiply tangents with the Hessian of the function fixed by :meth:`linearize_pullback`: one tangent sweep, no primals."""
-        if self._pullback_residuals is None:
+        if self.pullback_residuals is None:
             raise RuntimeError("Linearization.pullback_tangent: call linearize_pullback first")
         with np.errstate(all="ignore"):
             table = self._carry_forward(dots, batch)
-            sums = _Accumulator(self.length, [], [])
+            sums = Accumulator(self.length, [], [])
             for (slot, sources, step), pullback_residuals in zip(
-                reversed(self.steps), reversed(self._pullback_residuals), strict=True
+                reversed(self.steps), reversed(self.pullback_residuals), strict=True
             ):
                 g_dot = sums.total(slot)
                 if pullback_residuals is not None:
@@ -123,7 +123,7 @@ class Linearization:
             return [sums.total(slot) for slot in self.inputs]
 
 
-class _Accumulator:
+class Accumulator:
     """Cotangents by slot.
 
     An array that is read slice by slice, as in a loop, gets as many cotangents as there are slices. Padding each with zeros

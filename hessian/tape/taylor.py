@@ -74,6 +74,24 @@ def taylor_sweep(
     tape: Tape, inputs: Sequence[int], dots: Sequence[Any], outputs: Sequence[int | None], order: int
 ) -> list[list[Any]]:
     """Return the coefficients from 1 to ``order`` of each output for inputs that move along ``dots``; ``None`` is an exact zero."""
+    table = taylor_table(tape, inputs, dots, outputs, order, keep=False)
+    columns: list[list[Any]] = []
+    for slot in outputs:
+        series = None if slot is None else table[slot]
+        columns.append([None] * order if series is None else [series[k] for k in range(1, order + 1)])
+    return columns
+
+
+def taylor_table(
+    tape: Tape,
+    inputs: Sequence[int],
+    dots: Sequence[Any],
+    outputs: Sequence[int | None],
+    order: int,
+    *,
+    keep: bool = True,
+) -> list[Series | None]:
+    """Return the series of all slots on the way to an output; unless they are kept, of the outputs."""
     table: list[Series | None] = [None] * len(tape)
     for slot, t in zip(inputs, dots, strict=True):
         table[slot] = Series([tape.values[slot], t], _zero)
@@ -82,15 +100,14 @@ def taylor_sweep(
         for slot, instruction in enumerate(tape.instructions):
             if instruction is None or last[slot] < 0 or not tape.active[slot]:
                 continue
-            series = _Formulas().series_of(
-                instruction, [table[s] if s >= 0 else None for s in instruction.sources], tape.values[slot]
-            )
+            sources = [table[s] if s >= 0 else None for s in instruction.sources]
+            series = _Formulas().series_of(instruction, sources, tape.values[slot])
             series.settle(order)
             table[slot] = series
-            for source in instruction.sources:
+            for source in () if keep else instruction.sources:
                 if source >= 0 and last[source] == slot:
                     table[source] = None
-    return [[None] * order if slot is None else [table[slot][k] for k in range(1, order + 1)] for slot in outputs]  # type: ignore[index]
+    return table
 
 
 def _last_uses(tape: Tape, outputs: Sequence[int | None]) -> list[int]:

@@ -165,12 +165,13 @@ class Trace:
         where: str,
         has_aux: bool = False,
         user_results: bool = True,
+        tape: Tape | None = None,
     ) -> None:
         self.where = where
         self.primal = primal
         # Where this is a model with a loss to come: the arguments of the loss.
         self.loss_args: tuple[Any, ...] = ()
-        self.tape = Tape()
+        self.tape = Tape() if tape is None else tape
         variables = [variable(self.tape, self.tape.add_input(x), x) for x in primal.leaves]
         # In-place assignment may move a variable away from its input slot.
         self.inputs = [v._slot for v in variables]

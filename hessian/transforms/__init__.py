@@ -4,6 +4,7 @@ from hessian.transforms.checks import DerivativeReport, check_derivatives
 from hessian.transforms.diagonal import hessian_diagonal, laplacian
 from hessian.transforms.first_order import grad, jacobian, jvp, value_and_grad, vjp
 from hessian.transforms.higher_order import directional, taylor
+from hessian.transforms.locate import locate_nonfinite
 from hessian.transforms.rule_check import check_rule
 from hessian.transforms.second_order import grad_and_hvp, hessian, hvp
 from hessian.transforms.third_order import third_derivative
@@ -21,6 +22,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "laplacian",
+    "locate_nonfinite",
     "taylor",
     "third_derivative",
     "value_and_grad",

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import Rng, as_generator, whole_number
-from hessian.errors import DerivativeCheckError, NonFiniteError, message
+from hessian.errors import DerivativeCheckError, message
 from hessian.tape.maps import HessianMap
 from hessian.tape.trace import Primal, trace
 from hessian.tape.trees import join_vector, split_vector
 from hessian.text import Shown
+from hessian.transforms.locate import not_finite, origin_in
 from hessian.transforms.selection import ArgNums, selected
 
 
@@ -125,9 +126,9 @@ def check_derivatives(
     probe = _Probe(*selected(f, (x, *args), argnums, "check_derivatives"))
     value = float(probe.curvature.values[0])
     if not np.isfinite(value):
-        raise NonFiniteError(
-            message("check_derivatives", f"f(x) is {value}", fix="Choose a point inside the domain of f")
-        )
+        fix = "Choose a point inside the domain of f"
+        origin = origin_in(f, (x, *args), argnums=argnums, order=0)
+        raise not_finite("check_derivatives", f"f(x) is {value}", "", fix, origin)
     generator = as_generator(rng, "check_derivatives")
     found = np.array([_along_one_direction(probe, value, generator) for _ in range(directions)])
     slopes, errors = found[:, :2].min(axis=0), found[:, 2:].max(axis=0)

@@ -99,6 +99,8 @@ class FunctionAtPoint:
         Whether the function uses values that somebody else is recording: then so are products.
     is_swept : bool
         Whether everything is swept: products of traced values, and of nothing.
+    source : tuple
+        The plain function, the arguments, and the numbers of those that are differentiated.
     products : dict
         Products with single vectors that a program does, by name of the map, with all decided beforehand; empty without a program.
     """
@@ -116,6 +118,7 @@ class FunctionAtPoint:
         has_aux: bool = False,
     ) -> None:
         programs = programs_of(f)
+        self.source = programs.function, args, task.argnums
         record = record and not has_aux
         self._stats = programs.stats
         self._symmetric = task.kind != "map"

@@ -1,0 +1,50 @@
+"""What to write instead of an operation that is not finite somewhere, or whose derivatives are not."""
+
+from __future__ import annotations
+
+_BOTH = (
+    "Both np.where are needed: without the inner one the derivative of the branch not taken is 0 * inf, which is NaN"
+)
+
+
+def _guard(call: str, test: str, safe: str = "1.0", value: str = "0.0") -> str:
+    """Return the guard with a safe argument inside and the value of the excluded place outside."""
+    return f"Write ok = {test}; np.where(ok, {call.format(f'np.where(ok, x, {safe})')}, {value}). {_BOTH}"
+
+
+_LARGE = (
+    "Numbers leave the range of floating point there: work with logarithms (hs.special.logsumexp, hs.special.log_softmax, "
+    "np.logaddexp(0, x) for log(1 + exp(x))), or rescale"
+)
+_NORM = (
+    "A norm has no derivative at zero. Write s = np.sum(x**2); ok = s > 0; np.where(ok, np.sqrt(np.where(ok, s, 1.0)), 0.0), or "
+    "np.sqrt(np.sum(x**2) + eps**2) with a small eps"
+)
+_SINGULAR = "The matrix is singular there, or nearly: add a multiple of the identity"
+_LOGARITHM = "; for x log(x) use scipy.special.xlogy(x, x)"
+
+_REMEDIES = {
+    "sqrt": _guard("np.sqrt({})", "x > 0"),
+    "cbrt": _guard("np.cbrt({})", "x != 0"),
+    "power": _guard("{} ** p", "x > 0"),
+    "float_power": _guard("{} ** p", "x > 0"),
+    **{name: _guard(f"np.{name}({{}})", "x > 0") + _LOGARITHM for name in ("log", "log2", "log10")},
+    "log1p": _guard("np.log1p({})", "x > -1", "0.0"),
+    "divide": _guard("y / {}", "x != 0"),
+    "reciprocal": _guard("1 / {}", "x != 0"),
+    **{name: _guard(f"np.{name}({{}})", "np.abs(x) < 1", "0.0") for name in ("arcsin", "arccos", "arctanh")},
+    "arccosh": _guard("np.arccosh({})", "x > 1", "2.0"),
+    "arctan2": _guard("np.arctan2(y, {})", "(x != 0) | (y != 0)"),
+    **dict.fromkeys(("norm", "length", "unit", "hypot"), _NORM),
+    **dict.fromkeys(("solve", "inv", "inverse", "logabsdet", "cholesky"), _SINGULAR),
+    "exp": _LARGE,
+}
+
+
+def remedy(operation: str, order: int, size: float) -> str:
+    """Return what to write instead of an operation that is not finite, or whose derivative is not, where its operands have a size."""
+    name = operation.rstrip("0123456789").rstrip("_") if "_" in operation else operation
+    if size > 1e30 or (name.startswith(("exp", "sinh", "cosh")) and size > 50):
+        return _LARGE
+    generic = _guard("f({})", "a mask of the elements away from there", "a safe number", "the value there")
+    return _REMEDIES.get(name, generic)

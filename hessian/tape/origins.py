@@ -225,10 +225,10 @@ def origin_of_product(traced: Trace, linear: Linearization, dots: Sequence[Any])
             ahead.note(slot, slot, table[slot], given)
             if slot in ahead.first:
                 return ahead.origin(slot)
-        for (slot, sources, step), kept in zip(reversed(linear.steps), reversed(residuals), strict=True):
+        for (slot, sources, step), curved in zip(reversed(linear.steps), reversed(residuals), strict=True):
             g_dot, given = sums.total(slot), [table[s] for s in sources]
-            if kept is not None:
-                pieces = step.pullback_tangent(kept, given, table[slot], g_dot, 0)
+            if curved is not None:
+                pieces = step.pullback_tangent(curved, given, table[slot], g_dot, 0)
             elif g_dot is not None:
                 pieces = step.pullback(g_dot, 0)
             else:
@@ -261,9 +261,8 @@ def _first_coefficient(tape: Tape, table: Sequence[Any], slot: int, k: int) -> t
     """Go from a coefficient that is not finite to the operation it came from."""
 
     def spoils(source: int) -> bool:
-        series = table[source] if source >= 0 else None
-        made = series is not None and tape.instructions[source] is not None
-        return made and not all(_is_finite(series[j]) for j in range(1, k + 1))
+        series = table[source] if source >= 0 and tape.instructions[source] is not None else None
+        return series is not None and not all(_is_finite(series[j]) for j in range(1, k + 1))
 
     while True:
         instruction = tape.instructions[slot]

@@ -35,6 +35,7 @@ KINKS: dict[str, tuple[Function, list[float], float]] = {
     "min": (lambda x: 5 * np.min(x), [1.0, 1.0], -5.0),
     "norm": (lambda x: np.linalg.norm(x), [0.0, 0.0], 0.0),
     "clip": (lambda x: np.clip(x[0], 0.0, 1.0) + np.clip(x[1], 0.0, 1.0), [0.0, 1.0], -1.0),
+    "clip above": (lambda x: np.clip(x[0], 0.0, 1.0) + 0 * x[1], [1.0, 0.0], -1.0),
     "nested": (lambda x: np.maximum(np.abs(x[0]), 2 * np.abs(x[1])), [0.0, 0.0], 0.0),
 }
 

@@ -150,6 +150,20 @@ def test_derivatives_continue_to_special_points(row):
     derivatives_continue_to_special_points(row)
 
 
+@pytest.mark.parametrize("row", [row for row in ELEMENTWISE if row.sides], ids=lambda op: op.name)
+def test_slopes_to_the_sides_of_kinks_are_those_of_the_function(row):
+    rng, h, met = np.random.default_rng(0), 1e-6, False
+    for point in (0.0, 1.0):
+        xs = [np.full(8, point) for _ in row.d1]
+        y = row.function(*xs)
+        tie = np.broadcast_to(row.sides.tie(y, *xs), y.shape)
+        dots = [rng.choice([-2.0, -1.0, 1.0, 3.0], 8) for _ in xs]
+        slope = (row.function(*[x + h * t for x, t in zip(xs, dots, strict=True)]) - y) / h
+        np.testing.assert_allclose(row.sides.slope(y, xs, dots)[tie], slope[tie], rtol=1e-6)
+        met = met or tie.any()
+    assert met
+
+
 def test_every_supported_callable_is_tested_or_says_why_not():
     tried = {trial.target for trial in TRIALS}
     assert {entry.target for entry in DISPATCH.values() if not entry.untested} <= tried

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutants.mutant import Mutant
 
 _RULES = "tests/test_rules.py"
+_CUSTOM = "tests/test_custom_rules.py"
 
 
 def _row(name: str) -> str:
@@ -168,5 +169,32 @@ RULES = [
         "matrix=a.tocsr(copy=True)",
         "matrix=a.tocsr()",
         "tests/test_soundness.py tests/test_errors_user.py tests/test_plain_numpy.py",
+    ),
+    Mutant(
+        "rules/spec.py",
+        "if self.d2 is None or self.d2.get(",
+        "if self.d2 and self.d2.get(",
+        "tests/test_rules.py -k patterns",
+    ),
+    Mutant("rules/patterns.py", "np.tril_indices(n)", "np.triu_indices(n)", "tests/test_rules.py -k patterns"),
+    Mutant("rules/patterns.py", "origins - start, -1)", "origins, -1)", "tests/test_rules.py -k patterns"),
+    Mutant(
+        "rules/choices.py", "(np.maximum if larger else np.minimum)(*dots)", "np.maximum(*dots)", "tests/test_kinks.py"
+    ),
+    Mutant("rules/choices.py", "np.minimum(above, dots[2])", "above", "tests/test_kinks.py"),
+    Mutant("rules/custom.py", "y = np.array(function(", "y = np.asarray(function(", _CUSTOM),
+    Mutant("rules/custom.py", 'return f"custom.{name or ', 'return f"{name or ', _CUSTOM),
+    Mutant("programs/passes/batch.py", "or result != free or", "or", _CUSTOM),
+    Mutant(
+        "transforms/rule_claims.py",
+        "wrong = not abs(values[0] - limit[0]) <= limit[1]",
+        "wrong = abs(values[0] - limit[0]) > limit[1]",
+        _CUSTOM,
+    ),
+    Mutant(
+        "rules/special_functions.py",
+        "tail = 2 * inverse * u",
+        "tail = -2 * inverse * u",
+        "tests/test_accuracy.py -k third",
     ),
 ]

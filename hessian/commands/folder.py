@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import platform
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import scipy
 from hessian.errors import OptionError, message
 from hessian.nn import TrainingResult
 from hessian.optimize import write_history
+from hessian.optimize.checkpoint import write_whole
 from hessian.plotting import plot_convergence
 
 CHECKPOINT = "checkpoint.npz"
@@ -65,7 +65,7 @@ def keep_settings(folder: Path, settings: Mapping[str, Any], *, resume: bool) ->
     path = folder / SETTINGS
     if not resume:
         try:
-            _replace(path, json.dumps(own, indent=2) + "\n")
+            write_whole(path, (json.dumps(own, indent=2) + "\n").encode())
         except OSError as error:
             what = f"--out {folder} cannot be written to: {error}"
             raise OptionError(message("train", what, fix="Pass a folder you may write to")) from error
@@ -79,16 +79,6 @@ def keep_settings(folder: Path, settings: Mapping[str, Any], *, resume: bool) ->
         raise OptionError(
             message("train", what, "It would end somewhere else", "Repeat its options; limits may change")
         )
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
@@ -130,7 +120,7 @@ def save_summary(folder: Path, summary: Mapping[str, Any], settings: Mapping[str
     kept = {name: setting for name, setting in settings.items() if name not in {"run", "out"}}
     versions = {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__}
     text = json.dumps({"settings": kept, "versions": versions, "results": summary}, indent=2)
-    _replace(folder / SUMMARY, text + "\n")
+    write_whole(folder / SUMMARY, (text + "\n").encode())
 
 
 def named_arrays(params: Any) -> dict[str, np.ndarray]:

@@ -47,19 +47,29 @@ def save_state(path: str | os.PathLike[str], state: State) -> None:
     ...     load_state(pathlib.Path(folder) / "run.npz")
     {'x': array([0., 1., 2.]), 'radius': inf, 'seen': [1, 2]}
     """
-    target = Path(path)
     arrays: dict[str, np.ndarray] = {}
     text = json.dumps({"layout": _LAYOUT, "state": _without_arrays(dict(state), arrays)})
     buffer = io.BytesIO()
     stored: dict[str, Any] = {"json": np.frombuffer(text.encode(), np.uint8), **arrays}
     np.savez(buffer, **stored)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    write_whole(Path(path), buffer.getbuffer())
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Write a file whole or not at all: beside it first, and in its place once it is on the disk.
+
+    Raises
+    ------
+    OSError
+        As the file system says.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(beside, "wb") as stream:
-            stream.write(buffer.getbuffer())
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(beside, target)
+        os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
 

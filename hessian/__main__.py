@@ -1,4 +1,4 @@
-"""`python -m hessian`."""
+"""``python -m hessian``."""
 
 from __future__ import annotations
 

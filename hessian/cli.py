@@ -207,7 +207,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _at_least(kind: Callable[[str], float], lowest: float) -> Callable[[str], float]:
-    """Parser of a finite number that is at least `lowest`."""
+    """Parser of a finite number that is at least ``lowest``."""
 
     def parse(text: str) -> float:
         try:

@@ -1,4 +1,4 @@
-"""`hessian compare`: several methods on one problem, from the same start, side by side."""
+"""``hessian compare``: several methods on one problem, from the same start, side by side."""
 
 from __future__ import annotations
 

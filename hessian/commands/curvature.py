@@ -1,4 +1,4 @@
-"""`hessian curvature`: the curvature of a trained run, as numbers and pictures in its folder."""
+"""``hessian curvature``: the curvature of a trained run, as numbers and pictures in its folder."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def forget_settings(folder: Path) -> None:
-    """Undo `keep_settings` where nothing came of the run, so that the corrected command finds the folder as it was."""
+    """Undo ``keep_settings`` where nothing came of the run, so that the corrected command finds the folder as it was."""
     if (folder / CHECKPOINT).exists():
         return
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""`hessian train`: a multilayer perceptron on a data set, by any method, kept in a folder."""
+"""``hessian train``: a multilayer perceptron on a data set, by any method, kept in a folder."""
 
 from __future__ import annotations
 

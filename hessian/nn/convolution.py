@@ -39,9 +39,9 @@ class Convolution(ArrayLayer):
     initializer : str or callable
         Of the filters, for a fan in of ``rows columns n_in`` and a fan out of ``rows columns n_out``.
 
-    Cost
-    ----
-    Windows are copied side by side (``rows columns`` times the memory of the input), so that all filters are one matrix
+    Notes
+    -----
+    Cost: windows are copied side by side (``rows columns`` times the memory of the input), so that all filters are one matrix
     product. Windows of a constant input are copied once for a recorded function, not once per call.
 
     Examples
@@ -108,7 +108,7 @@ class Pooling(Parameterless):
         Rows and columns of a window.
     kind : {"average", "max"}
     stride : int or (int, int), optional
-        Steps between windows; `size` where left out.
+        Steps between windows; ``size`` where left out.
 
     Notes
     -----
@@ -158,7 +158,7 @@ _POOLINGS: dict[str, Callable[[list[Any]], Any]] = {"average": _average, "max": 
 
 
 def _pair(where: str, name: str, value: Any, least: int) -> tuple[int, int]:
-    """Return two integers, of which neither is below `least`; one integer stands for both."""
+    """Return two integers, of which neither is below ``least``; one integer stands for both."""
     try:
         both = (index(value),) * 2 if not isinstance(value, tuple | list) else tuple(index(part) for part in value)
     except TypeError:

@@ -24,13 +24,13 @@ def check_rows(
     Raises
     ------
     DtypeError
-        If `dtype` is not a real floating type.
+        ``dtype`` is not a real floating type.
     ShapeMismatchError
-        If `X` has another width than the network, or `y` another number of rows.
+        ``X`` has another width than the network, or ``y`` another number of rows.
     OptionError
-        If there are no rows, or a class number is none of the network's.
+        There are no rows, or a class number is none of the network's.
     NonFiniteError
-        If there is NaN or infinity, in the data or after the cast to `dtype`.
+        There is NaN or infinity, in the data or after the cast to ``dtype``.
     """
     if dtype.kind != "f":
         raise DtypeError(message("train", f"dtype is {dtype}", "parameters must be real", "Pass float64 or float32"))

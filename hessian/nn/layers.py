@@ -16,7 +16,7 @@ from hessian.nn.model import ArrayLayer, ArrayParameters, Shapes, check_positive
 
 
 def affine(params: Mapping[str, Any], X: Any) -> Any:
-    """Apply an affine map to the last axis, ``X @ W + b``; without ``b`` where there is none. `params` may be traced."""
+    """Apply an affine map to the last axis, ``X @ W + b``; without ``b`` where there is none. ``params`` may be traced."""
     shape, W = np.shape(X), params["W"]
     # NumPy multiplies a stack of matrices one by one; as one tall matrix they are one call of BLAS.
     rows = X if len(shape) == 2 else np.reshape(X, (-1, shape[-1]))
@@ -33,11 +33,11 @@ class Dense(ArrayLayer):
     n_in, n_out : int
         Widths of the last axis before and after.
     activation : str or callable
-        A name listed in `hessian.nn.ACTIVATIONS`, or any function of one array written in NumPy.
+        A name listed in ``hessian.nn.ACTIVATIONS``, or any function of one array written in NumPy.
     bias : bool
         Whether there is a ``b``, which starts at zero.
     initializer : str or callable
-        Of ``W``: a name listed in `hessian.nn.INITIALIZERS`, or a function ``(rng, n_in, n_out) -> array``.
+        Of ``W``: a name listed in ``hessian.nn.INITIALIZERS``, or a function ``(rng, n_in, n_out) -> array``.
 
     Examples
     --------
@@ -105,12 +105,12 @@ class Parameterless(ArrayLayer):
 
 @dataclass(frozen=True, repr=False)
 class Function(Parameterless):
-    """A function of one array as a layer; `sequential` makes one of each name and function it is given.
+    """A function of one array as a layer; ``sequential`` makes one of each name and function it is given.
 
     Attributes
     ----------
     function : str or callable
-        A name listed in `hessian.nn.ACTIVATIONS`, or any function of one array written in NumPy.
+        A name listed in ``hessian.nn.ACTIVATIONS``, or any function of one array written in NumPy.
 
     Examples
     --------

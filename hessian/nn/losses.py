@@ -46,9 +46,9 @@ _SECTIONS = """
     Raises
     ------
     ShapeMismatchError
-        If outputs, targets and weights do not fit each other; none of them is broadcast.
+        Outputs, targets and weights do not fit each other; none of them is broadcast.
     OptionError
-        If a target is none of this loss, weights are negative or all zero, or `reduction` is unknown.
+        A target is none of this loss, weights are negative or all zero, or ``reduction`` is unknown.
 """
 
 
@@ -119,7 +119,7 @@ def squared_error(predictions: Any, targets: Any) -> Any:
 def huber(predictions: Any, targets: Any, *, delta: float = 1.0) -> Any:
     """Sum residuals squared near zero and linear far out: ``(1/n) Σ_i Σ_k φ(predictions_ik - targets_ik)``.
 
-    ``φ(r) = r²/2`` where ``|r| <= delta`` and ``delta (|r| - delta/2)`` elsewhere: half of `squared_error` for small
+    ``φ(r) = r²/2`` where ``|r| <= delta`` and ``delta (|r| - delta/2)`` elsewhere: half of ``squared_error`` for small
     residuals, as in torch and in statistics.
 
     Notes
@@ -191,7 +191,7 @@ def _shares(where: str, logits: Any, targets: npt.ArrayLike, name: str) -> Any:
     _shares,
     """logits : array, (n,) or (n, k)
         Log-odds z. The outputs of a row are independent of each other: they are not classes of which one is right, which is
-        what `softmax_cross_entropy` is for.""",
+        what ``softmax_cross_entropy`` is for.""",
     "targets : array\n        The same shape exactly, in [0, 1]: 0 and 1, booleans, or probabilities.",
 )
 def sigmoid_cross_entropy(logits: Any, targets: Any) -> Any:
@@ -301,7 +301,7 @@ def l2_penalty(params: Any, l2: float) -> Any:
     """Weigh the parameters: ``(l2 / 2) ||params||²``, over every array of the container, weights and biases alike.
 
     The penalty is part of the objective, so its gradient is ``l2 · params`` and its Hessian ``l2 · I``: every
-    eigenvalue of the Hessian of a loss rises by exactly `l2`. Penalising biases as well is what makes that true, and
+    eigenvalue of the Hessian of a loss rises by exactly ``l2``. Penalising biases as well is what makes that true, and
     leaves no direction flat.
 
     Parameters
@@ -318,7 +318,7 @@ def l2_penalty(params: Any, l2: float) -> Any:
     Raises
     ------
     OptionError
-        If `l2` is negative or not finite.
+        ``l2`` is negative or not finite.
 
     Examples
     --------
@@ -332,7 +332,7 @@ def l2_penalty(params: Any, l2: float) -> Any:
 
 
 def check_labels(where: str, labels: Any, n_classes: int) -> Any:
-    """Return class numbers that may index a row of `n_classes` logits."""
+    """Return class numbers that may index a row of ``n_classes`` logits."""
     if labels.dtype.kind not in "iu":
         what, why = f"labels of shape {labels.shape} have dtype {labels.dtype}", "one number per row is a class number"
         raise OptionError(message(where, what, why, "Pass labels.astype(int), or a row of probabilities per example"))

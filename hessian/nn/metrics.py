@@ -24,7 +24,7 @@ def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike, *, weights: npt.Array
     Raises
     ------
     ShapeMismatchError
-        If the numbers of rows differ.
+        The numbers of rows differ.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def r2(predictions: npt.ArrayLike, targets: npt.ArrayLike, *, weights: npt.Array
     Raises
     ------
     ShapeMismatchError
-        If the shapes differ.
+        The shapes differ.
 
     Examples
     --------

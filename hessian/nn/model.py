@@ -45,16 +45,16 @@ class Network(Protocol):
         """Draw starting parameters."""
 
     def apply(self, params: Any, X: Any) -> Any:
-        """Evaluate the model; `params` may be traced."""
+        """Evaluate the model; ``params`` may be traced."""
 
     def __call__(self, params: Any, X: Any) -> Any:
-        """Evaluate the model, as `apply` does."""
+        """Evaluate the model, as ``apply`` does."""
 
 
 class ArrayLayer(ABC):
     """Base of the layers: a frozen description, with parameters ``{name: array}`` kept outside it.
 
-    A subclass says what its arrays are (`shapes`), how they start (`_draw`) and what it computes (`_evaluate`).
+    A subclass says what its arrays are (``shapes``), how they start (``_draw``) and what it computes (``_evaluate``).
     """
 
     @property
@@ -88,14 +88,14 @@ class ArrayLayer(ABC):
         Returns
         -------
         dict
-            Arrays by name, with the shapes of `shapes`.
+            Arrays by name, with the shapes of ``shapes``.
 
         Raises
         ------
         DtypeError
-            If `dtype` is not a real floating type.
+            ``dtype`` is not a real floating type.
         ShapeMismatchError
-            If an initialiser of your own returns another shape.
+            An initialiser of your own returns another shape.
         """
         kind = check_dtype(f"{type(self).__name__}.init", dtype)
         drawn = self._draw(as_generator(rng, f"{type(self).__name__}.init"))
@@ -107,13 +107,13 @@ class ArrayLayer(ABC):
         Raises
         ------
         ShapeMismatchError
-            If `params` are those of another layer, or `X` does not fit the layer.
+            ``params`` are those of another layer, or ``X`` does not fit the layer.
         """
         check_arrays(type(self).__name__, params, self.shapes)
         return self._evaluate(params, X)
 
     def __call__(self, params: Mapping[str, Any], X: Any) -> Any:
-        """Evaluate the layer, as `apply` does."""
+        """Evaluate the layer, as ``apply`` does."""
         return self.apply(params, X)
 
     def __repr__(self) -> str:
@@ -171,7 +171,7 @@ def check_positive(where: str, **sizes: Any) -> None:
 
 
 def check_features(where: str, X: Any, n_in: int, axes: str) -> None:
-    """Refuse an input whose axes are not those named, such as ``"n, time"``, and one of `n_in` features."""
+    """Refuse an input whose axes are not those named, such as ``"n, time"``, and one of ``n_in`` features."""
     shape = np.shape(X)
     n_axes = axes.count(",") + 2
     if len(shape) != n_axes or shape[-1] != n_in:

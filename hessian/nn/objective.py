@@ -18,12 +18,12 @@ from hessian.transforms.first_order import value_and_grad
 
 @dataclass(frozen=True, eq=False)
 class TrainingObjective:
-    """``loss(model(params, X), y) + (l2/2) ||params||²`` as a function of `params` alone.
+    """``loss(model(params, X), y) + (l2/2) ||params||²`` as a function of ``params`` alone.
 
     Attributes
     ----------
     model : callable
-        ``model(params, X)``, such as what `mlp` makes.
+        ``model(params, X)``, such as what ``mlp`` makes.
     X, y : array
         Inputs, one example per row, and targets.
     loss : callable
@@ -39,7 +39,7 @@ class TrainingObjective:
     l2: float = 0.0
 
     def __call__(self, params: Any) -> Any:
-        """Evaluate the objective; `params` may be traced."""
+        """Evaluate the objective; ``params`` may be traced."""
         data = self.loss(self.model(params, self.X), self.y)
         return data + l2_penalty(params, self.l2) if self.l2 else data
 

@@ -34,9 +34,9 @@ class Recurrent(ArrayLayer):
     initializer, recurrent_initializer : str or callable
         Of ``W`` and of ``U``. An orthogonal ``U`` neither shrinks nor grows a state at the start.
 
-    Cost
-    ----
-    ``2 n time n_out (n_in + n_out)`` flops, in one product with ``W`` for all steps and one with ``U`` for each but the
+    Notes
+    -----
+    Cost: ``2 n time n_out (n_in + n_out)`` flops, in one product with ``W`` for all steps and one with ``U`` for each but the
     first.
 
     References

@@ -12,7 +12,7 @@ from hessian.rules.spec import Traced
 
 
 def as_constant(values: npt.ArrayLike, like: Any) -> Any:
-    """Return targets or weights as an array of the dtype of `like`, so that float32 predictions stay float32.
+    """Return targets or weights as an array of the dtype of ``like``, so that float32 predictions stay float32.
 
     A traced value stays traced: targets that are arguments of a recorded function change from call to call.
     """
@@ -38,7 +38,7 @@ def check_range(where: str, targets: Any, least: float, most: float, why: str, f
 
 
 def reduce(where: str, terms: Any, reduction: str, weights: npt.ArrayLike | None = None) -> Any:
-    """Sum each row of `terms`, weigh the rows, and turn them into the reduction asked for."""
+    """Sum each row of ``terms``, weigh the rows, and turn them into the reduction asked for."""
     if reduction not in ("mean", "sum"):
         raise OptionError(message(where, f"reduction is {reduction!r}", fix="Pass 'mean' or 'sum'"))
     n = np.shape(terms)[0]
@@ -52,7 +52,7 @@ def reduce(where: str, terms: Any, reduction: str, weights: npt.ArrayLike | None
 
 
 def check_weights(where: str, weights: npt.ArrayLike, n: int, like: Any) -> Any:
-    """Return weights of `n` rows that a mean can be taken with."""
+    """Return weights of ``n`` rows that a mean can be taken with."""
     w = as_constant(weights, like)
     if np.shape(w) != (n,):
         what, fix = f"weights have shape {np.shape(w)}, the examples are {n}", f"Pass weights of shape ({n},)"

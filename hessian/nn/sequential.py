@@ -24,7 +24,7 @@ _ONE_LINE = 88
 
 @dataclass(frozen=True, init=False, repr=False)
 class Sequential:
-    """Layers applied one after the other; made by `sequential`.
+    """Layers applied one after the other; made by ``sequential``.
 
     The model holds no parameters. ``init`` draws them, ``apply`` is a pure function of them, so ``apply`` can be handed to
     any transform, operator or solver.
@@ -79,15 +79,15 @@ class Sequential:
         Parameters
         ----------
         params : list
-            As returned by `init`; the arrays may be traced values.
+            As returned by ``init``; the arrays may be traced values.
         X : array
             One example per row, as the first layer takes it. NumPy's promotion decides the dtype: float32 parameters with
-            float64 `X` compute in float64.
+            float64 ``X`` compute in float64.
 
         Raises
         ------
         ShapeMismatchError
-            If `params` are those of another model, or an input does not fit its layer.
+            ``params`` are those of another model, or an input does not fit its layer.
         """
         _check_count(type(self).__name__, params, self.layers)
         for layer, own in zip(self.layers, params, strict=True):
@@ -95,7 +95,7 @@ class Sequential:
         return X
 
     def __call__(self, params: Sequence[Any], X: Any) -> Any:
-        """Evaluate the model, as `apply` does."""
+        """Evaluate the model, as ``apply`` does."""
         return self.apply(params, X)
 
     def __repr__(self) -> str:
@@ -108,8 +108,8 @@ def sequential(*layers: Network | str | Activation) -> Sequential:
     Parameters
     ----------
     *layers : Network, str or callable
-        Layers (`Dense`, `Convolution`, `Pooling`, `Recurrent`, `Flatten`, `Reshape`, or your own), models (`mlp`,
-        `sequential`), names listed in `hessian.nn.ACTIVATIONS`, and functions of one array.
+        Layers (``Dense``, ``Convolution``, ``Pooling``, ``Recurrent``, ``Flatten``, ``Reshape``, or your own), models (``mlp``,
+        ``sequential``), names listed in ``hessian.nn.ACTIVATIONS``, and functions of one array.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def sequential(*layers: Network | str | Activation) -> Sequential:
     Raises
     ------
     OptionError
-        If there are no layers, one is none of these, a name is unknown, or a layer does not take the width that the one
+        There are no layers, one is none of these, a name is unknown, or a layer does not take the width that the one
         before returns.
 
     Notes
@@ -166,7 +166,7 @@ def mlp(
         Applied after every layer but the last: ``tanh``, ``sigmoid``, ``relu``, ``softplus``, ``elu``, ``silu``,
         ``gelu``, ``sin``, ``softmax``, ``identity``, or any function written in NumPy.
     output : str or callable
-        Applied after the last layer. Leave it ``"identity"`` for `softmax_cross_entropy`, which takes logits.
+        Applied after the last layer. Leave it ``"identity"`` for ``softmax_cross_entropy``, which takes logits.
     initializer : str or callable
         ``glorot_uniform``, ``glorot_normal``, ``he_*``, ``lecun_*``, ``zeros``, or a function ``(rng, n_in, n_out) ->
         array``.
@@ -179,11 +179,11 @@ def mlp(
     Raises
     ------
     OptionError
-        If there are fewer than two sizes, one is not a positive integer, or a name is unknown.
+        There are fewer than two sizes, one is not a positive integer, or a name is unknown.
 
-    Cost
-    ----
-    One evaluation is one matrix product per layer: ``2 n Σ sizes[k] sizes[k+1]`` flops.
+    Notes
+    -----
+    Cost: one evaluation is one matrix product per layer: ``2 n Σ sizes[k] sizes[k+1]`` flops.
 
     Examples
     --------

@@ -42,7 +42,7 @@ class TrainingResult(Shown):
     Attributes
     ----------
     params : list of dict
-        Parameters at the end; with `patience`, those with the smallest loss on the validation rows.
+        Parameters at the end; with ``patience``, those with the smallest loss on the validation rows.
     result : scipy.optimize.OptimizeResult
         The solver's own: status, message, counters and history.
     metrics : dict of str to float
@@ -50,7 +50,7 @@ class TrainingResult(Shown):
         ``accuracy`` of classes, ``r2`` of values. On the validation rows, if there are some: ``validation_loss`` and the metric.
     model : Network
     objective : TrainingObjective
-        The function that was minimised, ready for `hessian.HessianOperator`; its rows are the training rows.
+        The function that was minimised, ready for ``hessian.HessianOperator``; its rows are the training rows.
     validation : list of (int, float)
         Iteration and loss (without the penalty) on the validation rows, the start first; empty if there are none.
     """
@@ -78,7 +78,7 @@ class TrainingResult(Shown):
         return f"{head}\n{named_values([(name, f'{number:.6g}') for name, number in self.metrics.items()], '  ')}"
 
     def predict(self, X: npt.ArrayLike) -> np.ndarray:
-        """Return the network's outputs (for a classifier: logits) on the rows of `X`."""
+        """Return the network's outputs (for a classifier: logits) on the rows of ``X``."""
         dtype = flatten(self.params)[0][0].dtype
         return np.asarray(self.model(self.params, np.asarray(X, dtype=dtype)))
 
@@ -106,34 +106,34 @@ def train(
 
     Parameters
     ----------
-    model : Network, such as `mlp` or `sequential` makes, or any object with ``init(rng, dtype)`` and ``model(params, X)``
-        Its ``n_in`` or ``sizes[0]``, where it has one, is the width `X` must have.
+    model : Network, such as ``mlp`` or ``sequential`` makes, or any object with ``init(rng, dtype)`` and ``model(params, X)``
+        Its ``n_in`` or ``sizes[0]``, where it has one, is the width ``X`` must have.
     X : array, (n, n_in)
-        Inputs, one example per row. Cast to `dtype`.
+        Inputs, one example per row. Cast to ``dtype``.
     y : array, (n,) or (n, n_out)
         Targets of the loss: class numbers, probabilities or values.
     loss : str or callable
-        A name of `hessian.nn.LOSSES`, or any function ``(outputs, targets) -> scalar`` written in NumPy, a mean over rows.
+        A name of ``hessian.nn.LOSSES``, or any function ``(outputs, targets) -> scalar`` written in NumPy, a mean over rows.
     l2 : float
-        Penalty of every parameter, in the objective; see `l2_penalty`.
+        Penalty of every parameter, in the objective; see ``l2_penalty``.
     method : str, optional
-        Of all rows at once: those of `hessian.optimize.minimize`, which chooses one where it is left out. On batches:
+        Of all rows at once: those of ``hessian.optimize.minimize``, which chooses one where it is left out. On batches:
         ``"hessian-free"``, ``"gradient-descent"``, ``"momentum"``, ``"adagrad"``, ``"rmsprop"``, ``"adam"``.
     params : list of dict, optional
         Where to start; drawn by ``model.init(rng, dtype)`` where left out.
     rng : int, numpy.random.Generator or None
         Of the starting parameters, the rows held out for validation, and the batches.
     dtype : dtype
-        Of the parameters and `X`; float32 halves the memory and limits the gradient norm that can be reached.
+        Of the parameters and ``X``; float32 halves the memory and limits the gradient norm that can be reached.
     callback : callable, optional
         ``callback(intermediate_result)`` after each iteration; raising StopIteration ends the training. An iteration is a
         step of a Newton method, Hessian-free included, or an epoch of a first-order method.
     options : mapping, optional
-        Of the method: for all rows at once see `hessian.optimize.minimize`; ``"trust-ncg"`` is preconditioned by
+        Of the method: for all rows at once see ``hessian.optimize.minimize``; ``"trust-ncg"`` is preconditioned by
         ``"lbfgs"`` unless another preconditioner, or None, is given. Methods on batches have ``maxiter`` (default
         100), ``max_seconds``, ``checkpoint_every`` (seconds, default 5), ``progress``, ``record`` (False
         makes no compiled programs), and those listed in
-        `hessian.nn.batch_methods.hessian_free.HessianFree` and `hessian.nn.batch_methods.first_order.FirstOrder`.
+        ``hessian.nn.batch_methods.hessian_free.HessianFree`` and ``hessian.nn.batch_methods.first_order.FirstOrder``.
     validation : (X, y) or float, optional
         Rows on which the loss is measured after each iteration, or the share of the rows to hold out for that.
     patience : int, optional
@@ -143,9 +143,9 @@ def train(
         Of methods on batches: rows of each gradient, default 32, or of the Gauss-Newton matrix, default a quarter of
         all, at least 256.
     checkpoint : path-like, optional
-        File that keeps the state of the run. A file that cannot be written is a `CheckpointWarning`, and the run goes on.
+        File that keeps the state of the run. A file that cannot be written is a ``CheckpointWarning``, and the run goes on.
     resume : bool
-        Continue from `checkpoint` if there is such a file. The end is the same to the last bit as without the interruption,
+        Continue from ``checkpoint`` if there is such a file. The end is the same to the last bit as without the interruption,
         whenever the process was killed.
 
     Returns
@@ -156,13 +156,13 @@ def train(
     Raises
     ------
     ShapeMismatchError
-        If `X` is not a matrix of the network's input width, or `y` has another number of rows.
+        ``X`` is not a matrix of the network's input width, or ``y`` has another number of rows.
     OptionError
-        If there are no rows, a label is out of range, or an option is out of range or does not belong to the method.
+        There are no rows, a label is out of range, or an option is out of range or does not belong to the method.
     NonFiniteError
-        If `X` or `y` holds NaN or infinity, or the objective is not finite at the start.
+        ``X`` or ``y`` holds NaN or infinity, or the objective is not finite at the start.
     CheckpointError
-        If the file to resume from belongs to another training: other rows, options, network or loss.
+        The file to resume from belongs to another training: other rows, options, network or loss.
 
     Notes
     -----
@@ -173,9 +173,7 @@ def train(
     Where patience returns other parameters than those the method ended at, the status is ``EARLY_STOPPED`` if the method had
     reached its aim, whatever it knows of the curvature being about the last ones; the message says both.
 
-    Cost
-    ----
-    One evaluation, one gradient and some Hessian-vector products per iteration, each a small multiple of a forward pass
+    Cost: one evaluation, one gradient and some Hessian-vector products per iteration, each a small multiple of a forward pass
     over all rows, or over a batch.
 
     Examples

@@ -24,7 +24,7 @@ class Progress:
     Raises
     ------
     MissingDependencyError
-        If a bar is wanted and tqdm is not installed.
+        A bar is wanted and tqdm is not installed.
     """
 
     def __init__(self, is_shown: bool, where: str, total: int | None = None) -> None:

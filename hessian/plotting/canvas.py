@@ -33,7 +33,7 @@ def require_matplotlib(where: str) -> None:
     Raises
     ------
     MissingDependencyError
-        If matplotlib is not installed.
+        Matplotlib is not installed.
     """
     try:
         import matplotlib.figure  # noqa: F401

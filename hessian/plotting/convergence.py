@@ -42,7 +42,7 @@ def plot_convergence(
     Parameters
     ----------
     history : sequence of records
-        ``result.history`` of `hessian.optimize.minimize`.
+        ``result.history`` of ``hessian.optimize.minimize``.
     ax : pair of Axes, optional
         Where to draw.
     against : {"n_hvp", "iteration", "seconds"}
@@ -54,7 +54,7 @@ def plot_convergence(
     Raises
     ------
     OptionError
-        If the history is empty, `against` is unknown, or there are not two axes.
+        The history is empty, ``against`` is unknown, or there are not two axes.
 
     Notes
     -----
@@ -103,7 +103,7 @@ def plot_comparison(histories: Mapping[str, Sequence[Record]], *, ax: Any = None
     Parameters
     ----------
     histories : mapping of str to sequence of records
-        Histories of `hessian.optimize.minimize` or `hessian.nn.train` by the name to show.
+        Histories of ``hessian.optimize.minimize`` or ``hessian.nn.train`` by the name to show.
     ax : pair of Axes, optional
         Where to draw.
 
@@ -116,7 +116,7 @@ def plot_comparison(histories: Mapping[str, Sequence[Record]], *, ax: Any = None
     Raises
     ------
     OptionError
-        If there is no history, or there are not two axes.
+        There is no history, or there are not two axes.
 
     Examples
     --------

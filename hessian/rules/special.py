@@ -44,7 +44,7 @@ def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     -----
     Twin of :func:`scipy.special.logsumexp`, which converts its argument to a plain array and cannot carry derivatives. The
     largest entry is taken out of the sum, so that ``logsumexp([0, -100])`` is ``exp(-100)`` and not 0. The gradient is
-    `softmax`; at infinite entries their equal shares, and 0 where every entry is -inf.
+    ``softmax``; at infinite entries their equal shares, and 0 where every entry is -inf.
 
     References
     ----------

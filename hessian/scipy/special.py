@@ -20,7 +20,7 @@ __getattr__, __dir__ = mirrored(__name__)
 def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
     r"""Compute :math:`\log |\sum_i b_i e^{a_i}|` without overflow, and the sign of the sum if asked for.
 
-    Twin of :func:`scipy.special.logsumexp` that also takes traced values. The gradient in ``a`` without weights is `softmax`; at
+    Twin of :func:`scipy.special.logsumexp` that also takes traced values. The gradient in ``a`` without weights is ``softmax``; at
     infinite entries their equal shares, and 0 where every entry is -inf.
 
     Parameters

@@ -80,7 +80,7 @@ def split_rows(
     Raises
     ------
     OptionError
-        If the fraction is not in (0, 1), or there is one row only.
+        The fraction is not in (0, 1), or there is one row only.
 
     Examples
     --------

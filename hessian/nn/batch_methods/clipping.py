@@ -20,7 +20,7 @@ def clip_by_value(gradient: npt.ArrayLike, limit: float) -> np.ndarray:
 
 
 def clip_by_norm(gradient: npt.ArrayLike, limit: float) -> np.ndarray:
-    """Shorten a gradient that is longer than `limit`, above 0: ``g · min(1, limit / ||g||)``; the direction stays.
+    """Shorten a gradient that is longer than ``limit``, above 0: ``g · min(1, limit / ||g||)``; the direction stays.
 
     All entries count in one 2-norm. Where it is not finite the result is NaN throughout, so that a broken gradient is not
     mistaken for a short one.

@@ -13,8 +13,8 @@ adam                 :math:`m \leftarrow \beta_1 m + (1 - \beta_1) g;\; s \lefta
                      :math:`\hat s = s / (1 - \beta_2^t)` at step t
 ==================== ==================================================================================================
 
-Weight decay w is decoupled from the gradient in all of them: :math:`x \leftarrow x - \eta w x` comes on top. (The `l2` of
-`hessian.nn.train` is in the objective and goes through the rule like any gradient.)
+Weight decay w is decoupled from the gradient in all of them: :math:`x \leftarrow x - \eta w x` comes on top. (The ``l2`` of
+``hessian.nn.train`` is in the objective and goes through the rule like any gradient.)
 
 References
 ----------
@@ -107,7 +107,7 @@ class FirstOrder:
     Parameters
     ----------
     name : str
-        A key of `RULES`.
+        A key of ``RULES``.
     objective : BatchObjective
     rows : pair of arrays
         Training rows. Each takes part once per epoch; the last batch of an epoch may be smaller, and weighs as much as any.
@@ -118,7 +118,7 @@ class FirstOrder:
             :math:`\\eta`, or a function ``step -> rate``; default 0.1, 0.01, 0.01, 0.001, 0.001 in the order of the table.
         schedule : str or callable
             ``"constant"``, ``"step"``, ``"exponential"``, ``"cosine"``, ``"warmup"`` over ``maxiter`` epochs (see
-            `hessian.nn.batch_methods.schedules`), or a function ``step -> rate``.
+            ``hessian.nn.batch_methods.schedules``), or a function ``step -> rate``.
         momentum, nesterov, decay, beta1, beta2, epsilon
             :math:`\\mu` = 0.9, False, :math:`\\gamma` = 0.9, 0.9, 0.999, 1e-8 in the formulas; a method takes those in its own.
         weight_decay : float

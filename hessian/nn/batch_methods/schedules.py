@@ -37,7 +37,7 @@ def step_decay(rate: float, every: int, factor: float = 0.1) -> Schedule:
     Raises
     ------
     OptionError
-        If an argument is out of range.
+        An argument is out of range.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def step_decay(rate: float, every: int, factor: float = 0.1) -> Schedule:
 def exponential(rate: float, every: int, factor: float = 0.1) -> Schedule:
     """Return the smooth decay ``rate · factor^(step / every)``.
 
-    Parameters, errors as those of `step_decay`, whose corners this curve goes through.
+    Parameters, errors as those of ``step_decay``, whose corners this curve goes through.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def _decay(where: str, rate: float, every: int, factor: float) -> tuple[float, i
 
 
 def cosine(rate: float, total: int, floor: float = 0.0) -> Schedule:
-    """Return half a cosine wave: ``floor + (rate - floor) (1 + cos(π step / total)) / 2``, and `floor` after `total` steps.
+    """Return half a cosine wave: ``floor + (rate - floor) (1 + cos(π step / total)) / 2``, and ``floor`` after ``total`` steps.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def cosine(rate: float, total: int, floor: float = 0.0) -> Schedule:
     Raises
     ------
     OptionError
-        If an argument is out of range.
+        An argument is out of range.
 
     References
     ----------
@@ -114,7 +114,7 @@ def warmup(steps: int, then: float | Schedule) -> Schedule:
     Raises
     ------
     OptionError
-        If an argument is out of range.
+        An argument is out of range.
 
     References
     ----------
@@ -141,7 +141,7 @@ cosine to zero, a rise over the first tenth."""
 
 
 def get_schedule(schedule: str | Schedule, rate: float, total: int) -> Schedule:
-    """Return the schedule of a name, for a training of `total` steps, or the function ``step -> rate`` given.
+    """Return the schedule of a name, for a training of ``total`` steps, or the function ``step -> rate`` given.
 
     Examples
     --------

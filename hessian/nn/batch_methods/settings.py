@@ -25,7 +25,7 @@ from hessian.optimize.options import LOOP_RANGES, LoopOptions, check_resume
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOptions(LoopOptions):
-    """What every method has; see `hessian.nn.train` for the meanings."""
+    """What every method has; see ``hessian.nn.train`` for the meanings."""
 
     maxiter: int = 100
     checkpoint_every: float = 5.0
@@ -33,7 +33,7 @@ class BatchOptions(LoopOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HessianFreeOptions(BatchOptions):
-    """Of ``"hessian-free"``; see `hessian.nn.batch_methods.hessian_free.HessianFree`."""
+    """Of ``"hessian-free"``; see ``hessian.nn.batch_methods.hessian_free.HessianFree``."""
 
     gtol: float = 1e-6
     damping: float = 1.0
@@ -46,7 +46,7 @@ class HessianFreeOptions(BatchOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstOrderOptions(BatchOptions):
-    """Of the first-order methods; see `hessian.nn.batch_methods.first_order` for the formulas."""
+    """Of the first-order methods; see ``hessian.nn.batch_methods.first_order`` for the formulas."""
 
     learning_rate: float | Callable[[int], float] | None = None
     schedule: str | Callable[[int], float] = "constant"

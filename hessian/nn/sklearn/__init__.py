@@ -1,1 +1,1 @@
-"""Networks and logistic regression as scikit-learn estimators; `hessian.nn` loads them when one is first asked for."""
+"""Networks and logistic regression as scikit-learn estimators; ``hessian.nn`` loads them when one is first asked for."""

@@ -72,14 +72,14 @@ class NewtonEstimator(BaseEstimator):
         OptionError
             A parameter or weight out of range, or fewer than two classes.
         NonFiniteError
-            If the objective overflows at the start.
+            The objective overflows at the start.
         ValueError
             Data that scikit-learn's own validation refuses.
 
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
-            If the solver stopped early; the text is its advice.
+            The solver stopped early; the text is its advice.
         """
         with self._whole():
             self._fit(X, y, sample_weight)
@@ -159,7 +159,7 @@ class NewtonEstimator(BaseEstimator):
             raise NonFiniteError(message(self._where, what, "Numbers this large overflow", fix)) from error
 
     def _conclude(self, result: OptimizeResult, loss: float) -> None:
-        """Keep what the solver says, last of all, and warn the caller of `fit` where it stopped early."""
+        """Keep what the solver says, last of all, and warn the caller of ``fit`` where it stopped early."""
         self.loss_ = loss
         self.n_iter_ = int(result.nit)
         self.result_ = result
@@ -177,7 +177,7 @@ class LogitClassifier(ClassifierMixin):
     classes_: np.ndarray = field(init=False)
 
     def decision_function(self, X: npt.ArrayLike) -> np.ndarray:
-        """Return the logits of the rows of `X`.
+        """Return the logits of the rows of ``X``.
 
         Parameters
         ----------
@@ -190,13 +190,13 @@ class LogitClassifier(ClassifierMixin):
         Raises
         ------
         sklearn.exceptions.NotFittedError
-            Before `fit`.
+            Before ``fit``.
         """
         logits = self._logits(X)
         return logits[:, 0] if logits.shape[1] == 1 else logits
 
     def predict(self, X: npt.ArrayLike) -> np.ndarray:
-        """Return the most probable class of each row of `X`, (n,)."""
+        """Return the most probable class of each row of ``X``, (n,)."""
         logits = self._logits(X)
         return self.classes_[(logits[:, 0] > 0).astype(int) if logits.shape[1] == 1 else np.argmax(logits, axis=1)]
 
@@ -279,7 +279,7 @@ class NetworkEstimator(NewtonEstimator):
         return self._fitted_layers()
 
     def _fitted_layers(self) -> Parameters:
-        """Parameters in the form of `hessian.nn`."""
+        """Parameters in the form of ``hessian.nn``."""
         return [{"W": W, "b": b} for W, b in zip(self.coefs_, self.intercepts_, strict=True)]
 
     def _fitted_sizes(self) -> tuple[int, ...]:
@@ -297,7 +297,7 @@ class ValueRegressor(RegressorMixin):
         return tags
 
     def predict(self, X: npt.ArrayLike) -> np.ndarray:
-        """Return the outputs on the rows of `X`, (n,), or (n, m) for m > 1 targets."""
+        """Return the outputs on the rows of ``X``, (n,), or (n, m) for m > 1 targets."""
         outputs = self._forward(X)
         return outputs[:, 0] if self.n_outputs_ == 1 else outputs
 

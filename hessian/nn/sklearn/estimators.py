@@ -1,7 +1,7 @@
 """Networks and logistic regression as scikit-learn estimators that are fitted by Newton methods.
 
 This module needs scikit-learn (``pip install "hessian[train]"``) and is loaded when one of its classes is first asked
-for as an attribute of `hessian.nn`.
+for as an attribute of ``hessian.nn``.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class NewtonMLPClassifier(LogitClassifier, NetworkEstimator):
         Widths of the hidden layers; ``()`` for none.
     activation : str or callable
         Of the hidden layers: ``"tanh"``, ``"logistic"``, ``"relu"``, ``"identity"`` as in scikit-learn, any other name
-        in `hessian.nn.ACTIVATIONS`, or a function written in NumPy. Newton methods want a smooth one.
+        in ``hessian.nn.ACTIVATIONS``, or a function written in NumPy. Newton methods want a smooth one.
     alpha : float
         Weight of the penalty, at least 0.
     class_weight : dict, "balanced" or None
         Factor on the weights of a class's rows; a class not in the dict has 1. "balanced" gives all classes the same
         total weight.
     method : str, optional
-        Of `hessian.optimize.minimize` that works on derivatives of second order, such as ``"trust-ncg"``; by default
+        Of ``hessian.optimize.minimize`` that works on derivatives of second order, such as ``"trust-ncg"``; by default
         chosen by the number of parameters.
     max_iter : int
         Most iterations of the solver, rejected ones included.
@@ -83,12 +83,10 @@ class NewtonMLPClassifier(LogitClassifier, NetworkEstimator):
     kinks stall second-order methods), in refusing y with one class, and in taking no multilabel y.
 
     For K > 2, a number added to the logits of all classes changes no probability. The solver works without that
-    redundancy (``result_.x`` is in the coordinates of `hessian.nn.sklearn.penalized.Reparametrised`): the last layer's weights
+    redundancy (``result_.x`` is in the coordinates of ``hessian.nn.sklearn.penalized.Reparametrised``): the last layer's weights
     and biases sum to zero over classes, those at the start too.
 
-    Cost
-    ----
-    One evaluation, one gradient and some Hessian-vector products per iteration, each a small multiple of a forward pass
+    Cost: one evaluation, one gradient and some Hessian-vector products per iteration, each a small multiple of a forward pass
     over all rows.
 
     Examples
@@ -121,12 +119,12 @@ class NewtonMLPRegressor(ValueRegressor, NetworkEstimator):
     Parameters
     ----------
     hidden_layer_sizes, activation, alpha, method, max_iter, tol, check_curvature, random_state, options, verbose, warm_start
-        As for `NewtonMLPClassifier`.
+        As for ``NewtonMLPClassifier``.
 
     Attributes
     ----------
     coefs_, intercepts_, loss_, n_iter_, result_, n_features_in_, feature_names_in_, n_layers_, n_outputs_
-        As for `NewtonMLPClassifier`.
+        As for ``NewtonMLPClassifier``.
 
     Notes
     -----
@@ -168,7 +166,7 @@ class NewtonLogisticRegression(LogitClassifier, NewtonEstimator):
     random_state : int, numpy.random.RandomState or None
         Of the vector from which the curvature is looked at; the start is zero.
     class_weight, method, max_iter, options, verbose, warm_start
-        As for `NewtonMLPClassifier`.
+        As for ``NewtonMLPClassifier``.
 
     Attributes
     ----------
@@ -179,9 +177,9 @@ class NewtonLogisticRegression(LogitClassifier, NewtonEstimator):
         The objective at the end.
     result_ : scipy.optimize.OptimizeResult
         The solver's own: status, message, counters and history, of the objective divided by ``C Σ w_i``, for K > 2 in
-        the coordinates of `hessian.nn.sklearn.penalized.Reparametrised`, where the minimum is unique.
+        the coordinates of ``hessian.nn.sklearn.penalized.Reparametrised``, where the minimum is unique.
     classes_, n_iter_, n_features_in_, feature_names_in_
-        As for `NewtonMLPClassifier`.
+        As for ``NewtonMLPClassifier``.
 
     Notes
     -----

@@ -53,7 +53,7 @@ def weighted_cross_entropy(logits: Any, labels: np.ndarray, weights: np.ndarray 
 def half_squared_error(outputs: Any, targets: np.ndarray, weights: np.ndarray | None) -> Any:
     """Sum half the squared residuals, averaged over outputs: ``1/(2 m) Σ_i w_i ||outputs_i - targets_i||²``.
 
-    Outputs may be traced, weights are as for `weighted_cross_entropy`.
+    Outputs may be traced, weights are as for ``weighted_cross_entropy``.
 
     Examples
     --------
@@ -100,7 +100,7 @@ class PenalizedObjective:
         return float(len(self.y) if self.weights is None else np.sum(self.weights))
 
     def __call__(self, params: Any) -> Any:
-        """Evaluate the objective; `params` may be traced."""
+        """Evaluate the objective; ``params`` may be traced."""
         value = self.loss(self.model(params, self.X), self.y, self.weights)
         if self.l2:
             value = value + 0.5 * self.l2 * sum(np.sum(layer["W"] * layer["W"]) for layer in params)
@@ -128,7 +128,7 @@ class Reparametrised:
     is_redundant: bool
 
     def __call__(self, params: Sequence[ArrayParameters], X: Any) -> Any:
-        """Evaluate the model; `params` may be traced."""
+        """Evaluate the model; ``params`` may be traced."""
         return self.model(self.expand(params), X)
 
     def expand(self, params: Sequence[ArrayParameters]) -> Parameters:
@@ -136,7 +136,7 @@ class Reparametrised:
         return self._change(params, lambda columns: columns @ scipy.linalg.helmert(columns.shape[-1] + 1))
 
     def reduce(self, params: Sequence[ArrayParameters]) -> Parameters:
-        """Undo `expand`, dropping what all classes have in common."""
+        """Undo ``expand``, dropping what all classes have in common."""
         return self._change(params, lambda columns: columns @ scipy.linalg.helmert(columns.shape[-1]).T)
 
     def _change(self, params: Sequence[ArrayParameters], change: Callable[[Any], Any]) -> Parameters:
@@ -147,7 +147,7 @@ class Reparametrised:
 
 
 def affine(params: Sequence[ArrayParameters], X: Any) -> Any:
-    """Evaluate ``X W + b``, or ``X W`` where the one layer has no b; `params` may be traced."""
+    """Evaluate ``X W + b``, or ``X W`` where the one layer has no b; ``params`` may be traced."""
     (layer,) = params
     return layers.affine(layer, X)
 

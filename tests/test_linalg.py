@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import itertools
 import math
 import re
 from pathlib import Path
@@ -20,7 +19,7 @@ from hessian.linalg import blocks, dense, limits
 from hessian.linalg.cg import ConjugateGradients, run
 from hessian.linalg.diagonal import RunningDiagonal, row_norms
 from hessian.linalg.lanczos import BlockLanczos, Lanczos
-from hessian.linalg.minres import refined_minres
+from hessian.linalg.systems import solve_columns
 from hessian.linalg.vectors import norm, on_sphere, signs
 
 ROOT = Path(__file__).parents[1] / "hessian"
@@ -243,44 +242,53 @@ def test_norms_of_rows(scale: float) -> None:
     assert row_norms(one).tolist() == [2.0, 0.0, 3.0]
 
 
-# MINRES.
+# Systems by products.
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shift", [0.0, 0.3])
-def test_minres_reaches_the_residual_asked_for(dtype: type, shift: float) -> None:
+@pytest.mark.parametrize("method", ["auto", "minres"])
+def test_systems_are_solved_to_the_residual_asked_for(dtype: type, shift: float, method: str) -> None:
     matrix, rtol = symmetric(30, 2, dtype), 1e-4 if dtype == np.float32 else 1e-10
-    b = np.random.default_rng(1).standard_normal(30).astype(dtype)
-    x, left = refined_minres(matrix.__matmul__, b, np.zeros_like(b), shift, rtol, lambda: 200)
-    assert x.dtype == dtype
-    assert left <= rtol * norm(b)
-    assert norm(matrix @ x + shift * x - b) == pytest.approx(left, rel=0.1, abs=1e-12)
+    B = np.random.default_rng(1).standard_normal((30, 2)).astype(dtype)
+    found = solve_columns(matrix.__matmul__, B, shift, rtol, method=method, maxiter=200)
+    assert found.X.dtype == dtype
+    assert found.negative.all()
+    for residual, b in zip(found.residuals.T, B.T, strict=True):
+        assert norm(residual) <= rtol * norm(b)
+    np.testing.assert_allclose(
+        B - matrix @ found.X - shift * found.X, found.residuals, atol=100 * np.finfo(dtype).eps * norm(B)
+    )
 
 
-def test_minres_of_nothing_takes_no_product_and_none_is_allowed() -> None:
+def test_a_system_of_nothing_takes_no_product_and_none_may_be_allowed() -> None:
     def product(v: np.ndarray) -> np.ndarray:
         raise AssertionError("a product was made")
 
-    x, left = refined_minres(product, np.zeros(3), np.zeros(3), 0.0, 1e-8, lambda: 9)
-    assert not x.any()
-    assert left == 0.0
-    x, left = refined_minres(product, np.ones(3), np.zeros(3), 0.0, 1e-8, lambda: 0)
-    assert not x.any()
-    assert left == pytest.approx(math.sqrt(3.0))
+    for method in ("auto", "minres"):
+        assert not solve_columns(product, np.zeros((3, 2)), 0.0, 1e-8, method=method, maxiter=9).X.any()
+        found = solve_columns(product, np.ones((3, 1)), 0.0, 1e-8, method=method, maxiter=9, left=lambda: 0)
+        assert not found.X.any()
+        assert found.residuals[:, 0].tolist() == [1.0, 1.0, 1.0]
 
 
-def test_minres_goes_on_from_where_it_is() -> None:
-    matrix, b = np.diag([1.0, -2.0, 4.0]), np.ones(3)
-    count = itertools.count()
+def test_minres_takes_only_columns_that_conjugate_gradients_do_not_solve() -> None:
+    matrix, B = np.diag([1.0, 2.0, -4.0]), np.array([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0]])
+    columns = []
 
-    def product(v: np.ndarray) -> np.ndarray:
-        next(count)
-        return np.asarray(matrix @ v)
+    def product(V: np.ndarray) -> np.ndarray:
+        columns.append(1 if V.ndim == 1 else V.shape[1])
+        return np.asarray(matrix @ V)
 
-    x, left = refined_minres(product, b, np.array([1.0, -0.5, 0.25]), 0.0, 1e-8, lambda: 9)
-    assert x.tolist() == [1.0, -0.5, 0.25]
-    assert left == 0.0
-    assert next(count) == 1
+    found = solve_columns(product, B, 0.0, 1e-10, maxiter=15)
+    assert found.negative.tolist() == [False, True]
+    np.testing.assert_allclose(matrix @ found.X, B, atol=1e-9)
+    # Two in step, then the one that goes on; a residual of both; the rest is MINRES on the other.
+    assert columns[:3] == [2, 1, 2]
+    assert set(columns[3:]) == {1}
+    assert not solve_columns(product, B, 0.0, 1e-10, method="cg", maxiter=15).residuals[:, 0].round(9).any()
+    alone = solve_columns(product, B[:, :1], 0.0, 1e-10, maxiter=1)
+    np.testing.assert_allclose(alone.X[:, 0], [1.0, 0.5, 0.0], rtol=1e-9)
 
 
 # Lanczos.

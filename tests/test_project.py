@@ -157,8 +157,6 @@ def test_the_circle_test_sees_a_circle(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 LONGEST_FILE, LONGEST_FUNCTION = 450, 50
-# Functions that are still to be split.
-LONG_FUNCTIONS = {"inverse_product"}
 
 
 def too_long(path: Path) -> list[str]:
@@ -178,7 +176,7 @@ def too_long(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=_dotted)
 def test_files_and_functions_are_short(path: Path) -> None:
-    assert [text for text in too_long(path) if text.split(":")[0] not in LONG_FUNCTIONS] == []
+    assert too_long(path) == []
 
 
 def test_the_length_test_sees_what_is_too_long(tmp_path: Path) -> None:

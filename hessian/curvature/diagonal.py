@@ -19,7 +19,7 @@ _LEAST, _LEAST_XDIAG = 6, 12
 
 
 def diagonal(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = "auto") -> Estimate:
-    r"""Return :math:`h_{ii}`, exactly or estimated.
+    r"""Return :math:`h_{ii}`: ``H.diagonal()`` where n products are allowed, else an estimate.
 
     Parameters
     ----------

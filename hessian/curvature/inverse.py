@@ -13,12 +13,8 @@ from hessian.curvature.estimate import Uncertain
 from hessian.curvature.products import Products
 from hessian.errors import ConvergenceError, OptionError, message
 from hessian.linalg import limits
-from hessian.linalg.cg import ConjugateGradients
-from hessian.linalg.minres import refined_minres
-from hessian.linalg.vectors import norm
+from hessian.linalg.systems import METHODS, Solution, solve_columns
 from hessian.operators.vectors import as_right_hand_side
-
-_METHODS = ("auto", "cg", "minres")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,7 +73,9 @@ def inverse_product(
     max_hvp: int | None = None,
     lower_bound: float | None = None,
 ) -> InverseProduct:
-    r"""Solve :math:`(H + \lambda I) x = b` by products; ``H.solve(b)`` is the solution alone.
+    r"""Solve :math:`(H + \lambda I) x = b` by products, with the error of the solution.
+
+    ``H.solve(b)`` is the solution alone: by the same iteration beyond n = 600, by a factorisation up to there.
 
     Parameters
     ----------
@@ -131,8 +129,8 @@ def inverse_product(
     if lower_bound is not None:
         check(where, "lower_bound", lower_bound, FINITE)
     damping = real_number(where, "damping", damping, NOT_NEGATIVE)
-    if method not in _METHODS:
-        raise OptionError(message(where, f"method is {method!r}", fix=f"Pass one of {', '.join(_METHODS)}"))
+    if method not in METHODS:
+        raise OptionError(message(where, f"method is {method!r}", fix=f"Pass one of {', '.join(METHODS)}"))
     rtol = (
         (1e-4 if products.dtype == np.float32 else 1e-8)
         if rtol is None
@@ -144,37 +142,39 @@ def inverse_product(
     if max_hvp is not None:
         whole_number(where, "max_hvp", max_hvp, least, "An iteration and a residual take two products per column")
     limit = 20 * products.n * max(1, columns.shape[1]) + least if max_hvp is None else max_hvp
-    X, negative = np.zeros_like(columns), np.full(columns.shape[1], method == "minres")
-    if method != "minres":
-        X, negative = _conjugate_gradients(products, columns, damping, rtol, limit - columns.shape[1])
-        if method == "cg" and negative.any():
-            what = "H + damping I has a direction of negative curvature"
-            raise OptionError(
-                message(where, what, "Conjugate gradients need it positive", 'Raise damping, or "minres"')
-            )
-    for k in np.flatnonzero(negative):
-        # A true residual and the last one of all columns take a product each.
-        most = lambda: min(limit - columns.shape[1] - products.count - 2, 5 * products.n)
-        X[:, k] = refined_minres(products, columns[:, k], X[:, k], damping, rtol, most)[0]
-    sizes = np.linalg.norm(columns, axis=0)
-    image = products(X) + damping * X if columns.shape[1] else columns
-    rest = columns - image
-    _check_bound(lower_bound, damping, X, image, products)
-    residuals = np.linalg.norm(rest, axis=0) / np.where(sizes > 0.0, sizes, 1.0)
+    found = solve_columns(
+        *(products, columns, damping, rtol),
+        method=method,
+        maxiter=5 * products.n,
+        left=lambda: limit - products.count,
+    )
+    if method == "cg" and found.negative.any():
+        what = "H + damping I has a direction of negative curvature"
+        raise OptionError(message(where, what, "Conjugate gradients need it positive", 'Raise damping, or "minres"'))
+    _check_bound(lower_bound, damping, found.X, columns - found.residuals, products)
+    return _judged(found, rhs, rtol, max_hvp is None, _smallest(products, damping, lower_bound), products)
+
+
+def _judged(
+    found: Solution, rhs: np.ndarray, rtol: float, must_converge: bool, smallest: float, products: Products
+) -> InverseProduct:
+    """Return the solution with what is known of its error."""
+    sizes = np.linalg.norm(rhs.reshape(products.n, -1), axis=0)
+    residuals = np.linalg.norm(found.residuals, axis=0) / np.where(sizes > 0.0, sizes, 1.0)
     # A residual computed afresh is off by rounding from the one the iteration stopped at.
     converged = bool(np.all(residuals <= 1.1 * rtol))
-    if not converged and max_hvp is None:
+    if not converged and must_converge:
         what = f"the relative residual is {residuals.max():.2e} after {products.count} products, asked for {rtol:.2e}"
-        raise ConvergenceError(message(where, what, fix="Pass damping > 0, loosen rtol, or pass max_hvp"))
-    kind = "minres" if negative.all() else "cg and minres" if negative.any() else "cg"
+        raise ConvergenceError(message(products.where, what, fix="Pass damping > 0, loosen rtol, or pass max_hvp"))
+    negative, shape = found.negative, rhs.shape[1:]
     return InverseProduct(
-        X.reshape(rhs.shape),
-        residuals.reshape(rhs.shape[1:]),
+        found.X.reshape(rhs.shape),
+        residuals.reshape(shape),
         products.count,
-        kind,
+        "minres" if negative.all() else "cg and minres" if negative.any() else "cg",
         converged,
-        _smallest(products, damping, lower_bound),
-        sizes.reshape(rhs.shape[1:]).astype(np.float64),
+        smallest,
+        sizes.reshape(shape).astype(np.float64),
     )
 
 
@@ -198,31 +198,3 @@ def _smallest(products: Products, damping: float, lower_bound: float | None) -> 
         return 0.0
     values = np.abs(products.eigenvalues() + damping)
     return max(0.0, float(values.min()) - 4.0 * products.eps * math.sqrt(products.n) * float(values.max()))
-
-
-def _conjugate_gradients(
-    products: Products, B: np.ndarray, damping: float, rtol: float, limit: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Run CG on every column in step; columns that meet negative curvature stop where they are and are marked."""
-    X, negative = np.zeros_like(B), np.zeros(B.shape[1], bool)
-    # In units of the right-hand sides, so that squares fit.
-    sizes = [norm(column) for column in B.T]
-    every = {k: ConjugateGradients(-B[:, k] / size) for k, size in enumerate(sizes) if size}
-    # Recurrences drift from the true residual: the last factor of two is theirs.
-    goal = 0.25 * rtol**2
-    active = [k for k, cg in every.items() if cg.slope > goal]
-    while active and products.count + len(active) <= limit:
-        rows = np.stack([every[k].direction for k in active])
-        images = np.ascontiguousarray(products(rows.T).T) + damping * rows
-        for k, image in zip(active, images, strict=True):
-            cg = every[k]
-            cg.absorb(image)
-            # Within rounding of zero, the direction has no curvature to divide by.
-            negative[k] = cg.curvature <= products.eps * products.magnitude * float(cg.direction @ cg.direction)
-            if not negative[k]:
-                cg.advance()
-                cg.turn()
-        active = [k for k in active if not negative[k] and every[k].slope > goal]
-    for k, cg in every.items():
-        X[:, k] = sizes[k] * cg.iterate
-    return X, negative

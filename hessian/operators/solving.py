@@ -12,7 +12,8 @@ from hessian.arguments import NOT_NEGATIVE, POSITIVE, Wanted, check, is_whole
 from hessian.errors import ConvergenceError, OptionError, ShapeMismatchError, message
 from hessian.linalg import limits
 from hessian.linalg.dense import eigenpairs, solve
-from hessian.linalg.minres import refined_minres
+from hessian.linalg.systems import solve_columns
+from hessian.linalg.vectors import norm
 from hessian.operators.vectors import as_reals, as_right_hand_side
 from hessian.tape.origins import Origin
 from hessian.transforms.locate import not_finite
@@ -38,7 +39,7 @@ class SolvingOperator(LinearOperator):
         rtol : float
             Residual asked of the iterative solver, relative to b (n > 600).
         maxiter : int or None
-            Iterations of each of up to four rounds of refinement; ``None`` means 5 n.
+            Iterations of each of up to four rounds of MINRES, and a quarter of those of conjugate gradients; ``None`` means 5 n.
 
         Returns
         -------
@@ -55,8 +56,9 @@ class SolvingOperator(LinearOperator):
 
         Notes
         -----
-        Cost: n products and a symmetric indefinite factorisation (LAPACK sysv) up to n = 600, MINRES beyond. For the residual and a
-        bound on the error with the solution, or within a number of products, call :func:`hessian.curvature.inverse_product`.
+        Cost: n products and a symmetric indefinite factorisation (LAPACK sysv) up to n = 600; beyond, the iteration of
+        :func:`hessian.curvature.inverse_product`, which gives the residual and a bound on the error with the solution: conjugate
+        gradients on all columns at once, and MINRES for those where the curvature is not positive.
 
         References
         ----------
@@ -68,8 +70,7 @@ class SolvingOperator(LinearOperator):
         check("solve", "rtol", rtol, POSITIVE)
         if self.shape[0] <= limits.SOLVE_ORDER:
             return self._solve_dense(rhs, damping)
-        columns = rhs.reshape(len(rhs), -1).T
-        return np.stack([self._solve_column(c, damping, rtol, maxiter) for c in columns], axis=-1).reshape(rhs.shape)
+        return self._solve_by_products(rhs.reshape(len(rhs), -1), damping, rtol, maxiter).reshape(rhs.shape)
 
     def _solve_dense(self, rhs: np.ndarray, damping: float) -> np.ndarray:
         matrix = self._finite(self.to_dense(), "solve")
@@ -93,15 +94,19 @@ class SolvingOperator(LinearOperator):
             raise not_finite(where, what, why, "Look at the point of differentiation", self.origin_of_nonfinite())
         return numbers
 
-    def _solve_column(self, b: np.ndarray, damping: float, rtol: float, maxiter: int | None) -> np.ndarray:
-        most = 5 * len(b) if maxiter is None else maxiter
-        z, left = refined_minres(self.__matmul__, b, np.zeros_like(b), damping, rtol, lambda: most)
-        goal = rtol * float(np.linalg.norm(b))
-        if left <= goal:
-            return z
-        self._finite(np.asarray(left), "solve")
-        what = f"MINRES stopped at a residual of {left:.2e}, asked for {goal:.2e}"
-        raise ConvergenceError(message("solve", what, fix="Raise maxiter, loosen rtol, or pass damping > 0"))
+    def _solve_by_products(self, B: np.ndarray, damping: float, rtol: float, maxiter: int | None) -> np.ndarray:
+        n = len(B)
+
+        def product(V: np.ndarray) -> np.ndarray:
+            return np.asarray(self @ (V[:, 0] if V.shape == (n, 1) else V)).reshape(V.shape)
+
+        found = solve_columns(product, B, damping, rtol, maxiter=5 * n if maxiter is None else maxiter)
+        for residual, b in zip(found.residuals.T, B.T, strict=True):
+            self._finite(residual, "solve")
+            if norm(residual) > rtol * norm(b):
+                what = f"MINRES stopped at a residual of {norm(residual):.2e}, asked for {rtol * norm(b):.2e}"
+                raise ConvergenceError(message("solve", what, fix="Raise maxiter, loosen rtol, or pass damping > 0"))
+        return found.X
 
     def eigsh(
         self,

@@ -47,7 +47,7 @@ class SymmetricOperator(SolvingOperator):
         return blocks.matrix(self._apply, self.shape[0], self.dtype)
 
     def diagonal(self) -> np.ndarray:
-        """Return the exact diagonal, shape (n,), by n products in blocks."""
+        """Return the exact diagonal, shape (n,), by n products in blocks; :func:`hessian.curvature.diagonal` is it, or an estimate."""
         return blocks.diagonal(self._apply, self.shape[0], self.dtype)
 
     # SciPy's sums and multiples are plain operators; these stay symmetric ones.

@@ -127,10 +127,10 @@ PROGRAMS = [
         "            if False and gap > 4.0 *",
         _OPERATORS,
     ),
-    Mutant("linalg/minres.py", "shift=-shift", "shift=shift", _OPERATORS),
+    Mutant("linalg/systems.py", "shift=-damping", "shift=damping", _OPERATORS),
     Mutant(
-        "linalg/minres.py",
-        "steps)[0].astype(b.dtype)\n        residual = b - product(x) - shift * x",
+        "linalg/systems.py",
+        "steps)[0].astype(b.dtype)\n        residual = b - product(x) - damping * x",
         "steps)[0].astype(b.dtype)\n        residual = b - product(x)",
         _OPERATORS,
     ),

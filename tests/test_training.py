@@ -90,7 +90,7 @@ def test_conjugate_gradients_stop_when_progress_is_slow() -> None:
     loose = conjugate_gradients(lambda v: A @ v, b, np.zeros(400), tol=1e-2, maxiter=1000)
     tight = conjugate_gradients(lambda v: A @ v, b, np.zeros(400), tol=1e-3, maxiter=1000)
     assert loose.status == tight.status == "progress"
-    assert 10 < loose.n_products < tight.n_products < 1000
+    assert 10 < loose.n_hvp < tight.n_hvp < 1000
 
 
 def test_conjugate_gradients_say_why_they_stop_otherwise() -> None:
@@ -109,7 +109,7 @@ def test_conjugate_gradients_say_why_they_stop_otherwise() -> None:
 def test_iterates_are_kept_at_growing_distances() -> None:
     A = np.diag(np.geomspace(1e-6, 1.0, 300))
     path = conjugate_gradients(lambda v: A @ v, np.ones(300), np.zeros(300), tol=1e-9, maxiter=250)
-    assert path.n_products == 250
+    assert path.n_hvp == 250
     assert len(path.iterates) < 25
 
 

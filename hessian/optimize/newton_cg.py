@@ -32,7 +32,7 @@ class CappedDirection:
 
 
 def capped_cg(
-    product: Product, gradient: np.ndarray, damping: float, tolerance: float, max_products: int
+    product: Product, gradient: np.ndarray, damping: float, tolerance: float, max_hvp: int
 ) -> CappedDirection:
     """Run conjugate gradients on ``(H + 2 eps I) d = -g``, eps the damping relative to ``|H|``, or find negative curvature.
 
@@ -49,7 +49,7 @@ def capped_cg(
         ``eps / |H|``.
     tolerance : float
         Bound on the residual of the damped system.
-    max_products : int
+    max_hvp : int
         Bound on the number of products, at least 1.
 
     Returns
@@ -71,7 +71,7 @@ def capped_cg(
     scale = norm(gradient)
     search = _Search(lambda p: product(p) / scale, gradient / scale, damping, tolerance / scale)
     cg = ConjugateGradients(gradient / scale)
-    status = run(cg, search.product, max_products, search.at_direction, search.at_iterate)
+    status = run(cg, search.product, max_hvp, search.at_direction, search.at_iterate)
     # A residual whose square is nothing has long been small.
     status = {"limit": "cg-limit", "solved": "converged"}.get(status, status)
     if search.negative is not None:

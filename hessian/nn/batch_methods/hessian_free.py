@@ -55,7 +55,7 @@ class Path:
     """Iterates kept, the last one among them, and why conjugate gradients stopped."""
 
     iterates: list[Iterate]
-    n_products: int
+    n_hvp: int
     status: str
 
 
@@ -267,7 +267,7 @@ class HessianFree:
             damping,
             norm(step),
             ratio,
-            path.n_products,
+            path.n_hvp,
             path.status,
             accepted,
         )

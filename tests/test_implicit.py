@@ -21,6 +21,7 @@ from hessian.errors import (
     ShapeMismatchError,
     UndefinedDerivativeError,
 )
+from hessian.optimize import roots
 
 RNG = np.random.default_rng(0)
 X, TRUE = RNG.standard_normal((6, 4)), RNG.standard_normal(4)
@@ -121,6 +122,22 @@ def test_recorded(f: Any, x: np.ndarray) -> None:
     products = [H @ np.ones(x.size) for _ in range(5)]
     assert H.is_compiled
     assert_allclose(products, [hs.hessian(plain)(x).sum(axis=0)] * 5, rtol=1e-10)
+
+
+@pytest.mark.parametrize("record", [False, True], ids=["plain", "recorded"])
+def test_factors_are_made_once_per_point(record: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = []
+    made = roots.factorized
+    monkeypatch.setattr(roots, "factorized", lambda *args: (counts.append(1), made(*args))[1])
+    intersection(T)
+    by_solver = len(counts)
+    H = hs.HessianOperator(hs.record(intersection) if record else intersection, T)
+    counts.clear()
+    assert_allclose(H.gradient, hs.grad(intersection)(T), rtol=1e-12)
+    counts.clear()
+    for _ in range(5):
+        assert_allclose(H @ T, hs.hessian(intersection)(T) @ T, rtol=1e-11)
+    assert len(counts) == 5 * by_solver  # of the Hessians that the products are compared with
 
 
 def test_a_recorded_function_is_pickled() -> None:

@@ -195,6 +195,14 @@ def logs(x: Any) -> Any:
     return np.log(x)
 
 
+def roots_of(x: Any) -> Any:
+    return np.sqrt(x)
+
+
+def network(p: Any, X: Any) -> Any:
+    return X @ np.sqrt(p)
+
+
 ERRORS: dict[str, tuple[Callable[[], Any], Callable[..., Any]]] = {
     "minimize": (lambda: hs.optimize.minimize(rooted, FLAT), rooted),
     "minimize, value": (lambda: hs.optimize.minimize(lambda x: np.sum(logs(x)), FLAT), logs),
@@ -222,6 +230,18 @@ ERRORS: dict[str, tuple[Callable[[], Any], Callable[..., Any]]] = {
         rooted,
     ),
     "check_derivatives": (lambda: hs.check_derivatives(lambda x: np.sum(logs(x)), FLAT), logs),
+    "sharpness": (lambda: hs.curvature.SharpnessMeter(bent).measure(FLAT, 0), bent),
+    "influence": (
+        lambda: hs.statistics.influence(np.eye(2), hs.JacobianOperator(roots_of, FLAT), np.ones(2)),
+        roots_of,
+    ),
+    "train": (lambda: hs.nn.train(network, np.ones((4, 2)), np.ones(4), params=FLAT, loss="squared_error"), network),
+    "train, batches": (
+        lambda: hs.nn.train(
+            network, np.ones((4, 2)), np.ones(4), params=-FLAT, loss="squared_error", method="adam", batch_size=2
+        ),
+        network,
+    ),
     "laplace": (lambda: laplace(bent, FLAT, prior_precision=1.0), bent),
     "laplace, value": (lambda: laplace(lambda x: np.sum(logs(x)), FLAT, prior_precision=1.0), logs),
 }

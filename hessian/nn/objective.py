@@ -12,8 +12,10 @@ from hessian.errors import LeavesTapeError, StaleRecordingError
 from hessian.nn.losses import Loss, l2_penalty
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.optimize.objective import Counters, recorded
+from hessian.tape.origins import Origin
 from hessian.tape.trees import ravel
 from hessian.transforms.first_order import value_and_grad
+from hessian.transforms.locate import origin_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +96,10 @@ class BatchObjective:
             if self._l2:
                 gradient = gradient + x.dtype.type(self._l2) * x
             return float(data) + self._penalty(x), gradient
+
+    def origin_of_nonfinite(self, x: np.ndarray, X: np.ndarray, y: np.ndarray) -> Origin | None:
+        """Return where the objective of a batch or its gradient stops being finite."""
+        return origin_in(self._value, (x, X, y), order=1)
 
     def gauss_newton(self, x: np.ndarray, X: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """Return ``v -> (G + l2 I) v`` with the Gauss-Newton matrix G of a batch; the penalty's own matrix is exact."""

@@ -160,7 +160,7 @@ class FixedPointEquation(Equation):
             size = float(np.linalg.norm(step))
         else:
             size = np.inf
-        return find_root(system, x if np.isfinite(size) else start)
+        return find_root(system, x, near=True) if np.isfinite(size) else find_root(system, start)
 
 
 def argmin(fun: Callable[..., Any], x0: Any, args: Any = ()) -> Any:

@@ -45,7 +45,7 @@ def factors_at(system: System, x: np.ndarray) -> np.ndarray:
 
 
 def factorized(matrix: np.ndarray, where: str) -> np.ndarray:
-    """Return the LU factors of a matrix with rows and columns scaled, and below them pivots and scales: shape (n + 3, n)."""
+    """Return the LU factors of a matrix with rows and columns scaled, transposed, and below them pivots and scales: shape (n + 3, n)."""
     n, unit = len(matrix), float(np.finfo(matrix.dtype).eps)
     equilibrate, condition = scipy.linalg.get_lapack_funcs(("geequ", "gecon"), (matrix,))
     rows, columns, *_, info = equilibrate(matrix)
@@ -60,20 +60,22 @@ def factorized(matrix: np.ndarray, where: str) -> np.ndarray:
         what = "the derivative of the equation in x is singular at the solution"
         why = "The solution is not unique near there, or not smooth, and has no derivative"
         raise UndefinedDerivativeError(message(where, what, why, _FIX))
-    return np.concatenate([lu, pivots[None], rows[None], columns[None]]).astype(matrix.dtype)
+    return np.concatenate([lu.T, pivots[None], rows[None], columns[None]]).astype(matrix.dtype)
 
 
 def solve_factored(factors: np.ndarray, b: np.ndarray, transposed: bool = False) -> np.ndarray:
     """Solve A z = b, or with Aᵀ, along the last axis of b."""
-    lu, (pivots, rows, columns) = factors[:-3], factors[-3:]
+    lu, (pivots, rows, columns) = factors[:-3].T, factors[-3:]  # in Fortran's order, as LAPACK wants them
     before, after = (columns, rows) if transposed else (rows, columns)
     flat = (b * before).reshape(-1, b.shape[-1])
     found = scipy.linalg.lu_solve((lu, pivots.astype(int)), flat.T, trans=int(transposed), check_finite=False)
     return np.ascontiguousarray((found.T * after).reshape(b.shape))
 
 
-def find_root(system: System, x0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def find_root(system: System, x0: np.ndarray, *, near: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Solve by MINPACK with exact Jacobians and by Newton steps to the last digits; return the root and the factors there.
+
+    A start that is ``near`` is taken to Newton's method first.
 
     Raises
     ------
@@ -90,8 +92,8 @@ def find_root(system: System, x0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         what, fix = f"the equation is not finite at x0, first in number {bad[0]}", "Choose an x0 at which it is finite"
         raise not_finite(system.where, what, "", fix, system.origin(x0, 0))
     reasons: list[Exception] = []
-    # The last is Newton's method from the start, which does not care for the units of the equations.
-    for method in ("hybr", "lm", None):
+    # ``None`` is Newton's method from the start, which does not care for the units of the equations.
+    for method in (None, "hybr", "lm") if near else ("hybr", "lm", None):
         x, ending = (x0, "") if method is None else _by_minpack(system, x0, method)
         try:
             return polished(system, x, x0, ending)

@@ -11,8 +11,10 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 from hessian.curvature.estimate import Uncertain
 from hessian.curvature.inverse import inverse_product
 from hessian.curvature.products import Products
-from hessian.errors import NonFiniteError, ShapeMismatchError, message
+from hessian.errors import ShapeMismatchError, message
 from hessian.operators.vectors import as_reals, refuse_mask
+from hessian.tape.origins import Origin
+from hessian.transforms.locate import not_finite
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -178,7 +180,7 @@ def influence(
     solved = inverse_product(H, target, damping=damping, rtol=rtol, max_hvp=max_hvp, lower_bound=lower_bound)
     value = -np.asarray(operator @ solved.value)
     if not np.isfinite(value).all():
-        raise NonFiniteError(message(where, "the gradients hold NaN or inf"))
+        raise not_finite(where, "the gradients hold NaN or inf", "", "", _origin(gradients))
     each = solved.standard_error.max(axis=0, initial=0.0)
     lengths = np.full(operator.shape[0], np.inf) if rows is None else np.linalg.norm(rows, axis=1)
     with np.errstate(invalid="ignore"):
@@ -198,5 +200,10 @@ def _rows(gradients: Any, n: int, where: str) -> np.ndarray:
         what = f"gradients have shape {rows.shape}, the operator has order {n}"
         raise ShapeMismatchError(message(where, what, fix=f"Pass one row of length {n} per example"))
     if not np.isfinite(rows).all():
-        raise NonFiniteError(message(where, "the gradients hold NaN or inf"))
+        raise not_finite(where, "the gradients hold NaN or inf", "", "", _origin(gradients))
     return rows
+
+
+def _origin(gradients: Any) -> Origin | None:
+    """Return where the gradients stop being finite, where they are an operator that can tell."""
+    return gradients.origin_of_nonfinite() if hasattr(gradients, "origin_of_nonfinite") else None

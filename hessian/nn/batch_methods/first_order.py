@@ -164,7 +164,7 @@ class FirstOrder:
             The objective is not finite there.
         """
         value = self._objective.value(self.x, *self._rows)
-        check_start(value, self.x.dtype)
+        check_start(value, self.x.dtype, lambda: self._objective.origin_of_nonfinite(self.x, *self._rows))
         return Iteration(value, cg_status="start")
 
     def advance(self, deadline: float) -> Iteration | None:

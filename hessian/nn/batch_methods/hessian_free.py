@@ -234,7 +234,7 @@ class HessianFree:
         """
         value, gradient = self._objective.value_and_gradient(self.x, *self._rows)
         length = norm(gradient)
-        check_start(value, self.x.dtype, length)
+        check_start(value, self.x.dtype, lambda: self._objective.origin_of_nonfinite(self.x, *self._rows), length)
         if self._gradient.is_whole:
             self._known = value, gradient
             self._check_gradient(length)

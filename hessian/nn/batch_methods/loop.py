@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from hessian.errors import NonFiniteError, message
 from hessian.nn.batch_methods.settings import BatchOptions, fingerprint_of
 from hessian.nn.objective import BatchObjective
 from hessian.optimize import OptimizeResult, Status
 from hessian.optimize.loop import Ending, Loop, refuse_other
 from hessian.optimize.observer import Progress
 from hessian.optimize.scipy_conventions import Callback
+from hessian.tape.origins import Origin
+from hessian.transforms.locate import not_finite
 
 Rows = tuple[np.ndarray, np.ndarray]
 
@@ -60,7 +61,9 @@ class BatchMethod(Protocol):
         """Continue from a state."""
 
 
-def check_start(value: float, dtype: np.dtype[Any], gradient_norm: float = 0.0) -> None:
+def check_start(
+    value: float, dtype: np.dtype[Any], find: Callable[[], Origin | None], gradient_norm: float = 0.0
+) -> None:
     """Refuse a start at which the objective or its gradient is not finite.
 
     Raises
@@ -74,7 +77,7 @@ def check_start(value: float, dtype: np.dtype[Any], gradient_norm: float = 0.0) 
         fix = "Scale X and y, or start elsewhere"
         if dtype.itemsize < np.dtype(np.float64).itemsize:
             fix += ", or pass dtype=float64"
-        raise NonFiniteError(message("train", what, "no step leads away from there", fix))
+        raise not_finite("train", what, "no step leads away from there", fix, find())
 
 
 class BatchLoop(Loop):

@@ -38,15 +38,15 @@ def _cumulative(target: Any, scan: Callable[..., Any], start: float) -> None:
     expose(target, call, cases=[case(A(4)), case(A(2, 3), axis=0, include_initial=True)])
 
 
-_cumulative(np.cumulative_sum, cumsum, 0.0)
-_cumulative(np.cumulative_prod, cumprod, 1.0)
+if hasattr(np, "unstack"):  # NumPy 2.1
+    _cumulative(np.cumulative_sum, cumsum, 0.0)
+    _cumulative(np.cumulative_prod, cumprod, 1.0)
 
-
-@composite(np.unstack, cases=[case(A(2, 3)), case(A(2, 3), axis=1)])
-def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
-    if x.ndim == 0:
-        raise ValueError("Input array must be at least 1-d.")
-    return tuple(np.moveaxis(x, axis, 0)[i] for i in range(x.shape[axis]))
+    @composite(np.unstack, cases=[case(A(2, 3)), case(A(2, 3), axis=1)])
+    def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+        if x.ndim == 0:
+            raise ValueError("Input array must be at least 1-d.")
+        return tuple(np.moveaxis(x, axis, 0)[i] for i in range(x.shape[axis]))
 
 
 @composite(np.atleast_3d, cases=[case(A()), case(A(3)), case(A(2, 3))])

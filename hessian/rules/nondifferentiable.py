@@ -26,13 +26,21 @@ def _count(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
     return np.asarray(np.count_nonzero(a, axis, keepdims=keepdims))[()]
 
 
-def _spelled_out(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> None:
-    """Stand for ``np.empty_like``, whose parameters NumPy tells from version 2.4 on."""
+def _empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> None:
+    """Parameters of ``np.empty_like``."""
+
+
+def _lexsort(keys: Any, axis: int = -1) -> None:
+    """Parameters of ``np.lexsort``."""
+
+
+_SPELLED_OUT: dict[Any, Any] = {np.empty_like: _empty_like, np.lexsort: _lexsort}
+"""Stand for what NumPy tells the parameters of from version 2.4 on."""
 
 
 def _positional(target: Any, row: Nondifferentiable) -> Any:
     """Bind keywords to positions: an operation looks for traced values among its positional arguments."""
-    signature = inspect.signature(_spelled_out if target is np.empty_like else target)
+    signature = inspect.signature(_SPELLED_OUT.get(target, target))
 
     def call(*args: Any, **keywords: Any) -> Any:
         given = signature.bind(*args, **keywords).arguments

@@ -114,10 +114,7 @@ class Node(_Draft):
     def on(self, args: Iterable[Node]) -> Node:
         """Return the same operation on other nodes of the same shapes: itself, if they are the same ones."""
         args = tuple(args)
-        for new, old in zip(args, self.args, strict=True):
-            if new is not old:
-                break
-        else:
+        if args == self.args:  # nodes are equal to themselves alone
             return self
         return Node(self.operation, args, self.params, self.shape, self.dtype, self.level, bitwise=self.bitwise)
 
@@ -248,9 +245,9 @@ class Builder:
             node = self._known[key] = Node(operation, args, params, shape, dtype, level, bitwise=self.bitwise)
         return node
 
-    def known(self, operation: Operation, args: tuple[Node, ...]) -> Node | None:
-        """Return the node of an operation without parameters, if it has been made."""
-        return self._known.get((operation, *[arg.serial for arg in args], ()))
+    def known(self, operation: Operation, a: Node, b: Node) -> Node | None:
+        """Return the node of an operation on two nodes without parameters, if it has been made."""
+        return self._known.get((operation, a.serial, b.serial, ()))
 
     def _parameter_key(self, params: dict[str, Any]) -> Any:
         return tuple((name, self._hashable(value)) for name, value in params.items())

@@ -5,41 +5,88 @@ from __future__ import annotations
 from mutants.mutant import Mutant
 
 _PROGRAMS = "tests/test_programs.py tests/test_programs_regressions.py tests/test_programs_random.py"
+_SIMPLIFY = "tests/test_programs_simplify.py"
 _OPERATORS = "tests/test_operators.py tests/test_curvature_operators.py"
 
 PROGRAMS = [
+    Mutant("programs/simplify.py", "x - -y, x + y)", "x - -y, x - y)", _SIMPLIFY),
+    Mutant("programs/simplify.py", "-(x - y), y - x)", "-(x - y), x - y)", _SIMPLIFY),
     Mutant(
         "programs/simplify.py",
-        "return builder.apply(ew.subtract, x.args[::-1], {}, shape, dtype)",
-        "return builder.apply(ew.subtract, x.args, {}, shape, dtype)",
-        _PROGRAMS,
+        '"axes": tuple(inner[i] for i in m.params["axes"])',
+        '"axes": tuple(m.params["axes"][i] for i in inner)',
+        _SIMPLIFY,
     ),
     Mutant(
         "programs/simplify.py",
-        "joined = tuple(inner[i] for i in axes)",
-        "joined = tuple(axes[i] for i in inner)",
-        _PROGRAMS,
+        'lambda m: m["embedded"].params["index"] == m.params["index"]',
+        "lambda m: True",
+        _SIMPLIFY,
+    ),
+    Mutant("programs/simplify.py", "x * _MINUS_ONE, -x,", "x * _MINUS_ONE, x,", _SIMPLIFY),
+    Mutant(
+        "programs/simplify.py",
+        'm.builder.constant(m["c"].scalar() * m["k"].scalar())',
+        'm.builder.constant(m["c"].scalar() / m["k"].scalar())',
+        _SIMPLIFY,
+    ),
+    Mutant("programs/simplify.py", "if not (_is_real(p) or _is_real(q)):", "if False:", _SIMPLIFY),
+    Mutant("programs/simplify.py", 'if m.nodes["x"].level != DIRECTION:', "if False:", _SIMPLIFY),
+    Mutant(
+        "programs/simplify.py",
+        "return math.prod(_joint_shape((p, q))) <= max(p.size, q.size)",
+        "return True",
+        _SIMPLIFY,
+    ),
+    Mutant("programs/simplify.py", "return bool(np.finfo(m.dtype).tiny <= abs(", "return bool(0.0 <= abs(", _SIMPLIFY),
+    Mutant("programs/simplify.py", " <= np.finfo(m.dtype).max)", " <= math.inf)", _SIMPLIFY),
+    Mutant(
+        "programs/simplify.py",
+        'if not (_keeps("quotient")(m) and _is_real(m["c"])):',
+        'if not _keeps("quotient")(m):',
+        _SIMPLIFY,
     ),
     Mutant(
         "programs/simplify.py",
-        'if x.operation is embed_op and x.params["index"] == index:',
-        "if x.operation is embed_op:",
-        _PROGRAMS,
+        'if not (_keeps("quotient")(m) and _is_real(m["c"])):',
+        'if not _is_real(m["c"]):',
+        _SIMPLIFY,
+    ),
+    Mutant("programs/simplify.py", "known is not None and _is_real(known) and", "known is not None and", _SIMPLIFY),
+    Mutant("programs/simplify.py", ' and known is not m["ab"]', "", _SIMPLIFY),
+    Mutant("programs/simplify.py", 'lambda m: _is_real(m["c"])', "lambda m: True", _SIMPLIFY),
+    Mutant(
+        "programs/simplify.py",
+        'm["x"].shape == m.shape and set(steps) <= {None, 1}',
+        'm["x"].shape == m.shape',
+        _SIMPLIFY,
     ),
     Mutant(
         "programs/simplify.py",
-        "            if number == -1:\n                return _negate(builder, x)",
-        "            if number == -1:\n                return x",
-        _PROGRAMS,
-    ),
-    Mutant(
-        "programs/simplify.py", "    product = numerator * number\n", "    product = numerator / number\n", _PROGRAMS
+        'm["x"].shape == m.shape and set(steps) <= {None, 1}',
+        "set(steps) <= {None, 1}",
+        _SIMPLIFY,
     ),
     Mutant(
         "programs/simplify.py",
-        "    if _is_negated(y):\n        return builder.apply(ew.add,",
-        "    if _is_negated(y):\n        return builder.apply(ew.subtract,",
-        _PROGRAMS,
+        "lambda m: m[name].shape == m.shape and m[name].dtype == m.dtype",
+        "lambda m: m[name].shape == m.shape",
+        _SIMPLIFY,
+    ),
+    Mutant("programs/simplify.py", "algebra = False  # integers", "pass  # integers", _SIMPLIFY),
+    Mutant("programs/simplify.py", '(algebra or (operation in _ARITHMETIC and dtype.kind == "f"))', "True", _SIMPLIFY),
+    Mutant("programs/simplify.py", "(algebra or rule.bitwise) and not", "True and not", _SIMPLIFY),
+    Mutant(
+        "programs/simplify.py",
+        "return source if np.broadcast_shapes(source.shape, *others) == shape else arg",
+        "return source",
+        _SIMPLIFY,
+    ),
+    Mutant(
+        "programs/simplify.py",
+        "return bare if changed and _joint_shape(bare) == shape else None",
+        "return bare if changed else None",
+        _SIMPLIFY,
     ),
     Mutant(
         "programs/ir.py",

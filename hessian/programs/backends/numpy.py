@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,12 +38,7 @@ class NumPy(Backend):
 
     def writes(self, node: Node) -> bool:
         """Tell whether a node can be computed into memory that is given."""
-        operation = node.operation
-        if operation is None or node.dtype is None:
-            return False
-        if is_ufunc(operation):
-            return not node.params
-        way = WAYS.get(operation)
+        way = None if node.operation is None or node.dtype is None else way_of(node.operation)
         return way is not None and way.accepts(node)
 
     def compile(self, layout: Layout, *, lend: bool = False) -> Executable:
@@ -53,10 +48,9 @@ class NumPy(Backend):
 
 
 def _write(to: Emitter, node: Node) -> None:
-    if is_ufunc(node.operation):
-        _ufunc(to, node)
-    else:
-        WAYS[node.operation].write(to, node)
+    way = way_of(node.operation)
+    assert way is not None
+    way.write(to, node)
 
 
 def _ufunc(to: Emitter, node: Node) -> None:
@@ -217,7 +211,8 @@ class Way(NamedTuple):
     accepts: Callable[[Node], bool] = lambda node: True
 
 
-WAYS: dict[Operation | None, Way] = {
+WAYS: dict[Any, Way] = {
+    np.ufunc: Way(_ufunc, lambda node: not node.params),
     matmul_op: Way(_matmul, _is_matmul),
     matvec_op: Way(_dot, _is_dot),
     vecmat_op: Way(_dot, _is_dot),
@@ -234,6 +229,11 @@ WAYS: dict[Operation | None, Way] = {
     cast_op: Way(_cast),
     OPERATIONS["where"]: Way(_where, lambda node: node.args[0].dtype is not None and node.args[0].dtype.kind == "b"),
 }
-"""Besides ufuncs, which NumPy computes into given memory all alike."""
+
+
+def way_of(operation: Operation | None) -> Way | None:
+    """Return how an operation is computed into given memory; ufuncs all alike."""
+    return WAYS.get(np.ufunc if is_ufunc(operation) else operation)
+
 
 BACKEND = NumPy()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hessian.programs.ir import Guard, Node, Section, reachable
+from hessian.programs.ir import Guard, Node, Section
 from hessian.programs.passes.job import Job
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import embed_op
@@ -27,13 +27,20 @@ def assemble(sections: Sequence[Section], job: Job) -> Sequence[Section]:
         uses[root.serial] = uses.get(root.serial, 0) + 1
     inner = _inside_sums(whole.nodes, uses)
     new: dict[int, Node] = {}
+    made: list[Node] = []
     for node in whole.nodes:
         if node.serial not in inner:
-            new[node.serial] = _rebuilt(node, inner, new)
+            if node.operation in _PUT_TOGETHER:
+                made.extend(_rebuilt(node, inner, new))
+            else:
+                made.append(node.on([new.get(arg.serial, arg) for arg in node.args]))
+            new[node.serial] = made[-1]
     outputs = [new.get(node.serial, node) for node in whole.outputs]
     guards = [Guard(new.get(g.node.serial, g.node), g.seen, g.early) for g in whole.guards]
-    nodes = reachable([*outputs, *(guard.node for guard in guards)], job.places)
-    return [Section(whole.name, whole.inputs, [node for node in nodes if node.operation], outputs, guards)]
+    return [Section(whole.name, whole.inputs, made, outputs, guards)]
+
+
+_PUT_TOGETHER = (ew.add, embed_op, concatenate_op)
 
 
 def _is_sum(node: Node) -> bool:
@@ -64,23 +71,25 @@ def _terms(node: Node, inner: set[int]) -> list[Node]:
     return terms
 
 
-def _rebuilt(node: Node, inner: set[int], new: dict[int, Node]) -> Node:
+def _rebuilt(node: Node, inner: set[int], new: dict[int, Node]) -> list[Node]:
+    """Return what a node becomes, with what has to be made for it before."""
     if node.operation is concatenate_op and all(arg.dtype == node.dtype for arg in node.args):
-        return _concatenation(node, [new.get(arg.serial, arg) for arg in node.args])
-    if node.operation is not embed_op and not _is_sum(node):
-        return node.on([new.get(arg.serial, arg) for arg in node.args])
-    terms = _terms(node, inner) if _is_sum(node) else [node]
+        return [_concatenation(node, [new.get(arg.serial, arg) for arg in node.args])]
+    is_sum = _is_sum(node)
+    if node.operation is not embed_op and not is_sum:
+        return [node.on([new.get(arg.serial, arg) for arg in node.args])]
+    terms = _terms(node, inner) if is_sum else [node]
     embedded = [term for term in terms if term.operation is embed_op]
     if not embedded and len(terms) == 2:
-        return node.on([new.get(arg.serial, arg) for arg in node.args])
-    if not embedded:
-        return _sum_of([new.get(term.serial, term) for term in terms], node)
+        return [node.on([new.get(arg.serial, arg) for arg in node.args])]
     others = [new.get(term.serial, term) for term in terms if term.operation is not embed_op]
+    if not embedded:
+        return _sums_of(others, node)
     params = {"indices": tuple(term.params["index"] for term in embedded), "shape": node.shape}
     pieces = tuple(new.get(term.args[0].serial, term.args[0]) for term in embedded)
     level = max(piece.level for piece in pieces)
     whole = Node(assemble_op, pieces, params, node.shape, node.dtype, level, bitwise=node.bitwise)
-    return _sum_of([whole, *others], node)
+    return [whole, *_sums_of([whole, *others], node)]
 
 
 def _concatenation(node: Node, pieces: list[Node]) -> Node:
@@ -93,8 +102,10 @@ def _concatenation(node: Node, pieces: list[Node]) -> Node:
     return Node(assemble_op, tuple(pieces), params, node.shape, node.dtype, node.level, bitwise=node.bitwise)
 
 
-def _sum_of(terms: list[Node], like: Node) -> Node:
-    total = terms[0]
+def _sums_of(terms: list[Node], like: Node) -> list[Node]:
+    """Return the sums of the first terms, of ever more of them."""
+    sums: list[Node] = []
     for term in terms[1:]:
-        total = Node(ew.add, (total, term), {}, like.shape, like.dtype, max(total.level, term.level))
-    return total
+        total = sums[-1] if sums else terms[0]
+        sums.append(Node(ew.add, (total, term), {}, like.shape, like.dtype, max(total.level, term.level)))
+    return sums

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -105,27 +106,69 @@ class CGPath:
         ``not-finite``.
     """
 
-    def __init__(self, segments: list[Segment], status: str, products: int, scale: float = 1.0) -> None:
-        self._segments = segments
-        self._scale = scale
-        self.status = status
-        self.products = products
+    def __init__(self, scale: float, radius: float, tolerance: float, eps: float, is_preconditioned: bool) -> None:
+        self._scale, self._radius, self._tolerance, self._rounding = scale, radius, tolerance, ROUNDED * eps
+        self._norm = self._value = 0.0
+        # With M, the products <s, M d> and <d, M d> follow from scalars: M itself is never applied.
+        self._is_preconditioned, self._inner, self._square = is_preconditioned, 0.0, 0.0
+        self._stored: list[Segment] = []
+        self._last: Any = None
+        self.status, self.products = "", 0
+
+    def follow(self, cg: ConjugateGradients, product: Product, max_products: int) -> None:
+        """Let conjugate gradients lay the path."""
+        status = run(cg, product, max_products, self._at_direction, self._at_iterate)
+        # A residual whose square is nothing has long been small.
+        self.status = {"limit": "cg-limit", "solved": "converged"}.get(status, status)
+        self.products = cg.products
 
     @property
     def end_norm(self) -> float:
         """Norm of the last iterate; infinite when the path leaves along negative curvature."""
-        return self._segments[-1].end_norm
+        return float(self._last.end_norm)
 
     def step(self, radius: float) -> Step:
         """Leave the path at the radius."""
-        segment = next(
-            piece for piece in reversed(self._segments) if piece.start_norm < radius or piece.start_norm == 0.0
-        )
+        pieces = (self._last, *reversed(self._stored))
+        segment = next(piece for piece in pieces if piece.start_norm < radius or piece.start_norm == 0.0)
         vector, length, value, is_cut = segment.cut(radius)
-        is_last = segment is self._segments[-1]
+        is_last = segment is self._last
         is_whole = is_last and not is_cut
         status = self.status if is_whole or (is_last and segment.curvature <= 0.0) else "boundary"
         return Step(vector, length, -self._scale * value, not is_whole, status)
+
+    def _at_direction(self, cg: ConjugateGradients) -> str | None:
+        """Leave along a direction whose curvature is not positive, or not finite."""
+        self._inner = cg.growth * (self._inner + cg.length * self._square)
+        self._square = cg.slope + cg.growth**2 * self._square
+        d, image, curvature = cg.direction, cg.image, cg.curvature
+        if not math.isfinite(curvature):
+            self._last = self._last or self._segment(cg, cg.iterate, math.inf, math.inf, 0.0)
+            return "not-finite"
+        if curvature <= self._rounding * math.sqrt(float(d @ d)) * math.sqrt(float(image @ image)):
+            # A positive curvature below its rounding is none: the step to its minimum would be rounding.
+            self._last = self._segment(cg, cg.iterate, math.inf, math.inf, min(curvature, 0.0))
+            return "no-curvature" if curvature > 0.0 else "negative-curvature"
+        return None
+
+    def _at_iterate(self, cg: ConjugateGradients) -> str | None:
+        """Stop at the radius, or at a small residual."""
+        if self._is_preconditioned:
+            end_norm = math.sqrt(self._norm**2 + cg.length * (2.0 * self._inner + cg.length * self._square))
+        else:
+            end_norm = norm(cg.iterate)
+        self._last = self._segment(cg, cg.origin, end_norm, cg.length, cg.curvature)
+        if end_norm >= self._radius:
+            return "boundary"
+        if _octave(end_norm) > _octave(self._norm):
+            self._stored.append(self._last)
+        self._norm, self._value = end_norm, self._value - 0.5 * cg.length * cg.slope
+        return "converged" if norm(cg.residual) * self._scale <= self._tolerance else None
+
+    def _segment(self, cg: ConjugateGradients, start: Any, end_norm: float, length: float, curvature: float) -> Segment:
+        """A piece of the path along the direction."""
+        along = (start, cg.direction, self._norm, end_norm, length, self._value, -cg.slope, curvature)
+        return Segment(*along, self._inner, self._square) if self._is_preconditioned else Segment(*along)
 
 
 def steihaug_toint(
@@ -186,72 +229,13 @@ def steihaug_toint(
             collect(d, image)
         return image / scale
 
+    eps = float(np.finfo(gradient.dtype).eps)
     cg = ConjugateGradients(gradient / scale, precondition=precondition)
-    walk = _Walk(scale, radius, tolerance, precondition is not None, float(np.finfo(gradient.dtype).eps))
-    status = run(cg, scaled, max_products, walk.at_direction, walk.at_iterate)
+    path = CGPath(scale, radius, tolerance, eps, precondition is not None)
+    path.follow(cg, scaled, max_products)
     if precondition is not None:
         _check_positive(cg.slope)
-    # A residual whose square is nothing has long been small.
-    return CGPath(walk.segments(), {"limit": "cg-limit", "solved": "converged"}.get(status, status), cg.products, scale)
-
-
-class _Walk:
-    """What conjugate gradients are asked on the way: which segments to store, and where the path ends."""
-
-    def __init__(self, scale: float, radius: float, tolerance: float, is_preconditioned: bool, eps: float) -> None:
-        self._scale, self._radius, self._tolerance = scale, radius, tolerance
-        self._rounding = ROUNDED * eps
-        self._norm = self._value = 0.0
-        # With M, the products <s, M d> and <d, M d> follow from scalars: M itself is never applied.
-        self._inner = self._square = 0.0 if is_preconditioned else None
-        self._stored: list[Segment] = []
-        self._last: Segment | None = None
-
-    def segments(self) -> list[Segment]:
-        """Those that are stored, and the last."""
-        assert self._last is not None
-        return self._stored if self._stored and self._stored[-1] is self._last else [*self._stored, self._last]
-
-    def at_direction(self, cg: ConjugateGradients) -> str | None:
-        """Leave along a direction whose curvature is not positive, or not finite."""
-        if self._inner is not None and self._square is not None:
-            self._inner = cg.growth * (self._inner + cg.length * self._square)
-            self._square = cg.slope + cg.growth**2 * self._square
-        d, image, curvature = cg.direction, cg.image, cg.curvature
-        if not math.isfinite(curvature):
-            self._last = self._last or self._segment(cg, cg.iterate, math.inf, math.inf, 0.0)
-            return "not-finite"
-        if curvature <= self._rounding * math.sqrt(float(d @ d)) * math.sqrt(float(image @ image)):
-            # A positive curvature below its rounding is none: the step to its minimum would be rounding.
-            self._last = self._segment(cg, cg.iterate, math.inf, math.inf, min(curvature, 0.0))
-            return "no-curvature" if curvature > 0.0 else "negative-curvature"
-        return None
-
-    def at_iterate(self, cg: ConjugateGradients) -> str | None:
-        """Stop at the radius, or at a small residual."""
-        end_norm = self._end_norm(cg)
-        self._last = self._segment(cg, cg.origin, end_norm, cg.length, cg.curvature)
-        if end_norm >= self._radius:
-            return "boundary"
-        if _octave(end_norm) > _octave(self._norm):
-            self._stored.append(self._last)
-        self._norm, self._value = end_norm, self._value - 0.5 * cg.length * cg.slope
-        return "converged" if norm(cg.residual) * self._scale <= self._tolerance else None
-
-    def _segment(
-        self, cg: ConjugateGradients, start: np.ndarray, end_norm: float, length: float, curvature: float
-    ) -> Segment:
-        """A piece of the path along the direction."""
-        value, slope = self._value, -cg.slope
-        return Segment(
-            start, cg.direction, self._norm, end_norm, length, value, slope, curvature, self._inner, self._square
-        )
-
-    def _end_norm(self, cg: ConjugateGradients) -> float:
-        """Norm of the iterate: from the vector, or from the products of the norm the region has."""
-        if self._inner is None or self._square is None:
-            return norm(cg.iterate)
-        return math.sqrt(self._norm**2 + cg.length * (2.0 * self._inner + cg.length * self._square))
+    return path
 
 
 def _check_positive(square: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, message
-from hessian.rules.broadcast import normalize_axis
+from hessian.rules.broadcast import as_array, normalize_axis
 from hessian.rules.dispatch import DISPATCH, composite, expose
 from hessian.rules.indexing import moves_elements
 from hessian.rules.order import plain
@@ -53,7 +53,7 @@ if hasattr(np, "unstack"):  # NumPy 2.1
 def atleast_3d(*arys: Any) -> Any:
     out = []
     for a in arys:
-        a = a if isinstance(a, Traced) else np.asarray(a)
+        a = as_array(a)
         if a.ndim < 3:
             shape = [(1, 1, 1), (1, *a.shape, 1), (*a.shape, 1)][a.ndim]
             a = np.reshape(a, shape)

@@ -26,16 +26,11 @@ def _count(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
     return np.asarray(np.count_nonzero(a, axis, keepdims=keepdims))[()]
 
 
-def _empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> None:
-    """Parameters of ``np.empty_like``."""
-
-
-def _lexsort(keys: Any, axis: int = -1) -> None:
-    """Parameters of ``np.lexsort``."""
-
-
-_SPELLED_OUT: dict[Any, Any] = {np.empty_like: _empty_like, np.lexsort: _lexsort}
-"""Stand for what NumPy tells the parameters of from version 2.4 on."""
+_SPELLED_OUT: dict[Any, Any] = {
+    np.empty_like: lambda prototype, dtype=None, order="K", subok=True, shape=None: None,
+    np.lexsort: lambda keys, axis=-1: None,
+}
+"""Functions written in C, whose parameters NumPy tells from version 2.4 on."""
 
 
 def _positional(target: Any, row: Nondifferentiable) -> Any:

@@ -19,6 +19,7 @@ from hessian.errors import (
     NonFiniteError,
     NotScalarError,
     ShapeMismatchError,
+    StaleRecordingError,
     UndefinedDerivativeError,
 )
 from hessian.optimize import roots
@@ -376,6 +377,26 @@ def test_data_are_copied_and_protected() -> None:
 
     with pytest.raises(ValueError, match="read-only"):
         hs.root(writes, np.zeros(2), (np.ones(2),))
+
+
+def test_data_that_change_under_the_function_are_noticed() -> None:
+    for order in (hs.grad, hs.hessian):
+        data = np.array([2.0, 3.0])
+
+        def f(t: Any, data: np.ndarray = data) -> Any:
+            x = hs.root(lambda x, t: x - t * data, np.zeros(2), (t,))
+            data[:] = 7.0
+            return np.sum(x**2)
+
+        with pytest.raises(StaleRecordingError, match="Pass what changes in args"):
+            order(f)(1.0)
+
+
+def test_integers_are_arguments_like_others() -> None:
+    f = hs.record(lambda t, n: hs.root(lambda x, t, n: x**n - t, np.ones(1), (t, n))[0])
+    for n in (2, 3, 2):
+        assert_allclose(hs.grad(f)(4.0, np.array(n)), 4.0 ** (1 / n - 1) / n, rtol=1e-12)
+        assert_allclose(hs.grad(f)(5.0, n), 5.0 ** (1 / n - 1) / n, rtol=1e-12)
 
 
 def test_branches_are_followed() -> None:

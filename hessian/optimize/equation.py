@@ -14,16 +14,18 @@ References: Griewank & Walther, *Evaluating Derivatives* (2008), section 15.5; K
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hessian.errors import DtypeError, LeavesTapeError, ShapeMismatchError, message
+from hessian.errors import DtypeError, LeavesTapeError, ShapeMismatchError, StaleRecordingError, message
 from hessian.linalg.blocks import unit_rows
 from hessian.optimize.roots import factors_at, solve_factored
 from hessian.rules.spec import General, Nondifferentiable
 from hessian.rules.traced import Traced, entered
 from hessian.tape.advice import user_line
+from hessian.tape.array_methods import primal_array
 from hessian.tape.origins import Origin
 from hessian.tape.sweeps import Linearization, output_slot
 from hessian.tape.tape import Tape
@@ -60,7 +62,7 @@ class Equation:
         self._places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Traced)]
         self._leaves = [None if i in self._places else _frozen(leaf) for i, leaf in enumerate(leaves)]
         # The last point, which sweeps ask for again: so the solver's factors are theirs.
-        self._last: tuple[list[Any], np.ndarray] | None = None
+        self._last: _Solved | None = None
 
     def values(self, x: Any, *args: Any) -> Any:
         """Return F in the user's structures."""
@@ -112,22 +114,59 @@ class Equation:
         self, x: Any, thetas: Sequence[Any] = (), held: Sequence[Any] = (), tape: Tape | None = None
     ) -> Linearization:
         """Linearise F in x and θ, or in x alone with θ ``held``."""
-        return _recorded(lambda x, *thetas: self.residual(x, held or thetas), [x, *thetas], tape)
+
+        def residual(x: Any, *thetas: Any) -> Any:
+            value = self.residual(x, held or thetas)
+            self.check_again(value, x, held or thetas)
+            return value
+
+        return _recorded(residual, [x, *thetas], tape)
 
     # At plain numbers.
 
     def solve(self, start: np.ndarray, thetas: Sequence[Any]) -> np.ndarray:
         """Return the solution for plain θ."""
-        x, factors = self.find(Plain(self, thetas), start)
-        self._last = [x, *thetas], factors
+        system = Plain(self, thetas)
+        x, factors = self.find(system, start)
+        self._last = _Solved(_copies(x, thetas), factors, system.residual(x))
         return x.copy()
 
     def factors(self, x: np.ndarray, thetas: Sequence[Any]) -> np.ndarray:
         """Return the factors of A at plain numbers, those of the last point if it is the same."""
-        point, last = [x, *thetas], self._last
-        if last is None or not all(map(np.array_equal, last[0], point)):
-            last = self._last = point, factors_at(Plain(self, thetas), x)
-        return last[1].copy()
+        last = self._last
+        if last is None or not all(map(np.array_equal, last.point, [x, *thetas])):
+            system = Plain(self, thetas)
+            last = self._last = _Solved(_copies(x, thetas), factors_at(system, x), system.residual(x))
+        return last.factors.copy()
+
+    def check_again(self, value: Any, x: Any, thetas: Sequence[Any]) -> None:
+        """Raise if F is something else at the solution than it was when that was found."""
+        last, point = self._last, [primal_array(v) for v in (x, *thetas)]
+        if last is None or not all(map(np.array_equal, last.point, point)):
+            return
+        units, unit = last.factors[-1], float(np.finfo(point[0].dtype).eps)
+        changed, before = (
+            float(np.linalg.norm(solve_factored(last.factors, v) / units))
+            for v in (primal_array(value) - last.residual, last.residual)
+        )
+        if not changed <= unit ** (1 / 3) * float(np.linalg.norm(point[0] / units)) + 1e3 * before:
+            what = "the function gave another result when it ran again"
+            why = "its derivative is taken by running it at the solution; it draws random numbers, or uses data that has changed"
+            raise StaleRecordingError(message(self.where, what, why, "Pass what changes in args"))
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """A point with the factors of A and the residual there."""
+
+    point: list[np.ndarray]
+    factors: np.ndarray
+    residual: np.ndarray
+
+
+def _copies(x: Any, thetas: Sequence[Any]) -> list[np.ndarray]:
+    """Return copies: a program gives its memory to other numbers."""
+    return [np.array(v) for v in (x, *thetas)]
 
 
 class Plain:

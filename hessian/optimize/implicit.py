@@ -53,6 +53,8 @@ def root(fun: Callable[..., Any], x0: Any, args: Any = ()) -> Any:
         fun does not return as many real numbers as x has.
     LeavesTapeError
         fun uses a traced value that is not among its arguments.
+    StaleRecordingError
+        By a derivative: fun, run again at the solution, gives something else.
 
     Notes
     -----

@@ -21,10 +21,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mutants.engine import ENGINE
 from mutants.estimates import ESTIMATES
 from mutants.mutant import ROOT, Mutant
+from mutants.orders import ORDERS
 from mutants.programs import PROGRAMS
 from mutants.rules import RULES
 
-MUTANTS: dict[str, list[Mutant]] = {"engine": ENGINE, "rules": RULES, "programs": PROGRAMS, "estimates": ESTIMATES}
+MUTANTS: dict[str, list[Mutant]] = {
+    "engine": ENGINE,
+    "rules": RULES,
+    "programs": PROGRAMS,
+    "orders": ORDERS,
+    "estimates": ESTIMATES,
+}
 _COPIED = ("hessian", "tests", "benchmarks", "pyproject.toml", "README.md", "CONTRIBUTING.md")
 
 

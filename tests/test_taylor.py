@@ -87,6 +87,11 @@ def test_groups_of_directions() -> None:
     assert recorded.stats.failures == 0
 
 
+def test_directions_that_nearly_agree_are_two() -> None:
+    w = V * (1 + 1e-9)
+    assert_allclose(hs.directional(network, X, V, w), hs.directional(network, X, V, V) * (1 + 1e-9), rtol=1e-13)
+
+
 def test_against_jet_of_jax() -> None:
     jet = pytest.importorskip("jax.experimental.jet").jet
     jnp = pytest.importorskip("jax.numpy")

@@ -6,43 +6,35 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.sparse.linalg import LinearOperator
 
 from hessian.operators.symmetric import SymmetricOperator
-from hessian.operators.vectors import as_direction, as_rows, read_only
-from hessian.tape.origins import Origin
-from hessian.transforms.locate import origin_in
+from hessian.operators.vectors import as_direction, as_rows, read_only, refuse_mask
+from hessian.programs.runtime.point import Product
 from hessian.transforms.point import FunctionAtPoint
 
 
-class DifferentiatedOperator(SymmetricOperator):
-    """The curvature of a function at a point: an operator on the raveled space of ``x``.
+class MapOperator(LinearOperator):
+    """A linear map of a function at a point as an operator: what ``@`` finds first, before SciPy looks at its operand.
 
     After a few products they are compiled to a program; an operator of a recorded function brings one along.
-
-    Parameters
-    ----------
-    at : FunctionAtPoint
     """
 
-    def __init__(self, at: FunctionAtPoint) -> None:
-        self._at = at
-        self._products = at.products
-        self.primal, self.value = at.primal, at.values[0]
-        super().__init__(at.sizes["product"], at.primal.dtype)
+    _map = "product"
+    _at: FunctionAtPoint
+    _products: dict[str, Product]
 
-    @cached_property
-    def gradient(self) -> np.ndarray:
-        """The gradient at x, raveled, shape (n,)."""
-        return read_only(self._at.gradient)
+    def _take(self, at: FunctionAtPoint) -> None:
+        self._at, self._products, self.primal = at, at.products, at.primal
 
     def compiled_product(self, v: Any) -> np.ndarray | None:
         """Multiply with a vector by a program, in an error state of its own; ``None`` where there is none for it."""
-        product = self._products.get("product")
+        product = self._products.get(self._map)
         return None if product is None else product(v)
 
     def __matmul__(self, other: Any) -> Any:
         # By far the most frequent, and SciPy's checks take longer than small products.
-        product = self._products.get("product")
+        product = self._products.get(self._map)
         result = None if product is None else product(other)
         return super().__matmul__(other) if result is None else result
 
@@ -51,18 +43,32 @@ class DifferentiatedOperator(SymmetricOperator):
         if self._at.passes_traced(x):
             # SciPy would convert operands and results to plain arrays.
             return self._matvec(x) if np.ndim(x) == 1 else self._matmat(x)
-        return super().dot(x)
+        return super().dot(refuse_mask(x, type(self).__name__, "the direction"))
 
     def _matvec(self, v: Any) -> Any:
-        return self._at.product(as_direction(v, self).reshape(-1))
+        return self._at.product(as_direction(v, self).reshape(-1), self._map)
 
     def _matmat(self, V: Any) -> Any:
-        return np.transpose(self._at.rows(as_rows(as_direction(V, self))))
+        return np.transpose(self._at.rows(as_rows(as_direction(V, self)), self._map))
 
-    def origin_of_nonfinite(self) -> Origin | None:
-        """Return where the function or its derivatives stop being finite."""
-        f, args, argnums = self._at.source
-        return origin_in(f, args, argnums=argnums)
+
+class DifferentiatedOperator(MapOperator, SymmetricOperator):
+    """The curvature of a function at a point: an operator on the raveled space of ``x``.
+
+    Parameters
+    ----------
+    at : FunctionAtPoint
+    """
+
+    def __init__(self, at: FunctionAtPoint) -> None:
+        self._take(at)
+        self.value = at.values[0]
+        super().__init__(at.sizes["product"], at.primal.dtype)
+
+    @cached_property
+    def gradient(self) -> np.ndarray:
+        """The gradient at x, raveled, shape (n,)."""
+        return read_only(self._at.gradient)
 
     @property
     def is_compiled(self) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator
 
-from hessian.operators.vectors import as_direction, as_rows, refuse_mask
+from hessian.operators.differentiated import MapOperator
+from hessian.operators.vectors import as_direction, as_rows
 from hessian.programs.tasks import Task
 from hessian.tape.origins import Origin
 from hessian.tape.trace import detached
@@ -16,7 +16,7 @@ from hessian.transforms.locate import origin_in
 from hessian.transforms.point import FunctionAtPoint
 
 
-class JacobianOperator(LinearOperator):
+class JacobianOperator(MapOperator):
     r"""The Jacobian :math:`J = \partial f / \partial x` as a :class:`scipy.sparse.linalg.LinearOperator`.
 
     Parameters
@@ -56,9 +56,11 @@ class JacobianOperator(LinearOperator):
     ([2.0, 4.0], [0.0, 4.0])
     """
 
+    _map = "pushforward"
+
     def __init__(self, f: Callable[..., Any], x: Any, *args: Any, record: bool = True) -> None:
         at = FunctionAtPoint(f, Task("map"), (x, *args), where="JacobianOperator", record=record, lasts=True)
-        self._at, self._products, self.primal = at, at.products, at.primal
+        self._take(at)
         self.value = at.structure.build([detached(value) for value in at.values])
         super().__init__(at.dtype, (at.sizes["pullback"], at.sizes["pushforward"]))
 
@@ -70,26 +72,8 @@ class JacobianOperator(LinearOperator):
         f, args, argnums = self._at.source
         return origin_in(f, args, argnums=argnums, order=1)
 
-    def __matmul__(self, other: Any) -> Any:
-        product = self._products.get("pushforward")
-        result = None if product is None else product(other)
-        return super().__matmul__(other) if result is None else result
-
-    def dot(self, x: Any) -> Any:
-        """Multiply with a vector, the columns of a matrix, a scalar or another operator; what ``@`` calls."""
-        if self._at.passes_traced(x):
-            # SciPy would convert operands and results to plain arrays.
-            return self._matvec(x) if np.ndim(x) == 1 else self._matmat(x)
-        return super().dot(refuse_mask(x, type(self).__name__, "the direction"))
-
-    def _matvec(self, v: Any) -> Any:
-        return self._at.product(as_direction(v, self).reshape(-1), "pushforward")
-
     def _rmatvec(self, u: Any) -> Any:
         return self._at.product(as_direction(u, self).reshape(-1), "pullback")
-
-    def _matmat(self, V: Any) -> Any:
-        return np.transpose(self._at.rows(as_rows(as_direction(V, self)), "pushforward"))
 
     def _rmatmat(self, U: Any) -> Any:
         return np.transpose(self._at.rows(as_rows(as_direction(U, self)), "pullback"))

@@ -217,8 +217,9 @@ class FunctionAtPoint:
         program = self._runs(name, math.prod(batch), next((leaf for leaf in leaves if isinstance(leaf, Traced)), None))
         rows = None
         if program is not None:
-            rows = join_vector(leaves, len(batch)).reshape(-1, self.sizes[name])
-            rows = program.rows(name, rows, self._symmetric)
+            vectors = join_vector(leaves, len(batch)).astype(self.dtype, copy=False)
+            each = vectors.reshape(-1, self.sizes[name])
+            rows = program.rows(name, each, self._symmetric) if batch else self.products[name](vectors)
         if rows is None:
             return self.sweeps.local.maps[name].apply(leaves, batch)
         like = self.values if name == "pushforward" else self.primal.leaves

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.sparse.linalg import LinearOperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import hessian as hs
 import hessian.operators
@@ -208,6 +208,17 @@ def test_the_same_numbers_whatever_makes_them() -> None:
     assert trained[0].success in (True, False)
     assert isinstance(trained[0].status, Status)
     assert "loss" in repr(trained[0])
+
+
+def test_blocks_draw_the_same_numbers() -> None:
+    """Whatever the integer: of two equal blocks, and of two runs."""
+    H = aslinearoperator(np.diag(np.tile(np.linspace(1.0, 2.0, 60), 2)))
+    halves = {"first": slice(0, 60), "second": slice(60, 120)}
+    for rng in (lambda: 3, lambda: np.random.default_rng(3)):
+        parts = [
+            part for _ in range(2) for part in hs.curvature.block_spectra(H, halves, max_hvp=12, rng=rng()).values()
+        ]
+        assert len({(float(p.highest.values[-1]), float(p.lowest.values[0]), p.trace.value) for p in parts}) == 1
 
 
 def test_the_products_allowed_come_second() -> None:

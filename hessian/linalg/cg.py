@@ -69,7 +69,7 @@ Hook = Callable[[ConjugateGradients], str | None]
 def run(
     cg: ConjugateGradients,
     product: Product,
-    max_products: int,
+    max_hvp: int,
     at_direction: Hook,
     at_iterate: Hook,
     floor: float = 0.0,
@@ -80,7 +80,7 @@ def run(
     ``at_iterate`` after a step, before the next direction is made. Else the reason is ``"solved"`` where the slope is not above a
     floor, or ``"limit"``.
     """
-    for _ in range(max_products):
+    for _ in range(max_hvp):
         if cg.slope <= floor:
             return "solved"
         cg.absorb(product(cg.direction))

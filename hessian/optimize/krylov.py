@@ -115,9 +115,9 @@ class CGPath:
         self._last: Any = None
         self.status, self.products = "", 0
 
-    def follow(self, cg: ConjugateGradients, product: Product, max_products: int) -> None:
+    def follow(self, cg: ConjugateGradients, product: Product, max_hvp: int) -> None:
         """Let conjugate gradients lay the path."""
-        status = run(cg, product, max_products, self._at_direction, self._at_iterate)
+        status = run(cg, product, max_hvp, self._at_direction, self._at_iterate)
         # A residual whose square is nothing has long been small.
         self.status = {"limit": "cg-limit", "solved": "converged"}.get(status, status)
         self.products = cg.products
@@ -176,7 +176,7 @@ def steihaug_toint(
     gradient: np.ndarray,
     radius: float,
     tolerance: float,
-    max_products: int,
+    max_hvp: int,
     *,
     precondition: Product | None = None,
     collect: Callable[[np.ndarray, np.ndarray], None] | None = None,
@@ -195,7 +195,7 @@ def steihaug_toint(
         Trust-region radius; ``inf`` for none.
     tolerance : float
         Bound on the residual ``|g + B s|`` at which to stop.
-    max_products : int
+    max_hvp : int
         Bound on the number of products, at least 1.
     precondition : callable, optional
         ``v -> M^-1 v``, M symmetric positive definite. The radius is then one of the norm ``sqrt(s.M s)``.
@@ -232,7 +232,7 @@ def steihaug_toint(
     eps = float(np.finfo(gradient.dtype).eps)
     cg = ConjugateGradients(gradient / scale, precondition=precondition)
     path = CGPath(scale, radius, tolerance, eps, precondition is not None)
-    path.follow(cg, scaled, max_products)
+    path.follow(cg, scaled, max_hvp)
     if precondition is not None:
         _check_positive(cg.slope)
     return path
@@ -268,7 +268,7 @@ class LowestEigenpair:
 def lanczos_lowest(
     product: Product,
     start: np.ndarray,
-    max_products: int,
+    max_hvp: int,
     is_late: Callable[[], bool] = lambda: False,
     orthogonal: int | None = None,
 ) -> LowestEigenpair:
@@ -280,7 +280,7 @@ def lanczos_lowest(
         ``v -> B v``.
     start : ndarray, shape (n,)
         Start vector, random: every eigenvector should take part in it.
-    max_products : int
+    max_hvp : int
         Bound on the number of products and of vectors kept, at least 1.
     is_late : callable
         Asked after every product whether to stop.
@@ -305,7 +305,7 @@ def lanczos_lowest(
     quotient and its residual take one more product.
     """
     n = start.size
-    steps = min(max_products, n)
+    steps = min(max_hvp, n)
     whole = steps if orthogonal is None else min(max(orthogonal, 1), steps)
     if whole < steps:
         steps -= 1  # whose product is the one of the Rayleigh quotient

@@ -406,6 +406,19 @@ def test_a_product_that_is_not_finite_is_left_out(bad: float) -> None:
     np.testing.assert_array_equal(process.ritz()[0], before)
 
 
+def test_numbers_near_the_end_of_the_range_are_finite() -> None:
+    process = Lanczos(np.ones(4), 4)
+    process.absorb(np.full(4, 8e307))
+    assert process.is_finite
+    assert process.alphas == [1.6e308]
+
+
+@pytest.mark.parametrize("start", [np.zeros(3), np.full(3, np.nan)])
+def test_a_start_without_a_direction_is_refused(start: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="needs a start off the locked vectors"):
+        Lanczos(start, 3)
+
+
 def test_what_is_not_symmetric_is_measured() -> None:
     matrix = np.triu(np.ones((6, 6)))
     process = Lanczos(np.arange(1.0, 7.0), 6)

@@ -16,16 +16,7 @@ INVARIANT = 10.0
 
 
 class Basis:
-    """Orthonormal rows, in memory that doubles up to a capacity.
-
-    Parameters
-    ----------
-    n, capacity : int
-        Length of the rows, and how many there may be.
-    dtype : numpy.dtype
-    locked : ndarray, shape (l, n), optional
-        Orthonormal rows to which all others are orthogonal, not counted among them.
-    """
+    """Orthonormal rows of length n, in memory that doubles up to a capacity, all orthogonal to locked rows that do not count."""
 
     def __init__(self, n: int, capacity: int, dtype: np.dtype, locked: np.ndarray | None = None) -> None:
         self.n, self.capacity, self.size = n, capacity, 0
@@ -55,8 +46,8 @@ class Basis:
     def project(self, w: np.ndarray, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Return the coefficients of vectors on the rows from ``first`` on, and what the rows leave of them.
 
-        By classical Gram-Schmidt run twice, which is enough for orthogonality to rounding (B. N. Parlett, The Symmetric Eigenvalue
-        Problem (1998), section 6.9), and with it for what is said about residuals.
+        By classical Gram-Schmidt run twice, enough for orthogonality to rounding (Parlett 1998, section 6.9), and with it for what
+        is said about residuals.
         """
         rows, locked, coefficients = self._memory[first : self.size], self.locked, np.zeros(())
         for _ in range(2):
@@ -120,7 +111,10 @@ class Lanczos:
         self._eps = float(np.finfo(start.dtype).eps)
         if len(self.basis.locked):
             start = self.basis.project(start)[1]
-        self.next = start / norm(start)
+        length = norm(start)
+        if not length > 0.0:
+            raise ValueError(f"a Lanczos process needs a start off the locked vectors, and got one of length {length}")
+        self.next = start / length
 
     @property
     def size(self) -> int:

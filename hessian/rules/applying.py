@@ -116,11 +116,7 @@ def _windows(x: Any, window_shape: Any, axis: Any = None, **keywords: Any) -> An
     return moves_elements(np.lib.stride_tricks.sliding_window_view, x, window_shape, axis, **keywords)
 
 
-expose(
-    np.lib.stride_tricks.sliding_window_view,
-    _windows,
-    cases=[case(A(5), 3), case(A(3, 4), 2, axis=1)],
-)
+expose(np.lib.stride_tricks.sliding_window_view, _windows, cases=[case(A(5), 3), case(A(3, 4), 2, axis=1)])
 
 
 @composite(np.modf, cases=[case(A(4))], analytic=lambda x: (x - np.trunc(np.real(x)), np.trunc(np.real(x)) + 0 * x))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, message
-from hessian.rules.broadcast import whole
+from hessian.rules.broadcast import as_array, whole
 from hessian.rules.dispatch import composite
 from hessian.rules.indexing import Positions, scatter_add_op
 from hessian.rules.order import plain
@@ -26,16 +26,12 @@ def _totals(bins: np.ndarray, weights: Any, count: int) -> Any:
     return scatter_add_op(traced[inside], positions=Positions(bins[inside], (count,)))
 
 
-@composite(
-    np.bincount,
-    real_only=True,
-    cases=[case(np.array([0, 2, 2, 1]), A(4)), case(np.array([1, 1]), A(2), 4)],
-)
+@composite(np.bincount, real_only=True, cases=[case(np.array([0, 2, 2, 1]), A(4)), case(np.array([1, 1]), A(2), 4)])
 def bincount(x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
     bins = np.asarray(plain(x, "bincount", "x"))
     if weights is None:
         return np.bincount(bins, minlength=minlength)
-    weights = weights if isinstance(weights, Traced) else np.asarray(weights)
+    weights = as_array(weights)
     if bins.shape != weights.shape or bins.ndim != 1:
         raise ValueError("The weights and list don't have the same length.")
     if bins.dtype.kind not in "iub":
@@ -55,7 +51,7 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
     if weights is not None and np.shape(weights) != np.shape(a):
         raise ValueError("weights should have the same shape as a.")
     if np.ndim(bins) == 1:
-        edges: Any = bins if isinstance(bins, Traced) else np.asarray(bins)
+        edges: Any = as_array(bins)
         if np.any(edges[:-1] > edges[1:]):
             raise ValueError("`bins` must increase monotonically, when an array")
         return edges
@@ -81,7 +77,7 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
     analytic=lambda a, bins, **k: np.histogram(np.real(a), bins, **k),
 )
 def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> tuple[Any, Any]:
-    a = a if isinstance(a, Traced) else np.asarray(a)
+    a = as_array(a)
     edges = histogram_bin_edges(a, bins, range, weights)
     places = np.asarray(_bins_op(np.ravel(a), edges)) - 1
     totals = _totals(places, None if weights is None else np.ravel(weights), edges.shape[0] - 1)

@@ -16,21 +16,19 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, UndefinedDerivativeError, message
+from hessian.rules.broadcast import as_array
+from hessian.rules.broadcast import transposed as _t
 from hessian.rules.determinant import inverse_op
 from hessian.rules.dispatch import composite, refuse
 from hessian.rules.eigen import eigenvalues_op, eigenvectors_op
 from hessian.rules.lines import user_line
 from hessian.rules.memory import lying_like, shrunk
 from hessian.rules.smooth import smooth_op
-from hessian.rules.spec import A, Sample, Traced, case, general, nondifferentiable
+from hessian.rules.spec import A, Sample, case, general, nondifferentiable
 
 # NumPy's named result tuples have no public import path.
 QRResult: Any = type(np.linalg.qr(np.eye(1)))
 SVDResult: Any = type(np.linalg.svd(np.eye(1)))
-
-
-def _t(x: Any) -> Any:
-    return x.swapaxes(-1, -2)
 
 
 def _tall(*shape: int) -> Sample:
@@ -57,7 +55,7 @@ def _square(*shape: int) -> Sample:
 
 
 def _matrix(a: Any, where: str) -> Any:
-    a = a if isinstance(a, Traced) else np.asarray(a)
+    a = as_array(a)
     if a.ndim < 2:
         raise np.linalg.LinAlgError(f"{a.ndim}-dimensional array given. Array must be at least two-dimensional")
     return a if a.dtype.kind == "f" else a.astype(float)
@@ -95,12 +93,7 @@ def _qr_pullback(y: Any, xs: Any, g: Any, wanted: Any, *, line: str, inverse: An
 
 
 qr_op = general(
-    "qr_factors",
-    _qr_factors,
-    prepare=_inverse_of_r,
-    pushforward=_qr_pushforward,
-    pullback=_qr_pullback,
-    core=(2, 2),
+    "qr_factors", _qr_factors, prepare=_inverse_of_r, pushforward=_qr_pushforward, pullback=_qr_pullback, core=(2, 2)
 )
 
 
@@ -242,7 +235,7 @@ def _pseudo_inverse(a: Any) -> Any:
     cases=[case(_tall(4, 2), A(4)), case(_tall(2, 3), A(2, 2)), case(_tall(3, 3), A(3), rcond=None)],
 )
 def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, Any, Any]:
-    a, b = _matrix(a, "lstsq"), b if isinstance(b, Traced) else np.asarray(b)
+    a, b = _matrix(a, "lstsq"), as_array(b)
     if a.ndim != 2 or b.ndim not in (1, 2) or b.shape[0] != a.shape[0]:
         what = f"matrices of shapes {a.shape} and {b.shape}"
         raise ShapeMismatchError(message("lstsq", what, fix="Pass (m, n) and (m,) or (m, k)"))
@@ -297,7 +290,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 
 @composite(np.linalg.tensorsolve, cases=[case(_square(4, 2, 2), A(4))])
 def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
-    a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in (a, b))
+    a, b = (as_array(x) for x in (a, b))
     if axes is not None:
         order = list(range(a.ndim))
         for k in axes:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, message
-from hessian.rules.broadcast import keeps, normalize_axes
+from hessian.rules.broadcast import as_array, keeps, normalize_axes
 from hessian.rules.dispatch import composite, refuse
 from hessian.rules.indexing import sort, take
 from hessian.rules.memory import lying_like, numbered, shrunk
@@ -96,7 +96,7 @@ def _picked(order: Any, index: np.ndarray) -> Any:
 
 
 def _quantiles(a: Any, shape: tuple[int, ...], find: Any, axis: Any, keepdims: Any, where: str, skip_nan: bool) -> Any:
-    a = a if isinstance(a, Traced) else np.asarray(a)
+    a = as_array(a)
     rows, axes = _lined_up(a, axis, where)
     order, counts = _sorted(rows), _counts(rows, skip_nan)
     y = _or_nan(_of_places(order, counts, find), order, counts, skip_nan)
@@ -149,7 +149,7 @@ nanpercentile = composite(np.nanpercentile, real_only=True, cases=_PERCENT)(
 def _middle(where: str, skip_nan: bool) -> Callable[..., Any]:
     def call(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Any:
         refuse(where, out=out)
-        a = a if isinstance(a, Traced) else np.asarray(a)
+        a = as_array(a)
         if axis == () and not a.size:
             raise ValueError("cannot reshape array of size 0 into shape (0,newaxis)")
         rows, axes = _lined_up(a, axis, where)
@@ -270,7 +270,7 @@ def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     np.insert, real_only=True, cases=[case(A(4), 1, A()), case(A(3), [0, 2], A(2)), case(A(2, 3), 1, A(2), axis=1)]
 )
 def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
-    arr, values = (x if isinstance(x, Traced) else np.asarray(x) for x in (arr, values))
+    arr, values = (as_array(x) for x in (arr, values))
     dtype = arr.dtype
     blank = np.zeros(np.shape(arr), dtype)
     obj = obj if isinstance(obj, slice) else plain(obj, "insert", "the place")

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.rules.broadcast import as_array
 from hessian.rules.dispatch import composite, refuse
 from hessian.rules.series import convolve
-from hessian.rules.spec import A, Traced, case
+from hessian.rules.spec import A, case
 
 
 def _coefficients(p: Any, where: str) -> Any:
-    p = p if isinstance(p, Traced) else np.asarray(p)
+    p = as_array(p)
     p = np.reshape(p, (1,)) if p.ndim == 0 else p
     if p.ndim != 1:
         raise ShapeMismatchError(message(where, f"coefficients of shape {p.shape}", fix="Pass a vector"))
@@ -23,7 +24,7 @@ def _coefficients(p: Any, where: str) -> Any:
 
 @composite(np.polyval, cases=[case(A(4), A(3)), case(A(3), A(2, 2)), case(np.array([1.0, -2.0, 0.5]), A())])
 def polyval(p: Any, x: Any) -> Any:
-    p, x = (a if isinstance(a, Traced) else np.asarray(a) for a in (p, x))
+    p, x = (as_array(a) for a in (p, x))
     y = np.zeros_like(x)
     for i in range(p.shape[0]):
         y = y * x + p[i]
@@ -147,7 +148,7 @@ def polyfit(x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: 
         raise OptionError(message("polyfit", what, fix="Use np.linalg.lstsq on np.vander(x, deg + 1)"))
     refuse("polyfit", rcond=rcond)
     deg = operator.index(deg)
-    x, y = (a if isinstance(a, Traced) else np.asarray(a) + 0.0 for a in (x, y))
+    x, y = (as_array(a) + 0.0 for a in (x, y))
     if deg < 0:
         raise ValueError("expected deg >= 0")
     if x.ndim != 1 or not x.size or y.ndim < 1 or y.ndim > 2 or x.shape[0] != y.shape[0]:

@@ -68,13 +68,7 @@ def linspace(
 
 @composite(np.logspace, cases=[case(A(), A(), 4), case(A(2), A(2), 3, base=2.0)])
 def logspace(
-    start: Any,
-    stop: Any,
-    num: int = 50,
-    endpoint: bool = True,
-    base: Any = 10.0,
-    dtype: Any = None,
-    axis: int = 0,
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
 ) -> Any:
     num, share = _spread(start, stop, num, endpoint, dtype, "logspace")
     if np.ndim(base):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.rules.broadcast import normalize_axes
+from hessian.rules.broadcast import as_array, normalize_axes
 from hessian.rules.dispatch import composite, expose, refuse
 from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import LINE, A, Elementwise, General, Traced, case, general, nondifferentiable, register
@@ -75,7 +75,7 @@ def _window(full: Any, n: int, m: int, mode: Any, swapped: bool = False) -> Any:
 
 
 def _vectors(where: str, *arrays: Any) -> list[Any]:
-    arrays_ = [x if isinstance(x, Traced) else np.asarray(x) for x in arrays]
+    arrays_ = [as_array(x) for x in arrays]
     if where == "convolve":
         arrays_ = [np.reshape(x, (1,)) if x.ndim == 0 else x for x in arrays_]
     if any(x.ndim != 1 for x in arrays_):
@@ -152,7 +152,7 @@ def _analytic_interp(x: Any, xp: Any, fp: Any, left: Any, right: Any, period: An
 
 @composite(np.gradient, cases=[case(A(5)), case(A(4, 3), 0.5, axis=0), case(A(5), A(5), edge_order=2)])
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    f = f if isinstance(f, Traced) else np.asarray(f)
+    f = as_array(f)
     f = f if f.dtype.kind == "f" else f.astype(float)
     axes = normalize_axes(axis, f.ndim, "gradient")
     if not varargs:
@@ -283,7 +283,7 @@ def cov(
 
 def _variables(m: Any, rowvar: bool) -> Any:
     """Return data with a row for each variable."""
-    m = m if isinstance(m, Traced) else np.asarray(m)
+    m = as_array(m)
     if m.ndim > 2:
         raise ValueError("m has more than 2 dimensions")
     m = m if m.dtype == np.result_type(m.dtype, np.float64) else m.astype(np.float64)

@@ -95,12 +95,7 @@ def nanstd(a: Any, *args: Any, **keywords: Any) -> Any:
 
 def _extreme(target: Any, operation: Any, fill: float, cases: list[Any]) -> Callable[..., Any]:
     def call(
-        a: Any,
-        axis: Any = None,
-        out: Any = None,
-        keepdims: Any = False,
-        initial: Any = np._NoValue,
-        where: Any = True,
+        a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = np._NoValue, where: Any = True
     ) -> Any:
         refuse(target.__name__, out=out, initial=initial)
         if where is not True:

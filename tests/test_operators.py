@@ -360,6 +360,16 @@ def test_a_product_that_is_not_finite_is_swept():
     assert_allclose(H @ np.ones(2), 0.75 / np.sqrt([1.0, 4.0]), rtol=1e-14)
     huge = np.array([1e200, 1.0])
     assert_allclose(H @ huge, 0.75 / np.sqrt([1.0, 4.0]) * huge, rtol=1e-14)
+    # The square root has no derivative at 0, in a branch that is not taken: 0 times infinity in a program.
+    g = hs.record(lambda x: np.sum(np.where(x > 0, np.sqrt(x), x**2)))
+    for use in (
+        lambda H: H @ np.eye(2),
+        lambda H: H.to_dense(),
+        lambda H: np.diag(H.diagonal()),
+        lambda H: np.stack([H @ e for e in np.eye(2)]),
+    ):
+        assert_allclose(use(hs.HessianOperator(g, np.zeros(2))), 2.0 * np.eye(2), rtol=1e-14)
+    assert_array_equal(hs.HessianOperator(g, np.zeros(2)).gradient, np.zeros(2))
 
 
 def test_products_of_many_threads(point):

@@ -68,9 +68,18 @@ def put(a: Any, ind: Any, v: Any, mode: Any = "raise") -> None:
     _write_flat(a, np.ravel(np.take(np.arange(a.size), np.asarray(concrete_index(ind)), mode=mode)), v)
 
 
+def _marked(a: Any, mask: Any) -> np.ndarray:
+    """Return the places that a mask marks, which must have as many elements as the array."""
+    mask = np.asarray(concrete_index(mask))
+    if mask.size != a.size:
+        raise ValueError("mask and data must be the same size")
+    return np.flatnonzero(mask)
+
+
 @composite(np.place, untested=_WHY)
 def place(arr: Any, mask: Any, vals: Any) -> None:
-    arr, places = _target("place", arr), np.flatnonzero(np.asarray(concrete_index(mask)))
+    arr = _target("place", arr)
+    places = _marked(arr, mask)
     if places.size and not np.size(vals):
         raise ValueError("Cannot insert from an empty array!")
     _write_flat(arr, places, _array(vals))
@@ -79,7 +88,7 @@ def place(arr: Any, mask: Any, vals: Any) -> None:
 @composite(np.putmask, untested=_WHY)
 def putmask(a: Any, mask: Any, values: Any) -> None:
     a, values = _target("putmask", a), np.ravel(_array(values))
-    places = np.flatnonzero(np.asarray(concrete_index(mask)))
+    places = _marked(a, mask)
     if values.size and places.size:
         _write_flat(a, places, values[places % values.size])
 

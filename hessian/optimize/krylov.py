@@ -141,11 +141,11 @@ class CGPath:
         """Leave along a direction whose curvature is not positive, or not finite."""
         self._inner = cg.growth * (self._inner + cg.length * self._square)
         self._square = cg.slope + cg.growth**2 * self._square
-        d, image, curvature = cg.direction, cg.image, cg.curvature
+        curvature = cg.curvature
         if not math.isfinite(curvature):
             self._last = self._last or self._segment(cg, cg.iterate, math.inf, math.inf, 0.0)
             return "not-finite"
-        if curvature <= self._rounding * math.sqrt(float(d @ d)) * math.sqrt(float(image @ image)):
+        if curvature <= self._rounding * norm(cg.direction) * norm(cg.image):
             # A positive curvature below its rounding is none: the step to its minimum would be rounding.
             self._last = self._segment(cg, cg.iterate, math.inf, math.inf, min(curvature, 0.0))
             return "no-curvature" if curvature > 0.0 else "negative-curvature"

@@ -97,8 +97,8 @@ class _Search:
     def product(self, p: np.ndarray) -> np.ndarray:
         """Multiply with A; the first product sets eps."""
         image = self._product(p)
-        self._square = float(p @ p)
-        largest = norm(image) / math.sqrt(self._square)
+        length = norm(p)
+        self._square, largest = length**2, norm(image) / length
         if math.isfinite(largest):
             self._largest = max(self._largest, largest)
             self._eps = self._eps or self._damping * self._largest

@@ -163,8 +163,9 @@ def test_changes_after_construction_do_not_reach_the_operator():
 
 @pytest.mark.parametrize("n", [5, 700])
 @pytest.mark.parametrize("damping", [0.0, 0.7])
-def test_solve(n, damping):
-    eigenvalues = np.linspace(0.5, 4.0, n)
+@pytest.mark.parametrize("lowest", [0.5, -3.0])
+def test_solve(n, damping, lowest):
+    eigenvalues = np.where(np.arange(n) % 3, np.linspace(0.5, 4.0, n), lowest)
     q = scipy.linalg.qr(np.random.default_rng(n).standard_normal((n, n)))[0]
     A = (q * eigenvalues) @ q.T
     H = hs.HessianOperator(lambda x: 0.5 * x @ A @ x, np.zeros(n))

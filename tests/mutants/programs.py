@@ -174,12 +174,12 @@ PROGRAMS = [
         "            if False and gap > 4.0 *",
         _OPERATORS,
     ),
-    Mutant("linalg/systems.py", "shift=-damping", "shift=damping", _OPERATORS),
+    Mutant("linalg/systems.py", "shift=-damping", "shift=damping", "tests/test_linalg.py"),
     Mutant(
         "linalg/systems.py",
         "steps)[0].astype(b.dtype)\n        residual = b - product(x) - damping * x",
         "steps)[0].astype(b.dtype)\n        residual = b - product(x)",
-        _OPERATORS,
+        "tests/test_linalg.py",
     ),
     Mutant("operators/vectors.py", "        vector.flags.writeable = False\n", "        pass\n", _OPERATORS),
     Mutant(

@@ -318,6 +318,12 @@ def test_the_conditions_of_a_rule_are_needed(
         assert is_spoiled(*result(free)) or is_spoiled(*result(*[free if r is rule else r for r in RULES]))
 
 
+def test_a_square_is_formed_at_the_point_though_its_first_product_is_there() -> None:
+    g = Graph()
+    operation, args, params = _square_of_what_is_known(g)
+    assert g.work(g.node(operation, *args, simplified=True, **params)) == 3
+
+
 def test_operands_are_taken_before_they_were_broadcast_where_the_others_bring_the_shape_along() -> None:
     g = Graph()
     row, matrix = g.input(3), g.input(2, 3)

@@ -190,8 +190,10 @@ def _known(m: Match) -> Node | None:
 
 def _is_known(m: Match) -> bool:
     known = _known(m)
-    # Of integers it may have wrapped; and a b itself is no other product.
-    return known is not None and _is_real(known) and known is not m["ab"]
+    if known is None or not _is_real(known):
+        return False  # of integers it may have wrapped
+    # What is there must not depend on more than a b, and a b itself is no other product.
+    return known.level <= m.nodes["ab"].level and known is not m.nodes["ab"]
 
 
 def _in_range(m: Match) -> bool:

@@ -52,8 +52,8 @@ PROGRAMS = [
         'if not _is_real(m["c"]):',
         _SIMPLIFY,
     ),
-    Mutant("programs/simplify.py", "known is not None and _is_real(known) and", "known is not None and", _SIMPLIFY),
-    Mutant("programs/simplify.py", ' and known is not m["ab"]', "", _SIMPLIFY),
+    Mutant("programs/simplify.py", "if known is None or not _is_real(known):", "if known is None:", _SIMPLIFY),
+    Mutant("programs/simplify.py", ' and known is not m.nodes["ab"]', "", _SIMPLIFY),
     Mutant("programs/simplify.py", 'lambda m: _is_real(m["c"])', "lambda m: True", _SIMPLIFY),
     Mutant(
         "programs/simplify.py",

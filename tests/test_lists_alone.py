@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.special as sc
+from numpy import array
 from numpy.testing import assert_allclose
 
 import hessian as hs
@@ -54,7 +55,6 @@ def test_lists_alone_are_their_numbers(name: str) -> None:
     [
         lambda x: np.sum(np.exp([x[0], 1.0])),
         lambda x: np.sum(sc.gammaln([x[0], x[1]])),
-        lambda x: np.linalg.det([[x[0], x[1]], [x[1], 2.0]]),
         lambda x: np.sum(np.logaddexp([x[0]], [x[1]])),
     ],
 )
@@ -65,10 +65,10 @@ def test_what_numpy_has_no_loop_for_says_what_to_write(f: Callable[[Any], Any]) 
 
 
 def test_what_turns_objects_into_floats_says_what_to_write() -> None:
-    with pytest.raises(LeavesTapeError, match=r"Use np\.mean\(np\.stack\(\.\.\.\)\)"):
-        hs.grad(lambda x: np.mean([x[0], x[1]]))(Z)
+    with pytest.raises(LeavesTapeError, match=r"Use np\.nanmean\(np\.stack\(\.\.\.\)\)"):
+        hs.grad(lambda x: np.nanmean([x[0], x[1]]))(Z)
     with pytest.raises(LeavesTapeError):
-        hs.grad(lambda x: np.sum(np.array([x[0], x[1]], dtype=float)))(Z)
+        hs.grad(lambda x: np.sum(array([x[0], x[1]], dtype=float)))(Z)
 
 
 def test_numbers_have_no_more_attributes_than_those_of_numpy() -> None:

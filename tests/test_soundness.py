@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import scipy.special as sc
+from numpy import empty
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -316,17 +317,17 @@ def test_in_place_operations_cast_as_numpy_does():
         lambda x, out: np.dot(np.eye(3), x, out=out),
         lambda x, out: np.take(x, [0, 1, 2], out=out),
         lambda x, out: np.compress([True] * 3, x, out=out),
-        lambda x, out: np.outer(x, x, out=np.empty((3, 3))),
-        lambda x, out: np.trace(np.outer(x, x), out=np.empty(())),
+        lambda x, out: np.outer(x, x, out=empty((3, 3))),
+        lambda x, out: np.trace(np.outer(x, x), out=empty(())),
         lambda x, out: np.linalg.multi_dot([np.eye(3), np.eye(3), x], out=out),
-        lambda x, out: np.sum(x, axis=0, out=np.empty(())),
+        lambda x, out: np.sum(x, axis=0, out=empty(())),
         lambda x, out: np.cumsum(x, 0, None, out),
-        lambda x, out: np.concatenate([x, x], out=np.empty(6)),
+        lambda x, out: np.concatenate([x, x], out=empty(6)),
     ],
 )
 def test_out_is_refused_rather_than_ignored(call):
     with pytest.raises((LeavesTapeError, OptionError), match="out"):
-        hs.grad(lambda x: np.sum(call(x, np.empty(3))))(X3)
+        hs.grad(lambda x: np.sum(call(x, empty(3))))(X3)
 
 
 @pytest.mark.parametrize("truth", [1, np.True_, True])

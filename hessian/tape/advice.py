@@ -71,7 +71,8 @@ def _advice_on_call(call: ast.Call) -> str:
         return f"Use {other} rather than {name}" if other else ""
     if name in _CONVERSIONS:
         return "Use x itself, without the conversion to a Python number"
-    if method in _MAKERS and name in (f"np.{method}", f"numpy.{method}"):
+    maker = name.rpartition(".")[2]
+    if maker in _MAKERS and name in (maker, f"np.{maker}", f"numpy.{maker}"):
         if isinstance(first, ast.List | ast.Tuple | ast.ListComp):
             return "Use np.stack, whose parts have one shape"
         return "Use x itself: it already is an array"

@@ -17,6 +17,7 @@ from hessian.rules.traced import Traced, entered, holds_traced
 from hessian.tape.advice import leaves_tape, missing_rule, user_line
 from hessian.tape.array_methods import ArrayMethods, concrete_index, primal_array
 from hessian.tape.array_operators import ArrayOperators
+from hessian.tape.handle import Handle
 from hessian.tape.ufunc_methods import apply_at, apply_method, has_method
 
 
@@ -149,6 +150,10 @@ def as_plain(x: Any) -> Any:
 def into(name: str, out: Any, where: Any, compute: Callable[[], Any]) -> Any:
     """Compute a result into the array given as ``out=``, in the elements that ``where=`` selects."""
     (target,) = out if isinstance(out, tuple) and len(out) == 1 else (out,)
+    if not isinstance(target, Traced) and issubclass(type(target), Handle):
+        # An array made inside the traced function.
+        with np.errstate(all="ignore"):
+            target.become_traced(compute())
     if not isinstance(target, Traced):
         leaves_tape(f"{name}(..., out=)", "Pass out=np.zeros_like(x) with x traced, or use the result")
     if where is True:

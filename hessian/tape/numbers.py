@@ -9,6 +9,7 @@ import numpy as np
 
 from hessian.errors import DtypeError, message
 from hessian.rules.spec import Traced
+from hessian.tape.handle import Handle
 from hessian.tape.trees import only_numbers
 
 # A subclass of ndarray that redefines one of these is more than its numbers.
@@ -21,7 +22,9 @@ _ARITHMETIC = (
 def has_own_rules(x: np.ndarray) -> bool:
     """Tell whether an array is of a class with arithmetic of its own (masked arrays, matrices, quantities with units)."""
     kind: Any = type(x)
-    return kind is not np.ndarray and any(getattr(kind, name) is not getattr(np.ndarray, name) for name in _ARITHMETIC)
+    if kind is np.ndarray or issubclass(kind, Handle):
+        return False
+    return any(getattr(kind, name) is not getattr(np.ndarray, name) for name in _ARITHMETIC)
 
 
 def refused(x: np.ndarray) -> tuple[str, str]:

@@ -39,6 +39,7 @@ class _Carrier(np.ndarray):
 def passing_through(variable: Any) -> np.ndarray | None:
     """Return a carrier if the conversion under way belongs to a vetted SciPy function, else ``None``."""
     frame: Any = sys._getframe(2)
+    frame = frame.f_back if _place(frame)[0] == "hessian.tape.creation" else frame
     if _place(frame) != _CONVERSION:
         return None
     while frame is not None and _place(frame)[0] == _CONVERSION[0]:
@@ -52,7 +53,9 @@ def passing_through(variable: Any) -> np.ndarray | None:
 
 def asked_by_sparse() -> bool:
     """Tell whether a SciPy sparse array is asking whether its right operand is an array, before multiplying."""
-    module, function = _place(sys._getframe(2))
+    frame: Any = sys._getframe(2)
+    # While a function is traced, conversions of NumPy's have a frame of this library's around them.
+    module, function = _place(frame.f_back if _place(frame)[0] == "hessian.tape.creation" else frame)
     return function == "_matmul_dispatch" and module.startswith("scipy.sparse.")
 
 

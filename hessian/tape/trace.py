@@ -18,6 +18,9 @@ from hessian.errors import (
     message,
 )
 from hessian.rules.traced import Traced, entered
+from hessian.tape.blank import unwrapped
+from hessian.tape.creation import creating
+from hessian.tape.handle import settled
 from hessian.tape.numbers import check_numbers
 from hessian.tape.sweeps import Linearization, output_slot
 from hessian.tape.tape import Tape
@@ -27,6 +30,7 @@ from hessian.tape.variable import Variable, variable
 
 def as_primal(leaf: Any, where: str, name: str = "argument x") -> Any:
     """Return a leaf as a float array of its own (or a traced value), or raise."""
+    leaf = settled(leaf)
     if isinstance(leaf, Traced):
         value: Any = leaf.frozen()
     elif isinstance(leaf, np.ndarray) and leaf.dtype.hasobject:
@@ -153,6 +157,7 @@ class Trace:
 
     Notes
     -----
+    ``function`` is the user's, of which ``call`` is made.
     ``user_results=False`` says that the function is made by the library and returns derivatives: what a program of it computes need
     only be right up to rounding.
     """
@@ -166,6 +171,7 @@ class Trace:
         has_aux: bool = False,
         user_results: bool = True,
         tape: Tape | None = None,
+        function: Any = None,
     ) -> None:
         self.where = where
         self.primal = primal
@@ -177,7 +183,9 @@ class Trace:
         self.inputs = [v._slot for v in variables]
         self.aux: Any = None
         try:
-            result = call(primal.build(variables))
+            argument = primal.build(variables)
+            with creating(function or call):
+                result = call(argument)
             if has_aux:
                 result = self._take_aux(result)
             leaves, self.output_structure = flatten(result)
@@ -203,7 +211,7 @@ class Trace:
             what = f"with has_aux=True the function must return (value, aux), it returned a {result.__class__.__name__}"
             raise OptionError(message(self.where, what))
         # What holds nothing traced is handed on as it is.
-        leaves, structure = flatten(result[1], whole=lambda tree: not holds_traced(tree))
+        leaves, structure = flatten(unwrapped(result[1]), whole=lambda tree: not holds_traced(tree))
         leaves = [entered(x) if isinstance(x, np.ndarray) and x.dtype.hasobject else x for x in leaves]
         for leaf in leaves:
             if isinstance(leaf, Variable):
@@ -218,7 +226,7 @@ class Trace:
             self._check_open(leaf)
         if isinstance(leaf, Traced):
             return leaf
-        array = np.asarray(leaf)
+        array = np.asarray(unwrapped(leaf))
         if array.dtype.kind not in "fiub":
             what = (
                 f"the function returned {leaf!r}" if array.dtype.hasobject else f"the function returned {array.dtype}"
@@ -337,7 +345,11 @@ def trace(
     primal, numbers = chosen_arguments(args, argnums, where)
 
     return Trace(
-        primal, lambda x: f(*replaced(args, argnums, numbers, x), **(kwargs or {})), where=where, has_aux=has_aux
+        primal,
+        lambda x: f(*replaced(args, argnums, numbers, x), **(kwargs or {})),
+        where=where,
+        has_aux=has_aux,
+        function=f,
     )
 
 

@@ -16,6 +16,7 @@ from hessian.tape.advice import leaves_tape, reaches_rule, user_line
 from hessian.tape.array_methods import concrete_index, primal_array
 from hessian.tape.array_protocol import ArrayProtocol
 from hessian.tape.exceptions import note_exception
+from hessian.tape.handle import Handle, settled
 from hessian.tape.kinds import Elementary, Elements, NumberType, RoundedToIntegers, Uniterable
 from hessian.tape.memory import InMemory, lying_as, shows_memory
 from hessian.tape.operands import base_array, no_numbers, no_real_result
@@ -26,7 +27,7 @@ from hessian.tape.views import View, chain
 from hessian.tape.writes import Writes, placed
 
 
-class Variable(InMemory, ArrayProtocol):
+class Variable(Handle, InMemory, ArrayProtocol):
     """A value on a tape: an :class:`Array`, or a :class:`Number` where NumPy has a scalar.
 
     Its attributes are private: a plain number that could be read off a traced value would lose its derivative.
@@ -45,7 +46,7 @@ class Variable(InMemory, ArrayProtocol):
         How often the memory was written to, for an array that owns its memory.
     """
 
-    __slots__ = ("_slot", "_tape", "_value", "_version", "_view", "_writes", "trace_level")
+    __slots__ = ()
     _value: Any
 
     def __init__(self, tape: Tape, slot: int, value: Any) -> None:
@@ -83,10 +84,9 @@ class Variable(InMemory, ArrayProtocol):
 
     def trace_apply(self, operation: Operation, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Evaluate ``operation`` on the primals and record it on this variable's tape."""
-        tape, activity = self._tape, self._tape.active
+        tape, base, active, nested = self._tape, self, False, self._tape.nested
         values: list[Any] = []
         sources: list[int] = []
-        active, nested, base = False, tape.nested, self
         for x in operands:
             kind = type(x)
             if kind is Array or kind is Number:
@@ -96,17 +96,19 @@ class Variable(InMemory, ArrayProtocol):
                 if x._tape is tape:
                     values.append(x._value)
                     sources.append(x._slot)
-                    active = active or activity[x._slot]
+                    active = active or tape.active[x._slot]
                     base = x
                     continue
             if kind not in PLAIN:
+                if kind is not np.ndarray and issubclass(kind, Handle) and not issubclass(kind, Traced):
+                    return operation(*map(settled, operands), **params)
                 x = self._constant(x, operation)
                 if isinstance(x, Traced):
                     nested = tape.nested = True
             values.append(x)
             sources.append(-1)
         if active and (operation.states is not None or not operation.differentiable):
-            active = reaches_rule(operation, [s >= 0 and activity[s] for s in sources])
+            active = reaches_rule(operation, [s >= 0 and tape.active[s] for s in sources])
         instruction = Instruction(operation, tuple(values), tuple(sources), params)
         try:
             value = operation(*values, **params) if nested else operation.function(*values, **params)
@@ -119,10 +121,9 @@ class Variable(InMemory, ArrayProtocol):
         if value.dtype.kind not in "fiub":
             no_real_result(operation, value.dtype)
         slot = tape.append(instruction, value, active)
-        if active and not tape.replayed and (operation.root is not None or tape.roots is not None):
-            smooth = smooth_form(tape, slot, partial(_at, tape))
-            if smooth is not None:
-                return smooth_op(smooth, _at(tape, slot))
+        may_be_smooth = active and not tape.replayed and (operation.root is not None or tape.roots is not None)
+        if may_be_smooth and (smooth := smooth_form(tape, slot, partial(_at, tape))) is not None:
+            return smooth_op(smooth, _at(tape, slot))
         # Where NumPy gives a number, not a 0-d array, there is no memory to share.
         if isinstance(value, np.generic) if not nested else _is_number(value):
             return Number(tape, slot, value)

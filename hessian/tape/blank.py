@@ -1,0 +1,296 @@
+"""Plain arrays made inside a traced function, which become traced when a traced value is written to them.
+
+NumPy lets no library into ``np.zeros(n)``, and an ndarray cannot hold traced values. While a function is traced its own
+``np.zeros``, ``np.array``, ... give a :class:`Blank` instead (:mod:`hessian.tape.creation`): it holds an ndarray and does what
+that does, as fast as Python lets it, until ``y[i] = x[0]`` turns it into a traced array in place: the object stays, its class
+changes. Views know what they were taken from, so that a write through any of them reaches all. Memory that plain code may
+still be looking at is filled with NaN at that moment: a stale number would be silent.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from hessian.rules.spec import OPERATIONS, Traced
+from hessian.rules.traced import PLAIN, entered, holds_traced
+from hessian.tape.array_methods import concrete_index
+from hessian.tape.handle import Handle
+from hessian.tape.passthrough import sparse_is_asking
+from hessian.tape.variable import Array
+
+_SET_CLASS = object.__dict__["__class__"].__set__
+_NO_ATTRIBUTES = frozenset(("data", "ctypes", "base", "__array_interface__", "__array_struct__"))
+"""Ways to the memory itself."""
+_WRITING = frozenset(("sort", "fill", "put", "partition", "itemset", "resize", "setfield", "byteswap", "setflags"))
+_WRITERS = (np.copyto, np.fill_diagonal, np.put, np.place, np.putmask, np.put_along_axis)
+
+
+class Blank(Handle):
+    """An array without derivative that may become traced.
+
+    ``_value`` is the ndarray, ``_view`` the blank it was taken from and how (or ``None``), ``_version`` whether its memory has been
+    handed out.
+    """
+
+    __slots__ = ()
+    __array_priority__ = 999.0
+    __hash__ = None  # type: ignore[assignment]
+
+    _value: Any
+    _view: Any
+
+    def __init__(self, value: np.ndarray, view: tuple[Blank, Callable[[Any], Any]] | None = None) -> None:
+        self._value, self._view = value, view
+        self._tape = self._writes = None
+        self._slot = -1
+        self._version = False
+        self.trace_level = -1.0
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return Blank if sparse_is_asking() else np.ndarray
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _NO_ATTRIBUTES:
+            raise AttributeError(f"'{name}' of an array made inside a traced function")
+        value = plain(self)
+        found = getattr(value, name)
+        if value is self or not callable(found):
+            return found if value is self else _wrapped(found, self, operator.attrgetter(name))
+
+        def method(*args: Any, **keywords: Any) -> Any:
+            if name in _WRITING and holds_traced([*args, *keywords.values()]):
+                become_traced(self, [*args, *keywords.values()])
+            if name == "dot" and holds_traced(args):
+                return np.dot(plain(self), *args)
+            here = plain(self)
+            result = getattr(here, name)(*map(plain, args), **{key: plain(x) for key, x in keywords.items()})
+            if here is self:
+                return result
+            return _wrapped(result, self, lambda base: getattr(base, name)(*args, **keywords))
+
+        return method
+
+    def settled(self) -> Any:
+        """Return the ndarray, or the traced array that this has become."""
+        return plain(self)
+
+    def become_traced(self, values: Any) -> None:
+        """Turn the array that owns the memory, and this view of it, into traced arrays on the innermost tape of some values."""
+        become_traced(self, values)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        value = plain(self)
+        if value is self:
+            return value.__array__(dtype, copy)
+        _root(self)._version = True
+        return np.array(value, dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+        targets = inputs[:1] if method == "at" else keywords.get("out", ())
+        if targets and holds_traced([*inputs[method == "at" :], *keywords.values()]):
+            for target in targets:
+                if type(target) is Blank:
+                    become_traced(target, [*inputs, *keywords.values()])
+        if targets and method != "at":
+            keywords["out"] = tuple(map(plain, targets))
+        if "where" in keywords:
+            keywords["where"] = plain(keywords["where"])
+        result = getattr(ufunc, method)(*map(plain, inputs), **keywords)
+        if targets and method != "at" and len(targets) == 1:
+            return targets[0]
+        return _wrapped(result)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in _WRITERS and args and type(args[0]) is Blank and holds_traced([*args[1:], *kwargs.values()]):
+            become_traced(args[0], [*args[1:], *kwargs.values()])
+        if type(kwargs.get("out")) is Blank and holds_traced([*args]):
+            become_traced(kwargs["out"], args)
+        result = function(*[_plain_parts(x) for x in args], **{name: _plain_parts(x) for name, x in kwargs.items()})
+        if "out" in kwargs and kwargs["out"] is not None:
+            return kwargs["out"]
+        if args and type(args[0]) is Blank:
+            return _wrapped(result, args[0], lambda base: function(base, *args[1:], **kwargs))
+        return _wrapped(result)
+
+    def __getitem__(self, index: Any) -> Any:
+        value, index = plain(self), _index(index)
+        if value is self:
+            return value[index]
+        return _wrapped(value[index], self, lambda base: base[index])
+
+    def __setitem__(self, index: Any, item: Any) -> None:
+        if type(item) not in PLAIN and holds_traced(item):
+            become_traced(self, item)
+        plain(self)[_index(index)] = item if type(item) in PLAIN else plain(item)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __len__(self) -> int:
+        return len(plain(self))
+
+    def __contains__(self, x: Any) -> bool:
+        return x in plain(self)
+
+    def __copy__(self) -> Any:
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.copy()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return plain(self).__reduce_ex__(protocol)
+
+    def __format__(self, spec: str) -> str:
+        return format(plain(self), spec)
+
+
+def _index(index: Any) -> Any:
+    """Return an index of plain numbers."""
+    if isinstance(index, tuple):
+        return tuple(plain(part) for part in concrete_index(index))
+    return plain(concrete_index(index))
+
+
+def _delegated(name: str) -> Callable[..., Any]:
+    """Return a special method that does what that of the array does."""
+
+    def method(self: Any, *args: Any) -> Any:
+        value = plain(self)
+        if value is self:
+            return getattr(value, name)(*args)
+        result = getattr(value, name)(*map(plain, args))
+        return _wrapped(result)
+
+    return method
+
+
+def _in_place(name: str) -> Callable[[Any, Any], Any]:
+    def method(self: Any, other: Any) -> Any:
+        if holds_traced(other):
+            become_traced(self, other)
+        value = plain(self)
+        if value is self:
+            return getattr(value, name)(other)
+        getattr(value, name)(plain(other))
+        return self
+
+    return method
+
+
+for _operation in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
+    setattr(Blank, f"__{_operation}__", _delegated(f"__{_operation}__"))
+    setattr(Blank, f"__r{_operation}__", _delegated(f"__r{_operation}__"))
+    setattr(Blank, f"__i{_operation}__", _in_place(f"__i{_operation}__"))
+for _name in (
+    "neg",
+    "pos",
+    "abs",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "divmod",
+    "rdivmod",
+    "bool",
+    "int",
+    "float",
+    "complex",
+):
+    setattr(Blank, f"__{_name}__", _delegated(f"__{_name}__"))
+for _name in ("index", "repr", "str"):
+    setattr(Blank, f"__{_name}__", _delegated(f"__{_name}__"))
+
+
+def blank(result: Any) -> Any:
+    """Return a new array of floats as one that may become traced; anything else as it is."""
+    return Blank(result) if type(result) is np.ndarray and result.dtype.kind == "f" else result
+
+
+def _wrapped(result: Any, base: Blank | None = None, how: Callable[[Any], Any] | None = None) -> Any:
+    """Return the result of a plain call: views remember what they were taken from, new arrays of floats may become traced."""
+    if type(result) in (list, tuple):
+        if how is None:
+            return type(result)([_wrapped(part) for part in result])
+        return type(result)([_wrapped(part, base, _part_of(how, i)) for i, part in enumerate(result)])
+    if type(result) is not np.ndarray or result.dtype.kind != "f":
+        return result
+    if base is not None and how is not None and np.may_share_memory(result, base._value):
+        return Blank(result, (base, how))
+    return Blank(result)
+
+
+def _part_of(how: Callable[[Any], Any], i: int) -> Callable[[Any], Any]:
+    return lambda base: how(base)[i]
+
+
+def _plain_parts(x: Any) -> Any:
+    if type(x) in (list, tuple):
+        return type(x)([_plain_parts(part) for part in x])
+    return plain(x)
+
+
+def plain(x: Any) -> Any:
+    """Return the ndarray of a blank, a blank that has become traced as it now is, anything else as it is."""
+    if type(x) is not Blank:
+        return x
+    if x._view is not None:
+        base, how = x._view
+        if plain(base) is base:
+            _become(x, how(base))
+            return x
+    return x._value
+
+
+def unwrapped(tree: Any) -> Any:
+    """Return lists, tuples and dicts with plain arrays in place of blanks."""
+    if type(tree) is Blank:
+        return plain(tree)
+    if type(tree) in (list, tuple):
+        return type(tree)([unwrapped(part) for part in tree])
+    if type(tree) is dict:
+        return {key: unwrapped(part) for key, part in tree.items()}
+    return tree
+
+
+def _root(x: Any) -> Any:
+    while type(x) is Blank and x._view is not None:
+        x = x._view[0]
+    return x
+
+
+def become_traced(x: Any, values: Any) -> None:
+    """Turn the array that owns the memory, and this view of it, into traced arrays on the innermost tape of some values."""
+    root = _root(x)
+    if type(root) is Blank:
+        example = max(_traced_in(values), key=lambda value: value.trace_level)
+        numbers = root._value
+        traced = example.trace_apply(OPERATIONS["positive"], (numbers.copy(order="K"),), {})
+        if root._version:
+            numbers.fill(np.nan)
+        _become(root, traced)
+    plain(x)
+
+
+def _traced_in(values: Any) -> Iterator[Any]:
+    if isinstance(values, Traced):
+        yield values
+    elif isinstance(values, list | tuple):
+        for value in values:
+            yield from _traced_in(value)
+    elif holds_traced(values):
+        yield entered(values)
+
+
+def _become(x: Blank, traced: Any) -> None:
+    """Make an object the handle of a traced array."""
+    for name in Handle.__slots__:
+        setattr(x, name, getattr(traced, name))
+    _SET_CLASS(x, Array)

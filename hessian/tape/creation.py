@@ -1,0 +1,247 @@
+"""NumPy's creation functions while a function is traced, seen by the user's own lines only.
+
+``np.array``, ``np.asarray``, ``np.zeros`` and the like take no part in NumPy's dispatch. While a function is traced they are
+replaced in the namespace of NumPy, on the tracing thread, for calls that are written ``np.zeros(...)`` in code outside installed
+packages (but for that of the function itself): what holds traced values becomes one traced array, a new plain array of floats a
+:class:`~hessian.tape.blank.Blank`. Functions that could not use lists of traced values stack them. Everybody else gets what
+NumPy gives: compiled code, which reads the memory of arrays without asking what they are, calls these functions as well,
+and has no frame of its own, so that the call is looked for in the bytecode of the line that is running. Names that a module
+has imported from NumPy (``from numpy import zeros``) are out of reach.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import os
+import sys
+import sysconfig
+import threading
+import weakref
+from collections.abc import Callable
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+import numpy as np
+
+from hessian.rules.dispatch import DISPATCH
+from hessian.rules.traced import Traced, entered, holds_traced
+from hessian.tape.blank import Blank, blank, plain, unwrapped
+
+_LIBRARIES = tuple(
+    os.path.normcase(path) + os.sep
+    for path in {*sysconfig.get_paths().values(), os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}
+    if path and os.path.isabs(path)
+)
+_LOCK = threading.Lock()
+_users: dict[str, bool] = {}
+_calls: weakref.WeakKeyDictionary[CodeType, dict[int, str]] = weakref.WeakKeyDictionary()
+
+
+class _Local(threading.local):
+    depth = 0
+    roots: tuple[str, ...] = ()
+
+
+_local = _Local()
+_count = 0
+
+
+def _is_users(frame: FrameType, name: str) -> bool:
+    """Tell whether a line of the user's own calls a function of NumPy by this name.
+
+    It does not if it is of an installed package, unless the traced function is of that package.
+    """
+    module = frame.f_globals.get("__name__") or ""
+    known = _users.get(module)
+    if known is None:
+        file = os.path.normcase(frame.f_code.co_filename)
+        known = _users[module] = not file.startswith(_LIBRARIES) and not file.startswith("<frozen")
+    if not known and module.partition(".")[0] not in _local.roots:
+        return False
+    calls = _calls.get(frame.f_code)
+    if calls is None:
+        calls = _calls[frame.f_code] = _calls_of_numpy(frame)
+    return calls.get(frame.f_lasti) == name
+
+
+def _calls_of_numpy(frame: FrameType) -> dict[int, str]:
+    """Return the functions of NumPy that code calls as attributes of it, by places in the bytecode while they run."""
+    calls: dict[int, str] = {}
+    started: dict[tuple[int, int], str] = {}
+    before, running = None, ""
+    for instruction in dis.get_instructions(frame.f_code):
+        if running and before is not None:
+            # Of a call that runs, Python 3.11 tells the end.
+            calls |= dict.fromkeys(range(before.offset, instruction.offset, 2), running)
+        line, column = (
+            (instruction.positions.lineno, instruction.positions.col_offset) if instruction.positions else (None, None)
+        )
+        running = ""
+        if line is not None and column is not None:
+            if (
+                instruction.opname in ("LOAD_ATTR", "LOAD_METHOD")
+                and before is not None
+                and _names_numpy(frame, before)
+            ):
+                started[line, column] = str(instruction.argval)
+            elif instruction.opname.startswith("CALL"):
+                running = started.get((line, column), "")
+        before = instruction
+    return calls
+
+
+def _names_numpy(frame: FrameType, instruction: dis.Instruction) -> bool:
+    if not instruction.opname.startswith("LOAD_"):
+        return False
+    name = instruction.argval
+    return (frame.f_globals.get(name) if isinstance(name, str) else None) is np or (
+        isinstance(name, str) and frame.f_locals.get(name) is np
+    )
+
+
+def _creating(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a creation function whose arrays may become traced."""
+    name = original.__name__
+
+    @functools.wraps(original)
+    def create(*args: Any, **keywords: Any) -> Any:
+        if not _local.depth or not _is_users(sys._getframe(1), name):
+            return original(*args, **keywords)
+        if holds_traced([*args, *keywords.values()]):
+            return _from_traced(original, *args, **keywords)
+        return blank(original(*map(plain, args), **{name: plain(x) for name, x in keywords.items()}))
+
+    return create
+
+
+def _from_traced(original: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+    """Create from traced numbers: ``np.full(shape, x[0])``."""
+    if original is not _FULL:
+        return original(*args, **keywords)
+    shape, value, dtype = (lambda shape, fill_value, dtype=None, **_: (shape, fill_value, dtype))(*args, **keywords)
+    value = entered(value)
+    return np.copy(np.broadcast_to(value if dtype is None else value.astype(dtype), shape))
+
+
+def _converting(original: Callable[..., Any], copies: bool) -> Callable[..., Any]:
+    """Return a conversion (``np.array``, ``np.asarray``) that takes traced values."""
+    name = original.__name__
+
+    @functools.wraps(original)
+    def convert(a: Any = None, *args: Any, **keywords: Any) -> Any:
+        a = keywords.pop("object", a) if copies else a
+        if not _local.depth or not _is_users(sys._getframe(1), name):
+            return original(a, *args, **keywords)
+        if type(a) is Blank and not isinstance(plain(a), Traced):
+            if not copies and not args and not keywords.keys() - {"dtype"}:
+                dtype = keywords.get("dtype")
+                return a if dtype is None or np.dtype(dtype) == a.dtype else a.astype(dtype)
+            return blank(original(plain(a), *args, **keywords))
+        dtype = keywords.get("dtype", args[0] if args else None)
+        if not holds_traced(a) or (dtype is not None and np.dtype(dtype).hasobject):
+            result = original(unwrapped(a), *args, **keywords)
+            return blank(result) if result is not a and (copies or not isinstance(a, np.ndarray)) else result
+        return _converted(entered(unwrapped(a)), copies, *args, **keywords)
+
+    return convert
+
+
+def _converted(x: Any, copies: bool, dtype: Any = None, **keywords: Any) -> Any:
+    """Return a traced value as the array that NumPy would make."""
+    copy, ndmin = keywords.get("copy", copies), keywords.get("ndmin", 0)
+    if dtype is not None and np.dtype(dtype) != x.dtype:
+        x, copy = x.astype(dtype), False
+    x = np.reshape(x, ()) if x.is_number else np.copy(x) if copy else x
+    return x if x.ndim >= ndmin else np.reshape(x, (1,) * (ndmin - x.ndim) + x.shape)
+
+
+def _stacking(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that takes lists of traced values."""
+    enters = DISPATCH[original].enters
+
+    @functools.wraps(original)
+    def call(*args: Any, **keywords: Any) -> Any:
+        if _local.depth and any(type(x) in (list, tuple) and holds_traced(x) for x in args):
+            args = tuple(enters(unwrapped(x)) if type(x) in (list, tuple) else x for x in args)
+        return original(*args, **keywords)
+
+    return call
+
+
+_FULL = np.full
+_CREATING = ("zeros", "ones", "empty", "full", "eye", "identity", "arange", "tri", "fromiter")
+_CONVERTING = {
+    "array": True,
+    "asarray": False,
+    "asanyarray": False,
+    "ascontiguousarray": False,
+    "asfortranarray": False,
+}
+
+
+_STACKING = (
+    "mean",
+    "var",
+    "std",
+    "median",
+    "average",
+    "quantile",
+    "percentile",
+    "cov",
+    "corrcoef",
+    "gradient",
+    "interp",
+    "polyfit",
+)
+"""Functions that make plain arrays of lists, so that lists of traced numbers fail; others compute with the numbers themselves."""
+
+
+@functools.cache
+def _replacements() -> list[tuple[Any, dict[str, Any], dict[str, Any]]]:
+    """Return namespaces with the names to put in and the originals to put back."""
+    tables: list[tuple[Any, dict[str, Any], dict[str, Any]]] = []
+    for module, names in ((np, _STACKING), (np.linalg, np.linalg.__all__)):
+        new: dict[str, Any] = {name: _stacking(f) for name in names if (f := module.__dict__[name]) in DISPATCH}
+        if module is np:
+            new |= {name: _creating(getattr(np, name)) for name in _CREATING}
+            new |= {name: _converting(getattr(np, name), copies) for name, copies in _CONVERTING.items()}
+        tables.append((module, new, {name: module.__dict__[name] for name in new}))
+    return tables
+
+
+class creating:
+    """Replace NumPy's creation functions while a function is traced; nested uses are counted.
+
+    Parameters
+    ----------
+    function : callable
+        What is traced: its own package counts as the user's.
+    """
+
+    __slots__ = ("_root", "_roots")
+
+    def __init__(self, function: Any) -> None:
+        self._root = (getattr(function, "__module__", None) or "").partition(".")[0]
+
+    def __enter__(self) -> None:
+        global _count
+        self._roots = _local.roots
+        if self._root and self._root not in ("hessian", "numpy", "scipy", *self._roots):
+            _local.roots = (*self._roots, self._root)
+        _local.depth += 1
+        with _LOCK:
+            _count += 1
+            if _count == 1:
+                for module, new, _ in _replacements():
+                    module.__dict__.update(new)
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        global _count
+        _local.depth -= 1
+        _local.roots = self._roots
+        with _LOCK:
+            _count -= 1
+            if not _count:
+                for module, _, old in _replacements():
+                    module.__dict__.update(old)

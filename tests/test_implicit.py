@@ -39,7 +39,7 @@ def anomaly(M: Any, e: Any = 0.5) -> Any:
 
 
 def pair(x: Any, t: Any) -> Any:
-    return np.stack([x[0] ** 2 + x[1] - t[0], x[0] - x[1] ** 3 - t[1]])
+    return np.stack([x[0] ** 2 + x[1] - t[0], 3 * x[0] - x[1] ** 3 - t[1]])
 
 
 def intersection(t: Any) -> Any:
@@ -139,6 +139,14 @@ def test_factors_are_made_once_per_point(record: bool, monkeypatch: pytest.Monke
     for _ in range(5):
         assert_allclose(H @ T, hs.hessian(intersection)(T) @ T, rtol=1e-11)
     assert len(counts) == 5 * by_solver  # of the Hessians that the products are compared with
+
+
+def test_two_points_have_factors_of_their_own() -> None:
+    recorded = hs.record(intersection)
+    first, second = hs.HessianOperator(recorded, T), hs.HessianOperator(recorded, T + 0.2)
+    for H, t in ((first, T), (second, T + 0.2), (first, T)):
+        assert_allclose(H @ T, hs.hvp(intersection, t, T), rtol=1e-11)
+        assert_allclose(H.gradient, hs.grad(intersection)(t), rtol=1e-11)
 
 
 def test_a_recorded_function_is_pickled() -> None:
@@ -321,6 +329,16 @@ def test_no_derivative_at_a_singular_minimum() -> None:
     for fun in (lambda x: np.sum(x**4), lambda x: (x[0] + x[1] - 1) ** 2, lambda x: np.sum((x - 0.5) ** 6)):
         with pytest.raises((UndefinedDerivativeError, ConvergenceError), match=r"^argmin: "):
             hs.argmin(fun, np.array([1.0, 0.5]))
+
+
+def test_a_continuum_of_solutions_is_called_singular() -> None:
+    for solve in (
+        lambda: hs.root(lambda x: np.stack([x[0] + x[1] - 1, 2 * x[0] + 2 * x[1] - 2]), np.zeros(2)),
+        lambda: hs.root(lambda x: np.stack([0.1 * x[0] + 0.3 * x[1], 0.2 * x[0] + 0.6 * x[1]]), np.ones(2)),
+        lambda: hs.argmin(lambda x: (0.1 * x[0] + 0.3 * x[1] - 1) ** 2, np.zeros(2)),
+    ):
+        with pytest.raises(UndefinedDerivativeError, match="is singular at the solution"):
+            solve()
 
 
 def test_no_solution() -> None:

@@ -29,7 +29,7 @@ from hessian.tape.array_methods import primal_array
 from hessian.tape.origins import Origin
 from hessian.tape.sweeps import Linearization, output_slot
 from hessian.tape.tape import Tape
-from hessian.tape.trees import Structure, flatten, holds_traced, is_foreign, join_vector
+from hessian.tape.trees import Structure, flatten, is_foreign, join_vector
 from hessian.tape.variable import variable
 from hessian.transforms.locate import origin_in
 from hessian.transforms.seeds import block_length
@@ -76,7 +76,7 @@ class Equation:
         """Return the solution in the structure of x, as one operation on what is traced among the arguments."""
         leaves = [entered(leaf) for leaf in flatten(args, whole=is_foreign)[0]]
         thetas = [leaf for leaf in leaves if isinstance(leaf, Traced)]
-        return self.tree(solution_op(held_op(start), *thetas, equation=self))
+        return self.tree(solution_op(start, *thetas, equation=self))
 
     def tree(self, x: Any) -> Any:
         """Return a vector in the structure of x."""
@@ -187,7 +187,8 @@ class Plain:
         with np.errstate(all="ignore"):
             vector = self.equation.residual(x.copy(), self.thetas)
         if isinstance(vector, Traced):
-            self._refuse_captured()
+            what = f"the function uses a traced value that is not among its arguments, at {user_line()}"
+            raise LeavesTapeError(message(self.where, what, "its derivative would be lost", "Pass it in args"))
         return np.asarray(vector)
 
     def origin(self, x: np.ndarray, order: int) -> Origin | None:
@@ -203,19 +204,12 @@ class Plain:
         """Return A, shape (n, n), by n pushforwards in blocks."""
         tape = Tape()
         linear = self.equation.linearized(x, held=self.thetas, tape=tape)
-        operands = [y for made in tape.instructions if made is not None for y in made.operands]
-        if holds_traced(operands):
-            self._refuse_captured()
 
         images = []
         for _, units in unit_rows(x.size, block_length(tape, x.size), x.dtype):
             (pushed,) = linear.pushforward([units], 1)
             images.append(np.zeros_like(units) if pushed is None else pushed)
         return np.concatenate(images).T if images else np.zeros((0, 0), x.dtype)
-
-    def _refuse_captured(self) -> None:
-        what = f"the function uses a traced value that is not among its arguments, at {user_line()}"
-        raise LeavesTapeError(message(self.where, what, "its derivative would be lost", "Pass it in args"))
 
 
 def _frozen(x: Any) -> Any:
@@ -312,8 +306,6 @@ def _inverse_pullback(z: Any, xs: Any, g: Any, wanted: Any, *, equation: Equatio
     return [b_bar, None, *_in_precision(bars, point)]
 
 
-held_op = Nondifferentiable("held", np.array, home=__name__)
-"""A start, on which the solution does not depend."""
 solution_op = General(
     "solution",
     lambda start, *thetas, equation: equation.solve(start, thetas),

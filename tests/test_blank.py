@@ -256,3 +256,32 @@ def test_transforms_and_operators_take_them() -> None:
         return value + slope + np.sum(hs.grad(inner)(start)) + np.sum(hs.hvp(inner, start, v)) + np.sum(H @ v)
 
     hs.check_derivatives(f, X)
+
+
+def test_memory_of_others_is_never_taken_over() -> None:
+    class Holder:
+        def __init__(self) -> None:
+            self.values = np.arange(4.0)
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+            return self.values
+
+    data, holder = np.arange(4.0), Holder()
+
+    def f(x: Any, make: Callable[[], Any]) -> Any:
+        y = make()
+        y[0] = x[0]
+        return np.sum(y)
+
+    for make in (
+        lambda: np.asarray(data),
+        lambda: np.asarray(holder),
+        lambda: np.array(data, ndmin=1, copy=None),
+        lambda: np.ascontiguousarray(data),
+        lambda: np.broadcast_arrays(np.zeros(4), data)[1],
+    ):
+        with pytest.raises((HessianError, TypeError, ValueError)):
+            hs.grad(f)(X, make)
+    assert_array_equal(hs.grad(f)(X, lambda: np.array(data)), [1.0, 0.0, 0.0, 0.0])
+    assert_array_equal(data, np.arange(4.0))
+    assert_array_equal(holder.values, np.arange(4.0))

@@ -3,8 +3,8 @@
 NumPy lets no library into ``np.zeros(n)``, and an ndarray cannot hold traced values. While a function is traced its own
 ``np.zeros``, ``np.array``, ... give a :class:`Blank` instead (:mod:`hessian.tape.creation`): it holds an ndarray and does what
 that does, as fast as Python lets it, until ``y[i] = x[0]`` turns it into a traced array in place: the object stays, its class
-changes. Views know what they were taken from, so that a write through any of them reaches all. Memory that plain code may
-still be looking at is filled with NaN at that moment: a stale number would be silent.
+changes. Views know what they were taken from, so that a write through any of them reaches all. The plain memory, at which other code
+may still be looking, is filled with NaN at that moment: a stale number would be silent.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ _WRITERS = (np.copyto, np.fill_diagonal, np.put, np.place, np.putmask, np.put_al
 class Blank(Handle):
     """An array without derivative that may become traced.
 
-    ``_value`` is the ndarray, ``_view`` the blank it was taken from and how (or ``None``), ``_version`` whether its memory has been
-    handed out.
+    ``_value`` is the ndarray, ``_view`` the blank it was taken from and how, or ``None`` where the memory is its own.
     """
 
     __slots__ = ()
@@ -46,8 +45,7 @@ class Blank(Handle):
     def __init__(self, value: np.ndarray, view: tuple[Blank, Callable[[Any], Any]] | None = None) -> None:
         self._value, self._view = value, view
         self._tape = self._writes = None
-        self._slot = -1
-        self._version = False
+        self._slot, self._version = -1, 0
         self.trace_level = -1.0
 
     @property  # type: ignore[misc]
@@ -87,7 +85,6 @@ class Blank(Handle):
         value = plain(self)
         if value is self:
             return value.__array__(dtype, copy)
-        _root(self)._version = True
         return np.array(value, dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
@@ -110,12 +107,15 @@ class Blank(Handle):
             become_traced(args[0], [*args[1:], *kwargs.values()])
         if type(kwargs.get("out")) is Blank and holds_traced([*args]):
             become_traced(kwargs["out"], args)
-        result = function(*[_plain_parts(x) for x in args], **{name: _plain_parts(x) for name, x in kwargs.items()})
-        if "out" in kwargs and kwargs["out"] is not None:
+        given, named = [_plain_parts(x) for x in args], {name: _plain_parts(x) for name, x in kwargs.items()}
+        result = function(*given, **named)
+        if kwargs.get("out") is not None:
             return kwargs["out"]
-        if args and type(args[0]) is Blank:
-            return _wrapped(result, args[0], lambda base: function(base, *args[1:], **kwargs))
-        return _wrapped(result)
+        first = args[0] if args and type(args[0]) is Blank else None
+        others = list(_arrays_in([given[first is not None :], *named.values()]))
+        if first is None:
+            return _wrapped(result, others=others)
+        return _wrapped(result, first, lambda base: function(base, *args[1:], **kwargs), others)
 
     def __getitem__(self, index: Any) -> Any:
         value, index = plain(self), _index(index)
@@ -210,21 +210,32 @@ for _name in ("index", "repr", "str"):
 
 
 def blank(result: Any) -> Any:
-    """Return a new array of floats as one that may become traced; anything else as it is."""
-    return Blank(result) if type(result) is np.ndarray and result.dtype.kind == "f" else result
+    """Return a new array of floats, whose memory is its own, as one that may become traced; anything else as it is."""
+    is_new = type(result) is np.ndarray and result.dtype.kind == "f" and result.base is None
+    return Blank(result) if is_new else result
 
 
-def _wrapped(result: Any, base: Blank | None = None, how: Callable[[Any], Any] | None = None) -> Any:
-    """Return the result of a plain call: views remember what they were taken from, new arrays of floats may become traced."""
+def _wrapped(result: Any, base: Any = None, how: Callable[[Any], Any] | None = None, others: Any = ()) -> Any:
+    """Return the result of a plain call: views remember what they were taken from, new arrays of floats may become traced.
+
+    ``others`` are arrays that took part: what may be their memory stays as it is.
+    """
     if type(result) in (list, tuple):
-        if how is None:
-            return type(result)([_wrapped(part) for part in result])
-        return type(result)([_wrapped(part, base, _part_of(how, i)) for i, part in enumerate(result)])
+        parts = [_wrapped(x, base, how and _part_of(how, i), others) for i, x in enumerate(result)]
+        return type(result)(parts)
     if type(result) is not np.ndarray or result.dtype.kind != "f":
         return result
     if base is not None and how is not None and np.may_share_memory(result, base._value):
         return Blank(result, (base, how))
-    return Blank(result)
+    return result if any(np.may_share_memory(result, x) for x in others) else blank(result)
+
+
+def _arrays_in(values: Any) -> Iterator[np.ndarray]:
+    if type(values) in (list, tuple):
+        for value in values:
+            yield from _arrays_in(value)
+    elif isinstance(values, np.ndarray) and not isinstance(values, Traced):
+        yield values
 
 
 def _part_of(how: Callable[[Any], Any], i: int) -> Callable[[Any], Any]:
@@ -273,8 +284,7 @@ def become_traced(x: Any, values: Any) -> None:
         example = max(_traced_in(values), key=lambda value: value.trace_level)
         numbers = root._value
         traced = example.trace_apply(OPERATIONS["positive"], (numbers.copy(order="K"),), {})
-        if root._version:
-            numbers.fill(np.nan)
+        numbers.fill(np.nan)
         _become(root, traced)
     plain(x)
 

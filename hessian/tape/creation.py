@@ -141,7 +141,9 @@ def _converting(original: Callable[..., Any], copies: bool) -> Callable[..., Any
         dtype = keywords.get("dtype", args[0] if args else None)
         if not holds_traced(a) or (dtype is not None and np.dtype(dtype).hasobject):
             result = original(unwrapped(a), *args, **keywords)
-            return blank(result) if result is not a and (copies or not isinstance(a, np.ndarray)) else result
+            # What an object hands out may be its own memory.
+            is_new = type(a) in (list, tuple) or (copies and keywords.get("copy", True) is True)
+            return blank(result) if is_new else result
         return _converted(entered(unwrapped(a)), copies, *args, **keywords)
 
     return convert

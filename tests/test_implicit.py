@@ -417,6 +417,26 @@ def test_integers_are_arguments_like_others() -> None:
         assert_allclose(hs.grad(f)(5.0, n), 5.0 ** (1 / n - 1) / n, rtol=1e-12)
 
 
+def test_arrays_made_inside() -> None:
+    """Of zeros, filled by elements: in the equation, as a start and as an argument that changes later."""
+
+    def filled(x: Any, t: Any, shift: Any) -> Any:
+        y = np.zeros(2)
+        y[0], y[1] = x[0] ** 2 - t, x[1] - x[0] - shift[0]
+        return y
+
+    def f(t: Any) -> Any:
+        shift = np.zeros(1)
+        x = hs.root(filled, np.ones(2), (t, shift))
+        shift[0] = t
+        return np.sum(x) * shift[0]
+
+    for g in (f, hs.record(f)):
+        assert_allclose(g(4.0), 16.0)
+        assert_allclose(hs.grad(g)(4.0), 3 * 4.0**0.5, rtol=1e-13)
+        assert_allclose(hs.grad(hs.grad(g))(4.0), 1.5 * 4.0**-0.5, rtol=1e-12)
+
+
 def test_branches_are_followed() -> None:
     """The equation steers by its own values; a replay does so anew."""
 

@@ -108,6 +108,14 @@ def test_what_is_found(name: str, recorded: bool) -> None:
         assert part in str(found)
 
 
+def test_data_are_told_from_branches_not_taken() -> None:
+    f = lambda x: np.sum(np.where(x > 0, np.log(x), DATA))
+    with np.errstate(all="ignore"):
+        found = hs.locate_nonfinite(f, X)
+    assert found is not None
+    assert found.operation == "argument 2 of where, which is data,"
+
+
 def test_operands_are_told() -> None:
     found = hs.locate_nonfinite(roots, X)
     assert found is not None

@@ -11,6 +11,8 @@ from scipy.sparse.linalg import LinearOperator
 from hessian.operators.symmetric import SymmetricOperator
 from hessian.operators.vectors import as_direction, as_rows, read_only, refuse_mask
 from hessian.programs.runtime.point import Product
+from hessian.tape.origins import Origin
+from hessian.transforms.locate import origin_in
 from hessian.transforms.point import FunctionAtPoint
 
 
@@ -26,6 +28,11 @@ class MapOperator(LinearOperator):
 
     def _take(self, at: FunctionAtPoint) -> None:
         self._at, self._products, self.primal = at, at.products, at.primal
+
+    def origin_of_nonfinite(self) -> Origin | None:
+        """Return where the function, or a derivative that the map is made of, stops being finite."""
+        f, args, argnums = self._at.source
+        return origin_in(f, args, argnums=argnums, order=2 if self._map == "product" else 1)
 
     def compiled_product(self, v: Any) -> np.ndarray | None:
         """Multiply with a vector by a program, in an error state of its own; ``None`` where there is none for it."""

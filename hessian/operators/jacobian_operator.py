@@ -10,9 +10,7 @@ import numpy as np
 from hessian.operators.differentiated import MapOperator
 from hessian.operators.vectors import as_direction, as_rows
 from hessian.programs.tasks import Task
-from hessian.tape.origins import Origin
 from hessian.tape.trace import detached
-from hessian.transforms.locate import origin_in
 from hessian.transforms.point import FunctionAtPoint
 
 
@@ -66,11 +64,6 @@ class JacobianOperator(MapOperator):
 
     def __repr__(self) -> str:
         return f"<JacobianOperator of shape {self.shape}, dtype {self.dtype}>"
-
-    def origin_of_nonfinite(self) -> Origin | None:
-        """Return where the function or its derivative stops being finite."""
-        f, args, argnums = self._at.source
-        return origin_in(f, args, argnums=argnums, order=1)
 
     def _rmatvec(self, u: Any) -> Any:
         return self._at.product(as_direction(u, self).reshape(-1), "pullback")

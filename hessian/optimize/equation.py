@@ -26,6 +26,9 @@ from hessian.rules.spec import General, Nondifferentiable
 from hessian.rules.traced import Traced, entered
 from hessian.tape.advice import user_line
 from hessian.tape.array_methods import primal_array
+from hessian.tape.blank import unwrapped
+from hessian.tape.creation import creating
+from hessian.tape.handle import settled
 from hessian.tape.origins import Origin
 from hessian.tape.sweeps import Linearization, output_slot
 from hessian.tape.tape import Tape
@@ -58,7 +61,7 @@ class Equation:
         self.fun = getattr(fun, "plain_function", fun)
         self._structure, self._shapes = structure, list(shapes)
         leaves, self._arguments = flatten(args, whole=is_foreign)
-        leaves = [entered(leaf) for leaf in leaves]
+        leaves = [entered(settled(leaf)) for leaf in leaves]
         self._places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Traced)]
         self._leaves = [None if i in self._places else _frozen(leaf) for i, leaf in enumerate(leaves)]
         # The last point, which sweeps ask for again: so the solver's factors are theirs.
@@ -74,7 +77,7 @@ class Equation:
 
     def solution(self, start: Any, args: tuple[Any, ...]) -> Any:
         """Return the solution in the structure of x, as one operation on what is traced among the arguments."""
-        leaves = [entered(leaf) for leaf in flatten(args, whole=is_foreign)[0]]
+        leaves = [entered(settled(leaf)) for leaf in flatten(args, whole=is_foreign)[0]]
         thetas = [leaf for leaf in leaves if isinstance(leaf, Traced)]
         return self.tree(solution_op(start, *thetas, equation=self))
 
@@ -96,7 +99,10 @@ class Equation:
 
     def residual(self, x: Any, thetas: Sequence[Any]) -> Any:
         """Return F as a vector as long as x."""
-        leaves = [self._checked(leaf) for leaf in flatten(self.values(self.tree(x), *self.arguments(thetas)))[0]]
+        tree, args = self.tree(x), self.arguments(thetas)
+        with creating(self.fun):
+            values = self.values(tree, *args)
+        leaves = [self._checked(leaf) for leaf in flatten(unwrapped(values))[0]]
         vector = join_vector(leaves)
         if vector.shape != x.shape:
             what = f"the function returned {vector.shape[0]} numbers for {x.shape[0]} unknowns"

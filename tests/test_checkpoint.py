@@ -444,3 +444,26 @@ def test_an_argument_changed_before_the_function_raises_cannot_be_used():
     with pytest.raises(hs.errors.StaleVariableError, match="changed in place when it raised"):
         hs.grad(caught)(x, True)
     assert_allclose(hs.grad(caught)(x, False), 18.0 * x)
+
+
+def test_arrays_made_inside_and_given() -> None:
+    """Of zeros, filled by elements: sweeps run the function when the trace it was met in has ended."""
+
+    @hs.checkpoint
+    def step(x: Any, shift: Any) -> Any:
+        y = np.zeros(2)
+        y[0], y[1] = np.sin(x[0]) + shift[0], x[1] * x[0]
+        return y
+
+    def f(x: Any) -> Any:
+        shift = np.zeros(1)
+        return np.sum(step(step(x, shift), shift))
+
+    def plain(x: Any) -> Any:
+        y = np.stack([np.sin(x[0]), x[1] * x[0]])
+        return np.sin(y[0]) + y[1] * y[0]
+
+    x = np.array([0.4, 1.3])
+    assert_allclose(hs.grad(f)(x), hs.grad(plain)(x), rtol=1e-13)
+    assert_allclose(hs.hessian(f)(x), hs.hessian(plain)(x), rtol=1e-13)
+    assert_allclose(hs.grad(hs.record(f))(x), hs.grad(plain)(x), rtol=1e-13)

@@ -15,7 +15,9 @@ from numpy.testing import assert_allclose
 import hessian as hs
 from hessian.errors import NotScalarError, OptionError
 from hessian.tape.tape import Tape
+from hessian.tape.trace import Primal
 from hessian.transforms import higher_order
+from hessian.transforms.rule_trials import every_trial
 
 RNG = np.random.default_rng(1)
 A, B = RNG.standard_normal((5, 4)), RNG.standard_normal((3, 5))
@@ -223,3 +225,16 @@ def test_diagonal_and_laplacian(record: bool) -> None:
     assert hs.laplacian(lambda x, y: x**2 * y**3, argnums=(0, 1))(2.0, 3.0) == 54.0 + 72.0
     assert hs.hessian_diagonal(np.sum)(np.zeros(0)).shape == (0,)
     assert hs.hessian_diagonal(np.sum)(np.zeros((2, 3), np.float32)).dtype == np.float32
+
+
+@pytest.mark.long
+def test_every_operation_to_order_six() -> None:
+    for trial in every_trial():
+        f, arrays = trial.weighted() if trial.differentiable else (None, [])
+        if f is None or not arrays:
+            continue
+        dots, primal = trial.tangents(arrays), Primal(arrays, "x")
+        with np.errstate(all="ignore"):
+            found = hs.taylor(f, arrays, dots, order=6)
+            expected = higher_order._by_nested_sweeps(f, primal, primal.tangent_leaves(dots)[0], 6)
+        assert_allclose(found, expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max(), err_msg=str(trial))

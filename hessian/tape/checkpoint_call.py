@@ -12,6 +12,9 @@ from hessian.errors import DtypeError, LeavesTapeError, OptionError, StaleRecord
 from hessian.rules.traced import Traced, entered
 from hessian.tape.advice import user_line
 from hessian.tape.array_methods import primal_array
+from hessian.tape.blank import unwrapped
+from hessian.tape.creation import creating
+from hessian.tape.handle import settled
 from hessian.tape.memory import lying_by
 from hessian.tape.tape import GuardMiss, Tape
 from hessian.tape.trees import Structure, flatten, is_foreign, join_vector
@@ -84,7 +87,7 @@ class CheckpointCall:
         # Arrays are copied: the function may run again after their owner has changed them.
         self._leaves: list[Any] = []
         for leaf in leaves:
-            leaf = entered(leaf)
+            leaf = entered(settled(leaf))
             is_traced = isinstance(leaf, Traced)
             self._places.append(self._place(leaf) if is_traced else None)
             self._leaves.append(None if is_traced else _copied(leaf))
@@ -138,8 +141,9 @@ class CheckpointCall:
         ]
         before = len(tape.guards)
         args, kwargs = self._structure.build(leaves)
-        with np.errstate(**self._errors):
-            result = self._f(*args, **kwargs)
+        # Sweeps run it when the trace that it was met in has ended.
+        with np.errstate(**self._errors), creating(self._f):
+            result = unwrapped(self._f(*args, **kwargs))
         self._check_arguments(leaves, (args, kwargs))
         moved = [i for i, (v, slot) in enumerate(zip(variables, slots, strict=True)) if v._slot != slot]
         pieces, course = _taken_apart(result, variables, moved, [seen for _, seen in tape.guards[before:]])

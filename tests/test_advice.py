@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse.linalg
 import scipy.special
 from numpy import array, asarray, zeros
 from numpy.testing import assert_allclose
@@ -211,3 +212,16 @@ def test_without_source_there_is_no_advice() -> None:
     exec("f = lambda x: math.sin(x[0])", scope)
     with pytest.raises(LeavesTapeError, match="Apply np functions to x directly"):
         hs.grad(scope["f"])(X)
+
+
+def test_what_scipy_computes_is_named_by_what_users_write() -> None:
+    for f, name in (
+        (lambda x: np.sum(scipy.sparse.diags([x], [0]) @ x), r"scipy\.sparse\.diags"),
+        (
+            lambda x: np.sum(scipy.sparse.linalg.aslinearoperator(np.eye(4)) @ x),
+            r"scipy\.sparse\.linalg\.LinearOperator",
+        ),
+        (lambda x: np.sum(scipy.sparse.csr_array((x, (range(4), range(4))))), r"scipy\.sparse"),
+    ):
+        with pytest.raises((LeavesTapeError, MissingRuleError), match=f"Write what {name} computes in NumPy"):
+            hs.grad(f)(X)

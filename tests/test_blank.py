@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.sparse
+import scipy.sparse.linalg
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
@@ -116,6 +117,13 @@ def copied(x: Any) -> Any:
     return np.concatenate([y, before, also])
 
 
+def written(y: Any, x: Any, everywhere: Any = None) -> Any:
+    if everywhere is not None:
+        y[:] = everywhere
+    y[1] = x[1] * x[2]
+    return y
+
+
 CASES: dict[str, Callable[[Any], Any]] = {
     f.__name__: f
     for f in (
@@ -139,6 +147,15 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "dot": lambda x: np.array(A).dot(x) + np.eye(4).dot(x**2),
     "comprehension": lambda x: np.array([[x[i] * x[j] for j in range(4)] for i in range(4)]) @ X,
     "matmul": lambda x: np.array([x[0], x[1], x[2], x[3]]) @ np.diag(X) @ x,
+    "zeros like data": lambda x: written(np.zeros_like(X), x) + written(np.ones_like(A)[1], x),
+    "full like data": lambda x: (
+        written(np.full_like(X, 2.0), x) + np.full_like(X, x[0] ** 2) + written(np.empty_like(X), x, x)
+    ),
+    "copy of data": lambda x: written(np.copy(X), x),
+    "grid": lambda x: written(np.linspace(0.0, 1.0, 4), x),
+    "flat": lambda x: (lambda y: [y.flat.__setitem__(2, x[0] ** 2), y][1])(np.zeros((2, 2))),
+    "put": lambda x: (lambda y: [y.put([1, 2], x[:2] ** 2), y][1])(np.zeros((2, 2))),
+    "view": lambda x: (lambda y: [written(y.view(), x), y][1])(np.zeros(4)),
     "dot, out": lambda x: np.dot(A, x, out=np.empty(4)) * 2.0,
     "outer, out": lambda x: np.outer(x, x, out=np.empty((4, 4))),
     "cumsum, out": lambda x: np.cumsum(x, out=np.empty(4)),
@@ -285,3 +302,19 @@ def test_memory_of_others_is_never_taken_over() -> None:
     assert_array_equal(hs.grad(f)(X, lambda: np.array(data)), [1.0, 0.0, 0.0, 0.0])
     assert_array_equal(data, np.arange(4.0))
     assert_array_equal(holder.values, np.arange(4.0))
+
+
+def test_linear_solvers_of_scipy_take_them() -> None:
+    def f(x: Any) -> Any:
+        start = scipy.sparse.linalg.cg(2.0 * np.eye(4), np.ones(4))[0]
+        return (scipy.sparse.linalg.aslinearoperator(np.diag(np.ones(4))) @ start) @ x
+
+    assert_allclose(hs.grad(f)(X), np.full(4, 0.5))
+
+
+def test_compiled_code_that_asks_for_memory_is_explained() -> None:
+    solver = scipy.sparse.linalg.splu(scipy.sparse.eye_array(4, format="csc"))
+    for f in (lambda x: np.sum(solver.solve(x)), lambda x: np.sum(np.frombuffer(np.ones(4)) * x)):
+        with pytest.raises(TypeError) as caught:
+            hs.grad(f)(X)
+        assert "compiled code asks for the memory" in caught.value.__notes__[0]

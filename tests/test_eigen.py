@@ -156,3 +156,13 @@ def test_hessians_through_eigenvectors_are_right_or_refused(gap):
     got = np.sum(direction * hs.hvp(exponential, a, direction))
     # Twice divided by the gap, rounding is what it is.
     assert_allclose(got, truth, rtol=1e-6 + 50 * np.finfo(float).eps / gap**2)
+
+
+def test_errors_about_singular_values_say_which_eigenvalues_they_mean() -> None:
+    for a in (np.diag([1.0, 1.0, 2.0]), np.diag([1.0, 0.0])):
+        for f in (lambda a: np.linalg.svd(a)[0][0, 1], lambda a: np.linalg.svdvals(a)[-1] + a[0, 0]):
+            with pytest.raises(
+                hs.errors.UndefinedDerivativeError, match="the singular values and, before them, their negatives"
+            ) as raised:
+                hs.grad(f)(a)
+            assert "(-0)" not in str(raised.value)

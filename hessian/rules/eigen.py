@@ -49,7 +49,7 @@ def _refuse(what: str, bad: np.ndarray, factors: np.ndarray, line: str) -> None:
     raise UndefinedDerivativeError(
         message(
             what,
-            f"eigenvalues {i} and {j} are {_nearness(w[j] - w[i], np.max(np.abs(w)))} ({w[i]:.6g}), at {line}",
+            f"eigenvalues {i} and {j} are {_nearness(w[j] - w[i], np.max(np.abs(w)))} ({w[i] + 0:.6g}), at {line}",
             "they have derivatives only in functions that treat them alike, such as sums over all of them; their eigenvectors have none",
             "Write the function in terms of the matrix, or add a perturbation that tells them apart",
         )

@@ -140,6 +140,11 @@ svd_part_op = nondifferentiable("svd_part", lambda a, *, part: np.linalg.svd(a, 
 svdvals_op = nondifferentiable("svdvals_part", lambda a: np.linalg.svd(a, compute_uv=False))
 
 
+def _line() -> str:
+    """Return the user's line for errors, with what the eigenvalues of which they speak are."""
+    return f"{user_line()}, where the singular values and, before them, their negatives are eigenvalues"
+
+
 def _leading(u: Any, left: Any) -> Any:
     return u if left is None else _t(left) @ u
 
@@ -186,9 +191,8 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
         what = f"full_matrices is True, the matrix has shape {a.shape[-2:]}"
         why = "singular vectors beyond the number of singular values have no derivative: any basis of their space would do"
         raise OptionError(message("svd", what, why, "Pass full_matrices=False"))
-    line = user_line()
     inner, left, right = _inner(a)
-    u, s, v = _decomposed(inner, line)
+    u, s, v = _decomposed(inner, _line())
     # The signs of the vectors are free: NumPy's are taken.
     signs = np.sign(np.sum(u * _leading(svd_part_op(a, part=0), left), axis=-2, keepdims=True))
     u, v = (u if left is None else left @ u) * signs, (v if right is None else right @ v) * signs
@@ -199,7 +203,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
 def svdvals(x: Any, /) -> Any:
     x = _matrix(x, "svdvals")
     inner, _, _ = _inner(x)
-    values = eigenvalues_op(_symmetric_of(inner), svd_factors_op(inner), line=user_line())
+    values = eigenvalues_op(_symmetric_of(inner), svd_factors_op(inner), line=_line())
     return smooth_op(values[..., : inner.shape[-1] - 1 : -1], svdvals_op(x))
 
 

@@ -52,7 +52,7 @@ def _running(frame: Any) -> tuple[str, str]:
 def _advice(instruction: str, source: str) -> str:
     """Return what to write instead of an instruction that makes plain numbers, where that is known."""
     if instruction in ("STORE_SUBSCR", "STORE_SLICE"):
-        return "Assign into np.zeros_like(x) (x traced) rather than into a plain array, or use np.stack"
+        return "Assign into np.zeros_like(x), or a copy that the function itself makes, np.array(y, dtype=float)"
     if instruction == "BINARY_OP":
         return "Write y = y + x instead of y += x for a plain array y"
     try:
@@ -83,19 +83,27 @@ def _advice_on_call(call: ast.Call) -> str:
     return {"item": "Use x[i] without .item()", "tolist": "Use list(x)"}.get(method, "") if first is None else ""
 
 
-def leaves_tape(how: str, fix: str = "") -> NoReturn:
-    """Raise the error for a traced value that was about to become plain numbers, with advice read off what is running."""
+def _instead_of_scipy() -> str:
+    """Return what to write instead of the function of SciPy that is running, if any is."""
     called = scipy_functions()
     twin = next(filter(None, map(twin_of, called)), "")
-    advice = f"Use {twin}, which takes traced values" if twin else ""
-    if called and not twin:
-        advice = f"Write what {called[0]} computes in NumPy: it takes plain arrays"
+    if twin:
+        return f"Use {twin}, which takes traced values"
+    if not called:
+        return ""
+    # Of a method that users do not call by its name its class comes next.
+    named = [name for name in called[:2] if name.rpartition(".")[2][0].isalpha()]
+    return f"Write what {named[0] if named else called[0].rpartition('.')[0]} computes in NumPy: it takes plain arrays"
+
+
+def leaves_tape(how: str, fix: str = "") -> NoReturn:
+    """Raise the error for a traced value that was about to become plain numbers, with advice read off what is running."""
     raise LeavesTapeError(
         message(
             how,
             f"a traced value would become plain numbers at {user_line()}",
             "its derivative would be lost",
-            advice or _advice(*_running(user_frame())) or fix or "Apply np functions to x directly",
+            _instead_of_scipy() or _advice(*_running(user_frame())) or fix or "Apply np functions to x directly",
         )
     )
 
@@ -106,7 +114,7 @@ def missing_rule(target: Any, args: tuple[Any, ...]) -> NoReturn:
     at = next((i for i, x in enumerate(args) if isinstance(x, Traced)), 0)
     shape = getattr(args[at], "shape", ()) if args else ()
     twin = twin_of(name)
-    advice = f"Use {twin}; or " if twin else meaning(target)
+    advice = f"Use {twin}; or " if twin else meaning(target) or ((instead := _instead_of_scipy()) and f"{instead}; or ")
     raise MissingRuleError(
         message(
             name,

@@ -129,6 +129,11 @@ class ArrayMethods(Traced):
         """Select slices, as ``ndarray.compress``: the condition comes first in the function, the array in the method."""
         return np.compress(condition, self, axis=axis, out=out)
 
+    def put(self, indices: Any, values: Any, mode: Any = "raise") -> None:
+        """Write to flat places, as ``ndarray.put``."""
+        target: Any = self
+        np.put(target, indices, values, mode=mode)
+
     def nonzero(self) -> tuple[np.ndarray, ...]:
         """Return indices of nonzero elements as plain arrays."""
         return np.nonzero(np.asarray(np.not_equal(self, 0)))

@@ -57,6 +57,8 @@ class Blank(Handle):
             raise AttributeError(f"'{name}' of an array made inside a traced function")
         value = plain(self)
         found = getattr(value, name)
+        if name == "flat" and value is not self and value.flags.c_contiguous:
+            return _wrapped(value.reshape(-1), self, operator.attrgetter("flat"))
         if value is self or not callable(found):
             return found if value is self else _wrapped(found, self, operator.attrgetter(name))
 
@@ -69,7 +71,8 @@ class Blank(Handle):
             result = getattr(here, name)(*map(plain, args), **{key: plain(x) for key, x in keywords.items()})
             if here is self:
                 return result
-            return _wrapped(result, self, lambda base: getattr(base, name)(*args, **keywords))
+            whole = name == "view" and not args and not keywords
+            return _wrapped(result, self, lambda base: base[...] if whole else getattr(base, name)(*args, **keywords))
 
         return method
 

@@ -110,13 +110,18 @@ def _creating(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(*args, **keywords)
         if holds_traced([*args, *keywords.values()]):
             return _from_traced(original, *args, **keywords)
-        return blank(original(*map(plain, args), **{name: plain(x) for name, x in keywords.items()}))
+        result = original(*map(plain, args), **{name: plain(x) for name, x in keywords.items()})
+        # Of these functions all memory is new, also that which is seen through another shape.
+        return blank(np.array(result) if type(result) is np.ndarray and result.base is not None else result)
 
     return create
 
 
 def _from_traced(original: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
-    """Create from traced numbers: ``np.full(shape, x[0])``."""
+    """Create from traced numbers: ``np.full(shape, x[0])``, ``np.full_like(data, x[0])``."""
+    if original is _FULL_LIKE:
+        given = {name: entered(unwrapped(value)) for name, value in keywords.items()}
+        return DISPATCH[original].call(*[entered(unwrapped(value)) for value in args], **given)
     if original is not _FULL:
         return original(*args, **keywords)
     shape, value, dtype = (lambda shape, fill_value, dtype=None, **_: (shape, fill_value, dtype))(*args, **keywords)
@@ -171,8 +176,11 @@ def _stacking(original: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-_FULL = np.full
-_CREATING = ("zeros", "ones", "empty", "full", "eye", "identity", "arange", "tri", "fromiter")
+_FULL, _FULL_LIKE = np.full, np.full_like
+_CREATING = (
+    *("zeros", "ones", "empty", "full", "eye", "identity", "arange", "tri", "fromiter", "linspace", "copy"),
+    *("zeros_like", "ones_like", "empty_like", "full_like"),
+)
 _CONVERTING = {
     "array": True,
     "asarray": False,

@@ -60,8 +60,12 @@ def asked_by_sparse() -> bool:
 
 
 def sparse_is_asking() -> bool:
-    """Tell whether SciPy's sparse arrays ask for a type: to them an ndarray has a buffer that they read in C."""
-    return sys._getframe(2).f_globals.get("__name__", "").startswith("scipy.sparse.")
+    """Tell whether SciPy's sparse arrays ask for a type: to them an ndarray has a buffer that they read in C.
+
+    Its linear solvers convert what they are given.
+    """
+    module = sys._getframe(2).f_globals.get("__name__", "")
+    return module.startswith("scipy.sparse.") and not module.startswith("scipy.sparse.linalg.")
 
 
 def _place(frame: Any) -> tuple[str, str]:

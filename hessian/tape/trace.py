@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -303,6 +304,10 @@ _OF_OBJECTS = (
 )
 
 
+# What compiled code says of the classes that stand for arrays and numbers.
+_OF_MEMORY = re.compile(r"\b(Array|Number|Blank)\b")
+
+
 def _explain(error: Exception, where: str) -> None:
     """Add to an exception that NumPy raised what it means for a traced value."""
     if isinstance(error, HessianError):
@@ -314,10 +319,10 @@ def _explain(error: Exception, where: str) -> None:
             f"{where}: NumPy takes a list, or an object array, of traced numbers for objects that are no numbers. Make it one traced "
             "array first: f(np.stack(list)) instead of f(list)."
         )
-    elif "Variable" in str(error):
+    elif isinstance(error, TypeError) and _OF_MEMORY.search(str(error)):
         error.add_note(
-            f"{where}: NumPy met a traced value where it cannot dispatch. Use the np. function instead of a method of a plain "
-            "array (A @ x for A.dot(x)), np.stack for arrays of traced values."
+            f"{where}: compiled code asks for the memory of a traced value, or of an array that the function has made. Use functions "
+            "of NumPy instead (A @ x for A.dot(x)); make plain arrays outside of the function."
         )
 
 

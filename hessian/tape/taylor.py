@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from hessian.rules.elementwise import multiply
+from hessian.rules.elementwise import divide, multiply
 from hessian.rules.spec import Bilinear, Elementwise, Linear, Operation
 from hessian.rules.traced import PLAIN
 from hessian.tape.array_steps import LinearStep
-from hessian.tape.steps import added, scaled, suspicious
+from hessian.tape.steps import added, added_in_place, scaled, suspicious
 from hessian.tape.sweeps import output_slot
 from hessian.tape.tape import Instruction, Tape
 from hessian.tape.variable import Variable, variable
@@ -174,6 +174,8 @@ class _Formulas:
             return lambda k: step.pushforward([x[k] for x in moving.values()], 0)
         if isinstance(operation, Bilinear) or operation is multiply:
             return lambda k: _cauchy(operation, operands, moving, params, k)
+        if operation is divide:
+            return lambda k: _quotient(operands, moving, y, k)
         if isinstance(operation, Elementwise):
             return self._elementwise(operation, operands, moving, params, y)
         return self._general(operation, operands, moving, params, y)
@@ -275,8 +277,22 @@ def _cauchy(
     total = None
     for a, b in pairs:
         if a is not None and b is not None:
-            total = added(total, operation(a, b, **params))
+            term = operation(a, b, **params)
+            total = term if total is None else added_in_place(total, term)
     return total
+
+
+def _quotient(operands: tuple[Any, ...], moving: dict[int, Series], y: Series, k: int) -> Any:
+    """Return coefficient k of y = a / b: of b y = a."""
+    change = moving[0][k] if 0 in moving else None
+    for j in range(1, k + 1) if 1 in moving else ():
+        b, quotient = moving[1][j], y[k - j]
+        if b is not None and quotient is not None:
+            change = -(b * quotient) if change is None else change - b * quotient
+    if change is None:
+        return None
+    quotient = change / operands[1]
+    return quotient if quotient.shape == y[0].shape else np.broadcast_to(quotient, y[0].shape)
 
 
 def _slope_term(x: Series, partial: Series, k: int, selects: bool) -> Any:
@@ -284,8 +300,12 @@ def _slope_term(x: Series, partial: Series, k: int, selects: bool) -> Any:
     total = None
     for j in range(1, k):
         if x[j] is not None and partial[k - j] is not None:
-            total = added(total, partial[k - j] * x.slope[j - 1])
-    total = None if total is None else total / k
+            term = partial[k - j] * x.slope[j - 1]
+            total = term if total is None else added_in_place(total, term)
+    if type(total) is np.ndarray:
+        total /= k
+    elif total is not None:
+        total = total / k
     if x[k] is None:
         return total
     first = scaled(partial[0], x[k])

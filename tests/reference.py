@@ -16,10 +16,12 @@ from typing import Any
 import mpmath
 from mpmath import mp
 
-from hessian.rules.spec import NONDIFF, Elementwise
+from hessian.rules.spec import MISSING, NONDIFF, Elementwise
 
 _DIGITS = (40, 60, 400, 1500)
 """Precisions to go through; a cancellation of 1e300 against 1e-300 twice over takes the last."""
+_FEW_DIGITS = (24, 32)
+"""For functions that take long, where nothing cancels that much."""
 _STEPS = {1: (12, 28, 64, 150), 2: (30, 70, 160), 3: (30, 70, 160)}
 """Decimal exponents of small numbers on the way to a limit, by the number of arguments."""
 _AGREE = mpmath.mpf(10) ** -20
@@ -258,6 +260,196 @@ def _psi(n: int, x: Jet) -> Jet:
     return x.through(*(lambda t, k=k: psi(n + k, t) for k in range(3)))
 
 
+class Known:
+    """A function whose derivatives in its last argument, the only one that varies, are known: ``f(*xs, k)`` is the k-th."""
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        self.f = f
+
+    def __call__(self, *xs: Any) -> Any:
+        return self.f(*xs, 0)
+
+
+def _slope(f: Callable[..., Any], xs: list[Any], along: tuple[int, ...]) -> Any:
+    """Differentiate numerically in the arguments ``along``, with steps relative to them and thrice the digits."""
+    digits = mp.dps
+    with mp.workdps((2 + len(along)) * digits + 10):
+        steps = [abs(x) * mp.mpf(10) ** -digits or mp.mpf(10) ** -digits for x in xs]
+        at = lambda shifts: f(*[x + k * h for x, k, h in zip(xs, shifts, steps, strict=True)])
+        unit = lambda i, k: [k if j == i else 0 for j in range(len(xs))]
+        i, j = along[0], along[-1]
+        if len(along) == 1:
+            return (at(unit(i, 1)) - at(unit(i, -1))) / (2 * steps[i])
+        if i == j:
+            middle = at(unit(i, 0))
+            return ((at(unit(i, 1)) - middle) - (middle - at(unit(i, -1)))) / steps[i] ** 2
+        corner = lambda a, b: at([a if k == i else b if k == j else 0 for k in range(len(xs))])
+        total = (corner(1, 1) - corner(1, -1)) - (corner(-1, 1) - corner(-1, -1))
+        return total / (4 * steps[i] * steps[j])
+
+
+def applied(f: Callable[..., Any], *given: Any) -> Jet:
+    """Apply a function of several arguments, of which those that vary are jets."""
+    some = next(x for x in given if isinstance(x, Jet))
+    jets = [some.lifted(x) for x in given]
+    xs = [jet.value for jet in jets]
+    varying = [k for k, jet in enumerate(jets) if any(type(s) is not int or s for s in jet.slope)]
+    if isinstance(f, Known):
+        *others, last = jets
+        assert varying == [len(others)] or not varying
+        return last.through(*(lambda t, k=k: f.f(*xs[:-1], t, k) for k in range(3)))
+    first = {k: _real(lambda k=k: _slope(f, xs, (k,))) for k in varying}
+    second = {
+        (k, m): _real(lambda k=k, m=m: _slope(f, xs, (k, m))) for k, m in itertools.product(varying, repeat=2) if k <= m
+    }
+    n = len(some.slope)
+    slope: list[Any] = [0] * n
+    bend: dict[Any, Any] = dict.fromkeys(some.bend, 0)
+    for k in varying:
+        slope = [a + _times(first[k], b) for a, b in zip(slope, jets[k].slope, strict=True)]
+        bend = {ij: a + _times(first[k], jets[k].bend[ij]) for ij, a in bend.items()}
+    for k, m in itertools.product(varying, repeat=2):
+        c = second[min(k, m), max(k, m)]
+        bend = {ij: a + _times(c, _times(jets[k].slope[ij[0]], jets[m].slope[ij[1]])) for ij, a in bend.items()}
+    return Jet(_real(f, *xs), slope, bend)
+
+
+def _student(v: Any, t: Any) -> Any:
+    tail = mp.betainc(v / 2, mp.mpf(1) / 2, 0, v / (v + t * t), regularized=True) / 2
+    return tail if t < 0 else 1 - tail
+
+
+def _gammainc(a: Any, x: Any) -> Any:
+    """Return P(a, x) with the digits of what it is short of 1."""
+    with mp.workdps(mp.dps + int(max(x - a, 0) / 2)):
+        return mp.gammainc(a, 0, x, regularized=True)
+
+
+def _gammaincc(a: Any, x: Any) -> Any:
+    with mp.workdps(mp.dps + int(max(a * mp.log10((a + 1) / x), 0))):
+        return mp.gammainc(a, x, regularized=True)
+
+
+def _beta_tail(a: Any, b: Any, x: Any) -> Any:
+    return mp.betainc(a, b, x, 1, regularized=True)
+
+
+def _erfcx(x: Any) -> Any:
+    return mp.exp(x * x) * mp.erfc(x)
+
+
+def _owens_t(h: Any, a: Any) -> Any:
+    """Return Owen's series for |a| < 1."""
+    with mp.workdps(mp.dps + 10):
+        half = h * h / 2
+        term = short = mp.exp(-half)
+        total, power, j = mp.mpf(0), a, 0
+        while abs(power) > mp.mpf(10) ** (-mp.dps):
+            total += (-1) ** j * power / (2 * j + 1) * (1 - short)
+            j += 1
+            term = term * half / j
+            short, power = short + term, power * a * a
+        return (mp.atan(a) - total) / (2 * mp.pi)
+
+
+def _voigt(x: Any, s: Any, g: Any) -> Any:
+    z = mp.mpc(x, g) / (s * mp.sqrt(2))
+    return (mp.exp(-z * z) * mp.erfc(mp.mpc(0, -1) * z)).real / (s * mp.sqrt(2 * mp.pi))
+
+
+def _wright_omega(x: Any) -> Any:
+    if x < 2000:
+        return mp.lambertw(mp.exp(x)).real
+    y = x - mp.log(x)
+    for _ in range(60):
+        y = y - (y + mp.log(y) - x) / (1 + 1 / y)
+    return y
+
+
+def _erfcinv(x: Any) -> Any:
+    """Return the inverse by Newton's method on the logarithm."""
+    if x > 1:
+        return -_erfcinv(2 - x)
+    y = mp.sqrt(abs(mp.log(x))) if x < 0.1 else (1 - x)
+    for _ in range(200):
+        step = mp.erfc(y) * (mp.log(mp.erfc(y)) - mp.log(x)) * mp.sqrt(mp.pi) / 2 * mp.exp(y * y)
+        y = y + step
+        if abs(step) <= abs(y) * mp.mpf(10) ** (-mp.dps + 3) or y == 0:
+            return y
+    return mp.nan
+
+
+def _besselk(v: Any, z: Any, k: int) -> Any:
+    """Return the integral of (-cosh t)^k exp(-z cosh t) cosh(v t) by the rule of trapezoids, whose error is below all digits."""
+    step = min(mp.mpf(3) / (2 * mp.dps + 10), 2 / mp.sqrt(abs(z) * (mp.dps + 10)))
+    total, i = (-1) ** k * mp.exp(-z) / 2, 1
+    while True:
+        t = i * step
+        rise = mp.cosh(t)
+        term = (-rise) ** k * mp.exp(-z * rise) * mp.cosh(v * t)
+        total, i = total + term, i + 1
+        if abs(term) < abs(total) * mp.mpf(10) ** (-mp.dps - 5) and mp.re(z) * rise > v * t + k * t:
+            return total * step
+
+
+def _kelvin(name: str, more: int) -> Known:
+    """Return a part of J_0(x e^(3 pi i / 4)) or K_0(x e^(pi i / 4)), or its derivative."""
+
+    def f(x: Any, k: int) -> Any:
+        turn = mp.expjpi(mp.mpf(3 if name[0] == "b" else 1) / 4)
+        order = k + more
+        of = mp.besselj(0, x * turn, derivative=order) if name[0] == "b" else _besselk(0, x * turn, order)
+        return (turn**order * of).real if name[-1] == "r" else (turn**order * of).imag
+
+    return Known(f)
+
+
+def _bessely(v: Any, z: Any) -> Any:
+    """Return Y, of whole orders by its series (Abramowitz & Stegun 9.1.11)."""
+    if v != mp.floor(v):
+        return mp.bessely(v, z)
+    n = int(v)
+    with mp.workdps(mp.dps + 30):
+        half = z / 2
+        total = 2 * mp.log(half) * mp.besselj(n, z)
+        total -= sum(mp.factorial(n - k - 1) / mp.factorial(k) * half ** (2 * k - n) for k in range(n))
+        term, k = half**n / mp.factorial(n), 0
+        harmonic = mp.harmonic(n) - 2 * mp.euler
+        while abs(term) > mp.mpf(10) ** (-mp.dps - 10) * abs(total) or k < half:
+            total -= harmonic * term
+            k += 1
+            harmonic += mp.mpf(1) / k + mp.mpf(1) / (n + k)
+            term *= -half * half / (k * (n + k))
+        return total / mp.pi
+
+
+# Functions of scipy.special that mpmath has under another name, or that are made of its functions.
+OTHERS: dict[str, Callable[..., Any]] = {
+    "gammainc": _gammainc,
+    "gammaincc": _gammaincc,
+    "betainc": lambda a, b, x: mp.betainc(a, b, 0, x, regularized=True),
+    "betaincc": _beta_tail,
+    "student": _student,
+    "erfcx": _erfcx,
+    "erfcinv": _erfcinv,
+    "dawsn": lambda x: mp.sqrt(mp.pi) / 2 * mp.exp(-x * x) * mp.erfi(x),
+    "owens_t": _owens_t,
+    "voigt": _voigt,
+    "wright_omega": _wright_omega,
+    "ellipeinc": mp.ellipe,
+    "huber": lambda d, r: r * r / 2 if abs(r) <= d else d * (abs(r) - d / 2),
+    **{f"{name}{'p' * more}": _kelvin(name, more) for name in ("ber", "bei", "ker", "kei") for more in (0, 1)},
+    "besselk": Known(_besselk),
+    "besselj": Known(lambda v, z, k: mp.besselj(v, z, derivative=k)),
+    "besseli": Known(lambda v, z, k: mp.besseli(v, z, derivative=k)),
+    "airyai": Known(lambda x, k: mp.airyai(x, derivative=k)),
+    "airyaip": Known(lambda x, k: mp.airyai(x, derivative=k + 1)),
+    "airybi": Known(lambda x, k: mp.airybi(x, derivative=k)),
+    "airybip": Known(lambda x, k: mp.airybi(x, derivative=k + 1)),
+    "bessely": _bessely,
+}
+
+
 class _Names(dict):
     """The names a reference is written in."""
 
@@ -268,10 +460,10 @@ class _Names(dict):
             return lambda x: x.through(*FUNCTIONS[name]) if isinstance(x, Jet) else FUNCTIONS[name][0](mp.mpf(x))
         if name == "pi":
             return +mp.pi
-        if not hasattr(mp, name):
+        f = OTHERS.get(name) or getattr(mp, name, None)
+        if f is None:
             raise NameError(f"tests/reference.py: neither FUNCTIONS nor mpmath has a function {name!r}")
-        f = getattr(mp, name)
-        return lambda x: x.through(f, lambda t: mp.diff(f, t), lambda t: mp.diff(f, t, 2))
+        return lambda *xs: applied(f, *xs) if any(isinstance(x, Jet) for x in xs) else f(*xs)
 
 
 def _expression(row: Elementwise) -> tuple[list[str], Any]:
@@ -297,6 +489,9 @@ def _evaluate(row: Elementwise, point: tuple[Any, ...], params: dict[str, Any]) 
     names, code = _expression(row)
     n = len(point)
     arguments = {name: Jet.argument(mp.mpf(x), i, n) for i, (name, x) in enumerate(zip(names, point, strict=False))}
+    for name, entry in zip(names, row.d1, strict=False):
+        if entry in (NONDIFF, MISSING):
+            arguments[name].slope = [0] * n
     names_of = _Names(arguments | params | {"psi": _psi, "atan2": _atan2})
     names_of |= {"min": min, "max": max, "abs": abs}
     jet = eval(code, {"__builtins__": {}}, names_of)
@@ -317,7 +512,7 @@ def _settled(a: Any, b: Any) -> bool:
 def exact(row: Elementwise, point: tuple[Any, ...], params: dict[str, Any]) -> Truth:
     """Evaluate where the expression is a number; NaN where it is none."""
     before: Truth | None = None
-    for digits in _DIGITS:
+    for digits in _FEW_DIGITS if row.accuracy is not None and row.accuracy.grid else _DIGITS:
         with mp.workdps(digits):
             found = _evaluate(row, point, params)
             if before is not None and all(_settled(before[k], found[k]) for k in found):

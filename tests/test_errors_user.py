@@ -388,18 +388,18 @@ def uses_eigvals(x: Any) -> Any:
     return np.sum(np.linalg.eigvals(np.outer(x, x)))
 
 
-def uses_erfcx(x: Any) -> Any:
-    return np.sum(scipy.special.erfcx(x))
+def uses_kolmogorov(x: Any) -> Any:
+    return np.sum(scipy.special.kolmogorov(x))
 
 
-def uses_jv(x: Any) -> Any:
-    return np.sum(scipy.special.jv(1.5, x))
+def uses_mathieu(x: Any) -> Any:
+    return np.sum(scipy.special.mathieu_a(1.5, x))
 
 
 MISSING = {
     "eigvals": (uses_eigvals, "np.linalg.eigvals(np.outer(x, x))", "It is np.linalg.eigvalsh(A) (A is symmetric)"),
-    "erfcx": (uses_erfcx, "scipy.special.erfcx(x)", ""),
-    "jv": (uses_jv, "scipy.special.jv(1.5, x)", ""),
+    "kolmogorov": (uses_kolmogorov, "scipy.special.kolmogorov(x)", ""),
+    "mathieu": (uses_mathieu, "scipy.special.mathieu_a(1.5, x)", ""),
 }
 
 

@@ -2,7 +2,7 @@
 
 Matrix calculus follows Giles, "Collected matrix derivative results for forward and reverse mode AD" (2008). ``cholesky`` and
 ``eigh`` read one triangle only, as NumPy does, and their derivatives are those of that function: the primitives give
-symmetric gradients, which the unfolding of the triangle (``_from_lower``) adds up in the triangle that was read.
+symmetric gradients, which the unfolding of the triangle (``symmetric_from``) adds up in the triangle that was read.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from hessian.rules.factorisations import svdvals
 from hessian.rules.lines import user_line
 from hessian.rules.smooth import Root, Sides
 from hessian.rules.spec import ZERO, A, Sample, case, general, nondifferentiable
+from hessian.rules.triangular import PLAIN, TURNED, triangular_op
 
 # NumPy's named result tuples have no public import path.
 EighResult: Any = type(np.linalg.eigh(np.eye(1)))
@@ -158,20 +159,20 @@ def _square(a: Any) -> None:
         raise np.linalg.LinAlgError("Last 2 dimensions of the array must be square")
 
 
-def _from_lower(a: Any) -> Any:
+def symmetric_from(a: Any) -> Any:
     """Return the symmetric matrix whose lower triangle is that of ``a``: what NumPy reads."""
     _square(a)
     return np.tril(a) + _t(np.tril(a, -1))
 
 
 def _cholesky_pushforward(y: Any, xs: Any, dots: Any) -> Any:
-    inner = again_op(y, _t(again_op(y, _t(dots[0]))))
+    inner = triangular_op(y, _t(triangular_op(y, _t(dots[0]), **PLAIN)), **PLAIN)
     return y @ _half_lower(inner)
 
 
 def _cholesky_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
     inner = _half_lower(_t(y) @ g)
-    return [symmetric(_t(again_op(_t(y), _t(again_op(_t(y), inner)))))]
+    return [symmetric(_t(triangular_op(y, _t(triangular_op(y, inner, **TURNED)), **TURNED)))]
 
 
 cholesky_op = general(
@@ -184,13 +185,13 @@ cholesky_op = general(
 )
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     if upper:
-        return _t(cholesky_op(_from_lower(_t(a))))
-    return cholesky_op(_from_lower(a))
+        return _t(cholesky_op(symmetric_from(_t(a))))
+    return cholesky_op(symmetric_from(a))
 
 
 def _eigen(a: Any, uplo: str, values_only: bool) -> tuple[Any, Any]:
     """Return the symmetric matrix that NumPy reads, and its eigenvalues above its eigenvectors."""
-    whole = _from_lower(a if uplo.upper() == "L" else _t(a))
+    whole = symmetric_from(a if uplo.upper() == "L" else _t(a))
     return whole, factors_op(whole, uplo=uplo.upper(), values_only=values_only)
 
 

@@ -21,18 +21,27 @@ def user_frame() -> Any:
     return frame
 
 
-def scipy_functions() -> list[str]:
-    """Return the dotted names of SciPy's functions and classes that user code is in, the one it has called first."""
-    frame: Any = sys._getframe(1)
+def scipy_functions(error: BaseException | None = None) -> list[str]:
+    """Return the dotted names of SciPy's functions and classes that user code is in, or was at an error, the one it has called first."""
+    frames: list[Any] = []
+    if error is not None:
+        place = error.__traceback__
+        while place is not None:
+            frames.insert(0, place.tb_frame)
+            place = place.tb_next
+    else:
+        frame: Any = sys._getframe(1)
+        while frame is not None:
+            frames.append(frame)
+            frame = frame.f_back
     called: list[str] = []
-    while frame is not None:
+    for frame in frames:
         module = frame.f_globals.get("__name__", "")
         if module.partition(".")[0] == "scipy":
             public = ".".join(part for part in module.split(".") if not part.startswith("_"))
             called[:0] = [f"{public}.{part}" for part in reversed(frame.f_code.co_qualname.split("."))]
         elif not _is_of_package(frame) and module.partition(".")[0] not in ("numpy", "functools", "contextlib"):
             break
-        frame = frame.f_back
     return called
 
 

@@ -22,27 +22,6 @@ class Meaning(NamedTuple):
 MEANINGS: dict[str, Meaning] = {
     "numpy.ldexp": Meaning("x * 2.0**i"),
     "numpy.linalg.eigvals": Meaning("np.linalg.eigvalsh(A)", condition="A is symmetric"),
-    "scipy.special.beta": Meaning("np.exp(scipy.special.betaln(x, y))"),
-    "scipy.special.binom": Meaning(
-        "np.exp(-scipy.special.betaln(x - y + 1, y + 1)) / (x + 1)", condition="0 <= y <= x"
-    ),
-    "scipy.special.poch": Meaning("np.exp(scipy.special.gammaln(x + y) - scipy.special.gammaln(x))", condition="x > 0"),
-    "scipy.special.loggamma": Meaning("scipy.special.gammaln(x)", condition="x > 0"),
-    "scipy.special.rgamma": Meaning("np.exp(-scipy.special.gammaln(x))", condition="x > 0"),
-    "scipy.special.boxcox": Meaning("np.expm1(y * np.log(x)) / y", condition="y is not 0"),
-    "scipy.special.boxcox1p": Meaning("np.expm1(y * np.log1p(x)) / y", condition="y is not 0"),
-    "scipy.special.inv_boxcox": Meaning("np.exp(np.log1p(y * x) / y)", condition="y is not 0"),
-    "scipy.special.inv_boxcox1p": Meaning("np.expm1(np.log1p(y * x) / y)", condition="y is not 0"),
-    "scipy.special.powm1": Meaning("np.expm1(y * np.log(x))", condition="x > 0"),
-    "scipy.special.exp10": Meaning("10.0**x"),
-    "scipy.special.cosm1": Meaning("-2 * np.sin(x / 2) ** 2"),
-    "scipy.special.sindg": Meaning("np.sin(np.deg2rad(x))"),
-    "scipy.special.cosdg": Meaning("np.cos(np.deg2rad(x))"),
-    "scipy.special.tandg": Meaning("np.tan(np.deg2rad(x))"),
-    "scipy.special.huber": Meaning(
-        "np.where(np.abs(y) <= x, 0.5 * y**2, x * (np.abs(y) - 0.5 * x))", condition="x > 0"
-    ),
-    "scipy.special.pseudo_huber": Meaning("x**2 * (np.sqrt(1 + (y / x) ** 2) - 1)"),
 }
 """By public name. Letters: ``x, y`` stand for the arguments of functions of numbers, others are said."""
 

@@ -20,10 +20,25 @@ PLANE = tuple(itertools.product((0.0, 1.0, -1.0, math.inf, -math.inf), repeat=2)
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How far a row falls short of 1e-13: the largest relative error, and the function that is at fault."""
+    """How far a row falls short of 1e-13: the largest relative error, and the function that is at fault.
+
+    Attributes
+    ----------
+    error : float
+        Of the value, which is that of NumPy or SciPy.
+    reason : str
+        The function at fault.
+    grid : tuple
+        Where it has digits at all, per argument ``(low, high)`` or a list of the numbers it is tried at: what the walk draws from.
+        Empty for the whole of the floating-point numbers.
+    partials : float
+        Of the partials, where they are made of functions that reach no more.
+    """
 
     error: float
     reason: str
+    grid: tuple[Any, ...] = ()
+    partials: float = 1e-13
 
 
 @dataclass(frozen=True)

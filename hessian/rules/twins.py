@@ -5,14 +5,44 @@ Errors point to them without loading the twins, which stand above this layer; th
 
 from __future__ import annotations
 
-TWINS: dict[str, tuple[str, ...]] = {"scipy.special": ("log_softmax", "logsumexp", "polygamma", "softmax")}
+_NAMES = {
+    "scipy.fft": "dct dctn dst dstn idct idctn idst idstn",
+    "scipy.integrate": "fixed_quad simpson solve_ivp trapezoid",
+    "scipy.interpolate": "BSpline CubicSpline PchipInterpolator make_interp_spline",
+    "scipy.linalg": """
+        block_diag cho_factor cho_solve cho_solve_banded cholesky cosm det expm inv logm lu_factor lu_solve sinm solve
+        solve_banded solve_sylvester solve_triangular sqrtm toeplitz
+    """,
+    "scipy.ndimage": "convolve correlate gaussian_filter gaussian_filter1d",
+    "scipy.signal": "convolve correlate fftconvolve lfilter",
+    "scipy.sparse.linalg": "factorized spsolve",
+    "scipy.spatial.distance": "cdist pdist squareform",
+    "scipy.special": "log_softmax logsumexp polygamma softmax",
+    "scipy.stats": """
+        arcsine bernoulli beta betabinom betaprime binom burr12 cauchy chi chi2 dirichlet dlaplace dweibull expon
+        exponnorm f fisk gamma genextreme gennorm genpareto geom gompertz gumbel_l gumbel_r halfcauchy halflogistic
+        halfnorm hypsecant invgamma invgauss johnsonsu laplace levy loggamma logistic lognorm logser loguniform lomax
+        maxwell multivariate_normal multivariate_t nakagami nbinom norm pareto planck poisson powerlaw rayleigh
+        skewnorm t triang truncexpon truncnorm uniform vonmises weibull_max weibull_min zipf
+    """,
+}
+TWINS = {module: tuple(names.split()) for module, names in _NAMES.items()}
 """Names of twins by the module of SciPy that has the function."""
 
 MODULES = frozenset(TWINS) | {".".join(name.split(".")[:2]) for name in TWINS}
 """Modules of SciPy that :mod:`hessian.scipy` mirrors."""
 
 
+_CLASSES = {"rv_continuous": "the distribution of that name", "rv_discrete": "the distribution of that name"}
+_CLASSES |= {"rv_frozen": "the distribution of that name"}
+
+
 def twin_of(dotted: str) -> str:
-    """Return the dotted name of the twin of a function of SciPy's, empty if it has none."""
+    """Return the dotted name of the twin of a function of SciPy's, or where it is to be found; empty if it has none."""
     module, _, name = dotted.rpartition(".")
-    return f"hessian.{dotted}" if name in TWINS.get(module, ()) else ""
+    if module == "scipy.stats":
+        if name in _CLASSES:
+            return f"{_CLASSES[name]} in hessian.scipy.stats"
+        # SciPy's distributions of vectors are objects of classes that carry their names.
+        name = name.removesuffix("_gen").removesuffix("_frozen")
+    return f"hessian.{module}.{name}" if name in TWINS.get(module, ()) else ""

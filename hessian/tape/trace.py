@@ -18,7 +18,9 @@ from hessian.errors import (
     StaleVariableError,
     message,
 )
+from hessian.rules.lines import scipy_functions
 from hessian.rules.traced import Traced, entered
+from hessian.rules.twins import twin_of
 from hessian.tape.blank import unwrapped
 from hessian.tape.creation import creating
 from hessian.tape.handle import settled
@@ -314,6 +316,8 @@ def _explain(error: Exception, where: str) -> None:
         return
     if isinstance(error.__cause__, HessianError):
         error.add_note(str(error.__cause__))
+    elif twin := next(filter(None, map(twin_of, scipy_functions(error))), ""):
+        error.add_note(f"{where}: SciPy's function takes plain arrays. Use {twin}, which takes traced values.")
     elif any(words in str(error) for words in _OF_OBJECTS):
         error.add_note(
             f"{where}: NumPy takes a list, or an object array, of traced numbers for objects that are no numbers. Make it one traced "

@@ -154,6 +154,10 @@ def _continues(row: Elementwise, point: np.ndarray, params: dict[str, Any]) -> N
     signs = [(s, *(s * t for _ in point[1:])) for s in (1, -1) for t in (1, -1)]
     around = [point + h * scale * sign for h in _NEAR for sign in signs] if is_inside else []
     xs = list(np.array([point, *around]).T)
+    for i, place in enumerate(row.accuracy.grid if row.accuracy is not None else ()):
+        # Whole numbers that a function wants as such.
+        if isinstance(place, list) and all(isinstance(n, int) for n in place):
+            xs[i] = xs[i].astype(int)
     with np.errstate(all="ignore"):
         y = np.asarray(row.function(*xs, **params))
         if not np.isfinite(y[0]):

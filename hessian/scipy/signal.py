@@ -1,0 +1,89 @@
+"""scipy.signal: twins of convolutions and filters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.signal
+
+from hessian.arguments import unknown
+from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.rules.convolution import CONVOLUTIONS, recursion_op
+from hessian.rules.traced import entered
+from hessian.scipy.mirror import holds, mirrored, twin
+
+__all__ = ["convolve", "correlate", "fftconvolve", "lfilter"]
+__getattr__, __dir__ = mirrored(__name__)
+
+
+_MODES = ("full", "same", "valid")
+
+
+def _array(x: Any) -> Any:
+    x = entered(x)
+    return x if holds(x) else np.asarray(x, float)
+
+
+def _cut(full: Any, a: Any, b: Any, mode: str) -> Any:
+    """Return the part of a convolution that ``mode`` says."""
+    if mode == "full":
+        return full
+    shape = a.shape if mode == "same" else tuple(abs(n - m) + 1 for n, m in zip(a.shape, b.shape, strict=True))
+    start = [(n - m) // 2 for n, m in zip(full.shape, shape, strict=True)]
+    return full[tuple(slice(i, i + n) for i, n in zip(start, shape, strict=True))]
+
+
+def convolution(axes: int) -> Any:
+    """Return the row of a convolution along so many axes."""
+    if axes not in CONVOLUTIONS:
+        raise OptionError(
+            message("convolve", f"arrays of {axes} axes", "traced ones have at most 3", "Loop over an axis")
+        )
+    return CONVOLUTIONS[axes]
+
+
+def _convolved(where: str, a: Any, b: Any, mode: str, method: str) -> Any:
+    a, b = _array(a), _array(b)
+    if mode not in _MODES:
+        raise unknown(where, "mode", mode, _MODES)
+    if a.ndim != b.ndim:
+        raise ShapeMismatchError(message(where, f"arrays of {a.ndim} and {b.ndim} axes"))
+    if a.ndim == 0:
+        return a * b
+    return _cut(convolution(a.ndim)(a, b, method=method), a, b, mode)
+
+
+@twin(scipy.signal.convolve)
+def convolve(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> Any:
+    """Convolve two arrays along all axes. Twin of :func:`scipy.signal.convolve` that also takes traced values."""
+    return _convolved("convolve", in1, in2, mode, "fft" if method == "fft" else "direct")
+
+
+@twin(scipy.signal.fftconvolve)
+def fftconvolve(in1: Any, in2: Any, mode: str = "full", axes: Any = None) -> Any:
+    """Convolve two arrays by fast Fourier transforms. Twin of :func:`scipy.signal.fftconvolve` that also takes traced values."""
+    if axes is not None:
+        raise OptionError(message("fftconvolve", "axes= is not supported on traced values", fix="Leave it out"))
+    return _convolved("fftconvolve", in1, in2, mode, "fft")
+
+
+@twin(scipy.signal.correlate)
+def correlate(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> Any:
+    """Correlate two arrays along all axes. Twin of :func:`scipy.signal.correlate` that also takes traced values."""
+    b = _array(in2)
+    return convolve(in1, b[(slice(None, None, -1),) * b.ndim], mode, method)
+
+
+@twin(scipy.signal.lfilter)
+def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
+    """Filter along an axis by a rational transfer function, differentiable in its coefficients too.
+
+    Twin of :func:`scipy.signal.lfilter` that also takes traced values; without initial conditions ``zi``.
+    """
+    if zi is not None:
+        raise OptionError(message("lfilter", "zi= is not supported on traced values", fix="Leave it out"))
+    b, a, x = (np.atleast_1d(_array(c)) for c in (b, a, x))
+    x = np.moveaxis(x, axis, -1)
+    moved = CONVOLUTIONS[1](b / a[0], x, method="direct")[..., : x.shape[-1]]
+    return np.moveaxis(recursion_op(a / a[0], moved), -1, axis)

@@ -17,7 +17,7 @@ from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Runs
 from hessian.linalg import blocks, dense, limits
 from hessian.linalg.cg import ConjugateGradients, run
-from hessian.linalg.diagonal import RunningDiagonal, row_norms
+from hessian.linalg.diagonal import row_norms
 from hessian.linalg.lanczos import BlockLanczos, Lanczos
 from hessian.linalg.systems import solve_columns
 from hessian.linalg.vectors import norm, on_sphere, signs
@@ -205,32 +205,7 @@ def test_a_system_of_an_indefinite_matrix_and_one_that_is_singular() -> None:
         dense.solve(np.diag([1.0, 1e-30]), np.ones(2))
 
 
-# Diagonals by random signs.
-
-
-def test_a_running_diagonal_is_exact_where_the_matrix_is_diagonal() -> None:
-    d = np.array([1.0, 5.0, 0.25])
-    running = RunningDiagonal(3, d.dtype, np.random.default_rng(0))
-    assert running.value.tolist() == [0.0, 0.0, 0.0]
-    running.probe(lambda v: d * v)
-    np.testing.assert_allclose(running.value, d, rtol=1e-15)
-    running.probe(lambda v: np.nan * v)
-    np.testing.assert_allclose(running.value, d, rtol=1e-15)
-
-
-def test_a_running_diagonal_is_right_on_average_and_goes_on_where_it_was() -> None:
-    matrix = symmetric(8, 4)
-    running, other = (RunningDiagonal(8, np.dtype(float), np.random.default_rng(seed)) for seed in (0, 9))
-    seen = []
-    for _ in range(400):
-        running.probe(matrix.__matmul__)
-        seen.append(running.value)
-    np.testing.assert_allclose(np.mean(seen, axis=0), np.diag(matrix), atol=0.5)
-    other.restore(running.state())
-    for one in (running, other):
-        one.probe(matrix.__matmul__)
-    np.testing.assert_array_equal(running.value, other.value)
-    assert RunningDiagonal(2, np.dtype(np.float32), np.random.default_rng(0)).value.dtype == np.float32
+# Norms of rows by random signs.
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])

@@ -70,7 +70,7 @@ def test_initial_parameters_follow_the_seed_and_the_dtype() -> None:
 @pytest.mark.parametrize(
     ("name", "variance"),
     [
-        ("glorot", 2 / (300 + 500)), ("xavier", 2 / (300 + 500)), ("he", 2 / 300), ("lecun", 1 / 300),
+        ("glorot", 2 / (300 + 500)), ("he", 2 / 300), ("lecun", 1 / 300),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("seed", [0, 1])

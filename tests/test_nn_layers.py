@@ -24,24 +24,22 @@ from hessian.tape.trees import flatten, ravel
 # (model, shape of its input, shape of its output)
 MODELS: dict[str, tuple[Any, Any, tuple[int, ...]]] = {
     "dense": (Dense(3, 2), (4, 3), (4, 2)),
-    "dense without bias": (Dense(3, 2, bias=False), (4, 3), (4, 2)),
     "dense on sequences": (Dense(3, 2), (4, 5, 3), (4, 5, 2)),
     "convolution": (Convolution(2, 3, (2, 3)), (2, 4, 5, 2), (2, 3, 3, 3)),
-    "convolution, strided and padded": (Convolution(2, 3, 3, stride=(2, 1), padding=(1, 2)), (2, 5, 4, 2), (2, 3, 6, 3)),
-    "convolution of single pixels": (Convolution(2, 3, 1, bias=False), (2, 3, 3, 2), (2, 3, 3, 3)),
+    "convolution of single pixels": (Convolution(2, 3, 1), (2, 3, 3, 2), (2, 3, 3, 3)),
     "recurrent": (Recurrent(2, 3), (4, 5, 2), (4, 3)),
     "recurrent, all states": (Recurrent(2, 3, "softplus", states="all"), (4, 5, 2), (4, 5, 3)),
     "mixed": (
-        sequential(Dense(6, 4), "tanh", Dense(4, 4, "gelu", bias=False), mlp((4, 3, 2), "sigmoid")),
+        sequential(Dense(6, 4), "tanh", Dense(4, 4, "gelu"), mlp((4, 3, 2), "sigmoid")),
         (5, 6),
         (5, 2),
     ),
     "image": (
         sequential(
-            Reshape((6, 6, 1)), Convolution(1, 3, 3, padding=1), "softplus", Pooling(2), Convolution(3, 2, 2), np.tanh,
+            Reshape((8, 8, 1)), Convolution(1, 3, 3), "softplus", Pooling(2), Convolution(3, 2, 2), np.tanh,
             Pooling(2, "max"), Flatten(), Dense(2, 3),
         ),
-        (4, 36),
+        (4, 64),
         (4, 3),
     ),
     "sequence": (
@@ -151,72 +149,39 @@ def test_dense_is_a_matrix_product_on_the_last_axis() -> None:
     rng = np.random.default_rng(0)
     W, b, X = rng.standard_normal((3, 2)), rng.standard_normal(2), rng.standard_normal((4, 5, 3))
     assert_allclose(Dense(3, 2)({"W": W, "b": b}, X), np.einsum("ntf,fo->nto", X, W) + b, rtol=1e-13)
-    assert_allclose(Dense(3, 2, bias=False)({"W": W}, X[0]), X[0] @ W, rtol=1e-15)
     assert_array_equal(Dense(3, 2, np.sin)({"W": W, "b": b}, X[0]), np.sin(X[0] @ W + b))
 
 
 # Convolution and pooling.
 
 
-def _four_loops(W: np.ndarray, X: np.ndarray, stride: tuple[int, int], padding: tuple[int, int]) -> np.ndarray:
-    """The definition, written out."""
-    X = np.pad(X, ((0, 0), (padding[0],) * 2, (padding[1],) * 2, (0, 0)))
-    height, width, _, n_out = W.shape
-    rows, columns = (X.shape[1] - height) // stride[0] + 1, (X.shape[2] - width) // stride[1] + 1
-    out = np.zeros((len(X), rows, columns, n_out))
-    for image in range(len(X)):
-        for i in range(rows):
-            for j in range(columns):
-                window = X[image, i * stride[0] : i * stride[0] + height, j * stride[1] : j * stride[1] + width]
-                for o in range(n_out):
-                    out[image, i, j, o] = np.sum(window * W[:, :, :, o])
-    return out
-
-
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (3, 3), (4, 1)])
-@pytest.mark.parametrize("stride", [(1, 1), (2, 1), (2, 3)])
-@pytest.mark.parametrize("padding", [(0, 0), (1, 0), (2, 1)])
-def test_convolution_against_four_loops(
-    size: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
-) -> None:
-    rng = np.random.default_rng(0)
-    W, X, b = rng.standard_normal((*size, 2, 3)), rng.standard_normal((2, 5, 6, 2)), rng.standard_normal(3)
-    out = Convolution(2, 3, size, stride, padding)({"W": W, "b": b}, X)
-    assert_allclose(out, _four_loops(W, X, stride, padding) + b, rtol=1e-12, atol=1e-13)
-
-
-@pytest.mark.parametrize(("padding", "mode"), [((0, 0), "valid"), ((2, 1), "full")])
-def test_convolution_against_scipy(padding: tuple[int, int], mode: str) -> None:
+def test_convolution_against_scipy(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(1)
-    W, X = rng.standard_normal((3, 2, 2, 4)), rng.standard_normal((2, 6, 5, 2))
-    out = Convolution(2, 4, (3, 2), padding=padding, bias=False)({"W": W}, X)
+    W, X, b = rng.standard_normal((*size, 2, 4)), rng.standard_normal((2, 6, 5, 2)), rng.standard_normal(4)
+    out = Convolution(2, 4, size)({"W": W, "b": b}, X)
     for image in range(2):
         for o in range(4):
-            expected = sum(correlate2d(X[image, :, :, c], W[:, :, c, o], mode) for c in range(2))
+            expected = b[o] + sum(correlate2d(X[image, :, :, c], W[:, :, c, o], "valid") for c in range(2))
             assert_allclose(out[image, :, :, o], expected, rtol=1e-12, atol=1e-13)
 
 
 def test_pooling_against_loops() -> None:
     X = np.random.default_rng(2).standard_normal((2, 7, 6, 3))
-    for size, stride in [((2, 2), (2, 2)), ((3, 2), (2, 1)), ((7, 6), (1, 1))]:
-        rows, columns = (7 - size[0]) // stride[0] + 1, (6 - size[1]) // stride[1] + 1
-        windows = {
-            (i, j): X[:, i * stride[0] : i * stride[0] + size[0], j * stride[1] : j * stride[1] + size[1]]
-            for i in range(rows)
-            for j in range(columns)
-        }
-        means, largest = Pooling(size, stride=stride)({}, X), Pooling(size, "max", stride)({}, X)
+    for size in [(2, 2), (3, 2), (7, 6)]:
+        rows, columns = 7 // size[0], 6 // size[1]
+        means, largest = Pooling(size)({}, X), Pooling(size, "max")({}, X)
         assert means.shape == largest.shape == (2, rows, columns, 3)
-        for (i, j), window in windows.items():
-            assert_allclose(means[:, i, j], window.mean(axis=(1, 2)), rtol=1e-12, atol=1e-15)
-            assert_array_equal(largest[:, i, j], window.max(axis=(1, 2)))
-    assert_array_equal(Pooling(2)({}, X), Pooling((2, 2), stride=2)({}, X))
+        for i in range(rows):
+            for j in range(columns):
+                window = X[:, i * size[0] : (i + 1) * size[0], j * size[1] : (j + 1) * size[1]]
+                assert_allclose(means[:, i, j], window.mean(axis=(1, 2)), rtol=1e-12, atol=1e-15)
+                assert_array_equal(largest[:, i, j], window.max(axis=(1, 2)))
+    assert_array_equal(Pooling(2)({}, X), Pooling((2, 2))({}, X))
 
 
 def test_filters_start_with_the_variance_of_their_fans() -> None:
-    filters = Convolution(16, 32, 5, initializer="glorot_normal").init(0)["W"]
-    assert_allclose(filters.var(), 2 / (25 * 16 + 25 * 32), rtol=0.05)
-    assert_allclose(Convolution(16, 32, 5, initializer="he_uniform").init(0)["W"].var(), 2 / (25 * 16), rtol=0.05)
+    assert_allclose(Convolution(16, 32, 5).init(0)["W"].var(), 2 / (25 * 16 + 25 * 32), rtol=0.05)
 
 
 # Recurrent layers.
@@ -295,9 +260,7 @@ def test_a_layer_of_ones_own_needs_only_the_interface() -> None:
 
 
 def test_short_models_take_one_line_and_long_ones_several() -> None:
-    assert repr(sequential(Dense(3, 2, bias=False), "tanh", np.sin)) == (
-        "Sequential(Dense(3, 2, bias=False), 'tanh', Function(sin))"
-    )
+    assert repr(sequential(Dense(3, 2), "tanh", np.sin)) == "Sequential(Dense(3, 2), 'tanh', Function(sin))"
     inner = sequential(*(Dense(100, 100, initializer="he_normal") for _ in range(3)))
     assert repr(sequential(Dense(10, 100), inner)) == (
         "Sequential(\n    Dense(10, 100),\n    Sequential(\n"
@@ -331,11 +294,10 @@ def test_models_train_with_exact_curvature() -> None:
         (lambda: Dense(2, 2, "tahn"), "Did you mean 'tanh'?"),
         (lambda: Dense(2, 2, initializer="glorot"), "there is no initializer 'glorot'"),
         (lambda: Convolution(1, 1, 0), "size is 0. Pass an integer >= 1, or two of them."),
-        (lambda: Convolution(1, 1, 3, stride=(1, 2, 3)), "stride is (1, 2, 3)"),
-        (lambda: Convolution(1, 1, 3, padding=-1), "padding is -1. Pass an integer >= 0"),
+        (lambda: Convolution(1, 1, (1, 2, 3)), "size is (1, 2, 3)"),
         (lambda: Convolution(1, 1, 2.5), "size is 2.5"),
         (lambda: Pooling(2, "mean"), "there is no pooling 'mean'"),
-        (lambda: Pooling(2, stride=0), "stride is 0"),
+        (lambda: Pooling((2, 0)), "size is (2, 0)"),
         (lambda: Recurrent(2, 3, states="first"), "states is 'first'. Pass 'last' or 'all'."),
         (lambda: Recurrent(2, 3, "tahn"), "Did you mean 'tanh'?"),
         (lambda: Reshape(8), "shape is 8. Pass a tuple"),

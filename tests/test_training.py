@@ -1,4 +1,4 @@
-"""Training on batches: Hessian-free and first-order methods, schedules, clipping, validation, checkpoints, bad data."""
+"""Training on batches: Hessian-free and first-order methods, schedules, validation, checkpoints, bad data."""
 
 from __future__ import annotations
 
@@ -28,18 +28,8 @@ from hessian.errors import (
 )
 from hessian.nn import accuracy, mlp, r2, softmax_cross_entropy, squared_error, train
 from hessian.nn.batch_methods.batches import Batches, split_rows
-from hessian.nn.batch_methods.clipping import clip_by_norm, clip_by_value
 from hessian.nn.batch_methods.first_order import RULES
 from hessian.nn.batch_methods.hessian_free import conjugate_gradients
-from hessian.nn.batch_methods.schedules import (
-    SCHEDULES,
-    constant,
-    cosine,
-    exponential,
-    get_schedule,
-    step_decay,
-    warmup,
-)
 from hessian.nn.objective import BatchObjective, TrainingObjective
 from hessian.nn.training import BATCH_METHODS
 from hessian.optimize import Status
@@ -67,16 +57,14 @@ def _matrix(seed: int, n: int = 12) -> np.ndarray:
     return A @ A.T + 0.1 * np.eye(n)
 
 
-# Conjugate gradients and the diagonal.
+# Conjugate gradients.
 
 
-@pytest.mark.parametrize("is_scaled", [False, True])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_conjugate_gradients_solve_and_know_the_model(seed: int, is_scaled: bool) -> None:
+def test_conjugate_gradients_solve_and_know_the_model(seed: int) -> None:
     A, rng = _matrix(seed), np.random.default_rng(seed)
     b, start = rng.standard_normal(12), rng.standard_normal(12)
-    scale = np.diag(A).copy() if is_scaled else None
-    path = conjugate_gradients(lambda v: A @ v, b, start, scale=scale, tol=1e-14, maxiter=200)
+    path = conjugate_gradients(lambda v: A @ v, b, start, tol=1e-14, maxiter=200)
     assert_allclose(path.iterates[-1].step, np.linalg.solve(A, b), rtol=1e-6)
     models = [iterate.model for iterate in path.iterates]
     assert_allclose(models, [0.5 * i.step @ A @ i.step - b @ i.step for i in path.iterates], rtol=1e-8)
@@ -186,12 +174,11 @@ def test_the_matrix_of_a_batch_has_its_own_targets_even_where_the_loss_copies_th
 # Hessian-free optimisation.
 
 
-@pytest.mark.parametrize("preconditioner", ["diagonal", None])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_hessian_free_lands_on_the_least_squares_solution(seed: int, preconditioner: str | None) -> None:
+def test_hessian_free_lands_on_the_least_squares_solution(seed: int) -> None:
     rng = np.random.default_rng(seed)
     X, Y = rng.standard_normal((50, 4)), rng.standard_normal((50, 2))
-    options = {"gtol": 1e-9, "preconditioner": preconditioner, "cg_tol": 1e-9}
+    options = {"gtol": 1e-9, "cg_tol": 1e-9}
     fit = train(mlp((4, 2)), X, Y, loss="squared_error", method="hessian-free", rng=seed, options=options)
     assert fit.result.status is Status.CONVERGED_UNCHECKED
     exact = np.linalg.lstsq(np.column_stack([X, np.ones(50)]), Y, rcond=None)[0]
@@ -202,7 +189,7 @@ def test_hessian_free_lands_on_the_least_squares_solution(seed: int, preconditio
 @pytest.mark.parametrize("seed", [0, 1])
 def test_hessian_free_descends_and_counts(seed: int, batch_size: int | None) -> None:
     X, labels = _blobs(seed)
-    options = {"maxiter": 40, "preconditioner": "diagonal"}
+    options = {"maxiter": 40}
     fit = train(
         mlp((2, 8, 3)), X, labels, l2=1e-3, method="hessian-free", rng=seed, batch_size=batch_size, options=options
     )
@@ -211,8 +198,7 @@ def test_hessian_free_descends_and_counts(seed: int, batch_size: int | None) -> 
     assert all(later <= earlier for earlier, later in pairwise(values))
     assert fit.metrics["accuracy"] == accuracy(fit.predict(X), labels) > 0.85
     assert len(history) == fit.result.nit + 1
-    # One product of each iteration is the probe of the diagonal.
-    assert fit.result.n_hvp == sum(record.cg_iterations + 1 for record in history[1:])
+    assert fit.result.n_hvp == sum(record.cg_iterations for record in history[1:])
     assert_allclose(fit.result.fun, fit.objective(fit.params), rtol=1e-12)
     assert_allclose(fit.metrics["gradient_norm"], history[-1].gradient_norm, rtol=1e-6)
 
@@ -319,31 +305,25 @@ def test_hessian_free_refuses_a_start_without_a_gradient() -> None:
 
 def _torch_optimizer(torch: Any, method: str, options: dict[str, Any], weights: Any) -> Any:
     """The same method in torch."""
-    rate, decay = options["learning_rate"], options.get("weight_decay", 0.0)
+    rate = options["learning_rate"]
     if method == "adam":
-        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, betas=(0.8, 0.99), eps=1e-6)
+        return torch.optim.Adam(weights, lr=rate, betas=(0.8, 0.99), eps=1e-6)
     if method == "rmsprop":
         return torch.optim.RMSprop(weights, lr=rate, alpha=0.8, eps=1e-6)
     if method == "adagrad":
         return torch.optim.Adagrad(weights, lr=rate, eps=1e-6)
     momentum = 0.7 if method == "momentum" else 0.0
-    return torch.optim.SGD(weights, lr=rate, momentum=momentum, nesterov=options.get("nesterov", False))
+    return torch.optim.SGD(weights, lr=rate, momentum=momentum)
 
 
-@pytest.mark.parametrize(
-    ("method", "more"),
-    [
-        ("gradient-descent", {}), ("momentum", {}), ("momentum", {"nesterov": True}), ("adagrad", {}), ("rmsprop", {}),
-        ("adam", {}), ("adam", {"weight_decay": 0.3}),
-    ],
-)  # fmt: skip
-def test_first_order_methods_take_the_steps_of_torch(method: str, more: dict[str, Any]) -> None:
+@pytest.mark.parametrize("method", FIRST_ORDER)
+def test_first_order_methods_take_the_steps_of_torch(method: str) -> None:
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     X, Y = rng.standard_normal((20, 3)), rng.standard_normal((20, 2))
     network = mlp((3, 2))
     start = network.init(0)
-    options = {"learning_rate": 0.05, "maxiter": 25, **more}
+    options = {"learning_rate": 0.05, "maxiter": 25}
     own = {
         "gradient-descent": {}, "momentum": {"momentum": 0.7}, "adagrad": {"epsilon": 1e-6},
         "rmsprop": {"decay": 0.8, "epsilon": 1e-6}, "adam": {"beta1": 0.8, "beta2": 0.99, "epsilon": 1e-6},
@@ -366,7 +346,6 @@ def test_first_order_methods_take_the_steps_of_torch(method: str, more: dict[str
     ("options", "expected"),
     [
         ({"momentum": 0.9}, [0.9, 0.72, 0.486]),
-        ({"momentum": 0.8, "nesterov": True}, [0.82, 0.6084, 0.395208]),
         ({"momentum": 0.0}, [0.9, 0.81, 0.729]),
     ],
 )
@@ -414,60 +393,18 @@ def test_first_order_methods_stop_at_nan_with_the_last_finite_parameters(method:
     assert np.isfinite(fit.result.fun)
 
 
-def test_clipping_keeps_a_steep_start_alive() -> None:
-    X, y = 1e4 * np.ones((8, 1)), np.zeros((8, 1))
-    start = [{"W": np.ones((1, 1)), "b": np.zeros(1)}]
-    run = lambda **clip: train(
-        mlp((1, 1)), X, y, loss="squared_error", method="gradient-descent", params=start,
-        options={"learning_rate": 1e-2, "maxiter": 300, **clip},
-    )  # fmt: skip
-    assert run().result.status is Status.DIVERGED
-    for clip in ({"clip_norm": 1.0}, {"clip_value": 0.5}):
-        fit = run(**clip)
-        assert fit.result.status is Status.MAX_ITERATIONS
-        assert abs(fit.params[0]["W"][0, 0]) <= 0.02
-
-
-def test_gradients_are_clipped() -> None:
-    g = np.array([3.0, -4.0, 0.1])
-    before = g.copy()
-    assert_array_equal(clip_by_value(g, 1.0), [1.0, -1.0, 0.1])
-    assert_allclose(clip_by_norm(g, 1.0), g / np.linalg.norm(g), rtol=1e-15)
-    assert_array_equal(clip_by_norm(g, 6.0), g)
-    assert_array_equal(clip_by_norm(g, math.inf), g)
-    assert_array_equal(clip_by_norm(np.zeros(3), 1.0), np.zeros(3))
-    assert_array_equal(g, before)
-    assert_allclose(clip_by_norm(np.array([1e200, 1e200]), 1.0), [math.sqrt(0.5)] * 2)
-    assert clip_by_norm(np.array([3.0, 4.0], np.float32), 1.0).dtype == np.float32
-    for bad in (np.nan, np.inf):
-        assert np.isnan(clip_by_norm(np.array([1.0, bad]), 1.0)).all()
-
-
 # Schedules.
 
 
-def test_schedules_are_their_formulas() -> None:
-    steps = np.arange(200)
-    values = lambda schedule: np.array([schedule(int(step)) for step in steps])
-    assert_array_equal(values(constant(0.3)), 0.3)
-    assert_allclose(values(step_decay(2.0, 30, 0.5)), 2.0 * 0.5 ** (steps // 30), rtol=1e-14)
-    assert_allclose(values(exponential(2.0, 30, 0.5)), 2.0 * 0.5 ** (steps / 30), rtol=1e-14)
-    assert_allclose(values(cosine(2.0, 100, 0.5))[:101], 1.25 + 0.75 * np.cos(np.pi * steps[:101] / 100), rtol=1e-14)
-    assert_array_equal(values(cosine(2.0, 100, 0.5))[100:], 0.5)
-    assert_allclose(values(warmup(10, exponential(1.0, 5)))[:10], (steps[:10] + 1) / 10, rtol=1e-15)
-    assert_allclose(values(warmup(10, exponential(1.0, 5)))[10:], values(exponential(1.0, 5))[:-10], rtol=1e-15)
-
-
-@pytest.mark.parametrize("name", sorted(SCHEDULES))
-def test_schedules_by_name_span_the_training(name: str) -> None:
-    schedule = get_schedule(name, 0.5, 300)
-    rates = [schedule(step) for step in range(300)]
-    assert all(0.0 <= rate <= 0.5 for rate in rates)
-    assert max(rates) == 0.5
-    assert get_schedule(schedule, 1.0, 3) is schedule
-    X, labels = _blobs(0)
-    fit = train(mlp((2, 3)), X, labels, method="adam", options={"schedule": name, "learning_rate": 0.1, "maxiter": 5})
-    assert fit.result.nit == 5
+def test_a_cosine_falls_to_zero() -> None:
+    seen: list[float] = []
+    train(
+        mlp((1, 1)), np.zeros((1, 1)), np.zeros(1), loss=lambda z, y: np.sum(z), method="gradient-descent",
+        params=[{"W": np.zeros((1, 1)), "b": np.zeros(1)}],
+        options={"learning_rate": 0.5, "maxiter": 40, "schedule": "cosine"},
+        callback=lambda params: seen.append(float(params[0]["b"][0])),
+    )  # fmt: skip
+    assert_allclose(-np.diff(seen, prepend=0.0), 0.25 + 0.25 * np.cos(np.pi * np.arange(40) / 40), rtol=1e-12)
 
 
 def test_the_learning_rate_may_be_a_function_of_the_step() -> None:
@@ -478,32 +415,8 @@ def test_the_learning_rate_may_be_a_function_of_the_step() -> None:
         return 0.1 / (1 + step)
 
     X, labels = _blobs(0)
-    options = {"maxiter": 3}
-    first = train(mlp((2, 3)), X, labels, method="momentum", batch_size=20, options={"learning_rate": rate, **options})
+    train(mlp((2, 3)), X, labels, method="momentum", batch_size=20, options={"learning_rate": rate, "maxiter": 3})
     assert asked == list(range(9))
-    second = train(mlp((2, 3)), X, labels, method="momentum", batch_size=20, options={"schedule": rate, **options})
-    assert_array_equal(_flat(first), _flat(second))
-
-
-@pytest.mark.parametrize(
-    ("call", "text"),
-    [
-        (lambda: constant(0.0), "rate is 0.0"),
-        (lambda: constant(math.inf), "rate is inf"),
-        (lambda: step_decay(1.0, 0), "every is 0"),
-        (lambda: step_decay(1.0, 2.5), "every is 2.5"),  # type: ignore[arg-type]
-        (lambda: step_decay(1.0, 5, 1.5), "factor is 1.5"),
-        (lambda: exponential(1.0, 5, 0.0), "factor is 0.0"),
-        (lambda: cosine(1.0, 0), "total is 0"),
-        (lambda: cosine(1.0, 5, 2.0), "floor is 2.0"),
-        (lambda: warmup(0, 1.0), "steps is 0"),
-        (lambda: get_schedule("cosin", 1.0, 5), "Did you mean 'cosine'?"),
-    ],
-)
-def test_bad_schedules_are_refused(call: Any, text: str) -> None:
-    with pytest.raises(OptionError) as caught:
-        call()
-    assert text in str(caught.value)
 
 
 # Batches.
@@ -643,12 +556,11 @@ def test_validation_without_patience_only_watches(method: str) -> None:
     assert_allclose(watched.validation[-1][1], softmax_cross_entropy(watched.predict(held[0]), held[1]), rtol=1e-12)
 
 
-@pytest.mark.parametrize("loss", ["squared_error", "huber"])
-def test_the_metric_of_a_loss_is_measured_on_all_rows_there_are(loss: str) -> None:
+def test_the_metric_of_a_loss_is_measured_on_all_rows_there_are() -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((40, 3))
     Y = X @ rng.standard_normal((3, 2)) + 0.1 * rng.standard_normal((40, 2))
-    fit = train(mlp((3, 2)), X, Y, loss=loss, validation=(X[:9], Y[:9]))
+    fit = train(mlp((3, 2)), X, Y, loss="squared_error", validation=(X[:9], Y[:9]))
     assert fit.metrics["r2"] == r2(fit.predict(X), Y) > 0.9
     assert fit.metrics["validation_r2"] == r2(fit.predict(X[:9]), Y[:9])
     assert "accuracy" not in fit.metrics
@@ -739,11 +651,12 @@ def test_an_interrupt_within_a_step_leaves_a_checkpoint_that_resumes_to_the_same
         calls.append(0)
         if len(calls) == call:
             raise KeyboardInterrupt
-        return softmax_cross_entropy(outputs, np.asarray(targets))  # not recorded, hence called each time
+        return softmax_cross_entropy(outputs, targets)
 
     run = lambda **keep: train(
-        mlp((2, 4, 3)), X, targets, loss=loss, method=method, batch_size=16, options={"maxiter": 6}, **keep
-    )
+        mlp((2, 4, 3)), X, targets, loss=loss, method=method, batch_size=16,
+        options={"maxiter": 6, "record": False}, **keep,
+    )  # fmt: skip
     keep = {"checkpoint": tmp_path / "run", "resume": True}
     fit = run(**keep)
     assert fit.result.status is Status.INTERRUPTED
@@ -1085,7 +998,7 @@ def test_huge_scales_give_finite_answers_that_descend(method: str, scale: float)
 @pytest.mark.parametrize("method", ["hessian-free", "adam"])
 def test_batches_in_float32_stay_in_float32(method: str) -> None:
     X, labels = _blobs(0)
-    options = {"maxiter": 10, **({"clip_norm": 5.0, "weight_decay": 1e-3} if method == "adam" else {})}
+    options = {"maxiter": 10}
     fit = train(mlp((2, 4, 3)), X, labels, l2=1e-2, method=method, dtype=np.float32, batch_size=16, options=options)
     assert {array.dtype for layer in fit.params for array in layer.values()} == {np.dtype(np.float32)}
     assert {array.dtype for layer in fit.result.jac for array in layer.values()} == {np.dtype(np.float32)}
@@ -1145,12 +1058,11 @@ def test_bad_inputs_of_training_are_refused(
             "learning_rate is a function and there is a schedule besides",
         ),
         ({"method": "adam", "options": {"beta1": 1.0}}, "option 'beta1' is 1.0"),
-        ({"method": "adam", "options": {"schedule": "linear"}}, "there is no schedule 'linear'"),
+        ({"method": "adam", "options": {"schedule": "linear"}}, "option 'schedule' is 'linear', expected 'constant' or 'cosine'"),
         ({"method": "adam", "options": [1]}, "options is [1], not a dict"),
         ({"method": "hessian-free", "options": {"damping": 0.0}}, "option 'damping' is 0.0"),
-        ({"method": "hessian-free", "options": {"preconditioner": "jacobi"}}, "'diagonal' or None"),
         ({"method": "hessian-free", "options": {"max_seconds": -1}}, "option 'max_seconds' is -1"),
-        ({"method": "adam", "options": {"nesterov": True}}, "Leave it out, or use method='momentum'"),
+        ({"method": "adam", "options": {"momentum": 0.5}}, "Leave it out, or use method='momentum'"),
         ({"method": "adam", "options": {"momentum": None}}, "there is no option 'momentum' of method 'adam'"),
         ({"method": "gradient-descent", "options": {"beta1": 0.5}}, "use method='adam'"),
         ({"method": "momentum", "options": {"decay": 0.5}}, "use method='rmsprop'"),

@@ -4,27 +4,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from hessian.nn.activations import ACTIVATIONS, get_activation
-from hessian.nn.batch_methods.clipping import clip_by_norm, clip_by_value
-from hessian.nn.batch_methods.schedules import (
-    SCHEDULES,
-    constant,
-    cosine,
-    exponential,
-    get_schedule,
-    step_decay,
-    warmup,
-)
 from hessian.nn.convolution import Convolution, Pooling
 from hessian.nn.initializers import INITIALIZERS, get_initializer
 from hessian.nn.layers import Dense, Flatten, Function, Reshape
 from hessian.nn.losses import (
     LOSSES,
-    gaussian_nll,
     get_loss,
-    huber,
     l2_penalty,
-    poisson,
-    sigmoid_cross_entropy,
     softmax_cross_entropy,
     squared_error,
 )
@@ -42,7 +28,6 @@ __all__ = [
     "BATCH_METHODS",
     "INITIALIZERS",
     "LOSSES",
-    "SCHEDULES",
     "Convolution",
     "Dense",
     "Flatten",
@@ -58,28 +43,16 @@ __all__ = [
     "TrainingObjective",
     "TrainingResult",
     "accuracy",
-    "clip_by_norm",
-    "clip_by_value",
-    "constant",
-    "cosine",
-    "exponential",
-    "gaussian_nll",
     "get_activation",
     "get_initializer",
     "get_loss",
-    "get_schedule",
-    "huber",
     "l2_penalty",
     "mlp",
-    "poisson",
     "r2",
     "sequential",
-    "sigmoid_cross_entropy",
     "softmax_cross_entropy",
     "squared_error",
-    "step_decay",
     "train",
-    "warmup",
 ]
 
 # These need scikit-learn, an optional package that takes a second to import: loaded when first asked for.

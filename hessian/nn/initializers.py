@@ -11,9 +11,8 @@ name           gain   fan
 ``lecun_*``    1      n_in
 ============== ====== =====================
 
-each as ``*_uniform`` (on ``[-a, a]`` with ``a = sqrt(3 gain / fan)``) and ``*_normal``. ``xavier_*`` is another name
-for ``glorot_*``. Besides these there are ``zeros``, ``standard_normal`` (variance 1) and ``orthogonal``, which draws
-orthonormal columns, or rows where there are fewer of them, uniformly.
+each as ``*_uniform`` (on ``[-a, a]`` with ``a = sqrt(3 gain / fan)``) and ``*_normal``. Besides these there are ``zeros``
+and ``orthogonal``, which draws orthonormal columns, or rows where there are fewer of them, uniformly.
 
 References
 ----------
@@ -28,13 +27,11 @@ from collections.abc import Callable
 import numpy as np
 
 from hessian.arguments import choose
-from hessian.errors import ShapeMismatchError, message
 
 Initializer = Callable[[np.random.Generator, int, int], np.ndarray]
 
 _SCHEMES: dict[str, Callable[[int, int], float]] = {
     "glorot": lambda n_in, n_out: 2.0 / (n_in + n_out),
-    "xavier": lambda n_in, n_out: 2.0 / (n_in + n_out),
     "he": lambda n_in, n_out: 2.0 / n_in,
     "lecun": lambda n_in, n_out: 1.0 / n_in,
 }
@@ -64,11 +61,6 @@ def _zeros(rng: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
     return np.zeros((n_in, n_out))
 
 
-def _standard_normal(rng: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
-    """Gaussian entries of variance one, whatever the widths."""
-    return rng.standard_normal((n_in, n_out))
-
-
 def _orthogonal(rng: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
     """Orthonormal columns, or rows where there are fewer of them."""
     tall = rng.standard_normal((max(n_in, n_out), min(n_in, n_out)))
@@ -81,21 +73,10 @@ def _orthogonal(rng: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
 INITIALIZERS: dict[str, Initializer] = (
     {f"{name}_uniform": _uniform(variance) for name, variance in _SCHEMES.items()}
     | {f"{name}_normal": _normal(variance) for name, variance in _SCHEMES.items()}
-    | {"zeros": _zeros, "standard_normal": _standard_normal, "orthogonal": _orthogonal}
+    | {"zeros": _zeros, "orthogonal": _orthogonal}
 )
 
 
 def get_initializer(initializer: str | Initializer) -> Initializer:
     """Return the initialiser of a name, or the function ``(rng, n_in, n_out) -> array`` given."""
     return choose("hessian.nn", "initializer", initializer, INITIALIZERS)
-
-
-def draw_weights(
-    where: str, initializer: str | Initializer, rng: np.random.Generator, n_in: int, n_out: int
-) -> np.ndarray:
-    """Draw a weight matrix, which an initialiser of one's own may have got wrong."""
-    weights = np.asarray(get_initializer(initializer)(rng, n_in, n_out))
-    if weights.shape != (n_in, n_out):
-        what = f"the initialiser returned shape {weights.shape}, the layer needs {(n_in, n_out)}"
-        raise ShapeMismatchError(message(where, what, fix="Return an array of shape (n_in, n_out)"))
-    return weights

@@ -11,7 +11,7 @@ import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.activations import Activation, get_activation
-from hessian.nn.initializers import Initializer, draw_weights, get_initializer
+from hessian.nn.initializers import Initializer, get_initializer
 from hessian.nn.model import ArrayLayer, ArrayParameters, Shapes, check_positive
 
 
@@ -34,10 +34,8 @@ class Dense(ArrayLayer):
         Widths of the last axis before and after.
     activation : str or callable
         A name listed in ``hessian.nn.ACTIVATIONS``, or any function of one array written in NumPy.
-    bias : bool
-        Whether there is a ``b``, which starts at zero.
     initializer : str or callable
-        Of ``W``: a name listed in ``hessian.nn.INITIALIZERS``, or a function ``(rng, n_in, n_out) -> array``.
+        Of ``W``; ``b`` starts at zero. A name listed in ``hessian.nn.INITIALIZERS``, or a function ``(rng, n_in, n_out) -> array``.
 
     Examples
     --------
@@ -51,7 +49,6 @@ class Dense(ArrayLayer):
     n_in: int
     n_out: int
     activation: str | Activation = "identity"
-    bias: bool = True
     initializer: str | Initializer = "glorot_uniform"
 
     def __post_init__(self) -> None:
@@ -62,13 +59,15 @@ class Dense(ArrayLayer):
     @property
     def shapes(self) -> Shapes:
         """Name and shape of each array."""
-        weights: Shapes = {"W": (self.n_in, self.n_out)}
-        return weights | {"b": (self.n_out,)} if self.bias else weights
+        return {"W": (self.n_in, self.n_out), "b": (self.n_out,)}
 
     def _draw(self, rng: np.random.Generator) -> ArrayParameters:
         """Draw the weights; the bias starts at zero."""
-        W = draw_weights("Dense.init", self.initializer, rng, self.n_in, self.n_out)
-        return {"W": W, "b": np.zeros(self.n_out)} if self.bias else {"W": W}
+        W = np.asarray(get_initializer(self.initializer)(rng, self.n_in, self.n_out))
+        if W.shape != (self.n_in, self.n_out):
+            what = f"the initialiser returned shape {W.shape}, the layer needs {(self.n_in, self.n_out)}"
+            raise ShapeMismatchError(message("Dense.init", what, fix="Return an array of shape (n_in, n_out)"))
+        return {"W": W, "b": np.zeros(self.n_out)}
 
     def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
         """Apply the layer to inputs of its width."""

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from hessian.arguments import choose, is_real
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.metrics import accuracy, r2
-from hessian.nn.reduction import as_constant, check_range, check_shapes, reduce
+from hessian.nn.reduction import as_constant, check_shapes, reduce
 from hessian.operators.likelihoods import LIKELIHOODS
 from hessian.rules.spec import Traced
 from hessian.tape.trees import flatten
@@ -38,7 +38,7 @@ _SECTIONS = """
     weights : array, (n,), optional
         Of the examples, at least 0; the mean is then ``Σ w_i loss_i / Σ w_i``.
     reduction : {{"mean", "sum"}}
-{options}
+
     Returns
     -------
     scalar
@@ -53,7 +53,7 @@ _SECTIONS = """
 
 
 def _loss(
-    check: Check, outputs: str, targets: str, options: str = "", metric: Callable[..., float] | None = None
+    check: Check, outputs: str, targets: str, metric: Callable[..., float] | None = None
 ) -> Callable[[Loss], Loss]:
     """Make a loss of a function that returns the terms of the examples, (n,) or (n, ...), from outputs and checked targets.
 
@@ -74,7 +74,7 @@ def _loss(
         everything = [*signature.parameters.values(), shared["weights"], shared["reduction"]]
         call.__signature__ = signature.replace(parameters=everything)  # type: ignore[attr-defined]
         head, _, tail = (terms.__doc__ or "").partition("\n\n")
-        text = _SECTIONS.format(outputs=outputs, targets=targets, options=options)
+        text = _SECTIONS.format(outputs=outputs, targets=targets)
         call.metric = metric  # type: ignore[attr-defined]
         call.__doc__ = f"{head}{text}\n{tail}"
         return call
@@ -107,40 +107,6 @@ def squared_error(predictions: Any, targets: Any) -> Any:
     """
     residual = predictions - targets
     return residual * residual
-
-
-@_loss(
-    _same_shape,
-    "predictions : array, (n, ...) or (n,)",
-    "targets : array\n        The same shape exactly.",
-    "    delta : float\n        Where the loss becomes linear, in the units of the targets; greater than 0.\n",
-    metric=r2,
-)
-def huber(predictions: Any, targets: Any, *, delta: float = 1.0) -> Any:
-    """Sum residuals squared near zero and linear far out: ``(1/n) Σ_i Σ_k φ(predictions_ik - targets_ik)``.
-
-    ``φ(r) = r²/2`` where ``|r| <= delta`` and ``delta (|r| - delta/2)`` elsewhere: half of ``squared_error`` for small
-    residuals, as in torch and in statistics.
-
-    Notes
-    -----
-    Computed as ``c (r - c/2)`` with ``c = clip(r, -delta, delta)``, which squares no large number. The second derivative
-    jumps at ``|r| = delta``, where it is taken from inside: 1.
-
-    References
-    ----------
-    Huber (1964), section 5.
-
-    Examples
-    --------
-    >>> float(huber(np.array([0.5, 4.0]), [0.0, 0.0], reduction="sum"))
-    3.625
-    """
-    if not (np.isfinite(delta) and delta > 0):
-        raise OptionError(message("huber", f"delta is {delta!r}", "it bounds the influence", "Pass a number > 0"))
-    residual = predictions - targets
-    clipped = np.clip(residual, -float(delta), float(delta))
-    return clipped * (residual - 0.5 * clipped)
 
 
 def _labels(where: str, logits: Any, labels: npt.ArrayLike, name: str) -> Any:
@@ -180,115 +146,9 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     return LIKELIHOODS["categorical"].loss(logits, labels)
 
 
-def _shares(where: str, logits: Any, targets: npt.ArrayLike, name: str) -> Any:
-    """Return targets in [0, 1], one for each logit."""
-    t = _same_shape(where, logits, targets, name)
-    check_range(where, t, 0.0, 1.0, "a target is a probability", "Code the classes as 0 and 1, or pass one-hot")
-    return t
-
-
-@_loss(
-    _shares,
-    """logits : array, (n,) or (n, k)
-        Log-odds z. The outputs of a row are independent of each other: they are not classes of which one is right, which is
-        what ``softmax_cross_entropy`` is for.""",
-    "targets : array\n        The same shape exactly, in [0, 1]: 0 and 1, booleans, or probabilities.",
-)
-def sigmoid_cross_entropy(logits: Any, targets: Any) -> Any:
-    """Measure the surprise at yes-or-no targets: ``(1/n) Σ_i Σ_k [log(1 + exp(z_ik)) - t_ik z_ik]``.
-
-    Notes
-    -----
-    With ``s = -1`` where ``t >= 1/2`` and 1 elsewhere, and ``a = min(t, 1 - t)``, a term is computed as
-    ``log(1 + exp(s z)) - a s z``. Nothing cancels there: at ``t = 1`` and ``z = 40`` the loss is 4e-18 and its gradient
-    -4e-18, where the formula above gives 0, and no z overflows.
-
-    Examples
-    --------
-    >>> float(sigmoid_cross_entropy(np.zeros(3), [0, 1, 1])) == float(np.log(2.0))
-    True
-    """
-    return LIKELIHOODS["bernoulli"].loss(logits, targets)
-
-
-def _counts(where: str, log_rates: Any, targets: npt.ArrayLike, name: str) -> Any:
-    """Return finite targets that are at least 0, one for each rate."""
-    y = _same_shape(where, log_rates, targets, name)
-    largest = np.finfo(y.dtype).max if y.dtype.kind == "f" else np.inf
-    check_range(where, y, 0.0, largest, "a count is finite and at least 0", "Pass counts")
-    return y
-
-
-@_loss(
-    _counts,
-    "log_rates : array, (n,) or (n, k)\n        Logarithms z of the expected counts.",
-    "targets : array\n        The same shape exactly, finite and at least 0: counts, or counts per exposure.",
-)
-def poisson(log_rates: Any, targets: Any) -> Any:
-    """Measure the surprise at counts: ``(1/n) Σ_i Σ_k [exp(z_ik) - y_ik z_ik]``, which may be negative.
-
-    Notes
-    -----
-    The constant ``log y!`` of the negative log-likelihood is left out, as in torch's ``PoissonNLLLoss`` and scikit-learn's
-    ``PoissonRegressor``; it moves no derivative. Twice the difference to the loss at ``z = log y`` is scikit-learn's
-    ``mean_poisson_deviance``. A rate beyond the largest floating number (z of 709, in float32 88) overflows to infinity,
-    with NumPy's warning.
-
-    Examples
-    --------
-    >>> float(poisson(np.zeros(2), [0, 3]))
-    1.0
-    """
-    return LIKELIHOODS["poisson"].loss(log_rates, targets)
-
-
-def _values(where: str, outputs: Any, targets: npt.ArrayLike, name: str) -> Any:
-    """Return one target, (n, k), for each pair of outputs."""
-    y = as_constant(targets, outputs)
-    shape = np.shape(outputs)
-    if len(np.shape(y)) == 1:
-        y = np.reshape(y, (-1, 1))
-    if len(shape) != 2 or np.ndim(y) != 2 or shape != (np.shape(y)[0], 2 * np.shape(y)[1]):
-        what = f"outputs have shape {shape}, targets {np.shape(targets)}"
-        why = "each target takes two outputs, a mean and the logarithm of a variance"
-        fix = "Give outputs of shape (n, 2 k) and targets of shape (n, k)"
-        raise ShapeMismatchError(message(where, what, why, fix))
-    return y
-
-
-@_loss(
-    _values,
-    "outputs : array, (n, 2 k)\n        The means m in the first k columns, the logarithms s of the variances in the last k.",
-    "targets : array, (n, k), or (n,) where k = 1",
-)
-def gaussian_nll(outputs: Any, targets: Any) -> Any:
-    """Measure the surprise at values, with a variance per value: ``(1/n) Σ_i Σ_k ½ [s_ik + (y_ik - m_ik)² exp(-s_ik)]``.
-
-    Notes
-    -----
-    The loss may be negative, and is not convex in m and s together, so a Gauss-Newton matrix built on it may be indefinite.
-    The constant ``½ log 2π`` for each value is left out, as in torch's ``GaussianNLLLoss``; there is no floor under the
-    variances. A residual is divided by its standard deviation before it is squared. The curvature in the mean is
-    ``exp(-s)``: it overflows where s is below -709, in float32 -88.
-
-    Examples
-    --------
-    >>> float(gaussian_nll(np.array([[1.0, 0.0]]), [3.0])), float(gaussian_nll(np.array([[1.0, np.log(4.0)]]), [1.0]))
-    (2.0, 0.6931471805599453)
-    """
-    k = np.shape(outputs)[1] // 2
-    mean, log_variance = outputs[:, :k], outputs[:, k:]
-    scaled = (mean - targets) * np.exp(-0.5 * log_variance)
-    return 0.5 * (log_variance + scaled * scaled)
-
-
 LOSSES: dict[str, Loss] = {
     "softmax_cross_entropy": softmax_cross_entropy,
-    "sigmoid_cross_entropy": sigmoid_cross_entropy,
     "squared_error": squared_error,
-    "huber": huber,
-    "poisson": poisson,
-    "gaussian_nll": gaussian_nll,
 }
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hessian.errors import ShapeMismatchError, message
-from hessian.nn.reduction import check_shapes, check_weights
+from hessian.nn.reduction import check_shapes
 
 
-def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike, *, weights: npt.ArrayLike | None = None) -> float:
+def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     """Return the share of rows whose largest logit is at the label, or whose one logit has its sign.
 
     Parameters
@@ -18,8 +18,6 @@ def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike, *, weights: npt.Array
         One column per class, or log-odds of class 1 against class 0; odds of exactly one count for class 0.
     labels : array, (n,) of integers, or (n, K) of probabilities, whose largest entry counts.
         With logits of shape (n,), 0 and 1 or booleans.
-    weights : array, (n,), optional
-        Of the rows, at least 0: the share is one of weight.
 
     Raises
     ------
@@ -38,10 +36,10 @@ def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike, *, weights: npt.Array
         raise ShapeMismatchError(message("accuracy", what, fix="Give one row of logits per label"))
     truth = targets if targets.ndim == 1 else targets.argmax(axis=1)
     right = (scores > 0 if scores.ndim == 1 else scores.argmax(axis=1)) == truth
-    return float(np.mean(right) if weights is None else _weighted_mean("accuracy", right, weights))
+    return float(np.mean(right))
 
 
-def r2(predictions: npt.ArrayLike, targets: npt.ArrayLike, *, weights: npt.ArrayLike | None = None) -> float:
+def r2(predictions: npt.ArrayLike, targets: npt.ArrayLike) -> float:
     """Return the share of variance explained, averaged over outputs: ``1 - Σ_i (y_i - p_i)² / Σ_i (y_i - mean(y))²``.
 
     Parameters
@@ -49,8 +47,6 @@ def r2(predictions: npt.ArrayLike, targets: npt.ArrayLike, *, weights: npt.Array
     predictions : array, (n,) or (n, k)
     targets : array
         The same shape exactly.
-    weights : array, (n,), optional
-        Of the rows, at least 0, in both sums and in the mean.
 
     Returns
     -------
@@ -70,14 +66,6 @@ def r2(predictions: npt.ArrayLike, targets: npt.ArrayLike, *, weights: npt.Array
     """
     p, y = np.asarray(predictions, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     check_shapes("r2", p, y)
-    w: npt.ArrayLike = np.ones(len(y)) if weights is None else weights
-    unexplained = _weighted_mean("r2", (y - p) ** 2, w)
-    variance = _weighted_mean("r2", (y - _weighted_mean("r2", y, w)) ** 2, w)
+    unexplained, variance = np.mean((y - p) ** 2, axis=0), np.var(y, axis=0)
     share = np.divide(unexplained, variance, out=np.full_like(variance, np.nan), where=variance > 0)
     return float(np.mean(1.0 - share))
-
-
-def _weighted_mean(where: str, values: np.ndarray, weights: npt.ArrayLike) -> np.ndarray:
-    """Average over rows."""
-    w = check_weights(where, weights, len(values), np.zeros(0))
-    return np.asarray(np.tensordot(w, values, axes=1) / np.sum(w))

@@ -13,7 +13,7 @@ import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.activations import Activation, get_activation
-from hessian.nn.initializers import Initializer, draw_weights, get_initializer
+from hessian.nn.initializers import INITIALIZERS
 from hessian.nn.layers import affine
 from hessian.nn.model import ArrayLayer, ArrayParameters, Shapes, check_features, check_positive
 
@@ -31,12 +31,11 @@ class Recurrent(ArrayLayer):
     activation : str or callable
     states : {"last", "all"}
         What to return: the state after the last step, or after each.
-    initializer, recurrent_initializer : str or callable
-        Of ``W`` and of ``U``. An orthogonal ``U`` neither shrinks nor grows a state at the start.
 
     Notes
     -----
-    Cost: ``2 n time n_out (n_in + n_out)`` flops, in one product with ``W`` for all steps and one with ``U`` for each but the
+    ``W`` starts as by ``"glorot_uniform"``, ``b`` at zero, and ``U`` as an orthogonal matrix, which neither shrinks nor grows a
+    state. Cost: ``2 n time n_out (n_in + n_out)`` flops, in one product with ``W`` for all steps and one with ``U`` for each but the
     first.
 
     References
@@ -55,16 +54,12 @@ class Recurrent(ArrayLayer):
     n_out: int
     activation: str | Activation = "tanh"
     states: str = "last"
-    initializer: str | Initializer = "glorot_uniform"
-    recurrent_initializer: str | Initializer = "orthogonal"
 
     def __post_init__(self) -> None:
         check_positive("Recurrent", n_in=self.n_in, n_out=self.n_out)
         if self.states not in ("last", "all"):
             raise OptionError(message("Recurrent", f"states is {self.states!r}", fix="Pass 'last' or 'all'"))
         get_activation(self.activation)
-        get_initializer(self.initializer)
-        get_initializer(self.recurrent_initializer)
 
     @property
     def shapes(self) -> Shapes:
@@ -73,8 +68,8 @@ class Recurrent(ArrayLayer):
 
     def _draw(self, rng: np.random.Generator) -> ArrayParameters:
         """Draw the weights; the bias starts at zero."""
-        W = draw_weights("Recurrent.init", self.initializer, rng, self.n_in, self.n_out)
-        U = draw_weights("Recurrent.init", self.recurrent_initializer, rng, self.n_out, self.n_out)
+        W = INITIALIZERS["glorot_uniform"](rng, self.n_in, self.n_out)
+        U = INITIALIZERS["orthogonal"](rng, self.n_out, self.n_out)
         return {"W": W, "U": U, "b": np.zeros(self.n_out)}
 
     def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:

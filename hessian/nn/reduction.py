@@ -30,13 +30,6 @@ def check_shapes(where: str, predictions: Any, targets: Any, name: str = "predic
         raise ShapeMismatchError(message(where, what, why, "Give both the same shape, one row per example"))
 
 
-def check_range(where: str, targets: Any, least: float, most: float, why: str, fix: str) -> None:
-    """Refuse targets outside of an interval; NaN is outside of every one."""
-    if targets.size and not (targets.min() >= least and targets.max() <= most):
-        low, high = float(targets.min()), float(targets.max())
-        raise OptionError(message(where, f"targets run from {low:g} to {high:g}", why, fix))
-
-
 def reduce(where: str, terms: Any, reduction: str, weights: npt.ArrayLike | None = None) -> Any:
     """Sum each row of ``terms``, weigh the rows, and turn them into the reduction asked for."""
     if reduction not in ("mean", "sum"):
@@ -45,13 +38,13 @@ def reduce(where: str, terms: Any, reduction: str, weights: npt.ArrayLike | None
     if weights is None:
         total = np.sum(terms)
         return total / n if reduction == "mean" else total
-    w = check_weights(where, weights, n, terms)
+    w = _check_weights(where, weights, n, terms)
     rows = terms if np.ndim(terms) == 1 else np.sum(terms, axis=tuple(range(1, np.ndim(terms))))
     total = np.sum(w * rows)
     return total / np.sum(w) if reduction == "mean" else total
 
 
-def check_weights(where: str, weights: npt.ArrayLike, n: int, like: Any) -> Any:
+def _check_weights(where: str, weights: npt.ArrayLike, n: int, like: Any) -> Any:
     """Return weights of ``n`` rows that a mean can be taken with."""
     w = as_constant(weights, like)
     if np.shape(w) != (n,):

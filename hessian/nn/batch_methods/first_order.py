@@ -4,8 +4,7 @@ With the gradient g of a batch at the parameters x, the learning rate :math:`\et
 
 ==================== ==================================================================================================
 gradient-descent     :math:`x \leftarrow x - \eta g`
-momentum             :math:`v \leftarrow \mu v + g;\; x \leftarrow x - \eta v`; with Nesterov's correction
-                     :math:`x \leftarrow x - \eta (g + \mu v)`
+momentum             :math:`v \leftarrow \mu v + g;\; x \leftarrow x - \eta v`
 adagrad              :math:`s \leftarrow s + g^2;\; x \leftarrow x - \eta g / (\sqrt{s} + \epsilon)`
 rmsprop              :math:`s \leftarrow \gamma s + (1 - \gamma) g^2;\; x \leftarrow x - \eta g / (\sqrt{s} + \epsilon)`
 adam                 :math:`m \leftarrow \beta_1 m + (1 - \beta_1) g;\; s \leftarrow \beta_2 s + (1 - \beta_2) g^2;\;
@@ -13,17 +12,13 @@ adam                 :math:`m \leftarrow \beta_1 m + (1 - \beta_1) g;\; s \lefta
                      :math:`\hat s = s / (1 - \beta_2^t)` at step t
 ==================== ==================================================================================================
 
-Weight decay w is decoupled from the gradient in all of them: :math:`x \leftarrow x - \eta w x` comes on top. (The ``l2`` of
-``hessian.nn.train`` is in the objective and goes through the rule like any gradient.)
-
 References
 ----------
 B. T. Polyak, "Some methods of speeding up the convergence of iteration methods", USSR Comput. Math. Math. Phys. 4 (1964);
-I. Sutskever, J. Martens, G. Dahl and G. Hinton, "On the importance of initialization and momentum in deep learning", ICML
-(2013), for Nesterov's form; J. Duchi, E. Hazan and Y. Singer, "Adaptive subgradient methods for online learning and
+J. Duchi, E. Hazan and Y. Singer, "Adaptive subgradient methods for online learning and
 stochastic optimization", JMLR 12 (2011); T. Tieleman and G. Hinton, "Lecture 6.5: RMSprop", Coursera (2012); D. P. Kingma
-and J. Ba, "Adam: a method for stochastic optimization", ICLR (2015), algorithm 1; I. Loshchilov and F. Hutter, "Decoupled
-weight decay regularization", ICLR (2019), algorithm 2.
+and J. Ba, "Adam: a method for stochastic optimization", ICLR (2015), algorithm 1; I. Loshchilov and F. Hutter, "SGDR:
+stochastic gradient descent with warm restarts", ICLR (2017), eq. 5 without restarts, for the cosine.
 """
 
 from __future__ import annotations
@@ -38,9 +33,7 @@ import numpy as np
 from hessian.errors import OptionError, message
 from hessian.linalg.vectors import norm
 from hessian.nn.batch_methods.batches import Batches
-from hessian.nn.batch_methods.clipping import clip_by_norm, clip_by_value
 from hessian.nn.batch_methods.loop import Iteration, Rows, check_start
-from hessian.nn.batch_methods.schedules import get_schedule
 from hessian.nn.batch_methods.settings import FirstOrderOptions
 from hessian.nn.objective import BatchObjective
 from hessian.optimize import Status
@@ -69,7 +62,7 @@ def _gradient_descent(g: np.ndarray, memory: Memory, t: int, options: FirstOrder
 def _momentum(g: np.ndarray, memory: Memory, t: int, options: FirstOrderOptions) -> np.ndarray:
     """A decaying sum of gradients."""
     memory["velocity"] = options.momentum * memory["velocity"] + g
-    return g + options.momentum * memory["velocity"] if options.nesterov else memory["velocity"]
+    return memory["velocity"]
 
 
 def _adagrad(g: np.ndarray, memory: Memory, t: int, options: FirstOrderOptions) -> np.ndarray:
@@ -116,21 +109,16 @@ class FirstOrder:
     options : FirstOrderOptions
         learning_rate : float or callable
             :math:`\\eta`, or a function ``step -> rate``; default 0.1, 0.01, 0.01, 0.001, 0.001 in the order of the table.
-        schedule : str or callable
-            ``"constant"``, ``"step"``, ``"exponential"``, ``"cosine"``, ``"warmup"`` over ``maxiter`` epochs (see
-            ``hessian.nn.batch_methods.schedules``), or a function ``step -> rate``.
-        momentum, nesterov, decay, beta1, beta2, epsilon
-            :math:`\\mu` = 0.9, False, :math:`\\gamma` = 0.9, 0.9, 0.999, 1e-8 in the formulas; a method takes those in its own.
-        weight_decay : float
-            w, default 0.
-        clip_value, clip_norm : float
-            Bounds on each entry, and then on the 2-norm, of a batch's gradient; default none.
+        schedule : {"constant", "cosine"}
+            What becomes of a rate that is a number: it stays, or falls to zero over ``maxiter`` epochs as half a cosine wave.
+        momentum, decay, beta1, beta2, epsilon
+            :math:`\\mu` = 0.9, :math:`\\gamma` = 0.9, 0.9, 0.999, 1e-8 in the formulas; a method takes those in its own.
     seed : numpy.random.SeedSequence
 
     Notes
     -----
     The value of a record is that of all training rows after the epoch (one more forward pass), its ``gradient_norm`` the
-    root mean square over the epoch's batches, before clipping. A value or gradient that is not finite ends the training:
+    root mean square over the epoch's batches. A value or gradient that is not finite ends the training:
     every later step would be NaN.
     """
 
@@ -178,28 +166,18 @@ class FirstOrder:
             )
             return None
         self._squares += length * length
-        self._move(self._clipped(gradient))
+        self._move(gradient)
         return self._epoch() if self._batches.at_start else None
-
-    def _clipped(self, gradient: np.ndarray) -> np.ndarray:
-        """Bound a gradient."""
-        options = self._options
-        if options.clip_value < math.inf:
-            gradient = clip_by_value(gradient, options.clip_value)
-        return clip_by_norm(gradient, options.clip_norm) if options.clip_norm < math.inf else gradient
 
     def _move(self, gradient: np.ndarray) -> None:
         """Step along a gradient."""
         rate = float(self._rate(self._steps))
         if not 0.0 <= rate < math.inf:
             what = f"the learning rate of step {self._steps} is {rate}"
-            raise OptionError(message("train", what, fix="Let the schedule return finite numbers >= 0"))
+            raise OptionError(message("train", what, fix="Let the function return finite numbers >= 0"))
         self._steps += 1
         with np.errstate(all="ignore"):
-            step = self._rule(gradient, self._memory, self._steps, self._options)
-            if self._options.weight_decay:
-                step = step + self._options.weight_decay * self.x
-            self.x = self.x - rate * step
+            self.x = self.x - rate * self._rule(gradient, self._memory, self._steps, self._options)
 
     def _epoch(self) -> Iteration:
         """Describe the epoch that has ended."""
@@ -231,9 +209,11 @@ class FirstOrder:
 def _learning_rate(name: str, options: FirstOrderOptions, total: int) -> Callable[[int], float]:
     """Return the function of the step that the options describe."""
     rate = RULES[name].rate if options.learning_rate is None else options.learning_rate
+    is_constant = options.schedule == "constant"
     if not callable(rate):
-        return get_schedule(options.schedule, rate, total)
-    if options.schedule != "constant":
+        start = float(rate)
+        return lambda step: start if is_constant else start * (1.0 + math.cos(math.pi * min(step / total, 1.0))) / 2
+    if not is_constant:
         what = "learning_rate is a function and there is a schedule besides"
         raise OptionError(message("train", what, "both say what the rate is", "Pass one of them"))
     return rate

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from hessian.arguments import (
-    FLAG,
     INSIDE,
-    LIMIT,
     NOT_NEGATIVE,
     POSITIVE,
     SHARE,
@@ -41,7 +38,6 @@ class HessianFreeOptions(BatchOptions):
     cg_tol: float = 5e-4
     decay: float = 0.95
     gradient_batch_size: int | None = None
-    preconditioner: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,50 +45,39 @@ class FirstOrderOptions(BatchOptions):
     """Of the first-order methods; see ``hessian.nn.batch_methods.first_order`` for the formulas."""
 
     learning_rate: float | Callable[[int], float] | None = None
-    schedule: str | Callable[[int], float] = "constant"
+    schedule: str = "constant"
     momentum: float = 0.9
-    nesterov: bool = False
     decay: float = 0.9
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
-    weight_decay: float = 0.0
-    clip_norm: float = math.inf
-    clip_value: float = math.inf
 
 
 Chosen = TypeVar("Chosen", bound=BatchOptions)
 
-_RATE = " or a function step -> rate"
 _RANGES: dict[str, Wanted] = LOOP_RANGES | {
     "gtol": NOT_NEGATIVE,
     "damping": POSITIVE,
     "max_cg": at_least(1),
     "cg_tol": INSIDE,
     "gradient_batch_size": at_least(1),
-    "preconditioner": Wanted("'diagonal' or None", lambda v: isinstance(v, str) and v == "diagonal"),
-    "learning_rate": POSITIVE.or_else(f",{_RATE}", callable),
-    "schedule": Wanted(f"a name{_RATE}", lambda v: callable(v) or isinstance(v, str)),
+    "learning_rate": POSITIVE.or_else(", or a function step -> rate", callable),
+    "schedule": Wanted("'constant' or 'cosine'", lambda v: isinstance(v, str) and v in ("constant", "cosine")),
     "momentum": SHARE,
-    "nesterov": FLAG,
     "decay": SHARE,
     "beta1": SHARE,
     "beta2": SHARE,
     "epsilon": POSITIVE,
-    "weight_decay": NOT_NEGATIVE,
-    "clip_norm": LIMIT,
-    "clip_value": LIMIT,
 }
-_CAN_BE_NONE = ("preconditioner",)
 _OF_RULES = {
-    "gradient-descent": (), "momentum": ("momentum", "nesterov"), "adagrad": ("epsilon",), "rmsprop": ("decay", "epsilon"),
+    "gradient-descent": (), "momentum": ("momentum",), "adagrad": ("epsilon",), "rmsprop": ("decay", "epsilon"),
     "adam": ("beta1", "beta2", "epsilon"),
 }  # fmt: skip
 """Options in the formulas of single first-order methods; the others have no use for them."""
 
 
 def parse_settings(kind: type[Chosen], method: str, options: Mapping[str, Any] | None) -> Chosen:
-    """Check the options of a method and fill in the defaults; ``None`` stands for the default, or for none.
+    """Check the options of a method and fill in the defaults; ``None`` stands for the default.
 
     Raises
     ------
@@ -109,7 +94,6 @@ def parse_settings(kind: type[Chosen], method: str, options: Mapping[str, Any] |
     for name, setting in check_options("train", options, known, {"disp": "progress"}, f" of method {method!r}").items():
         if setting is not None:
             check("train", f"option {name!r}", setting, _RANGES[name])
-        if setting is not None or name in _CAN_BE_NONE:
             given[name] = setting
     parsed = kind(**given)
     check_resume("train", parsed)

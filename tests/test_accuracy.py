@@ -57,6 +57,7 @@ def test_values_are_those_of_the_function_bit_for_bit(row, dtype):
 @every_row
 def test_what_was_measured_is_kept(row):
     """``hessian/rules/measured.py`` comes from ``python tests/accuracy.py``: run it after a row is added or changed."""
+    assert row.name in MEASURED, f"run python tests/accuracy.py {row.name}"
     count, *errors = MEASURED[row.name]
     assert count >= (16 if row.accuracy is not None and row.accuracy.grid else 200)
     assert row.accuracy is not None or max(errors) <= 1e-13

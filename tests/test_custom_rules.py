@@ -221,8 +221,8 @@ def test_one_kind_of_rule_is_given(said, match):
 def test_what_is_no_rule_is_refused():
     with pytest.raises(OptionError, match="the first argument is int, not a function"):
         hs.custom_rule(3, d1=[1])
-    with pytest.raises(MissingRuleError, match="no product is declared"):
-        hs.custom_rule(np.multiply, labels="ij,ij->ij")
+    with pytest.raises(MissingRuleError, match="is no sum of products"):
+        hs.custom_rule(np.multiply, labels="ij,k->ik")
     with pytest.raises(OptionError, match="not a rule with derivatives"):
         hs.check_rule(np.sin)
     with pytest.raises(OptionError, match=r"nothing to try custom\.dct at"):
@@ -335,3 +335,10 @@ def test_a_rule_is_not_taken_for_the_row_of_its_name():
         f = lambda x, row=row: np.sum(row(x) * x) + row(x[0])
         x = np.linspace(0.1, 1.0, 4)
         np.testing.assert_allclose(hs.HessianOperator(hs.record(f), x).to_dense(), hs.hessian(f)(x), rtol=1e-12)
+
+
+def test_a_function_that_is_no_analytic_one_of_complex_numbers_may_say_so():
+    row = {"d1": [lambda y, x: np.exp(x) / x], "domain": [(0.4, 4.0)]}
+    with pytest.raises(DerivativeCheckError, match="give its row real_only=True then"):
+        hs.check_rule(hs.custom_rule(sc.expi, analytic=sc.expi, **row))
+    hs.check_rule(hs.custom_rule(sc.expi, **row), np.array([0.5, 1.5]))

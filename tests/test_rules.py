@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 
 import hessian as hs
-from hessian.errors import MissingRuleError
+from hessian.errors import MissingRuleError, OptionError
 from hessian.rules import DISPATCH, OPERATIONS, Bilinear, Elementwise, General, Linear, Nondifferentiable
 from hessian.rules.operation import Operation
 from hessian.tape.trace import trace
@@ -61,10 +61,34 @@ def test_labels_say_what_a_product_and_its_transposes_are(operation):
         np.testing.assert_allclose(f(x, y), expected, rtol=1e-12)
 
 
-def test_a_product_whose_transposes_cannot_be_made_says_so():
-    row = Bilinear("entrywise", np.multiply, labels="ij,ij->ij")
-    with pytest.raises(MissingRuleError, match="no product is declared from which ij,ij->ij can be made"):
+@pytest.mark.parametrize(
+    "labels", ["ij,ij->ij", "ij,i->ij", "ijk,k->ij", "ij,ji->", "ij,ij->j", "ij,kl->jkil", "ij,ji->i"]
+)
+def test_any_product_has_transposes(labels):
+    left, right, _ = labels.replace("->", ",").split(",")
+    arguments, result = labels.split("->")
+    einsum = "...{},...{}->...{}".format(*arguments.split(","), result)
+    row = Bilinear("product", lambda a, b: np.einsum(einsum, a, b), labels=labels)
+    sizes, rng = {"i": 3, "j": 2, "k": 4, "l": 2}, np.random.default_rng(0)
+    hs.check_rule(row, *(rng.standard_normal([sizes[axis] for axis in axes]) for axes in (left, right)))
+
+
+@pytest.mark.parametrize(("labels", "missing"), [("ij,k->ik", "ik,k->ij"), ("i,ij->", "i,->ij")])
+def test_a_product_whose_transposes_cannot_be_made_says_so(labels, missing):
+    row = Bilinear("summed", np.multiply, labels=labels)
+    with pytest.raises(MissingRuleError, match=f"{missing} is no sum of products"):
         _ = row.transposes
+
+
+def test_the_trace_of_a_product_has_the_transposed_factor_as_gradient():
+    product = hs.custom_rule(lambda a, b: np.einsum("...ij,...ji->...", a, b), name="product", labels="ij,ji->")
+    a, b = np.random.default_rng(0).standard_normal((2, 3, 3))
+    np.testing.assert_array_equal(hs.grad(product)(a, b), b.T)
+
+
+def test_labels_that_are_not_those_of_a_product_are_refused():
+    with pytest.raises(OptionError, match="labels are 'ij,jk-ik'"):
+        Bilinear("product", np.matmul, labels="ij,jk-ik")
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def custom_rule(
     DtypeError
         By a call: an array or a traced value is passed by keyword.
     MissingRuleError
-        The transposes of a product with these labels cannot be made of products of matrices and vectors.
+        A product sums over an axis that only one argument has.
 
     Notes
     -----

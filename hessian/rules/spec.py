@@ -8,7 +8,7 @@ kind               the row gives
 =================  ==================================================================================================
 :class:`Elementwise`  first partials ``d1`` and, if known, the complete table ``d2`` of second partials
 :class:`Linear`       the function and its transpose
-:class:`Bilinear`     the function and its transpose in each argument
+:class:`Bilinear`     the function and the labels of its axes, such as ``"ij,jk->ik"``
 :class:`General`      ``pushforward`` and ``pullback``, written in differentiable operations
 =================  ==================================================================================================
 
@@ -23,6 +23,7 @@ What rows of every kind may say besides is said by :class:`~hessian.rules.operat
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import combinations_with_replacement
@@ -30,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.errors import MissingRuleError, message
+from hessian.errors import MissingRuleError, OptionError, message
 from hessian.rules import patterns
 from hessian.rules.operation import MISSING, NONDIFF, OPERATIONS, ZERO, Operation, State, operation_named, register  # noqa: F401
 from hessian.rules.samples import HALF_LINE, LINE, PLANE, A, Accuracy, Case, Sample, case  # noqa: F401
@@ -230,6 +231,9 @@ class Bilinear(Operation):
 
     def __init__(self, name: str, function: Callable[..., Any], *, labels: str, **fields: Any) -> None:
         super().__init__(name, function, **fields)
+        if not re.fullmatch("[a-zA-Z]*,[a-zA-Z]*->[a-zA-Z]*", labels):
+            what = f"labels are {labels!r}, not those of two arguments and a result"
+            raise OptionError(message(name, what, fix="Write one letter for each axis, as in 'ij,jk->ik'"))
         arguments, _, result = labels.partition("->")
         left, _, right = arguments.partition(",")
         self.labels: tuple[str, str, str] = (left, right, result)
@@ -248,8 +252,8 @@ class Bilinear(Operation):
 
 
 def contraction(left: str, right: str, result: str) -> Callable[[Any, Any], Any]:
-    """Return the sum of products over the given axes, made of the declared ones: swapped and transposed where need be."""
-    if not left or not right:
+    """Return the sum of products over the given axes: a declared one, swapped and transposed where need be; else by ``einsum``."""
+    if "" in (left, right) and left + right == result:
         opened = (..., *(None,) * len(result))
         return (lambda a, b: a[opened] * b) if not left else (lambda a, b: b[opened] * a)
     # A product that is there as it stands, then swapped, is better than one of transposes.
@@ -261,8 +265,11 @@ def contraction(left: str, right: str, result: str) -> Callable[[Any, Any], Any]
                 [*(ends[::-1] if swapped else ends), result], operation.labels
             ):
                 return partial(_contracted, operation, flips) if any(flips) else operation
-    what = f"no product is declared from which {left},{right}->{result} can be made"
-    raise MissingRuleError(message("rules", what, "A transpose needs it", "Declare one with these labels"))
+    if not set(result) <= {*left, *right}:
+        what = f"{left},{right}->{result} is no sum of products, and a transpose needs it"
+        why = "An axis of one argument is neither shared nor in the result"
+        raise MissingRuleError(message("rules", what, why, "Sum over that axis before the product"))
+    return partial(np.einsum, f"...{left},...{right}->...{result}")
 
 
 def _alike(labels: Sequence[str], others: Sequence[str]) -> bool:

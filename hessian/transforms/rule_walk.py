@@ -67,11 +67,13 @@ def tangent_is_the_slope(trial: Trial) -> None:
     _, arrays = trial.arguments()
     dots = trial.tangents(arrays)
     _, got = jvp(trial.function(trial.target), arrays, dots)
+    why = "the first derivative is wrong"
     if trial.analytic is not None:
         wanted, rtol = trial.function(trial.analytic)(_moved(arrays, dots, 1j * _STEP)).imag / _STEP, 1e-11
+        why += ", or the function is no analytic one of complex numbers: give its row real_only=True then"
     else:
         wanted, rtol = extrapolated(lambda h: trial.function(trial.plain)(_moved(arrays, dots, h))), 1e-9
-    close(trial, "the tangent", got, wanted, rtol=rtol, why="the first derivative is wrong")
+    close(trial, "the tangent", got, wanted, rtol=rtol, why=why)
 
 
 def both_modes_are_adjoint(trial: Trial) -> None:

@@ -17,7 +17,7 @@ import scipy.sparse.linalg
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
-from hessian.errors import HessianError
+from hessian.errors import HessianError, LeavesTapeError
 from hessian.tape.blank import Blank
 
 X = np.array([0.7, -1.3, 2.1, 0.4])
@@ -124,11 +124,52 @@ def written(y: Any, x: Any, everywhere: Any = None) -> Any:
     return y
 
 
+def shown_by_others(x: Any) -> Any:
+    """Views that are all of an array, of later arguments, of keywords, and by copies not made."""
+    y, other, square = np.zeros(4), np.ones(4), np.zeros((2, 2))
+    first, second = np.atleast_1d(y, other)
+    flat = np.ravel(a=square)
+    real, same, uncopied, raised = (
+        y.real,
+        y.astype(float, copy=False),
+        np.array(y, copy=None),
+        np.array(y, copy=None, ndmin=2),
+    )
+    replaced, target = np.nan_to_num(y, copy=False), np.zeros(4)
+    result = np.cumsum(np.ones(4), 0, None, target)
+    result[1] = x[1] ** 2
+    second[1] = x[1] ** 3
+    flat[2] = x[2]
+    square.flat[1] = x[3] ** 2
+    first[0] = x[0] ** 2
+    other[3], real[1], same[2] = 3.0 * x[0], x[1], x[2]
+    uncopied[3] = x[0] * x[3]
+    raised[0, 0] *= x[1]
+    replaced[1] += 2.0
+    return np.concatenate([y, other, square.ravel(), target, first, real, raised[0]])
+
+
+def like_others(x: Any) -> Any:
+    y, z, w = np.zeros_like(X), np.linspace(0.0, 1.0, 4), np.copy(X)
+    y[1], z[2], w[0] = x[0] ** 2, x[1], x[2] ** 3
+    return y + z + w + np.full_like(X, x[3])
+
+
+def within_a_checkpoint(x: Any) -> Any:
+    def changes(y: Any, x: Any) -> Any:
+        z = np.zeros(4)
+        z[0], y[1] = x[0] ** 2, x[1] ** 2
+        return np.sum(y * x) * z
+
+    y = np.ones(4)
+    return hs.checkpoint(changes)(y, x) + y
+
+
 CASES: dict[str, Callable[[Any], Any]] = {
     f.__name__: f
     for f in (
         *(filled, matrix, viewed_before, viewed_through, split, iterated, with_plain_writes, accumulated),
-        *(written_by_functions, read_and_used, copied),
+        *(written_by_functions, read_and_used, copied, shown_by_others, like_others, within_a_checkpoint),
     )
 } | {
     "array of numbers": lambda x: np.array([x[0], x[1] ** 2, 1.0]),
@@ -318,3 +359,67 @@ def test_compiled_code_that_asks_for_memory_is_explained() -> None:
         with pytest.raises(TypeError) as caught:
             hs.grad(f)(X)
         assert "compiled code asks for the memory" in caught.value.__notes__[0]
+
+
+def test_views_of_views_may_be_many() -> None:
+    def f(x: Any) -> Any:
+        y = np.zeros(1100)
+        tail = y
+        for _ in range(1050):
+            tail = tail[1:]
+        y[1050] = x[0] ** 3
+        return tail[0]
+
+    assert_allclose(hs.jvp(f, X, X)[1], 3.0 * X[0] ** 3)
+
+
+def test_memory_of_others_stays_theirs() -> None:
+    """What shows data from outside, as a result or as a target, is no array of the function's own."""
+    data, target = np.ones(4), np.zeros(4)
+
+    def f(x: Any) -> Any:
+        shown, _ = np.atleast_1d(data, np.zeros(4))
+        with pytest.raises(ValueError, match="sequence"):
+            shown[0] = x[0]
+        _, whole = np.modf(np.full(4, 2.5), out=(target, None))
+        assert type(np.add(np.ones(4), 1.0, out=data)) is np.ndarray
+        whole[0] = x[0]
+        return np.sum(whole * x)
+
+    assert_array_equal(hs.grad(f)(X), [2 * X[0], 2.0, 2.0, 2.0])
+    assert_array_equal(data, np.full(4, 2.0))
+    assert_array_equal(target, np.full(4, 0.5))
+
+
+def test_what_cannot_follow_raises_or_is_read_only() -> None:
+    def bits(x: Any) -> Any:
+        y = np.zeros(4)
+        bits = y.view(np.float32)
+        y[0] = x[0]
+        return np.sum(bits)
+
+    def turned(x: Any) -> Any:
+        y = np.zeros(4)
+        outside = y.__array__()
+        y[0] = x[0]
+        outside[1] = 5.0
+        return np.sum(y)
+
+    def unread(x: Any) -> Any:
+        y = np.broadcast_to(np.zeros(4), (2, 4))
+        y[0] = x
+        return np.sum(y)
+
+    def trimmed(x: Any) -> Any:
+        y = np.array([0.0, 1.0, 0.0])
+        middle = np.trim_zeros(y)
+        y[0] = x[0]
+        return np.sum(middle)
+
+    with pytest.raises((HessianError, AttributeError), match="view"):
+        hs.grad(bits)(X)
+    for f in (turned, unread):
+        with pytest.raises(ValueError, match="read-only"):
+            hs.grad(f)(X)
+    with pytest.raises(LeavesTapeError, match="shows nothing any more"):
+        hs.grad(trimmed)(X)

@@ -9,21 +9,22 @@ may still be looking, is filled with NaN at that moment: a stale number would be
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from hessian.errors import LeavesTapeError, message
 from hessian.rules.spec import OPERATIONS, Traced
 from hessian.rules.traced import PLAIN, entered, holds_traced
+from hessian.tape.advice import user_line
 from hessian.tape.array_methods import concrete_index
 from hessian.tape.handle import Handle
 from hessian.tape.passthrough import sparse_is_asking
 from hessian.tape.variable import Array
 
 _SET_CLASS = object.__dict__["__class__"].__set__
-_NO_ATTRIBUTES = frozenset(("data", "ctypes", "base", "__array_interface__", "__array_struct__"))
+_NO_ATTRIBUTES = frozenset(("data", "ctypes", "base", "__array_interface__", "__array_struct__", "__dlpack__"))
 """Ways to the memory itself."""
 _WRITING = frozenset(("sort", "fill", "put", "partition", "itemset", "resize", "setfield", "byteswap", "setflags"))
 _WRITERS = (np.copyto, np.fill_diagonal, np.put, np.place, np.putmask, np.put_along_axis)
@@ -32,7 +33,8 @@ _WRITERS = (np.copyto, np.fill_diagonal, np.put, np.place, np.putmask, np.put_al
 class Blank(Handle):
     """An array without derivative that may become traced.
 
-    ``_value`` is the ndarray, ``_view`` the blank it was taken from and how, or ``None`` where the memory is its own.
+    ``_value`` is the ndarray, ``_view`` the blank whose memory it shows and what takes it again, or ``None`` where the memory is
+    its own.
     """
 
     __slots__ = ()
@@ -42,7 +44,7 @@ class Blank(Handle):
     _value: Any
     _view: Any
 
-    def __init__(self, value: np.ndarray, view: tuple[Blank, Callable[[Any], Any]] | None = None) -> None:
+    def __init__(self, value: np.ndarray, view: tuple[Blank, Callable[[], Any]] | None = None) -> None:
         self._value, self._view = value, view
         self._tape = self._writes = None
         self._slot, self._version = -1, 0
@@ -56,11 +58,11 @@ class Blank(Handle):
         if name in _NO_ATTRIBUTES:
             raise AttributeError(f"'{name}' of an array made inside a traced function")
         value = plain(self)
-        found = getattr(value, name)
         if name == "flat" and value is not self and value.flags.c_contiguous:
-            return _wrapped(value.reshape(-1), self, operator.attrgetter("flat"))
+            return self.reshape(-1)
+        found = getattr(value, name)
         if value is self or not callable(found):
-            return found if value is self else _wrapped(found, self, operator.attrgetter(name))
+            return found if value is self else wrapped(found, [self], lambda: getattr(self, name))
 
         def method(*args: Any, **keywords: Any) -> Any:
             if name in _WRITING and holds_traced([*args, *keywords.values()]):
@@ -71,8 +73,7 @@ class Blank(Handle):
             result = getattr(here, name)(*map(plain, args), **{key: plain(x) for key, x in keywords.items()})
             if here is self:
                 return result
-            whole = name == "view" and not args and not keywords
-            return _wrapped(result, self, lambda base: base[...] if whole else getattr(base, name)(*args, **keywords))
+            return wrapped(result, [self], lambda: getattr(self, name)(*args, **keywords))
 
         return method
 
@@ -101,30 +102,21 @@ class Blank(Handle):
         if "where" in keywords:
             keywords["where"] = plain(keywords["where"])
         result = getattr(ufunc, method)(*map(plain, inputs), **keywords)
-        if targets and method != "at" and len(targets) == 1:
-            return targets[0]
-        return _wrapped(result)
+        return wrapped(result, targets)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in _WRITERS and args and type(args[0]) is Blank and holds_traced([*args[1:], *kwargs.values()]):
             become_traced(args[0], [*args[1:], *kwargs.values()])
         if type(kwargs.get("out")) is Blank and holds_traced([*args]):
             become_traced(kwargs["out"], args)
-        given, named = [_plain_parts(x) for x in args], {name: _plain_parts(x) for name, x in kwargs.items()}
-        result = function(*given, **named)
-        if kwargs.get("out") is not None:
-            return kwargs["out"]
-        first = args[0] if args and type(args[0]) is Blank else None
-        others = list(_arrays_in([given[first is not None :], *named.values()]))
-        if first is None:
-            return _wrapped(result, others=others)
-        return _wrapped(result, first, lambda base: function(base, *args[1:], **kwargs), others)
+        result = function(*unwrapped(args), **unwrapped(kwargs))
+        return wrapped(result, list(_arrays_in([*args, *kwargs.values()])), lambda: function(*args, **kwargs))
 
     def __getitem__(self, index: Any) -> Any:
         value, index = plain(self), _index(index)
         if value is self:
             return value[index]
-        return _wrapped(value[index], self, lambda base: base[index])
+        return wrapped(value[index], [self], lambda: self[index])
 
     def __setitem__(self, index: Any, item: Any) -> None:
         if type(item) not in PLAIN and holds_traced(item):
@@ -168,7 +160,7 @@ def _delegated(name: str) -> Callable[..., Any]:
         if value is self:
             return getattr(value, name)(*args)
         result = getattr(value, name)(*map(plain, args))
-        return _wrapped(result)
+        return wrapped(result)
 
     return method
 
@@ -218,22 +210,38 @@ def blank(result: Any) -> Any:
     return Blank(result) if is_new else result
 
 
-def _wrapped(result: Any, base: Any = None, how: Callable[[Any], Any] | None = None, others: Any = ()) -> Any:
-    """Return the result of a plain call: views remember what they were taken from, new arrays of floats may become traced.
+def wrapped(result: Any, sources: Any = (), again: Callable[[], Any] | None = None) -> Any:
+    """Return the result of a plain call: new arrays of floats may become traced, what shows the memory of a blank with it.
 
-    ``others`` are arrays that took part: what may be their memory stays as it is.
+    ``sources`` are all arrays that took part, ``again`` makes the call once more: what shows the memory of others stays as it is.
     """
     if type(result) in (list, tuple):
-        parts = [_wrapped(x, base, how and _part_of(how, i), others) for i, x in enumerate(result)]
-        return type(result)(parts)
+        return type(result)([wrapped(x, sources, again and _part_of(again, i)) for i, x in enumerate(result)])
     if type(result) is not np.ndarray or result.dtype.kind != "f":
         return result
-    if base is not None and how is not None and np.may_share_memory(result, base._value):
-        return Blank(result, (base, how))
-    return result if any(np.may_share_memory(result, x) for x in others) else blank(result)
+    for source in sources:
+        memory = source._value if type(source) is Blank else source
+        if isinstance(memory, np.ndarray) and np.may_share_memory(result, memory):
+            return shown(result, source, again) if type(source) is Blank else result
+    return Blank(result)
 
 
-def _arrays_in(values: Any) -> Iterator[np.ndarray]:
+def shown(result: np.ndarray, source: Blank, again: Callable[[], Any] | None) -> Any:
+    """Return an array in the memory of a blank as a view of it, or as the blank where it is all of it."""
+    memory = source._value
+    same = result.shape == memory.shape and result.strides == memory.strides and result.dtype == memory.dtype
+    if same and (
+        again is None or (_address(result) == _address(memory) and result.flags.writeable == memory.flags.writeable)
+    ):
+        return source
+    return Blank(result, (source, again)) if again else source
+
+
+def _address(x: np.ndarray) -> int:
+    return x.__array_interface__["data"][0]
+
+
+def _arrays_in(values: Any) -> Iterator[Any]:
     if type(values) in (list, tuple):
         for value in values:
             yield from _arrays_in(value)
@@ -241,26 +249,36 @@ def _arrays_in(values: Any) -> Iterator[np.ndarray]:
         yield values
 
 
-def _part_of(how: Callable[[Any], Any], i: int) -> Callable[[Any], Any]:
-    return lambda base: how(base)[i]
-
-
-def _plain_parts(x: Any) -> Any:
-    if type(x) in (list, tuple):
-        return type(x)([_plain_parts(part) for part in x])
-    return plain(x)
+def _part_of(again: Callable[[], Any], i: int) -> Callable[[], Any]:
+    return lambda: again()[i]
 
 
 def plain(x: Any) -> Any:
     """Return the ndarray of a blank, a blank that has become traced as it now is, anything else as it is."""
     if type(x) is not Blank:
         return x
-    if x._view is not None:
-        base, how = x._view
-        if plain(base) is base:
-            _become(x, how(base))
-            return x
-    return x._value
+    links = [x]
+    while type(links[-1]) is Blank and links[-1]._view is not None:
+        links.append(links[-1]._view[0])
+    if type(links[-1]) is Blank:
+        return x._value
+    for link in reversed(links[:-1]):
+        source, again = link._view
+        _become(link, _taken(source, again, link._value.shape))
+    return x
+
+
+def _taken(source: Any, again: Callable[[], Any], shape: tuple[int, ...]) -> Any:
+    """Take a view of what is a traced array by now."""
+    view = again()
+    view = source[...] if view is source else view
+    shows: Any = view if isinstance(view, Traced) and view.shape == shape else None
+    if shows is None or shows._view is None or shows._owner() is not source._owner():
+        what = f"what shows the memory of an array made in the function that became traced, at {user_line()}"
+        raise LeavesTapeError(
+            message("view", what, "it shows nothing any more", "Take it after the first traced value is written")
+        )
+    return view
 
 
 def unwrapped(tree: Any) -> Any:
@@ -287,7 +305,9 @@ def become_traced(x: Any, values: Any) -> None:
         example = max(_traced_in(values), key=lambda value: value.trace_level)
         numbers = root._value
         traced = example.trace_apply(OPERATIONS["positive"], (numbers.copy(order="K"),), {})
+        # Whoever else holds the memory neither reads what is stale nor writes what is lost.
         numbers.fill(np.nan)
+        numbers.flags.writeable = False
         _become(root, traced)
     plain(x)
 

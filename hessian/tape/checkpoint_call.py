@@ -14,7 +14,7 @@ from hessian.tape.advice import user_line
 from hessian.tape.array_methods import primal_array
 from hessian.tape.blank import unwrapped
 from hessian.tape.creation import creating
-from hessian.tape.handle import settled
+from hessian.tape.handle import Handle
 from hessian.tape.memory import lying_by
 from hessian.tape.tape import GuardMiss, Tape
 from hessian.tape.trees import Structure, flatten, is_foreign, join_vector
@@ -87,7 +87,9 @@ class CheckpointCall:
         # Arrays are copied: the function may run again after their owner has changed them.
         self._leaves: list[Any] = []
         for leaf in leaves:
-            leaf = entered(settled(leaf))
+            if issubclass(type(leaf), Handle):
+                leaf.become_traced(leaves)  # the function may write to it
+            leaf = entered(leaf)
             is_traced = isinstance(leaf, Traced)
             self._places.append(self._place(leaf) if is_traced else None)
             self._leaves.append(None if is_traced else _copied(leaf))

@@ -26,7 +26,7 @@ import numpy as np
 
 from hessian.rules.dispatch import DISPATCH
 from hessian.rules.traced import Traced, entered, holds_traced
-from hessian.tape.blank import Blank, blank, plain, unwrapped
+from hessian.tape.blank import Blank, blank, plain, shown, unwrapped, wrapped
 
 _LIBRARIES = tuple(
     os.path.normcase(path) + os.sep
@@ -110,9 +110,7 @@ def _creating(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(*args, **keywords)
         if holds_traced([*args, *keywords.values()]):
             return _from_traced(original, *args, **keywords)
-        result = original(*map(plain, args), **{name: plain(x) for name, x in keywords.items()})
-        # Of these functions all memory is new, also that which is seen through another shape.
-        return blank(np.array(result) if type(result) is np.ndarray and result.base is not None else result)
+        return wrapped(original(*map(plain, args), **{name: plain(x) for name, x in keywords.items()}))
 
     return create
 
@@ -139,10 +137,9 @@ def _converting(original: Callable[..., Any], copies: bool) -> Callable[..., Any
         if not _local.depth or not _is_users(sys._getframe(1), name):
             return original(a, *args, **keywords)
         if type(a) is Blank and not isinstance(plain(a), Traced):
-            if not copies and not args and not keywords.keys() - {"dtype"}:
-                dtype = keywords.get("dtype")
-                return a if dtype is None or np.dtype(dtype) == a.dtype else a.astype(dtype)
-            return blank(original(plain(a), *args, **keywords))
+            result = original(plain(a), *args, **keywords)
+            is_view = isinstance(result, np.ndarray) and np.may_share_memory(result, a._value)
+            return shown(result, a, lambda: _converted(a, copies, *args, **keywords)) if is_view else blank(result)
         dtype = keywords.get("dtype", args[0] if args else None)
         if not holds_traced(a) or (dtype is not None and np.dtype(dtype).hasobject):
             result = original(unwrapped(a), *args, **keywords)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from benchmarks import floor
@@ -18,7 +18,7 @@ from benchmarks.networks import make_problem
 from benchmarks.options import add_measuring, add_names
 from benchmarks.peers.base import Contender
 from benchmarks.ratios import Ratio, compare, format_dtypes, format_markdown
-from benchmarks.replay import TASKS, CasePeer, Result, measure_case, write_json
+from benchmarks.replay import TASKS, CasePeer, Result, measure_alone, measure_case, write_json
 from benchmarks.report import format_header
 from benchmarks.timing import TOLERANCES
 
@@ -91,7 +91,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         jax, own = CompiledPeer(), RecordedPeer()
         machine, versions = describe_machine(), own.versions() | jax.versions()
         print(format_header(machine, versions), end="\n\n")
-        results = run([jax, own, FloorPeer(options.seed)], options)
+        peers: dict[str, CasePeer] = {"jax": jax, "hessian": own, "floor": FloorPeer(options.seed)}
+        if options.alone:
+            results = run_alone(peers, options)
+        else:
+            results = run([peer for name, peer in peers.items() if options.only in ("", name)], options)
     except BenchmarkError as error:
         print(f"benchmarks.programs: error: {error}", file=sys.stderr)
         return 1
@@ -115,6 +119,17 @@ def run(peers: Sequence[CasePeer], options: argparse.Namespace) -> list[Result]:
     return results
 
 
+def run_alone(peers: Iterable[str], options: argparse.Namespace) -> list[Result]:
+    """Measure every participant in a process of its own, where no other one fills caches and keeps threads."""
+    lists = {"--configs": options.configs, "--dtypes": options.dtypes, "--tasks": options.tasks}
+    numbers = {"--rounds": options.rounds, "--budget": options.budget, "--seed": options.seed}
+    arguments = [part for name, values in lists.items() for part in (name, ",".join(values))]
+    arguments += [part for name, value in numbers.items() for part in (name, str(value))]
+    measured = [name for name in options.configs if any(name in PERFORMED[task] for task in options.tasks)]
+    cases = [network_case(name, dtype, options.seed) for name in measured for dtype in options.dtypes]
+    return measure_alone("benchmarks.programs", arguments, list(peers), cases)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     configurations = "\n".join(f"  {configuration.describe()}" for configuration in NETWORKS.values())
@@ -127,6 +142,10 @@ def make_parser() -> argparse.ArgumentParser:
     add_names(parser, "--configs", "configuration", NETWORKS, "comma-separated from the configurations below")
     add_names(parser, "--dtypes", "dtype", TOLERANCES, "float64, float32 or both")
     add_names(parser, "--tasks", "task", TASKS, f"comma-separated from {', '.join(TASKS)}")
+    parser.add_argument(
+        "--alone", action="store_true", help="measure each library alone in a process of its own, not in turns in one"
+    )
+    parser.add_argument("--only", default="", choices=["", "jax", "hessian", "floor"], help=argparse.SUPPRESS)
     add_measuring(parser)
     return parser
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.cases import Case
+from benchmarks.errors import BenchmarkError
 from benchmarks.peers.base import Contender
 from benchmarks.timing import Measurement, measure
 
@@ -67,6 +72,29 @@ def measure_case(
     for group in groups:
         measurements += measure(group, dtype=case.dtype, rounds=rounds, budget=budget, seed=seed)
     return Result(case, measurements)
+
+
+def measure_alone(
+    module: str, arguments: Sequence[str], participants: Sequence[str], cases: Sequence[Case]
+) -> list[Result]:
+    """Run a benchmark once per participant, each alone in a process of its own, and put their measurements together.
+
+    Raises
+    ------
+    BenchmarkError
+        A process failed.
+    """
+    results = [Result(case, []) for case in cases]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in participants:
+            file = Path(folder) / f"{name}.json"
+            command = [sys.executable, "-m", module, *arguments, "--only", name, "--json", str(file)]
+            if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
+                raise BenchmarkError(f"{name} failed in a process of its own")
+            for found in json.loads(file.read_text())["results"]:
+                place = next(r for r in results if (r.case.name, r.case.dtype) == (found["case"], found["dtype"]))
+                place.measurements.extend(Measurement.from_json(m) for m in found["measurements"])
+    return results
 
 
 def write_json(

@@ -81,6 +81,11 @@ class Measurement:
         """Return every raw number."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, numbers: dict[str, Any]) -> Measurement:
+        """Return the measurement that :meth:`to_json` has written."""
+        return cls(**numbers)
+
 
 @dataclass
 class _Turn:

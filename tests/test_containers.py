@@ -13,6 +13,7 @@ import scipy.sparse
 from numpy.testing import assert_allclose
 
 import hessian as hs
+from hessian.errors import LeavesTapeError
 
 
 class Pair(NamedTuple):
@@ -358,3 +359,22 @@ def test_operators_of_recorded_functions_record_once(operator: str) -> None:
         if hasattr(made, "to_dense"):
             made.to_dense()
         assert count[0] == 1
+
+
+def test_tables_leave_arithmetic_to_traced_arrays() -> None:
+    pandas = pytest.importorskip("pandas")
+    x, values = np.array([1.5, 2.0, 3.0]), np.array([2.0, -1.0, 0.5])
+    series, table = pandas.Series(values), pandas.DataFrame([values, values**2])
+    for f, plain in (
+        (lambda w: series * w + w - series, lambda w: values * w + w - values),
+        (lambda w: series / w + w**series, lambda w: values / w + w**values),
+        (lambda w: table * w, lambda w: table.to_numpy() * w),
+        (lambda w: np.where(series > w, w, w**2), lambda w: np.where(values > w, w, w**2)),
+    ):
+        total, expected = (lambda w, g=g: np.sum(np.cos(g(w))) for g in (f, plain))
+        np.testing.assert_allclose(hs.grad(total)(x), hs.grad(expected)(x), rtol=1e-14)
+    for product in (lambda w: np.sum(table @ w), lambda w: series @ w):
+        with pytest.raises(
+            LeavesTapeError, match=r"tests.test_containers\.py.*Use the numbers of the table, df\.to_numpy\(\) @ x"
+        ):
+            hs.grad(product)(x)

@@ -10,15 +10,32 @@ from typing import Any
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
+_BETWEEN = ("numpy", "scipy", "pandas", "contextlib", "functools")
+"""Modules that stand between a user's line and this package."""
+
+
 def user_frame() -> Any:
-    """Return the innermost frame outside this package, NumPy and SciPy."""
+    """Return the innermost frame outside this package, NumPy, SciPy and pandas."""
     frame: Any = sys._getframe(1)
     while frame is not None:
-        module = frame.f_globals.get("__name__", "").partition(".")[0]
-        if module not in ("numpy", "scipy", "contextlib", "functools") and not _is_of_package(frame):
+        if _module(frame) not in _BETWEEN and not _is_of_package(frame):
             break
         frame = frame.f_back
     return frame
+
+
+def in_pandas() -> bool:
+    """Tell whether a user's line runs code of pandas."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and (_module(frame) in _BETWEEN or _is_of_package(frame)):
+        if _module(frame) == "pandas":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _module(frame: Any) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def scipy_functions(error: BaseException | None = None) -> list[str]:
@@ -40,7 +57,7 @@ def scipy_functions(error: BaseException | None = None) -> list[str]:
         if module.partition(".")[0] == "scipy":
             public = ".".join(part for part in module.split(".") if not part.startswith("_"))
             called[:0] = [f"{public}.{part}" for part in reversed(frame.f_code.co_qualname.split("."))]
-        elif not _is_of_package(frame) and module.partition(".")[0] not in ("numpy", "functools", "contextlib"):
+        elif not _is_of_package(frame) and module.partition(".")[0] not in _BETWEEN:
             break
     return called
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from hessian.errors import LeavesTapeError, MissingRuleError, message
 from hessian.rules.dispatch import public_name
-from hessian.rules.lines import scipy_functions, user_frame, user_line
+from hessian.rules.lines import in_pandas, scipy_functions, user_frame, user_line
 from hessian.rules.meanings import meaning
 from hessian.rules.spec import MISSING, Operation, Traced
 from hessian.rules.twins import twin_of
@@ -84,11 +84,15 @@ def _advice_on_call(call: ast.Call) -> str:
 
 
 def _instead_of_scipy() -> str:
-    """Return what to write instead of the function of SciPy that is running, if any is."""
+    """Return what to write instead of the function of SciPy, or of pandas, that is running, if any is."""
     called = scipy_functions()
     twin = next(filter(None, map(twin_of, called)), "")
     if twin:
         return f"Use {twin}, which takes traced values"
+    if in_pandas():
+        return (
+            "Use the numbers of the table, df.to_numpy() @ x for df @ x: pandas makes plain arrays of what it is given"
+        )
     if not called:
         return ""
     # Of a method that users do not call by its name its class comes next.

@@ -26,6 +26,7 @@ class ArrayProtocol(ArrayMethods, ArrayOperators):
 
     __slots__ = ()
     __array_priority__ = 1000.0
+    __pandas_priority__ = 6000  # tables and series leave arithmetic to the array
     __hash__ = None  # type: ignore[assignment]
 
     @property

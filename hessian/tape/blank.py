@@ -39,6 +39,7 @@ class Blank(Handle):
 
     __slots__ = ()
     __array_priority__ = 999.0
+    __pandas_priority__ = 6000  # tables and series leave arithmetic to the array
     __hash__ = None  # type: ignore[assignment]
 
     _value: Any

@@ -195,6 +195,8 @@ def _compare(program: Program, with_jax: bool) -> Outcome:
     _close(found.product, found.hessian @ v, "product and Hessian")
     _close(found.hessian, found.hessian.T, "symmetry")
     _close(nested(program, f, x, v), found.product, "gradient of a gradient")
+    series = hs.taylor(f, program.pack(x), program.pack(v), order=3)
+    _close(series[:3], [value, found.gradient @ v, 0.5 * v @ found.product], "Taylor series")
     recorded = hs.record(f)
     for which in (0, 1, 0):
         at = program.draw(which)

@@ -437,6 +437,21 @@ def test_arrays_made_inside() -> None:
         assert_allclose(hs.grad(hs.grad(g))(4.0), 1.5 * 4.0**-0.5, rtol=1e-12)
 
 
+def test_unknowns_may_be_written_to() -> None:
+    def equation(x: Any, t: Any) -> Any:
+        x[0] = x[0] ** 2
+        x *= 2.0
+        return x - 2 * t
+
+    start = np.ones(2)
+    f = lambda t: np.sum(hs.root(equation, start, (t,)))
+    t = np.array([4.0, 5.0])
+    assert_allclose(f(t), 7.0)
+    assert_allclose(hs.grad(f)(t), [1 / 4, 1.0])
+    assert_allclose(hs.hessian(f)(t), [[-1 / 32, 0], [0, 0]], atol=1e-15)
+    assert start.tolist() == [1.0, 1.0]
+
+
 def test_branches_are_followed() -> None:
     """The equation steers by its own values; a replay does so anew."""
 

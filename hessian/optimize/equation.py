@@ -30,10 +30,9 @@ from hessian.tape.blank import unwrapped
 from hessian.tape.creation import creating
 from hessian.tape.handle import settled
 from hessian.tape.origins import Origin
-from hessian.tape.sweeps import Linearization, output_slot
+from hessian.tape.sweeps import Linearization, record_function
 from hessian.tape.tape import Tape
 from hessian.tape.trees import Structure, flatten, is_foreign, join_vector
-from hessian.tape.variable import variable
 from hessian.transforms.locate import origin_in
 from hessian.transforms.seeds import block_length
 
@@ -121,12 +120,12 @@ class Equation:
     ) -> Linearization:
         """Linearise F in x and θ, or in x alone with θ ``held``."""
 
-        def residual(x: Any, *thetas: Any) -> Any:
+        def residual(x: Any, *thetas: Any) -> list[Any]:
             value = self.residual(x, held or thetas)
             self.check_again(value, x, held or thetas)
-            return value
+            return [value]
 
-        return _recorded(residual, [x, *thetas], tape)
+        return record_function(residual, [x, *thetas], tape)
 
     # At plain numbers.
 
@@ -227,18 +226,6 @@ def _frozen(x: Any) -> Any:
     return copy
 
 
-def _recorded(function: Callable[..., Any], values: Sequence[Any], tape: Tape | None = None) -> Linearization:
-    """Linearise a function of arrays with one array as its result; integers among its arguments are held."""
-    tape = Tape() if tape is None else tape
-    variables = [variable(tape, tape.add_input(x, x.dtype.kind == "f"), x) for x in values]
-    slots = [v._slot for v in variables]
-    try:
-        result = function(*variables)
-    finally:
-        tape.close()
-    return Linearization(tape, slots, [output_slot(tape, result)], fixed=False)
-
-
 def _batch(xs: Sequence[Any], dots: Sequence[Any]) -> int:
     """Return how many leading axes tangents have."""
     return next(t.ndim - np.ndim(x) for x, t in zip(xs, dots, strict=True) if t is not None)
@@ -282,10 +269,10 @@ def _product(z: Any, equation: Equation, transposed: bool) -> Callable[..., Any]
     """Return A z, or Aᵀ z, as a function of x and θ; z may be several vectors."""
     batch = z.ndim - 1
 
-    def product(x: Any, *thetas: Any) -> Any:
+    def product(x: Any, *thetas: Any) -> list[Any]:
         linear = equation.linearized(x, held=thetas)
         (vector,) = linear.pullback([z], batch) if transposed else linear.pushforward([z], batch)
-        return _full(vector, x, z.shape[:batch])
+        return [_full(vector, x, z.shape[:batch])]
 
     return product
 
@@ -295,7 +282,7 @@ def _inverse_pushforward(z: Any, xs: Any, dots: Any, *, equation: Equation, tran
     change, _, *point_dots = dots
     if any(t is not None for t in point_dots):
         batch = _batch(point, point_dots)
-        (turned,) = _recorded(_product(z, equation, transposed), point).pushforward(point_dots, batch)
+        (turned,) = record_function(_product(z, equation, transposed), point).pushforward(point_dots, batch)
         if turned is not None:
             change = -turned if change is None else change - turned
     if change is None:
@@ -308,7 +295,7 @@ def _inverse_pullback(z: Any, xs: Any, g: Any, wanted: Any, *, equation: Equatio
     b_bar = inverse_op(g, factors, *point, equation=equation, transposed=not transposed)
     if not any(wanted[2:]):
         return [b_bar, *(None for _ in xs[1:])]
-    bars = _recorded(_product(z, equation, transposed), point).pullback([-b_bar], g.ndim - z.ndim)
+    bars = record_function(_product(z, equation, transposed), point).pullback([-b_bar], g.ndim - z.ndim)
     return [b_bar, None, *_in_precision(bars, point)]
 
 

@@ -247,15 +247,18 @@ def _steps(tape: Tape, outputs: Sequence[int | None]) -> list[tuple[int, tuple[i
     return steps
 
 
-def record_function(function: Callable[..., Sequence[Any]], values: Sequence[Any]) -> Linearization:
+def record_function(
+    function: Callable[..., Sequence[Any]], values: Sequence[Any], tape: Tape | None = None
+) -> Linearization:
     """Record ``function`` of several values with several results, which holds others fixed, and linearise it there."""
-    tape = Tape()
-    variables = [variable(tape, tape.add_input(value), value) for value in values]
+    tape = Tape() if tape is None else tape
+    variables = [variable(tape, tape.add_input(value, value.dtype.kind not in "iub"), value) for value in values]
+    slots = [v._slot for v in variables]  # in-place assignment moves a variable
     try:
         results = function(*variables)
     finally:
         tape.close()
-    return Linearization(tape, [v._slot for v in variables], [output_slot(tape, r) for r in results], fixed=False)
+    return Linearization(tape, slots, [output_slot(tape, r) for r in results], fixed=False)
 
 
 def output_slot(tape: Tape, result: Any) -> int | None:

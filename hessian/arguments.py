@@ -38,10 +38,6 @@ class Wanted:
     words: str
     admits: Callable[[Any], bool]
 
-    def or_else(self, words: str, admits: Callable[[Any], bool]) -> Wanted:
-        """Return what admits more."""
-        return Wanted(f"{self.words}{words}", lambda v: admits(v) or self.admits(v))
-
 
 def at_least(least: int) -> Wanted:
     """Whole numbers from one on."""
@@ -55,7 +51,6 @@ LIMIT = Wanted("a number > 0", lambda v: is_real(v) and v > 0)
 BUDGET = Wanted("a number >= 0", lambda v: is_real(v) and v >= 0)
 SHARE = Wanted("a number in [0, 1)", lambda v: is_real(v) and 0 <= v < 1)
 INSIDE = Wanted("a number in (0, 1)", lambda v: is_real(v) and 0 < v < 1)
-FACTOR = Wanted("a number in (0, 1]", lambda v: is_real(v) and 0 < v <= 1)
 FLAG = Wanted("True or False", lambda v: isinstance(v, bool | np.bool_ | int) and v in (0, 1))
 RNG = Wanted(
     "a seed >= 0, a numpy.random.Generator or None",

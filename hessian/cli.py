@@ -159,7 +159,6 @@ def _add_problem(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``train`` alone."""
     own = parser.add_argument_group("training")
     _add(own, "--method", f"one of: {', '.join(ALL_METHODS)}", choices=ALL_METHODS, default=ALL_METHODS[0])
     _add(
@@ -178,7 +177,6 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_curvature(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``curvature``."""
     parser.add_argument("folder", metavar="RUN_FOLDER", type=Path, help="folder that `hessian train` wrote")
     _add(parser, "--max-hvp", "Hessian-vector products to spend", type=_at_least(int, 12), default=100)
     _add(parser, "--seed", "seed of random vectors", type=_at_least(int, 0), default=0)

@@ -155,7 +155,6 @@ def save_curvature(folder: Path, found: CurvatureSummary, layers: dict[str, Bloc
 def _draw(
     folder: Path, found: CurvatureSummary, layers: dict[str, BlockSpectrum], top: Eigenpairs, lines: list[LineSlice]
 ) -> None:
-    """Save the pictures."""
     axes = {
         "spectrum": plot_spectrum(top),
         "density": plot_density(found.density, eigenvalues=top.values),

@@ -107,7 +107,6 @@ def _load_known(name: str) -> Dataset:
 
 
 def _load_file(path: Path, target: str | None, task: str) -> Dataset:
-    """Read a file of comma-separated values."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:
             lines = [(number, row) for number, row in enumerate(csv.reader(stream), 1) if any(map(str.strip, row))]
@@ -159,7 +158,6 @@ def _is_number(cell: str) -> bool:
 
 
 def _number(cell: str, line: int, column: int, names: Sequence[str], path: Path) -> float:
-    """Return the number in a cell."""
     where = f"line {line}, column {names[column] if names else column + 1} of {path}"
     if not _is_number(cell):
         what, why = f"{where} holds {cell.strip()!r}, not a number", "inputs are numbers"

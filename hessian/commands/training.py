@@ -78,7 +78,6 @@ def check_options(args: argparse.Namespace, methods: Sequence[str]) -> None:
 
 
 def _train(args: argparse.Namespace, data: Dataset, split: Split) -> int:
-    """Train on the data, save and report."""
     folder = prepare_folder(args.out, data.name, overwrite=args.overwrite, resume=args.resume)
     keep_settings(folder, vars(args), resume=args.resume)
     show: Callable[[str], None] = (lambda line: None) if args.quiet else say

@@ -117,7 +117,6 @@ def block_spectra(
 
 
 def _spectrum(name: str, block: RestrictedOperator, k: int, max_hvp: int | None, seed: int) -> BlockSpectrum:
-    """Look at one block."""
     size = block.shape[0]
     k = min(k, size)
     share = (60 if max_hvp is None else max_hvp) // 3

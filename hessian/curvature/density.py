@@ -267,7 +267,6 @@ def _frame(
 
 
 def _smoothed(rule: Quadrature, points: np.ndarray, width: float) -> np.ndarray:
-    """Evaluate the density."""
     nodes, weights = rule.nodes.ravel(), rule.weights.ravel() / len(rule.nodes)
     density = np.zeros(len(points))
     for start in range(0, len(nodes), 512):

@@ -25,13 +25,10 @@ def logdet(H: Any, max_hvp: int | None = None, *, damping: float = 0.0, rng: Rng
 
     Parameters
     ----------
-    H : LinearOperator or matrix, shape (n, n)
-    max_hvp : int, optional
-        Products at most; 60 by default.
+    H, max_hvp, rng
+        As for :func:`hessian.curvature.trace`.
     damping : float
         :math:`\lambda \ge 0`.
-    rng : int, numpy.random.Generator or None
-        Seed of the test vectors.
 
     Returns
     -------
@@ -119,7 +116,6 @@ def logdet(H: Any, max_hvp: int | None = None, *, damping: float = 0.0, rng: Rng
 
 
 def _dense_logdet(products: Products, damping: float) -> Estimate:
-    """Factorise the matrix."""
     n = products.n
     matrix = products.dense().astype(np.float64)
     matrix[np.diag_indices(n)] += damping
@@ -194,12 +190,8 @@ def frobenius_norm(H: Any, max_hvp: int | None = None, *, rng: Rng = 0) -> Estim
 
     Parameters
     ----------
-    H : LinearOperator or matrix, shape (n, n)
-        Symmetric.
-    max_hvp : int, optional
-        Products at most; 60 by default.
-    rng : int, numpy.random.Generator or None
-        Seed of the test vectors.
+    H, max_hvp, rng
+        As for :func:`hessian.curvature.trace`.
 
     Returns
     -------

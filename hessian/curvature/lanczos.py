@@ -160,7 +160,6 @@ def eigenvalues(
 
 
 def _dense(products: Products, k: int, which: str) -> Eigenpairs:
-    """Diagonalise the matrix."""
     matrix = products.dense()
     values, vectors = eigenpairs(matrix, k, which)
     residuals = np.linalg.norm(matrix @ vectors - vectors * values, axis=0) + _rounding(products, matrix)

@@ -20,12 +20,10 @@ Activation = Callable[[Any], Any]
 
 
 def _identity(x: Any) -> Any:
-    """x."""
     return x
 
 
 def _relu(x: Any) -> Any:
-    """max(x, 0)."""
     return np.maximum(x, 0)
 
 
@@ -50,7 +48,6 @@ def _gelu(x: Any) -> Any:
 
 
 def _softmax(x: Any) -> Any:
-    """Probabilities along the last axis."""
     return special.softmax(x, axis=-1)
 
 

@@ -69,7 +69,6 @@ class Convolution(ArrayLayer):
         return {"W": drawn[:, : self.n_out].reshape(shape), "b": np.zeros(self.n_out)}
 
     def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
-        """Convolve images of the layer's channels."""
         W = params["W"]
         height, width, n_in, n_out = np.shape(W)
         check_features("Convolution", X, n_in, "n, h, w")
@@ -117,7 +116,6 @@ class Pooling(Parameterless):
         return True
 
     def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
-        """Pool the images."""
         if np.ndim(X) != 4:
             what = f"X has shape {np.shape(X)}, expected (n, h, w, channels)"
             raise ShapeMismatchError(message("Pooling", what, fix="Reshape X to images"))

@@ -38,8 +38,6 @@ _SCHEMES: dict[str, Callable[[int, int], float]] = {
 
 
 def _uniform(variance: Callable[[int, int], float]) -> Initializer:
-    """Uniform entries of the given variance."""
-
     def draw(rng: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
         bound = np.sqrt(3.0 * variance(n_in, n_out))
         return rng.uniform(-bound, bound, (n_in, n_out))
@@ -48,8 +46,6 @@ def _uniform(variance: Callable[[int, int], float]) -> Initializer:
 
 
 def _normal(variance: Callable[[int, int], float]) -> Initializer:
-    """Gaussian entries of the given variance."""
-
     def draw(rng: np.random.Generator, n_in: int, n_out: int) -> np.ndarray:
         return np.sqrt(variance(n_in, n_out)) * rng.standard_normal((n_in, n_out))
 

@@ -62,7 +62,6 @@ class Dense(ArrayLayer):
         return {"W": (self.n_in, self.n_out), "b": (self.n_out,)}
 
     def _draw(self, rng: np.random.Generator) -> ArrayParameters:
-        """Draw the weights; the bias starts at zero."""
         W = np.asarray(get_initializer(self.initializer)(rng, self.n_in, self.n_out))
         if W.shape != (self.n_in, self.n_out):
             what = f"the initialiser returned shape {W.shape}, the layer needs {(self.n_in, self.n_out)}"
@@ -70,7 +69,6 @@ class Dense(ArrayLayer):
         return {"W": W, "b": np.zeros(self.n_out)}
 
     def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
-        """Apply the layer to inputs of its width."""
         shape = np.shape(X)
         if len(shape) < 2 or shape[-1] != self.n_in:
             what = f"X has shape {shape}, expected (n, ..., {self.n_in})"
@@ -98,7 +96,6 @@ class Parameterless(ArrayLayer):
         return {}
 
     def _draw(self, rng: np.random.Generator) -> ArrayParameters:
-        """Draw nothing."""
         return {}
 
 
@@ -128,7 +125,6 @@ class Function(Parameterless):
         return isinstance(self.function, str)
 
     def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
-        """Apply the function."""
         return get_activation(self.function)(X)
 
     def __repr__(self) -> str:
@@ -146,7 +142,6 @@ class Flatten(Parameterless):
     """
 
     def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
-        """Join all axes but the first."""
         shape = np.shape(X)
         if not shape:
             raise ShapeMismatchError(
@@ -190,7 +185,6 @@ class Reshape(Parameterless):
         return self.shape[-1]
 
     def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
-        """Give each row the shape."""
         if np.ndim(X) != 2 or np.shape(X)[1] != self.n_in:
             what, fix = f"X has shape {np.shape(X)}, expected (n, {self.n_in})", "Pass one example per row"
             raise ShapeMismatchError(message("Reshape", what, f"each row becomes an array of shape {self.shape}", fix))

@@ -127,7 +127,6 @@ class BatchObjective:
             raise LeavesTapeError(str(error)) from error
 
     def _penalty(self, x: np.ndarray) -> float:
-        """(l2/2) ||x||²."""
         with np.errstate(all="ignore"):
             return 0.5 * self._l2 * float(x @ x) if self._l2 else 0.0
 
@@ -136,7 +135,6 @@ class BatchObjective:
         return self._loss(self._network(x, X), y)
 
     def _network(self, x: Any, X: Any) -> Any:
-        """Outputs of the network."""
         return self._model(self._unravel(x), X)
 
     def _attempt(self, recorded: Callable[[], Any], plain: Callable[[], Any]) -> Any:

@@ -67,13 +67,11 @@ class Recurrent(ArrayLayer):
         return {"W": (self.n_in, self.n_out), "U": (self.n_out, self.n_out), "b": (self.n_out,)}
 
     def _draw(self, rng: np.random.Generator) -> ArrayParameters:
-        """Draw the weights; the bias starts at zero."""
         W = INITIALIZERS["glorot_uniform"](rng, self.n_in, self.n_out)
         U = INITIALIZERS["orthogonal"](rng, self.n_out, self.n_out)
         return {"W": W, "U": U, "b": np.zeros(self.n_out)}
 
     def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
-        """Run the sequence."""
         check_features("Recurrent", X, self.n_in, "n, time")
         n_steps = np.shape(X)[1]
         if not n_steps:

@@ -225,7 +225,6 @@ def _train_on_batches(
     batch_size: int | None,
     seed: np.random.SeedSequence,
 ) -> OptimizeResult:
-    """Run a method that works on batches."""
     if batch_size is not None:
         whole_number("train", "batch_size", batch_size)
     kind = HessianFreeOptions if name == HessianFree.name else FirstOrderOptions
@@ -246,7 +245,6 @@ def _train_on_batches(
 def _hold_out(
     model: Any, rows: Rows, validation: Any, loss: Loss, seed: np.random.SeedSequence
 ) -> tuple[Rows, Rows | None]:
-    """Return the rows to train on and those to validate on."""
     if validation is None:
         return rows, None
     if isinstance(validation, tuple) and len(validation) == 2:

@@ -141,7 +141,6 @@ def _walk(structure: Structure, path: tuple[Any, ...], depth: int | None) -> lis
 
 
 def _indices(operator: Any, block: Any, n: int) -> np.ndarray:
-    """Positions of a block."""
     where = "RestrictedOperator"
     if isinstance(block, slice):
         indices = np.arange(n)[block]

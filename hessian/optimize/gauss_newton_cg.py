@@ -66,7 +66,6 @@ class GaussNewtonCG(ScaledMethod):
         return self._path(lambda v: np.asarray(point.product(v * factors) * factors), point, scale)
 
     def _path(self, product: Product, point: ResidualPoint, scale: np.ndarray) -> ScaledPath:
-        """Run CG in scaled variables."""
         gradient = point.gradient.astype(np.float64) / scale
         radius = self.bound.value
         if radius == math.inf:

@@ -100,7 +100,6 @@ def format_history(history: Sequence[IterationRecord]) -> str:
 
 
 def _is_used(history: Sequence[IterationRecord], name: str) -> bool:
-    """Whether a column says anything."""
     return any(not math.isnan(getattr(record, name)) for record in history)
 
 

@@ -244,7 +244,6 @@ class MinimumEquation(Equation):
 
 
 def _solution(kind: type[Equation], fun: Callable[..., Any], x0: Any, args: Any) -> Any:
-    """Return the solution of a kind of equation."""
     start = Primal(_start(x0), kind.where, "x0")
     if not start.size:
         raise ShapeMismatchError(message(kind.where, "x0 has no elements", fix="Pass at least one number"))
@@ -263,7 +262,6 @@ def _start(x0: Any) -> Any:
 
 
 def _floating(leaf: Any) -> Any:
-    """Return integers as floats."""
     kind = leaf.dtype.kind if isinstance(leaf, Traced) else np.asarray(leaf).dtype.kind
     if kind not in "iub":
         return leaf

@@ -126,7 +126,6 @@ class Loop(ABC):
         return time.perf_counter() - self._began
 
     def _is_late(self) -> bool:
-        """Whether the time is up."""
         return self._seconds() >= self._options.max_seconds
 
     def _note(self, *, is_told: bool = True, **fields: Any) -> None:

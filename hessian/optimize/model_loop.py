@@ -82,12 +82,10 @@ class ModelLoop(Loop):
         self._largest_norm = start.gradient_norm
 
     def _begin(self) -> None:
-        """Note the start."""
         nothing = Step(self._point.x, 0.0, 0.0, False, "start")
         self._record(self._method.bound.radius, math.nan, nothing, Assessment(math.nan, True, True), 0, is_told=False)
 
     def _position(self) -> np.ndarray:
-        """The point kept."""
         return self._point.x
 
     def _described(self, record: IterationRecord) -> OptimizeResult:
@@ -170,7 +168,6 @@ class ModelLoop(Loop):
         return f"(Gradient 2-norm {self._point.gradient_norm:.3g}, gtol {self._options.gtol:g}.)"
 
     def _products_left(self) -> int:
-        """Products left in the budget."""
         return self._options.max_hvp - self._objective.counters.n_hvp
 
     def _convergence(self) -> Status | None:
@@ -212,11 +209,9 @@ class ModelLoop(Loop):
 
     @property
     def _saddles(self) -> list[SaddleRecord]:
-        """Saddles left so far."""
         return self._certificate.saddles
 
     def _iterate(self) -> None:
-        """Take one step, accepted or not."""
         point, products, bound = self._point, 0, self._method.bound
         if self._model is None:
             self._model = self._method.model(point)
@@ -293,7 +288,6 @@ class ModelLoop(Loop):
         *,
         is_told: bool = True,
     ) -> None:
-        """Note an iteration."""
         self._note(
             is_told=is_told,
             value=self._point.value,

@@ -147,7 +147,6 @@ class Newton(Method):
         return direction, shift
 
     def _factored(self, matrix: np.ndarray, shift: float, point: Point) -> Factorization:
-        """Factor with a shift, and count."""
         point.counters.n_factor += 1
         return Factorization(matrix + shift * np.eye(len(matrix)) if shift else matrix)
 

@@ -266,7 +266,6 @@ class VectorObjective:
         return HessianOperator(self._fun, self._unravel(vector), *self._args)
 
     def _at(self, vector: np.ndarray) -> Point:
-        """Evaluate at a vector."""
         return ObjectivePoint(self.hessian_at(vector), vector, self.counters)
 
 

@@ -259,7 +259,6 @@ class Residuals(VectorObjective):
         return HessianOperator(self._weighted, self._unravel(vector), pulls, *self._args)
 
     def _at(self, vector: np.ndarray) -> ResidualPoint:
-        """Record the residuals at a vector."""
         operator = JacobianOperator(self._fun, self._unravel(vector), *self._args)
         if vector is self._start:
             _check_residuals(operator)

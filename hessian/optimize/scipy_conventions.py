@@ -40,7 +40,6 @@ def _unless_recorded(fun: Callable[..., Any], adapt: Callable[[Any], Any]) -> Ca
 
 
 def _number(value: Any, where: str) -> Any:
-    """The one number in a result."""
     if isinstance(value, np.ndarray):
         value = entered(value)
     if isinstance(value, list | tuple) and len(value) == 1:

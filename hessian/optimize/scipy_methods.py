@@ -196,7 +196,6 @@ def minimize_by_scipy(
 
 
 def _canonical(method: str) -> str:
-    """Return the canonical name of a method."""
     known = {name.lower(): name for name in SCIPY_METHODS}
     key = str(method).lower().replace("_", "-")
     if key in known:
@@ -306,7 +305,6 @@ class _Run:
         return verdict(curvature, residual, point.x.size)
 
     def _minimize(self, tol: float | None, options: dict[str, Any]) -> Any:
-        """Call SciPy."""
         tol, options = with_tolerances(self._name, tol, options)
         report = (lambda xk: self._report(xk)) if self._name == "TNC" else self._report
         # SciPy's own arithmetic on values that are not finite; what the user set to raise, call or log stays.
@@ -341,7 +339,6 @@ class _Run:
     # What SciPy calls.
 
     def _value(self, x: np.ndarray) -> float:
-        """Objective."""
         return self._at(x).value
 
     def _gradient(self, x: np.ndarray) -> np.ndarray:
@@ -406,7 +403,6 @@ class _Run:
         return result
 
     def _result(self, point: Any, raw: Mapping[str, Any], status: Status) -> OptimizeResult:
-        """Describe the end of a run."""
         result = self._fields(point, raw)
         result.update(success=status.success, status=status, message=status.advice)
         result.update(method=self._name, scipy_status=None)

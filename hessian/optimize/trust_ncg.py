@@ -34,7 +34,6 @@ class TrustNCG(Method):
             return self._path(point, tolerance, None)
 
     def _path(self, point: Point, tolerance: float, precondition: Product | None) -> CGPath:
-        """Run CG with a preconditioner."""
         return steihaug_toint(
             point.product,
             point.gradient,

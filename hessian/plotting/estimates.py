@@ -88,5 +88,4 @@ def plot_estimates(
 
 
 def _numbers(source: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Raveled estimates and standard errors of a source."""
     return ravel(source.value)[0].astype(float), ravel(source.standard_error)[0].astype(float)

@@ -347,7 +347,6 @@ class _Task:
 
 
 def _checked_scale(scale: Any) -> float:
-    """Return the scale as a number."""
     why = "It makes f a negative log-likelihood"
     fix = "It is 1 for a sum, n for a mean of n terms, 1/variance for half a sum of squares"
     return real_number("covariance", "scale", scale, POSITIVE, why, fix)

@@ -189,7 +189,6 @@ def influence(
 
 
 def _rows(gradients: Any, n: int, where: str) -> np.ndarray:
-    """Return the gradients of examples as rows."""
     if isinstance(gradients, LinearOperator):
         dense = getattr(gradients, "to_dense", None)
         rows = dense() if dense else (gradients.T @ np.eye(gradients.shape[0], dtype=gradients.dtype)).T

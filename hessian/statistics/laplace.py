@@ -202,7 +202,6 @@ class Laplace(Uncertain):
     def _sampled(
         self, model: Callable[..., Any], args: tuple[Any, ...], n_samples: int, rng: Any, full: bool
     ) -> Prediction:
-        """Moments over samples."""
         draws = self.sample(n_samples, rng)
         if n_samples < 2:
             raise OptionError(message("predict", "n_samples is 1", "A variance takes two", "Pass n_samples >= 2"))
@@ -339,7 +338,6 @@ def laplace(
 
 
 def _positive(prior_precision: Any, x: Any) -> np.ndarray:
-    """Return the precision of each parameter."""
     precision = _like(prior_precision, x, "prior_precision")
     if not np.all(np.isfinite(precision) & (precision > 0.0)):
         what = "prior_precision has entries that are not positive and finite"
@@ -350,7 +348,6 @@ def _positive(prior_precision: Any, x: Any) -> np.ndarray:
 
 
 def _like(numbers: Any, x: Any, name: str) -> np.ndarray:
-    """Return a number for each parameter as a vector."""
     leaves, structure = flatten(x)
     if is_real(numbers):
         return np.full(sum(np.size(leaf) for leaf in leaves), float(numbers))

@@ -20,22 +20,13 @@ def hessian_diagonal(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bo
 
     Parameters
     ----------
-    f : callable
-        Real scalar function written in NumPy: ``f(x, *args, **kwargs)``.
-    argnums : int or tuple of int
-        Which positional arguments to differentiate in.
-    has_aux : bool
-        ``f`` returns ``(value, aux)``, and the result is ``(diagonal, aux)``.
+    f, argnums, has_aux
+        As for :func:`hessian.hessian`, errors too; with ``has_aux`` the result is ``(diagonal, aux)``.
 
     Returns
     -------
     callable
         ``(x, ...) -> diagonal`` with structure, shapes and dtypes of x.
-
-    Raises
-    ------
-    NotScalarError, DtypeError
-        As for :func:`hessian.grad`.
 
     Notes
     -----

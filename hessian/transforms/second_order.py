@@ -122,22 +122,13 @@ def hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = Fals
 
     Parameters
     ----------
-    f : callable
-        Real scalar function written in NumPy: ``f(x, *args, **kwargs)``.
-    argnums : int or tuple of int
-        Which positional arguments to differentiate in.
-    has_aux : bool
-        ``f`` returns ``(value, aux)``, and the result is ``(H, aux)``.
+    f, argnums, has_aux
+        As for :func:`hessian.value_and_grad`, errors too; with ``has_aux`` the result is ``(H, aux)``.
 
     Returns
     -------
     callable
         ``(x, ...) -> H`` of shape ``x.shape + x.shape``; containers give containers of containers of blocks.
-
-    Raises
-    ------
-    NotScalarError, DtypeError
-        As for :func:`hessian.grad`.
 
     Notes
     -----

@@ -21,22 +21,13 @@ def third_derivative(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bo
 
     Parameters
     ----------
-    f : callable
-        Real scalar function written in NumPy: ``f(x, *args, **kwargs)``.
-    argnums : int or tuple of int
-        Which positional arguments to differentiate in.
-    has_aux : bool
-        ``f`` returns ``(value, aux)``, and the result is ``(T, aux)``.
+    f, argnums, has_aux
+        As for :func:`hessian.hessian`, errors too; with ``has_aux`` the result is ``(T, aux)``.
 
     Returns
     -------
     callable
         ``(x, ...) -> T`` of shape ``x.shape + x.shape + x.shape``; containers give containers of containers of containers.
-
-    Raises
-    ------
-    NotScalarError, DtypeError
-        As for :func:`hessian.grad`.
 
     Notes
     -----

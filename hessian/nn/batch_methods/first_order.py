@@ -55,7 +55,6 @@ class Rule:
 
 
 def _gradient_descent(g: np.ndarray, memory: Memory, t: int, options: FirstOrderOptions) -> np.ndarray:
-    """The gradient."""
     return g
 
 
@@ -170,7 +169,6 @@ class FirstOrder:
         return self._epoch() if self._batches.at_start else None
 
     def _move(self, gradient: np.ndarray) -> None:
-        """Step along a gradient."""
         rate = float(self._rate(self._steps))
         if not 0.0 <= rate < math.inf:
             what = f"the learning rate of step {self._steps} is {rate}"

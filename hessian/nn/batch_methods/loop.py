@@ -103,11 +103,9 @@ class BatchLoop(Loop):
         self._best, self._lowest = method.x, math.inf
 
     def _begin(self) -> None:
-        """Evaluate the start."""
         self._add(self._method.start(), is_told=False)
 
     def _iterate(self) -> None:
-        """Have the method work on."""
         iteration = self._method.advance(self._began + self._options.max_seconds)
         if iteration is not None:
             self._add(iteration)
@@ -120,7 +118,6 @@ class BatchLoop(Loop):
         self._note(is_told=is_told, radius=math.nan, **asdict(iteration))
 
     def _position(self) -> np.ndarray:
-        """The parameters now."""
         return self._method.x
 
     def _stop(self) -> Ending | None:

@@ -61,7 +61,9 @@ _RANGES: dict[str, Wanted] = LOOP_RANGES | {
     "max_cg": at_least(1),
     "cg_tol": INSIDE,
     "gradient_batch_size": at_least(1),
-    "learning_rate": POSITIVE.or_else(", or a function step -> rate", callable),
+    "learning_rate": Wanted(
+        f"{POSITIVE.words}, or a function step -> rate", lambda v: callable(v) or POSITIVE.admits(v)
+    ),
     "schedule": Wanted("'constant' or 'cosine'", lambda v: isinstance(v, str) and v in ("constant", "cosine")),
     "momentum": SHARE,
     "decay": SHARE,

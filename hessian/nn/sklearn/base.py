@@ -123,23 +123,19 @@ class NewtonEstimator(BaseEstimator):
         return not (self.warm_start and hasattr(self, "result_"))
 
     def _read(self, X: Any, y: Any, **how: Any) -> tuple[Any, np.ndarray]:
-        """Check the data to fit."""
         rows, targets = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, reset=self._is_first(), **how)
         return as_array(rows), targets
 
     def _read_rows(self, X: Any) -> Any:
-        """Check the rows to predict."""
         check_is_fitted(self)
         return as_array(validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False))
 
     def _random_state(self) -> np.random.RandomState:
-        """Generator of this fit."""
         return check_random_state(self.random_state)
 
     def _solve(
         self, objective: PenalizedObjective, start: Parameters, state: np.random.RandomState, *, check_curvature: bool
     ) -> OptimizeResult:
-        """Run the solver."""
         check_method(self._where, self.method)
         own = {
             "gtol": real_number(self._where, "tol", self.tol, NOT_NEGATIVE),
@@ -215,7 +211,6 @@ class LogitClassifier(ClassifierMixin):
         return special.log_softmax(logits, axis=1)
 
     def _n_logits(self) -> int:
-        """Columns of the logits."""
         return 1 if len(self.classes_) == 2 else len(self.classes_)
 
     def _read_classes(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, np.ndarray, np.ndarray | None]:
@@ -244,14 +239,12 @@ class NetworkEstimator(NewtonEstimator):
     check_curvature: bool = False
 
     def _forward(self, X: Any) -> np.ndarray:
-        """Evaluate the fitted network."""
         rows = self._read_rows(X)
         return np.asarray(mlp(self._fitted_sizes(), check_activation(self.activation))(self._fitted_layers(), rows))
 
     def _minimize(
         self, X: Any, y: np.ndarray, loss: WeightedLoss, weights: np.ndarray | None, n_outputs: int, is_redundant: bool
     ) -> None:
-        """Fit the network and store it."""
         hidden = check_hidden_sizes(self._where, self.hidden_layer_sizes)
         sizes = (X.shape[1], *hidden, n_outputs)
         model = Reparametrised(mlp(sizes, check_activation(self.activation)), is_redundant)
@@ -279,11 +272,9 @@ class NetworkEstimator(NewtonEstimator):
         return self._fitted_layers()
 
     def _fitted_layers(self) -> Parameters:
-        """Parameters in the form of ``hessian.nn``."""
         return [{"W": W, "b": b} for W, b in zip(self.coefs_, self.intercepts_, strict=True)]
 
     def _fitted_sizes(self) -> tuple[int, ...]:
-        """Widths from input to output."""
         return (*(W.shape[0] for W in self.coefs_), self.coefs_[-1].shape[1])
 
 

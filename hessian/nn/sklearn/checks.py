@@ -123,7 +123,6 @@ def weigh_classes(
 
 
 def _class_factors(where: str, class_weight: Any, classes: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """Weights of the classes in order."""
     if isinstance(class_weight, str) and class_weight == "balanced":
         with np.errstate(divide="ignore"):
             factors = np.sum(totals) / (len(classes) * totals)

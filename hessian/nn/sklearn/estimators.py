@@ -100,13 +100,11 @@ class NewtonMLPClassifier(LogitClassifier, NetworkEstimator):
     """
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
-        """Fit the network."""
         rows, labels, weights = self._read_classes(X, y, sample_weight)
         n_logits = self._n_logits()
         self._minimize(rows, labels, weighted_cross_entropy, weights, n_logits, is_redundant=n_logits > 1)
 
     def _logits(self, X: Any) -> np.ndarray:
-        """Logits of the rows, one column for two classes."""
         return self._forward(X)
 
 
@@ -142,7 +140,6 @@ class NewtonMLPRegressor(ValueRegressor, NetworkEstimator):
     """
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
-        """Fit the network."""
         rows, values, weights = self._read_values(X, y, sample_weight)
         self._minimize(rows, values, half_squared_error, weights, values.shape[1], is_redundant=False)
 
@@ -203,13 +200,11 @@ class NewtonLogisticRegression(LogitClassifier, NewtonEstimator):
     tol: float = 1e-8
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
-        """Fit the coefficients."""
         check_penalty(self._where, self.penalty)
         rows, labels, weights = self._read_classes(X, y, sample_weight)
         self._minimize(rows, labels, weights)
 
     def _minimize(self, X: Any, labels: np.ndarray, weights: np.ndarray | None) -> None:
-        """Fit the coefficients and store them."""
         C = real_number(self._where, "C", self.C, POSITIVE)
         model = Reparametrised(affine, self._n_logits() > 1)
         objective = PenalizedObjective(model, X, labels, weighted_cross_entropy, 1.0 / C, weights)
@@ -229,5 +224,4 @@ class NewtonLogisticRegression(LogitClassifier, NewtonEstimator):
         return [{"W": W, "b": b} if self.fit_intercept else {"W": W}]
 
     def _logits(self, X: Any) -> np.ndarray:
-        """Logits of the rows, one column for two classes."""
         return np.asarray(self._read_rows(X) @ self.coef_.T + self.intercept_)

@@ -20,7 +20,7 @@ from reference import Truth, exact, truth
 import hessian as hs
 from hessian.rules import OPERATIONS, Elementwise
 from hessian.rules.measured import MEASURED
-from hessian.rules.spec import NONDIFF
+from hessian.rules.spec import LINE, NONDIFF, PLANE
 from hessian.tape.steps import ElementwiseStep
 from hessian.tape.sweeps import record_function
 
@@ -78,8 +78,11 @@ def points(row: Elementwise, dtype: Any, count: int = 200) -> tuple[list[np.ndar
     for i, entry in enumerate(row.d1):
         if entry is NONDIFF and not (row.accuracy and row.accuracy.grid):
             columns[i] = (columns[i] > 0).astype(float)
-    always = [] if row.accuracy is not None and row.accuracy.grid else _ALWAYS[n]
-    special = [p if isinstance(p, tuple) else (p,) for p in (*row.points, *always)]
+    named = (*row.points, *_ALWAYS.get(n, ()))
+    if row.accuracy is not None and row.accuracy.grid:
+        # Those that the row names: limits of functions as expensive as these take minutes.
+        named = () if row.points in (LINE, PLANE) else row.points
+    special = [p if isinstance(p, tuple) else (p,) for p in named]
     with np.errstate(over="ignore"):
         # Whole numbers that a function wants as such stay as they are.
         kinds = [dtype if c.dtype.kind == "f" else c.dtype for c in columns]

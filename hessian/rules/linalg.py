@@ -162,7 +162,7 @@ def _square(a: Any) -> None:
 def symmetric_from(a: Any) -> Any:
     """Return the symmetric matrix whose lower triangle is that of ``a``: what NumPy reads."""
     _square(a)
-    return np.tril(a) + _t(np.tril(a, -1))
+    return np.where(np.tril(np.ones(a.shape[-2:], bool)), a, _t(a))
 
 
 def _cholesky_pushforward(y: Any, xs: Any, dots: Any) -> Any:

@@ -48,8 +48,9 @@ def _triangular(t: Any, b: Any, *, lower: bool, trans: bool, unit: bool) -> Any:
 
 
 def _part(m: Any, lower: bool, unit: bool) -> Any:
-    """Return the triangle that is read."""
-    return np.tril(m, -1 if unit else 0) if lower else np.triu(m, 1 if unit else 0)
+    """Return the triangle that is read; by a mask, which is faster than moving elements."""
+    ones = np.ones(m.shape[-2:], bool)
+    return np.where(np.tril(ones, -int(unit)) if lower else np.triu(ones, int(unit)), m, 0.0).astype(m.dtype)
 
 
 def _triangular_pushforward(y: Any, xs: Any, dots: Any, *, lower: bool, trans: bool, unit: bool) -> Any:

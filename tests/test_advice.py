@@ -221,6 +221,7 @@ def test_what_scipy_computes_is_named_by_what_users_write() -> None:
             lambda x: np.sum(scipy.sparse.linalg.aslinearoperator(np.eye(4)) @ x),
             r"scipy\.sparse\.linalg\.LinearOperator",
         ),
+        (lambda x: np.polynomial.polynomial.polyval(0.5, x), r"numpy\.polynomial\.polynomial\.polyval"),
         (lambda x: np.sum(scipy.sparse.csr_array((x, (range(4), range(4))))), r"scipy\.sparse"),
     ):
         with pytest.raises((LeavesTapeError, MissingRuleError), match=f"Write what {name} computes in NumPy"):

@@ -1,4 +1,4 @@
-"""Methods of ufuncs and functions that write into an array: NumPy's values, and derivatives that differences confirm."""
+"""Methods of ufuncs, keywords, and functions that write into an array: NumPy's values, and derivatives that differences confirm."""
 
 from __future__ import annotations
 
@@ -67,6 +67,10 @@ METHODS |= {
         x.reshape(2, 3)
     ),
     "put_along_axis, flat": written(lambda y, x: np.put_along_axis(y, np.array([3, 1]), x[:2] ** 2, axis=None)),
+    "prod, where and initial": lambda x: np.prod(x, where=x > 0, initial=3.0),
+    "var, where": lambda x: np.var(x.reshape(2, 3), axis=1, where=(x > -0.5).reshape(2, 3)),
+    "std, where": lambda x: np.std(x, ddof=1, where=x > 0, keepdims=True),
+    "diff, ends": lambda x: np.diff(x.reshape(2, 3), n=2, axis=0, prepend=x[:3].reshape(1, 3) ** 2, append=4.0),
     "apply_along_axis": lambda x: np.apply_along_axis(lambda r: r[0] * r, 1, x.reshape(2, 3)),
     "apply_along_axis, numbers": lambda x: np.apply_along_axis(np.prod, 0, x.reshape(2, 3)),
     "apply_over_axes": lambda x: np.apply_over_axes(np.sum, (x**2).reshape(2, 3), [0, 1]),
@@ -98,7 +102,7 @@ def test_values_are_numpys_and_derivatives_those_of_differences(name: str) -> No
 )
 def test_a_plain_target_is_refused(write: Callable[[Any, Any], Any]) -> None:
     def f(x: Any) -> Any:
-        y = np.zeros(6)
+        y = X.copy()
         write(y, x)
         return y.sum()
 

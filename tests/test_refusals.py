@@ -284,6 +284,6 @@ def test_folders_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: Any) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(folder, "_replace", full)
+    monkeypatch.setattr(folder, "write_whole", full)
     with pytest.raises(errors.OptionError, match="cannot be written to"):
         folder.keep_settings(tmp_path, {"seed": 0}, resume=False)

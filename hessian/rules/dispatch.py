@@ -99,7 +99,7 @@ def composite(*targets: Any, **said: Any) -> Callable[[Any], Any]:
     return declare
 
 
-def refuse(where: str, **keywords: Any) -> None:
+def refuse(where: str, /, **keywords: Any) -> None:
     """Refuse keywords of NumPy's that have no meaning on traced values, unless they are at their default."""
     for name, value in keywords.items():
         if value is not None and value is not np._NoValue:

@@ -394,7 +394,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **keywords: Any) -> 
         or keywords.get("reflect_type", "even") != "even"
     ):
         raise OptionError(
-            message("pad", f"mode={mode!r} has no derivative rule", fix="Use constant, edge, reflect, wrap")
+            message("pad", f"mode={mode!r} has no derivative rule", fix="Use constant, edge, reflect, symmetric, wrap")
         )
     moving: Any = np.pad
     padded = moves_elements(moving, array, pad_width, mode=mode, **({} if mode == "constant" else keywords))

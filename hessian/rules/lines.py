@@ -39,7 +39,10 @@ def _module(frame: Any) -> str:
 
 
 def scipy_functions(error: BaseException | None = None) -> list[str]:
-    """Return the dotted names of SciPy's functions and classes that user code is in, or was at an error, the one it has called first."""
+    """Return the dotted names of SciPy's functions and classes that user code is in, or was at an error, the one it has called first.
+
+    Those of ``numpy.polynomial``, which do not dispatch either, count with them.
+    """
     frames: list[Any] = []
     if error is not None:
         place = error.__traceback__
@@ -54,7 +57,7 @@ def scipy_functions(error: BaseException | None = None) -> list[str]:
     called: list[str] = []
     for frame in frames:
         module = frame.f_globals.get("__name__", "")
-        if module.partition(".")[0] == "scipy":
+        if module.startswith(("scipy.", "numpy.polynomial.")):
             public = ".".join(part for part in module.split(".") if not part.startswith("_"))
             called[:0] = [f"{public}.{part}" for part in reversed(frame.f_code.co_qualname.split("."))]
         elif not _is_of_package(frame) and module.partition(".")[0] not in _BETWEEN:

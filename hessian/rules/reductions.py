@@ -131,14 +131,18 @@ def _analytic_var(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = Fals
 def var(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, **keywords: Any
 ) -> Any:
-    correction = keywords.pop("correction", np._NoValue)
+    correction, where = keywords.pop("correction", np._NoValue), keywords.pop("where", True)
     refuse("var", out=out, dtype=dtype, **keywords)
     if correction is not np._NoValue:
         ddof = correction
-    count = _count(a.shape, averaged_axes(axis, a.ndim, "var"))
-    squares = np.square(a - mean(a, axis, keepdims=True))
+    count: Any = _count(a.shape, averaged_axes(axis, a.ndim, "var"))
+    apart = a - mean(a, axis, keepdims=True, where=where)
+    if mask_given(where, a, "var"):
+        count = np.sum(np.broadcast_to(where, a.shape), axis=axis, keepdims=keeps(keepdims))
+        apart = np.where(where, apart, np.zeros((), apart.dtype))
+    squares = np.square(apart)
     # Nothing left to divide by gives NumPy's NaN or infinity.
-    return sum_(squares, axis, keepdims=keepdims) / np.asarray(max(count - ddof, 0), squares.dtype)[()]
+    return sum_(squares, axis, keepdims=keepdims) / np.asarray(np.maximum(count - ddof, 0), squares.dtype)[()]
 
 
 @composite(
@@ -179,15 +183,19 @@ def _widened(a: Any) -> Any:
 
 @composite(np.prod, cases=[case(A(5)), case(A(2, 3), axis=0), case(A(2, 3, 2), axis=(0, 2), keepdims=True), case(A(0))])
 def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
-    if keywords.get("initial", 1.0) is None:
-        raise OptionError(message("prod", "initial is None", fix="Leave it out"))
+    initial, where = keywords.pop("initial", np._NoValue), keywords.pop("where", True)
     refuse("prod", out=out, dtype=dtype, **keywords)
+    if initial is None or np.ndim(initial):
+        raise OptionError(message("prod", f"initial is {initial!r}", fix="Leave it out, or pass a number"))
     a = _widened(a)
+    if mask_given(where, a, "prod"):
+        a = np.where(where, a, np.ones((), a.dtype))
     x_shape = reduced_axes(axis, a.ndim, "prod")
     axes = [i + a.ndim for i in x_shape]
     stay = [i for i in range(a.ndim) if i not in axes]
     lined_up = np.transpose(a, (*stay, *axes)).reshape((*(a.shape[i] for i in stay), _count(a.shape, tuple(axes))))
     result = smooth_op(_halved_product(lined_up), prod_op(a, axes=x_shape))
+    result = result if initial is np._NoValue else initial * result
     return np.expand_dims(result, tuple(axes)) if keeps(keepdims) and axes else result
 
 
@@ -288,17 +296,23 @@ def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None)
     return smooth_op(np.moveaxis(x, -1, axis), cumprod_op(a, axis=axis))
 
 
-@composite(np.diff, cases=[case(A(5)), case(A(3, 4), n=2, axis=1)])
-def diff(a: Any, n: int = 1, axis: int = -1, **keywords: Any) -> Any:
-    refuse("diff", **keywords)
+@composite(
+    np.diff,
+    cases=[case(A(5)), case(A(3, 4), n=2, axis=1), case(A(3, 4), 1, 0, A(1, 4), A(2, 4)), case(A(3), 2, -1, A())],
+)
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue) -> Any:
     n = operator.index(n)
     if n < 0:
         raise OptionError(message("diff", f"order n must be non-negative, it is {n}"))
     if n == 0:
         return a
+    a = as_array(a)
     if not a.ndim:
         raise ShapeMismatchError(message("diff", "it needs an array of at least one axis"))
     before = (slice(None),) * (a.ndim + normalize_axis(axis, a.ndim, "diff"))
+    edge = (*a.shape[: len(before)], 1, *a.shape[len(before) + 1 :])
+    parts = [x if np.ndim(x) else np.broadcast_to(x, edge) for x in (prepend, a, append) if x is not np._NoValue]
+    a = np.concatenate(parts, axis=axis) if len(parts) > 1 else a
     for _ in range(n):
         a = a[(*before, slice(1, None))] - a[(*before, slice(None, -1))]
     return a

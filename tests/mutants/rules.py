@@ -51,7 +51,7 @@ RULES = [
     ),
     Mutant(
         "rules/reductions.py",
-        "np.asarray(max(count - ddof, 0), squares.dtype)",
+        "np.asarray(np.maximum(count - ddof, 0), squares.dtype)",
         "np.asarray(count, squares.dtype)",
         _row("var"),
     ),

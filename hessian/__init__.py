@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hessian import scipy
+from hessian import operators, scipy
 from hessian.errors import HessianError
 from hessian.operators import (
     ChunkedOperator,
@@ -73,6 +73,7 @@ __all__ = [
     "laplacian",
     "locate_nonfinite",
     "nn",
+    "operators",
     "optimize",
     "plotting",
     "record",

@@ -7,6 +7,7 @@ a module gets at one above it.
 from __future__ import annotations
 
 import importlib
+import sys
 from types import ModuleType
 
 ROOMS = frozenset({"curvature", "nn", "optimize", "plotting", "statistics"})
@@ -15,5 +16,6 @@ ROOMS = frozenset({"curvature", "nn", "optimize", "plotting", "statistics"})
 def room(name: str) -> ModuleType:
     """Return a room, loading it where need be."""
     if name not in ROOMS:
-        raise AttributeError(f"module 'hessian' has no attribute {name!r}")
+        # With the module at hand Python suggests the name that was meant.
+        raise AttributeError(f"module 'hessian' has no attribute {name!r}", name=name, obj=sys.modules["hessian"])
     return importlib.import_module(f"hessian.{name}")

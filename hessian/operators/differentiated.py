@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from hessian.operators.symmetric import SymmetricOperator
-from hessian.operators.vectors import as_direction, as_rows, read_only, refuse_mask
+from hessian.operators.vectors import as_direction, as_operand, as_rows, read_only
 from hessian.programs.runtime.point import Product
 from hessian.tape.origins import Origin
 from hessian.transforms.locate import origin_in
@@ -50,7 +50,7 @@ class MapOperator(LinearOperator):
         if self._at.passes_traced(x):
             # SciPy would convert operands and results to plain arrays.
             return self._matvec(x) if np.ndim(x) == 1 else self._matmat(x)
-        return super().dot(refuse_mask(x, type(self).__name__, "the direction"))
+        return super().dot(as_operand(x, self))
 
     def _matvec(self, v: Any) -> Any:
         return self._at.product(as_direction(v, self).reshape(-1), self._map)

@@ -15,7 +15,7 @@ from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatc
 from hessian.linalg import blocks
 from hessian.operators.solving import SolvingOperator
 from hessian.operators.symmetry import Witness
-from hessian.operators.vectors import as_direction, as_reals, refuse_mask
+from hessian.operators.vectors import as_direction, as_operand, as_reals, refuse_mask
 
 
 class SymmetricOperator(SolvingOperator):
@@ -33,8 +33,7 @@ class SymmetricOperator(SolvingOperator):
 
     def dot(self, x: Any) -> Any:
         """Multiply with a vector, the columns of a matrix, a scalar or another operator; what ``@`` calls."""
-        # SciPy's conversion would lose a mask.
-        return self * x if isinstance(x, Real) else super().dot(refuse_mask(x, type(self).__name__, "the direction"))
+        return self * x if isinstance(x, Real) else super().dot(as_operand(x, self))
 
     def _matvec(self, v: Any) -> Any:
         return self._apply(as_direction(v, self).reshape(-1))

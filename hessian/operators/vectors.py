@@ -35,6 +35,16 @@ def as_direction(v: Any, operator: LinearOperator) -> Any:
     return v if v.dtype == operator.dtype else v.astype(operator.dtype)
 
 
+def as_operand(x: Any, operator: LinearOperator) -> Any:
+    """Return what an operator is applied to, before SciPy sees it: its conversion would lose a mask, and it names no shapes."""
+    n = operator.shape[1]
+    if isinstance(x, np.ndarray | list) and (np.ndim(x) not in (1, 2) or np.shape(x)[0] != n):
+        what = f"dimension mismatch: the operand has shape {np.shape(x)}, the operator {operator.shape}"
+        fix = f"Pass a vector of {n} numbers, or a matrix of {n} rows"
+        raise ShapeMismatchError(message(type(operator).__name__, what, fix=fix))
+    return refuse_mask(x, type(operator).__name__, "the direction")
+
+
 def refuse_mask(value: Any, where: str, what: str) -> Any:
     """Refuse a masked array, of which NumPy's conversions keep what lies under the mask; return everything else."""
     if isinstance(value, np.ma.MaskedArray):

@@ -278,7 +278,9 @@ def bound(
     """
     if isinstance(fun, RecordedFunction):
         return fun, args
-    return recorded(lambda x: fun(x, *args), record), ()
+    call = lambda x: fun(x, *args)
+    call.__qualname__ = getattr(fun, "__qualname__", "fun")  # for messages
+    return recorded(call, record), ()
 
 
 def recorded(fun: Callable[..., Any], record: bool = True) -> RecordedFunction:

@@ -197,7 +197,8 @@ class Trace:
         except (TypeError, ValueError) as error:
             _explain(error, where)
             kind = primal.structure.kind
-            if isinstance(error, TypeError) and kind in (list, tuple) and f"'{kind.__name__}'" in str(error):
+            told = any(words in str(error) for words in ("'list'", "'tuple'", "multiply sequence"))
+            if isinstance(error, TypeError) and kind in (list, tuple) and told:
                 error.add_note(
                     f"{where}: x is a {kind.__name__}, and so it is in the function. Pass np.array(x) for an array."
                 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from hessian.programs.tasks import numbered
 from hessian.tape.trace import detached
 from hessian.tape.trees import split_vector
 from hessian.transforms.point import FunctionAtPoint
-from hessian.transforms.selection import ArgNums
+from hessian.transforms.selection import ArgNums, curried
 
 
 def hessian_diagonal(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
@@ -41,7 +40,7 @@ def hessian_diagonal(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bo
     [16.0, 12.0]
     """
 
-    @functools.wraps(f)
+    @curried(f, argnums, "hessian_diagonal")
     def hessian_diagonal_f(*args: Any, **kwargs: Any) -> Any:
         task = numbered("curvature", argnums, len(args), "hessian_diagonal")
         at = FunctionAtPoint(f, task, args, kwargs, where="hessian_diagonal", has_aux=has_aux)
@@ -72,7 +71,7 @@ def laplacian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = Fa
     True
     """
 
-    @functools.wraps(f)
+    @curried(f, argnums, "laplacian")
     def laplacian_f(*args: Any, **kwargs: Any) -> Any:
         task = numbered("curvature", argnums, len(args), "laplacian")
         at = FunctionAtPoint(f, task, args, kwargs, where="laplacian", has_aux=has_aux)

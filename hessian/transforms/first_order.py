@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from hessian.tape.trace import Primal, Trace, check_argnums, detached, trace
 from hessian.tape.trees import Structure
 from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.seeds import blocks_of
-from hessian.transforms.selection import ArgNums, selected
+from hessian.transforms.selection import ArgNums, curried, selected
 
 
 def value_and_grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
@@ -58,7 +57,7 @@ def value_and_grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool
     (9.0, [3.0, 12.0])
     """
 
-    @functools.wraps(f)
+    @curried(f, argnums, "value_and_grad")
     def value_and_grad_f(*args: Any, **kwargs: Any) -> Any:
         value, gradient, aux = _gradient(f, args, kwargs, argnums, has_aux, "value_and_grad")
         return ((value, aux) if has_aux else value), gradient
@@ -78,7 +77,7 @@ def grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) 
     (1.0, 1.0)
     """
 
-    @functools.wraps(f)
+    @curried(f, argnums, "grad")
     def grad_f(*args: Any, **kwargs: Any) -> Any:
         _, gradient, aux = _gradient(f, args, kwargs, argnums, has_aux, "grad")
         return (gradient, aux) if has_aux else gradient
@@ -273,7 +272,7 @@ def jacobian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = Fal
     [[3.0, 2.0], [0.0, 1.0]]
     """
 
-    @functools.wraps(f)
+    @curried(f, argnums, "jacobian")
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
         positions = check_argnums(argnums, len(args), "jacobian")
         numbers = argnums if isinstance(argnums, int) else tuple(argnums)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from hessian.rules.spec import Traced
 from hessian.tape.trace import Primal
 from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.seeds import blocks_of
-from hessian.transforms.selection import ArgNums, selected
+from hessian.transforms.selection import ArgNums, curried, selected
 
 
 def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0) -> Any:
@@ -142,7 +141,7 @@ def hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = Fals
     [[4.0, 2.0], [2.0, 0.0]]
     """
 
-    @functools.wraps(f)
+    @curried(f, argnums, "hessian")
     def hessian_f(*args: Any, **kwargs: Any) -> Any:
         task = numbered("curvature", argnums, len(args), "hessian")
         at = FunctionAtPoint(f, task, args, kwargs, where="hessian", has_aux=has_aux)

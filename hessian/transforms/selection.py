@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hessian.errors import OptionError, message
 from hessian.programs.runtime.functions import programs_of
 from hessian.tape.trace import check_argnums, replaced
 
 ArgNums = int | tuple[int, ...]
+
+
+def curried(f: Any, argnums: Any, where: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what makes a function look like f; a point in the place of f, or of ``argnums``, is told here, before it is lost."""
+    if not callable(f):
+        what = f"the first argument is {type(f).__name__}, not a function"
+        raise OptionError(message(where, what, fix=f"Pass the function, and call the result: hs.{where}(f)(x)"))
+    if not isinstance(argnums, int | tuple | list):
+        why, fix = f"{where}(f) is a function, and x is its argument", f"Write hs.{where}(f)(x)"
+        raise OptionError(message(where, f"argnums is {argnums!r}", why, fix))
+    return functools.wraps(f)
 
 
 def selected(

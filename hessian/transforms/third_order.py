@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,7 @@ from hessian.linalg.blocks import unit_rows
 from hessian.tape.maps import HessianMap, JacobianMap
 from hessian.tape.trace import Primal, Trace, chosen_arguments, replaced
 from hessian.transforms.seeds import block_length
-from hessian.transforms.selection import ArgNums
+from hessian.transforms.selection import ArgNums, curried
 
 
 def third_derivative(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
@@ -44,7 +43,7 @@ def third_derivative(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bo
     """
     plain = getattr(f, "plain_function", f)
 
-    @functools.wraps(f)
+    @curried(f, argnums, "third_derivative")
     def third_derivative_f(*args: Any, **kwargs: Any) -> Any:
         primal, numbers = chosen_arguments(args, argnums, "third_derivative")
         whole = lambda x: plain(*replaced(args, argnums, numbers, x), **kwargs)

@@ -66,7 +66,7 @@ def agrees(
             "record",
             f"{name} now gives another value than its recording replays, by {gap:.1e} relative to its size",
             why,
-            "Pass what changes as an argument; or do not record it; verify='never' switches this check off",
+            "Pass what changes as an argument; or do not record it (record=False in solvers); verify='never' switches this check off",
         )
     )
 

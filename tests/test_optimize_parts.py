@@ -105,7 +105,7 @@ def test_few_vectors_are_kept() -> None:
     path = steihaug_toint(matrix.__matmul__, np.ones(n), 2.0**20, 1e-9, 2000)
     assert path.products > 150
     # One segment per octave between the first iterate and the last.
-    assert len(path._segments) <= 14
+    assert len(path._stored) <= 13
 
 
 def test_cg_solves_and_stops_at_the_tolerance() -> None:

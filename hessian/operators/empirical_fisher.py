@@ -22,13 +22,10 @@ class EmpiricalFisherOperator(SymmetricOperator):
     ----------
     losses : callable
         ``losses(x, *args)`` returns the loss of every example, shape (N,), not their mean.
-    x : array of any shape, or container of float arrays
-    *args
-        Further arguments of the losses, not differentiated.
+    x, args, record
+        As for :class:`hessian.HessianOperator`.
     reduction : {"mean", "sum"}
         c is 1/N for the mean, 1 for the sum.
-    record : bool
-        ``False`` makes no program: every product is a plain sweep.
 
     Attributes
     ----------

@@ -29,9 +29,8 @@ class FisherOperator(SymmetricOperator):
     ----------
     model : callable
         ``model(x, *args)`` returns the outputs z, one row (or one number) per example.
-    x : array of any shape, or container of float arrays
-    *args
-        Further arguments of the model, not differentiated.
+    x, args, record
+        As for :class:`hessian.HessianOperator`.
     likelihood : {"categorical", "bernoulli", "gaussian", "poisson"} or callable
         What the outputs mean: logits of classes, logits of one (or several independent) yes, means of unit variance, logarithms
         of rates. A callable ``draw(z, rng)`` draws targets and returns the gradients u of their negative log-likelihood
@@ -42,8 +41,6 @@ class FisherOperator(SymmetricOperator):
         c is 1/N for the mean over the N examples, 1 for the sum.
     rng : int, numpy.random.Generator or None
         Seed of the draws, which are made once: the operator is a fixed matrix.
-    record : bool
-        ``False`` makes no program: every product is a plain sweep.
 
     Attributes
     ----------

@@ -24,14 +24,11 @@ class GaussNewtonOperator(DifferentiatedOperator):
         ``model(x, *args)`` returns the output z, an array or a container of arrays.
     loss : callable
         ``loss(z, *loss_args)`` returns one real number.
-    x : array of any shape, or container of float arrays
-    *args
-        Further arguments of the model, not differentiated.
+    x, args, record
+        As for :class:`hessian.HessianOperator`.
     loss_args : tuple
         Further arguments of the loss, such as targets, not differentiated. Of a recorded model or loss they are arguments of the
         program, too: other targets of the same shape are a replay.
-    record : bool
-        ``False`` makes no program: every product is a plain sweep.
 
     Attributes
     ----------

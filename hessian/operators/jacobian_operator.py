@@ -21,12 +21,8 @@ class JacobianOperator(MapOperator):
     ----------
     f : callable
         ``f(x, *args)`` returns an array or a container of arrays; m entries in all.
-    x : array of any shape, or container of float arrays
-        n entries in all. The operator maps raveled vectors: ``J @ v`` pushes forward, ``J.T @ u`` pulls back.
-    *args
-        Further arguments of f, not differentiated.
-    record : bool
-        ``False`` makes no program: every product is a plain sweep.
+    x, args, record
+        As for :class:`hessian.HessianOperator`; ``J @ v`` pushes forward, ``J.T @ u`` pulls back.
 
     Attributes
     ----------

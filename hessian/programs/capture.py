@@ -26,25 +26,6 @@ from hessian.tape.variable import Variable, variable
 
 
 @dataclass
-class Graph:
-    """What a program computes.
-
-    Attributes
-    ----------
-    inputs : list of Node
-    outputs : list of Node
-    guards : list of Guard
-    by_order : bool
-        Whether guards depend on sums whose order is that of an array in memory, or the function on what is a view there.
-    """
-
-    inputs: list[Node]
-    outputs: list[Node]
-    guards: list[Guard]
-    by_order: bool = False
-
-
-@dataclass
 class Argument:
     """An argument of a traced function: an example value, what it stands for, and whether derivatives are taken in it."""
 

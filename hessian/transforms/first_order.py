@@ -174,13 +174,8 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any, argnums: ArgNums = 0) -> tupl
 
     Parameters
     ----------
-    f : callable
-        ``f(x, *args)`` returns an array or a container of arrays.
-    x : array or container of float arrays
-    *args
-        Further arguments of f, not differentiated unless ``argnums`` names them.
-    argnums : int or tuple of int
-        Which of f's arguments, x first, to differentiate; what the pullback returns is like it, a tuple for a tuple.
+    f, x, args, argnums
+        As for :func:`jvp`.
 
     Returns
     -------

@@ -27,15 +27,10 @@ def directional(
 
     Parameters
     ----------
-    f : callable
-        ``f(x, *args)`` returns an array or a container of arrays.
-    x : array or container of float arrays
+    f, x, args, argnums
+        As for :func:`hessian.jvp`, args as one tuple.
     *directions : same structure as x
         As many as the order of the derivative; none gives ``f(x)``.
-    args : tuple
-        Further arguments of f, not differentiated unless ``argnums`` names them.
-    argnums : int or tuple of int
-        Which of f's arguments, x first, to differentiate; directions are like it, tuples for a tuple.
 
     Returns
     -------
@@ -136,12 +131,10 @@ def taylor(f: Callable[..., Any], x: Any, v: Any, *args: Any, order: int, argnum
         ``f(x, *args)`` returns an array.
     x, v : array or container of float arrays
         Point and direction.
-    *args
-        Further arguments of f, not differentiated unless ``argnums`` names them.
+    args, argnums
+        As for :func:`hessian.jvp`.
     order : int
         Highest power of t.
-    argnums : int or tuple of int
-        Which of f's arguments, x first, to differentiate; v is like it, a tuple for a tuple.
 
     Returns
     -------

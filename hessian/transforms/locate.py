@@ -30,15 +30,10 @@ def locate_nonfinite(
 
     Parameters
     ----------
-    f : callable
-        ``f(x, *args)`` returns an array or a container of arrays.
-    x : array or container of float arrays
+    f, x, args, argnums
+        As for :func:`hessian.jvp`.
     v : same structure as x, optional
         The direction of second and higher derivatives; by default random numbers, the same every time.
-    *args
-        Further arguments of f, not differentiated unless ``argnums`` names them.
-    argnums : int or tuple of int
-        Which of f's arguments, x first, to differentiate; v is like it, a tuple for a tuple.
     order : int
         The highest derivative that is looked at: 0 is the value, 1 the gradient, 2 a Hessian-vector product, and so on.
 

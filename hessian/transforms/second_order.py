@@ -23,13 +23,8 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0)
     ----------
     f : callable
         Real scalar function written in NumPy: ``f(x, *args)``.
-    x : array or container of float arrays
-    v : same structure as x
-        Direction. Leading batch axes (k, \*x.shape) give k products in one sweep; the primal is computed once.
-    *args
-        Further arguments of f, not differentiated unless ``argnums`` names them.
-    argnums : int or tuple of int
-        Which of f's arguments, x first, to differentiate; v and the results are like it, tuples for a tuple.
+    x, v, args, argnums
+        As for :func:`hessian.jvp`.
 
     Returns
     -------

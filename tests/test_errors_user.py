@@ -384,10 +384,6 @@ def test_twins_of_functions_that_cannot_dispatch() -> None:
 # Operations without a rule.
 
 
-def uses_eigvals(x: Any) -> Any:
-    return np.sum(np.linalg.eigvals(np.outer(x, x)))
-
-
 def uses_kolmogorov(x: Any) -> Any:
     return np.sum(scipy.special.kolmogorov(x))
 
@@ -397,7 +393,6 @@ def uses_mathieu(x: Any) -> Any:
 
 
 MISSING = {
-    "eigvals": (uses_eigvals, "np.linalg.eigvals(np.outer(x, x))", "It is np.linalg.eigvalsh(A) (A is symmetric)"),
     "kolmogorov": (uses_kolmogorov, "scipy.special.kolmogorov(x)", ""),
     "mathieu": (uses_mathieu, "scipy.special.mathieu_a(1.5, x)", ""),
 }

@@ -31,7 +31,7 @@ def steps(x: Any) -> tuple[int, ...]:
 
 
 def listed(result: Any) -> list[Any]:
-    return list(result) if isinstance(result, list | tuple) else [result]
+    return [y for part in result for y in listed(part)] if isinstance(result, list | tuple) else [result]
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["", "reversed"])

@@ -59,7 +59,7 @@ IN_FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Any, type[Exception], str]] 
         errors.ShapeMismatchError,
         "do not match",
     ),
-    "no initial of a product": (lambda x: np.prod(x, initial=None), X, errors.OptionError, "Leave it out"),
+    "no initial of a product": (lambda x: np.prod(x, initial=None), X, errors.OptionError, "Pass a number"),
     "no initial of a sum": (lambda x: np.sum(x, initial=None), X, errors.OptionError, "Pass a number"),
     "masked maximum": (lambda x: np.max(x, where=np.array([True, False, True])), X, errors.OptionError, "initial="),
     "cast to text": (lambda x: np.sum(x) * len(x.astype(str)), X, errors.DtypeError, "only real numbers"),

@@ -30,6 +30,7 @@ from hessian.rules import (  # noqa: F401
     sparse_solve,
     special,
     special_functions,
+    spectra,
     trigonometry,
     turning,
 )

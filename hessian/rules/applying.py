@@ -9,12 +9,13 @@ import numpy as np
 
 from hessian.errors import OptionError, message
 from hessian.rules.broadcast import as_array, normalize_axis
-from hessian.rules.dispatch import DISPATCH, composite, expose
+from hessian.rules.dispatch import DISPATCH, composite, expose, refuse
 from hessian.rules.indexing import moves_elements
 from hessian.rules.order import plain
 from hessian.rules.reductions import cumprod, cumsum, max_, min_
 from hessian.rules.shaping import vstack
-from hessian.rules.spec import A, Traced, case
+from hessian.rules.smooth import smooth_op
+from hessian.rules.spec import A, Traced, case, nondifferentiable
 from hessian.rules.traced import each_entered
 
 for _name, _call in (("amax", max_), ("amin", min_)):
@@ -123,6 +124,37 @@ expose(np.lib.stride_tricks.sliding_window_view, _windows, cases=[case(A(5), 3),
 def modf(x: Any) -> tuple[Any, Any]:
     whole = np.trunc(x)
     return np.copysign(np.where(np.isinf(x), np.zeros((), x.dtype), x - whole), x), whole
+
+
+ldexp_op = nondifferentiable("ldexp", np.ldexp)
+
+
+@composite(np.ldexp, cases=[case(A(3), np.array([1, -2, 0])), case(A(2, 3), 2)], analytic=lambda x, i: x * 2.0**i)
+def ldexp(x1: Any, x2: Any) -> Any:
+    written = ldexp_op(x1, x2)
+    return smooth_op(x1 * ldexp_op(np.ones((), written.dtype), x2), written)
+
+
+exponent_op = nondifferentiable("frexp", lambda x: np.frexp(x)[1])
+
+
+@composite(
+    np.frexp,
+    cases=[case(A(4))],
+    kinks="the slope on the right at powers of two",
+    analytic=lambda x: (x * 0.5 ** np.frexp(np.real(x))[1], np.frexp(np.real(x))[1] + 0 * x),
+)
+def frexp(x: Any) -> tuple[Any, Any]:
+    exponent = exponent_op(x)
+    return np.ldexp(x if x.dtype.kind == "f" else x.astype(np.frexp(np.ones(1, x.dtype))[0].dtype), -exponent), exponent
+
+
+if hasattr(np, "astype"):  # NumPy 2.1
+
+    @composite(np.astype, cases=[case(A(3), np.float64), case(A(2, 2), np.float64, copy=False)])
+    def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+        refuse("astype", device=device)
+        return x.astype(dtype, copy=copy)
 
 
 @composite(np.divmod, real_only=True, cases=[case(A(4, domain=(1.0, 5.0)), A(4, domain=(0.5, 0.9)))], analytic=None)

@@ -9,6 +9,7 @@ import numpy as np
 from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import as_array
 from hessian.rules.dispatch import composite
+from hessian.rules.indexing import take
 from hessian.rules.spec import A, Traced, case
 from hessian.rules.traced import as_given, each_entered, entered
 
@@ -85,3 +86,33 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **keywords: Any)
         elif part.size:
             y[condition] = piece(part, *args, **keywords)
     return y
+
+
+def joined_by(maker: Any, parts: tuple[Any, ...]) -> Any:
+    """Return what ``np.r_`` or ``np.c_`` makes of parts of which some are traced: of numbered elements it says where each goes."""
+    pieces: list[Any] = []
+    places: list[Any] = []
+    kinds: list[Any] = []
+    count = 0
+    for part in parts:
+        if isinstance(part, str):
+            if part in ("r", "c"):
+                raise OptionError(message("np.r_", f"{part!r} asks for a matrix", fix="Leave it out, or use np.c_"))
+            places.append(part)
+            continue
+        piece = as_array(_range(part) if isinstance(part, slice) else entered(part))
+        is_number = np.isscalar(part) and not isinstance(part, Traced)
+        pieces.append(piece)
+        kinds.append(part if is_number else piece.dtype)
+        places.append(np.arange(count, count + piece.size).reshape(piece.shape))
+        count += piece.size
+    dtype = np.result_type(*kinds)
+    flat = np.concatenate([np.ravel(x if x.dtype == dtype else x.astype(dtype)) for x in pieces])
+    return take(flat, maker[tuple(places)])
+
+
+def _range(part: slice) -> Any:
+    """Return the numbers of a slice, between traced ends only by their count, as in ``a:b:5j``."""
+    if isinstance(part.step, complex):
+        return np.linspace(0 if part.start is None else part.start, part.stop, int(abs(part.step)))
+    return np.r_[part]

@@ -103,4 +103,5 @@ def refuse(where: str, /, **keywords: Any) -> None:
     """Refuse keywords of NumPy's that have no meaning on traced values, unless they are at their default."""
     for name, value in keywords.items():
         if value is not None and value is not np._NoValue:
-            raise OptionError(message(where, f"the keyword {name!r} is not supported on traced values"))
+            fix = "Pass it by name" if name == "out" else ""
+            raise OptionError(message(where, f"the keyword {name!r} is not supported on traced values", fix=fix))

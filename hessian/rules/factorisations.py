@@ -19,7 +19,7 @@ from hessian.errors import OptionError, ShapeMismatchError, UndefinedDerivativeE
 from hessian.rules.broadcast import as_array
 from hessian.rules.broadcast import transposed as _t
 from hessian.rules.determinant import inverse_op
-from hessian.rules.dispatch import composite, refuse
+from hessian.rules.dispatch import composite
 from hessian.rules.eigen import eigenvalues_op, eigenvectors_op
 from hessian.rules.lines import user_line
 from hessian.rules.memory import lying_like, shrunk
@@ -257,9 +257,11 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._
     a = _matrix(a, "pinv")
     if hermitian:
         raise OptionError(message("pinv", "hermitian is True", fix="Leave it out"))
-    refuse("pinv", rtol=rtol)
-    tolerance = 1e-15 if rcond is None else rcond
-    _full_rank(a, "pinv", rtol=tolerance)
+    if rtol is not np._NoValue:
+        if rcond is not None:
+            raise ValueError("`rtol` and `rcond` can't be both set.")
+        rcond = np.finfo(a.dtype).eps * max(a.shape[-2:]) if rtol is None else rtol
+    _full_rank(a, "pinv", rtol=1e-15 if rcond is None else rcond)
     return smooth_op(_pseudo_inverse(a), pinv_op(a, rcond=rcond))
 
 

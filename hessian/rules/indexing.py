@@ -347,6 +347,8 @@ def _moving(function: Any, *cases: Any) -> None:
 
 
 _moving(np.roll, case(A(2, 3), 1), case(A(2, 3), (1, 2), axis=(0, 1)))
+_moving(np.fft.fftshift, case(A(5)), case(A(2, 3), axes=1))
+_moving(np.fft.ifftshift, case(A(5)), case(A(2, 3), axes=(0,)))
 _moving(np.tile, case(A(2, 3), (2, 1, 2)), case(A(), 3))
 _moving(np.repeat, case(A(2, 3), 2, axis=0), case(A(3), [1, 0, 2]))
 _moving(np.resize, case(A(3), (2, 4)))

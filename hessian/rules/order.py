@@ -12,7 +12,7 @@ from hessian.rules.broadcast import as_array, keeps, normalize_axes
 from hessian.rules.dispatch import composite, refuse
 from hessian.rules.indexing import sort, take
 from hessian.rules.memory import lying_like, numbered, shrunk
-from hessian.rules.spec import A, Traced, case
+from hessian.rules.spec import A, Traced, case, nondifferentiable
 
 
 def plain(x: Any, where: str, name: str) -> Any:
@@ -117,10 +117,13 @@ def _quantile(function: Any, where: str, skip_nan: bool) -> Callable[..., Any]:
         weights: Any = None,
         **keywords: Any,
     ) -> Any:
-        refuse(where, out=out, weights=weights, **keywords)
+        refuse(where, out=out, **keywords)
         if np.ndim(q) > 1:
             raise OptionError(message(where, f"q has {np.ndim(q)} axes", fix="Pass a number or a vector"))
         q = plain(q, where, "the quantile")
+        if weights is not None:
+            weights = plain(weights, where, "the weights")
+            return _weighted(getattr(np, where), a, q, axis, method, keepdims, weights)
         find = lambda numbers: function(numbers, q, method=method)
         y = _quantiles(a, np.shape(q), find, axis, keepdims, where, skip_nan)
         if not skip_nan or np.ndim(y) < 2:
@@ -130,12 +133,28 @@ def _quantile(function: Any, where: str, skip_nan: bool) -> Callable[..., Any]:
     return call
 
 
+def _weighted(target: Any, a: Any, q: Any, axis: Any, method: str, keepdims: Any, weights: Any) -> Any:
+    """Return quantiles under weights, which are elements: of the places of the elements NumPy says which."""
+    a = as_array(a)
+    flat = np.ravel(a) if a.dtype.kind == "f" else np.ravel(a).astype(float)
+    order = np.asarray(np.argsort(flat, kind="stable"))
+    places = np.empty(flat.size)
+    places[order] = np.arange(flat.size)
+    places[np.asarray(np.isnan(flat))] = np.nan
+    at = target(places.reshape(a.shape), q, axis=axis, method=method, keepdims=keeps(keepdims), weights=weights)
+    missing = np.isnan(at)
+    y = take(flat, order[np.where(missing, -1, at).astype(int)]) if flat.size else at
+    return np.where(missing, np.asarray(np.nan, y.dtype), y)[()] if missing.any() else y
+
+
+_WEIGHTED = case(A(2, 4), [0.2, 0.7], axis=1, method="inverted_cdf", weights=np.array([1.0, 3.0, 2.0, 1.5]))
 _CASES = [
     case(A(5), 0.3),
     case(A(2, 4), [0.25, 0.9], axis=1),
     case(A(3, 2, 2), 0.6, axis=(0, 2), keepdims=True),
     case(A(6), 0.4, method="midpoint"),
     case(A(6), 0.35, method="hazen"),
+    _WEIGHTED,
 ]
 _PERCENT = [case(A(5), 30.0), case(A(2, 4), [25.0, 90.0], axis=1)]
 quantile = composite(np.quantile, real_only=True, cases=_CASES)(_quantile(np.quantile, "quantile", False))
@@ -186,7 +205,7 @@ def ranks(x: Any, equal_nan: bool = True) -> np.ndarray:
     return out.reshape(x.shape)
 
 
-@composite(np.unique, real_only=True, cases=[case(A(4))])
+@composite(np.unique, real_only=True, cases=[case(A(4)), case(A(3, 2), axis=0), case(A(2, 3), axis=1)])
 def unique(
     ar: Any,
     return_index: bool = False,
@@ -197,16 +216,16 @@ def unique(
     equal_nan: bool = True,
     sorted: bool = True,
 ) -> Any:
-    if axis is not None:
-        raise OptionError(message("unique", "axis is given", fix="Find rows with return_index and pick x[index]"))
-    _, first, inverse, counts = np.unique(ranks(ar, equal_nan), True, True, True)
+    # Of rows and columns NumPy takes no two with NaN for equal.
+    _, first, inverse, counts = np.unique(ranks(ar, equal_nan and axis is None), True, True, True, axis)
     if np.any(counts > 1) and ar.dtype.kind == "f" and getattr(ar, "carries_derivative", True):
         what = f"{int(np.sum(counts > 1))} values occur more than once"
         why = "which of the equal elements carries the derivative is not defined"
         raise OptionError(message("unique", what, why, "Find them on plain numbers with return_index, pick x[index]"))
     wanted = ((return_index, first), (return_inverse, inverse), (return_counts, counts))
     rest = tuple(part for flag, part in wanted if flag)
-    picked = take(np.ravel(ar), first)
+    rows, at = (np.ravel(ar), 0) if axis is None else (np.moveaxis(ar, axis, 0), axis)
+    picked = np.moveaxis(take(rows, first, 0), 0, at)
     return (picked, *rest) if rest else picked
 
 
@@ -244,26 +263,40 @@ def union1d(ar1: Any, ar2: Any) -> Any:
     return unique(np.concatenate([np.ravel(ar1), np.ravel(ar2)]))
 
 
-def _differing(ar1: Any, ar2: Any, assume_unique: bool, where: str) -> Any:
-    refuse(where, assume_unique=assume_unique or None)
-    x, other = _unique(ar1), np.ravel(ar2)
-    both = ranks(np.concatenate([x, other]), equal_nan=False)
-    return x[~np.isin(both[: x.size], both[x.size :])]
+def _unique(x: Any, is_already: bool = False) -> Any:
+    return np.ravel(x) if is_already else unique(x) if isinstance(x, Traced) else np.unique(x)
 
 
-def _unique(x: Any) -> Any:
-    return unique(x) if isinstance(x, Traced) else np.unique(x)
+def _ranked(ar1: Any, ar2: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return ranks of two vectors among the elements of both; no NaN equals another."""
+    both = ranks(np.concatenate([ar1, ar2]), equal_nan=False)
+    return both[: np.size(ar1)], both[np.size(ar1) :]
 
 
-@composite(np.setdiff1d, real_only=True, cases=[case(A(4), np.array([7.0]))])
+@composite(np.setdiff1d, real_only=True, cases=[case(A(4), np.array([7.0])), case(A(4), A(3), assume_unique=True)])
 def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
-    return _differing(ar1, ar2, assume_unique, "setdiff1d")
+    x = _unique(ar1, assume_unique)
+    return x[~np.isin(*_ranked(x, np.ravel(ar2)))]
 
 
-@composite(np.setxor1d, real_only=True, cases=[case(A(3), A(2))])
+@composite(np.setxor1d, real_only=True, cases=[case(A(3), A(2)), case(A(2), A(2), assume_unique=True)])
 def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
-    both = [_differing(a, b, assume_unique, "setxor1d") for a, b in ((ar1, ar2), (ar2, ar1))]
-    return sort(np.concatenate(both))
+    both = np.concatenate([_unique(ar, assume_unique) for ar in (ar1, ar2)])
+    place = ranks(both, equal_nan=False)
+    return sort(both[np.bincount(place, minlength=1)[place] == 1])
+
+
+common_op = nondifferentiable("common", lambda x: x)
+
+
+@composite(np.intersect1d, untested="what two sets share has no derivative, as a comparison has none")
+def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
+    ar1, ar2 = (np.ravel(ar) for ar in (ar1, ar2))
+    _, first, second = np.intersect1d(*_ranked(ar1, ar2), assume_unique, return_indices=True)
+    dtype = np.result_type(ar1.dtype, ar2.dtype)
+    values = take(ar1 if isinstance(ar1, Traced) else ar2, first if isinstance(ar1, Traced) else second)
+    values = common_op(values if values.dtype == dtype else values.astype(dtype))
+    return (values, first, second) if return_indices else values
 
 
 @composite(

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.errors import OptionError, ShapeMismatchError, UndefinedDerivativeError, message
 from hessian.rules.broadcast import as_array
-from hessian.rules.dispatch import composite, refuse
+from hessian.rules.dispatch import composite
+from hessian.rules.lines import user_line
 from hessian.rules.series import convolve
-from hessian.rules.spec import A, case
+from hessian.rules.spec import A, case, general
 
 
 def _coefficients(p: Any, where: str) -> Any:
@@ -133,6 +134,53 @@ def poly(seq_of_zeros: Any) -> Any:
     return a
 
 
+def _real_roots(p: np.ndarray) -> np.ndarray:
+    roots = np.roots(p)
+    if np.iscomplexobj(roots):
+        what = f"{int(np.sum(np.imag(roots) != 0))} of {roots.size} roots are complex, at {user_line()}"
+        fix = (
+            "Use their sums and products, which are the coefficients, or solve for the real root you want with hs.root"
+        )
+        raise UndefinedDerivativeError(message("roots", what, "derivatives of complex numbers are not supported", fix))
+    return roots
+
+
+def _powers_and_slope(y: Any, p: Any) -> tuple[Any, Any]:
+    """Return the derivatives of a polynomial at its roots, in each coefficient and in the variable."""
+    powers = np.stack([y**k for k in range(p.shape[-1] - 1, -1, -1)], axis=-2)
+    steps = np.arange(p.shape[-1] - 1, 0, -1).astype(p.dtype)
+    return powers, np.sum(steps[:, None] * p[:-1][:, None] * powers[1:], axis=-2)
+
+
+def _pushforward(y: Any, xs: Any, dots: Any) -> Any:
+    powers, slope = _powers_and_slope(y, xs[0])
+    return -(dots[0] @ powers) / slope
+
+
+def _pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
+    powers, slope = _powers_and_slope(y, xs[0])
+    return [-(g / slope) @ powers.T]
+
+
+roots_op = general("roots", _real_roots, pushforward=_pushforward, pullback=_pullback)
+
+
+@composite(
+    np.roots,
+    real_only=True,
+    cases=[case(A(4, make=lambda rng: np.poly([-1.0, 0.5, 2.0]) + rng.uniform(-0.1, 0.1, 4))), case(A(2))],
+    kinks="infinite at a root that occurs twice; complex roots raise",
+)
+def roots(p: Any) -> Any:
+    p = np.atleast_1d(p)
+    if p.ndim != 1:
+        raise ValueError("Input must be a rank-1 array.")
+    # How many roots there are depends on which coefficients are zero.
+    if np.count_nonzero(np.asarray(np.not_equal(p, 0))) == 0:
+        return np.array([])
+    return roots_op(p if p.dtype.kind == "f" else p.astype(float))
+
+
 @composite(
     np.polyfit,
     real_only=True,
@@ -140,13 +188,13 @@ def poly(seq_of_zeros: Any) -> Any:
         case(np.array([0.0, 0.4, 1.0, 1.5, 2.1]), A(5), 2),
         case(A(6), A(6), 1),
         case(np.array([0.0, 0.4, 1.0, 1.5]), A(4, 2), 1, w=np.array([1.0, 2.0, 1.0, 0.5])),
+        case(np.array([0.0, 0.4, 1.0, 1.5]), A(4), 1, rcond=1e-12, cov=True),
+        case(np.array([0.0, 0.4, 1.0, 1.5]), A(4, 2), 1, cov=True),
     ],
 )
 def polyfit(x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False) -> Any:
-    if full or cov is not False:
-        what = "full or cov is given"
-        raise OptionError(message("polyfit", what, fix="Use np.linalg.lstsq on np.vander(x, deg + 1)"))
-    refuse("polyfit", rcond=rcond)
+    if np.ndim(deg):
+        raise OptionError(message("polyfit", f"deg is {deg!r}", fix="Pass a number, or solve with np.linalg.lstsq"))
     deg = operator.index(deg)
     x, y = (as_array(a) + 0.0 for a in (x, y))
     if deg < 0:
@@ -160,4 +208,20 @@ def polyfit(x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: 
         left = left * np.reshape(w, (-1, 1))
         right = right * (np.reshape(w, (-1, 1)) if y.ndim == 2 else w)
     scale = np.sqrt(np.sum(left * left, axis=0))
-    return (np.linalg.lstsq(left / scale, right)[0].T / scale).T
+    rcond = x.size * np.finfo(x.dtype).eps if rcond is None else rcond
+    solution, squares, rank, singular = np.linalg.lstsq(left / scale, right, rcond)
+    c = (solution.T / scale).T
+    if full:
+        return c, squares, rank, singular, rcond
+    return (c, _covariance(left / scale, scale, squares, y, cov)) if cov else c
+
+
+def _covariance(left: Any, scale: Any, squares: Any, y: Any, cov: Any) -> Any:
+    """Return the covariance of fitted coefficients, by the scatter of the residuals unless ``cov`` is "unscaled"."""
+    base = np.linalg.inv(left.T @ left) / np.outer(scale, scale)
+    free = left.shape[0] - left.shape[1]
+    if cov != "unscaled":
+        if free <= 0:
+            raise ValueError("the number of data points must exceed order to scale the covariance matrix")
+        base = base[:, :, None] * (squares / free) if y.ndim == 2 else base * (squares / free)
+    return base if y.ndim < 2 or cov != "unscaled" else base[:, :, None]

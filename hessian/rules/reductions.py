@@ -66,10 +66,11 @@ def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
         raise OptionError(message("sum", f"initial is {initial!r}", fix="Pass a number"))
     if mask_given(where, a, "sum"):
         a = np.where(where, a, np.zeros((), a.dtype))
-    if dtype is not None and np.dtype(dtype) != a.dtype:
-        a = a.astype(dtype)
-    total = sum_op(a, axes=reduced_axes(axis, a.ndim, "sum"), keepdims=keeps(keepdims))
+    total = sum_op(cast(a, dtype), axes=reduced_axes(axis, a.ndim, "sum"), keepdims=keeps(keepdims))
     return total if initial is np._NoValue else total + initial
+
+
+_MASK = np.array([[True, False, True], [True, True, False]])
 
 
 def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
@@ -78,9 +79,7 @@ def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
 
 @composite(np.mean, cases=[case(A(2, 3)), case(A(2, 3), axis=0), case(A(2, 3), axis=(0, 1), keepdims=True)])
 def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
-    where = keywords.get("where", True)
-    if dtype is not None and np.dtype(dtype).kind != "f":
-        raise OptionError(message("mean", f"dtype is {dtype!r}", "a mean of integers is cut off", "Pass a float dtype"))
+    where, dtype = keywords.get("where", True), float_dtype(dtype, "mean")
     if mask_given(where, a, "mean"):
         count = np.sum(np.broadcast_to(where, a.shape), axis=axis, keepdims=keeps(keepdims))
         total = sum_(a, axis, dtype, out, keepdims, **keywords)
@@ -117,32 +116,56 @@ def _fitting_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
     return np.broadcast_to(opened, shape)
 
 
-def _analytic_var(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+def _analytic_var(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False, where: Any = True) -> Any:
     """Evaluate the variance without moduli, for a complex step."""
-    count = a.size if axis is None else a.shape[axis]
-    return np.sum((a - np.mean(a, axis, keepdims=True)) ** 2, axis, keepdims=keepdims) / (count - ddof)
+    count = np.sum(np.broadcast_to(where, a.shape), axis, keepdims=keepdims)
+    center = np.mean(a, axis, keepdims=True, where=where)
+    return np.sum((a - center) ** 2, axis, keepdims=keepdims, where=where) / (count - ddof)
 
 
 @composite(
     np.var,
-    cases=[case(A(2, 3)), case(A(2, 3), axis=0, ddof=1), case(A(4, 3), axis=1, keepdims=True)],
+    cases=[
+        case(A(2, 3)),
+        case(A(2, 3), axis=0, ddof=1),
+        case(A(4, 3), axis=1, keepdims=True),
+        case(A(2, 3), axis=1, where=_MASK, ddof=1),
+    ],
     analytic=_analytic_var,
 )
 def var(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, **keywords: Any
 ) -> Any:
-    correction, where = keywords.pop("correction", np._NoValue), keywords.pop("where", True)
-    refuse("var", out=out, dtype=dtype, **keywords)
+    correction, center = (keywords.pop(name, np._NoValue) for name in ("correction", "mean"))
+    where = keywords.pop("where", True)
+    refuse("var", out=out, **keywords)
     if correction is not np._NoValue:
         ddof = correction
+    dtype = float_dtype(dtype, "var")
+    a = a if dtype is None else a.astype(np.promote_types(a.dtype, dtype))
     count: Any = _count(a.shape, averaged_axes(axis, a.ndim, "var"))
-    apart = a - mean(a, axis, keepdims=True, where=where)
-    if mask_given(where, a, "var"):
+    masked = mask_given(where, a, "var")
+    center = mean(a, axis, keepdims=True, where=where) if center is np._NoValue else center
+    squares = np.square(a - center)
+    if masked:
+        squares = np.where(where, squares, np.zeros((), squares.dtype))
         count = np.sum(np.broadcast_to(where, a.shape), axis=axis, keepdims=keeps(keepdims))
-        apart = np.where(where, apart, np.zeros((), apart.dtype))
-    squares = np.square(apart)
     # Nothing left to divide by gives NumPy's NaN or infinity.
-    return sum_(squares, axis, keepdims=keepdims) / np.asarray(np.maximum(count - ddof, 0), squares.dtype)[()]
+    free = np.maximum(count - ddof, 0) if masked else np.asarray(max(count - ddof, 0))
+    y = sum_(squares, axis, keepdims=keepdims) / free.astype(squares.dtype)[()]
+    return y if dtype is None or y.dtype == dtype else y.astype(dtype)
+
+
+def float_dtype(dtype: Any, where: str) -> Any:
+    """Return the dtype that a mean or variance is asked for in."""
+    if dtype is None:
+        return None
+    dtype = np.dtype(dtype)
+    if dtype.kind != "f":
+        raise OptionError(
+            message(where, f"dtype is {dtype!r}", "what is cut off has no derivative", "Pass a float dtype")
+        )
+    return dtype
 
 
 @composite(
@@ -176,18 +199,31 @@ prod_op = nondifferentiable("prod", lambda x, *, axes: np.multiply.reduce(x, axi
 cumprod_op = nondifferentiable("cumprod", lambda x, *, axis: np.cumprod(x, axis=axis))
 
 
+def cast(a: Any, dtype: Any) -> Any:
+    return a if dtype is None or np.dtype(dtype) == a.dtype else a.astype(dtype)
+
+
 def _widened(a: Any) -> Any:
     """Return truth values and short integers in the dtype of their products."""
     return a if a.dtype.kind == "f" else a.astype(np.multiply.reduce(np.ones(1, a.dtype)).dtype)
 
 
-@composite(np.prod, cases=[case(A(5)), case(A(2, 3), axis=0), case(A(2, 3, 2), axis=(0, 2), keepdims=True), case(A(0))])
+@composite(
+    np.prod,
+    cases=[
+        case(A(5)),
+        case(A(2, 3), axis=0),
+        case(A(2, 3, 2), axis=(0, 2), keepdims=True),
+        case(A(0)),
+        case(A(2, 3), axis=1, where=_MASK, initial=0.5),
+    ],
+)
 def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **keywords: Any) -> Any:
     initial, where = keywords.pop("initial", np._NoValue), keywords.pop("where", True)
-    refuse("prod", out=out, dtype=dtype, **keywords)
+    refuse("prod", out=out, **keywords)
     if initial is None or np.ndim(initial):
         raise OptionError(message("prod", f"initial is {initial!r}", fix="Leave it out, or pass a number"))
-    a = _widened(a)
+    a = _widened(a) if dtype is None else cast(a, dtype)
     if mask_given(where, a, "prod"):
         a = np.where(where, a, np.ones((), a.dtype))
     x_shape = reduced_axes(axis, a.ndim, "prod")
@@ -274,7 +310,8 @@ cumsum_op: Linear = linear(
 
 @composite(np.cumsum, cases=[case(A(4)), case(A(2, 3), axis=0), case(A(2, 3))])
 def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
-    refuse("cumsum", out=out, dtype=dtype)
+    refuse("cumsum", out=out)
+    a = cast(a, dtype)
     if axis is None:
         a, axis = np.ravel(a), -1
     return cumsum_op(a, axis=normalize_axis(axis, a.ndim, "cumsum"))
@@ -282,8 +319,8 @@ def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) 
 
 @composite(np.cumprod, cases=[case(A(4)), case(A(2, 3), axis=0)])
 def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
-    refuse("cumprod", out=out, dtype=dtype)
-    a = _widened(a)
+    refuse("cumprod", out=out)
+    a = _widened(a) if dtype is None else cast(a, dtype)
     if axis is None:
         a, axis = np.ravel(a), -1
     axis = normalize_axis(axis, a.ndim, "cumprod")

@@ -6,10 +6,12 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import as_array, normalize_axes
-from hessian.rules.dispatch import composite, expose, refuse
+from hessian.rules.dispatch import composite, expose
+from hessian.rules.reductions import float_dtype
 from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import LINE, A, Elementwise, General, Traced, case, general, nondifferentiable, register
 
@@ -257,12 +259,11 @@ def cov(
     *,
     dtype: Any = None,
 ) -> Any:
-    refuse("cov", dtype=dtype)
     if ddof is not None and ddof != int(ddof):
         raise ValueError("ddof must be integer")
-    x = _variables(m, rowvar)
+    x = _variables(m, rowvar, dtype)
     if y is not None:
-        x = np.concatenate([x, _variables(y, rowvar)], axis=0)
+        x = np.concatenate([x, _variables(y, rowvar, dtype)], axis=0)
     ddof = (1 if bias == 0 else 0) if ddof is None else ddof
     weights = _observation_weights(x.shape[1], fweights, aweights)
     total = x.shape[1] if weights is None else np.sum(weights)
@@ -281,12 +282,13 @@ def cov(
     return np.squeeze(product * (np.asarray(1.0, product.dtype) / np.asarray(factor, product.dtype)[()]))
 
 
-def _variables(m: Any, rowvar: bool) -> Any:
+def _variables(m: Any, rowvar: bool, dtype: Any) -> Any:
     """Return data with a row for each variable."""
     m = as_array(m)
     if m.ndim > 2:
         raise ValueError("m has more than 2 dimensions")
-    m = m if m.dtype == np.result_type(m.dtype, np.float64) else m.astype(np.float64)
+    dtype = float_dtype(dtype, "cov") or np.result_type(m.dtype, np.float64)
+    m = m if m.dtype == dtype else m.astype(dtype)
     x = np.reshape(m, (1, -1)) if m.ndim < 2 else m
     return x.T if not rowvar and x.shape[0] != 1 else x
 
@@ -363,6 +365,34 @@ sinc_op = nondifferentiable("sinc", np.sinc)
 @composite(np.sinc, cases=[case(A(4)), case(A(2, 2, domain=(-0.01, 0.01)))])
 def sinc(x: Any) -> Any:
     return smooth_op(spherical_op(np.pi * x, n=0), sinc_op(x))
+
+
+def _modified(n: int) -> tuple[Any, Any]:
+    """Return the first and second derivative of the modified Bessel function of order n, by its neighbours."""
+    at = lambda x, k: modified_op(x, n=abs(k))
+    return (
+        lambda x: (at(x, n - 1) + at(x, n + 1)) / 2,
+        lambda x: (at(x, n - 2) + 2 * at(x, n) + at(x, n + 2)) / 4,
+    )
+
+
+modified_op: Elementwise = register(
+    Elementwise(
+        "iv",
+        lambda x, *, n: scipy.special.iv(np.asarray(n, np.asarray(x).dtype), x),
+        d1=[lambda y, x, *, n: _modified(n)[0](x)],
+        d2={(0, 0): lambda y, x, *, n: _modified(n)[1](x)},
+        reference="x, n: besseli(n, x)",
+        variants=[{"n": 0}, {"n": 1}],
+        points=[0.0],
+    )
+)
+i0_op = nondifferentiable("i0", np.i0)
+
+
+@composite(np.i0, cases=[case(A(4)), case(A(2, 2))], analytic=lambda x: scipy.special.iv(0, x))
+def i0(x: Any) -> Any:
+    return smooth_op(modified_op(x if x.dtype.kind == "f" else x.astype(float), n=0), i0_op(x))
 
 
 expose(np.isreal, lambda x: np.ones_like(x, dtype=bool)[()], untested="it asks for a truth value")

@@ -10,7 +10,7 @@ import numpy as np
 from hessian.errors import OptionError, message
 from hessian.rules.broadcast import averaged_axes, keeps, mask_given, reduced_axes, without_axes
 from hessian.rules.dispatch import composite, refuse
-from hessian.rules.reductions import max_op, min_op
+from hessian.rules.reductions import cast, float_dtype, max_, max_op, min_, min_op
 from hessian.rules.spec import A, Traced, case
 
 
@@ -53,9 +53,9 @@ def _mean(a: Any, there: Any, axis: Any, keepdims: bool) -> tuple[Any, Any]:
 def nanmean(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True
 ) -> Any:
-    refuse("nanmean", dtype=dtype, out=out)
+    refuse("nanmean", out=out)
     averaged_axes(axis, a.ndim, "nanmean")
-    return _mean(a, _seen(a, where, "nanmean"), axis, keeps(keepdims))[0]
+    return _mean(cast(a, float_dtype(dtype, "nanmean")), _seen(a, where, "nanmean"), axis, keeps(keepdims))[0]
 
 
 @composite(np.nanvar, real_only=True, cases=[*_CASES, case(A(4, 3), axis=0, ddof=1)])
@@ -71,16 +71,18 @@ def nanvar(
     mean: Any = np._NoValue,
     correction: Any = np._NoValue,
 ) -> Any:
-    refuse("nanvar", dtype=dtype, out=out, mean=mean)
+    refuse("nanvar", out=out)
     averaged_axes(axis, a.ndim, "nanvar")
+    dtype = float_dtype(dtype, "nanvar")
+    a = a if dtype is None else a.astype(np.promote_types(a.dtype, dtype))
     ddof = ddof if correction is np._NoValue else correction
     there = _seen(a, where, "nanvar")
-    center, _ = _mean(a, there, axis, True)
+    center = _mean(a, there, axis, True)[0] if mean is np._NoValue else mean
     apart = np.where(there, a - center, np.zeros((), center.dtype))
     count = np.asarray(np.sum(there, axis=axis, keepdims=keeps(keepdims)))
     squares = np.sum(np.square(apart), axis=axis, keepdims=keeps(keepdims))
     free = np.where(count > ddof, count - ddof, np.nan)
-    return squares / free.astype(squares.dtype)[()]
+    return cast(squares / free.astype(squares.dtype)[()], dtype)
 
 
 @composite(
@@ -93,13 +95,14 @@ def nanstd(a: Any, *args: Any, **keywords: Any) -> Any:
     return np.sqrt(nanvar(a, *args, **keywords))
 
 
-def _extreme(target: Any, operation: Any, fill: float, cases: list[Any]) -> Callable[..., Any]:
+def _extreme(target: Any, operation: Any, plain: Any, fill: float) -> Callable[..., Any]:
     def call(
         a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = np._NoValue, where: Any = True
     ) -> Any:
-        refuse(target.__name__, out=out, initial=initial)
-        if where is not True:
-            raise OptionError(message(target.__name__, "where is given", fix="Put NaN where nothing is to be seen"))
+        refuse(target.__name__, out=out)
+        if initial is not np._NoValue or mask_given(where, a, target.__name__):
+            # Where nothing is left there is what it starts from.
+            return plain(_filled(a, fill), axis, None, keepdims, initial=initial, where=where)
         axes = reduced_axes(axis, a.ndim, target.__name__)
         y = operation(_filled(a, fill), axes=axes)
         if a.dtype.kind == "f":
@@ -107,11 +110,12 @@ def _extreme(target: Any, operation: Any, fill: float, cases: list[Any]) -> Call
             y = np.where(empty, np.asarray(np.nan, y.dtype), y)
         return y if keeps(keepdims) else without_axes(y, axes)
 
+    cases = [*_CASES, case(A(2, 3), axis=1, initial=0.5)]
     return composite(target, cases=cases, kinks="shared equally among ties")(call)
 
 
-nanmax = _extreme(np.nanmax, max_op, -np.inf, _CASES)
-nanmin = _extreme(np.nanmin, min_op, np.inf, _CASES)
+nanmax = _extreme(np.nanmax, max_op, max_, -np.inf)
+nanmin = _extreme(np.nanmin, min_op, min_, np.inf)
 
 
 @composite(np.nan_to_num, cases=[case(A(4)), case(A(2, 3), nan=1.0)])

@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 from hessian.errors import LeavesTapeError, MissingRuleError, message
 from hessian.rules.dispatch import public_name
 from hessian.rules.lines import in_pandas, scipy_functions, user_frame, user_line
-from hessian.rules.meanings import meaning
 from hessian.rules.spec import MISSING, Operation, Traced
 from hessian.rules.twins import twin_of
+from hessian.rules.unsupported import UNSUPPORTED
 
 #: Functions of math that NumPy has, with the number of arguments up to which they mean the same.
 _MATH = {
@@ -118,12 +118,15 @@ def missing_rule(target: Any, args: tuple[Any, ...]) -> NoReturn:
     at = next((i for i, x in enumerate(args) if isinstance(x, Traced)), 0)
     shape = getattr(args[at], "shape", ()) if args else ()
     twin = twin_of(name)
-    advice = f"Use {twin}; or " if twin else meaning(target) or ((instead := _instead_of_scipy()) and f"{instead}; or ")
+    why, line = UNSUPPORTED.get(name, ("", ""))
+    is_code = line.startswith("`")
+    instead = f"Write {line}" if is_code else f"Use {twin}" if twin else _instead_of_scipy()
+    advice = instead and f"{instead}; or "
     raise MissingRuleError(
         message(
             name,
             f"no derivative rule, called with a traced value of shape {shape} as argument {at} at {user_line()}",
-            "its derivative would be lost",
+            why if is_code else "its derivative would be lost",
             f"{advice}write it in supported operations or declare its derivative with hs.custom_rule",
         )
     )

@@ -80,13 +80,28 @@ def _call_ufunc(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, An
     entry = DISPATCH.get(ufunc)
     if entry is None:
         return call_plain(ufunc, inputs, keywords)
+    dtype = keywords.pop("dtype", None)
+    casting = keywords.pop("casting", "same_kind")
+    if keywords.get("order") == "K":
+        del keywords["order"]
     if keywords:
         name = next(iter(keywords))
         what, fix = f"the keyword {name!r} is not supported on traced values", ""
         if name == "where":
             fix = "Add out=np.zeros_like(x): without it the elements left out are undefined. Or use np.where"
         raise OptionError(message(ufunc.__name__, what, fix=fix))
-    return _checked(entry, inputs, {})
+    return _checked(entry, inputs if dtype is None else _cast(ufunc, inputs, np.dtype(dtype), casting), {})
+
+
+def _cast(ufunc: np.ufunc, inputs: tuple[Any, ...], dtype: np.dtype[Any], casting: Any) -> tuple[Any, ...]:
+    """Return operands in the precision that a ufunc is to compute in."""
+    kinds = [x.dtype if isinstance(x, Traced | np.ndarray | np.generic) else np.asarray(x).dtype for x in inputs]
+    if dtype.kind != "f" or ufunc.types[-1][-1] == "?":
+        what = f"dtype is {dtype!r}"
+        raise OptionError(message(ufunc.__name__, what, fix="Use .astype on the result"))
+    if not all(np.can_cast(kind, dtype, casting) for kind in kinds):
+        raise np.exceptions.DTypePromotionError(f"Cannot cast {kinds} to {dtype} with casting rule {casting!r}")
+    return tuple(x.astype(dtype) if isinstance(x, Traced) else np.asarray(x, dtype)[()] for x in inputs)
 
 
 def _checked(entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

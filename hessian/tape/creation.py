@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.rules.assembling import joined_by
 from hessian.rules.dispatch import DISPATCH
 from hessian.rules.traced import Traced, entered, holds_traced
 from hessian.tape.blank import Blank, blank, plain, shown, unwrapped, wrapped
@@ -48,21 +49,23 @@ _count = 0
 
 
 def _is_users(frame: FrameType, name: str) -> bool:
-    """Tell whether a line of the user's own calls a function of NumPy by this name.
-
-    It does not if it is of an installed package, unless the traced function is of that package.
-    """
-    module = frame.f_globals.get("__name__") or ""
-    known = _users.get(module)
-    if known is None:
-        file = os.path.normcase(frame.f_code.co_filename)
-        known = _users[module] = not file.startswith(_LIBRARIES) and not file.startswith("<frozen")
-    if not known and module.partition(".")[0] not in _local.roots:
+    """Tell whether a line of the user's own calls a function of NumPy by this name."""
+    if not _is_of_user(frame):
         return False
     calls = _calls.get(frame.f_code)
     if calls is None:
         calls = _calls[frame.f_code] = _calls_of_numpy(frame)
     return calls.get(frame.f_lasti) == name
+
+
+def _is_of_user(frame: FrameType) -> bool:
+    """Tell whether code is the user's: of no installed package, or of that of the traced function."""
+    module = frame.f_globals.get("__name__") or ""
+    known = _users.get(module)
+    if known is None:
+        file = os.path.normcase(frame.f_code.co_filename)
+        known = _users[module] = not file.startswith(_LIBRARIES) and not file.startswith("<frozen")
+    return known or module.partition(".")[0] in _local.roots
 
 
 def _calls_of_numpy(frame: FrameType) -> dict[int, str]:
@@ -173,12 +176,41 @@ def _stacking(original: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-_FULL, _FULL_LIKE = np.full, np.full_like
-_CREATING = (
+def _ends(part: Any) -> Any:
+    return [part.start, part.stop, part.step] if isinstance(part, slice) else part
+
+
+class _Joining:
+    """``np.r_`` and ``np.c_``, which join what stands between brackets; with traced values in it, into a traced array."""
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def __len__(self) -> int:
+        return len(self._original)
+
+    def __getitem__(self, key: Any) -> Any:
+        parts = key if isinstance(key, tuple) else (key,)
+        if _local.depth and any(holds_traced(_ends(part)) for part in parts):
+            return joined_by(self._original, tuple(map(unwrapped, parts)))
+        result = self._original[unwrapped(key)]
+        return blank(result) if _local.depth and _is_of_user(sys._getframe(1)) else result
+
+
+def _isscalar(element: Any) -> bool:
+    """Stand for ``np.isscalar``, which looks at types: a traced number is one where NumPy has a number."""
+    return element.is_number if isinstance(element, Traced) else _ISSCALAR(element)
+
+
+_FULL, _FULL_LIKE, _ISSCALAR = np.full, np.full_like, np.isscalar
+CREATING = (
     *("zeros", "ones", "empty", "full", "eye", "identity", "arange", "tri", "fromiter", "linspace", "copy"),
     *("zeros_like", "ones_like", "empty_like", "full_like"),
 )
-_CONVERTING = {
+CONVERTING = {
     "array": True,
     "asarray": False,
     "asanyarray": False,
@@ -187,6 +219,8 @@ _CONVERTING = {
 }
 
 
+BRACKETS = ("r_", "c_", "s_", "isscalar")
+"""Names that are not called with arrays, or not at all."""
 _STACKING = (
     "mean",
     "var",
@@ -211,8 +245,9 @@ def _replacements() -> list[tuple[Any, dict[str, Any], dict[str, Any]]]:
     for module, names in ((np, _STACKING), (np.linalg, np.linalg.__all__)):
         new: dict[str, Any] = {name: _stacking(f) for name in names if (f := module.__dict__[name]) in DISPATCH}
         if module is np:
-            new |= {name: _creating(getattr(np, name)) for name in _CREATING}
-            new |= {name: _converting(getattr(np, name), copies) for name, copies in _CONVERTING.items()}
+            new |= {name: _creating(getattr(np, name)) for name in CREATING}
+            new |= {name: _converting(getattr(np, name), copies) for name, copies in CONVERTING.items()}
+            new |= {"r_": _Joining(np.r_), "c_": _Joining(np.c_), "isscalar": functools.wraps(np.isscalar)(_isscalar)}
         tables.append((module, new, {name: module.__dict__[name] for name in new}))
     return tables
 

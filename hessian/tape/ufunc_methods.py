@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, message
-from hessian.rules.broadcast import normalize_axis
+from hessian.rules.broadcast import normalize_axes, normalize_axis, without_axes
 from hessian.rules.dispatch import DISPATCH, refuse
 from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import Nondifferentiable, Traced, register
@@ -48,14 +48,22 @@ def apply_method(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords
     given = {name: x for name, x in given.items() if x is not None or name == "axis"}
     # A ufunc's reductions run over axis 0 unless told otherwise; the functions of the same name over all.
     if named is not None:
+        if named in (np.max, np.min) and "dtype" in given:
+            return DISPATCH[named].call(inputs[0].astype(given.pop("dtype")), **{"axis": 0, **given})
         return DISPATCH[named].call(inputs[0], **{"axis": 0, **given})
     where, keepdims = f"{ufunc.__name__}.{method}", given.pop("keepdims", False)
     axis, indices = given.pop("axis", 0), given.pop("indices", None)
-    refuse(where, **{name: x for name, x in given.items() if name != "where"})
-    if given.get("where", True) is not True or not isinstance(axis, int | np.integer):
-        fix = "Reduce one axis at a time, and put the neutral element where nothing is to be seen"
-        raise OptionError(message(where, "where is given, or more axes than one", fix=fix))
-    x = inputs[0]
+    x, initial = inputs[0], given.pop("initial", np._NoValue)
+    if "dtype" in given:
+        x = x.astype(given.pop("dtype"))
+    refuse(where, **{name: value for name, value in given.items() if name != "where"})
+    if given.get("where", True) is not True:
+        fix = "Put the neutral element where nothing is to be seen, by np.where"
+        raise OptionError(message(where, "where is given", fix=fix))
+    if method == "reduce" and (axis is None or isinstance(axis, tuple) or initial is not np._NoValue):
+        return _folded_axes(ufunc, x, axis, keepdims, initial)
+    if not isinstance(axis, int | np.integer):
+        raise OptionError(message(where, f"axis is {axis!r}", fix="Pass one axis"))
     axis = normalize_axis(axis, x.ndim, where)
     rows = np.moveaxis(x, axis, 0)
     if method == "reduceat":
@@ -64,6 +72,19 @@ def apply_method(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords
         return _valued(np.moveaxis(_scanned(ufunc, rows), 0, axis), x, ufunc, "accumulate", axis)
     y = _valued(_folded(ufunc, rows), x, ufunc, "reduce", axis)
     return np.expand_dims(y, axis) if keepdims else y
+
+
+def _folded_axes(ufunc: np.ufunc, x: Any, axis: Any, keepdims: Any, initial: Any) -> Any:
+    """Reduce several axes, one after the other, from the first; and from what it starts with."""
+    axes = sorted(normalize_axes(axis, x.ndim, ufunc.__name__))
+    if ufunc.__name__ not in _ASSOCIATIVE:
+        raise OptionError(
+            message(f"{ufunc.__name__}.reduce", "initial is given, or more axes than one", fix="Write the loop out")
+        )
+    for i in axes:
+        x = np.expand_dims(ufunc.reduce(x, axis=i), i)
+    x = x if initial is np._NoValue or initial is None else ufunc(x, np.asarray(initial, x.dtype))
+    return x if keepdims else without_axes(x, tuple(axes))
 
 
 def _valued(y: Any, x: Any, ufunc: np.ufunc, method: str, axis: int) -> Any:

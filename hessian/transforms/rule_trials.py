@@ -122,9 +122,9 @@ def _brief(x: Any) -> str:
 
 
 def joined(result: Any) -> Any:
-    """Ravel a result (an array or a sequence of arrays) into one vector."""
+    """Ravel a result (an array, or a sequence of results) into one vector."""
     if isinstance(result, list | tuple):
-        return np.concatenate([np.ravel(r) for r in result])
+        return np.concatenate([joined(r) for r in result])
     return np.ravel(result)
 
 

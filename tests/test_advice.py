@@ -20,7 +20,13 @@ from hessian.tape import advice
 
 X = np.array([0.6, 0.2, 0.9, 1.4])
 M = np.array([[0.5, 1.0, 3.0], [2.0, 0.5, 0.1], [1.0, 1.0, 4.0], [0.3, 2.0, 1.0]])
-GAPS = np.array([0.5, np.nan, 2.0])
+
+
+def resolve(dotted: str) -> Any:
+    found: Any = {"np": np, "scipy": scipy}[dotted.split(".")[0]]
+    for part in dotted.split(".")[1:]:
+        found = getattr(found, part)
+    return found
 
 
 def test_what_is_not_in_the_table_has_no_advice() -> None:

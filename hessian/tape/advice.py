@@ -119,8 +119,9 @@ def missing_rule(target: Any, args: tuple[Any, ...]) -> NoReturn:
     shape = getattr(args[at], "shape", ()) if args else ()
     twin = twin_of(name)
     why, line = UNSUPPORTED.get(name, ("", ""))
-    is_code = line.startswith("`")
-    instead = f"Write {line}" if is_code else f"Use {twin}" if twin else _instead_of_scipy()
+    instead = f"Use {twin}" if twin else _instead_of_scipy()
+    is_code = not instead and line.startswith("`")
+    instead = f"Write {line}" if is_code else instead
     advice = instead and f"{instead}; or "
     raise MissingRuleError(
         message(

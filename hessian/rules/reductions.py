@@ -144,16 +144,14 @@ def var(
     dtype = float_dtype(dtype, "var")
     a = a if dtype is None else a.astype(np.promote_types(a.dtype, dtype))
     count: Any = _count(a.shape, averaged_axes(axis, a.ndim, "var"))
-    masked = mask_given(where, a, "var")
     center = mean(a, axis, keepdims=True, where=where) if center is np._NoValue else center
     squares = np.square(a - center)
-    if masked:
+    if mask_given(where, a, "var"):
         squares = np.where(where, squares, np.zeros((), squares.dtype))
         count = np.sum(np.broadcast_to(where, a.shape), axis=axis, keepdims=keeps(keepdims))
     # Nothing left to divide by gives NumPy's NaN or infinity.
-    free = np.maximum(count - ddof, 0) if masked else np.asarray(max(count - ddof, 0))
-    y = sum_(squares, axis, keepdims=keepdims) / free.astype(squares.dtype)[()]
-    return y if dtype is None or y.dtype == dtype else y.astype(dtype)
+    y = sum_(squares, axis, keepdims=keepdims) / np.asarray(np.maximum(count - ddof, 0), squares.dtype)[()]
+    return cast(y, dtype)
 
 
 def float_dtype(dtype: Any, where: str) -> Any:

@@ -342,3 +342,42 @@ def test_a_function_that_is_no_analytic_one_of_complex_numbers_may_say_so():
     with pytest.raises(DerivativeCheckError, match="give its row real_only=True then"):
         hs.check_rule(hs.custom_rule(sc.expi, analytic=sc.expi, **row))
     hs.check_rule(hs.custom_rule(sc.expi, **row), np.array([0.5, 1.5]))
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (
+            {"pushforward": lambda y, xs, d: np.sum(d[0], -1), "pullback": lambda y, xs, g, w: [g]},
+            r"returned shape \(\) for argument 0",
+        ),
+        (
+            {"pushforward": lambda y, xs, d: d[0], "pullback": lambda y, xs, g, w: [g * np.ones(3)]},
+            r"pushforward returned shape \(3,\) for a value",
+        ),
+        (
+            {"pushforward": lambda y, xs, d: np.sum(d[0], -1), "pullback": lambda y, xs, g, w: g},
+            "returned float64 instead of a list of 1",
+        ),
+        ({"transpose": lambda g, shape: g}, r"transpose returned shape \(\) for an argument of shape \(3,\)"),
+    ],
+)
+def test_results_of_wrong_shape_are_refused(rule, text):
+    """They were broadcast: gradients of another shape than x, or wrong ones of its shape."""
+    total = hs.custom_rule(lambda x: np.sum(x), name="total", **rule)
+    wrong = hs.jvp if text.startswith("push") else hs.hvp
+    with pytest.raises(ShapeMismatchError, match=text):
+        wrong(lambda x: total(x) ** 2, np.ones(3), np.ones(3))
+
+
+def test_formulas_that_forget_batch_axes_are_told_of_them():
+    first = hs.custom_rule(
+        lambda x: x[0] * 1.0,
+        name="first",
+        pushforward=lambda y, xs, d: float(d[0][0]),
+        pullback=lambda y, xs, g, w: [np.array([g, 0.0])],
+    )
+    assert np.array_equal(hs.grad(lambda x: first(x) ** 2)(np.ones(2)), [2.0, 0.0])
+    with pytest.raises(TypeError) as raised:
+        hs.jvp(first, np.ones(2), np.ones((3, 2)))
+    assert "batch axes (3,) in front" in raised.value.__notes__[0]

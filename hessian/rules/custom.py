@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -116,13 +117,18 @@ def custom_rule(
         raise OptionError(
             message("custom_rule", "d2 is given without d1", "second partials are of functions of elements")
         )
+    label = _name_of(function, name)
+    for word in {"pushforward", "pullback"} & given.keys():
+        given[word] = _looked_at(label, word, given[word], fields.get("core"))
+    if transpose is not None and not fields.get("variadic"):
+        given["transpose"] = _transpose_looked_at(label, transpose)
     said = {
         "raises": Exception,
         "real_only": "analytic" not in fields,
         "home": sys._getframe(1).f_globals.get("__name__", ""),
     }
     try:
-        row = kind(_name_of(function, name), _on_arrays(function, kind is Elementwise), **given, **(said | fields))
+        row = kind(label, _on_arrays(function, kind is Elementwise), **given, **(said | fields))
     except TypeError as error:
         raise OptionError(message("custom_rule", str(error).partition(") ")[2] or str(error))) from error
     if isinstance(row, Bilinear):
@@ -136,6 +142,61 @@ def _name_of(function: Callable[..., Any], name: str) -> str:
     known = getattr(function, "__name__", "")
     # No name of a row in the registry, by which programs know rows that they may rewrite.
     return f"custom.{name or (known if known.isidentifier() else 'function')}"
+
+
+def _looked_at(name: str, word: str, formula: Any, core: Any) -> Any:
+    """Return a formula of whose results the shapes are looked at: what does not fit would be broadcast to wrong numbers.
+
+    Where arguments broadcast over leading axes (``core``) only the trailing ones are compared.
+    """
+
+    def refuse(what: str, model: Any, batch: Any) -> NoReturn:
+        what = f"the {word} returned {what} of shape {np.shape(model)}, batch {batch}"
+        why = "batch axes of tangents and cotangents come first, then those of the argument or of the value"
+        raise ShapeMismatchError(message(name, what, why, "Run hs.check_rule on the rule"))
+
+    def look(result: Any, args: Any, batch: tuple[int, ...]) -> None:
+        parts, models, axes = [result], [args[0]], core and core[-1:]
+        if word == "pullback":
+            if type(result) not in (list, tuple) or len(result) != len(args[1]):
+                refuse(f"{type(result).__name__} instead of a list of {len(args[1])}, for a cotangent", args[2], batch)
+            parts, models, axes = result, args[1], core
+        for i, (part, model) in enumerate(zip(parts, models, strict=True)):
+            shape, whole = np.shape(part), (*batch, *np.shape(model))
+            count = axes[i] if axes else max(len(shape), len(whole))
+            if part is not None and shape[len(shape) - count :] != whole[len(whole) - count :]:
+                refuse(f"shape {shape} for {f'argument {i}' if word == 'pullback' else 'a value'}", model, batch)
+
+    @functools.wraps(formula)
+    def call(*args: Any, **settings: Any) -> Any:
+        pairs = zip(args[2], args[1], strict=True) if word == "pushforward" else [(args[2], args[0])]
+        batch = next(np.shape(dot)[: np.ndim(dot) - np.ndim(x)] for dot, x in pairs if dot is not None)
+        try:
+            result = formula(*args, **settings)
+        except (IndexError, TypeError, ValueError) as error:
+            if batch:
+                error.add_note(
+                    f"{name}: the {word} was called with batch axes {batch} in front. It must act on trailing axes: x_dot[..., 0], axis=-1."
+                )
+            raise
+        look(result, args, batch)
+        return result
+
+    return call
+
+
+def _transpose_looked_at(name: str, transpose: Any) -> Any:
+    """Return a transposed map of whose results the shapes are looked at."""
+
+    @functools.wraps(transpose)
+    def call(g: Any, shape: tuple[int, ...], **settings: Any) -> Any:
+        result = transpose(g, shape, **settings)
+        if np.shape(result)[max(np.ndim(result) - len(shape), 0) :] != tuple(shape):
+            what = f"the transpose returned shape {np.shape(result)} for an argument of shape {tuple(shape)}"
+            raise ShapeMismatchError(message(name, what, "batch axes come first", "Run hs.check_rule on the rule"))
+        return result
+
+    return call
 
 
 def _on_arrays(function: Callable[..., Any], by_element: bool) -> Callable[..., np.ndarray]:

@@ -20,6 +20,7 @@ from hessian.errors import (
 
 X = np.array([1.0, 2.0, 3.0])
 SQUARE = lambda x: np.sum(x**2)
+ROOMS = ("curvature", "nn", "operators", "optimize", "plotting", "statistics")
 CURRIED = ("grad", "value_and_grad", "jacobian", "hessian", "hessian_diagonal", "laplacian", "third_derivative")
 
 
@@ -68,10 +69,25 @@ def test_a_random_draw_inside_names_the_function_and_the_way_out():
 
 
 def test_completion_shows_rooms_and_python_suggests_names():
-    assert {"curvature", "nn", "operators", "optimize", "plotting", "scipy", "statistics"} <= set(dir(hs))
+    assert set(ROOMS) < set(dir(hs))
     with pytest.raises(AttributeError) as caught:
         _ = hs.hesian
     assert "Did you mean: 'hessian'" in "".join(traceback.format_exception(caught.value)) or caught.value.obj is hs
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_completion_shows_public_names_only(room):
+    assert dir(getattr(hs, room)) == sorted(getattr(hs, room).__all__)
+
+
+def test_few_variables_have_few_eigenvalues():
+    H = hs.HessianOperator(SQUARE, X)
+    assert hs.curvature.eigenvalues(H).values.tolist() == H.eigsh()[0].tolist() == [2.0, 2.0, 2.0]
+
+
+def test_where_a_value_stops_being_finite_is_shown_as_a_sentence():
+    shown = repr(hs.locate_nonfinite(lambda x: np.sum(np.log(x)), -X))
+    assert shown.startswith("log is not finite in 3 of 3 elements, first at [0], where it is given -1, at ")
 
 
 def test_a_print_inside_shows_numbers(capsys):

@@ -58,3 +58,7 @@ __all__ = [
     "summary",
     "trace",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

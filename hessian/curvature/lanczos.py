@@ -61,7 +61,7 @@ class Eigenpairs(Shown):
 
 def eigenvalues(
     H: Any,
-    k: int = 6,
+    k: int | None = None,
     which: str = "LA",
     *,
     rtol: float | None = None,
@@ -76,8 +76,8 @@ def eigenvalues(
     ----------
     H : LinearOperator or matrix, shape (n, n)
         Symmetric.
-    k : int
-        How many, copies counted.
+    k : int, optional
+        How many, copies counted; by default 6, or all of fewer.
     which : {"LA", "SA", "LM", "BE"}
         Largest, smallest, largest in magnitude, or half of them from either end.
     rtol : float, optional
@@ -145,6 +145,7 @@ def eigenvalues(
     n = products.n
     if which not in _WHICH:
         raise OptionError(message(where, f"which is {which!r}", fix=f"Pass one of {', '.join(_WHICH)}"))
+    k = min(6, n) if k is None else k
     if whole_number(where, "k", k) > n:
         raise OptionError(message(where, f"k is {k} for an operator of order {n}", fix=f"Pass 1 <= k <= {n}"))
     whole_number(where, "block", block)

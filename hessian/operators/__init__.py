@@ -28,3 +28,7 @@ __all__ = [
     "SumOperator",
     "named_blocks",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -110,7 +110,7 @@ class SolvingOperator(LinearOperator):
 
     def eigsh(
         self,
-        k: int = 6,
+        k: int | None = None,
         *,
         which: str = "LA",
         tol: float = 0.0,
@@ -122,7 +122,8 @@ class SolvingOperator(LinearOperator):
 
         Parameters
         ----------
-        k : int
+        k : int, optional
+            How many; by default 6, or all of fewer.
         which : str
             ``"LA"`` largest, ``"SA"`` smallest, ``"LM"`` and ``"SM"`` largest and smallest in magnitude, ``"BE"`` both ends.
         tol, maxiter, ncv, v0
@@ -149,6 +150,7 @@ class SolvingOperator(LinearOperator):
         n = self.shape[0]
         if which not in _WHICH:
             raise OptionError(message("eigsh", f"which is {which!r}", fix=f"Pass one of {', '.join(_WHICH)}"))
+        k = min(6, n) if k is None else k
         check("eigsh", "k", k, Wanted(f"1 to the order of the operator, {n}", lambda v: is_whole(v) and 0 < v <= n))
         # ARPACK needs k < n; tiny operators are cheaper dense anyway.
         if n <= 2 * k + 20:

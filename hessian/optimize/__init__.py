@@ -19,3 +19,7 @@ __all__ = [
     "root",
     "write_history",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -31,3 +31,7 @@ __all__ = [
     "plot_spectrum",
     "require_matplotlib",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

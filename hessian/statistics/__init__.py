@@ -20,3 +20,7 @@ __all__ = [
     "least_squares_covariance",
     "leverage",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

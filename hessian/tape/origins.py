@@ -71,7 +71,7 @@ class Origin:
     operands: tuple[np.ndarray, ...]
     fix: str
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self._what}. {self.fix}."
 
     @property

@@ -325,6 +325,18 @@ def test_no_derivative_at_a_double_root(fun: Any, x0: Any) -> None:
         hs.root(fun, x0)
 
 
+def test_a_singular_solution_is_not_called_none() -> None:
+    """Powell's singular function: solved to any number of digits, but slowly."""
+
+    def equation(x: Any) -> Any:
+        return np.stack(
+            [x[0] + 10 * x[1], 5**0.5 * (x[2] - x[3]), (x[1] - 2 * x[2]) ** 2, 10**0.5 * (x[0] - x[3]) ** 2]
+        )
+
+    with pytest.raises(UndefinedDerivativeError, match="singular"):
+        hs.root(equation, [3.0, -1.0, 0.0, 1.0])
+
+
 def test_no_derivative_at_a_singular_minimum() -> None:
     for fun in (lambda x: np.sum(x**4), lambda x: (x[0] + x[1] - 1) ** 2, lambda x: np.sum((x - 0.5) ** 6)):
         with pytest.raises((UndefinedDerivativeError, ConvergenceError), match=r"^argmin: "):

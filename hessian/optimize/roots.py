@@ -118,7 +118,7 @@ def polished(system: System, x: np.ndarray, x0: np.ndarray, ending: str) -> tupl
 
     Lengths are measured in the units that the scales of the factors give the unknowns.
     """
-    unit, previous = float(np.finfo(x.dtype).eps), np.inf
+    unit, previous, size = float(np.finfo(x.dtype).eps), np.inf, np.inf
     for count in range(_MOST_STEPS):
         value = system.residual(x)
         if not np.isfinite(value).all():
@@ -141,6 +141,11 @@ def polished(system: System, x: np.ndarray, x0: np.ndarray, ending: str) -> tupl
             break
         x, previous = x - step, size
     left, first = _norm(system.residual(x)), _norm(system.residual(x0))
+    # To a simple root the steps shrink faster and faster, to one at infinity they do not shrink.
+    if left <= unit**0.5 * first and size < 0.95 * previous:
+        what = f"the equation is left with {left:.2e}, but Newton's method converges slowly"
+        why = "Its derivative in x is singular at the solution, which has no derivative"
+        raise UndefinedDerivativeError(message(system.where, what, why, _FIX))
     what = f"no solution was found; the equation is left with {left:.2e}, at x0 with {first:.2e}"
     raise ConvergenceError(message(system.where, what, ending, "Start nearer to a solution"))
 

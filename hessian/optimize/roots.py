@@ -133,7 +133,7 @@ def polished(system: System, x: np.ndarray, x0: np.ndarray, ending: str) -> tupl
         size, length, reach = (_norm(v / units) for v in (step, x, x - x0))
         if count == 0 and reach > 0 and size > 0.1 * max(length, reach):
             break  # a solver that has found something ends nearer
-        if size <= 4 * unit * length or size > 0.5 * previous or size == 0:
+        if size <= 4 * unit * length or size > 0.45 * previous or size == 0:
             near = unit ** (1 / 3) * max(length, 1e-3 * reach)
             if size <= near:
                 _check_smooth(system, x, factors, near)

@@ -21,17 +21,6 @@ from hessian.transforms.first_order import value_and_grad
 class Validation(Callback):
     """A callback that measures the rows held out before it calls the caller's own, and stops when patience has run out.
 
-    Parameters
-    ----------
-    objective : TrainingObjective
-    start : container of arrays
-        The starting parameters, measured at once.
-    rows : pair of arrays
-    patience : int, optional
-        Iterations without a smaller loss.
-    function : callable, optional
-        The caller's.
-
     Attributes
     ----------
     seen : list of (int, float)

@@ -152,7 +152,6 @@ def mlp(
     sizes: Sequence[int],
     activation: str | Activation = "tanh",
     *,
-    output: str | Activation = "identity",
     initializer: str | Initializer = "glorot_uniform",
 ) -> Sequential:
     """Describe a fully connected network, ``a_{k+1} = activation(a_k @ W_k + b_k)``: dense layers one after the other.
@@ -163,10 +162,8 @@ def mlp(
         Widths from input to output, at least two: ``(64, 32, 10)`` has one hidden layer of 32; ``(3, 1)`` is a linear
         model.
     activation : str or callable
-        Applied after every layer but the last: ``tanh``, ``sigmoid``, ``relu``, ``softplus``, ``elu``, ``silu``,
+        Applied after every layer but the last, which is linear: ``tanh``, ``sigmoid``, ``relu``, ``softplus``, ``elu``, ``silu``,
         ``gelu``, ``sin``, ``softmax``, ``identity``, or any function written in NumPy.
-    output : str or callable
-        Applied after the last layer. Leave it ``"identity"`` for ``softmax_cross_entropy``, which takes logits.
     initializer : str or callable
         ``glorot_uniform``, ``glorot_normal``, ``he_*``, ``lecun_*``, ``zeros``, or a function ``(rng, n_in, n_out) ->
         array``.
@@ -196,7 +193,7 @@ def mlp(
     """
     widths = _check_sizes(sizes)
     get_activation(activation)  # a network of two sizes does not use it, and a name misspelt is one all the same
-    functions = [activation] * (len(widths) - 2) + [output]
+    functions = [activation] * (len(widths) - 2) + ["identity"]
     return Sequential(
         *(Dense(n, m, f, initializer=initializer) for (n, m), f in zip(pairwise(widths), functions, strict=True))
     )

@@ -26,18 +26,8 @@ _DEFAULT_EVERY = 10.0
 def save_state(path: str | os.PathLike[str], state: State) -> None:
     """Write a state to a file, replacing the one before in a single step.
 
-    Parameters
-    ----------
-    path : path-like
-        File to write. A reader sees the old state or the new one, never a part: the new one goes to a file beside it
-        first, which takes its place once it is on the disk.
-    state : mapping
-        Keys are strings. Arrays keep dtype and bits, floats every digit, NaN and infinity included.
-
-    Raises
-    ------
-    OSError
-        As the file system says.
+    A reader sees the old state or the new one, never a part: the new one goes to a file beside it first, which takes its place
+    once it is on the disk. Keys are strings; arrays keep dtype and bits, floats every digit, NaN and infinity included.
 
     Examples
     --------

@@ -187,16 +187,8 @@ def steihaug_toint(
 
     Parameters
     ----------
-    product : callable
-        ``v -> B v``.
-    gradient : ndarray, shape (n,)
-        g, not zero.
-    radius : float
-        Trust-region radius; ``inf`` for none.
     tolerance : float
         Bound on the residual ``|g + B s|`` at which to stop.
-    max_hvp : int
-        Bound on the number of products, at least 1.
     precondition : callable, optional
         ``v -> M^-1 v``, M symmetric positive definite. The radius is then one of the norm ``sqrt(s.M s)``.
     collect : callable, optional
@@ -276,10 +268,8 @@ def lanczos_lowest(
 
     Parameters
     ----------
-    product : callable
-        ``v -> B v``.
     start : ndarray, shape (n,)
-        Start vector, random: every eigenvector should take part in it.
+        Random: every eigenvector should take part in it.
     max_hvp : int
         Bound on the number of products and of vectors kept, at least 1.
     is_late : callable

@@ -80,11 +80,8 @@ def least_squares(
     ----------
     fun : callable
         ``fun(x, *args)`` returns the residuals r, an array of any shape (or a container of arrays), ordinary NumPy.
-    x0 : array_like, or dict, list or tuple of arrays
-        Start. ``fun`` receives, and ``res.x`` has, its structure. Integers are converted to float64, float32 is kept.
-        Never modified.
-    args : tuple
-        Further arguments of ``fun``; anything else than a tuple counts as one argument.
+    x0, args
+        As for :func:`hessian.optimize.minimize`.
     method : {"lm", "gauss-newton-cg"}, optional
         ``"lm"``: Levenberg-Marquardt as a trust region, by a singular value decomposition of the Jacobian per accepted
         step; small n. ``"gauss-newton-cg"``: conjugate gradients on products with the Jacobian and its transpose; any

@@ -226,20 +226,9 @@ class LevenbergMarquardt(ScaledMethod):
 
 
 def decompose(matrix: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    r"""Decompose a matrix into ``U diag(s) V^T``, with zeros for singular values that are zero to rounding.
+    r"""Decompose a matrix in double precision into ``U``, ``s`` and ``V^T``; what is zero to rounding in s is zero.
 
-    Parameters
-    ----------
-    matrix : ndarray, shape (m, n)
-        In double precision.
-    eps : float
-        Relative rounding of its columns.
-
-    Returns
-    -------
-    left : ndarray, shape (m, k), k = min(m, n)
-    singular : ndarray, shape (k,)
-    right : ndarray, shape (k, n)
+    ``eps`` is the relative rounding of the columns.
 
     Raises
     ------

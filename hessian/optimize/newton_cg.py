@@ -40,21 +40,7 @@ def capped_cg(
     direction and every iterate. Where H has none of it, the residual falls at the rate of a condition number of
     ``(|H| + 2 eps) / eps``; a residual that falls more slowly betrays negative curvature between two iterates.
 
-    Parameters
-    ----------
-    product : callable
-        ``v -> H v``.
-    gradient : ndarray, shape (n,)
-    damping : float
-        ``eps / |H|``.
-    tolerance : float
-        Bound on the residual of the damped system.
-    max_hvp : int
-        Bound on the number of products, at least 1.
-
-    Returns
-    -------
-    CappedDirection
+    The tolerance is a bound on the residual of the damped system.
 
     Notes
     -----

@@ -36,12 +36,7 @@ class Statistics:
 def fit_statistics(jacobian: np.ndarray, residuals: np.ndarray, eps: float) -> Statistics:
     r"""Compute the statistics of a fit, to first order in the curvature of the model.
 
-    Parameters
-    ----------
-    jacobian : ndarray, shape (m, n)
-    residuals : ndarray, shape (m,)
-    eps : float
-        Relative rounding of the Jacobian; singular values below ``max(m, n) eps`` times the largest count as zero.
+    ``eps`` is the relative rounding of the Jacobian; singular values below ``max(m, n) eps`` times the largest count as zero.
 
     Notes
     -----

@@ -25,18 +25,9 @@ _CONSTRAINT_KEYS = ("type", "fun", "jac", "args")
 def flat_bounds(bounds: Any, x0: Any) -> Bounds | None:
     """Write bounds on a structured x as bounds on the raveled vector.
 
-    Parameters
-    ----------
-    bounds : scipy.optimize.Bounds, sequence of pairs, pair of containers, or None
-        ``Bounds`` are broadcast to the shape of x0 or to its raveled length n. If x0 is an array: n pairs
-        ``(low, high)`` in raveled order. If it is a container: a pair ``(lower, upper)``, each of the structure of x0
-        (its leaves are broadcast) or one number for all entries. ``None`` in place of a number means no bound.
-    x0 : array, or container of arrays
-
-    Returns
-    -------
-    Bounds or None
-        With sides of shape (n,).
+    ``Bounds`` are broadcast to the shape of x0 or to its raveled length n. If x0 is an array: n pairs ``(low, high)`` in raveled
+    order. If it is a container: a pair ``(lower, upper)``, each of the structure of x0 (its leaves are broadcast) or one number for
+    all entries. ``None`` in place of a number means no bound.
 
     Raises
     ------
@@ -211,20 +202,8 @@ def flat_constraint(
 ) -> NonlinearConstraint | LinearConstraint:
     """Write a constraint on a structured x as one on the raveled vector, derivatives filled in.
 
-    Parameters
-    ----------
-    item : NonlinearConstraint, LinearConstraint or dict
-        Its functions, ``jac`` and ``hess`` included, receive the structure of x0; matrices refer to the raveled vector.
-    order : {0, 1, 2}
-        Highest derivative the method takes.
-    start : ndarray, shape (n,)
-        Where the constraint has to be finite.
-    structured : callable
-        Gives a vector the structure of x0.
-
-    Returns
-    -------
-    NonlinearConstraint or LinearConstraint
+    Its functions, ``jac`` and ``hess`` included, receive the structure of x0, which ``structured`` gives a vector; matrices refer to
+    the raveled vector. ``order`` is the highest derivative that the method takes.
 
     Raises
     ------

@@ -63,26 +63,7 @@ _IN_X_SPACE = frozenset({"grad", "lagrangian_grad"})
 
 
 def choose_scipy_method(n: int, has_bounds: bool, has_constraints: bool) -> str:
-    """Return SciPy's method for a problem: by constraints and size, else by bounds.
-
-    Parameters
-    ----------
-    n : int
-        Number of variables.
-    has_bounds, has_constraints : bool
-
-    Returns
-    -------
-    str
-        ``"SLSQP"`` with constraints up to 100 variables, ``"trust-constr"`` beyond; ``"L-BFGS-B"`` with bounds;
-        ``"BFGS"``, SciPy's choice, with neither.
-
-    Examples
-    --------
-    >>> from hessian.optimize.scipy_methods import choose_scipy_method
-    >>> choose_scipy_method(4, True, True), choose_scipy_method(4, True, False)
-    ('SLSQP', 'L-BFGS-B')
-    """
+    """Return SciPy's method for a problem of n variables: by constraints and size, else by bounds."""
     if has_constraints:
         return "SLSQP" if n <= limits.SLSQP_ORDER else "trust-constr"
     return "L-BFGS-B" if has_bounds else "BFGS"
@@ -104,15 +85,10 @@ def minimize_by_scipy(
 
     Parameters
     ----------
-    fun : callable
-        ``fun(x, *args) -> scalar``, ordinary NumPy. Methods without derivatives call it as it is, so that it may be
-        anything; the others record it.
-    x0 : array_like, or dict, list or tuple of arrays
-        Start, moved into the bounds first. ``fun`` and the constraints receive, and ``res.x`` has, its structure. These
-        methods compute in double precision: a float32 x0 is converted, ``fun`` sees float64, and x and jac of the result
-        are rounded to float32 at the very end.
-    args : tuple
-        Further arguments of ``fun``.
+    fun, x0, args
+        As for :func:`hessian.optimize.minimize`. Methods without derivatives call fun as it is, so that it may be anything; the
+        others record it. x0 is moved into the bounds first. These methods compute in double precision: a float32 x0 is
+        converted, ``fun`` sees float64, and x and jac of the result are rounded to float32 at the very end.
     method : str, optional
         One of ``SCIPY_METHODS``, in any capitalisation; by default :func:`choose_scipy_method`.
     bounds : scipy.optimize.Bounds, sequence of (low, high) pairs, or (lower, upper)

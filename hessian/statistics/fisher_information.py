@@ -21,10 +21,6 @@ def fisher_root(model: Callable[..., Any], likelihood: str, x: Any, args: tuple[
         ``model(x, *args)`` returns the natural parameters z of the observations, shape (rows,) or (rows, k).
     likelihood : {"gaussian", "bernoulli", "poisson", "categorical"}
         z are means (variance 1), log-odds, logarithms of rates, or logits of classes.
-    x, args
-        The point and further arguments.
-    where : str
-        For messages.
 
     Raises
     ------

@@ -13,16 +13,8 @@ from hessian.errors import OptionError, message
 class Batches:
     """Shuffled batches of rows, epoch after epoch.
 
-    Parameters
-    ----------
-    n : int
-        Rows there are.
-    size : int
-        Rows of a batch; n or more means all rows, in their own order.
-    rng : numpy.random.Generator
-        Draws a new order for each epoch.
-    drop_last : bool
-        Whether the rows that do not fill the last batch of an epoch are left out of it. Otherwise they make a smaller batch.
+    A size of n or more means all rows, in their own order. Rows that do not fill the last batch of an epoch make a smaller one, or
+    are left out (``drop_last``).
 
     Examples
     --------

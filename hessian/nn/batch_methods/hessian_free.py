@@ -69,13 +69,9 @@ def conjugate_gradients(
 
     Parameters
     ----------
-    product : callable
-        ``v -> A v``, A symmetric positive definite.
-    b, start : ndarray, (n,)
     tol : float
         Stop at iteration i when q < 0 and the last ``k = max(10, i/10)`` iterations made it smaller by less than ``k tol``
         of its size.
-    maxiter : int
     deadline : float
         Time of ``time.perf_counter`` after which to stop.
 

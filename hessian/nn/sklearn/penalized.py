@@ -23,15 +23,6 @@ def weighted_cross_entropy(logits: Any, labels: np.ndarray, weights: np.ndarray 
     A single column of logits stands for two classes, the first with the logit zero: ``Σ_i w_i [log(1 + exp(z_i)) -
     y_i z_i]``.
 
-    Parameters
-    ----------
-    logits : array, (n, K) with K > 2, or (n, 1)
-        May be traced.
-    labels : array of integers, (n,)
-        Class numbers below K, or below 2.
-    weights : array, (n,), or None
-        Of the rows; None means 1.
-
     Examples
     --------
     >>> two, three = np.zeros((4, 1)), np.zeros((4, 3))
@@ -53,8 +44,6 @@ def weighted_cross_entropy(logits: Any, labels: np.ndarray, weights: np.ndarray 
 def half_squared_error(outputs: Any, targets: np.ndarray, weights: np.ndarray | None) -> Any:
     """Sum half the squared residuals, averaged over outputs: ``1/(2 m) Σ_i w_i ||outputs_i - targets_i||²``.
 
-    Outputs may be traced, weights are as for ``weighted_cross_entropy``.
-
     Examples
     --------
     >>> float(half_squared_error(np.ones((3, 2)), np.zeros((3, 2)), np.array([1.0, 2.0, 5.0])))
@@ -73,18 +62,7 @@ class PenalizedObjective:
     With ``l2 = alpha`` this is the objective of scikit-learn's ``MLPClassifier`` and ``MLPRegressor``; with ``l2 = 1/C``
     that of its ``LogisticRegression`` divided by ``C Σ weights``, which is also what that class minimises.
 
-    Attributes
-    ----------
-    model : callable
-        ``(params, X) -> outputs``.
-    X : array or csr_array, (n, d)
-    y : array
-        Class numbers (n,) or values (n, m).
-    loss : callable
-        ``(outputs, y, weights) -> scalar``, a sum over rows.
-    l2 : float
-    weights : array, (n,), or None
-        Of the rows; None means 1.
+    The loss ``(outputs, y, weights) -> scalar`` is a sum over rows, whose weights are 1 for None.
     """
 
     model: Callable[[Any, Any], Any]
@@ -155,19 +133,7 @@ def affine(params: Sequence[ArrayParameters], X: Any) -> Any:
 def glorot_start(sizes: Sequence[int], activation: Any, random_state: np.random.RandomState) -> Parameters:
     """Draw starting weights and biases, both uniform, exactly as scikit-learn's networks do from the same state.
 
-    Parameters
-    ----------
-    sizes : sequence of int
-        Widths from input to output.
-    activation : str or callable
-        Of the hidden layers: the bound is ``sqrt(6 / (n_in + n_out))``, and ``sqrt(2 / (n_in + n_out))`` for the
-        logistic one.
-    random_state : numpy.random.RandomState
-
-    Returns
-    -------
-    list of dict
-        One ``{"W": (n_in, n_out), "b": (n_out,)}`` per layer.
+    The bound is ``sqrt(6 / (n_in + n_out))``, and ``sqrt(2 / (n_in + n_out))`` for the logistic activation.
 
     References
     ----------

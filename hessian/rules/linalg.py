@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.linalg import get_lapack_funcs
 
 from hessian.errors import MissingRuleError, OptionError, message
 from hessian.rules.broadcast import averaged_axes, keeps, normalize_axes, symmetric, without_axes
@@ -23,8 +24,8 @@ from hessian.rules.eigen import eigenvalues_op, eigenvectors_op, factors_op
 from hessian.rules.factorisations import svdvals
 from hessian.rules.lines import user_line
 from hessian.rules.smooth import Root, Sides
-from hessian.rules.spec import ZERO, A, Sample, case, general, nondifferentiable
-from hessian.rules.triangular import PLAIN, TURNED, triangular_op
+from hessian.rules.spec import NONDIFF, ZERO, A, Sample, case, general, nondifferentiable
+from hessian.rules.triangular import PLAIN, TURNED, columns, triangular_op
 
 # NumPy's named result tuples have no public import path.
 EighResult: Any = type(np.linalg.eigh(np.eye(1)))
@@ -64,33 +65,59 @@ expose(
 )
 
 
-def _solve_pushforward(y: Any, xs: Any, dots: Any) -> Any:
-    a, (a_dot, b_dot) = xs[0], dots
+def _factor(a: Any) -> Any:
+    """Return the LU factor of a matrix with its pivots as a first row; of stacks, which NumPy solves faster anew, nothing."""
+    if a.ndim > 2:
+        return np.zeros((*a.shape[:-2], 1, 0), a.dtype)
+    lu, pivots, _ = get_lapack_funcs(("getrf",), (a,))[0](a)
+    return np.concatenate([pivots[None].astype(a.dtype), lu])
+
+
+def _with_factor(a: Any, b: Any, factor: Any, *, trans: bool) -> Any:
+    if factor.shape[-1] == 0 or b.shape[-1] == 0:
+        return np.linalg.solve(_t(a) if trans else a, b)
+    solved, _ = get_lapack_funcs(("getrs",), (factor, b))[0](
+        np.asfortranarray(factor[1:]), factor[0].astype(np.int32), columns(b), trans=int(trans)
+    )
+    return solved if b.ndim == 2 else np.moveaxis(solved.reshape(b.shape[-2], *b.shape[:-2], b.shape[-1]), 0, -2)
+
+
+def _solve_pushforward(y: Any, xs: Any, dots: Any, *, trans: bool = False) -> Any:
+    (a, _, factor), (a_dot, b_dot) = xs, dots[:2]
     if a_dot is None:
-        return again_op(a, b_dot)
-    change = -(a_dot @ y)
-    return again_op(a, change if b_dot is None else b_dot + change)
+        return with_factor_op(a, b_dot, factor, trans=trans)
+    change = -((_t(a_dot) if trans else a_dot) @ y)
+    return with_factor_op(a, change if b_dot is None else b_dot + change, factor, trans=trans)
 
 
-def _solve_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
-    b_bar = again_op(_t(xs[0]), g)
-    return [-(b_bar @ _t(y)) if wanted[0] else None, b_bar]
+def _solve_pullback(y: Any, xs: Any, g: Any, wanted: Any, *, trans: bool = False) -> list[Any]:
+    b_bar = with_factor_op(xs[0], g, xs[2], trans=not trans)
+    if not wanted[0]:
+        return [None, b_bar]
+    return [-(y @ _t(b_bar)) if trans else -(b_bar @ _t(y)), b_bar]
 
 
-def _solve_sound(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
-    return {"sound": sound_op(xs[0], y, xs[1], name="derivative of solve", line=line)}
+def _solve_at_point(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
+    sound = sound_op(xs[0], y, xs[1], name="derivative of solve", line=line)
+    return {"sound": sound, "factor": factor_op(xs[0])}
 
 
-again_op = general(
-    "solve_again", np.linalg.solve, pushforward=_solve_pushforward, pullback=_solve_pullback, core=(2, 2, 2)
+factor_op = nondifferentiable("solve_factor", _factor)
+with_factor_op = general(
+    "solve_with_factor",
+    _with_factor,
+    states=(None, None, NONDIFF),
+    pushforward=_solve_pushforward,
+    pullback=lambda *args, **params: [*_solve_pullback(*args, **params), None],
+    core=(2, 2, 2, 2),
 )
-"""Solutions that derivatives are made of."""
+"""Solutions that derivatives are made of: the factor is computed once per point."""
 solve_op = general(
     "solve",
     lambda a, b, *, line: np.linalg.solve(a, b),
-    prepare=_solve_sound,
-    pushforward=lambda y, xs, dots, *, line, sound: sound * _solve_pushforward(y, xs, dots),
-    pullback=lambda y, xs, g, wanted, *, line, sound: _solve_pullback(y, xs, sound * g, wanted),
+    prepare=_solve_at_point,
+    pushforward=lambda y, xs, dots, *, line, sound, factor: sound * _solve_pushforward(y, (*xs, factor), dots),
+    pullback=lambda y, xs, g, wanted, *, line, sound, factor: _solve_pullback(y, (*xs, factor), sound * g, wanted),
     core=(2, 2, 2),
 )
 

@@ -157,6 +157,8 @@ def _continues(row: Elementwise, point: np.ndarray, params: dict[str, Any]) -> N
     for i, place in enumerate(row.accuracy.grid if row.accuracy is not None else ()):
         # Whole numbers that a function wants as such.
         if isinstance(place, list) and all(isinstance(n, int) for n in place):
+            if not np.isfinite(xs[i]).all():
+                return
             xs[i] = xs[i].astype(int)
     with np.errstate(all="ignore"):
         y = np.asarray(row.function(*xs, **params))

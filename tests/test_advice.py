@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.sparse.linalg
 import scipy.special
 from numpy import array, asarray, zeros
@@ -136,3 +137,21 @@ def test_what_scipy_computes_is_named_by_what_users_write() -> None:
     ):
         with pytest.raises((LeavesTapeError, MissingRuleError), match=f"Write what {name} computes in NumPy"):
             hs.grad(f)(X)
+
+
+def test_solvers_within_a_function_are_answered_by_those_with_derivatives() -> None:
+    for f, says in (
+        (lambda a: hs.optimize.minimize(lambda w: np.sum((w - a) ** 2), X).fun, r"Use hs\.argmin or hs\.root"),
+        (lambda a: hs.optimize.least_squares(lambda w: w - a, X).cost, r"Use hs\.argmin or hs\.root"),
+        (lambda a: hs.optimize.minimize(lambda w: np.sum(w**2), a * X).fun, r"Use hs\.argmin or hs\.root"),
+        (
+            lambda a: hs.curvature.trace(hs.HessianOperator(lambda w: np.sum(a * w**2), X)).value,
+            r"Call hs\.curvature outside",
+        ),
+        (lambda a: scipy.optimize.brentq(lambda t: t**2 - a, 0.0, 3.0), r"Use hessian\.root"),
+        (lambda a: scipy.optimize.minimize(lambda t: np.sum((t - a) ** 2), X).fun, r"Use hessian\.argmin"),
+    ):
+        with pytest.raises(LeavesTapeError, match=says):
+            hs.grad(f)(2.0)
+    with pytest.raises(LeavesTapeError, match=r"Use np\.sin rather"):
+        hs.optimize.minimize(lambda t: math.sin(t), 0.5)

@@ -36,6 +36,11 @@ MODULES = frozenset(TWINS) | {".".join(name.split(".")[:2]) for name in TWINS}
 _CLASSES = {"rv_continuous": "the distribution of that name", "rv_discrete": "the distribution of that name"}
 _CLASSES |= {"rv_frozen": "the distribution of that name"}
 
+_SOLVERS = {f"scipy.optimize.{name}": "hessian.root" for name in ("root", "fsolve", "root_scalar", "brentq", "newton")}
+_SOLVERS |= {"scipy.optimize.minimize": "hessian.argmin", "scipy.optimize.minimize_scalar": "hessian.argmin"}
+_SOLVERS |= {"scipy.optimize.fixed_point": "hessian.fixed_point", "scipy.optimize.least_squares": "hessian.argmin"}
+"""What solves with derivatives in its ``args`` what these solve."""
+
 
 def twin_of(dotted: str) -> str:
     """Return the dotted name of the twin of a function of SciPy's, or where it is to be found; empty if it has none."""
@@ -45,4 +50,6 @@ def twin_of(dotted: str) -> str:
             return f"{_CLASSES[name]} in hessian.scipy.stats"
         # SciPy's distributions of vectors are objects of classes that carry their names.
         name = name.removesuffix("_gen").removesuffix("_frozen")
+    if dotted in _SOLVERS:
+        return _SOLVERS[dotted]
     return f"hessian.{module}.{name}" if name in TWINS.get(module, ()) else ""

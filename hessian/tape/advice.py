@@ -6,6 +6,7 @@ import ast
 import dis
 import itertools
 import linecache
+import sys
 from typing import Any, NoReturn
 
 from hessian.errors import LeavesTapeError, MissingRuleError, message
@@ -29,6 +30,8 @@ _MATH = {
 _OTHER_NAMES = {"math.fsum": "np.sum", "math.erf": "scipy.special.erf", "math.erfc": "scipy.special.erfc"}
 _OTHER_NAMES |= {"math.gamma": "scipy.special.gamma", "math.lgamma": "scipy.special.gammaln"}
 _CONVERSIONS = ("float", "int", "complex", "np.float64", "np.float32", "numpy.float64", "numpy.float32")
+_DOORS = tuple(f"hessian.tape.{module}" for module in ("advice", "array_methods", "variable", "creation"))
+"""Modules through which a traced value is asked for plain numbers."""
 _MAKERS = ("array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray")
 
 
@@ -83,6 +86,19 @@ def _advice_on_call(call: ast.Call) -> str:
     return {"item": "Use x[i] without .item()", "tolist": "Use list(x)"}.get(method, "") if first is None else ""
 
 
+def _instead_of_solver() -> str:
+    """Return what to write instead of a solver or an estimator of this library that asks for plain numbers, if one does."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "") in _DOORS:
+        frame = frame.f_back
+    room = frame.f_globals.get("__name__", "").split(".")[:2] if frame is not None else []
+    if room == ["hessian", "optimize"]:
+        return "Use hs.argmin or hs.root, whose solutions have derivatives in their args"
+    if room in (["hessian", "curvature"], ["hessian", "statistics"], ["hessian", "nn"]):
+        return f"Call hs.{room[1]} outside of what is differentiated: it computes with plain numbers"
+    return ""
+
+
 def _instead_of_scipy() -> str:
     """Return what to write instead of the function of SciPy, or of pandas, that is running, if any is."""
     called = scipy_functions()
@@ -107,7 +123,11 @@ def leaves_tape(how: str, fix: str = "") -> NoReturn:
             how,
             f"a traced value would become plain numbers at {user_line()}",
             "its derivative would be lost",
-            _instead_of_scipy() or _advice(*_running(user_frame())) or fix or "Apply np functions to x directly",
+            _instead_of_solver()
+            or _instead_of_scipy()
+            or _advice(*_running(user_frame()))
+            or fix
+            or "Apply np functions to x directly",
         )
     )
 

@@ -30,10 +30,10 @@ from hessian.optimize.trust_ncg import TrustNCG
 from hessian.programs import RecordedFunction
 from hessian.tape.trees import scipy_point
 
-METHODS = ("trust-ncg", "trust-krylov", "trust-exact", "newton", "newton-cg", "arc", "saddle-free")
 _PLAIN: dict[str, Callable[[Options], Method]] = {
     method.name: method for method in (TrustKrylov, TrustExact, Newton, NewtonCG, Arc, SaddleFree)
 }
+METHODS = ("trust-ncg", *_PLAIN)
 
 _RADIUS = ("trust-ncg", "trust-krylov", "trust-exact", "saddle-free")
 _OPTIONS_OF = {

@@ -19,7 +19,7 @@ def curried(f: Any, argnums: Any, where: str) -> Callable[[Callable[..., Any]], 
         what = f"the first argument is {type(f).__name__}, not a function"
         raise OptionError(message(where, what, fix=f"Pass the function, and call the result: hs.{where}(f)(x)"))
     if not isinstance(argnums, int | tuple | list):
-        why, fix = f"{where}(f) is a function, and x is its argument", f"Write hs.{where}(f)(x)"
+        why, fix = f"What hs.{where} returns is a function, and x is its argument", f"Write hs.{where}(f)(x)"
         raise OptionError(message(where, f"argnums is {argnums!r}", why, fix))
     return functools.wraps(f)
 

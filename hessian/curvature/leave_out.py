@@ -71,16 +71,8 @@ def leave_out(
 ) -> tuple[np.ndarray, float, float]:
     r"""Return k estimates of ``tr B`` that each leave one vector out, the variance of their mean, and its degrees of freedom.
 
-    Parameters
-    ----------
-    found : Sketch
-        With vectors on the sphere of radius sqrt(n).
-    plain : ndarray, shape (k, k)
-        :math:`w_i^T B w_j`.
-    cross : ndarray, shape (k, k)
-        Columns :math:`Q^T B w_i`.
-    middle : ndarray, shape (k, k)
-        :math:`Q^T B Q`.
+    The sketch has vectors on the sphere of radius sqrt(n); ``plain`` holds :math:`w_i^T B w_j`, ``cross`` the columns
+    :math:`Q^T B w_i`, ``middle`` is :math:`Q^T B Q`.
 
     Notes
     -----

@@ -164,17 +164,10 @@ class BlockLanczos:
     as the symmetric band that it is in exact arithmetic, so that the relation, and the residuals read off it, hold in floating
     point for the products that were made.
 
-    Parameters
-    ----------
-    n, capacity : int
-        Order of A, and vectors at most.
-    dtype : numpy.dtype
-    rng : numpy.random.Generator
-        For starting directions, and for those that take the place of spent ones.
+    The generator draws starting directions, and those that take the place of spent ones; ``capacity`` is the most vectors.
 
     Attributes
     ----------
-    pending : ndarray, shape (b, n)
     steps : int
         Blocks taken in since the last random start.
     asymmetry : float

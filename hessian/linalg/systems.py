@@ -48,9 +48,6 @@ def solve_columns(
 
     Parameters
     ----------
-    product : callable
-        Of a vector or of columns.
-    B : ndarray, shape (n, k)
     method : {"auto", "cg", "minres"}
         ``"auto"`` takes MINRES for the columns that conjugate gradients have not solved.
     maxiter : int

@@ -24,12 +24,8 @@ Shapes = dict[str, tuple[int, ...]]
 class Network(Protocol):
     """A description that draws parameters and is a pure function of them: a layer, or layers put together.
 
-    Attributes
-    ----------
-    n_in, n_out : int or None
-        Width of the last axis of the input and of the output; None where the description leaves it open.
-    n_parameters : int
-        Numbers in all arrays of the parameters.
+    ``n_in`` and ``n_out`` are the widths of the last axis of input and output, None where the description leaves one open;
+    ``n_parameters`` counts the numbers in all arrays of the parameters.
     """
 
     @property

@@ -55,15 +55,6 @@ class Verdict:
 class Certificate:
     """Grades points with small gradients, and remembers what it has seen of them.
 
-    Parameters
-    ----------
-    objective : Evaluates
-    is_dense : bool
-        Whether the method takes dense Hessians.
-    seed : int
-
-    Notes
-    -----
     A positive definite Hessian is not enough: x^3 has one at every x > 0, and Newton's method approaches 0 from there. So
     the slope is looked at beyond the Newton step p, at x + t p for t = 2, 4, ...: it rises to positive values where there is a
     minimum, however flat. Where it falls again and the objective is lower, there is none.

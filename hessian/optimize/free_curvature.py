@@ -180,20 +180,9 @@ def lagrangian_product(
 def measure_free_curvature(product: Product, active: ActiveSet, x: np.ndarray, seed: int, steps: int) -> FreeCurvature:
     """Judge the Hessian of the Lagrangian on the free directions.
 
-    Parameters
-    ----------
-    product : callable
-        With that Hessian; takes vectors, and matrices up to 64 variables.
-    active : ActiveSet
-    x : ndarray, shape (n,)
-    seed, steps : int
-        Of the Lanczos process beyond 64 variables: its start vector, and products at most.
-
-    Returns
-    -------
-    FreeCurvature
-        Directions off constraints without multipliers are tried in the feasible sense only; where neither sense is feasible
-        and negative, nothing is known.
+    The product takes vectors, and matrices up to 64 variables; beyond, ``seed`` draws the start of the Lanczos process and ``steps`` is
+    the most products. Directions off constraints without multipliers are tried in the feasible sense only; where neither sense is
+    feasible and negative, nothing is known.
     """
     lowest = _lowest(product, active.fixed, active.held, x, seed, steps)
     if lowest is None:

@@ -61,20 +61,9 @@ def measure_curvature(
 ) -> Curvature:
     """Judge the Hessian at a point by its smallest eigenvalue.
 
-    Parameters
-    ----------
-    point : Point
-    is_dense : bool
-        Take the whole Hessian at any size; otherwise where it is cheap beside the run, and some Lanczos steps beyond.
-    seed : int
-        Of the Lanczos start vector.
-    max_hvp : int
-        Products there are to spend.
-    is_late : callable
-        Asked between two products whether the time is up.
+    The whole Hessian is taken at any size if ``is_dense``, otherwise where it is cheap beside the run, and some Lanczos steps beyond;
+    ``is_late`` is asked between two products.
 
-    Notes
-    -----
     Definiteness does not change with the units of variables, and neither does what is said about it: an eigenvalue that
     is lost beside a large one is looked for in the matrix scaled to rows of largest entry 1 (van der Sluis 1969).
     """

@@ -33,18 +33,8 @@ class SpectralModel:
     Directions in which both H and g are zero to rounding are left alone, which makes a singular but consistent system
     (a rank-deficient least-squares problem) give its shortest solution.
 
-    Parameters
-    ----------
-    values : ndarray, shape (k,)
-        Eigenvalues l, in any order.
-    gradient : ndarray, shape (k,)
-        Components c of the gradient along the eigenvectors.
-    lift : callable
-        Takes coordinates y to a step in the space of x, of the precision wanted there.
-    eps : float
-        Unit roundoff with which H and g are known.
-    products : int
-        Hessian-vector products spent on them.
+    Eigenvalues l come in any order, the gradient as its components c along the eigenvectors; ``lift`` takes coordinates y to a step in
+    the space of x, of the precision wanted there; H and g are known with the unit roundoff ``eps``.
     """
 
     def __init__(self, values: np.ndarray, gradient: np.ndarray, lift: Lift, eps: float, products: int = 0) -> None:

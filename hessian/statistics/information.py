@@ -149,16 +149,7 @@ class Information:
 
 
 def parameter_names(x: Any) -> tuple[str, ...]:
-    """Name every number of a container as one would write it: ``x[3]``, ``bias``, ``layers[0].W[3, 1]``.
-
-    Parameters
-    ----------
-    x : array or container of arrays
-
-    Returns
-    -------
-    tuple of str
-        In the order of the raveled vector.
+    """Name every number of a container as one would write it (``x[3]``, ``layers[0].W[3, 1]``), in the order of the raveled vector.
 
     Examples
     --------

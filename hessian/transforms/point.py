@@ -74,13 +74,8 @@ class FunctionAtPoint:
 
     Parameters
     ----------
-    f : callable
     task : Task
         ``curvature``, ``gauss_newton`` or ``map``.
-    args, kwargs
-        Of the call.
-    where : str
-        For messages.
     record : bool
         ``False`` makes no program: everything is a plain sweep.
     lasts : bool

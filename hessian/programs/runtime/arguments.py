@@ -20,8 +20,6 @@ class Arguments:
 
     Parameters
     ----------
-    args, kwargs
-        Of the call.
     varied : sequence of int
         Numbers of the arguments in which every float is an input, in lists as well: those that are differentiated.
     static_floats : bool

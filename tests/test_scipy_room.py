@@ -59,6 +59,15 @@ def test_the_error_of_the_original_names_the_twin():
         hs.grad(scipy.special.logsumexp)(np.ones(3))
 
 
+def test_zeta_in_both_arguments():
+    zeta = hs.scipy.special.zeta
+    assert zeta(2.0) == scipy.special.zeta(2.0)
+    x = np.array([2.2, 3.5, 7.0])
+    np.testing.assert_array_equal(hs.vjp(lambda x: zeta(x, 0.4), x)[0], scipy.special.zeta(x, 0.4))
+    np.testing.assert_allclose(hs.grad(zeta)(0.5), -3.92264613920915, rtol=1e-12)
+    hs.check_derivatives(lambda x: np.sum(zeta(x)) + np.sum(zeta(x, x / 2)), x)
+
+
 A, B = np.array([0.3, -1.2, 2.0]), np.array([2.0, -0.5, 1.5])
 
 

@@ -17,7 +17,7 @@ _NAMES = {
     "scipy.signal": "convolve correlate fftconvolve lfilter",
     "scipy.sparse.linalg": "factorized spsolve",
     "scipy.spatial.distance": "cdist pdist squareform",
-    "scipy.special": "log_softmax logsumexp polygamma softmax",
+    "scipy.special": "log_softmax logsumexp polygamma softmax zeta",
     "scipy.stats": """
         arcsine bernoulli beta betabinom betaprime binom burr12 cauchy chi chi2 dirichlet dlaplace dweibull expon
         exponnorm f fisk gamma genextreme gennorm genpareto geom gompertz gumbel_l gumbel_r halfcauchy halflogistic

@@ -10,10 +10,11 @@ import scipy.special as sc
 from hessian.rules import special as rows
 from hessian.rules.broadcast import normalize_axes
 from hessian.rules.constants import held
+from hessian.rules.powers import zeta_op
 from hessian.rules.special import log_softmax, polygamma, softmax
 from hessian.scipy.mirror import holds, mirrored
 
-__all__ = ["log_softmax", "logsumexp", "polygamma", "softmax"]
+__all__ = ["log_softmax", "logsumexp", "polygamma", "softmax", "zeta"]
 __getattr__, __dir__ = mirrored(__name__)
 
 
@@ -72,3 +73,21 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     out = out if return_sign else np.where(sign < 0, np.nan, out)
     out, sign = (x if keepdims else np.squeeze(x, axis=axes)[()] for x in (out, sign))
     return (out, sign) if return_sign else out
+
+
+def zeta(x: Any, q: Any = None) -> Any:
+    r"""Evaluate the Riemann zeta function, or Hurwitz' with ``q``: :math:`\sum_k (k + q)^{-x}` for x > 1.
+
+    Twin of :func:`scipy.special.zeta` that also takes traced values, in both arguments.
+
+    Examples
+    --------
+    >>> import hessian as hs
+    >>> from hessian.scipy.special import zeta
+    >>> round(float(hs.grad(zeta)(2.0)), 12)
+    -0.937548254316
+    """
+    if not (holds(x) or holds(q)):
+        return sc.zeta(x, q)
+    x = rows._as_float(x)
+    return sc.zetac(x) + 1 if q is None else zeta_op(x, rows._as_float(q))

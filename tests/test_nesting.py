@@ -112,12 +112,22 @@ SYMMETRISED = sum(np.transpose(TENSOR, axes) for axes in itertools.permutations(
 XS = np.array([0.4, -1.2, 0.9])
 
 
+def filled_cubic(x):
+    """The same, of an array whose elements are numbers before they are written."""
+    y = np.zeros(3)
+    y[:] = 1.0
+    y[0] = x[0]
+    y[1:] = x[1:]
+    return cubic(y)
+
+
 def test_tensor_of_third_derivatives() -> None:
     second = SYMMETRISED @ XS
     for f in (hs.hessian(cubic), hs.jacobian(hs.grad(cubic)), hs.jacobian(hs.jacobian(cubic))):
         assert_allclose(f(XS), second, rtol=1e-12, atol=1e-13)
         assert_allclose(hs.jacobian(f)(XS), SYMMETRISED, rtol=1e-12, atol=1e-13)
     assert_allclose(hs.grad(cubic)(XS), SYMMETRISED @ XS @ XS / 2, rtol=1e-12)
+    assert_allclose(hs.third_derivative(filled_cubic)(XS), SYMMETRISED, rtol=1e-12, atol=1e-13)
 
 
 def test_directional_contracts_the_tensor() -> None:

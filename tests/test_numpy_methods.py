@@ -71,6 +71,10 @@ METHODS |= {
     "var, where": lambda x: np.var(x.reshape(2, 3), axis=1, where=(x > -0.5).reshape(2, 3)),
     "std, where": lambda x: np.std(x, ddof=1, where=x > 0, keepdims=True),
     "diff, ends": lambda x: np.diff(x.reshape(2, 3), n=2, axis=0, prepend=x[:3].reshape(1, 3) ** 2, append=4.0),
+    "hypot.reduce, one": lambda x: np.hypot.reduce(x.reshape(6, 1), axis=1),
+    "hypot.reduceat, one": lambda x: np.hypot.reduceat(x, [1, 2, 4, 1]),
+    "out, after writes": lambda x: np.add(x, x**2, out=written(lambda y, x: y.__setitem__(0, x[1]))(x)),
+    "std of one value": lambda x: np.nanstd(np.where(M == 1, np.nan, x.reshape(2, 3) ** 2)[:, :2], axis=1) * x[:2],
     "apply_along_axis": lambda x: np.apply_along_axis(lambda r: r[0] * r, 1, x.reshape(2, 3)),
     "apply_along_axis, numbers": lambda x: np.apply_along_axis(np.prod, 0, x.reshape(2, 3)),
     "apply_over_axes": lambda x: np.apply_over_axes(np.sum, (x**2).reshape(2, 3), [0, 1]),
@@ -116,7 +120,8 @@ def test_a_plain_target_is_refused(write: Callable[[Any, Any], Any]) -> None:
         (lambda x: np.copyto(np.copy(x).astype(int) * 1, x), TypeError, "same_kind"),
         (lambda x: np.fill_diagonal(np.copy(x), 1.0), ValueError, "at least 2-d"),
         (lambda x: np.place(np.copy(x), X > 0, []), ValueError, "empty array"),
-        (lambda x: np.hypot.reduce(x[:0]), ValueError, "no identity"),
+        (lambda x: np.maximum.accumulate(x)[:0] + np.fmax.reduce(x[:0]), ValueError, "no identity"),
+        (lambda x: np.std(x, mean=X[:1]), OptionError, "keyword 'mean' is not supported"),
         (lambda x: np.hypot.reduceat(x, [9]), IndexError, "out-of-bounds"),
         (lambda x: np.hypot.reduce(x, where=X > 0), OptionError, "neutral element"),
         (lambda x: np.put(np.zeros_like(x, dtype=int), [0], x), HessianError, "of floats"),
@@ -125,3 +130,11 @@ def test_a_plain_target_is_refused(write: Callable[[Any, Any], Any]) -> None:
 def test_what_numpy_refuses_is_refused(f: Callable[[Any], Any], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         hs.grad(f)(X)
+
+
+def test_reductions_of_nothing_have_numpys_identity() -> None:
+    for ufunc in (np.hypot, np.logaddexp, np.logaddexp2):
+        for empty in (X[:0], X.reshape(2, 3)[:0]):
+            value, tangent = hs.jvp(ufunc.reduce, empty, empty)
+            assert_allclose(value, ufunc.reduce(empty))
+            assert not np.any(tangent)

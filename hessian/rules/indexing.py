@@ -260,8 +260,10 @@ def _assign(base: Any, value: Any, *, index: Any, shape: tuple[int, ...], target
     # Memory stays in the order it has, because that decides what is a view of it later.
     out = np.array(base, order="K") if base.shape == batch + shape else np.array(np.broadcast_to(base, batch + shape))
     if batch and np.ndim(value):
-        gap = (1,) * (len(target) - (value.ndim - len(batch)))
-        value = np.reshape(value, batch + gap + value.shape[len(batch) :])
+        # A zero that stands for a number without derivative has no more batch axes than the sweep that made it.
+        lead, rest = value.shape[: len(batch)], value.shape[len(batch) :]
+        lead += (1,) * (len(batch) - len(lead))
+        value = np.reshape(value, lead + (1,) * (len(target) - len(rest)) + rest)
     if isinstance(index, Positions):
         if out.flags.c_contiguous:
             out.reshape((*batch, index.size))[..., index.flat] = value

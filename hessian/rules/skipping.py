@@ -58,8 +58,7 @@ def nanmean(
     return _mean(cast(a, float_dtype(dtype, "nanmean")), _seen(a, where, "nanmean"), axis, keeps(keepdims))[0]
 
 
-@composite(np.nanvar, real_only=True, cases=[*_CASES, case(A(4, 3), axis=0, ddof=1)])
-def nanvar(
+def _variance(
     a: Any,
     axis: Any = None,
     dtype: Any = None,
@@ -70,7 +69,8 @@ def nanvar(
     where: Any = True,
     mean: Any = np._NoValue,
     correction: Any = np._NoValue,
-) -> Any:
+) -> tuple[Any, Any, np.ndarray]:
+    """Return the variance, which are of one value whatever it is, and what these are: 0, or NaN where none is left free."""
     refuse("nanvar", out=out)
     averaged_axes(axis, a.ndim, "nanvar")
     dtype = float_dtype(dtype, "nanvar")
@@ -82,7 +82,14 @@ def nanvar(
     count = np.asarray(np.sum(there, axis=axis, keepdims=keeps(keepdims)))
     squares = np.sum(np.square(apart), axis=axis, keepdims=keeps(keepdims))
     free = np.where(count > ddof, count - ddof, np.nan)
-    return cast(squares / free.astype(squares.dtype)[()], dtype)
+    of_one = (0.0 * free).astype(squares.dtype if dtype is None else dtype)
+    alone = np.equal(count, 1) if mean is np._NoValue else np.zeros(count.shape, bool)
+    return cast(squares / free.astype(squares.dtype)[()], dtype), alone, of_one
+
+
+@composite(np.nanvar, real_only=True, cases=[*_CASES, case(A(4, 3), axis=0, ddof=1)])
+def nanvar(a: Any, *args: Any, **keywords: Any) -> Any:
+    return _variance(a, *args, **keywords)[0]
 
 
 @composite(
@@ -92,7 +99,11 @@ def nanvar(
     kinks="NaN where several values are equal, 0 of one value",
 )
 def nanstd(a: Any, *args: Any, **keywords: Any) -> Any:
-    return np.sqrt(nanvar(a, *args, **keywords))
+    variance, alone, of_one = _variance(a, *args, **keywords)
+    if not np.any(alone):
+        return np.sqrt(variance)
+    root = np.sqrt(np.where(alone, np.ones_like(of_one), variance))
+    return np.where(alone, of_one, root)[()]
 
 
 def _extreme(target: Any, operation: Any, plain: Any, fill: float) -> Callable[..., Any]:

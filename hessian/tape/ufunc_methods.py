@@ -96,6 +96,10 @@ def _valued(y: Any, x: Any, ufunc: np.ufunc, method: str, axis: int) -> Any:
 
 def _folded(ufunc: np.ufunc, rows: Any) -> Any:
     n = rows.shape[0]
+    if not n and ufunc.identity is not None:
+        return np.full(rows.shape[1:], ufunc.identity, rows.dtype)[()]
+    if n == 1 and ufunc is np.hypot:
+        return np.abs(rows[0])  # beside 0, which it starts from
     if not n:
         raise ValueError(f"zero-size array to reduction operation {ufunc.__name__} which has no identity")
     if ufunc.__name__ not in _ASSOCIATIVE:
@@ -130,7 +134,7 @@ def _reduced_at(ufunc: np.ufunc, rows: Any, indices: np.ndarray) -> Any:
         raise IndexError(f"an index is out-of-bounds in {ufunc.__name__}.reduceat [0, {n})")
     ends = [*indices[1:], n]
     parts = [
-        ufunc.reduce(rows[i:j], axis=0) if i < j else rows[int(i)]
+        ufunc.reduce(rows[i:j], axis=0) if i + 1 < j else rows[int(i)]
         for i, j in zip(indices.tolist(), map(int, ends), strict=True)
     ]
     return np.stack(parts) if parts else rows[:0]

@@ -256,6 +256,7 @@ class Variable(Handle, InMemory, ArrayProtocol):
         for link in links[:-1]:
             value = link._view.put(value)
         owner = links[-1]
+        owner._writes = None  # in their place, or written over
         owner._adopt(value)
         owner._version += 1
         # A view that does not lie in memory as the new values do is taken again.

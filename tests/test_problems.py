@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.sparse
+from numpy import asarray
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
@@ -213,7 +214,7 @@ def test_an_infinite_slope_stops_at_an_element_not_taken(
     [
         lambda x: x.sum() * x[0].item(),
         lambda x: x.sum() * float(x[0]),
-        lambda x: x.sum() * np.asarray(x)[0],
+        lambda x: x.sum() * asarray(x)[0],
     ],
     ids=["item", "float", "asarray"],
 )

@@ -80,7 +80,8 @@ class Program:
         """Run the first section; with ``check`` return the function's own results as well, if they are a section."""
         frame = self.frame()
         try:
-            return frame.call(run_first, frame.sections, inputs, check)
+            has_check = len(self.sections) > 1 and self.sections[1].name == "check"
+            return frame.call(run_first, frame.sections, inputs, check and has_check)
         finally:
             self.release(frame)  # whatever was left undone is written again by the next run
 
@@ -109,9 +110,9 @@ class Run(NamedTuple):
 
 
 def run_first(sections: Sequence[Any], inputs: Sequence[Any], check: bool) -> Run:
-    """Run the first section, and the second one if the first is to be checked."""
+    """Run the first section, and the second one if that gives the function's own results to check them."""
     values = sections[0](*inputs)
-    checked = sections[1]() if check and len(sections) > 1 else None
+    checked = sections[1]() if check else None
     return Run(values, checked, all(map(is_finite, values)))
 
 

@@ -19,15 +19,38 @@ from hessian.transforms.rule_claims import (
     second_partials_are_the_slopes_of_the_first,
 )
 from hessian.transforms.rule_trials import every_trial
-from hessian.transforms.rule_walk import PROPERTIES, nothing_is_differentiated
+from hessian.transforms.rule_walk import (
+    PROPERTIES,
+    batched_products_can_be_differentiated,
+    nothing_is_differentiated,
+    taylor_arithmetic_agrees_with_sweeps,
+    third_order_is_the_slope_of_the_second,
+)
 
 TRIALS = every_trial()
 _SMOOTH = [trial for trial in TRIALS if trial.differentiable]
 ELEMENTWISE = [row for row in OPERATIONS.values() if isinstance(row, Elementwise)]
 
 
-@pytest.mark.parametrize("trial", _SMOOTH, ids=str)
-@pytest.mark.parametrize("holds", PROPERTIES, ids=lambda check: check.__name__)
+#: Properties that run a function many times: by default of its first case, of all in the long tests.
+DEAR = {
+    third_order_is_the_slope_of_the_second,
+    taylor_arithmetic_agrees_with_sweeps,
+    batched_products_can_be_differentiated,
+}
+
+
+def _walks():
+    seen = set()
+    for trial in _SMOOTH:
+        again = trial.name in seen
+        seen.add(trial.name)
+        for holds in PROPERTIES:
+            marks = [pytest.mark.long] if again and holds in DEAR else []
+            yield pytest.param(trial, holds, marks=marks, id=f"{holds.__name__}-{trial}")
+
+
+@pytest.mark.parametrize(("trial", "holds"), list(_walks()))
 def test_every_property_holds(trial, holds):
     holds(trial)
 

@@ -148,10 +148,21 @@ def test_solvers_within_a_function_are_answered_by_those_with_derivatives() -> N
             lambda a: hs.curvature.trace(hs.HessianOperator(lambda w: np.sum(a * w**2), X)).value,
             r"Call hs\.curvature outside",
         ),
-        (lambda a: scipy.optimize.brentq(lambda t: t**2 - a, 0.0, 3.0), r"Use hessian\.root"),
+        (lambda a: scipy.optimize.newton(lambda t: t**3 - a, 1.0), r"Use hessian\.root"),
+        (lambda a: scipy.optimize.golden(lambda t: np.cosh(t - a), brack=(-5.0, 0.0, 5.0)), r"Use hessian\.argmin"),
         (lambda a: scipy.optimize.minimize(lambda t: np.sum((t - a) ** 2), X).fun, r"Use hessian\.argmin"),
     ):
         with pytest.raises(LeavesTapeError, match=says):
             hs.grad(f)(2.0)
     with pytest.raises(LeavesTapeError, match=r"Use np\.sin rather"):
         hs.optimize.minimize(lambda t: math.sin(t), 0.5)
+
+
+def test_compiled_solvers_of_scipy_are_answered_by_those_with_derivatives() -> None:
+    for f in (
+        lambda a: scipy.optimize.brentq(lambda t: t**2 - a, 0.0, 3.0),
+        lambda a: scipy.optimize.root(lambda t: t - a, X).x[0],
+    ):
+        with pytest.raises(Exception, match=r"\w") as caught:
+            hs.grad(f)(2.0)
+        assert "Use hessian.root" in "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])

@@ -36,8 +36,11 @@ MODULES = frozenset(TWINS) | {".".join(name.split(".")[:2]) for name in TWINS}
 _CLASSES = {"rv_continuous": "the distribution of that name", "rv_discrete": "the distribution of that name"}
 _CLASSES |= {"rv_frozen": "the distribution of that name"}
 
-_SOLVERS = {f"scipy.optimize.{name}": "hessian.root" for name in ("root", "fsolve", "root_scalar", "brentq", "newton")}
-_SOLVERS |= {"scipy.optimize.minimize": "hessian.argmin", "scipy.optimize.minimize_scalar": "hessian.argmin"}
+_SOLVERS = {
+    f"scipy.optimize.{name}": "hessian.root"
+    for name in ("root", "fsolve", "root_scalar", "brentq", "brenth", "bisect", "ridder", "newton")
+}
+_SOLVERS |= {f"scipy.optimize.{name}": "hessian.argmin" for name in ("minimize", "minimize_scalar", "brent", "golden")}
 _SOLVERS |= {"scipy.optimize.fixed_point": "hessian.fixed_point", "scipy.optimize.least_squares": "hessian.argmin"}
 """What solves with derivatives in its ``args`` what these solve."""
 

@@ -194,7 +194,7 @@ class Trace:
             leaves, self.output_structure = flatten(result)
             # Stacking scalars into one result is still part of the recording.
             leaves = [self._as_result(leaf) for leaf in leaves]
-        except (TypeError, ValueError) as error:
+        except Exception as error:
             _explain(error, where)
             kind = primal.structure.kind
             told = any(words in str(error) for words in ("'list'", "'tuple'", "multiply sequence"))
@@ -313,7 +313,9 @@ _OF_MEMORY = re.compile(r"\b(Array|Number|Blank)\b")
 
 def _explain(error: Exception, where: str) -> None:
     """Add to an exception that NumPy raised what it means for a traced value."""
-    if isinstance(error, HessianError):
+    # SciPy's compiled solvers raise a class of their own, or go on with an exception set.
+    is_of_arrays = isinstance(error, TypeError | ValueError | SystemError) or type(error).__name__ == "error"
+    if isinstance(error, HessianError) or not is_of_arrays:
         return
     if isinstance(error.__cause__, HessianError):
         error.add_note(str(error.__cause__))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import Any
 
@@ -354,6 +355,9 @@ class Variable(Handle, InMemory, ArrayProtocol):
             raise ValueError(
                 "The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()"
             )
+        if sys._getframe(1).f_globals.get("__name__", "").startswith("scipy.optimize."):
+            # What it gives is as flat in its arguments as the ends of a bracket, or has the digits of an unfinished iteration.
+            leaves_tape("a branch of a solver")
         nonzero: Any = np.not_equal(self, 0)
         return bool(nonzero._guarded())
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from hessian import __version__
 from hessian.commands.comparison import run_comparison
+from hessian.commands.coverage import coverage
 from hessian.commands.curvature import run_curvature
 from hessian.commands.datasets import NAMES
 from hessian.commands.output import discard
@@ -106,13 +107,14 @@ def build_parser() -> argparse.ArgumentParser:
     operations = commands.add_parser(
         "operations", help="list the operations that have derivative rules, with their conventions"
     )
+    operations.add_argument("--markdown", action="store_true", help="as docs/coverage.md, with what is missing and why")
     operations.set_defaults(run=list_operations)
     return parser
 
 
 def list_operations(options: argparse.Namespace) -> int:
     """Print the catalogue of derivative rules."""
-    print(catalogue())
+    print(coverage() if options.markdown else catalogue(), end="" if options.markdown else "\n")
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
@@ -185,6 +186,11 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "too few points": (lambda x: np.polyfit([0.0, 1.0], x[:2], 1, cov=True)[1], ValueError, "exceed order"),
     "several degrees": (lambda x: np.polyfit(X, x, [0, 2]), hs.errors.OptionError, "deg is"),
     "result by position": (lambda x: np.cumsum(x, 0, None, np.zeros(4)), hs.errors.OptionError, "by name"),
+    "order of a polynomial": (
+        lambda x: scipy.special.eval_legendre(x, 0.5),
+        hs.errors.MissingRuleError,
+        "derivative in argument 0 has no rule",
+    ),
     "Fourier": (lambda x: np.real(np.fft.rfft(x)), hs.errors.MissingRuleError, "complex.*np.cos"),
 }
 

@@ -24,14 +24,14 @@ def catalogue() -> str:
     >>> print(next(line for line in catalogue().splitlines() if line.startswith("numpy.maximum ")))
     numpy.maximum                  elementwise        0.0e+00 0.0e+00 0.0e+00 at 231  1/2 in each argument at a tie
     """
-    rows = sorted((entry.name, _kind(entry), _accuracy(entry), _remarks(entry)) for entry in DISPATCH.values())
+    rows = sorted((entry.name, kind(entry), accuracy(entry), remarks(entry)) for entry in DISPATCH.values())
     width = max(len(name) for name, *_ in rows)
     return "\n".join(
         f"{name:<{width}}  {kind:<17}  {reached:<30}  {kinks}".rstrip() for name, kind, reached, kinks in rows
     )
 
 
-def _accuracy(entry: Entry) -> str:
+def accuracy(entry: Entry) -> str:
     """Return what was measured of an elementwise rule."""
     if entry.row is None or entry.row.name not in MEASURED:
         return ""
@@ -39,11 +39,12 @@ def _accuracy(entry: Entry) -> str:
     return f"{' '.join(f'{error:.1e}' for error in errors)} at {count}"
 
 
-def _remarks(entry: Entry) -> str:
+def remarks(entry: Entry) -> str:
     """Return the convention at kinks, and why less than 1e-13 is reached."""
     short = entry.row.accuracy if isinstance(entry.row, Elementwise) else None
     return "; ".join(filter(None, [entry.kinks, short.reason if short is not None else ""]))
 
 
-def _kind(entry: Entry) -> str:
+def kind(entry: Entry) -> str:
+    """Return the kind of a rule."""
     return "composed" if entry.row is None else type(entry.row).__name__.lower()

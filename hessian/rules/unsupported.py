@@ -1,4 +1,4 @@
-"""Public callables of NumPy that do not work on traced values, each with its reason and what to write instead."""
+"""Public callables of NumPy and scipy.special that do not work on traced values, each with its reason and what to write instead."""
 
 from __future__ import annotations
 
@@ -129,3 +129,28 @@ UNSUPPORTED: dict[str, tuple[str, str]] = {
     ),
 }
 """By public name."""
+
+
+_THROUGH = "made of functions that are"
+_BY_OTHERS = ("assoc_laguerre", "ivp", "jvp", "kvp", "yvp", "perm", "softplus")
+_TABLES = ("_zeros", "_roots", "_seq", "_all", "_coef", "_cv")
+_OF_ORDERS = """
+    bernoulli chebyc chebys chebyt chebyu comb diric ellip_normal euler factorial factorial2 factorialk gegenbauer
+    genlaguerre geterr hermite hermitenorm jacobi kelvin laguerre legendre lmbda lqmn lqn multigammaln riccati_jn
+    riccati_yn round seterr sh_chebyt sh_chebyu sh_jacobi sh_legendre stirling2
+"""
+
+
+def of_special(name: str) -> tuple[str, str]:
+    """Return why a function of scipy.special is missing and what to write instead; nothing to write where it works through others."""
+    if name in _BY_OTHERS:
+        return f"{_THROUGH} (in x)", ""
+    if name.endswith(_TABLES) or name.startswith("roots_") or name in _OF_ORDERS.split():
+        return "it makes numbers, tables or polynomials of whole orders", _OUTSIDE
+    spherical = {"spherical_jn": "jv", "spherical_yn": "yv", "spherical_in": "iv", "spherical_kn": "kv"}
+    if name in spherical:
+        factor = "np.sqrt(np.pi / (2 * x))"
+        return "SciPy's own function takes plain arrays", f"`{factor} * scipy.special.{spherical[name]}(n + 0.5, x)`"
+    if name.startswith(("hankel", "h1", "h2", "lambertw", "wofz", "sph_harm", "airye", "modfresnel")):
+        return "its values are complex", "the real function beside it, or `hs.custom_rule`"
+    return "no rule is declared", f"declare it: `hs.custom_rule(scipy.special.{name}, d1=[...])`"

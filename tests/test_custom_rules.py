@@ -381,3 +381,27 @@ def test_formulas_that_forget_batch_axes_are_told_of_them():
     with pytest.raises(TypeError) as raised:
         hs.jvp(first, np.ones(2), np.ones((3, 2)))
     assert "batch axes (3,) in front" in raised.value.__notes__[0]
+
+
+def test_formulas_may_write_into_arrays():
+    """What waits to be written when a formula returns is a part of its result, in all sweeps and programs."""
+
+    def pullback(y, xs, g, wanted):
+        out = np.zeros_like(g, shape=(*g.shape[:-1], 4))
+        out[..., 0] = g[..., 0] * xs[0][1]
+        out[..., 1] = g[..., 0] * xs[0][0]
+        out[..., 2] = 2 * xs[0][2] * g[..., 1]
+        return [out]
+
+    def pushforward(y, xs, dots):
+        (x,), (d,) = xs, dots
+        return np.stack([x[0] * d[..., 1] + x[1] * d[..., 0], 2 * x[2] * d[..., 2]], -1)
+
+    pair = hs.custom_rule(lambda x: np.stack([x[0] * x[1], x[2] ** 2]), pushforward=pushforward, pullback=pullback)
+    x = np.array([0.7, -1.3, 2.1, 0.4])
+    f, wanted = lambda x: np.sum(pair(x) ** 2), lambda x: (x[0] * x[1]) ** 2 + x[2] ** 4
+    products = lambda f: hs.jacobian(lambda x: hs.jvp(hs.grad(f), x, x)[1])(x)
+    np.testing.assert_allclose(hs.hvp(hs.record(f), x, x), hs.hvp(wanted, x, x), rtol=1e-13)
+    np.testing.assert_allclose(hs.third_derivative(f)(x), hs.third_derivative(wanted)(x), rtol=1e-13)
+    np.testing.assert_allclose(products(f), products(wanted), rtol=1e-13)
+    np.testing.assert_allclose(hs.taylor(f, x, x, order=3), hs.taylor(wanted, x, x, order=3), rtol=1e-13)

@@ -21,6 +21,7 @@ from hessian.rules.shaping import broadcast_op, permute_op, reshape_op
 from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import Operation, Traced
 from hessian.tape.array_methods import primal_array
+from hessian.tape.sweeps import in_place
 from hessian.tape.tape import Instruction, Tape
 from hessian.tape.variable import Variable, variable
 
@@ -71,6 +72,7 @@ def trace(
     slots = [v._slot for v in variables]
     try:
         results = function(*variables)
+        results.outputs[:] = [in_place(r) for r in results.outputs]
     finally:
         tape.close()
     slots += [v._slot for v, _ in results.late]

@@ -20,6 +20,7 @@ from hessian.rules.indexing import embed_op, indexed_ndim
 from hessian.rules.pieces import assemble_op
 from hessian.rules.spec import Traced
 from hessian.tape.array_steps import LinearStep, local_linearization
+from hessian.tape.handle import settled
 from hessian.tape.masks import Masks
 from hessian.tape.steps import Step, added
 from hessian.tape.tape import Tape
@@ -255,10 +256,17 @@ def record_function(
     variables = [variable(tape, tape.add_input(value, value.dtype.kind not in "iub"), value) for value in values]
     slots = [v._slot for v in variables]  # in-place assignment moves a variable
     try:
-        results = function(*variables)
+        results = [in_place(r) for r in function(*variables)]
     finally:
         tape.close()
     return Linearization(tape, slots, [output_slot(tape, r) for r in results], fixed=False)
+
+
+def in_place(result: Any) -> Any:
+    """Return a result with what waits to be written to it in its place, which has to be before the tape is closed."""
+    if isinstance(result, Variable):
+        result.check_fresh()
+    return settled(result)
 
 
 def output_slot(tape: Tape, result: Any) -> int | None:

@@ -24,7 +24,7 @@ from hessian.rules.spec import Bilinear, Elementwise, Linear, Operation
 from hessian.rules.traced import PLAIN
 from hessian.tape.array_steps import LinearStep
 from hessian.tape.steps import added, added_in_place, scaled, suspicious
-from hessian.tape.sweeps import output_slot
+from hessian.tape.sweeps import in_place, output_slot
 from hessian.tape.tape import Instruction, Tape
 from hessian.tape.variable import Variable, variable
 
@@ -247,7 +247,7 @@ class _Formulas:
         tape = Tape()
         variables = [variable(tape, tape.add_input(x[0]), x[0]) for x in arguments]
         try:
-            result = function(*variables)
+            result = in_place(function(*variables))
         finally:
             tape.close()
         out = output_slot(tape, result)

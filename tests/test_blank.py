@@ -423,3 +423,17 @@ def test_what_cannot_follow_raises_or_is_read_only() -> None:
             hs.grad(f)(X)
     with pytest.raises(LeavesTapeError, match="shows nothing any more"):
         hs.grad(trimmed)(X)
+
+
+def test_a_buffer_kept_from_an_earlier_call_is_refused_with_advice() -> None:
+    kept: list[Any] = []
+
+    def f(x: Any) -> Any:
+        if not kept:
+            kept.append(np.zeros(4))
+        kept[0][:] = x**2
+        return np.sum(kept[0])
+
+    assert_array_equal(hs.grad(f)(X), 2 * X)
+    with pytest.raises(HessianError, match="make arrays that are written to anew in every call"):
+        hs.grad(f)(X)

@@ -57,12 +57,20 @@ def scipy_functions(error: BaseException | None = None) -> list[str]:
     called: list[str] = []
     for frame in frames:
         module = frame.f_globals.get("__name__", "")
-        if module.startswith(("scipy.", "numpy.polynomial.")):
-            public = ".".join(part for part in module.split(".") if not part.startswith("_"))
-            called[:0] = [f"{public}.{part}" for part in reversed(frame.f_code.co_qualname.split("."))]
+        if module.startswith(("scipy._lib.", "scipy._external.")):
+            # Conversions, which nobody calls, and decorators, which may convert before they call what they decorate.
+            decorated = frame.f_locals.get("f")
+            if (getattr(decorated, "__module__", None) or "").startswith("scipy."):
+                called[:0] = [f"{_public(decorated.__module__)}.{decorated.__name__}"]
+        elif module.startswith(("scipy.", "numpy.polynomial.")):
+            called[:0] = [f"{_public(module)}.{part}" for part in reversed(frame.f_code.co_qualname.split("."))]
         elif not _is_of_package(frame) and module.partition(".")[0] not in _BETWEEN:
             break
     return called
+
+
+def _public(module: str) -> str:
+    return ".".join(part for part in module.split(".") if not part.startswith("_"))
 
 
 def _is_of_package(frame: Any) -> bool:

@@ -158,7 +158,7 @@ class Tape:
                 where,
                 f"a traced value is used after {owner} has returned",
                 "it no longer takes part in any derivative",
-                f"Return it from the function instead of storing it{more}",
+                f"Return it from the function instead of storing it, and make arrays that are written to anew in every call{more}",
             )
         )
 

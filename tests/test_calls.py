@@ -213,6 +213,8 @@ def test_calls_are_those_of_numpy(entry: Entry) -> None:
     wrong: list[str] = []
     for _ in range(CALLS):
         args, kwargs = varied(rng, entry)
+        if "where" in kwargs and entry.name.startswith("scipy."):
+            continue  # SciPy's own functions write outside of their memory there, and the process is aborted
         at = list(places([args, kwargs]))
         if not at:
             continue

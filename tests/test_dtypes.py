@@ -11,6 +11,7 @@ import pytest
 import hessian as hs
 from hessian.rules import Elementwise
 from hessian.rules.dispatch import DISPATCH
+from hessian.rules.spec import MISSING, NONDIFF
 from hessian.transforms.rule_trials import Trial, every_trial
 
 UFUNCS = [
@@ -60,7 +61,9 @@ def inside(call: Elementwise, i: int) -> np.ndarray:
 def test_ufuncs_of_float32_and_all_partners(ufunc: Any, call: Elementwise) -> None:
     if ufunc.nin > 2:
         pytest.skip("in the walk over the cases")
-    for i in range(ufunc.nin):
+    if NONDIFF in call.d1:
+        pytest.skip("takes whole numbers: in the walk over the cases")
+    for i in [i for i in range(ufunc.nin) if call.d1[i] is not MISSING]:
         x = inside(call, i).astype(np.float32)
         for point in (x, x[0]):
             if ufunc.nin == 1:

@@ -104,7 +104,7 @@ def _expansion(v: Any, z: Any, sign: float) -> tuple[Any, Any]:
     total: Any = 0.0
     for k in range(22, 0, -1):
         # a_k / a_{k-1}, and the exponent of z that a_k stands with.
-        ratio = sign * (4 * v * v - (2 * k - 1) ** 2) / (8 * k)
+        ratio = sign * (4.0 * v * v - (2.0 * k - 1.0) ** 2) / (8.0 * k)
         total = ratio * u * (k + 0.5 + total)
     return far, -u * np.sqrt(u) * (0.5 + total)
 

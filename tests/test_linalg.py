@@ -90,6 +90,9 @@ def test_blocks_hold_one_vector_at_least() -> None:
 # Vectors.
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Calling norm with arguments:DeprecationWarning"
+)  # of long doubles, from SciPy 1.18 on
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])
 def test_the_norm_is_scipys(dtype: type) -> None:
     vector = np.random.default_rng(0).standard_normal(101).astype(dtype)

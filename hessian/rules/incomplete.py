@@ -162,33 +162,20 @@ AT_ENDS = "NaN for shapes that are 0, and at second order at the ends of the sup
 _SHAPE = (0.5, 4.0)
 _OF_GAMMA = Accuracy(1e-11, "scipy.special.gammainc", grid=((1e-2, 80.0), (1e-1, 80.0)), partials=1e-9)
 _OF_BETA = Accuracy(1e-10, "scipy.special.betainc", grid=((1e-1, 50.0), (1e-1, 50.0), (1e-3, 0.999)), partials=1e-9)
-for _ufunc, _sign, _reference in (
-    (sc.gammainc, 1.0, "a, x: gammainc(a, x)"),
-    (sc.gammaincc, -1.0, "a, x: gammaincc(a, x)"),
+for _ufunc, _slopes, _reference, _domain, _accuracy in (
+    (sc.gammainc, _gamma_slopes(1.0), "a, x: gammainc(a, x)", [_SHAPE, _SHAPE], _OF_GAMMA),
+    (sc.gammaincc, _gamma_slopes(-1.0), "a, x: gammaincc(a, x)", [_SHAPE, _SHAPE], _OF_GAMMA),
+    (sc.betainc, _beta_slopes(1.0), "a, b, x: betainc(a, b, x)", [_SHAPE, _SHAPE, (0.1, 0.9)], _OF_BETA),
+    (sc.betaincc, _beta_slopes(-1.0), "a, b, x: betaincc(a, b, x)", [_SHAPE, _SHAPE, (0.1, 0.9)], _OF_BETA),
 ):
     elementwise(
         _ufunc,
-        d1=_gamma_slopes(_sign),
+        d1=_slopes,
         d2=None,
         reference=_reference,
-        cases=[case(A(4), A(4)), case(A(2, 1), A(3))],
-        domain=[_SHAPE, _SHAPE],
-        accuracy=_OF_GAMMA,
-        kinks=AT_ENDS,
-        real_only=True,
-    )
-for _ufunc, _sign, _reference in (
-    (sc.betainc, 1.0, "a, b, x: betainc(a, b, x)"),
-    (sc.betaincc, -1.0, "a, b, x: betaincc(a, b, x)"),
-):
-    elementwise(
-        _ufunc,
-        d1=_beta_slopes(_sign),
-        d2=None,
-        reference=_reference,
-        cases=[case(A(4), A(4), A(4)), case(A(2, 1), A(3), A(3))],
-        domain=[_SHAPE, _SHAPE, (0.1, 0.9)],
-        accuracy=_OF_BETA,
+        cases=[case(*[A(4)] * len(_domain)), case(A(2, 1), *[A(3)] * (len(_domain) - 1))],
+        domain=_domain,
+        accuracy=_accuracy,
         kinks=AT_ENDS,
         real_only=True,
     )

@@ -46,11 +46,6 @@ def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     largest entry is taken out of the sum, so that ``logsumexp([0, -100])`` is ``exp(-100)`` and not 0. The gradient is
     ``softmax``; at infinite entries their equal shares, and 0 where every entry is -inf.
 
-    References
-    ----------
-    P. Blanchard, D. J. Higham & N. J. Higham, "Accurately computing the log-sum-exp and softmax functions", IMA J. Numer.
-    Anal. 41 (2021).
-
     Examples
     --------
     >>> import numpy as np

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import HessianError, MissingRuleError, OptionError, message
-from hessian.rules import indexing
 from hessian.rules.dispatch import DISPATCH, Entry
 from hessian.rules.traced import Traced, entered, holds_traced
 from hessian.tape.advice import leaves_tape, missing_rule, user_line
-from hessian.tape.array_methods import ArrayMethods, concrete_index, primal_array
+from hessian.tape.array_methods import ArrayMethods, primal_array
 from hessian.tape.array_operators import ArrayOperators
 from hessian.tape.handle import Handle
 from hessian.tape.ufunc_methods import apply_at, apply_method, has_method
@@ -36,7 +35,7 @@ class ArrayProtocol(ArrayMethods, ArrayOperators):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
         if method == "at":
-            return add_at(ufunc, *inputs)
+            return apply_at(ufunc, *inputs)
         inputs = tuple(map(entered, inputs))
         out, where = keywords.pop("out", None), keywords.pop("where", True)
         if out is not None:
@@ -80,6 +79,8 @@ def _call_ufunc(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, An
     entry = DISPATCH.get(ufunc)
     if entry is None:
         return call_plain(ufunc, inputs, keywords)
+    if not keywords:  # by far the most frequent
+        return _checked(entry, inputs, {})
     dtype = keywords.pop("dtype", None)
     casting = keywords.pop("casting", "same_kind")
     if keywords.get("order") == "K":
@@ -177,20 +178,3 @@ def into(name: str, out: Any, where: Any, compute: Callable[[], Any]) -> Any:
     with np.errstate(all="ignore"):
         result = compute()
     return target._in_place(np.where(where, result, target))
-
-
-def add_at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
-    """Apply ``ufunc.at``: unbuffered in-place operation at an index."""
-    values = tuple(map(entered, values))
-    if ufunc not in (np.add, np.subtract) or not isinstance(target, Traced):
-        return apply_at(ufunc, target, index, *values)
-    index = concrete_index(index)
-    whole: Any = target
-    if not indexing.names_twice(whole, index):
-        whole[index] = ufunc(whole[index], *values)
-        return None
-    # As they are, masks would be joined, and small integers and float32 added up in their own precision.
-    value = values[0] if isinstance(values[0], Traced) else np.asarray(values[0])
-    value = value.astype(np.result_type(value.dtype, whole.dtype))
-    whole._in_place(indexing.added_at(whole, index, value if ufunc is np.add else -value))
-    return None

@@ -67,7 +67,7 @@ class Blank(Handle):
 
         def method(*args: Any, **keywords: Any) -> Any:
             if name in _WRITING and holds_traced([*args, *keywords.values()]):
-                become_traced(self, [*args, *keywords.values()])
+                self.become_traced([*args, *keywords.values()])
             if name == "dot" and holds_traced(args):
                 return np.dot(plain(self), *args)
             here = plain(self)
@@ -84,7 +84,16 @@ class Blank(Handle):
 
     def become_traced(self, values: Any) -> None:
         """Turn the array that owns the memory, and this view of it, into traced arrays on the innermost tape of some values."""
-        become_traced(self, values)
+        owner = _links(self)[-1]
+        if type(owner) is Blank:
+            example = max(_traced_in(values), key=lambda value: value.trace_level)
+            numbers = owner._value
+            traced = example.trace_apply(OPERATIONS["positive"], (numbers.copy(order="K"),), {})
+            # Whoever else holds the memory neither reads what is stale nor writes what is lost.
+            numbers.fill(np.nan)
+            numbers.flags.writeable = False
+            _become(owner, traced)
+        plain(self)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         value = plain(self)
@@ -97,7 +106,7 @@ class Blank(Handle):
         if targets and holds_traced([*inputs[method == "at" :], *keywords.values()]):
             for target in targets:
                 if type(target) is Blank:
-                    become_traced(target, [*inputs, *keywords.values()])
+                    target.become_traced([*inputs, *keywords.values()])
         if targets and method != "at":
             keywords["out"] = tuple(map(plain, targets))
         if "where" in keywords:
@@ -107,9 +116,9 @@ class Blank(Handle):
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in _WRITERS and args and type(args[0]) is Blank and holds_traced([*args[1:], *kwargs.values()]):
-            become_traced(args[0], [*args[1:], *kwargs.values()])
+            args[0].become_traced([*args[1:], *kwargs.values()])
         if type(kwargs.get("out")) is Blank and holds_traced([*args]):
-            become_traced(kwargs["out"], args)
+            kwargs["out"].become_traced(args)
         result = function(*unwrapped(args), **unwrapped(kwargs))
         return wrapped(result, list(_arrays_in([*args, *kwargs.values()])), lambda: function(*args, **kwargs))
 
@@ -121,7 +130,7 @@ class Blank(Handle):
 
     def __setitem__(self, index: Any, item: Any) -> None:
         if type(item) not in PLAIN and holds_traced(item):
-            become_traced(self, item)
+            self.become_traced(item)
         plain(self)[_index(index)] = item if type(item) in PLAIN else plain(item)
 
     def __iter__(self) -> Iterator[Any]:
@@ -169,7 +178,7 @@ def _delegated(name: str) -> Callable[..., Any]:
 def _in_place(name: str) -> Callable[[Any, Any], Any]:
     def method(self: Any, other: Any) -> Any:
         if holds_traced(other):
-            become_traced(self, other)
+            self.become_traced(other)
         value = plain(self)
         if value is self:
             return getattr(value, name)(other)
@@ -254,13 +263,19 @@ def _part_of(again: Callable[[], Any], i: int) -> Callable[[], Any]:
     return lambda: again()[i]
 
 
+def _links(x: Any) -> list[Any]:
+    """Return a blank and what it was taken from, down to what owns the memory, or has become traced."""
+    links = [x]
+    while type(links[-1]) is Blank and links[-1]._view is not None:
+        links.append(links[-1]._view[0])
+    return links
+
+
 def plain(x: Any) -> Any:
     """Return the ndarray of a blank, a blank that has become traced as it now is, anything else as it is."""
     if type(x) is not Blank:
         return x
-    links = [x]
-    while type(links[-1]) is Blank and links[-1]._view is not None:
-        links.append(links[-1]._view[0])
+    links = _links(x)
     if type(links[-1]) is Blank:
         return x._value
     for link in reversed(links[:-1]):
@@ -291,26 +306,6 @@ def unwrapped(tree: Any) -> Any:
     if type(tree) is dict:
         return {key: unwrapped(part) for key, part in tree.items()}
     return tree
-
-
-def _root(x: Any) -> Any:
-    while type(x) is Blank and x._view is not None:
-        x = x._view[0]
-    return x
-
-
-def become_traced(x: Any, values: Any) -> None:
-    """Turn the array that owns the memory, and this view of it, into traced arrays on the innermost tape of some values."""
-    root = _root(x)
-    if type(root) is Blank:
-        example = max(_traced_in(values), key=lambda value: value.trace_level)
-        numbers = root._value
-        traced = example.trace_apply(OPERATIONS["positive"], (numbers.copy(order="K"),), {})
-        # Whoever else holds the memory neither reads what is stale nor writes what is lost.
-        numbers.fill(np.nan)
-        numbers.flags.writeable = False
-        _become(root, traced)
-    plain(x)
 
 
 def _traced_in(values: Any) -> Iterator[Any]:

@@ -77,30 +77,22 @@ def _calls_of_numpy(frame: FrameType) -> dict[int, str]:
         if running and before is not None:
             # Of a call that runs, Python 3.11 tells the end.
             calls |= dict.fromkeys(range(before.offset, instruction.offset, 2), running)
-        line, column = (
-            (instruction.positions.lineno, instruction.positions.col_offset) if instruction.positions else (None, None)
-        )
-        running = ""
-        if line is not None and column is not None:
-            if (
-                instruction.opname in ("LOAD_ATTR", "LOAD_METHOD")
-                and before is not None
-                and _names_numpy(frame, before)
-            ):
-                started[line, column] = str(instruction.argval)
+        running, where = "", instruction.positions
+        if where is not None and where.lineno is not None and where.col_offset is not None:
+            start = where.lineno, where.col_offset
+            if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and _names_numpy(frame, before):
+                started[start] = str(instruction.argval)
             elif instruction.opname.startswith("CALL"):
-                running = started.get((line, column), "")
+                running = started.get(start, "")
         before = instruction
     return calls
 
 
-def _names_numpy(frame: FrameType, instruction: dis.Instruction) -> bool:
-    if not instruction.opname.startswith("LOAD_"):
+def _names_numpy(frame: FrameType, instruction: dis.Instruction | None) -> bool:
+    """Tell whether an instruction loads NumPy by a name."""
+    if instruction is None or not instruction.opname.startswith("LOAD_") or not isinstance(instruction.argval, str):
         return False
-    name = instruction.argval
-    return (frame.f_globals.get(name) if isinstance(name, str) else None) is np or (
-        isinstance(name, str) and frame.f_locals.get(name) is np
-    )
+    return frame.f_globals.get(instruction.argval) is np or frame.f_locals.get(instruction.argval) is np
 
 
 def _creating(original: Callable[..., Any]) -> Callable[..., Any]:

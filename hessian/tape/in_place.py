@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import DtypeError, message
+from hessian.rules.broadcast import as_array
 from hessian.rules.dispatch import composite
 from hessian.rules.spec import Traced
 from hessian.tape.advice import leaves_tape
@@ -20,10 +21,6 @@ def _target(name: str, x: Any) -> Any:
     if not isinstance(x, Traced):
         leaves_tape(f"{name} into a plain array", "Make the target np.zeros_like(x) with x traced, or use np.where")
     return x
-
-
-def _array(x: Any) -> Any:
-    return x if isinstance(x, Traced) else np.asarray(x)
 
 
 def _write_flat(target: Any, places: np.ndarray, values: Any) -> None:
@@ -42,7 +39,7 @@ def _write_flat(target: Any, places: np.ndarray, values: Any) -> None:
 
 @composite(np.copyto, untested=_WHY)
 def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
-    dst, src = _target("copyto", dst), _array(src)
+    dst, src = _target("copyto", dst), as_array(src)
     if not np.can_cast(src.dtype, dst.dtype, casting):  # type: ignore[arg-type]
         raise TypeError(f"Cannot cast array data from {src.dtype!r} to {dst.dtype!r} according to the rule '{casting}'")
     source = np.broadcast_to(src, dst.shape)
@@ -51,7 +48,7 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
 
 @composite(np.fill_diagonal, untested=_WHY)
 def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
-    a, val = _target("fill_diagonal", a), _array(val)
+    a, val = _target("fill_diagonal", a), as_array(val)
     if a.ndim < 2:
         raise ValueError("array must be at least 2-d")
     marked = np.zeros(a.shape, bool)
@@ -61,7 +58,7 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
 
 @composite(np.put, untested=_WHY)
 def put(a: Any, ind: Any, v: Any, mode: Any = "raise") -> None:
-    a, v = _target("put", a), _array(v)
+    a, v = _target("put", a), as_array(v)
     if not v.size:
         return
     # Where NumPy writes to it says itself.
@@ -82,12 +79,12 @@ def place(arr: Any, mask: Any, vals: Any) -> None:
     places = _marked(arr, mask)
     if places.size and not np.size(vals):
         raise ValueError("Cannot insert from an empty array!")
-    _write_flat(arr, places, _array(vals))
+    _write_flat(arr, places, as_array(vals))
 
 
 @composite(np.putmask, untested=_WHY)
 def putmask(a: Any, mask: Any, values: Any) -> None:
-    a, values = _target("putmask", a), np.ravel(_array(values))
+    a, values = _target("putmask", a), np.ravel(as_array(values))
     places = _marked(a, mask)
     if values.size and places.size:
         _write_flat(a, places, values[places % values.size])

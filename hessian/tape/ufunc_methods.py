@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, message
-from hessian.rules.broadcast import normalize_axes, normalize_axis, without_axes
+from hessian.rules import indexing
+from hessian.rules.broadcast import as_array, normalize_axes, normalize_axis, without_axes
 from hessian.rules.dispatch import DISPATCH, refuse
 from hessian.rules.smooth import smooth_op
-from hessian.rules.spec import Nondifferentiable, Traced, register
+from hessian.rules.spec import Traced, nondifferentiable
+from hessian.rules.traced import entered
 from hessian.tape.advice import leaves_tape
 from hessian.tape.array_methods import concrete_index
 
@@ -29,9 +31,7 @@ _ARGUMENTS = ("axis", "dtype", "out", "keepdims", "initial", "where")
 _ASSOCIATIVE = ("maximum", "minimum", "fmax", "fmin", "logaddexp", "logaddexp2", "hypot")
 """What may be combined by halves: log n operations instead of n."""
 
-reduced_op = register(
-    Nondifferentiable("ufunc_reduce", lambda x, *, ufunc, method, axis: getattr(ufunc, method)(x, axis=axis))
-)
+reduced_op = nondifferentiable("ufunc_reduce", lambda x, *, ufunc, method, axis: getattr(ufunc, method)(x, axis=axis))
 
 
 def has_method(ufunc: np.ufunc, method: str) -> bool:
@@ -145,12 +145,21 @@ def apply_at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
     if not isinstance(target, Traced):
         leaves_tape(f"{ufunc.__name__}.at", "Make the target np.zeros_like(x) with x traced")
     whole: Any = target
-    places = np.arange(whole.size).reshape(whole.shape)[concrete_index(index)]
-    operands = tuple(np.ravel(np.broadcast_to(value, places.shape)) for value in values)
-    flat = np.ravel(places)
-    for chosen in _rounds(flat):
-        at = np.unravel_index(flat[chosen], whole.shape)
-        whole[at if whole.ndim else ()] = ufunc(whole[at if whole.ndim else ()], *[v[chosen] for v in operands])
+    index, values = concrete_index(index), tuple(map(entered, values))
+    if not indexing.names_twice(whole, index):
+        whole[index] = ufunc(whole[index], *values)
+    elif ufunc in (np.add, np.subtract):
+        # As they are, masks would be joined, and small integers and float32 added up in their own precision.
+        value = as_array(values[0])
+        value = value.astype(np.result_type(value.dtype, whole.dtype))
+        whole._in_place(indexing.added_at(whole, index, value if ufunc is np.add else -value))
+    else:
+        places = np.arange(whole.size).reshape(whole.shape)[index]
+        operands = tuple(np.ravel(np.broadcast_to(value, places.shape)) for value in values)
+        flat = np.ravel(places)
+        for chosen in _rounds(flat):
+            at = np.unravel_index(flat[chosen], whole.shape)
+            whole[at] = ufunc(whole[at], *[v[chosen] for v in operands])
 
 
 def _rounds(flat: np.ndarray) -> list[np.ndarray]:

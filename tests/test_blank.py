@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import sysconfig
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -437,3 +438,22 @@ def test_a_buffer_kept_from_an_earlier_call_is_refused_with_advice() -> None:
     assert_array_equal(hs.grad(f)(X), 2 * X)
     with pytest.raises(HessianError, match="make arrays that are written to anew in every call"):
         hs.grad(f)(X)
+
+
+def test_functions_of_an_installed_package_are_their_users_in_every_transform() -> None:
+    source = (
+        "def f(x):\n    y = np.zeros(2)\n    y[0] = x[0] ** 3\n    y[1] = x[1]\n    return np.sum(y * y)\n"
+        "def model(x):\n    y = np.zeros(2)\n    y[0] = x[0] ** 3\n    y[1] = x[1]\n    return y\n"
+    )
+    space: dict[str, Any] = {"__name__": "installed_package.module", "np": np}
+    exec(compile(source, f"{sysconfig.get_path('purelib')}/installed_package/module.py", "exec"), space)
+    f, model, x, v = space["f"], space["model"], np.array([0.5, 2.0]), np.array([1.0, -1.0])
+    slope = [6 * x[0] ** 5, 2 * x[1]]
+    assert_allclose(hs.grad(f)(x), slope)
+    assert_allclose(hs.grad(hs.record(f))(x), slope)
+    assert_allclose(hs.record(f)(x), f(x))
+    assert_allclose(hs.third_derivative(f)(x)[0, 0, 0], 120 * x[0] ** 3)
+    assert_allclose(hs.GaussNewtonOperator(model, f, x) @ v, hs.GaussNewtonOperator(hs.record(model), f, x) @ v)
+    assert hs.locate_nonfinite(f, x, v) is None
+    assert hs.optimize.minimize(f, x).fun < 1e-8
+    assert_allclose(hs.jacobian(hs.record(model))(x), [[3 * x[0] ** 2, 0.0], [0.0, 1.0]])

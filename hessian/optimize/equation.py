@@ -99,7 +99,7 @@ class Equation:
     def residual(self, x: Any, thetas: Sequence[Any]) -> Any:
         """Return F as a vector as long as x."""
         tree, args = self.tree(x), self.arguments(thetas)
-        with creating(self.fun):
+        with creating():
             values = self.values(tree, *args)
         leaves = [self._checked(leaf) for leaf in flatten(unwrapped(values))[0]]
         vector = join_vector(leaves)

@@ -144,7 +144,7 @@ class CheckpointCall:
         before = len(tape.guards)
         args, kwargs = self._structure.build(leaves)
         # Sweeps run it when the trace that it was met in has ended.
-        with np.errstate(**self._errors), creating(self._f):
+        with np.errstate(**self._errors), creating():
             result = unwrapped(self._f(*args, **kwargs))
         self._check_arguments(leaves, (args, kwargs))
         moved = [i for i, (v, slot) in enumerate(zip(variables, slots, strict=True)) if v._slot != slot]

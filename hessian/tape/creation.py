@@ -41,7 +41,6 @@ _calls: weakref.WeakKeyDictionary[CodeType, dict[int, str]] = weakref.WeakKeyDic
 
 class _Local(threading.local):
     depth = 0
-    roots: tuple[str, ...] = ()
 
 
 _local = _Local()
@@ -65,7 +64,21 @@ def _is_of_user(frame: FrameType) -> bool:
     if known is None:
         file = os.path.normcase(frame.f_code.co_filename)
         known = _users[module] = not file.startswith(_LIBRARIES) and not file.startswith("<frozen")
-    return known or module.partition(".")[0] in _local.roots
+    return known or _is_of_traced_package(frame)
+
+
+def _is_of_traced_package(frame: FrameType) -> bool:
+    """Tell whether code is of the package of the traced function: the one that this library has called."""
+    package, caller = _package(frame), frame
+    if package in ("hessian", "numpy", "scipy"):
+        return False
+    while caller.f_back is not None and _package(caller.f_back) != "hessian":
+        caller = caller.f_back
+    return _package(caller) == package
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__") or "").partition(".")[0]
 
 
 def _calls_of_numpy(frame: FrameType) -> dict[int, str]:
@@ -245,24 +258,12 @@ def _replacements() -> list[tuple[Any, dict[str, Any], dict[str, Any]]]:
 
 
 class creating:
-    """Replace NumPy's creation functions while a function is traced; nested uses are counted.
+    """Replace NumPy's creation functions while a function is traced; nested uses are counted."""
 
-    Parameters
-    ----------
-    function : callable
-        What is traced: its own package counts as the user's.
-    """
-
-    __slots__ = ("_root", "_roots")
-
-    def __init__(self, function: Any) -> None:
-        self._root = (getattr(function, "__module__", None) or "").partition(".")[0]
+    __slots__ = ()
 
     def __enter__(self) -> None:
         global _count
-        self._roots = _local.roots
-        if self._root and self._root not in ("hessian", "numpy", "scipy", *self._roots):
-            _local.roots = (*self._roots, self._root)
         _local.depth += 1
         with _LOCK:
             _count += 1
@@ -273,7 +274,6 @@ class creating:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         global _count
         _local.depth -= 1
-        _local.roots = self._roots
         with _LOCK:
             _count -= 1
             if not _count:

@@ -160,7 +160,6 @@ class Trace:
 
     Notes
     -----
-    ``function`` is the user's, of which ``call`` is made.
     ``user_results=False`` says that the function is made by the library and returns derivatives: what a program of it computes need
     only be right up to rounding.
     """
@@ -174,7 +173,6 @@ class Trace:
         has_aux: bool = False,
         user_results: bool = True,
         tape: Tape | None = None,
-        function: Any = None,
     ) -> None:
         self.where = where
         self.primal = primal
@@ -187,7 +185,7 @@ class Trace:
         self.aux: Any = None
         try:
             argument = primal.build(variables)
-            with creating(function or call):
+            with creating():
                 result = call(argument)
             if has_aux:
                 result = self._take_aux(result)
@@ -361,7 +359,6 @@ def trace(
         lambda x: f(*replaced(args, argnums, numbers, x), **(kwargs or {})),
         where=where,
         has_aux=has_aux,
-        function=f,
     )
 
 

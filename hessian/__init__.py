@@ -15,9 +15,9 @@ from hessian.operators import (
 )
 from hessian.programs import RecordedFunction, record
 from hessian.rooms import room
-from hessian.rules.custom import custom_rule
 from hessian.scipy import special
 from hessian.tape.checkpoint import checkpoint
+from hessian.tape.custom import custom_rule
 from hessian.transforms import (
     DerivativeReport,
     check_derivatives,

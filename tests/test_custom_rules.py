@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.fft
 import scipy.special as sc
+from numpy import asarray
 
 import hessian as hs
 from hessian.errors import DerivativeCheckError, DtypeError, MissingRuleError, OptionError, ShapeMismatchError
@@ -137,7 +138,7 @@ WRONG: dict[str, tuple[Any, tuple[Any, ...], str]] = {
         (),
         "the second derivative in arguments 0 and 0 is nan at 0.0, around it 2",
     ),
-    "plain numbers": (_elementwise(np.sin, d1=[lambda y, x: np.cos(np.asarray(x))]), (), "LeavesTapeError"),
+    "plain numbers": (_elementwise(np.sin, d1=[lambda y, x: np.cos(asarray(x))]), (), "LeavesTapeError"),
     "a changed argument": (_elementwise(lambda x: np.sin(x, out=x), d1=[lambda y, x: np.cos(x)]), (), "wrong"),
     "a value that changes": (
         _elementwise(lambda x: np.sin(x) + next(_COUNT), d1=[lambda y, x: np.cos(x)]),
@@ -211,6 +212,11 @@ def test_wrong_rules_are_told(name):
         ({"labels": "ij,jk->ik", "d2": {}}, "d2 is given without d1"),
         ({"d1": [1], "d3": {}}, "unexpected keyword argument 'd3'"),
         ({"d1": [1], "name": "my rule"}, "name is 'my rule'"),
+        ({"d1": [1], "batched": False}, "batched=False is given with d1"),
+        (
+            {"pushforward": len, "pullback": len, "core": (1, 1), "batched": False},
+            "batched=False is given with pushforward, pullback, core",
+        ),
     ],
 )
 def test_one_kind_of_rule_is_given(said, match):
@@ -405,3 +411,96 @@ def test_formulas_may_write_into_arrays():
     np.testing.assert_allclose(hs.third_derivative(f)(x), hs.third_derivative(wanted)(x), rtol=1e-13)
     np.testing.assert_allclose(products(f), products(wanted), rtol=1e-13)
     np.testing.assert_allclose(hs.taylor(f, x, x, order=3), hs.taylor(wanted, x, x, order=3), rtol=1e-13)
+
+
+def _pair(x):
+    return np.stack([x[0] * x[1], x[1] ** 2])
+
+
+def _filled(y, xs, g, wanted):
+    (x,), out = xs, np.zeros(np.shape(g))
+    out[..., 0] = g[..., 0] * x[1]
+    out[..., 1] = g[..., 0] * x[0] + 2 * x[1] * g[..., 1]
+    return [out]
+
+
+def _filled_forward(y, xs, dots):
+    (x,), (d,), out = xs, dots, np.zeros(np.shape(dots[0]))
+    out[..., 0] = x[0] * d[..., 1] + x[1] * d[..., 0]
+    out[..., 1] = 2 * x[1] * d[..., 1]
+    return out
+
+
+def _by_matrix(y, xs, g, wanted):
+    (x,), J = xs, np.zeros((2, 2))
+    J[0, 0], J[0, 1], J[1, 1] = x[1], x[0], 2 * x[1]
+    return [g @ J]
+
+
+def _by_matrix_forward(y, xs, dots):
+    (x,) = xs
+    return dots[0] @ np.array([[x[1], x[0]], [0.0, 2 * x[1]]]).T
+
+
+def _one_direction(y, xs, g, wanted):
+    (x,), out = xs, np.zeros(2)
+    out[0] = g[0] * x[1]
+    out[1] = g[0] * x[0] + 2 * x[1] * g[1]
+    return [out]
+
+
+def _one_direction_forward(y, xs, dots):
+    ((x, z),), (d,), out = xs, dots, np.zeros_like(xs[0])
+    out[0], out[1] = d[0] * z + d[1] * x, 2 * z * d[1]
+    return out
+
+
+def _cubed(y, x):
+    out = np.zeros(np.shape(x))
+    for i in np.ndindex(*np.shape(x)):
+        out[i] = 3 * x[i] ** 2
+    return out
+
+
+FILLING: dict[str, tuple[Any, Any]] = {
+    "arrays": (hs.custom_rule(_pair, pushforward=_filled_forward, pullback=_filled), _pair),
+    "matrices": (hs.custom_rule(_pair, pushforward=_by_matrix_forward, pullback=_by_matrix), _pair),
+    "one direction": (
+        hs.custom_rule(_pair, pushforward=_one_direction_forward, pullback=_one_direction, batched=False),
+        _pair,
+    ),
+    "partials": (hs.custom_rule(lambda x: x**3, name="cubed", d1=[_cubed]), lambda x: x**3),
+    "second partials": (
+        hs.custom_rule(lambda x: x**3, name="cubed", d1=[_cubed], d2={(0, 0): lambda y, x: 6 * x}),
+        lambda x: x**3,
+    ),
+    "transposes": (
+        hs.custom_rule(lambda x: np.flip(x, -1), name="flipped", transpose=lambda g, shape: _flipped(g)),
+        lambda x: x[::-1],
+    ),
+}
+
+
+def _flipped(g):
+    out = np.zeros(np.shape(g))
+    out[..., 0], out[..., 1] = g[..., 1], g[..., 0]
+    return out
+
+
+@pytest.mark.parametrize("name", FILLING)
+def test_formulas_may_fill_arrays_that_they_make(name):
+    """In plain second order they run outside of the function that is traced."""
+    row, plain = FILLING[name]
+    x, v = np.array([0.5, 1.3]), np.array([1.0, 2.0])
+    f, wanted = (lambda x, g=g: np.sum(np.exp(g(x)) * x) for g in (row, plain))
+    hs.check_rule(row, x)
+    for transform in (
+        lambda f: hs.hvp(f, x, v),
+        lambda f: hs.hessian(f)(x),
+        lambda f: hs.jacobian(hs.grad(f))(x),
+        lambda f: hs.third_derivative(f)(x),
+        lambda f: hs.taylor(f, x, v, order=4),
+        lambda f: hs.hvp(hs.record(f), x, v),
+        lambda f: hs.HessianOperator(hs.record(f), x).to_dense(),
+    ):
+        np.testing.assert_allclose(transform(f), transform(wanted), rtol=1e-11)

@@ -182,8 +182,8 @@ RULES = [
         "rules/choices.py", "(np.maximum if larger else np.minimum)(*dots)", "np.maximum(*dots)", "tests/test_kinks.py"
     ),
     Mutant("rules/choices.py", "np.minimum(above, dots[2])", "above", "tests/test_kinks.py"),
-    Mutant("rules/custom.py", "y = np.array(function(", "y = np.asarray(function(", _CUSTOM),
-    Mutant("rules/custom.py", 'return f"custom.{name or ', 'return f"{name or ', _CUSTOM),
+    Mutant("tape/custom.py", "y = np.array(function(", "y = np.asarray(function(", _CUSTOM),
+    Mutant("tape/custom.py", 'return f"custom.{name or ', 'return f"{name or ', _CUSTOM),
     Mutant("programs/passes/batch.py", "or result != free or", "or", _CUSTOM),
     Mutant(
         "transforms/rule_claims.py",

@@ -13,6 +13,8 @@ from hessian.errors import DtypeError, OptionError, ShapeMismatchError, message
 from hessian.rules.operation import Operation
 from hessian.rules.spec import Bilinear, Elementwise, General, Linear
 from hessian.rules.traced import holds_traced
+from hessian.tape.blank import unwrapped
+from hessian.tape.creation import creating
 
 _KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "d1": (Elementwise, ("d1",)),
@@ -33,6 +35,7 @@ def custom_rule(
     labels: str | None = None,
     pushforward: Callable[..., Any] | None = None,
     pullback: Callable[..., Any] | None = None,
+    batched: bool = True,
     **fields: Any,
 ) -> Operation:
     r"""Declare how a function is differentiated, and return it as a function of arrays and traced values.
@@ -56,6 +59,9 @@ def custom_rule(
     pushforward, pullback : callable
         Of any other: ``(y, xs, x_dots) -> y_dot``, where an entry of ``x_dots`` may be ``None`` for zero, and
         ``(y, xs, y_bar, wanted) -> [x_bar, ...]``, where entries that are not ``wanted`` may be ``None``.
+    batched : bool
+        Whether ``pushforward`` and ``pullback`` take tangents and cotangents with leading batch axes. With ``False`` they are called once
+        per direction: for a compiled library or a solver that takes one vector.
     **fields
         Whatever else a row may say (``hessian.rules``): ``domain``, ``points``, ``kinks``, ``states``, ``pattern``, ``core``, ...
 
@@ -77,9 +83,10 @@ def custom_rule(
 
     Notes
     -----
-    Formulas are written in NumPy and in other rules: then second, third and all higher orders follow, plainly, recorded and
-    in programs. Tangents and cotangents may have leading batch axes, so that linear functions, products, pushforwards and pullbacks act on
-    *trailing* axes; arguments of products and with ``core=`` broadcast over leading ones.
+    Formulas are written in NumPy and in other rules, and may fill arrays that they make (``out = np.zeros(n); out[0] = ...``): then
+    second, third and all higher orders follow, plainly, recorded and in programs. Tangents and cotangents may have leading batch axes,
+    so that linear functions, products, pushforwards and pullbacks act on *trailing* axes (unless ``batched=False``); arguments of
+    products and with ``core=`` broadcast over leading ones.
     :func:`hessian.check_rule` tries a rule out. A recorded function is pickled with the rules that are names of a module.
     Cost: that of the function and the formulas, and a copy of the result.
 
@@ -100,6 +107,32 @@ def custom_rule(
     >>> H = hs.hessian(lambda x: 0.5 * np.sum(dct(x) ** 2))(np.ones(3))
     >>> np.allclose(H, np.eye(3))
     True
+
+    A table with slopes: a setting tells the formula, which is the rule itself, which derivative to look up.
+
+    >>> import scipy.interpolate, scipy.optimize
+    >>> t = np.linspace(0.0, 3.0, 31)
+    >>> table = scipy.interpolate.CubicHermiteSpline(t, np.sin(t), np.cos(t))
+    >>> read = lambda x, order=0: table(x, order).astype(np.result_type(np.float32, x))
+    >>> look_up = hs.custom_rule(read, name="look_up", d1=[lambda y, x, order=0: look_up(x, order=order + 1)])
+    >>> x = np.array([0.5, 1.2])
+    >>> np.allclose(hs.grad(lambda x: np.sum(look_up(x)))(x), np.cos(x))
+    True
+    >>> np.allclose(hs.hvp(lambda x: np.sum(look_up(x)), x, np.ones(2)), table(x, 2))
+    True
+
+    A solver of Kepler's equation :math:`E - e \sin E = M`, as a compiled one would be: its derivatives follow from the equation.
+
+    >>> @np.vectorize(otypes=[float])
+    ... def solved(M, e):
+    ...     return scipy.optimize.brentq(lambda E: E - e * np.sin(E) - M, M - 1.0, M + 1.0, xtol=1e-14)
+    >>> kepler = hs.custom_rule(
+    ...     lambda M, e: solved(M, e).astype(np.result_type(np.float32, M, e)),
+    ...     name="kepler",
+    ...     d1=[lambda E, M, e: 1 / (1 - e * np.cos(E)), lambda E, M, e: np.sin(E) / (1 - e * np.cos(E))],
+    ...     domain=[(-9.0, 9.0), (0.0, 0.8)],
+    ... )
+    >>> hs.check_rule(kepler)
     """
     if not callable(function):
         raise OptionError(message("custom_rule", f"the first argument is {type(function).__name__}, not a function"))
@@ -117,23 +150,39 @@ def custom_rule(
         raise OptionError(
             message("custom_rule", "d2 is given without d1", "second partials are of functions of elements")
         )
+    if not batched and (pullback is None or fields.get("core") is not None):
+        why = "it is about pushforward= and pullback= of a function of whole arrays"
+        raise OptionError(message("custom_rule", f"batched=False is given with {', '.join([*given, *fields])}", why))
     label = _name_of(function, name)
-    for word in {"pushforward", "pullback"} & given.keys():
-        given[word] = _looked_at(label, word, given[word], fields.get("core"))
-    if transpose is not None and not fields.get("variadic"):
-        given["transpose"] = _transpose_looked_at(label, transpose)
     said = {
         "raises": Exception,
         "real_only": "analytic" not in fields,
         "home": sys._getframe(1).f_globals.get("__name__", ""),
     }
+    given = _formulas(label, given | said | fields, batched)
     try:
-        row = kind(label, _on_arrays(function, kind is Elementwise), **given, **(said | fields))
+        row = kind(label, _on_arrays(function, kind is Elementwise), **given)
     except TypeError as error:
         raise OptionError(message("custom_rule", str(error).partition(") ")[2] or str(error))) from error
     if isinstance(row, Bilinear):
         _ = row.transposes
     return row
+
+
+def _formulas(label: str, given: dict[str, Any], batched: bool) -> dict[str, Any]:
+    """Return the words of a row with formulas that may write into what they make and whose results are looked at."""
+    made = dict(given)
+    if "d1" in given:
+        made["d1"] = [_writing(entry) for entry in given["d1"]]
+        made["d2"] = given["d2"] and {place: _writing(entry) for place, entry in given["d2"].items()}
+    for word in ("pushforward", "pullback", "transpose", "prepare", "pullback_of_tangent"):
+        if word in given:
+            made[word] = _writing(given[word])
+    for word in {"pushforward", "pullback"} & given.keys():
+        made[word] = _looked_at(label, word, made[word], given.get("core"), batched)
+    if "transpose" in given and not given.get("variadic"):
+        made["transpose"] = _transpose_looked_at(label, made["transpose"])
+    return made
 
 
 def _name_of(function: Callable[..., Any], name: str) -> str:
@@ -144,7 +193,25 @@ def _name_of(function: Callable[..., Any], name: str) -> str:
     return f"custom.{name or (known if known.isidentifier() else 'function')}"
 
 
-def _looked_at(name: str, word: str, formula: Any, core: Any) -> Any:
+def _writing(formula: Any) -> Any:
+    """Return a formula that may write into arrays that it makes, ``np.zeros``, wherever sweeps differentiate it.
+
+    They run it on traced values outside of the function that is traced, where NumPy's own creation functions are in place.
+    """
+    if not callable(formula):
+        return formula
+
+    @functools.wraps(formula)
+    def call(*args: Any, **settings: Any) -> Any:
+        if not any(map(holds_traced, args)):
+            return unwrapped(formula(*args, **settings))
+        with creating():
+            return unwrapped(formula(*args, **settings))
+
+    return call
+
+
+def _looked_at(name: str, word: str, formula: Any, core: Any, batched: bool) -> Any:
     """Return a formula of whose results the shapes are looked at: what does not fit would be broadcast to wrong numbers.
 
     Where arguments broadcast over leading axes (``core``) only the trailing ones are compared.
@@ -172,17 +239,38 @@ def _looked_at(name: str, word: str, formula: Any, core: Any) -> Any:
         pairs = zip(args[2], args[1], strict=True) if word == "pushforward" else [(args[2], args[0])]
         batch = next(np.shape(dot)[: np.ndim(dot) - np.ndim(x)] for dot, x in pairs if dot is not None)
         try:
-            result = formula(*args, **settings)
+            if batch and not batched:
+                result = _each(batch, lambda i: formula(*args[:2], _at(args[2], i), *args[3:], **settings))
+            else:
+                result = formula(*args, **settings)
         except (IndexError, TypeError, ValueError) as error:
-            if batch:
+            if batch and batched:
                 error.add_note(
-                    f"{name}: the {word} was called with batch axes {batch} in front. It must act on trailing axes: x_dot[..., 0], axis=-1."
+                    f"{name}: the {word} was called with batch axes {batch} in front. It must act on trailing axes: "
+                    "x_dot[..., 0], axis=-1, np.zeros_like(x_dot). Or pass "
+                    "batched=False to hs.custom_rule: then it is called once per direction."
                 )
             raise
         look(result, args, batch)
         return result
 
     return call
+
+
+def _at(dots: Any, i: tuple[int, ...]) -> Any:
+    """Return one direction of a cotangent, or of tangents."""
+    if isinstance(dots, list | tuple):
+        return [dot if dot is None else dot[i] for dot in dots]
+    return dots[i]
+
+
+def _each(batch: tuple[int, ...], call: Callable[[tuple[int, ...]], Any]) -> Any:
+    """Call a formula for one direction after the other and join what it returns, with the batch axes in front."""
+    parts = [call(i) for i in np.ndindex(batch)]
+    joined = lambda parts: None if parts[0] is None else np.reshape(np.stack(parts), (*batch, *np.shape(parts[0])))
+    if type(parts[0]) in (list, tuple):
+        return [joined(ones) for ones in zip(*parts, strict=True)]
+    return joined(parts)
 
 
 def _transpose_looked_at(name: str, transpose: Any) -> Any:

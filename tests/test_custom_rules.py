@@ -13,7 +13,7 @@ from numpy import asarray
 
 import hessian as hs
 from hessian.errors import DerivativeCheckError, DtypeError, MissingRuleError, OptionError, ShapeMismatchError
-from hessian.rules import NONDIFF, ZERO
+from hessian.rules import MISSING, NONDIFF, ZERO
 from hessian.rules.samples import Case, Sample
 from hessian.transforms import rule_walk as walk
 from hessian.transforms.rule_trials import Trial
@@ -191,6 +191,106 @@ WRONG: dict[str, tuple[Any, tuple[Any, ...], str]] = {
         "the Hessian-vector product is",
     ),
     "a pullback of another shape": (_general(_push, lambda y, xs, g, wanted: [_total(g)]), (_M,), "wrong"),
+    "an argument called a flag": (
+        _elementwise(
+            lambda n, x: x**n, d1=[NONDIFF, lambda y, n, x: n * x ** (n - 1.0)], domain=[(1.0, 3.0), (0.5, 2.0)]
+        ),
+        (),
+        "argument 0 is called NONDIFF, and differences find the slope",
+    ),
+    "a factor called a mask": (
+        _elementwise(lambda m, x: m * np.sin(x), d1=[NONDIFF, lambda y, m, x: m * np.cos(x)]),
+        (),
+        "argument 0 is called NONDIFF",
+    ),
+    "an argument called zero": (_elementwise(np.multiply, d1=[ZERO, lambda y, a, b: a]), (), "the tangent is"),
+    "an order called an index": (
+        hs.custom_rule(
+            lambda n, x: x**n,
+            name="wrong",
+            states=(NONDIFF, None),
+            pushforward=lambda y, xs, dots: xs[0] * xs[1] ** (xs[0] - 1) * dots[1],
+            pullback=lambda y, xs, g, wanted: [None, xs[0] * xs[1] ** (xs[0] - 1) * g],
+        ),
+        (3, _V),
+        "argument 0 is called NONDIFF",
+    ),
+    "double precision": (
+        _elementwise(lambda x: np.sin(np.asarray(x, float)), d1=[lambda y, x: np.cos(x)]),
+        (),
+        "the value of float32 arguments has dtype float64",
+    ),
+    "double precision of arrays": (
+        hs.custom_rule(
+            lambda x: np.sin(np.asarray(x, float)),
+            name="wrong",
+            pushforward=lambda y, xs, dots: np.cos(xs[0]) * dots[0],
+            pullback=lambda y, xs, g, wanted: [np.cos(xs[0]) * g],
+        ),
+        (_V,),
+        "the value of float32 arguments has dtype float64",
+    ),
+    "a partial that ends": (
+        _elementwise(np.sin, d1=[lambda y, x: np.where(abs(x) < 100, np.cos(x), 0.0)]),
+        (),
+        "Looked at 96 places of magnitudes 0.0001 to 10000, of both signs",
+    ),
+    "a partial of positive numbers": (
+        _elementwise(np.arctan, d1=[lambda y, x: np.where(x > -3, 1 / (1 + x * x), x)]),
+        (),
+        "the derivative in argument 0 is -",
+    ),
+    "a partial that is wrong close to an end": (
+        _elementwise(np.log, d1=[lambda y, x: 1 / np.maximum(x, 1e-2)], domain=[(0.0, 5.0)]),
+        (),
+        "Looked at 96 places of the domain (0, 5)",
+    ),
+    "a partial that is wrong on the way to infinity": (
+        _elementwise(np.log, d1=[lambda y, x: 1 / np.minimum(x, 50.0)], domain=[(0.0, np.inf)]),
+        (),
+        "Looked at 96 places of the domain (0, inf)",
+    ),
+    "a partial that is wrong below a bound": (
+        _elementwise(np.exp, d1=[lambda y, x: np.maximum(y, 1e-10)], domain=[(-np.inf, 0.0)]),
+        (),
+        "the derivative in argument 0 is 1e-10",
+    ),
+    "a partial that overflows": (
+        _elementwise(lambda x: np.logaddexp(0, x), d1=[lambda y, x: np.exp(x) / (1 + np.exp(x))]),
+        (),
+        "the derivative in argument 0 is nan",
+    ),
+    "a second partial that ends": (
+        _elementwise(np.sin, d1=[lambda y, x: np.cos(x)], d2={(0, 0): lambda y, x: np.where(x < 9, -y, y)}),
+        (),
+        "the second derivative in arguments 0 and 0 is",
+    ),
+    "a partial in two arguments that is wrong for one sign": (
+        _elementwise(
+            np.hypot, d1=[lambda y, a, b: a / y, lambda y, a, b: np.where(a * b < -50, 0.0, b / y)], kinks="at 0"
+        ),
+        (),
+        "arguments 0 and 1 is 0 at",
+    ),
+    "a pushforward that ends": (
+        _general(lambda y, xs, dots: np.where(abs(xs[0]) < 9, _push(y, xs, dots), 0.0), _pull),
+        (_V,),
+        "at 30 times its arguments: the tangent is",
+    ),
+    "a pullback that ends": (
+        _general(_push, lambda y, xs, g, wanted: [np.where(abs(xs[0]) < 9, _pull(y, xs, g, wanted)[0], 0.0)]),
+        (_V,),
+        "The pullback is wrong there",
+    ),
+    "a bend that ends": (
+        _general(
+            _push,
+            _pull,
+            pullback_of_tangent=lambda y, xs, g, dots: [np.where(abs(xs[0]) < 9, _pull(y, xs, g, None)[0], 0.0)],
+        ),
+        (_V,),
+        "the Hessian-vector product is",
+    ),
     "elements called apart": (_general(_push, _pull, core=(0, 0)), (_V,), "the pattern of argument 0 has nothing at"),
 }
 
@@ -252,6 +352,30 @@ def test_an_argument_may_have_no_derivative():
     step = hs.custom_rule(lambda a, x: np.floor(a) * x, name="step", d1=[ZERO, lambda y, a, x: np.floor(a)])
     hs.check_rule(step)
     assert hs.grad(lambda a: step(a, 2.0))(1.5) == 0.0
+
+
+def test_far_places_forgive_what_is_no_fault():
+    """Steps, ends of domains, indices, what cancels, an argument whose derivative is missing."""
+    hs.check_rule(hs.custom_rule(lambda a, x: np.floor(a) * x, name="step", d1=[ZERO, lambda y, a, x: np.floor(a)]))
+    hs.check_rule(hs.custom_rule(np.arccosh, d1=[lambda y, x: 1 / np.sqrt(x * x - 1)], domain=[(1.0, np.inf)]))
+    hs.check_rule(hs.custom_rule(lambda x: np.log(-x), name="log", d1=[lambda y, x: 1 / x], domain=[(-np.inf, 0.0)]))
+    taken = hs.custom_rule(
+        lambda i, x: x[..., i],
+        name="taken",
+        states=(NONDIFF, None),
+        pushforward=lambda y, xs, dots: dots[1][..., xs[0]],
+        pullback=lambda y, xs, g, wanted: [None, g[..., None] * (np.arange(3) == xs[0])],
+    )
+    hs.check_rule(taken, 1, _V)
+    struve = hs.custom_rule(
+        sc.struve,
+        d1=[MISSING, lambda y, v, x: struve(v - 1, x) - v / x * y],
+        domain=[(0.5, 2.0), (0.0, np.inf)],
+        kinks="at 0",
+    )
+    hs.check_rule(struve)
+    with pytest.raises(MissingRuleError, match="the derivative in argument 0 has no rule"):
+        hs.grad(struve)(0.5, 1.0)
 
 
 def _trial(target: Any, **row: Any) -> Trial:

@@ -18,6 +18,7 @@ from hessian.transforms.rule_claims import (
     pattern_covers,
     second_partials_are_the_slopes_of_the_first,
 )
+from hessian.transforms.rule_reach import partials_hold_far_away, unlisted_arguments_do_not_matter
 from hessian.transforms.rule_trials import every_trial
 from hessian.transforms.rule_walk import (
     PROPERTIES,
@@ -195,6 +196,18 @@ def test_second_partials_are_the_slopes_of_the_first(row):
 @pytest.mark.parametrize("row", ELEMENTWISE, ids=lambda op: op.name)
 def test_derivatives_continue_to_special_points(row):
     derivatives_continue_to_special_points(row)
+
+
+#: Its second argument is the value as it was written, whose derivatives are those of the first.
+_REACHING = [row for row in ELEMENTWISE if row.name != "smooth"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("row", _REACHING, ids=lambda op: op.name)
+def test_partials_hold_far_away(row):
+    for params in row.variants:
+        partials_hold_far_away(row, params)
+        unlisted_arguments_do_not_matter(row, (), params)
 
 
 @pytest.mark.parametrize("row", [row for row in ELEMENTWISE if row.sides], ids=lambda op: op.name)

@@ -35,10 +35,21 @@ from hessian.rules import (  # noqa: F401
     turning,
 )
 from hessian.rules.dispatch import DISPATCH
-from hessian.rules.spec import NONDIFF, OPERATIONS, ZERO, Bilinear, Elementwise, General, Linear, Nondifferentiable
+from hessian.rules.spec import (
+    MISSING,
+    NONDIFF,
+    OPERATIONS,
+    ZERO,
+    Bilinear,
+    Elementwise,
+    General,
+    Linear,
+    Nondifferentiable,
+)
 
 __all__ = [
     "DISPATCH",
+    "MISSING",
     "NONDIFF",
     "OPERATIONS",
     "ZERO",

@@ -147,11 +147,33 @@ def _faddeeva(part: str, slopes: Any) -> Elementwise:
 
 def _w_real(x: Any, y: Any) -> Any:
     """Return the real part of w' = -2 z w + 2 i / sqrt(pi)."""
-    return -2 * (x * wofz_real_op(x, y) - y * wofz_imag_op(x, y))
+    is_far, far, (a, b) = _w_far(x, y)
+    return np.where(is_far, far[0], -2 * (a * wofz_real_op(a, b) - b * wofz_imag_op(a, b)))
 
 
 def _w_imag(x: Any, y: Any) -> Any:
-    return -2 * (x * wofz_imag_op(x, y) + y * wofz_real_op(x, y)) + 2 / _SQRT_PI
+    is_far, far, (a, b) = _w_far(x, y)
+    return np.where(is_far, far[1], -2 * (a * wofz_imag_op(a, b) + b * wofz_real_op(a, b)) + 2 / _SQRT_PI)
+
+
+def _w_far(x: Any, y: Any) -> tuple[Any, tuple[Any, Any], tuple[Any, Any]]:
+    """Tell where |z| is above 20; return w' there by its asymptotic series, because -2 z w cancels, and z elsewhere.
+
+    w' ~ -i / sqrt(pi) * sum (2k + 1)!! / 2^k / z^(2k + 2), in the lower half plane but for exp(-z^2) (Abramowitz & Stegun 7.1.23).
+    """
+    is_far = (x * x + y * y > 400.0) & ((y >= 0) | (x * x - y * y > 100.0))
+    a, b = np.where(is_far, x, 20.0), np.where(is_far, y, 20.0)
+    square = a * a + b * b
+    u, v = a / square, -b / square
+    u, v = u * u - v * v, 2 * u * v
+    p, q = _FAR[-1], 0.0
+    for c in _FAR[-2::-1]:
+        p, q = p * u - q * v + c, p * v + q * u
+    p, q = p * u - q * v, p * v + q * u
+    return is_far, (q / _SQRT_PI, -p / _SQRT_PI), (np.where(is_far, 1.0, x), np.where(is_far, 1.0, y))
+
+
+_FAR = [math.prod(range(1, 2 * k + 2, 2)) / 2**k for k in range(9)]
 
 
 wofz_real_op = _faddeeva("real", [lambda u, x, y: _w_real(x, y), lambda u, x, y: -_w_imag(x, y)])

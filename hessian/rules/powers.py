@@ -324,14 +324,19 @@ wrightomega = elementwise(
 )
 
 
-def _tukey_density(p: Any, lam: Any) -> Any:
-    return 1 / (np.power(p, lam - 1) + np.power(1 - p, lam - 1))
+def _tukey_density(p: Any, x: Any, lam: Any) -> Any:
+    inside = abs(x) * lam < 1
+    p = np.where(inside, p, 0.5)
+    return np.where(inside, 1 / (np.power(p, lam - 1) + np.power(1 - p, lam - 1)), 0.0)
 
 
 tklmbda = elementwise(
     sc.tklmbda,
-    d1=[lambda p, x, lam: _tukey_density(p, lam), MISSING],
+    d1=[lambda p, x, lam: _tukey_density(p, x, lam), MISSING],
     d2=None,
-    cases=[case(A(3, domain=(-1.0, 1.0)), 0.4), case(A(3), -0.5)],
+    cases=[case(A(3, domain=(-1.0, 1.0)), 0.4), case(A(3), -0.5), case(A(3, domain=(0.6, 2.0)), 2.0)],
+    accuracy=Accuracy(
+        1e-4, "scipy.special.tklmbda takes lambdas below 1e-4 for 0", grid=((-2.0, 2.0), [-0.5, 0.4, 2.0])
+    ),
     real_only=True,
 )

@@ -53,8 +53,21 @@ class Sample:
         """Draw the array, from ``domain`` unless the sample has its own."""
         if self.make is not None:
             return self.make(rng)
-        low, high = self.domain or domain
-        return rng.uniform(low, high, self.shape)
+        return rng.uniform(*within(self.domain or domain), self.shape)
+
+
+def within(domain: tuple[float, float]) -> tuple[float, float]:
+    """Return the ends of a domain, or of a part of it where it goes on without end."""
+    low, high = domain
+    if math.isfinite(high - low):
+        return low, high
+    return (
+        (low + 0.5, low + 2.5)
+        if math.isfinite(low)
+        else (high - 2.5, high - 0.5)
+        if math.isfinite(high)
+        else (-2.0, 2.0)
+    )
 
 
 @dataclass(frozen=True)

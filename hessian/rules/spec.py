@@ -53,7 +53,7 @@ class Elementwise(Operation):
         A zero first partial means that the argument was *not taken*, so that nothing upstream of it matters there
         (``where``, ``maximum``): 0 * inf = 0 in the branch not taken.
     domain : sequence of (low, high)
-        Where the registry walk draws each argument.
+        Where the function is smooth and the walks draw each argument; an end may be infinite.
     reference : str
         The function as ``"arguments: expression"`` in names of mpmath, from which the accuracy walk takes what value and
         partials truly are, such as ``"a, b: sqrt(a**2 + b**2)"``.
@@ -91,6 +91,7 @@ class Elementwise(Operation):
         self.variants = tuple(variants)
         self.accuracy = accuracy
         self.selects = selects
+        self.declares_domain = domain is not None
         self.domain = tuple(domain) if domain is not None else ((-2.0, 2.0),) * len(self.d1)
         # A sum needs none of its operands again; a product needs the others.
         self.retains = any(callable(entry) for entry in self.d1) or self.d2 is None or bool(self.d2)

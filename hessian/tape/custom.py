@@ -48,7 +48,8 @@ def custom_rule(
         For messages; by default that of the function.
     d1 : sequence of callables, numbers or states
         Of a function that acts on each element: per argument the partial derivative ``(y, *xs) -> array``, which gets the value y first.
-        ``hessian.rules.ZERO`` and ``NONDIFF`` stand for arguments without derivative.
+        ``hessian.rules.ZERO`` and ``NONDIFF`` stand for arguments without derivative, ``MISSING`` for one that nobody has written down:
+        differentiating in it raises.
     d2 : mapping or None
         With it, the complete table of second partials, ``{(0, 1): (y, *xs) -> array}``: what is not listed is zero. ``None`` leaves
         them to be derived from ``d1``.

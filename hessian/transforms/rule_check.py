@@ -16,6 +16,12 @@ from hessian.transforms.rule_claims import (
     pattern_covers,
     second_partials_are_the_slopes_of_the_first,
 )
+from hessian.transforms.rule_reach import (
+    arrays_of_other_sizes_agree,
+    partials_hold_far_away,
+    unlisted_arguments_do_not_matter,
+    values_keep_the_precision,
+)
 from hessian.transforms.rule_trials import trials_of_row
 from hessian.transforms.rule_walk import PROPERTIES
 
@@ -24,9 +30,12 @@ def check_rule(row: Operation, *args: Any, **settings: Any) -> None:
     r"""Try everything that the rule of an operation has to satisfy.
 
     Value and dtype; the pushforward against differences of the function, the pullback against the pushforward; second and third
-    order against differences of the order below, along three paths; batches against loops; float32; arguments that stay as they
-    are; recorded functions; the sparsity that the row says. Of a function of elements also: that ``d2`` is complete, and that
-    derivatives at 0, 1, -1 and its special ``points`` are the limits of those around.
+    order against differences of the order below, along three paths; batches against loops; float32, in the value too; arguments that
+    stay as they are; recorded functions; the sparsity that the row says; that arguments called ``ZERO`` or ``NONDIFF`` do not matter.
+
+    Of a function of elements also: that ``d2`` is complete, that derivatives at 0, 1, -1 and its special ``points`` are the limits of those
+    around, and first and second partials at 96 places: of the declared ``domain``, also close to its ends, or else of magnitudes 1e-4 to
+    1e4 and both signs. Of any other also: first and second order at 0.01, 30, -1 and -30 times the arguments, where it is finite.
 
     Parameters
     ----------
@@ -48,7 +57,8 @@ def check_rule(row: Operation, *args: Any, **settings: Any) -> None:
     Notes
     -----
     Cost: some hundred calls of the function; arguments of some ten numbers are best. Kinks within 0.01 of the arguments look like wrong
-    derivatives.
+    derivatives. What is wrong only beyond the places named above or in a
+    narrow strip between them, and digits that formulas lose far away by cancellation, are not seen.
 
     Examples
     --------
@@ -75,20 +85,25 @@ def check_rule(row: Operation, *args: Any, **settings: Any) -> None:
             )
         )
     for trial in trials:
-        for holds in PROPERTIES:
+        for holds in (*PROPERTIES, values_keep_the_precision):
             _tried(holds, trial)
+        if not isinstance(row, Elementwise):
+            _tried(arrays_of_other_sizes_agree, trial)
         for one in _tried(instances, trial):
             if one.row is row:
                 _tried(pattern_covers, one)
+    _tried(unlisted_arguments_do_not_matter, row, args, settings or dict(getattr(row, "variants", [{}])[0]))
     if isinstance(row, Elementwise):
         _tried(second_partials_are_the_slopes_of_the_first, row)
         _tried(derivatives_continue_to_special_points, row)
+        for params in [settings] if settings else row.variants:
+            _tried(partials_hold_far_away, row, params, True)
 
 
-def _tried(check: Any, subject: Any) -> Any:
+def _tried(check: Any, subject: Any, *more: Any) -> Any:
     """Return the result of a check; what it meets with is an error of the rule."""
     try:
-        return check(subject)
+        return check(subject, *more)
     except DerivativeCheckError:
         raise
     except Exception as error:

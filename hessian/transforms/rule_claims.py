@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hessian.rules.operation import NONDIFF, Operation
+from hessian.rules.samples import within
 from hessian.rules.spec import Elementwise
 from hessian.tape.trace import trace
 from hessian.transforms.first_order import grad, jvp
@@ -112,7 +113,7 @@ def second_partials_are_the_slopes_of_the_first(row: Elementwise) -> None:
         return
     rng, params = np.random.default_rng(0), dict(row.variants[0])
     states = row.states or (None,) * len(row.d1)
-    xs: list[Any] = [rng.uniform(low, high, 5) for low, high in row.domain]
+    xs: list[Any] = [rng.uniform(*within(ends), 5) for ends in row.domain]
     xs = [x > 0 if state is NONDIFF else x for x, state in zip(xs, states, strict=True)]
     for j in (j for j, state in enumerate(states) if state is None):
         given = lambda x, j=j: [x if i == j else other for i, other in enumerate(xs)]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from hessian.rules.dispatch import DISPATCH, Entry
-from hessian.rules.operation import NONDIFF, OPERATIONS, Operation
-from hessian.rules.samples import Case, Sample
+from hessian.rules.operation import MISSING, NONDIFF, OPERATIONS, Operation
+from hessian.rules.samples import Case, Sample, within
 from hessian.rules.spec import Elementwise, Nondifferentiable
 
 _SHAPES: dict[int, list[tuple[tuple[int, ...], ...]]] = {
@@ -153,10 +153,13 @@ def _cases_by_arity(row: Operation | None) -> list[Case]:
     count = len(row.d1)
     shapes = _SHAPES.get(count, [((3, 4),) * count, ((4,), *((3, 4),) * (count - 1))])
     states = row.states or (None,) * count
-    draw = lambda shape, state: (
-        np.arange(math.prod(shape)).reshape(shape) % 2 == 0 if state is NONDIFF else Sample(shape)
-    )
-    return [Case(tuple(map(draw, given, states)), dict(row.variants[0])) for given in shapes]
+
+    def draw(shape: tuple[int, ...], state: Any, ends: tuple[float, float]) -> Any:
+        if state is MISSING:
+            return np.random.default_rng(0).uniform(*within(ends), shape)
+        return np.arange(math.prod(shape)).reshape(shape) % 2 == 0 if state is NONDIFF else Sample(shape)
+
+    return [Case(tuple(map(draw, given, states, row.domain)), dict(row.variants[0])) for given in shapes]
 
 
 def every_trial() -> list[Trial]:

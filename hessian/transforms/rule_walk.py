@@ -50,7 +50,8 @@ def extrapolated(f: Callable[[float], Any], h: float = 4e-3, rows: int = 4) -> n
     return table[0]
 
 
-def _moved(arrays: list[np.ndarray], dots: list[np.ndarray], h: Any) -> list[np.ndarray]:
+def moved(arrays: list[np.ndarray], dots: list[np.ndarray], h: Any) -> list[np.ndarray]:
+    """Return arrays a step along tangents."""
     return [a + h * t for a, t in zip(arrays, dots, strict=True)]
 
 
@@ -69,10 +70,10 @@ def tangent_is_the_slope(trial: Trial) -> None:
     _, got = jvp(trial.function(trial.target), arrays, dots)
     why = "the first derivative is wrong"
     if trial.analytic is not None:
-        wanted, rtol = trial.function(trial.analytic)(_moved(arrays, dots, 1j * _STEP)).imag / _STEP, 1e-11
+        wanted, rtol = trial.function(trial.analytic)(moved(arrays, dots, 1j * _STEP)).imag / _STEP, 1e-11
         why += ", or the function is no analytic one of complex numbers: give its row real_only=True then"
     else:
-        wanted, rtol = extrapolated(lambda h: trial.function(trial.plain)(_moved(arrays, dots, h))), 1e-9
+        wanted, rtol = extrapolated(lambda h: trial.function(trial.plain)(moved(arrays, dots, h))), 1e-9
     close(trial, "the tangent", got, wanted, rtol=rtol, why=why)
 
 
@@ -93,7 +94,7 @@ def second_order_is_the_slope_of_the_gradient(trial: Trial) -> None:
     f, arrays = trial.weighted()
     dots = trial.tangents(arrays)
     got = joined(hvp(f, arrays, dots))
-    slope = extrapolated(lambda h: joined(grad(f)(_moved(arrays, dots, h))))
+    slope = extrapolated(lambda h: joined(grad(f)(moved(arrays, dots, h))))
     close(trial, "the Hessian-vector product", got, slope, rtol=2e-9, why="a second derivative is wrong")
 
 
@@ -114,7 +115,7 @@ def third_order_is_the_slope_of_the_second(trial: Trial) -> None:
     dots = trial.tangents(arrays)
     curve = lambda xs: sum(np.sum(h * t) for h, t in zip(hvp(f, xs, dots), dots, strict=True))
     _, along = jvp(curve, arrays, dots)
-    slope = extrapolated(lambda h: np.asarray(curve(_moved(arrays, dots, h))))
+    slope = extrapolated(lambda h: np.asarray(curve(moved(arrays, dots, h))))
     close(
         trial,
         "the third derivative",

@@ -1,0 +1,186 @@
+"""The programs of docs/gallery: each runs and trains, and at its start autograd or JAX agree with value, gradient and product."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from differential.check import double_precision
+from functions import direction
+
+import hessian as hs
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "gallery"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+TOLERANCE = 1e-9
+
+
+class Program(NamedTuple):
+    """What a test needs to know of a program: a short run, what it must reach, and who can differentiate it as well."""
+
+    settings: dict[str, Any]  # of `main`, for a short run
+    reaches: float  # value of the objective at the end of it
+    sizes: tuple[str, ...] = ()  # those of the settings that `problem` takes
+    peers: tuple[str, ...] = ("autograd", "jax")
+    end: Callable[[Any], Any] = lambda result: result.x  # where the run ended, from what `main` returns
+
+
+PROGRAMS = {
+    "bayesian_network": Program({"steps": 2000}, reaches=65.0, end=lambda params: params),
+    "convolution_net": Program({"max_hvp": 40, "n": 300, "filters": 4}, reaches=0.75, sizes=("n", "filters")),
+    "fluid": Program({"max_hvp": 100, "N": 16, "steps": 8}, reaches=0.06, sizes=("N", "steps")),
+    "gaussian_mixture": Program({"em_steps": (3,)}, reaches=3.18845),
+    "gaussian_process": Program(
+        {"n": 60}, reaches=23.0, sizes=("n",), peers=("jax",)
+    ),  # autograd has no rule of cho_factor
+    "lstm": Program({"max_hvp": 150, "n": 200, "length": 10}, reaches=0.01, sizes=("n", "length")),
+    "ode_net": Program({"maxiter": 8, "n": 30}, reaches=0.5, sizes=("n",)),
+    "rnn": Program({"max_hvp": 100, "length": 200}, reaches=1.0, sizes=("length",)),
+    "variational_inference": Program(
+        {"n": 100}, reaches=0.03, sizes=("n",), end=lambda fits: fits["banana", "mixture"].x
+    ),
+}
+
+
+def load(name: str) -> types.ModuleType:
+    """Return a program as a module."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def problem(name: str, module: types.ModuleType) -> tuple[Callable[[Any], Any], Any]:
+    """Return objective and start of a short run."""
+    program = PROGRAMS[name]
+    objective, start = module.problem(**{size: program.settings[size] for size in program.sizes})
+    return objective, start
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_program_says_what_it_shows(name: str) -> None:
+    """Each imports, says what to expect, can be run without arguments, writes ordinary NumPy, and has a row above."""
+    module = load(name)
+    assert name in PROGRAMS
+    assert module.__doc__ is not None
+    assert "Expected output:" in module.__doc__
+    assert all(
+        parameter.default is not parameter.empty for parameter in inspect.signature(module.main).parameters.values()
+    )
+    assert module.np is np
+    text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 160
+    assert all(inspect.getdoc(value) for value in vars(module).values() if inspect.isfunction(value))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES)
+def test_every_program_trains_and_draws(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A short run lowers the objective to a stated number, says so, and its picture can be drawn."""
+    module = load(name)
+    objective, start = problem(name, module)
+    program = PROGRAMS[name]
+    result = module.main(**program.settings)
+    assert len(capsys.readouterr().out.splitlines()) >= 3
+    assert objective(program.end(result)) <= program.reaches < objective(start)
+    if hasattr(module, "picture"):
+        matplotlib = pytest.importorskip("matplotlib")
+        matplotlib.use("Agg")
+        pyplot = pytest.importorskip("matplotlib.pyplot")
+        sizes = inspect.signature(module.picture).parameters.keys() & program.settings.keys()
+        axes = module.picture(result, **{size: program.settings[size] for size in sizes})
+        assert np.ravel(axes)[0].has_data()
+        pyplot.close("all")
+
+
+def patches(peer: Any) -> Any:
+    """Return a function like ``sliding_window_view``, made of the indexing of a peer that has none."""
+
+    def sliding_window_view(x: Any, window_shape: Any, axis: Any) -> Any:
+        for size, at in zip(window_shape, axis, strict=True):
+            places = np.arange(x.shape[at] - size + 1)[:, None] + np.arange(size)
+            x = peer.moveaxis(x[(slice(None),) * at + (places,)], at + 1, -1)
+        return x
+
+    return types.SimpleNamespace(stride_tricks=types.SimpleNamespace(sliding_window_view=sliding_window_view))
+
+
+def flatten(tree: Any) -> np.ndarray:
+    """Return the numbers of an array or of a dict of arrays, by sorted names, as JAX returns them."""
+    return np.concatenate([np.ravel(tree[name]) for name in sorted(tree)]) if isinstance(tree, dict) else np.ravel(tree)
+
+
+class WithPatches:
+    """NumPy as a peer has it, with the one view of `numpy.lib` that programs use."""
+
+    def __init__(self, numpy: Any) -> None:
+        self._numpy = numpy
+        self.lib = patches(numpy)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._numpy, name)
+
+
+def modules(peer: str) -> tuple[Any, Any]:
+    """Return the peer's names for NumPy and SciPy, with the modules of SciPy that programs use."""
+    numpy, scipy = {"autograd": ("autograd.numpy", "autograd.scipy"), "jax": ("jax.numpy", "jax.scipy")}[peer]
+    for part in ("special", "stats", "linalg"):
+        pytest.importorskip(f"{scipy}.{part}")
+    return WithPatches(pytest.importorskip(numpy)), pytest.importorskip(scipy)
+
+
+def derivatives(peer: str, objective: Callable[[Any], Any], start: Any, v: Any) -> tuple[float, Any, Any]:
+    """Return value, gradient and product with the Hessian, by a peer."""
+    if peer == "autograd":
+        autograd = pytest.importorskip("autograd")
+        return objective(start), autograd.grad(objective)(start), autograd.make_hvp(objective)(start)[0](v)
+    jax = pytest.importorskip("jax")
+    gradient, product = jax.jvp(jax.grad(objective), (start,), (v,))
+    return float(objective(start)), gradient, product
+
+
+@pytest.fixture(name="double")
+def in_double_precision() -> Iterator[None]:
+    """Switch JAX, where there is one, to float64 for one test."""
+    with double_precision(DeprecationWarning):
+        yield
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize(("name", "peer"), [(name, peer) for name in PROGRAMS for peer in PROGRAMS[name].peers])
+def test_peers_agree(name: str, peer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same program with the peer's NumPy has the same value, gradient and Hessian-vector product at its start."""
+    numpy, scipy = modules(peer)
+    module = load(name)
+    objective, start = problem(name, module)
+    v = direction(start)
+    value = objective(start)
+    gradient, product = hs.grad_and_hvp(objective, start, v)
+    for replaced, by in (("np", numpy), ("scipy", scipy)):
+        if hasattr(module, replaced):
+            monkeypatch.setattr(module, replaced, by)
+    expected = derivatives(peer, objective, start, v)
+    for ours, theirs in zip((value, gradient, product), expected, strict=True):
+        a, b = flatten(ours), flatten(theirs)
+        assert np.linalg.norm(a - b) <= TOLERANCE * np.linalg.norm(b)
+
+
+@pytest.mark.long
+def test_the_steps_of_the_equation_are_those_of_scipy() -> None:
+    """The network's path by Runge-Kutta steps and by ``solve_ivp`` have the same value and gradient."""
+    module = load("ode_net")
+    times, observed = module.make_data(12, until=1.0)
+    start = module.initialize(6, seed=0)
+    f = lambda params: np.sum((module.path(params, observed[0], times, substeps=8) - observed) ** 2)
+    g = lambda params: np.sum((module.follow(params, observed[0], times) - observed) ** 2)
+    for a, b in zip(hs.value_and_grad(f)(start), hs.value_and_grad(g)(start), strict=True):
+        np.testing.assert_allclose(flatten(a), flatten(b), rtol=1e-3, atol=1e-4)

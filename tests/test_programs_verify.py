@@ -19,7 +19,7 @@ from hessian.programs.pipeline import PASSES
 from hessian.programs.simplify import rewrite
 from hessian.programs.verify import InvalidProgram, check_nodes, verify_layout
 from hessian.rules import elementwise as ew
-from hessian.rules.linalg import cholesky_op
+from hessian.rules.cholesky import cholesky_op
 from hessian.rules.shaping import permute_op, reshape_op
 from hessian.rules.spec import OPERATIONS
 

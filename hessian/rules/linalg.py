@@ -16,8 +16,9 @@ import numpy as np
 from scipy.linalg import get_lapack_funcs
 
 from hessian.errors import MissingRuleError, OptionError, message
-from hessian.rules.broadcast import averaged_axes, keeps, normalize_axes, symmetric, without_axes
+from hessian.rules.broadcast import averaged_axes, keeps, normalize_axes, without_axes
 from hessian.rules.broadcast import transposed as _t
+from hessian.rules.cholesky import cholesky_op
 from hessian.rules.determinant import det_op, inverse_op, sound_op
 from hessian.rules.dispatch import composite, expose
 from hessian.rules.eigen import eigenvalues_op, eigenvectors_op, factors_op
@@ -25,7 +26,7 @@ from hessian.rules.factorisations import svdvals
 from hessian.rules.lines import user_line
 from hessian.rules.smooth import Root, Sides
 from hessian.rules.spec import NONDIFF, ZERO, A, Sample, case, general, nondifferentiable
-from hessian.rules.triangular import PLAIN, TURNED, columns, triangular_op
+from hessian.rules.triangular import columns
 
 # NumPy's named result tuples have no public import path.
 EighResult: Any = type(np.linalg.eigh(np.eye(1)))
@@ -172,12 +173,6 @@ def slogdet(a: Any) -> Any:
     return SlogdetResult(_det_sign(a), logabsdet_op(a, line=user_line()))
 
 
-def _half_lower(m: Any) -> Any:
-    """Return the lower triangle with the diagonal halved: Phi in Murray (2016), arXiv:1602.07527."""
-    n = m.shape[-1]
-    return m * (np.tril(np.ones((n, n), m.dtype)) - 0.5 * np.eye(n, dtype=m.dtype))
-
-
 def _square(a: Any) -> None:
     """Refuse what is no square matrix, or stack of them, as NumPy does."""
     if a.ndim < 2:
@@ -192,28 +187,12 @@ def symmetric_from(a: Any) -> Any:
     return np.where(np.tril(np.ones(a.shape[-2:], bool)), a, _t(a))
 
 
-def _cholesky_pushforward(y: Any, xs: Any, dots: Any) -> Any:
-    inner = triangular_op(y, _t(triangular_op(y, _t(dots[0]), **PLAIN)), **PLAIN)
-    return y @ _half_lower(inner)
-
-
-def _cholesky_pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
-    inner = _half_lower(_t(y) @ g)
-    return [symmetric(_t(triangular_op(y, _t(triangular_op(y, inner, **TURNED)), **TURNED)))]
-
-
-cholesky_op = general(
-    "cholesky", np.linalg.cholesky, pushforward=_cholesky_pushforward, pullback=_cholesky_pullback, core=(2, 2)
-)
-
-
 @composite(
     np.linalg.cholesky, cases=[case(_positive_definite(3, 3)), case(_positive_definite(2, 3, 3))], real_only=True
 )
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
-    if upper:
-        return _t(cholesky_op(symmetric_from(_t(a))))
-    return cholesky_op(symmetric_from(a))
+    _square(a)
+    return _t(cholesky_op(_t(a))) if upper else cholesky_op(a)
 
 
 def _eigen(a: Any, uplo: str, values_only: bool) -> tuple[Any, Any]:

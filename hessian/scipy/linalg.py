@@ -11,6 +11,7 @@ import numpy as np
 import scipy.linalg
 
 from hessian.errors import OptionError, message
+from hessian.rules.cholesky import cholesky_op
 from hessian.rules.factored import (
     banded_op,
     cosm_op,
@@ -24,9 +25,9 @@ from hessian.rules.factored import (
     sylvester_op,
     turned_band,
 )
-from hessian.rules.linalg import cholesky_op, symmetric_from
+from hessian.rules.linalg import symmetric_from
 from hessian.rules.traced import entered
-from hessian.rules.triangular import triangular_op
+from hessian.rules.triangular import PLAIN, TURNED, triangular_op
 from hessian.scipy.mirror import holds, mirrored, twin
 
 __all__ = [
@@ -86,8 +87,7 @@ def cholesky(a: Any, lower: bool = False, overwrite_a: bool = False, check_finit
         The matrix is not positive definite.
     """
     a = _matrix(a)
-    factor = cholesky_op(symmetric_from(a if lower else _t(a)))
-    return factor if lower else _t(factor)
+    return cholesky_op(a, by="scipy") if lower else _t(cholesky_op(_t(a), by="scipy, upper"))
 
 
 @twin(scipy.linalg.cho_factor)
@@ -107,11 +107,10 @@ def cho_solve(c_and_lower: tuple[Any, bool], b: Any, overwrite_b: bool = False, 
     Twin of :func:`scipy.linalg.cho_solve` that also takes traced values: two triangular solves, in every derivative.
     """
     c, lower = c_and_lower
-    c = _matrix(c)
+    c = _matrix(c) if lower else _t(_matrix(c))
 
     def both(b: Any) -> Any:
-        first = triangular_op(c, b, lower=lower, trans=not lower, unit=False)
-        return triangular_op(c, first, lower=lower, trans=lower, unit=False)
+        return triangular_op(c, triangular_op(c, b, **PLAIN), **TURNED)
 
     return _as_columns(both, b)
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from hessian.programs.ir import DIRECTION, Builder, Node
+from hessian.programs.triangles import OF_TRIANGLES, of_triangles
 from hessian.rules import elementwise as ew
 from hessian.rules.indexing import embed_op, slice_op
 from hessian.rules.reductions import sum_op
@@ -386,6 +387,10 @@ def rewrite(
     for arg in args:
         if arg.dtype is not None and arg.dtype.kind != "f":
             algebra = False  # integers wrap and widen: their signs and sums stay where they are
+    if algebra and (operation in OF_TRIANGLES or args[0].operation in OF_TRIANGLES):
+        found = of_triangles(builder, operation, args, params, shape, dtype)
+        if found is not None:
+            return found
     # Other functions than those of arithmetic have loops of their own for numbers, which may round in another way than those for arrays.
     if isinstance(operation, Elementwise) and (algebra or (operation in _ARITHMETIC and dtype.kind == "f")):
         bare = _all_unbroadcast(builder, args, shape)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hessian import operators, scipy
+from hessian import operators, scipy, sparse
 from hessian.errors import HessianError
 from hessian.operators import (
     ChunkedOperator,
@@ -79,6 +79,7 @@ __all__ = [
     "record",
     "root",
     "scipy",
+    "sparse",
     "special",
     "statistics",
     "taylor",

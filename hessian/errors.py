@@ -57,6 +57,10 @@ class OptionError(HessianError, ValueError):
     """An option has a value outside what is accepted."""
 
 
+class TooDenseError(HessianError, MemoryError):
+    """A matrix would take more memory than is allowed; its products, or a sparse one, do not."""
+
+
 class DerivativeCheckError(HessianError, AssertionError):
     """Derivatives disagree with an independent check."""
 

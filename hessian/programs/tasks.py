@@ -101,6 +101,8 @@ class CompiledTask:
     coarse : bool
         Whether the function uses another precision than float64, whatever that of its result is.
     task : Task
+    structure : Any
+        What :mod:`hessian.sparse` keeps of the pattern of what the program computes; pickled with it.
     """
 
     program: Program
@@ -112,6 +114,7 @@ class CompiledTask:
     by_order: bool
     coarse: bool
     task: Task
+    structure: Any = None
 
     def checked(self, run: Any) -> Sequence[Any]:
         """Return the results of a run that are the function's own."""

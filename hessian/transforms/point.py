@@ -17,7 +17,7 @@ from hessian.linalg.blocks import unit_rows
 from hessian.programs.runtime.functions import programs_of
 from hessian.programs.runtime.maps import CompiledMaps
 from hessian.programs.runtime.point import Product, ProgramAtPoint
-from hessian.programs.tasks import Task, local_maps
+from hessian.programs.tasks import CompiledTask, Task, local_maps
 from hessian.rules.spec import Traced
 from hessian.tape.maps import JacobianMap, LocalMaps
 from hessian.tape.trace import chosen_arguments
@@ -94,6 +94,8 @@ class FunctionAtPoint:
         Whether the function uses values that somebody else is recording: then so are products.
     is_swept : bool
         Whether everything is swept: products of traced values, and of nothing.
+    compiled : CompiledTask or None
+        The task whose program has run.
     source : tuple
         The plain function, the arguments, and the numbers of those that are differentiated.
     products : dict
@@ -122,6 +124,7 @@ class FunctionAtPoint:
         self.captures = self._is_traced = False
         self.values: Sequence[Any]
         self.structure: Structure
+        self.compiled: CompiledTask | None = None
         ran = programs.at(task, args, kwargs or {}, where) if record else None
         if ran is None:
             self._later = CompiledMaps(where, programs, record and lasts)
@@ -131,9 +134,9 @@ class FunctionAtPoint:
             self.captures = any(tape.nested for tape in local.tapes)
             self._is_traced = any(isinstance(leaf, Traced) for leaf in self.primal.leaves)
         else:
-            compiled, self._ran = ran
+            self.compiled, self._ran = ran
             self.primal = chosen_arguments(args, task.argnums, where)[0]
-            self.values, self.structure = self._ran.values, compiled.output
+            self.values, self.structure = self._ran.values, self.compiled.output
         self.sizes = {"product" if self._symmetric else "pushforward": self.primal.size}
         if not self._symmetric:
             self.sizes["pullback"] = sum(math.prod(y.shape) for y in self.values)
@@ -179,10 +182,10 @@ class FunctionAtPoint:
         product = self.products[name](v) if self._runs(name, 1, v) else None
         return self.sweeps.product(name, v) if product is None else product
 
-    def rows(self, V: Any, name: str = "product") -> Any:
-        """Apply a map to every row."""
+    def rows(self, V: Any, name: str = "product", out: np.ndarray | None = None) -> Any:
+        """Apply a map to every row; the result may lie in ``out``."""
         program = self._runs(name, len(V), V)
-        rows = None if program is None else program.rows(name, V, self._symmetric)
+        rows = None if program is None else program.rows(name, V, self._symmetric, out)
         return self.sweeps.rows(name, V) if rows is None else rows
 
     def matrix(self, name: str = "product") -> Any:

@@ -6,17 +6,17 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-_POOLS: dict[int, ThreadPoolExecutor] = {}
+_POOLS: dict[tuple[int, str], ThreadPoolExecutor] = {}
 if hasattr(os, "register_at_fork"):
     # A child process has the pools of its parent without their threads.
     os.register_at_fork(after_in_child=_POOLS.clear)
 
 
-def pool_of(workers: int) -> ThreadPoolExecutor:
-    """Return the threads that blocks run on; they wait without using the processor."""
-    pool = _POOLS.get(workers)
+def pool_of(workers: int, what: str = "rows") -> ThreadPoolExecutor:
+    """Return the threads that blocks run on, or something else that may wait for blocks; they wait without using the processor."""
+    pool = _POOLS.get((workers, what))
     if pool is None:
-        pool = _POOLS.setdefault(workers, ThreadPoolExecutor(workers - 1, "hessian-rows"))
+        pool = _POOLS.setdefault((workers, what), ThreadPoolExecutor(workers - 1, f"hessian-{what}"))
     return pool
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from typing import Any
 
 import numpy as np
 
+from hessian.programs.backends.threads import pool_of, single_threaded_blas, worker_count
 from hessian.programs.compilation import OUT_OF_ROOM, OperationError
 from hessian.programs.runtime.directions import Directions, directions_of
 from hessian.programs.runtime.program import Program, is_finite, run_first
 from hessian.tape.maps import LocalMaps
 from hessian.tape.tape import GuardMiss
 
+_LONG = 2**15
+"""Length from which on products with several directions are worth threads."""
 Product = Callable[[Any], "np.ndarray | None"]
 """A product with one direction; ``None`` where it must be computed in another way."""
 
@@ -97,20 +101,49 @@ class ProgramAtPoint:
 
         return product
 
-    def rows(self, name: str, directions: np.ndarray, symmetric: bool) -> np.ndarray | None:
-        """Run a section for every row of ``directions``, shape (k, n); return the results as rows."""
-        return self.attempt(lambda: self._rows(name, directions, symmetric))
+    def rows(
+        self, name: str, directions: np.ndarray, symmetric: bool, out: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """Run a section for every row of ``directions``, shape (k, n); return the results as rows, in ``out`` where it helps."""
+        return self.attempt(lambda: self._rows(name, directions, symmetric, out))
 
-    def _rows(self, name: str, directions: np.ndarray, symmetric: bool) -> np.ndarray:
+    def _rows(self, name: str, directions: np.ndarray, symmetric: bool, out: np.ndarray | None) -> np.ndarray:
         batched = self._directions(name, symmetric)
         dtype = self.program.sections[self.program.numbers[name]].inputs[0].dtype
         directions = np.ascontiguousarray(directions, dtype)
         if len(directions) and batched.block_length() == 1:
             # One direction fills the cache: the section as it is does as well as a batch of one, and is there already.
-            product = self.product(name)
-            results = [x for row in directions if (x := product(row)) is not None]
-            return np.stack(results) if len(results) == len(directions) else np.array(math.nan)
+            return self._one_by_one(name, directions, out)
         return batched.rows(self._frame.residuals, directions)
+
+    def _one_by_one(self, name: str, directions: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+        """Run a section for every row of long ``directions``, each on a thread of its own as far as there are any."""
+        product, output = self.product(name), self.program.sections[self.program.numbers[name]].outputs[0]
+        shape, failed = (len(directions), output.size), []
+        fits = out is not None and out.shape == shape and out.dtype == output.dtype
+        results = out if out is not None and fits else np.empty(shape, output.dtype)
+
+        def work(first: int, step: int) -> None:
+            for i in range(first, len(directions), step):
+                x = product(directions[i])
+                if x is None:
+                    failed.append(i)
+                    return
+                results[i] = x
+
+        workers = min(worker_count(), len(directions)) if directions[0].size >= _LONG else 1
+        if workers == 1:
+            work(0, 1)
+        else:
+            with single_threaded_blas():
+                jobs = [pool_of(workers, "directions").submit(work, i, workers) for i in range(1, workers)]
+                try:
+                    work(0, workers)
+                finally:
+                    wait(jobs)
+                for job in jobs:
+                    job.result()
+        return np.array(math.nan) if failed else results
 
     def matrix(self, name: str, symmetric: bool) -> np.ndarray | None:
         """Return the matrix that a section multiplies with."""

@@ -1,0 +1,121 @@
+"""What is known of the zeros of a Hessian or a Jacobian: data, without the function and without solvers."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.sparse.coloring import Coloring, star_coloring
+from hessian.sparse.columns import Sides, jacobian_coloring
+
+
+class SparsityPattern:
+    r"""Where a Hessian or a Jacobian may have entries that are not zero, and how few products give them.
+
+    Parameters
+    ----------
+    matrix : sparse array, shape (m, n)
+        What it holds does not matter, only where.
+    symmetric : bool
+        Whether it is that of a Hessian: then an entry or its mirror image has to be read off a product, not both.
+    dense_because : sequence of str
+        Operations without a pattern of their own, taken to be dense.
+
+    Attributes
+    ----------
+    matrix : csr_array of bool, shape (m, n)
+        Sorted; rows and columns are raveled results and arguments.
+    shape : tuple of int
+    nnz : int
+    dense_because : tuple of str
+        ``operation, at file:line: source`` of each; empty where every operation says its pattern.
+    colors : ndarray of int
+        Of the n variables; those of one color share a product, -1 is in none. Of a Jacobian those of its columns, or of its rows if
+        pullbacks are fewer, or of columns and then rows if both take part.
+    n_colors : int
+        Number of products that give all values.
+
+    Raises
+    ------
+    OptionError
+        It is said to be symmetric and is not.
+
+    Notes
+    -----
+    Cost of the colors, which are made when they are asked for: time in proportion to the entries, some ten milliseconds for 1e5 variables
+    on a line or a grid, about a microsecond an entry else.
+
+    Examples
+    --------
+    >>> import numpy as np, hessian as hs
+    >>> pattern = hs.sparse.hessian(lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2)).pattern(np.zeros(1000))
+    >>> pattern
+    <SparsityPattern of a 1000 x 1000 Hessian: 2998 entries (0.3 %), 3 colors>
+    >>> pattern.matrix[:3, :4].astype(int).toarray().tolist()
+    [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 1]]
+    """
+
+    def __init__(self, matrix: Any, *, symmetric: bool, dense_because: Any = ()) -> None:
+        ones = csr_array(matrix)
+        self.matrix = csr_array((np.ones(ones.nnz, bool), ones.indices, ones.indptr), shape=ones.shape)
+        self.matrix.sum_duplicates()
+        self.is_symmetric = symmetric
+        self.dense_because = tuple(dense_because)
+        if symmetric:
+            m, n = self.matrix.shape
+            if m != n:
+                what = f"a symmetric pattern has shape {self.matrix.shape}"
+                raise ShapeMismatchError(message("SparsityPattern", what, fix="Pass a square one"))
+            if (self.matrix != self.matrix.T).nnz:
+                what, why = "the pattern is not symmetric", "an entry would be read off its mirror image"
+                raise OptionError(message("SparsityPattern", what, why, "Pass matrix + matrix.T, or symmetric=False"))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of rows and columns."""
+        return (int(self.matrix.shape[0]), int(self.matrix.shape[1]))
+
+    @property
+    def nnz(self) -> int:
+        """Number of entries."""
+        return int(self.matrix.nnz)
+
+    @cached_property
+    def sides(self) -> Sides:
+        """Colors of columns and of rows; of a Hessian columns alone."""
+        if not self.is_symmetric:
+            return jacobian_coloring(self.matrix)
+        return Sides(star_coloring(self.matrix), Coloring(np.full(self.shape[0], -1), 0, "none"))
+
+    @property
+    def colors(self) -> np.ndarray:
+        """The color of every variable."""
+        columns, rows = self.sides.columns, self.sides.rows
+        if not rows.n_colors:
+            return columns.colors
+        return rows.colors if not columns.n_colors else np.concatenate((columns.colors, rows.colors))
+
+    @property
+    def n_colors(self) -> int:
+        """Number of products."""
+        return self.sides.n_colors
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SparsityPattern):
+            return NotImplemented
+        a, b = self.matrix, other.matrix
+        same = self.shape == other.shape and self.is_symmetric == other.is_symmetric
+        return same and np.array_equal(a.indptr, b.indptr) and np.array_equal(a.indices, b.indices)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        m, n = self.shape
+        kind = "Hessian" if self.is_symmetric else "Jacobian"
+        share = 100.0 * self.nnz / max(m * n, 1)
+        text = f"<SparsityPattern of a {m} x {n} {kind}: {self.nnz} entries ({share:.2g} %), {self.n_colors} colors"
+        return text + (f", dense because of {'; '.join(self.dense_because)}>" if self.dense_because else ">")

@@ -1,0 +1,210 @@
+"""Patterns of Hessians and Jacobians: no entry outside of them, values equal to dense ones, few entries too many."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+from functions import CASES, Case, leaves, map_leaves
+from sparse_walk import compare, holds, program_holds
+
+import hessian as hs
+from hessian.errors import DtypeError, NotScalarError, OptionError, StaleVariableError, TooDenseError
+
+
+def raveled(f: Any, x: Any) -> tuple[Any, np.ndarray]:
+    """Return a function of a container as one of a vector, and the vector."""
+    arrays = leaves(x)
+    ends = np.cumsum([a.size for a in arrays])
+
+    def of_vector(v: Any) -> Any:
+        pieces = iter(v[end - a.size : end].reshape(a.shape) for a, end in zip(arrays, ends, strict=True))
+        return f(map_leaves(lambda _: next(pieces), x))
+
+    return of_vector, np.concatenate([a.ravel() for a in arrays])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_catalogue(case: Case) -> None:
+    f, x = raveled(case.with_numpy, case.x)
+    rng = np.random.default_rng(0)
+    holds(f, [x, x + 1e-3 * rng.standard_normal(x.shape), x * (1 + 1e-2 * rng.random(x.shape))])
+
+
+def test_containers_are_raveled() -> None:
+    x = {"a": np.array([1.0, 2.0]), "b": [np.array([[3.0]]), 0.5]}
+    hess = hs.sparse.hessian(lambda p: np.sum(p["a"] ** 3) + p["b"][0][0, 0] * p["b"][1] ** 2)
+    assert hess(x).toarray().tolist() == [[6, 0, 0, 0], [0, 12, 0, 0], [0, 0, 0, 1], [0, 0, 1, 6]]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_few_random_programs(seed: int) -> None:
+    program_holds(seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", range(10))
+def test_two_thousand_random_programs(part: int) -> None:
+    went: Counter[str] = Counter()
+    for seed in range(200 * part, 200 * (part + 1)):
+        found = program_holds(seed)
+        went["left out" if found is None else "tight" if np.array_equal(*found) else "loose"] += 1
+    assert went["tight"] >= 0.9 * (went["tight"] + went["loose"])
+
+
+A = np.random.default_rng(1).standard_normal((8, 8))
+D = np.diff(np.eye(8), axis=0)
+TIGHT: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "chain": (lambda x: np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2), ()),
+    "dense quadratic": (lambda x: np.sum((A @ x) ** 2), ()),
+    "differences by a matrix": (lambda x: np.sum((D @ x) ** 4), ()),
+    "differences by a sparse matrix": (lambda x: np.sum((scipy.sparse.csr_array(D) @ x) ** 4), ()),
+    "products of neighbors": (lambda x: np.sum(x[:-1] * x[1:]), ()),
+    "linear": (lambda x: np.sum(np.cumsum(x)), ()),
+    "sorted": (lambda x: np.sum(np.sort(x)[:-1] * np.sort(x)[1:]), ()),
+    "gathered": (lambda x, i: np.sum(x[i] * x[i[::-1]]), (np.arange(8) // 2,)),
+    "log-determinant": (lambda x: np.linalg.slogdet(x.reshape(2, 4)[:, :2] + 2 * np.eye(2))[1], ()),
+    "norm": (lambda x: np.linalg.norm(x[:3]), ()),
+    "groups": (lambda x: np.sum(np.sum(x.reshape(4, 2), axis=1) ** 2), ()),
+    "an entry of a product": (lambda x: (x.reshape(2, 4) @ x.reshape(4, 2))[0, 0], ()),
+    "outer": (lambda x: np.sum(np.outer(x[:2], x[2:4]) ** 2), ()),
+    "assigned": (lambda x: _assigned(x), ()),
+    "logsumexp of rows": (lambda x: np.sum(hs.special.logsumexp(x.reshape(2, 4), axis=1)), ()),
+    "a mean": (lambda x: np.sum((x[:4] - np.mean(x[4:])) ** 2), ()),
+    "a scalar times": (lambda x: x[0] * np.sum(np.exp(x[1:])), ()),
+}
+
+
+def _assigned(x: Any) -> Any:
+    y = np.zeros_like(x)
+    y[0] = x[0] ** 2
+    for i in range(1, 4):
+        y[i] = np.sin(x[i]) + 0.5 * y[i - 1]
+    return np.prod(y[:4])
+
+
+@pytest.mark.parametrize("name", TIGHT)
+def test_patterns_are_tight(name: str) -> None:
+    f, args = TIGHT[name]
+    x = np.random.default_rng(0).uniform(0.5, 1.5, 8)
+    inside, true = holds(f, [x, x[::-1].copy()], args)
+    assert np.array_equal(inside, true)
+
+
+def test_both_sides_of_a_choice_count() -> None:
+    x = np.array([1.0, -1.0, 2.0, -3.0])
+    hess = hs.sparse.hessian(lambda x: np.sum(np.where(x > 0, x**3, x)) + np.sum(np.maximum(x[:2], x[2:]) ** 2))
+    assert hess.pattern(x).matrix.toarray().tolist() == [[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1]]
+    for point in (x, -x):
+        compare(hess, point, hs.hessian(hess.function.function)(point))
+    assert hess.function.stats.recordings == 1
+
+
+def test_another_branch_has_another_pattern() -> None:
+    def f(x: Any) -> Any:
+        return np.sum(x**2) if x[0] > 0 else np.sum(x) ** 2
+
+    hess = hs.sparse.hessian(f)
+    for x in (np.ones(4), -np.ones(4), np.ones(4)):
+        assert hess.pattern(x).nnz == (4 if x[0] > 0 else 16)
+        compare(hess, x, hs.hessian(f)(x))
+    assert hess.function.stats.recordings == 2
+
+
+def test_computed_positions_are_looked_for_at_every_point() -> None:
+    f = lambda x, i: np.sum(x[i] * x[i[::-1]])
+    hess, x = hs.sparse.hessian(f), np.arange(1.0, 7.0)
+    for i in (np.arange(6), np.arange(6)[::-1] // 2, np.array([0, 0, 1, 1, 5, 5])):
+        compare(hess, x, hs.hessian(f)(x, i), (i,))
+    g = lambda x: np.sum(np.take(x, np.argsort(x)[:3]) ** 2 * x[np.argmax(x)])
+    hess = hs.sparse.hessian(g)
+    for seed in range(4):
+        x = np.random.default_rng(seed).standard_normal(6)
+        compare(hess, x, hs.hessian(g)(x))
+
+
+def test_data_may_be_zero_at_the_first_point() -> None:
+    f = lambda x, D: np.sum((D @ x) ** 4)
+    hess, x = hs.sparse.hessian(f), np.arange(1.0, 9.0)
+    for data in (np.zeros((5, 8)), np.diff(np.eye(8), axis=0)[:5], A[:5]):
+        compare(hess, x, hs.hessian(f)(x, data), (data,))
+    hess = hs.sparse.hessian(lambda x, w: np.sum(w * x[:-1] * x[1:]))
+    assert hess.pattern(x, np.zeros(7)).nnz == 14
+
+
+def test_an_operation_without_a_pattern_is_named_with_its_line() -> None:
+    def f(x: Any) -> Any:
+        inner = hs.checkpoint(lambda z: z**2)(x[:3])
+        return np.sum(inner * x[:3]) + np.sum(x**3)
+
+    pattern = hs.sparse.hessian(f).pattern(np.ones(6))
+    assert pattern.nnz == 9 + 3
+    (reason,) = pattern.dense_because
+    assert "test_sparse_pattern.py" in reason
+    assert "hs.checkpoint(lambda z: z**2)" in reason
+    assert "dense because of" in repr(pattern)
+    compare(hs.sparse.hessian(f), np.ones(6), hs.hessian(f)(np.ones(6)))
+
+
+def test_a_dense_pattern_is_refused_with_the_operation_and_a_way_out() -> None:
+    def f(x: Any) -> Any:
+        total = np.sum(x)
+        return total**2 + np.sum(x**3)
+
+    with pytest.raises(TooDenseError, match=r"(?s)power|square.*total\*\*2.*hs.HessianOperator"):
+        hs.sparse.hessian(f).pattern(np.ones(20_000))
+    with pytest.raises(TooDenseError, match="more than 1e"):
+        hs.sparse.hessian(lambda x: np.sum(x[:15_000]) * np.sum(x[15_000:])).pattern(np.ones(30_000))
+    with pytest.raises(TooDenseError, match="JacobianOperator"):
+        hs.sparse.jacobian(lambda x: x - np.mean(x)).pattern(np.ones(20_000))
+
+
+def test_many_dense_terms_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hessian.sparse.detect.MOST_ENTRIES", 50)
+    with pytest.raises(TooDenseError, match="the function makes the pattern"):
+        hs.sparse.hessian(lambda x: np.sum(x[:7]) ** 2 + np.sum(x[5:]) ** 2).pattern(np.ones(12))
+
+
+def test_what_is_no_sparse_hessian() -> None:
+    with pytest.raises(NotScalarError):
+        hs.sparse.hessian(lambda x: x**2)(np.ones(3))
+    with pytest.raises(DtypeError):
+        hs.sparse.hessian(np.sum)(np.arange(3))
+    with pytest.raises(OptionError, match=r"Write hs\.sparse\.hessian"):
+        hs.sparse.hessian(np.sum, np.ones(3))
+    inner = hs.sparse.hessian(lambda x: np.sum(x**3))
+    with pytest.raises(StaleVariableError, match="traced by somebody else"):
+        hs.grad(lambda x: inner(x).sum())(np.ones(3))
+    captured = lambda t: hs.sparse.hessian(lambda x: np.sum(t * x**3))(np.ones(3)).sum()
+    with pytest.raises(DtypeError, match="traced by somebody else"):
+        hs.grad(captured)(1.0)
+    with pytest.raises(OptionError, match="not symmetric"):
+        hs.sparse.SparsityPattern(np.triu(np.ones((3, 3))), symmetric=True)
+    with pytest.raises(hs.errors.ShapeMismatchError, match="square"):
+        hs.sparse.SparsityPattern(np.ones((2, 3)), symmetric=True)
+
+
+def test_constant_and_empty_functions() -> None:
+    assert hs.sparse.hessian(lambda x: 3.0)(np.ones(4)).nnz == 0
+    assert hs.sparse.hessian(lambda x: np.sum(x))(np.ones(4)).nnz == 0
+    assert hs.sparse.hessian(lambda x: np.sum(x**2))(np.ones(0)).shape == (0, 0)
+    assert hs.sparse.jacobian(lambda x: np.ones(2))(np.ones(4)).shape == (2, 4)
+
+
+def test_float32_stays() -> None:
+    x = np.arange(1, 6, dtype=np.float32)
+    hess = hs.sparse.hessian(lambda x: np.sum(x[1:] * x[:-1] ** 2))
+    assert hess(x).dtype == np.float32
+    np.testing.assert_allclose(hess(x).toarray(), hs.hessian(hess.function.function)(x))
+
+
+def test_keywords_and_argnums() -> None:
+    f = lambda a, x, *, c: np.sum(a * x**3) * c
+    a, x = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+    np.testing.assert_allclose(hs.sparse.hessian(f, 1)(a, x, c=2.0).toarray(), hs.hessian(f, 1)(a, x, c=2.0))
+    both = hs.sparse.hessian(f, (0, 1))(a, x, c=2.0)
+    assert both.shape == (4, 4)
+    assert both.nnz == 6

@@ -62,6 +62,8 @@ def scipy_functions(error: BaseException | None = None) -> list[str]:
             decorated = frame.f_locals.get("f")
             if (getattr(decorated, "__module__", None) or "").startswith("scipy."):
                 called[:0] = [f"{_public(decorated.__module__)}.{decorated.__name__}"]
+        elif callable(decorated := frame.f_locals.get("hypotest_fun_in")):  # tests and moments of scipy.stats
+            called[:0] = [f"{_public(module)}.{decorated.__name__}"]
         elif module.startswith(("scipy.", "numpy.polynomial.")):
             called[:0] = [f"{_public(module)}.{part}" for part in reversed(frame.f_code.co_qualname.split("."))]
         elif not _is_of_package(frame) and module.partition(".")[0] not in _BETWEEN:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import MissingRuleError, message
+from hessian.rules.templates import declared, template_of_elements
 from hessian.rules.traced import entered
 from hessian.scipy.mirror import holds
 
@@ -146,9 +147,10 @@ class Twin:
             if other in self._functions:
                 return way(self._functions[other](z, *shapes))
         what = f"scipy.stats.{self.original.name} has no {name} that can be differentiated"
-        raise MissingRuleError(
-            message(name, what, "it has no closed form", "Integrate its pdf, or keep its arguments constant")
-        )
+        own, names = self.original.name, ["x", *(self.original.shapes or "").replace(",", " ").split()]
+        template = template_of_elements(f"{own}_{name}", f'scipy.stats.{own}.{name}, name="{own}_{name}"', names)
+        fix = "Integrate its pdf, keep its arguments constant, or declare its derivative with hs.custom_rule"
+        raise MissingRuleError(message(name, what, "it has no closed form", fix) + declared(template))
 
 
 class Continuous(Twin):

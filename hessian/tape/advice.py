@@ -9,10 +9,13 @@ import linecache
 import sys
 from typing import Any, NoReturn
 
+import numpy as np
+
 from hessian.errors import LeavesTapeError, MissingRuleError, message
 from hessian.rules.dispatch import public_name
 from hessian.rules.lines import in_pandas, scipy_functions, user_frame, user_line
 from hessian.rules.spec import MISSING, Operation, Traced
+from hessian.rules.templates import declared, is_complex, template_of, template_of_running
 from hessian.rules.twins import twin_of
 from hessian.rules.unsupported import UNSUPPORTED
 
@@ -99,57 +102,60 @@ def _instead_of_solver() -> str:
     return ""
 
 
-def _instead_of_scipy() -> str:
-    """Return what to write instead of the function of SciPy, or of pandas, that is running, if any is."""
+def _instead_of_scipy() -> tuple[str, str]:
+    """Return what to write instead of the function of SciPy, or of pandas, that is running, if any is, and a declaration of its rule."""
     called = scipy_functions()
     twin = next(filter(None, map(twin_of, called)), "")
     if twin:
-        return f"Use {twin}, which takes traced values"
+        return f"Use {twin}, which takes traced values", ""
     if in_pandas():
         return (
-            "Use the numbers of the table, df.to_numpy() @ x for df @ x: pandas makes plain arrays of what it is given"
+            "Use the numbers of the table, df.to_numpy() @ x for df @ x: pandas makes plain arrays of what it is given",
+            "",
         )
     if not called:
-        return ""
+        return "", ""
     # Of a method that users do not call by its name its class comes next.
     named = [name for name in called[:2] if name.rpartition(".")[2][0].isalpha()]
-    return f"Write what {named[0] if named else called[0].rpartition('.')[0]} computes in NumPy: it takes plain arrays"
+    name = named[0] if named else called[0].rpartition(".")[0]
+    return f"Write what {name} computes in NumPy: it takes plain arrays", template_of_running(name)
 
 
 def leaves_tape(how: str, fix: str = "") -> NoReturn:
     """Raise the error for a traced value that was about to become plain numbers, with advice read off what is running."""
-    raise LeavesTapeError(
-        message(
-            how,
-            f"a traced value would become plain numbers at {user_line()}",
-            "its derivative would be lost",
-            _instead_of_solver()
-            or _instead_of_scipy()
-            or _advice(*_running(user_frame()))
-            or fix
-            or "Apply np functions to x directly",
-        )
+    solver = _instead_of_solver()
+    scipy, template = ("", "") if solver else _instead_of_scipy()
+    text = message(
+        how,
+        f"a traced value would become plain numbers at {user_line()}",
+        "its derivative would be lost",
+        solver or scipy or _advice(*_running(user_frame())) or fix or "Apply np functions to x directly",
     )
+    raise LeavesTapeError(text + declared(template))
 
 
-def missing_rule(target: Any, args: tuple[Any, ...]) -> NoReturn:
+def missing_rule(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
     """Raise the error for an operation without a derivative rule."""
-    name = public_name(target)
-    at = next((i for i, x in enumerate(args) if isinstance(x, Traced)), 0)
-    shape = getattr(args[at], "shape", ()) if args else ()
-    twin = twin_of(name)
-    why, line = UNSUPPORTED.get(name, ("", ""))
-    instead = f"Use {twin}" if twin else _instead_of_scipy()
-    is_code = not instead and line.startswith("`")
-    instead = f"Write {line}" if is_code else instead
-    advice = instead and f"{instead}; or "
+    name, given = public_name(target), (*args, *kwargs.values())
+    at = next((i for i, x in enumerate(given) if isinstance(x, Traced)), 0)
+    shape = getattr(given[at], "shape", ()) if given else ()
+    twin, (scipy, template) = twin_of(name), _instead_of_scipy()
+    # What SciPy calls inside of the function that a user has called is not what to write about.
+    why, line = ("", "") if scipy else UNSUPPORTED.get(name, ("", ""))
+    if is_complex(target):
+        template = ""
+    elif not why and not scipy:
+        template = template_of(target, args, kwargs)
+    line = f"Write {line}" if line.startswith("`") else line
+    own = "" if why else "write it in supported operations or declare its derivative with hs.custom_rule"
     raise MissingRuleError(
         message(
             name,
             f"no derivative rule, called with a traced value of shape {shape} as argument {at} at {user_line()}",
-            why if is_code else "its derivative would be lost",
-            f"{advice}write it in supported operations or declare its derivative with hs.custom_rule",
+            why or "its derivative would be lost",
+            "; or ".join(filter(None, [twin and f"Use {twin}", scipy or line, own])),
         )
+        + declared(template)
     )
 
 
@@ -162,5 +168,8 @@ def reaches_rule(operation: Operation, carrying: list[bool]) -> bool:
     if any(state is MISSING for state in reached):
         position = next(i for i, state in enumerate(states) if carrying[i] and state is MISSING)
         what = f"the derivative in argument {position} has no rule, at {user_line()}"
-        raise MissingRuleError(message(operation.name, what, "it would be lost", "Keep that argument constant"))
+        fix = "Keep that argument constant, or declare all partials with hs.custom_rule"
+        text = message(operation.name, what, "it would be lost", fix)
+        function = operation.function
+        raise MissingRuleError(text + declared(template_of(function) if isinstance(function, np.ufunc) else ""))
     return any(state is None for state in reached)

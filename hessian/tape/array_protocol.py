@@ -142,7 +142,7 @@ def _reduce(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: dic
 def call_plain(function: Any, args: Any, kwargs: dict[str, Any], name: Any = None) -> Any:
     """Call what has no rule on plain arrays where no derivative is lost (labels, counts); each becomes a guard."""
     if carries_derivative(args) or carries_derivative(list(kwargs.values())):
-        missing_rule(name or function, (*args, *kwargs.values()))
+        missing_rule(name or function, tuple(args), kwargs)
     return function(*map(as_plain, args), **{name: as_plain(x) for name, x in kwargs.items()})
 
 

@@ -28,6 +28,7 @@ from hessian.curvature import (
 )
 from hessian.errors import MissingDependencyError, OptionError, ShapeMismatchError
 from hessian.plotting import plot_comparison, plot_convergence
+from hessian.sparse import SparsityPattern
 
 HISTORY = [
     SimpleNamespace(iteration=0, n_hvp=0, seconds=0.0, value=3.0, gradient_norm=1.0, accepted=True),
@@ -86,6 +87,7 @@ SMALLEST: dict[str, Callable[[], Any]] = {
     "plot_layers": lambda: plotting.plot_layers({"all": 0.0}, label="trace"),
     "plot_line": lambda: plotting.plot_line(line_slice(lambda x: 0.0 * x[0] + 1.0, np.zeros(2), U, points=2)),
     "plot_paths": lambda: plotting.plot_paths(lambda x: 1.0, {"none": [[0.0, 0.0]]}, points=3),
+    "plot_pattern": lambda: plotting.plot_pattern(SparsityPattern(np.ones((1, 1)), symmetric=True)),
     "plot_plane": lambda: plotting.plot_plane(plane_slice(lambda x: 0.0 * x[0] + 1.0, np.zeros(2), U, V, points=2)),
     "plot_sharpness": lambda: plotting.plot_sharpness(trace([0.0])),
     "plot_spectrum": lambda: plotting.plot_spectrum([1.0]),

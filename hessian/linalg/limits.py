@@ -29,6 +29,12 @@ SPECTRUM_ORDER = 500
 iterations end after n products, where a crowd of eigenvalues at an end takes restarts many times that."""
 MATRIX_ORDER = 2000
 """Order up to which a matrix that was given is diagonalised or factored where the eigenvalues inside are wanted: it takes seconds."""
+SPARSE_ORDER = 256
+"""Variables from which on an operator looks for a sparse pattern before it takes a product for each of them."""
+SPARSE_SHARE = 8
+"""Products that such a pattern must save, as a factor: looking for it costs some of them."""
+MATRIX_BYTES = 2**33
+"""Memory of the largest dense matrix that is made without asking: more than most machines have to spare."""
 REPORT_ORDER = 5000
 """Parameters up to which a finished training reports what takes a product per parameter: beyond, that would outlast the training,
 and the matrix passes 200 MB."""

@@ -14,6 +14,7 @@ from hessian.programs.runtime.point import Product
 from hessian.tape.origins import Origin
 from hessian.transforms.locate import origin_in
 from hessian.transforms.point import FunctionAtPoint
+from hessian.transforms.seeds import check_room
 
 
 class MapOperator(LinearOperator):
@@ -82,8 +83,13 @@ class DifferentiatedOperator(MapOperator, SymmetricOperator):
         """Whether products are run by a program."""
         return bool(self._products)
 
-    def to_dense(self) -> np.ndarray:
-        """Return the matrix, shape (n, n), by n products in blocks, half of them where the structure shows which."""
+    def to_dense(self, *, max_bytes: int | None = None) -> np.ndarray:
+        """Return the matrix, shape (n, n), by n products in blocks, half of them where the structure shows which.
+
+        A matrix of more than ``max_bytes``, 8 GiB by default, is refused by a :class:`TooDenseError`.
+        """
+        n = self.shape[0]
+        check_room(type(self).__name__, n, n, self.dtype, max_bytes, "H.to_sparse()")
         return self._at.matrix()
 
     def diagonal(self) -> np.ndarray:

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csc_array
 
 from hessian.operators.differentiated import MapOperator
 from hessian.operators.vectors import as_direction, as_rows
 from hessian.programs.tasks import Task
+from hessian.sparse.functions import sparse_matrix
 from hessian.tape.trace import detached
 from hessian.transforms.point import FunctionAtPoint
+from hessian.transforms.seeds import check_room
 
 
 class JacobianOperator(MapOperator):
@@ -69,5 +72,11 @@ class JacobianOperator(MapOperator):
 
     def to_dense(self) -> np.ndarray:
         """Return the Jacobian, shape (m, n), by min(m, n) sweeps in blocks."""
+        m, n = self.shape
+        check_room("JacobianOperator", m, n, self.dtype, None, "J.to_sparse()")
         matrix: Any = self._at.jacobian()
         return matrix if self._at.is_swept else np.ascontiguousarray(matrix, self.dtype)
+
+    def to_sparse(self) -> csc_array:
+        """Return the Jacobian as a sparse matrix, by as few products as its pattern needs; see :func:`hessian.sparse.jacobian`."""
+        return sparse_matrix(self._at, "JacobianOperator.to_sparse")

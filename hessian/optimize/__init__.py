@@ -1,5 +1,6 @@
 """Newton methods on exact second derivatives of plain NumPy functions."""
 
+from hessian.optimize.derivatives import derivatives
 from hessian.optimize.history import IterationRecord, SaddleRecord, format_history, write_history
 from hessian.optimize.implicit import argmin, fixed_point, root
 from hessian.optimize.least_squares import least_squares
@@ -12,6 +13,7 @@ __all__ = [
     "SaddleRecord",
     "Status",
     "argmin",
+    "derivatives",
     "fixed_point",
     "format_history",
     "least_squares",

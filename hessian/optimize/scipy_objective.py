@@ -36,6 +36,15 @@ class Space:
         """x0 in double precision."""
         return self._converted.structured(self._start)
 
+    @property
+    def start(self) -> np.ndarray:
+        """x0 as a vector."""
+        return self._start.copy()
+
+    def structured(self, vector: np.ndarray) -> Any:
+        """Give a vector the structure of x0, in double precision."""
+        return self._converted.structured(vector)
+
     def clipped(self, bounds: Bounds | None) -> Any:
         """x0 moved into the bounds; entries that are not finite stay, for the objective to refuse."""
         if bounds is None:

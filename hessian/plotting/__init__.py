@@ -13,6 +13,7 @@ from hessian.plotting.layers import plot_layers
 from hessian.plotting.paths import plot_paths
 from hessian.plotting.sharpness import plot_sharpness
 from hessian.plotting.slices import plot_line, plot_plane
+from hessian.plotting.sparsity import plot_pattern
 from hessian.plotting.spectrum import plot_spectrum
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "plot_layers",
     "plot_line",
     "plot_paths",
+    "plot_pattern",
     "plot_plane",
     "plot_sharpness",
     "plot_spectrum",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from hessian.errors import HessianError, StaleVariableError, TooDenseError, message
+from hessian.errors import HessianError, TooDenseError, message
 from hessian.programs.runtime.arguments import Arguments
 from hessian.programs.runtime.functions import programs_of
 from hessian.sparse.links import Link, Mask
@@ -73,12 +73,8 @@ class Source:
         numbers = (self.argnums,) if isinstance(self.argnums, int) else self.argnums
         arguments = Arguments(self.args, self.kwargs, numbers)
         if arguments.traced:
-            what, why = "an argument is traced by somebody else", "a sparse matrix holds plain numbers"
-            raise StaleVariableError(message(self.where, what, why, "Differentiate hs.hessian(f) or hs.hvp instead"))
-        count = len(chosen_arguments(self.args, self.argnums, self.where)[0].leaves)
-        if len(arguments.inputs) <= count:
-            return self._run(f, self.args, self.kwargs, make), False
-        # Other arguments are values of a tape around: what is decided by their numbers is told from what is constant.
+            return self._run(f, self.args, self.kwargs, make), True
+        # Arguments are values of a tape around: what is decided by their numbers is told from what is constant.
         outer = Tape(replayed=True, borrows=True)
         try:
             values = [np.asarray(x)[()] for x in arguments.inputs]
@@ -100,28 +96,21 @@ class Source:
 
     def lines(self) -> dict[int, str]:
         """Return the user's line of every instruction."""
-        trace, _ = self.trace(_lined_tape)
+        trace, _ = self.trace(LinedTape)
         assert isinstance(trace.tape, LinedTape)
         return trace.tape.lines
 
 
 def _tape() -> Tape:
-    """Return a tape on which nothing is decided by numbers that may be others the next time."""
-    return Tape(replayed=True, borrows=True)
-
-
-def _lined_tape() -> LinedTape:
-    tape = LinedTape()
-    tape.replayed = True
-    return tape
+    return Tape(borrows=True)
 
 
 class _Walk:
     """The links of a tape that results depend on."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, traced: Trace | None) -> None:
         self.source = source
-        self.traced, self.is_volatile = source.trace(_tape)
+        self.traced, self.is_volatile = source.trace(_tape) if traced is None else (traced, True)
         self.tape = self.traced.tape
         self.n = self.traced.primal.size
         self.links: dict[int, Link] = {}
@@ -247,14 +236,18 @@ class _Walk:
         return tuple(dict.fromkeys(found))
 
 
-def hessian_pattern(source: Source) -> Detection:
-    """Return where second derivatives of a scalar function may be."""
-    walk = _Walk(source)
+def hessian_pattern(source: Source, traced: Trace | None = None, widest: int | None = None) -> Detection:
+    """Return where second derivatives of a scalar function may be.
+
+    Where the function is traced already, the pattern is that of this point. It is given up where more than ``widest`` variables meet one
+    another, so that it takes more products than that.
+    """
+    walk = _Walk(source, traced)
     walk.traced.scalar()
     walk.mark()
     curved = [slot for slot in walk.masks if (link := walk.link(slot)) is not None and link.pairs]
     ends = sorted({source for slot in curved for _, source in walk.sources(slot)})
-    meetings = Meetings(walk.n, MOST_ENTRIES)
+    meetings = Meetings(walk.n, MOST_ENTRIES, walk.n if widest is None else widest)
     walk.forward(ends, meetings)
     try:
         matrix = meetings.matrix()
@@ -263,9 +256,9 @@ def hessian_pattern(source: Source) -> Detection:
     return Detection(matrix, walk.reasons(), walk.is_volatile)
 
 
-def jacobian_pattern(source: Source) -> Detection:
+def jacobian_pattern(source: Source, traced: Trace | None = None) -> Detection:
     """Return where first derivatives of a function may be; rows are the raveled results, one after the other."""
-    walk = _Walk(source)
+    walk = _Walk(source, traced)
     sets = walk.forward([slot for slot in walk.traced.slots if slot is not None])
     starts, members, total = [np.zeros(1, np.intp)], [np.zeros(0, np.intp)], 0
     for slot, value in zip(walk.traced.slots, walk.traced.values, strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 from scipy.sparse import csc_array
 
-from hessian.errors import DtypeError, message
+from hessian.errors import DtypeError, TooDenseError, message
 from hessian.programs.runtime.functions import as_recorded
 from hessian.programs.tasks import numbered
 from hessian.sparse.decompress import Structure
@@ -18,23 +18,32 @@ from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.selection import ArgNums, curried
 
 
-def structure_at(at: FunctionAtPoint, source: Source, known: Structure | None = None) -> Structure:
+def detected(at: FunctionAtPoint, source: Source, widest: int | None = None) -> tuple[SparsityPattern, bool]:
+    """Return the pattern of a function at a point, and whether it is that of this point only."""
+    # What has been traced without a program need not run again.
+    traced = at.sweeps.local.traced if at.compiled is None else None
+    found = hessian_pattern(source, traced, widest) if "product" in at.sizes else jacobian_pattern(source, traced)
+    pattern = SparsityPattern(found.matrix, symmetric="product" in at.sizes, dense_because=found.dense_because)
+    return pattern, found.is_volatile
+
+
+def structure_at(
+    at: FunctionAtPoint, source: Source, known: Structure | None = None, widest: int | None = None
+) -> Structure:
     """Return the structure of a function at a point: kept with its program, or looked for.
 
     What is looked for again and has the same pattern is the structure that is ``known``.
     """
-    symmetric = "product" in at.sizes
     kept = None if at.compiled is None else at.compiled.structure
     if kept is not None and kept[0] is not None:
         return kept[0]
     if kept is not None:
         known = kept[1]
-    found = (hessian_pattern if symmetric else jacobian_pattern)(source)
-    pattern = SparsityPattern(found.matrix, symmetric=symmetric, dense_because=found.dense_because)
+    pattern, is_volatile = detected(at, source, widest)
     structure = known if known is not None and known.pattern == pattern else Structure(pattern)
     if at.compiled is not None:
         # Where positions are computed, the pattern holds at this point only.
-        at.compiled.structure = (None if found.is_volatile else structure, structure)
+        at.compiled.structure = (None if is_volatile else structure, structure)
     return structure
 
 
@@ -49,6 +58,32 @@ def matrix_at(at: FunctionAtPoint, structure: Structure, where: str) -> csc_arra
             return structure.matrix(at.rows(pushed, out=memory), pulled)
         forward = at.rows(pushed, "pushforward", memory) if len(pushed) else pushed
         return structure.matrix(forward, at.rows(pulled, "pullback") if len(pulled) else pulled)
+
+
+def sparse_matrix(at: FunctionAtPoint, where: str) -> csc_array:
+    """Return the matrix of the maps of a function at a point: its Hessian, or its Jacobian."""
+    return matrix_at(at, structure_at(at, _source_of(at, where)), where)
+
+
+def _source_of(at: FunctionAtPoint, where: str) -> Source:
+    f, args, argnums = at.source
+    return Source(f, args, {}, argnums, where)
+
+
+def few_products(at: FunctionAtPoint, most: int, where: str) -> Structure | None:
+    """Return the structure of a Hessian at a point if it takes few products; ``None`` where it takes more, or holds traced values."""
+    if at.passes_traced(None) or at.is_swept:
+        return None
+    source = _source_of(at, where)
+    try:
+        if at.compiled is None:
+            pattern, _ = detected(at, source, most)
+            structure = Structure(pattern) if pattern.n_colors <= most else None
+        else:
+            structure = structure_at(at, source, widest=most)
+    except TooDenseError:
+        return None
+    return structure if structure is not None and structure.pattern.n_colors <= most else None
 
 
 class SparseDerivative:

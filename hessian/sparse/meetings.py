@@ -25,15 +25,16 @@ class Meetings:
         Number of inputs.
     most : int
         Entries from which on it is given up.
+    widest : int
+        Members of a clique from which on it is.
     """
 
-    def __init__(self, n: int, most: int) -> None:
+    def __init__(self, n: int, most: int, widest: int) -> None:
         self.n = n
         self._most = most
+        self._widest = widest
         self._diagonal = np.zeros(n, bool)
         self._keys: list[np.ndarray] = []
-        self._seen: set[tuple[int, int]] = set()
-        self._alive: list[Sets] = []
 
     def cliques(self, sets: Sets) -> None:
         """Let all inputs of a set meet one another, for every set."""
@@ -48,7 +49,7 @@ class Meetings:
         longest = int(lengths.max(initial=0))
         if longest < 2:
             return
-        if longest**2 > self._most:
+        if longest**2 > self._most or longest > self._widest:
             raise TooDense
         pairs = int(np.dot(lengths, lengths))
         if (lengths == longest).all() and pairs <= _PAIRS:

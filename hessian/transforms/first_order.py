@@ -15,7 +15,7 @@ from hessian.tape.numbers import check_numbers
 from hessian.tape.trace import Primal, Trace, check_argnums, detached, trace
 from hessian.tape.trees import Structure
 from hessian.transforms.point import FunctionAtPoint
-from hessian.transforms.seeds import blocks_of
+from hessian.transforms.seeds import blocks_of, check_room
 from hessian.transforms.selection import ArgNums, curried, selected
 
 
@@ -255,6 +255,8 @@ def jacobian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = Fal
     ------
     DtypeError
         x holds integers or complex numbers.
+    TooDenseError
+        By a call: J would take more than 8 GiB. :func:`hessian.sparse.jacobian` and operators do not.
 
     Notes
     -----
@@ -284,6 +286,8 @@ def _jacobian(
 ) -> Any:
     at = FunctionAtPoint(f, Task("map", argnums), args, kwargs, where="jacobian", has_aux=has_aux)
     shapes, primal = [value.shape for value in at.values], at.primal
+    n, m = at.sizes.values()
+    check_room("jacobian", m, n, at.dtype, None, "hs.sparse.jacobian(f)(x)")
     matrix = at.jacobian()
     matrix = matrix if matrix.dtype == primal.dtype else matrix.astype(primal.dtype)
     blocks = blocks_of(matrix, shapes, primal.shapes, at.structure, primal.structure)

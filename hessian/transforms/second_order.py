@@ -12,7 +12,7 @@ from hessian.programs.tasks import Task, numbered
 from hessian.rules.spec import Traced
 from hessian.tape.trace import Primal
 from hessian.transforms.point import FunctionAtPoint
-from hessian.transforms.seeds import blocks_of
+from hessian.transforms.seeds import blocks_of, check_room
 from hessian.transforms.selection import ArgNums, curried, selected
 
 
@@ -111,18 +111,27 @@ def _directions(x: Any, v: Any, where: str) -> tuple[list[Any], tuple[int, ...]]
     return Primal(x, where).tangent_leaves(v)
 
 
-def hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
+def hessian(
+    f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False, max_bytes: int | None = None
+) -> Callable[..., Any]:
     r"""Return a function that computes the Hessian :math:`H_{ij} = \partial^2 f / \partial x_i \partial x_j`.
 
     Parameters
     ----------
     f, argnums, has_aux
         As for :func:`hessian.value_and_grad`, errors too; with ``has_aux`` the result is ``(H, aux)``.
+    max_bytes : int, optional
+        Memory that H may take; 8 GiB by default.
 
     Returns
     -------
     callable
         ``(x, ...) -> H`` of shape ``x.shape + x.shape``; containers give containers of containers of blocks.
+
+    Raises
+    ------
+    TooDenseError
+        By a call: H would take more memory than ``max_bytes``. :func:`hessian.sparse.hessian` and operators do not.
 
     Notes
     -----
@@ -141,6 +150,7 @@ def hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = Fals
         task = numbered("curvature", argnums, len(args), "hessian")
         at = FunctionAtPoint(f, task, args, kwargs, where="hessian", has_aux=has_aux)
         primal = at.primal
+        check_room("hessian", primal.size, primal.size, primal.dtype, max_bytes, "hs.sparse.hessian(f)(x)")
         blocks = blocks_of(at.matrix(), primal.shapes, primal.shapes, primal.structure, primal.structure)
         return (blocks, at.aux) if has_aux else blocks
 

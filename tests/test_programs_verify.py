@@ -19,6 +19,7 @@ from hessian.programs.pipeline import PASSES
 from hessian.programs.simplify import rewrite
 from hessian.programs.verify import InvalidProgram, check_nodes, verify_layout
 from hessian.rules import elementwise as ew
+from hessian.rules import linalg
 from hessian.rules.cholesky import cholesky_op
 from hessian.rules.shaping import permute_op, reshape_op
 from hessian.rules.spec import OPERATIONS
@@ -215,3 +216,29 @@ def test_programs_are_verified_while_debugging(monkeypatch: pytest.MonkeyPatch) 
     hs.HessianOperator(hs.record(_chain), X).to_dense()
     passes = [each.__name__ for goal in ("program", "run", "directions") for each in PASSES[goal]]
     assert seen == ["trace", *passes]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_examples_of_pivots_are_rows(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LAPACK exchanges whatever rows it is told, beyond the end of the matrix as well."""
+    pivots: list[np.ndarray] = []
+    original = linalg.get_lapack_funcs
+
+    def watched(names: Any, arrays: Any) -> Any:
+        (function,) = original(names, arrays)
+
+        def call(factor: Any, *args: Any, **keywords: Any) -> Any:
+            if args:
+                pivots.append(args[0])
+                assert np.all((args[0] >= 0) & (args[0] < len(factor)))
+            return function(factor, *args, **keywords)
+
+        return (call,)
+
+    monkeypatch.setattr(linalg, "get_lapack_funcs", watched)
+    monkeypatch.setenv("HESSIAN_DEBUG", "1")
+    b, eye = np.arange(1.0, n + 1), np.eye(n)
+    f = lambda x: b @ np.linalg.solve(np.outer(x, x) + eye, b)
+    x = np.linspace(0.5, 1.0, n)
+    np.testing.assert_allclose(hs.hessian(hs.record(f))(x), hs.hessian(f)(x), rtol=1e-12)
+    assert bool(pivots) == (n > 1)

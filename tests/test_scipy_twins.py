@@ -59,6 +59,19 @@ CASES = {
     "lfilter": ("scipy.signal", lambda s, x: s.lfilter(x[:2], np.r_[1.3, 0.2, -0.1] if x is V else stacked(x), x), V),
     "lfilter rows": ("scipy.signal", lambda s, x: s.lfilter([0.5, 0.2], [1.0, -0.3], x, axis=0), X),
     **{
+        f"lfilter state {name}": ("scipy.signal", lambda s, x, f=f: np.concatenate(f(s, x), axis=-1), start)
+        for name, f, start in (
+            (
+                "of itself",
+                lambda s, x: s.lfilter(x[:2], np.r_[1.3, 0.2, -0.1] if x is V else stacked(x), x, zi=x[:2] ** 2),
+                V,
+            ),
+            ("of rows", lambda s, x: s.lfilter([0.5, 0.2, -0.3], [1.0, -0.3], x, zi=x[:, 1:3]), X),
+            ("longer than the signal", lambda s, x: s.lfilter([2.0], [1.0, 0.1, 0.3, -0.2], x[:2], zi=x[1:4]), V),
+        )
+    },
+    "lfilter state axis": ("scipy.signal", lambda s, x: s.lfilter([0.5, 1.0], [1.0, -0.3], x, axis=0, zi=x[:1])[1], X),
+    **{
         f"ndimage {mode}": ("scipy.ndimage", lambda n, x, m=mode: n.convolve(x, Y[:2, :2], mode=m, cval=0.3), X)
         for mode in ("reflect", "constant", "nearest", "mirror", "wrap")
     },
@@ -161,7 +174,12 @@ REFUSED = (
     ("scipy.signal", lambda s, x: s.convolve(x, V), ShapeMismatchError, "arrays of 2 and 1 axes"),
     ("scipy.signal", lambda s, x: s.convolve(x[None, None], x[None, None]), OptionError, "arrays of 4 axes"),
     ("scipy.signal", lambda s, x: s.fftconvolve(x, Y, axes=0), OptionError, "axes= is not supported"),
-    ("scipy.signal", lambda s, x: s.lfilter([1.0], [1.0], x, zi=[0.0])[0], OptionError, "zi= is not supported"),
+    (
+        "scipy.signal",
+        lambda s, x: s.lfilter([1.0], [1.0, 0.5], x, zi=[0.0])[0],
+        ShapeMismatchError,
+        r"zi has shape \(1,\)",
+    ),
     ("scipy.ndimage", lambda n, x: n.convolve(x, Y, mode="around"), OptionError, "there is no mode 'around'"),
     ("scipy.ndimage", lambda n, x: n.convolve(x, Y, origin=1), OptionError, "origin= is not supported"),
     ("scipy.ndimage", lambda n, x: n.correlate(x, Y[:2]), OptionError, "odd lengths"),
@@ -238,6 +256,37 @@ def test_gradients_at_coincident_points():
     assert np.isfinite(gradient).all()
     hessian = hs.hessian(lambda x: np.sum(np.exp(-0.5 * distances(x) ** 2)))(X)
     assert np.isfinite(hessian).all()
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "minkowski", "seuclidean", "mahalanobis"])
+def test_from_a_point_to_itself_the_distance_is_constant(metric):
+    """The kernel exp(-d) has a kink where points meet, and points meet themselves whatever their scale is."""
+    keywords = {"seuclidean": {"V": np.array([1.0, 2.0, 3.0])}, "mahalanobis": {"VI": SPD}}.get(metric, {})
+    cdist = hs.scipy.spatial.distance.cdist
+
+    def loss(s, of):
+        return np.sum(np.exp(-of(s)))
+
+    def pairs(s):
+        return 2 * hs.scipy.spatial.distance.pdist(X / np.exp(s), metric, **keywords)
+
+    expected = hs.hessian(lambda s: np.sum(2 * np.exp(-pairs(s) / 2)))(0.3)
+    for same in (
+        lambda s: cdist(X / np.exp(s), X / np.exp(s), metric, **keywords),
+        lambda s: (lambda z: cdist(z, z, metric, **keywords))(X / np.exp(s)),
+    ):
+        value, _ = hs.vjp(same, 0.3)
+        np.testing.assert_allclose(
+            value, scipy.spatial.distance.cdist(X / np.exp(0.3), X / np.exp(0.3), metric, **keywords), atol=1e-15
+        )
+        assert not np.diag(value).any()
+        for f in (lambda s, g=same: loss(s, g), hs.record(lambda s, g=same: loss(s, g))):
+            np.testing.assert_allclose(hs.hessian(f)(0.3), expected, rtol=1e-13)
+    # Equal by chance only: the distance has a kink there.
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(
+            hs.hessian(lambda s: loss(s, lambda s: cdist(X / np.exp(s), X / np.exp(2 * s), metric, **keywords)))(0.0)
+        )
 
 
 @pytest.mark.parametrize("method", ["RK45", "RK23"])

@@ -205,3 +205,26 @@ def test_the_curvature_of_a_norm_is_true_for_vectors_of_any_length(scale):
         assert_allclose(hs.hessian(f)(x), H, rtol=1e-13)
     assert_allclose(hs.jacobian(hs.grad(norm))(x), H, rtol=1e-13)
     assert hs.hessian(norm)(x[1:]) == 0
+
+
+def test_constants_that_were_written_to_make_other_roots():
+    """A work array that is filled anew between two sums: the roots look alike and are none."""
+
+    def f(x):
+        work = np.zeros(3)
+        a = np.abs(work + x)
+        work += 1.0
+        return np.sum(a * np.abs(work + x))
+
+    def written_out(x):
+        return np.sum(np.abs(x) * np.abs(1.0 + x))
+
+    def untouched(x):
+        work = np.zeros(3)
+        return np.sum(np.abs(work + x) * np.abs(work + x))
+
+    for x in (C, -5 * C, np.full(3, -0.5)):
+        assert_array_equal(hs.grad(f)(x), hs.grad(written_out)(x))
+        assert_array_equal(hs.hessian(f)(x), hs.hessian(written_out)(x))
+        assert_allclose(hs.grad(lambda x: hs.grad(f)(x) @ ONES)(x), hs.hessian(written_out)(x) @ ONES)
+    assert_array_equal(hs.hessian(untouched)(Z), 2 * EYE)

@@ -67,14 +67,19 @@ expose(
 
 
 def _factor(a: Any) -> Any:
-    """Return the LU factor of a matrix with its pivots as a first row; of stacks, which NumPy solves faster anew, nothing."""
-    if a.ndim > 2:
+    """Return the LU factor of a matrix with its pivots as a first row; of stacks, which NumPy solves faster anew, nothing.
+
+    Of a single number neither: it divides, and no pivot but 0 would be one, where LAPACK believes any.
+    """
+    if a.ndim > 2 or a.shape[-1] == 1:
         return np.zeros((*a.shape[:-2], 1, 0), a.dtype)
     lu, pivots, _ = get_lapack_funcs(("getrf",), (a,))[0](a)
     return np.concatenate([pivots[None].astype(a.dtype), lu])
 
 
 def _with_factor(a: Any, b: Any, factor: Any, *, trans: bool) -> Any:
+    if a.shape[-2:] == (1, 1):
+        return b / a
     if factor.shape[-1] == 0 or b.shape[-1] == 0:
         return np.linalg.solve(_t(a) if trans else a, b)
     solved, _ = get_lapack_funcs(("getrs",), (factor, b))[0](

@@ -77,13 +77,38 @@ def correlate(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> A
 
 @twin(scipy.signal.lfilter)
 def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
-    """Filter along an axis by a rational transfer function, differentiable in its coefficients too.
+    """Filter along an axis by a rational transfer function, differentiable in its coefficients and initial conditions, too.
 
-    Twin of :func:`scipy.signal.lfilter` that also takes traced values; without initial conditions ``zi``.
+    Twin of :func:`scipy.signal.lfilter` that also takes traced values. With ``zi``, the state of the delays, it returns the state
+    at the end besides.
     """
-    if zi is not None:
-        raise OptionError(message("lfilter", "zi= is not supported on traced values", fix="Leave it out"))
     b, a, x = (np.atleast_1d(_array(c)) for c in (b, a, x))
-    x = np.moveaxis(x, axis, -1)
-    moved = CONVOLUTIONS[1](b / a[0], x, method="direct")[..., : x.shape[-1]]
-    return np.moveaxis(recursion_op(a / a[0], moved), -1, axis)
+    b, a, x = b / a[0], a / a[0], np.moveaxis(x, axis, -1)
+    n, order = x.shape[-1], max(b.size, a.size) - 1
+    moved = CONVOLUTIONS[1](b, x, method="direct")[..., :n]
+    if zi is None:
+        return np.moveaxis(recursion_op(a, moved), -1, axis)
+    state = np.moveaxis(_array(zi), axis, -1)
+    if state.ndim != x.ndim or state.shape[-1] != order:
+        want = f"for filters of order {order} it has x's axes, {order} numbers along axis {axis}"
+        raise ShapeMismatchError(message("lfilter", f"zi has shape {np.shape(zi)}, x {np.shape(x)}; {want}"))
+    state = np.broadcast_to(state, (*x.shape[:-1], order))
+    # What the delays hold is added to the first outputs, one after the other.
+    held = np.zeros((*x.shape[:-1], n), state.dtype)
+    held = np.concatenate([state, held], axis=-1)[..., :n]
+    y = recursion_op(a, moved + held)
+    return np.moveaxis(y, -1, axis), np.moveaxis(_final(b, a, x, y, state), -1, axis)
+
+
+def _final(b: Any, a: Any, x: Any, y: Any, state: Any) -> Any:
+    """Return what the delays hold at the end: what the last inputs and outputs leave, and what was held for longer."""
+    n, order = x.shape[-1], state.shape[-1]
+    count = min(n, order)
+    place = np.arange(1, order + 1)[:, None] + np.arange(count)
+    last = n - 1 - np.arange(count)
+    left = 0.0
+    for c, past, sign in ((b, x, 1.0), (a, y, -1.0)):
+        padded = np.concatenate([c, np.zeros(max(2 * order + 1 - c.size, 0), c.dtype)])
+        left = left + sign * (past[..., last] @ padded[place].T)
+    held = np.zeros((*state.shape[:-1], count), state.dtype)
+    return left + np.concatenate([state[..., count:], held], axis=-1)

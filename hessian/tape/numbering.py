@@ -14,6 +14,7 @@ import numpy as np
 from hessian.rules import choices
 from hessian.rules import elementwise as ew
 from hessian.rules.spec import Traced
+from hessian.tape.array_methods import primal_array
 from hessian.tape.tape import Instruction, Tape
 
 # Constants of more bytes are compared with those of the same shape, smaller ones are looked up.
@@ -45,12 +46,12 @@ class Numbering:
                 pending.pop()
             elif instruction is None:
                 numbers[at] = self.key("input", at)
+            elif unknown := [s for s in instruction.sources if s >= 0 and s not in numbers]:
+                pending += unknown
+            elif self._is_as_recorded(at, instruction):
+                numbers[at] = self._of_instruction(instruction)
             else:
-                unknown = [s for s in instruction.sources if s >= 0 and s not in numbers]
-                if unknown:
-                    pending += unknown
-                else:
-                    numbers[at] = self._of_instruction(instruction)
+                numbers[at] = self.key("written to", at)
         return numbers[slot]
 
     def key(self, *parts: Any) -> int:
@@ -60,6 +61,22 @@ class Numbering:
     def parameters(self, params: dict[str, Any]) -> int:
         """Return a number for the parameters of an instruction."""
         return self.key("parameters", *[(name, self._constant(value)) for name, value in params.items()])
+
+    def _is_as_recorded(self, slot: int, instruction: Instruction) -> bool:
+        """Tell whether no constant was written to since, so far as it shows in the result.
+
+        Constants that derivatives are not made of are not copied: the user may fill a work array anew between two sums. If what
+        they hold now gives the same result, the derivatives of both are equal as well.
+        """
+        operation = instruction.operation
+        if operation.retains or self._tape.replayed:
+            return True
+        constants = [x for x, s in zip(instruction.operands, instruction.sources, strict=True) if s < 0]
+        if not any(isinstance(x, np.ndarray) and x.flags.writeable for x in constants):
+            return True
+        with np.errstate(all="ignore"):
+            again = operation.function(*map(primal_array, instruction.operands), **instruction.params)
+        return np.array_equal(again, primal_array(self._tape.values[slot]), equal_nan=True)
 
     def _of_instruction(self, instruction: Instruction) -> int:
         operands = [

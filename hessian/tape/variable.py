@@ -20,6 +20,7 @@ from hessian.tape.exceptions import note_exception
 from hessian.tape.handle import Handle, settled
 from hessian.tape.kinds import Elementary, Elements, NumberType, RoundedToIntegers, Uniterable
 from hessian.tape.memory import InMemory, lying_as, shows_memory
+from hessian.tape.numbering import numbering
 from hessian.tape.operands import base_array, no_numbers, no_real_result
 from hessian.tape.passthrough import asked_by_sparse, passing_through, sparse_is_asking
 from hessian.tape.roots import smooth_form
@@ -150,6 +151,15 @@ class Variable(Handle, InMemory, ArrayProtocol):
         if x.dtype.hasobject:
             no_numbers(x, operation)
         return self._tape.snapshot(x) if operation.retains or self._tape.replayed else x
+
+    def same_as(self, other: Any) -> bool:
+        """Tell whether another value is equal to this one whatever the variables are, because it was computed in the same way."""
+        if not isinstance(other, Variable) or other._tape is not self._tape:
+            return False
+        self.check_fresh()
+        other.check_fresh()
+        numbers = numbering(self._tape)
+        return self._slot == other._slot or numbers.of(self._slot) == numbers.of(other._slot)
 
     def frozen(self) -> Variable:
         """Return the value under a handle of its own, which later assignments through this one do not reach."""

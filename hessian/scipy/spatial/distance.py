@@ -9,7 +9,7 @@ import numpy as np
 import scipy.spatial.distance
 
 from hessian.arguments import choose
-from hessian.rules.traced import entered
+from hessian.rules.traced import Traced, entered
 from hessian.scipy.mirror import mirrored, twin
 
 __all__ = ["cdist", "pdist", "squareform"]
@@ -26,24 +26,29 @@ def _cosine(a: Any, b: Any) -> Any:
     return 1 - np.sum(a * b, axis=-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
 
 
-def _mahalanobis(a: Any, b: Any, VI: Any) -> Any:
-    gap = a - b
-    return np.sqrt(np.sum((gap @ VI) * gap, axis=-1))
+#: Norms of differences, which have no derivative at 0.
+NORMS: dict[str, Callable[..., Any]] = {
+    "euclidean": lambda gap: np.linalg.norm(gap, axis=-1),
+    "minkowski": lambda gap, p=2: np.linalg.norm(gap, ord=p, axis=-1),
+    "seuclidean": lambda gap, V: np.linalg.norm(gap / np.sqrt(V), axis=-1),
+    "mahalanobis": lambda gap, VI: np.sqrt(np.sum((gap @ VI) * gap, axis=-1)),
+}
+
+
+def _norm(name: str) -> Callable[..., Any]:
+    return lambda a, b, **keywords: NORMS[name](a - b, **keywords)
 
 
 #: Distances along the last axis, which broadcast.
 METRICS: dict[str, Callable[..., Any]] = {
-    "euclidean": lambda a, b: np.linalg.norm(a - b, axis=-1),
+    **{name: _norm(name) for name in NORMS},
     "sqeuclidean": lambda a, b: np.sum(np.square(a - b), axis=-1),
     "cityblock": lambda a, b: np.sum(np.abs(a - b), axis=-1),
     "chebyshev": lambda a, b: np.max(np.abs(a - b), axis=-1),
-    "minkowski": lambda a, b, p=2: np.linalg.norm(a - b, ord=p, axis=-1),
     "canberra": lambda a, b: np.sum(_share(np.abs(a - b), np.abs(a) + np.abs(b)), axis=-1),
     "braycurtis": lambda a, b: np.sum(np.abs(a - b), axis=-1) / np.sum(np.abs(a + b), axis=-1),
     "cosine": _cosine,
     "correlation": lambda a, b: _cosine(a - np.mean(a, axis=-1, keepdims=True), b - np.mean(b, axis=-1, keepdims=True)),
-    "seuclidean": lambda a, b, V: np.linalg.norm((a - b) / np.sqrt(V), axis=-1),
-    "mahalanobis": _mahalanobis,
 }
 _OTHER_NAMES = {"manhattan": "cityblock", "l1": "cityblock", "l2": "euclidean", "pnorm": "minkowski"}
 
@@ -63,9 +68,14 @@ def cdist(XA: Any, XB: Any, metric: Any = "euclidean", **keywords: Any) -> Any:
     """Return the distances between the rows of two matrices.
 
     Twin of :func:`scipy.spatial.distance.cdist` that also takes traced values: metrics of real vectors, or a function of two of them. At
-    distance 0 the Euclidean distance has the gradient 0; its square is smooth.
+    distance 0 the Euclidean distance has the gradient 0 and no second derivative; its square is smooth. From a point to itself,
+    as in ``cdist(X / length, X / length)``, the distance is the constant 0.
     """
     a, b = entered(XA), entered(XB)
+    name = _OTHER_NAMES.get(metric, metric) if isinstance(metric, str) else ""
+    if name in NORMS and isinstance(a, Traced) and a.same_as(b):
+        itself = np.eye(a.shape[0], dtype=a.dtype)
+        return NORMS[name](a[:, None, :] - b[None, :, :] + itself[:, :, None], **keywords) * (1 - itself)
     y = _metric("cdist", metric)(a[:, None, :], b[None, :, :], **keywords)
     return np.reshape(y, (a.shape[0], b.shape[0]))
 

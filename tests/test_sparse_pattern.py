@@ -135,18 +135,43 @@ def test_data_may_be_zero_at_the_first_point() -> None:
     assert hess.pattern(x, np.zeros(7)).nnz == 14
 
 
+cube = hs.custom_rule(
+    lambda x: x**3,
+    name="cube",
+    pushforward=lambda y, xs, dots: 3 * xs[0] ** 2 * dots[0],
+    pullback=lambda y, xs, g, wanted: [3 * xs[0] ** 2 * g],
+)
+"""An operation that does not say its pattern."""
+
+
 def test_an_operation_without_a_pattern_is_named_with_its_line() -> None:
     def f(x: Any) -> Any:
-        inner = hs.checkpoint(lambda z: z**2)(x[:3])
-        return np.sum(inner * x[:3]) + np.sum(x**3)
+        return np.sum(cube(x[:3])) + np.sum(x**3)
 
     pattern = hs.sparse.hessian(f).pattern(np.ones(6))
     assert pattern.nnz == 9 + 3
     (reason,) = pattern.dense_because
     assert "test_sparse_pattern.py" in reason
-    assert "hs.checkpoint(lambda z: z**2)" in reason
+    assert reason.startswith("custom.cube, at ")
+    assert "np.sum(cube(x[:3]))" in reason
     assert "dense because of" in repr(pattern)
     compare(hs.sparse.hessian(f), np.ones(6), hs.hessian(f)(np.ones(6)))
+    inside = hs.sparse.hessian(hs.checkpoint(f)).pattern(np.ones(6))
+    assert inside == pattern
+    assert "custom.cube" in inside.dense_because[0]
+
+
+def test_what_a_checkpoint_runs_again_is_looked_into() -> None:
+    step = hs.checkpoint(lambda x, w: w * np.sin(x[1:]) * x[:-1])
+
+    def f(x: Any) -> Any:
+        return np.sum(step(step(x, 2.0), x[1:-1]))
+
+    x = np.random.default_rng(0).uniform(0.5, 1.5, 6)
+    inside, true = holds(f, [x, x[::-1].copy()])
+    assert np.array_equal(inside, true)
+    ordered = hs.checkpoint(lambda x: np.take(x, np.argsort(x)[:3]) * x[np.argmax(x)])
+    holds(lambda x: np.sum(ordered(x) ** 2), [x, x[::-1].copy(), -x])
 
 
 def test_a_dense_pattern_is_refused_with_the_operation_and_a_way_out() -> None:

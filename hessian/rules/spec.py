@@ -310,6 +310,9 @@ class General(Operation):
         Among what ``prepare`` returns, zeros of ``shares`` mark elements along ``axes`` that were not taken.
     singular : callable or None
         ``(y, **params) -> bool``: whether slopes may be infinite where the result, a plain array, is finite.
+    runs : callable or None
+        Of a function of somebody's that is run on traced values: ``(operands) -> tape, inputs, result``, the slots on its tape of the
+        operands that have derivatives and of the result.
     core : tuple of int or None
         Core axes of each argument (then of the result), when leading axes of the arguments broadcast against each
         other; ``None`` when every axis is a core axis and the parameters count axes from the end.
@@ -327,10 +330,12 @@ class General(Operation):
         curved: bool = True,
         pattern: Any = None,
         singular: Callable[..., bool] | None = None,
+        runs: Callable[..., Any] | None = None,
         core: tuple[int, ...] | None = None,
         **fields: Any,
     ) -> None:
         super().__init__(name, function, **fields)
+        self.runs = runs
         self.pushforward = pushforward
         self.pullback = pullback
         self.pullback_of_tangent = pullback_of_tangent

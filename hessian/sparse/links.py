@@ -50,6 +50,7 @@ class Link:
         self.row, self.params, self.active = instruction.operation, instruction.params, active
         self.y = np.broadcast_to(np.zeros(()), shape)
         states = self.row.states or (None,) * len(instruction.operands)
+        self.active_of_all = [p for p, state in enumerate(states) if state is None]
         self.xs: list[Any] = []
         self.is_volatile = False
         says = getattr(self.row, "says", None)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
-from hessian.errors import HessianError
+from hessian.errors import TooDenseError
 from hessian.sparse.sets import Sets, Table
 
 _PAIRS = 2**23
 """Pairs that are written down one by one; more are multiplied out."""
 
 
-class TooDense(HessianError, MemoryError):
+class TooDense(TooDenseError):
     """A pattern has more entries than are allowed."""
 
 

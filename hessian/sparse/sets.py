@@ -116,7 +116,7 @@ class Sets:
         return self if mask is None else Sets(self.rows[mask], self.table)
 
 
-def identity(start: int, size: int, n: int, table: Table) -> Sets:
+def identity(start: int, size: int, table: Table) -> Sets:
     """Return the sets of inputs themselves."""
     return Sets(np.arange(start, start + size), table)
 

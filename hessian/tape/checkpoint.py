@@ -134,11 +134,23 @@ def opaque(function: Vectors, states: tuple[Any, ...], count: int) -> Callable[.
         return pieces
 
     value = lambda *xs: np.asarray(function(*xs)[0])
-    return General("checkpoint", value, pushforward=pushforward, pullback=pullback, states=states, raises=Exception)
+    runs = lambda xs: _run_again(function, xs[:count], states)[:3]
+    return General(
+        "checkpoint", value, pushforward=pushforward, pullback=pullback, states=states, raises=Exception, runs=runs
+    )
 
 
 def _linearized(function: Vectors, xs: Sequence[Any], states: tuple[Any, ...], y: Any) -> Linearization:
     """Run a function again, on a tape of its own, and linearise it in the operands that have derivatives."""
+    tape, slots, output, result = _run_again(function, xs, states)
+    _check_again(result, y)
+    return Linearization(tape, slots, [output])
+
+
+def _run_again(
+    function: Vectors, xs: Sequence[Any], states: tuple[Any, ...]
+) -> tuple[Tape, list[int], int | None, Any]:
+    """Run a function on a tape of its own; return that, the slots of operands with derivatives and of the result, and the result."""
     tape = Tape(private=True)
     variables = [
         variable(tape, tape.add_input(x, active=state is None), x) for x, state in zip(xs, states, strict=True)
@@ -148,8 +160,7 @@ def _linearized(function: Vectors, xs: Sequence[Any], states: tuple[Any, ...], y
         result = function(*variables)[0]
     finally:
         tape.close()
-    _check_again(result, y)
-    return Linearization(tape, slots, [output_slot(tape, result)])
+    return tape, slots, output_slot(tape, result), result
 
 
 def _check_again(result: Any, y: Any) -> None:

@@ -80,6 +80,7 @@ LEAVING: dict[str, tuple[Callable[[Any], Any], str]] = {
     "math without": (lambda x: math.nextafter(x[0], 1.0), "Apply np functions to x directly"),
     "several lines": (several_lines, "Use np.exp rather than math.exp"),
     "float": (lambda x: next(float(t) for t in x), "Use x itself, without the conversion"),
+    "whole numbers": (lambda x: X[np.int64(x)], "Use x.astype(np.int64), where no derivative is meant"),
     "dot": (lambda x: np.sum(M.T.dot(x)), "Use A @ x rather than A.dot(x)"),
     "item": (lambda x: math.sin(1.0) * x[0].item(), "Use x[i] without .item()"),
     "tolist": (lambda x: sum(x.tolist()), "Use list(x)"),

@@ -36,9 +36,9 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "negative weights": (lambda x: np.cov(x, fweights=[1, -1, 1, 1]), ValueError, "cannot be negative"),
     "replacement": (lambda x: np.nan_to_num(x, nan=x[0]), OptionError, "a replacement is traced"),
     "singular": (
-        lambda x: normal.logpdf(x[:2], np.zeros(2), np.eye(2), allow_singular=True),
+        lambda x: normal.logpdf(x[:2], np.zeros(2), x[0] * np.eye(2), allow_singular=True),
         OptionError,
-        "no density",
+        "no derivative in it",
     ),
     "shares": (lambda x: hs.scipy.stats.dirichlet.logpdf(x[:2] ** 2, np.ones(4)), ShapeMismatchError, "concentrations"),
     "matrix": (lambda x: normal.logpdf(x[:2], np.zeros(2), np.eye(3) * x[2]), ShapeMismatchError, "a matrix of shape"),

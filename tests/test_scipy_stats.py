@@ -92,6 +92,49 @@ def test_derivatives_are_slopes(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["ppf", "isf"])
+def test_quantiles_have_scipys_values_and_the_slopes_of_the_inverse(name, kind):
+    twin, shapes, place = case(name)
+    f, q = getattr(twin, kind), np.array([0.05, 0.31, 0.57, 0.88])
+    first = CONSTANT.get(name, 0)
+    total = lambda p: np.sum(np.cos(f(q + 0.1 * p[0], *shapes[:first], *p[1:])))
+    p = np.array([0.0, *shapes[first:], *place])
+    if name == "geom":
+        q = q + 0.01  # not where one step ends
+    try:
+        gradient, direction = hs.grad(total)(p), np.linspace(0.6, -0.7, len(p))
+    except MissingRuleError:
+        return
+    wanted = getattr(twin.original, kind)(q, *shapes, *place)
+    np.testing.assert_allclose(hs.vjp(lambda p: f(q, *shapes, *place[:-1], p), place[-1])[0], wanted, rtol=1e-12)
+    ends = np.array([0.0, 1.0, -0.1, np.nan])
+    np.testing.assert_allclose(
+        hs.vjp(lambda p: f(ends, *shapes, *place[:-1], p), place[-1])[0],
+        getattr(twin.original, kind)(ends, *shapes, *place),
+    )
+    step = {"h": 1e-3}
+    slope = extrapolated(lambda h: np.asarray(total(p + h * direction)), **step)
+    np.testing.assert_allclose(gradient @ direction, slope, rtol=1e-6, atol=1e-8)
+    bend = extrapolated(lambda h: hs.grad(total)(p + h * direction), **step)
+    np.testing.assert_allclose(hs.hvp(total, p, direction), bend, rtol=1e-6, atol=1e-7)
+
+
+def test_quantiles_are_right_to_high_order_recorded_and_frozen():
+    place = np.array([0.3, 1.7])
+    q = 0.2
+    # Location and scale enter linearly, and the normal quantile z has z' = 1 / phi, z'' = z z'^2.
+    z, slope = STATS.norm.ppf(q), 1 / STATS.norm.pdf(STATS.norm.ppf(q))
+    along = hs.taylor(lambda q: STATS.norm.ppf(q), q, 1.0, order=4)
+    third, fourth = slope**3 * (1 + 2 * z * z), slope**4 * (7 * z + 6 * z**3)
+    np.testing.assert_allclose(along, [z, slope, z * slope**2 / 2, third / 6, fourth / 24], rtol=1e-9)
+    f = lambda p: STATS.norm(p[0], p[1]).ppf(q) ** 2
+    np.testing.assert_allclose(hs.hessian(f)(place), 2 * np.outer([1, z], [1, z]), rtol=1e-12)
+    recorded = hs.record(f)
+    for _ in range(2):
+        np.testing.assert_allclose(hs.HessianOperator(recorded, place).to_dense(), hs.hessian(f)(place), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_no_gradient_is_nan_through_the_outside(name):
     twin, shapes, place = case(name)
     _, (low, high) = points(twin, shapes, place)
@@ -219,8 +262,53 @@ def test_what_vectors_refuse():
     for f, error, saying in (
         (lambda m: STATS.multivariate_normal.logpdf(X, m, np.eye(3)), ShapeMismatchError, "a matrix of shape"),
         (lambda m: STATS.multivariate_normal.logpdf(np.ones((2, 3)), m), ShapeMismatchError, "points of shape"),
-        (lambda m: STATS.multivariate_normal.logpdf(X, m, allow_singular=True), OptionError, "allow_singular"),
+        (lambda m: STATS.multivariate_normal.logpdf(X, m, np.exp(m), True), OptionError, "cov is traced"),
         (lambda m: STATS.dirichlet.logpdf(SHARES, m), ShapeMismatchError, "3 shares with 2"),
     ):
         with pytest.raises(error, match=saying):
             hs.grad(lambda m, f=f: np.sum(f(m)))(MEAN)
+
+
+def test_a_normal_on_a_subspace_has_derivatives_in_point_and_mean():
+    cov = np.zeros((3, 3))
+    cov[:2, :2] = [[1.0, 0.3], [0.3, 2.0]]
+    x, mean = np.array([0.4, -0.2, 0.0]), np.array([0.1, 0.3, 0.0])
+    f = lambda p: STATS.multivariate_normal.logpdf(p[0], p[1], cov, allow_singular=True)
+    value, gradient = hs.value_and_grad(f)([x, mean])
+    assert np.isclose(value, scipy.stats.multivariate_normal.logpdf(x, mean, cov, allow_singular=True))
+    wanted = -np.linalg.pinv(cov) @ (x - mean)
+    np.testing.assert_allclose(gradient, [wanted, -wanted], atol=1e-14)
+    np.testing.assert_allclose(hs.hessian(lambda x: f([x, mean]))(x), -np.linalg.pinv(cov), atol=1e-14)
+    out = x + np.array([0.0, 0.0, 1.0])
+    assert hs.value_and_grad(lambda m: STATS.multivariate_normal.pdf(out, m, cov, True))(mean)[0] == 0.0
+    many = np.stack([x, 2 * x, out])
+    got, _ = hs.vjp(lambda m: STATS.multivariate_normal.logpdf(many, m, cov, True), mean)
+    np.testing.assert_allclose(got, scipy.stats.multivariate_normal.logpdf(many, mean, cov, True))
+    full = cov + np.eye(3)
+    got, _ = hs.vjp(lambda m: STATS.multivariate_normal.logpdf(many, m, full, True), mean)
+    np.testing.assert_allclose(got, scipy.stats.multivariate_normal.logpdf(many, mean, full))
+
+
+def test_the_entropy_of_a_normal_has_half_the_inverse_as_gradient():
+    cov = np.array([[1.0, 0.3], [0.3, 2.0]])
+    normal = STATS.multivariate_normal
+    value, gradient = hs.value_and_grad(lambda c: normal.entropy(np.zeros(2), (c + c.T) / 2))(cov)
+    assert np.isclose(value, scipy.stats.multivariate_normal.entropy(np.zeros(2), cov))
+    np.testing.assert_allclose(gradient, 0.5 * np.linalg.inv(cov), rtol=1e-13)
+    assert normal.entropy(np.zeros(2), cov) == scipy.stats.multivariate_normal(np.zeros(2), cov).entropy()
+    np.testing.assert_allclose(hs.grad(lambda c: normal(np.zeros(2), (c + c.T) / 2).entropy())(cov), gradient)
+    np.testing.assert_allclose(hs.grad(lambda s: normal.entropy(None, s))(2.0), 0.25)
+
+
+def test_the_multivariate_gamma_function_is_a_sum():
+    a = np.array([2.5, 4.0])
+    f = hs.scipy.special.multigammaln
+    value, pullback = hs.vjp(lambda a: f(a, 3), a)
+    np.testing.assert_allclose(value, scipy.special.multigammaln(a, 3), rtol=1e-14)
+    psi = scipy.special.psi
+    np.testing.assert_allclose(pullback(np.ones(2)), psi(a) + psi(a - 0.5) + psi(a - 1), rtol=1e-13)
+    assert f(3.0, 2) == scipy.special.multigammaln(3.0, 2)
+    with pytest.raises(OptionError, match=r"d is 2\.5"):
+        hs.grad(lambda a: f(a, 2.5))(3.0)
+    with pytest.raises(OptionError, match="a is not above"):
+        hs.grad(lambda a: f(a, 3))(1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,28 @@ def _pair(a: Any, la: str, b: Any, lb: str, out: set[str]) -> tuple[Any, str]:
     return np.reshape(matmul_op(left, right), batch + rows + columns), loop + free_a + free_b
 
 
+def _lettered(given: list[Any]) -> tuple[str, tuple[Any, ...]]:
+    """Return what is written with lists of whole numbers, ``einsum(a, [0, 1], b, [1, 2], [0, 2])``, with letters."""
+    lists = [*given[1::2], *([given[-1]] if len(given) % 2 else [])]
+    operands = tuple(given[: len(given) - len(given) % 2 : 2])
+    if not all(type(labels) in (list, tuple) and all(map(_is_label, labels)) for labels in lists) or not operands:
+        what = f"the axes are named by {', '.join(map(repr, lists)) or 'nothing'}"
+        raise OptionError(
+            message("einsum", what, fix="Write einsum('ij,jk->ik', a, b), or lists of whole numbers below 52")
+        )
+    # The order of these letters is that of the numbers, by which NumPy sorts the axes of a result that is not named.
+    terms = ["".join("..." if label is Ellipsis else _LETTERS[label] for label in labels) for labels in lists]
+    output = f"->{terms.pop()}" if len(given) % 2 else ""
+    return ",".join(terms) + output, operands
+
+
+_LETTERS = string.ascii_uppercase + string.ascii_lowercase
+
+
+def _is_label(label: Any) -> bool:
+    return label is Ellipsis or (isinstance(label, int | np.integer) and int(label) in range(len(_LETTERS)))
+
+
 def _extent(x: Any, labels: str, wanted: str) -> tuple[int, ...]:
     return tuple(x.shape[labels.index(c)] for c in wanted)
 
@@ -122,11 +145,17 @@ def _extent(x: Any, labels: str, wanted: str) -> tuple[int, ...]:
         case("ij,jk,kl->il", A(2, 3), A(3, 2), A(2, 2)),
         case("i,i,i->", A(3), A(3), A(3)),
         case("iij,j->i", A(2, 2, 3), A(3)),
+        case(A(2, 3), [0, 1], A(3, 4), [1, 30], [30, 0]),
+        case(A(2, 3), [5, 1], A(3, 4), [1, 3]),
+        case(A(5, 2, 3), (..., 0, 1), A(3), [1]),
     ],
 )
-def einsum(subscripts: str, *operands: Any, out: Any = None, optimize: Any = False, **keywords: Any) -> Any:
-    if not isinstance(subscripts, str) or out is not None or keywords:
-        raise OptionError(message("einsum", "only the form einsum('ij,jk->ik', a, b) is supported on traced values"))
+def einsum(subscripts: Any, *operands: Any, out: Any = None, optimize: Any = False, **keywords: Any) -> Any:
+    if out is not None or keywords:
+        name = next(iter(keywords), "out")
+        raise OptionError(message("einsum", f"the keyword {name!r} is not supported on traced values"))
+    if not isinstance(subscripts, str):
+        subscripts, operands = _lettered([subscripts, *operands])
     if not (isinstance(optimize, bool | str) or (isinstance(optimize, list | tuple) and "einsum_path" in optimize[:1])):
         raise OptionError(message("einsum", f"optimize is {optimize!r}", fix="Pass True, False or 'greedy'"))
     arrays = [as_array(x) for x in operands]

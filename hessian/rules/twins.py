@@ -17,7 +17,7 @@ _NAMES = {
     "scipy.signal": "convolve correlate fftconvolve lfilter",
     "scipy.sparse.linalg": "factorized spsolve",
     "scipy.spatial.distance": "cdist pdist squareform",
-    "scipy.special": "log_softmax logsumexp polygamma softmax zeta",
+    "scipy.special": "log_softmax logsumexp multigammaln polygamma softmax zeta",
     "scipy.stats": """
         arcsine bernoulli beta betabinom betaprime binom burr12 cauchy chi chi2 dirichlet dlaplace dweibull expon
         exponnorm f fisk gamma genextreme gennorm genpareto geom gompertz gumbel_l gumbel_r halfcauchy halflogistic
@@ -44,6 +44,13 @@ _SOLVERS |= {f"scipy.optimize.{name}": "hessian.argmin" for name in ("minimize",
 _SOLVERS |= {"scipy.optimize.fixed_point": "hessian.fixed_point", "scipy.optimize.least_squares": "hessian.argmin"}
 """What solves with derivatives in its ``args`` what these solve."""
 
+_OTHERS = {
+    "scipy.integrate.odeint": "hessian.scipy.integrate.solve_ivp",
+    "scipy.integrate.quad": "hessian.scipy.integrate.fixed_quad",
+    "scipy.integrate.quad_vec": "hessian.scipy.integrate.fixed_quad",
+}
+"""Twins that do the same under another name."""
+
 
 def twin_of(dotted: str) -> str:
     """Return the dotted name of the twin of a function of SciPy's, or where it is to be found; empty if it has none."""
@@ -53,6 +60,6 @@ def twin_of(dotted: str) -> str:
             return f"{_CLASSES[name]} in hessian.scipy.stats"
         # SciPy's distributions of vectors are objects of classes that carry their names.
         name = name.removesuffix("_gen").removesuffix("_frozen")
-    if dotted in _SOLVERS:
-        return _SOLVERS[dotted]
+    if dotted in _SOLVERS or dotted in _OTHERS:
+        return _SOLVERS.get(dotted) or _OTHERS[dotted]
     return f"hessian.{module}.{name}" if name in TWINS.get(module, ()) else ""

@@ -136,7 +136,7 @@ _BY_OTHERS = ("assoc_laguerre", "ivp", "jvp", "kvp", "yvp", "perm", "softplus")
 _TABLES = ("_zeros", "_roots", "_seq", "_all", "_coef", "_cv")
 _OF_ORDERS = """
     bernoulli chebyc chebys chebyt chebyu comb diric ellip_normal euler factorial factorial2 factorialk gegenbauer
-    genlaguerre geterr hermite hermitenorm jacobi kelvin laguerre legendre lmbda lqmn lqn multigammaln riccati_jn
+    genlaguerre geterr hermite hermitenorm jacobi kelvin laguerre legendre lmbda lqmn lqn riccati_jn
     riccati_yn round seterr sh_chebyt sh_chebyu sh_jacobi sh_legendre stirling2
 """
 

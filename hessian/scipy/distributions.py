@@ -1,8 +1,8 @@
 """What a twin of a distribution of scipy.stats is: its standard form, written in differentiable operations.
 
 Location, scale and shapes are handled here, once: a twin says its logarithmic density in the standardized variable, and of cdf, sf and
-their logarithms those that keep their digits in the tails; the others follow. Outside the support the density is 0, as in SciPy, and no
-derivative of what is not defined there reaches anything.
+their logarithms those that keep their digits in the tails; the others follow, and ppf and isf, which invert them. Outside the support
+the density is 0, as in SciPy, and no derivative of what is not defined there reaches anything.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import scipy.stats
 
 from hessian.errors import MissingRuleError, message
+from hessian.rules.smooth import smooth_op
+from hessian.rules.spec import nondifferentiable
 from hessian.rules.templates import declared, template_of_elements
 from hessian.rules.traced import entered
 from hessian.scipy.mirror import holds
@@ -29,6 +32,11 @@ _WAYS: Mapping[str, tuple[tuple[str, Function], ...]] = {
     "logcdf": (("cdf", np.log), ("logsf", lambda p: np.log(-np.expm1(p))), ("sf", lambda p: np.log1p(-p))),
     "logsf": (("sf", np.log), ("logcdf", lambda p: np.log(-np.expm1(p))), ("cdf", lambda p: np.log1p(-p))),
 }
+QUANTILES = ("ppf", "isf")
+quantile_op = nondifferentiable(
+    "quantile", lambda q, *shapes, of, name: np.asarray(getattr(getattr(scipy.stats, of), name)(q, *shapes))[()]
+)
+"""Of the standard form of SciPy's distribution ``of``: at plain numbers, from where derivatives are computed."""
 _ENDS = {"cdf": (0.0, 1.0), "sf": (1.0, 0.0), "logcdf": (-INF, 0.0), "logsf": (0.0, -INF)}
 
 
@@ -99,6 +107,8 @@ class Twin:
         bound.apply_defaults()
         x, *shapes = map(_array, bound.arguments.values())
         scale = np.float64(1.0) if self.is_discrete else shapes.pop()
+        if name in QUANTILES:
+            return self._quantile(name, x, shapes.pop(), scale, shapes)
         z, shapes = self._standardized(x, shapes.pop(), scale, shapes)
         valid = scale > 0
         for condition in self._allowed(*shapes):
@@ -131,6 +141,26 @@ class Twin:
         taken = np.where(np.logical_or(below, above), self._point(shapes), z)
         ends = _ENDS[name]
         return np.where(below, ends[0], np.where(above, ends[1], self._evaluate(name, taken, shapes)))
+
+    def _quantile(self, name: str, q: Any, loc: Any, scale: Any, shapes: list[Any]) -> Any:
+        """Return SciPy's quantiles with the derivatives of Newton's steps from there: each doubles the orders that are right."""
+        found = quantile_op(q, *shapes, of=self.original.name, name=name)
+        if self.is_discrete:
+            return np.where(scale > 0, loc + found, np.nan)[()]
+        with np.errstate(all="ignore"):
+            # Neither at 0 and 1, nor where there is none.
+            inside = np.logical_and(np.logical_and(q > 0, q < 1), np.isfinite(found))
+            start = np.where(inside, found, self._point(shapes))
+            wanted, z = np.where(inside, q, 0.5), start
+            for _ in range(3):
+                gap = (
+                    self._evaluate("cdf", z, shapes) - wanted
+                    if name == "ppf"
+                    else wanted - self._evaluate("sf", z, shapes)
+                )
+                z = z - gap * np.exp(-self._log(z, *shapes))
+            z = np.where(inside, smooth_op(z, np.where(inside, found, z)), found)
+            return np.where(scale > 0, loc + np.where(scale > 0, scale, 1.0) * z, np.nan)[()]
 
     def _point(self, shapes: list[Any]) -> Any:
         return self._inside(*shapes) if callable(self._inside) else self._inside
@@ -196,13 +226,13 @@ class Frozen:
 
 
 for _kind, _names in (
-    (Twin, ("cdf", "sf", "logcdf", "logsf")),
+    (Twin, ("cdf", "sf", "logcdf", "logsf", *QUANTILES)),
     (Continuous, ("pdf", "logpdf")),
     (Discrete, ("pmf", "logpmf")),
 ):
     for _name in _names:
         setattr(_kind, _name, _method(_name))
-for _name in ("pdf", "logpdf", "pmf", "logpmf", "cdf", "sf", "logcdf", "logsf"):
+for _name in ("pdf", "logpdf", "pmf", "logpmf", "cdf", "sf", "logcdf", "logsf", *QUANTILES):
     setattr(Frozen, _name, _frozen_method(_name))
 
 

@@ -21,16 +21,21 @@ _LOG_2PI = math.log(2 * math.pi)
 class Multivariate:
     """A distribution of vectors of SciPy's whose density also takes traced values; whatever else it has is SciPy's.
 
-    ``log`` is the logarithm of the density, with SciPy's arguments.
+    ``log`` is the logarithm of the density, with SciPy's arguments; further functions are those of its parameters.
     """
 
-    def __init__(self, original: Any, log: Callable[..., Any]) -> None:
-        self.original, self._log = original, log
+    def __init__(self, original: Any, log: Callable[..., Any], **functions: Callable[..., Any]) -> None:
+        self.original, self._log, self._functions = original, log, functions
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "original":
             raise AttributeError(name)
-        return getattr(self.original, name)
+        function = getattr(self.original, name)
+        if name not in self._functions:
+            return function
+        own = self._functions[name]
+        is_traced = lambda args, keywords: any(map(holds, args)) or any(map(holds, keywords.values()))
+        return lambda *args, **keywords: (own if is_traced(args, keywords) else function)(*args, **keywords)
 
     def __call__(self, *args: Any, **keywords: Any) -> FrozenMultivariate:
         """Freeze the parameters."""
@@ -58,6 +63,8 @@ class FrozenMultivariate:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name in self._twin._functions:
+            return lambda: getattr(self._twin, name)(*self._args, **self._keywords)
         return getattr(self._twin.original(*self._args, **self._keywords), name)
 
     def logpdf(self, x: Any) -> Any:
@@ -74,8 +81,8 @@ def _array(x: Any) -> Any:
     return x if holds(x) else np.asarray(x, float)
 
 
-def _standardized(where: str, x: Any, mean: Any, matrix: Any) -> tuple[Any, Any, int]:
-    """Return squared Mahalanobis distances, the logarithm of the determinant and the dimension, by one Cholesky factor."""
+def _placed(where: str, x: Any, mean: Any, matrix: Any) -> tuple[Any, Any, int]:
+    """Return points as they lie around the mean, the matrix of the spread and the dimension."""
     x, mean, matrix = _array(x), None if mean is None else _array(mean), _array(matrix)
     n = mean.size if mean is not None and mean.ndim else matrix.shape[-1] if matrix.ndim else 1
     if matrix.ndim == 0:
@@ -91,7 +98,12 @@ def _standardized(where: str, x: Any, mean: Any, matrix: Any) -> tuple[Any, Any,
         x = x[:, None]
     if x.shape[-1] != n:
         raise ShapeMismatchError(message(where, f"points of shape {x.shape} with a mean of {n} numbers"))
-    gap = x if mean is None else x - np.reshape(mean, (n,))
+    return x if mean is None else x - np.reshape(mean, (n,)), matrix, n
+
+
+def _standardized(where: str, x: Any, mean: Any, matrix: Any) -> tuple[Any, Any, int]:
+    """Return squared Mahalanobis distances, the logarithm of the determinant and the dimension, by one Cholesky factor."""
+    gap, matrix, n = _placed(where, x, mean, matrix)
     factor = np.linalg.cholesky(matrix)
     whitened = triangular_op(factor, np.reshape(gap, (-1, n)).T, **PLAIN)
     distance = np.reshape(np.sum(whitened * whitened, axis=0), gap.shape[:-1])
@@ -104,10 +116,32 @@ def _squeezed(y: Any) -> Any:
 
 def _normal(x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False) -> Any:
     if allow_singular:
-        what = "allow_singular=True is not supported on traced values"
-        raise OptionError(message("multivariate_normal", what, "a singular matrix has no density to differentiate"))
+        return _singular_normal(x, mean, cov)
     distance, logdet, n = _standardized("multivariate_normal", x, mean, cov)
     return _squeezed(-0.5 * (n * _LOG_2PI + logdet + distance))
+
+
+def _singular_normal(x: Any, mean: Any, cov: Any) -> Any:
+    """Return the logarithm of the density on the support, the span of a given matrix of less than full rank."""
+    if holds(cov):
+        what = "cov is traced, with allow_singular=True"
+        why = "at a singular matrix the density has no derivative in it"
+        raise OptionError(message("multivariate_normal", what, why, "Pass allow_singular=False, or a cov that is data"))
+    gap, matrix, _ = _placed("multivariate_normal", x, mean, cov)
+    values, vectors = np.linalg.eigh(matrix)
+    # SciPy's verdict on what is zero.
+    least = 1e6 * np.finfo(float).eps * np.max(np.abs(values))
+    kept = values > least
+    within = np.linalg.norm(gap @ vectors[:, ~kept], axis=-1) < 1e3 * least if not kept.all() else True
+    whitened = gap @ (vectors[:, kept] / np.sqrt(values[kept]))
+    density = -0.5 * (kept.sum() * _LOG_2PI + np.sum(np.log(values[kept])) + np.sum(whitened * whitened, axis=-1))
+    return _squeezed(np.where(within, density, -np.inf))
+
+
+def _entropy(mean: Any = None, cov: Any = 1) -> Any:
+    start = np.zeros(np.size(mean) if mean is not None and np.ndim(mean) else np.shape(cov)[-1] if np.ndim(cov) else 1)
+    _, logdet, n = _standardized("multivariate_normal", start, start, cov)
+    return 0.5 * (n * (_LOG_2PI + 1) + logdet)
 
 
 def _student(x: Any, loc: Any = None, shape: Any = 1, df: Any = 1) -> Any:
@@ -127,6 +161,6 @@ def _dirichlet(x: Any, alpha: Any) -> Any:
     return (front + np.sum(sc.xlogy(alpha - 1, x.T).T, axis=0))[()]
 
 
-multivariate_normal = Multivariate(scipy.stats.multivariate_normal, _normal)
+multivariate_normal = Multivariate(scipy.stats.multivariate_normal, _normal, entropy=_entropy)
 multivariate_t = Multivariate(scipy.stats.multivariate_t, _student)
 dirichlet = Multivariate(scipy.stats.dirichlet, _dirichlet)

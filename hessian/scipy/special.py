@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import scipy.special as sc
 
+from hessian.errors import OptionError, message
 from hessian.rules import special as rows
 from hessian.rules.broadcast import normalize_axes
 from hessian.rules.constants import held
@@ -14,7 +16,7 @@ from hessian.rules.powers import zeta_op
 from hessian.rules.special import log_softmax, polygamma, softmax
 from hessian.scipy.mirror import holds, mirrored
 
-__all__ = ["log_softmax", "logsumexp", "polygamma", "softmax", "zeta"]
+__all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax", "zeta"]
 __getattr__, __dir__ = mirrored(__name__)
 
 
@@ -73,6 +75,35 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     out = out if return_sign else np.where(sign < 0, np.nan, out)
     out, sign = (x if keepdims else np.squeeze(x, axis=axes)[()] for x in (out, sign))
     return (out, sign) if return_sign else out
+
+
+def multigammaln(a: Any, d: Any) -> Any:
+    r"""Compute the logarithm of the multivariate gamma function, :math:`\frac{d(d-1)}{4} \log \pi + \sum_{j<d} \log \Gamma(a - j/2)`.
+
+    Twin of :func:`scipy.special.multigammaln` that also takes traced values of a.
+
+    Raises
+    ------
+    OptionError
+        a is not above (d - 1) / 2, or d is no whole number.
+
+    Examples
+    --------
+    >>> import numpy as np, hessian as hs, scipy.special
+    >>> slope = hs.grad(lambda a: hs.scipy.special.multigammaln(a, 2))(3.0)
+    >>> bool(np.isclose(slope, scipy.special.psi(3.0) + scipy.special.psi(2.5)))
+    True
+    """
+    a = rows._as_float(a)
+    if not holds(a):
+        return sc.multigammaln(a, d)
+    if np.ndim(d) or d < 1 or np.floor(d) != d:
+        raise OptionError(
+            message("multigammaln", f"d is {d!r}, not the dimension of a matrix", fix="Pass a whole number")
+        )
+    if np.any(a <= 0.5 * (d - 1)):
+        raise OptionError(message("multigammaln", f"a is not above (d - 1) / 2 = {0.5 * (d - 1)} everywhere"))
+    return sum((sc.gammaln(a - j / 2) for j in range(int(d))), d * (d - 1) / 4 * math.log(math.pi))
 
 
 def zeta(x: Any, q: Any = None) -> Any:

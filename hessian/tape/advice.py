@@ -75,6 +75,8 @@ def _advice_on_call(call: ast.Call) -> str:
         known = _MATH.get(method, 0) >= len(call.args) > 0
         other = f"np.{method}" if known else _OTHER_NAMES.get(name)
         return f"Use {other} rather than {name}" if other else ""
+    if name.startswith(("np.int", "np.uint", "numpy.int", "numpy.uint")) or name == "np.bool_":
+        return f"Use x.astype({name}), where no derivative is meant"
     if name in _CONVERSIONS:
         return "Use x itself, without the conversion to a Python number"
     maker = name.rpartition(".")[2]
@@ -147,13 +149,13 @@ def missing_rule(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     elif not why and not scipy:
         template = template_of(target, args, kwargs)
     line = f"Write {line}" if line.startswith("`") else line
-    own = "" if why else "write it in supported operations or declare its derivative with hs.custom_rule"
+    other = "" if why else "write it in supported operations or declare its derivative with hs.custom_rule"
     raise MissingRuleError(
         message(
             name,
             f"no derivative rule, called with a traced value of shape {shape} as argument {at} at {user_line()}",
             why or "its derivative would be lost",
-            "; or ".join(filter(None, [twin and f"Use {twin}", scipy or line, own])),
+            "; or ".join(filter(None, [twin and f"Use {twin}", scipy or line, other])),
         )
         + declared(template)
     )

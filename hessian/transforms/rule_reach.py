@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,10 +69,12 @@ def unlisted_arguments_do_not_matter(row: Operation, xs: Sequence[Any], params: 
     for i, state in enumerate(_states(row)):
         if state is None or state is MISSING:
             continue
-        given, rooms = _places(row) if isinstance(row, Elementwise) else (list(xs), [1.0] * len(xs))
+        given: list[Any] = list(xs)
+        rooms: list[Any] = [1.0] * len(xs)
         rng = np.random.default_rng(i)
         if isinstance(row, Elementwise):
-            given[i], rooms[i] = _drawn(rng, *row.domain[i], row.declares_domain)
+            given, rooms = _places(row)
+            given[i], rooms[i] = _drawn(rng, row.domain[i], row.declares_domain)
         else:
             given[i] = np.asarray(given[i]) + rng.uniform(0.2, 0.4, np.shape(given[i]))
         try:
@@ -105,7 +108,7 @@ def arrays_of_other_sizes_agree(trial: Trial) -> None:
                 continue
             name = f"{trial} at {factor:g} times its arguments"
             y, y_dot = jvp(call, xs, dots)
-            slope = _slope(lambda h, xs=xs, dots=dots: plain(moved(xs, dots, h)))
+            slope = _slope(partial(_at_step, plain, xs, dots))
             _agree(name, "the tangent", y_dot, slope, 0.0, finite, why)
             y_bar = trial.rng(2).uniform(-1, 1, y.shape)
             terms = [bar * dot for bar, dot in zip(vjp(call, xs)[1](y_bar), dots, strict=True)]
@@ -114,9 +117,13 @@ def arrays_of_other_sizes_agree(trial: Trial) -> None:
             what = "the product of a cotangent and a pulled-back one"
             close(name, what, pulled, float(np.vdot(y_bar, y_dot)), scale, 1e-10, f"the pullback is wrong there; {why}")
             f, _ = trial.weighted()
-            slope = _slope(lambda h, f=f, xs=xs, dots=dots: joined(grad(f)(moved(xs, dots, h))))
+            slope = _slope(partial(_at_step, lambda xs, f=f: joined(grad(f)(xs)), xs, dots))
             product = joined(hvp(f, xs, dots))
             _agree(name, "the Hessian-vector product", product, slope, 0.0, np.isfinite(slope[0]), why)
+
+
+def _at_step(f: Callable[[Any], Any], xs: list[Any], dots: list[Any], h: float) -> Any:
+    return f(moved(xs, dots, h))
 
 
 def values_keep_the_precision(trial: Trial) -> None:
@@ -137,8 +144,9 @@ def _states(row: Operation) -> Sequence[Any]:
 def _places(row: Elementwise) -> tuple[list[Any], list[Any]]:
     """Draw arguments of a function of elements, and how far a step may go from each."""
     rng = np.random.default_rng(0)
-    drawn = [_drawn(rng, *ends, row.declares_domain) for ends in row.domain]
-    xs, rooms = ([pair[k] for pair in drawn] for k in (0, 1))
+    drawn = [_drawn(rng, ends, row.declares_domain) for ends in row.domain]
+    xs: list[Any] = [x for x, _ in drawn]
+    rooms: list[Any] = [room for _, room in drawn]
     for i, state in enumerate(_states(row)):
         if state is NONDIFF:
             xs[i] = rng.uniform(size=PLACES) < 0.5
@@ -147,13 +155,13 @@ def _places(row: Elementwise) -> tuple[list[Any], list[Any]]:
             xs[i] = rng.choice(place, PLACES)
             rooms[i] = np.minimum(rooms[i], 0.1)
         else:
-            xs[i], rooms[i] = _drawn(rng, *place, True)
+            xs[i], rooms[i] = _drawn(rng, place, True)
     return xs, rooms
 
 
-def _drawn(rng: np.random.Generator, low: float, high: float, is_declared: bool) -> tuple[np.ndarray, np.ndarray]:
+def _drawn(rng: np.random.Generator, ends: tuple[float, float], is_declared: bool) -> tuple[np.ndarray, np.ndarray]:
     """Draw numbers between two ends, of all magnitudes and close to the ends, and say how far a step may go."""
-    low, high = (low, high) if is_declared else (-np.inf, np.inf)
+    low, high = ends if is_declared else (-np.inf, np.inf)
     sizes = np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST), PLACES))
     signs, small = rng.choice([-1.0, 1.0], PLACES), 10 ** rng.uniform(-5, -0.3, PLACES)
     if np.isfinite(high - low):
@@ -183,7 +191,8 @@ def _slope(
     f: Callable[[float], Any], room: Any = 1.0, size: Any = 0.0, noise: float = _NOISE, scatter: Any = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return central differences per ``room``, extrapolated, by the best of many steps, and how far they may be off."""
-    slopes, errors = [], []
+    slopes: list[np.ndarray] = []
+    errors: list[np.ndarray] = []
     for h in _SHARES:
         values = [f(step) for step in (h, -h, h / 2, -h / 2)]
         wide, narrow = (

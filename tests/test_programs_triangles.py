@@ -166,3 +166,24 @@ def test_a_factor_reads_one_triangle_and_leaves_the_other_alone() -> None:
     assert_allclose(hs.grad(f)(spoilt), hs.grad(f)(a), rtol=1e-12)
     assert not np.triu(hs.grad(f)(a), 1).any()
     assert_allclose(hs.hvp(f, spoilt, v), hs.hvp(f, a, np.tril(v)), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("trans", [False, True])
+def test_reductions_leave_what_they_are_given(n: int, trans: bool) -> None:
+    from hessian.rules import lapack
+
+    t, s = np.tril(np.eye(n) + 1.0), np.arange(1.0, n * n + 1).reshape(n, n)
+    given = t.copy(), s.copy()
+    lapack.congruent(t, s, trans=trans)
+    assert np.array_equal(t, given[0])
+    assert np.array_equal(s, given[1])
+
+
+def test_factors_of_one_number_have_the_plain_derivatives() -> None:
+    def f(x: Any) -> Any:
+        a = 1.3 + 0.3 * np.tanh(x.reshape(1, 1))
+        return np.sum(np.sin(np.linalg.cholesky(a @ a.T)))
+
+    x = np.array([0.3])
+    assert_allclose(hs.hessian(hs.record(f))(x), hs.hessian(f)(x), rtol=1e-13)

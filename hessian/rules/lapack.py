@@ -102,7 +102,8 @@ def _congruent(t: np.ndarray, s: np.ndarray, trans: bool) -> np.ndarray:
         reduced = sygst(s.copy().T, t.T, lower=0, overwrite_a=1)[0].T
         return lower_into(reduced, reduced)
     # LAPACK has inverses of transposes on the right only: with rows and columns from last to first, this is one.
-    last, other = (np.ascontiguousarray(x.reshape(-1)[::-1]).reshape(n, n).T for x in (t, s))
+    # Copies, which a view of a single element would not be: LAPACK overwrites one of them.
+    last, other = (x.reshape(-1)[::-1].copy().reshape(n, n).T for x in (t, s))
     reduced, _ = sygst(other, last, lower=1, overwrite_a=1)
     return lower_into(np.empty_like(s), reduced.T[::-1, ::-1])
 

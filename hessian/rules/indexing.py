@@ -401,8 +401,14 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **keywords: Any) -> 
             message("pad", f"mode={mode!r} has no derivative rule", fix="Use constant, edge, reflect, symmetric, wrap")
         )
     moving: Any = np.pad
-    padded = moves_elements(moving, array, pad_width, mode=mode, **({} if mode == "constant" else keywords))
-    if mode == "constant" and keywords:
+    if mode != "constant":
+        return moves_elements(moving, array, pad_width, mode=mode, **keywords)
+    positions = moving(numbered(array, 1), pad_width, mode=mode)
+    # Zeros around a block: its transpose is a view, where that of a gather adds element by element.
+    corner = np.unravel_index(int(np.argmax(positions == 1)), positions.shape) if positions.size else (0,) * array.ndim
+    index = tuple(slice(int(start), int(start) + n) for start, n in zip(corner, array.shape, strict=True))
+    padded = lying_like(embed_op(array, index=index, shape=positions.shape), positions)
+    if keywords:
         blank = np.zeros_like(numbered(array), dtype=array.dtype)
         padded = padded + moving(blank, pad_width, mode=mode, **keywords)
     return padded

@@ -19,7 +19,8 @@ import numpy as np
 
 from hessian.errors import UndefinedDerivativeError, message
 from hessian.rules.broadcast import transposed as _t
-from hessian.rules.spec import general, nondifferentiable
+from hessian.rules.factors import factor_op, inverted, with_factor_op
+from hessian.rules.spec import NONDIFF, general, nondifferentiable
 
 
 def _scales(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -72,21 +73,29 @@ def _factors(a: np.ndarray) -> np.ndarray:
 factors_op = nondifferentiable("det_factors", _factors)
 
 
-def _inverse(a: Any, *, name: str, line: str) -> Any:
-    """Return the inverse of a matrix, or raise where it has no correct digit."""
-    rows, columns = _scales(a)
+def _inverse(a: Any, factor: Any, *, name: str, line: str) -> Any:
+    """Return the inverse of a matrix by its factor, or raise where it has no correct digit."""
     try:
-        inverse = np.linalg.inv(a)
+        inverse = inverted(factor) if factor.shape[-1] else np.linalg.inv(a)
     except np.linalg.LinAlgError:
+        inverse = None
+    if inverse is None:
         inverse = np.full_like(a, np.inf)
+    limit = 1 / float(np.finfo(inverse.dtype).eps)
     with np.errstate(all="ignore"):
-        scaled = np.ldexp(np.abs(a), rows[..., :, None] + columns[..., None, :])
-        unscaled = np.ldexp(np.abs(inverse), -columns[..., :, None] - rows[..., None, :])
-        sizes = [np.max(np.sum(x, axis=-1), axis=-1, initial=0) for x in (scaled, unscaled)]
-        condition = sizes[0] * sizes[1]
-    if np.isfinite(a).all() and not np.all(condition * np.finfo(inverse.dtype).eps < 1):
-        _singular(np.max(condition), name=name, line=line)
+        if np.isfinite(a).all() and not np.all(_size(a) * _size(inverse) < limit):
+            # Rows and columns of other units only look like it.
+            rows, columns = _scales(a)
+            scaled = np.ldexp(a, rows[..., :, None] + columns[..., None, :])
+            condition = _size(scaled) * _size(np.ldexp(inverse, -columns[..., :, None] - rows[..., None, :]))
+            if not np.all(condition < limit):
+                _singular(np.max(condition), name=name, line=line)
     return inverse
+
+
+def _size(x: Any) -> Any:
+    """Return the largest sum of moduli in a row."""
+    return np.max(np.sum(np.abs(x), axis=-1), axis=-1, initial=0)
 
 
 def _singular(condition: float, *, name: str, line: str) -> NoReturn:
@@ -100,54 +109,70 @@ def _singular(condition: float, *, name: str, line: str) -> NoReturn:
     )
 
 
-def _sound(a: Any, x: Any, b: Any, *, name: str, line: str) -> Any:
+def _sound(a: Any, x: Any, b: Any, z: Any, *, name: str, line: str) -> Any:
     """Return ones, or raise where the solution of A X = B, or of A z = p for a vector p that has nothing to do with A, shows that
     A is singular to working precision. (B may lie in the range of a singular matrix, and then X shows nothing.)"""
     ones, limit = np.ones((*x.shape[:-2], 1, 1), x.dtype), 1 / float(np.finfo(x.dtype).eps)
-    if not np.isfinite(a).all() or (np.all(_growth(a, x, b) < limit) and np.all(_growth_of_any(a) < limit)):
-        return ones
-    # Rows and columns of other units only look like it.
-    rows, columns = _scales(a)
+    probe = probe_of(a.shape, a.dtype)
     with np.errstate(all="ignore"):
+        if not np.isfinite(a).all() or (
+            np.all(_growth(a, x, b) < limit) and np.all(_growth_of_any(a, z, probe) < limit)
+        ):
+            return ones
+        # Rows and columns of other units only look like it.
+        rows, columns = _scales(a)
         scaled = np.ldexp(a, rows[..., :, None] + columns[..., None, :])
-        growths = (
-            _growth(scaled, np.ldexp(x, -columns[..., :, None]), np.ldexp(b, rows[..., :, None])),
-            _growth_of_any(scaled),
-        )
+        try:
+            z = np.linalg.solve(scaled, probe)
+        except np.linalg.LinAlgError:
+            z = np.full_like(probe, np.inf)
+        x, b = np.ldexp(x, -columns[..., :, None]), np.ldexp(b, rows[..., :, None])
+        growths = (_growth(scaled, x, b), _growth_of_any(scaled, z, probe))
     for growth in growths:
         if not np.all(growth < limit):
             _singular(np.max(growth), name=name, line=line)
     return ones
 
 
-def _growth_of_any(a: Any) -> Any:
-    """Return the growth of a solution whose right-hand side has a part in every direction, as a rule."""
-    probe = np.cos(np.arange(a.shape[-1], dtype=a.dtype))[:, None] * np.ones((*a.shape[:-2], 1, 1), a.dtype)
+def probe_of(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return a right-hand side that has a part in every direction, as a rule."""
+    return np.cos(np.arange(shape[-1], dtype=dtype))[:, None] * np.ones((*shape[:-2], 1, 1), dtype)
+
+
+def _probed(a: Any, factor: Any) -> Any:
+    probe = probe_of(a.shape, a.dtype)
     try:
-        return _growth(a, np.linalg.solve(a, probe), probe)
+        return with_factor_op.function(a, probe, factor, trans=False)
     except np.linalg.LinAlgError:
-        return np.inf
+        return np.full_like(probe, np.inf)
+
+
+def _growth_of_any(a: Any, z: Any, probe: Any) -> Any:
+    return np.where(np.isfinite(z).all(axis=(-2, -1)), _growth(a, z, probe), np.inf)
 
 
 def _growth(a: Any, x: Any, b: Any) -> Any:
     """Return |A| |X| / |B|, which is at most the condition number."""
-    with np.errstate(all="ignore"):
-        size = np.max(np.sum(np.abs(a), axis=-1), axis=-1, initial=0)
-        growth = np.max(np.abs(x), axis=-2, initial=0) / np.max(np.abs(b), axis=-2, initial=0)
-        # Of a column of zeros nothing is known.
-        return size * np.max(np.where(np.isnan(growth), 0, growth), axis=-1, initial=0)
+    growth = np.max(np.abs(x), axis=-2, initial=0) / np.max(np.abs(b), axis=-2, initial=0)
+    # Of a column of zeros nothing is known.
+    return _size(a) * np.max(np.where(np.isnan(growth), 0, growth), axis=-1, initial=0)
 
 
+probe_op = nondifferentiable("probe", _probed)
 sound_op = nondifferentiable("sound", _sound)
-
-
-inverse_op = general(
+_inverse_op = general(
     "inverse",
     _inverse,
+    states=(None, NONDIFF),
     pushforward=lambda y, xs, dots, *, name, line: -(y @ dots[0] @ y),
-    pullback=lambda y, xs, g, wanted, *, name, line: [-(_t(y) @ g @ _t(y))],
-    core=(2, 2),
+    pullback=lambda y, xs, g, wanted, *, name, line: [-(_t(y) @ g @ _t(y)), None],
+    core=(2, 2, 2),
 )
+
+
+def inverse_of(a: Any, *, name: str, line: str) -> Any:
+    """Return the inverse of a matrix by the factor that solutions share; raise where it has no correct digit."""
+    return _inverse_op(a, factor_op(a), name=name, line=line)
 
 
 def _turned(a: Any, x: Any, factors: Any, *, line: str) -> Any:
@@ -161,7 +186,7 @@ def _turned(a: Any, x: Any, factors: Any, *, line: str) -> Any:
 
 def _third(a: Any, x: Any, y: Any, line: str) -> Any:
     """Return the second derivative of the cofactors in directions x and y, by the inverse."""
-    w = _t(inverse_op(a, name="third derivative of det", line=line))
+    w = _t(inverse_of(a, name="third derivative of det", line=line))
     wx, wy = w @ _t(x) @ w, w @ _t(y) @ w
     tx, ty = (np.sum(w * z, axis=(-2, -1))[..., None, None] for z in (x, y))
     txy = np.sum(wx * y, axis=(-2, -1))[..., None, None]

@@ -18,7 +18,7 @@ import numpy as np
 from hessian.errors import OptionError, ShapeMismatchError, UndefinedDerivativeError, message
 from hessian.rules.broadcast import as_array
 from hessian.rules.broadcast import transposed as _t
-from hessian.rules.determinant import inverse_op
+from hessian.rules.determinant import inverse_of
 from hessian.rules.dispatch import composite
 from hessian.rules.eigen import eigenvalues_op, eigenvectors_op
 from hessian.rules.lines import user_line
@@ -69,7 +69,7 @@ def _qr_factors(a: np.ndarray, *, line: str) -> np.ndarray:
 
 
 def _inverse_of_r(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
-    return {"inverse": inverse_op(y[..., xs[0].shape[-2] :, :], name="derivative of qr", line=line)}
+    return {"inverse": inverse_of(y[..., xs[0].shape[-2] :, :], name="derivative of qr", line=line)}
 
 
 def _qr_pushforward(y: Any, xs: Any, dots: Any, *, line: str, inverse: Any) -> Any:
@@ -229,7 +229,7 @@ def _pseudo_inverse(a: Any) -> Any:
     """Return the pseudo-inverse of a matrix of full rank, by QR."""
     m, n = a.shape[-2:]
     q, r = _qr(a if m >= n else _t(a))
-    inverse = inverse_op(r, name="derivative of pinv", line=user_line()) @ _t(q)
+    inverse = inverse_of(r, name="derivative of pinv", line=user_line()) @ _t(q)
     return inverse if m >= n else _t(inverse)
 
 

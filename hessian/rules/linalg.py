@@ -13,20 +13,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.linalg import get_lapack_funcs
 
 from hessian.errors import MissingRuleError, OptionError, message
 from hessian.rules.broadcast import averaged_axes, keeps, normalize_axes, without_axes
 from hessian.rules.broadcast import transposed as _t
 from hessian.rules.cholesky import cholesky_op
-from hessian.rules.determinant import det_op, inverse_op, sound_op
+from hessian.rules.determinant import det_op, inverse_of, probe_of, probe_op, sound_op
 from hessian.rules.dispatch import composite, expose
 from hessian.rules.eigen import eigenvalues_op, eigenvectors_op, factors_op
 from hessian.rules.factorisations import svdvals
+from hessian.rules.factors import factor_op, solution_pullback, solution_pushforward
 from hessian.rules.lines import user_line
 from hessian.rules.smooth import Root, Sides
-from hessian.rules.spec import NONDIFF, ZERO, A, Sample, case, general, nondifferentiable
-from hessian.rules.triangular import columns
+from hessian.rules.spec import ZERO, A, Sample, case, general, nondifferentiable
 
 # NumPy's named result tuples have no public import path.
 EighResult: Any = type(np.linalg.eigh(np.eye(1)))
@@ -48,7 +47,8 @@ def _positive_definite(*shape: int) -> Sample:
 
 def _inv_sound(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
     identity = np.eye(y.shape[-1], dtype=y.dtype)
-    return {"sound": sound_op(xs[0], y, identity, name="derivative of inv", line=line)}
+    probe = y @ probe_of(np.shape(y), y.dtype)
+    return {"sound": sound_op(xs[0], y, identity, probe, name="derivative of inv", line=line)}
 
 
 inv_op = general(
@@ -66,64 +66,18 @@ expose(
 )
 
 
-def _factor(a: Any) -> Any:
-    """Return the LU factor of a matrix with its pivots as a first row; of stacks, which NumPy solves faster anew, nothing.
-
-    Of a single number neither: it divides, and no pivot but 0 would be one, where LAPACK believes any.
-    """
-    if a.ndim > 2 or a.shape[-1] == 1:
-        return np.zeros((*a.shape[:-2], 1, 0), a.dtype)
-    lu, pivots, _ = get_lapack_funcs(("getrf",), (a,))[0](a)
-    return np.concatenate([pivots[None].astype(a.dtype), lu])
-
-
-def _with_factor(a: Any, b: Any, factor: Any, *, trans: bool) -> Any:
-    if a.shape[-2:] == (1, 1):
-        return b / a
-    if factor.shape[-1] == 0 or b.shape[-1] == 0:
-        return np.linalg.solve(_t(a) if trans else a, b)
-    solved, _ = get_lapack_funcs(("getrs",), (factor, b))[0](
-        np.asfortranarray(factor[1:]), factor[0].astype(np.int32), columns(b), trans=int(trans)
-    )
-    return solved if b.ndim == 2 else np.moveaxis(solved.reshape(b.shape[-2], *b.shape[:-2], b.shape[-1]), 0, -2)
-
-
-def _solve_pushforward(y: Any, xs: Any, dots: Any, *, trans: bool = False) -> Any:
-    (a, _, factor), (a_dot, b_dot) = xs, dots[:2]
-    if a_dot is None:
-        return with_factor_op(a, b_dot, factor, trans=trans)
-    change = -((_t(a_dot) if trans else a_dot) @ y)
-    return with_factor_op(a, change if b_dot is None else b_dot + change, factor, trans=trans)
-
-
-def _solve_pullback(y: Any, xs: Any, g: Any, wanted: Any, *, trans: bool = False) -> list[Any]:
-    b_bar = with_factor_op(xs[0], g, xs[2], trans=not trans)
-    if not wanted[0]:
-        return [None, b_bar]
-    return [-(y @ _t(b_bar)) if trans else -(b_bar @ _t(y)), b_bar]
-
-
 def _solve_at_point(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
-    sound = sound_op(xs[0], y, xs[1], name="derivative of solve", line=line)
-    return {"sound": sound, "factor": factor_op(xs[0])}
+    (a, b), factor = xs, factor_op(xs[0])
+    sound = sound_op(a, y, b, probe_op(a, factor), name="derivative of solve", line=line)
+    return {"sound": sound, "factor": factor}
 
 
-factor_op = nondifferentiable("solve_factor", _factor)
-with_factor_op = general(
-    "solve_with_factor",
-    _with_factor,
-    states=(None, None, NONDIFF),
-    pushforward=_solve_pushforward,
-    pullback=lambda *args, **params: [*_solve_pullback(*args, **params), None],
-    core=(2, 2, 2, 2),
-)
-"""Solutions that derivatives are made of: the factor is computed once per point."""
 solve_op = general(
     "solve",
     lambda a, b, *, line: np.linalg.solve(a, b),
     prepare=_solve_at_point,
-    pushforward=lambda y, xs, dots, *, line, sound, factor: sound * _solve_pushforward(y, (*xs, factor), dots),
-    pullback=lambda y, xs, g, wanted, *, line, sound, factor: _solve_pullback(y, (*xs, factor), sound * g, wanted),
+    pushforward=lambda y, xs, dots, *, line, sound, factor: sound * solution_pushforward(y, (*xs, factor), dots),
+    pullback=lambda y, xs, g, wanted, *, line, sound, factor: solution_pullback(y, (*xs, factor), sound * g, wanted),
     core=(2, 2, 2),
 )
 
@@ -148,7 +102,7 @@ def _matrix_scale(s: Any) -> Any:
 
 
 def _inverse(y: Any, xs: Any, *, line: str) -> dict[str, Any]:
-    return {"inverse_t": _t(inverse_op(xs[0], name="derivative of slogdet", line=line))}
+    return {"inverse_t": _t(inverse_of(xs[0], name="derivative of slogdet", line=line))}
 
 
 logabsdet_op = general(

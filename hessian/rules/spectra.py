@@ -14,7 +14,7 @@ import numpy as np
 from hessian.errors import UndefinedDerivativeError, message
 from hessian.rules.broadcast import as_array
 from hessian.rules.broadcast import transposed as _t
-from hessian.rules.determinant import inverse_op
+from hessian.rules.determinant import inverse_of
 from hessian.rules.dispatch import composite
 from hessian.rules.lines import user_line
 from hessian.rules.spec import A, Sample, case, general, nondifferentiable
@@ -76,7 +76,7 @@ def _parts(y: Any, line: str) -> tuple[Any, Any, Any]:
     gaps_op(w, line=line)
     diagonal = np.eye(w.shape[-1], dtype=w.dtype)
     gaps = w[..., None, :] - w[..., :, None] + diagonal
-    return v, inverse_op(v, name="derivative of eig", line=line), (1.0 - diagonal) / gaps
+    return v, inverse_of(v, name="derivative of eig", line=line), (1.0 - diagonal) / gaps
 
 
 def _pushforward(y: Any, xs: Any, dots: Any, *, values_only: bool, line: str) -> Any:

@@ -83,7 +83,10 @@ def inverted(factor: np.ndarray) -> np.ndarray | None:
         return None
     getri, trtri, potri = get_lapack_funcs(("getri", "trtri", "potri"), (factor,))
     if kind == _CHOLESKY:
-        return lapack.mirrored(potri(factor.T, lower=0)[0].T)
+        half = potri(factor.T, lower=0)[0]
+        whole = half + half.T  # the other triangle is that of the factor: zeros
+        whole.reshape(-1)[:: len(whole) + 1] *= 0.5
+        return whole
     if kind in (_LOWER, _UPPER):
         return trtri(factor.T, lower=kind == _UPPER)[0].T
     return getri(factor.T, head.real.astype(np.int32), lwork=64 * len(factor))[0]

@@ -19,6 +19,7 @@ from hessian.rules.broadcast import leading, normalize_axis, sum_to
 from hessian.rules.dispatch import composite, expose, refuse
 from hessian.rules.memory import lying_like, numbered
 from hessian.rules.patterns import moved, moved_back
+from hessian.rules.scatter import add_in_rows
 from hessian.rules.spec import NONDIFF, A, General, Linear, Traced, case, general, linear, nondifferentiable
 
 _HOLE = -1
@@ -98,8 +99,7 @@ def _scatter_add(g: Any, *, positions: Positions) -> np.ndarray:
     if positions.distinct:
         out[..., positions.flat] = g
     else:
-        index: Any = (Ellipsis, positions.flat)
-        np.add.at(out, index, g)
+        add_in_rows(out, positions.flat, g)
     return out[..., : positions.size].reshape(batch + positions.shape)
 
 
@@ -165,8 +165,7 @@ def _scatter_at(g: Any, positions: Any, *, shape: tuple[int, ...]) -> np.ndarray
         total = np.bincount(positions.ravel(), g.ravel(), size)
         return total.astype(g.dtype, copy=False).reshape(shape)
     out = np.zeros((*batch, size), g.dtype)
-    index: Any = (Ellipsis, positions)
-    np.add.at(out, index, g)
+    add_in_rows(out, positions, g)
     return out.reshape(batch + shape)
 
 

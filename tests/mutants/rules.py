@@ -81,10 +81,16 @@ RULES = [
         "tests/test_rules.py tests/test_core.py",
     ),
     Mutant(
-        "rules/indexing.py",
-        "        np.add.at(out, index, g)\n    return out[..., : positions.size]",
-        "        out[index] = g\n    return out[..., : positions.size]",
+        "rules/scatter.py",
+        "        np.add.at(out, flat, g.ravel())",
+        "        out[flat] = g.ravel()",
         _RULES,
+    ),
+    Mutant(
+        "rules/scatter.py",
+        "np.arange(0, out.size, size)",
+        "np.arange(0, out.size, size + 1)[: out.size // size]",
+        "tests/test_scatter.py",
     ),
     Mutant("rules/indexing.py", "    if positions.holes is None:\n", "    if True:\n", _RULES),
     Mutant(

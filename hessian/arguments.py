@@ -136,3 +136,12 @@ def check_options(
         if aliases.get(key, key) not in names:
             raise unknown(where, "option", key, names, of=of)
     return {aliases.get(key, key): setting for key, setting in options.items()}
+
+
+def first_nonfinite(name: str, array: np.ndarray) -> str:
+    """Say which entry of an array that holds NaN or infinity is the first: ``b[3] is nan``."""
+    bad = np.argwhere(~np.isfinite(array))
+    index = tuple(map(int, bad[0]))
+    place = f"{name}[{', '.join(map(str, index))}]" if index else name
+    more = f", and {len(bad) - 1} more of {array.size} entries are not finite" if len(bad) > 1 else ""
+    return f"{place} is {array[index]:g}{more}"

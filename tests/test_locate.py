@@ -285,3 +285,99 @@ def test_an_error_stands_where_the_search_fails() -> None:
 
     text = said(lambda: hs.check_derivatives(once, FLAT))
     assert text.startswith("check_derivatives: f(x) is ")
+
+
+def at_edge(x: Any) -> Any:
+    return np.sum(-x) + 0.0 * np.sum(np.sqrt(1.0 - x))
+
+
+@pytest.mark.parametrize("method", ["trust-ncg", "newton-cg", "trust-exact", "L-BFGS-B", "BFGS"])
+def test_runs_that_end_at_the_edge_of_a_domain_say_where_it_is(method: str) -> None:
+    f = at_edge if "-" in method and method != "L-BFGS-B" else lambda x: at_edge(x) - np.sum(x**2)
+    with np.errstate(all="ignore"):
+        res = hs.optimize.minimize(f, np.array([0.5, 0.9]), method=method)
+    assert not res.success
+    assert "sqrt is not finite" in res.message
+    assert line_of(at_edge, "np.").split(": ")[0] in res.message
+
+
+@pytest.mark.parametrize("options", [{"learning_rate": 1e100}, {"learning_rate": 1e300}])
+@pytest.mark.parametrize("method", ["gradient-descent", "adam"])
+def test_trainings_that_diverge_say_where(method: str, options: dict[str, Any]) -> None:
+    rows = 100 * np.random.default_rng(0).standard_normal((8, 2))
+    with np.errstate(all="ignore"):
+        run = hs.nn.train(
+            network_of_squares, rows, np.ones(8), params=FLAT, loss="squared_error", method=method, options=options
+        ).result
+    assert run.status.name == "DIVERGED"
+    assert " is not finite" in run.message
+
+
+def network_of_squares(p: Any, X: Any) -> Any:
+    return (X @ p) ** 2
+
+
+def test_gauss_newton_and_chunks_say_where() -> None:
+    squared = lambda z: np.sum(z * z)
+    for H in (
+        hs.GaussNewtonOperator(roots_of, squared, FLAT),
+        hs.ChunkedOperator(lambda c: hs.HessianOperator(lambda x: c * bent(x), FLAT), [1.0, 2.0]),
+    ):
+        text = said(lambda H=H: hs.curvature.trace(H))
+        assert "derivative of" in text
+        assert "is not finite in 1 of 2 elements, first at [1], where it is given 0" in text
+    fine = hs.ChunkedOperator(lambda c: hs.operators.MatrixOperator(np.eye(2)), [1.0])
+    assert fine.origin_of_nonfinite() is None
+
+
+def test_predictions_and_jacobians_say_where() -> None:
+    posterior = laplace(lambda w: np.sum((w - np.array([0.0, 2.0])) ** 2), np.array([0.0, 4 / 3]), prior_precision=1.0)
+    text = said(lambda: posterior.predict(roots_of))
+    assert "at the mode" in text
+    assert "The first derivative of sqrt is not finite in 1 of 2 elements" in text
+    text = said(lambda: posterior.predict(logs, method="samples", n_samples=8))
+    assert "at a draw" in text
+    assert "log is not finite in 1 of 2 elements, first at [0], where it is given -" in text
+    residuals = lambda w: np.concatenate([np.sqrt(w) - 1.0, w])
+    text = said(lambda: hs.statistics.least_squares_covariance(residuals, X, kind="expected"))
+    assert "Jacobian at x holds NaN or infinity" in text
+    assert "first derivative of sqrt" in text
+
+
+def test_arguments_that_are_not_finite_are_named_by_their_place() -> None:
+    square = lambda p: np.sum(p["a"] ** 2)
+    text = said(lambda: hs.optimize.minimize(square, {"a": np.array([1.0, np.nan, np.inf]), "b": 2.0}))
+    assert "x0['a'][1] is nan, and 1 more of 3 entries are not finite" in text
+    assert "x0[1] is inf" in said(lambda: hs.optimize.least_squares(lambda x: x, np.array([1.0, np.inf])))
+    assert "x0[0] is nan" in said(lambda: hs.optimize.minimize(lambda x: x**2, np.nan))
+    H = hs.HessianOperator(lambda x: x @ x, FLAT)
+    assert "b[1] is inf" in said(lambda: H.solve(np.array([1.0, np.inf])))
+    assert "matrix[0, 1] is nan, and 1 more" in said(
+        lambda: hs.operators.MatrixOperator(np.array([[1.0, np.nan], [np.nan, 1.0]]))
+    )
+
+
+def test_checked_derivatives_that_are_nan_say_where() -> None:
+    told = "The first derivative of sqrt is not finite"
+    with np.errstate(all="ignore"), pytest.raises(hs.errors.DerivativeCheckError, match=told) as caught:
+        hs.check_derivatives(rooted, FLAT)
+    assert line_of(rooted, "np.").split(": ")[0] in str(caught.value)
+
+
+def test_advice_fits_functions_made_of_others() -> None:
+    for f, says in (
+        (lambda x: np.std(x), "A standard deviation has no derivative"),
+        (lambda x: np.corrcoef(x, np.arange(3.0))[0, 1], "have no correlation"),
+        (lambda x: np.mean(x[x > 9]), "The divisor does not depend on x"),
+    ):
+        assert says in str(hs.locate_nonfinite(f, np.ones(3)))
+
+
+def test_derivatives_that_a_function_takes_itself_are_named_as_such() -> None:
+    found = hs.locate_nonfinite(lambda x: hs.grad(lambda t: np.sum(np.log(t)))(x)[1], X)
+    assert found is not None
+    assert found.operation == "the derivative of log"
+    assert str(found).startswith(
+        "The derivative of log is not finite in 1 of 3 elements, first at [1], where it is given 0"
+    )
+    assert "ok = x > 0" in found.fix

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hessian.arguments import first_nonfinite
 from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.rules.spec import Traced
 
@@ -51,7 +52,7 @@ def _check_weights(where: str, weights: npt.ArrayLike, n: int, like: Any) -> Any
         what, fix = f"weights have shape {np.shape(w)}, the examples are {n}", f"Pass weights of shape ({n},)"
         raise ShapeMismatchError(message(where, what, "each weight multiplies the loss of one example", fix))
     if not np.all(np.isfinite(w)):
-        raise NonFiniteError(message(where, "a weight is NaN or infinite", fix="Pass finite weights"))
+        raise NonFiniteError(message(where, first_nonfinite("weights", np.asarray(w)), fix="Pass finite weights"))
     if n and not w.min() >= 0:
         raise OptionError(
             message(where, f"the smallest weight is {float(w.min()):g}", "it would reward errors", "Pass weights >= 0")

@@ -10,6 +10,7 @@ import numpy as np
 from hessian.arguments import whole_number
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.operators.symmetric import SymmetricOperator, as_symmetric
+from hessian.tape.origins import Origin
 
 
 class ChunkedOperator(SymmetricOperator):
@@ -95,6 +96,11 @@ class ChunkedOperator(SymmetricOperator):
                 if k < self._keep:
                     self._held[k] = operator
             yield self.dtype.type(weight), operator
+
+    def origin_of_nonfinite(self) -> Origin | None:
+        """Return where the function of the first chunk that is not finite stops being so."""
+        finders = (getattr(operator, "origin_of_nonfinite", None) for _, operator in self._operators())
+        return next(filter(None, (find() for find in finders if find is not None)), None)
 
     def _summed(self, part: Callable[[Any], np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """Add up the chunks' parts."""

@@ -9,6 +9,8 @@ from hessian.operators.differentiated import DifferentiatedOperator
 from hessian.programs.runtime.arguments import Identity
 from hessian.programs.runtime.functions import programs_of
 from hessian.programs.tasks import Composition, Task
+from hessian.tape.origins import Origin
+from hessian.transforms.locate import origin_in
 from hessian.transforms.point import FunctionAtPoint
 
 
@@ -84,6 +86,12 @@ class GaussNewtonOperator(DifferentiatedOperator):
             composed, Task("gauss_newton"), (x, *args, *loss_args), where=where, record=record, lasts=True
         )
         super().__init__(at)
+        self._model = composition.model, (x, *args)
+
+    def origin_of_nonfinite(self) -> Origin | None:
+        """Return where the loss, the model or a derivative of theirs stops being finite."""
+        model, args = self._model
+        return super().origin_of_nonfinite() or origin_in(model, args, order=1)
 
     def __repr__(self) -> str:
         return f"<GaussNewtonOperator of order {self.shape[0]}, dtype {self.dtype}, loss = {float(self.value):.6g}>"

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from hessian.arguments import FINITE, check
+from hessian.arguments import FINITE, check, first_nonfinite
 from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.linalg import blocks
 from hessian.operators.solving import SolvingOperator
@@ -286,7 +286,10 @@ class MatrixOperator(SymmetricOperator):
         dtype = matrix.dtype if matrix.dtype == np.float32 else np.dtype(np.float64)
         self.matrix = matrix.astype(dtype, copy=False)
         if not np.isfinite(self.matrix.data if scipy.sparse.issparse(matrix) else self.matrix).all():
-            raise NonFiniteError(message("MatrixOperator", "the matrix holds NaN or inf"))
+            what = "the matrix holds NaN or inf"
+            if not scipy.sparse.issparse(matrix):
+                what += f": {first_nonfinite('matrix', self.matrix)}"
+            raise NonFiniteError(message("MatrixOperator", what))
         if matrix.shape[0]:
             gap, largest = float(abs(self.matrix - self.matrix.T).max()), float(abs(self.matrix).max())
             if gap > 4.0 * float(np.finfo(dtype).eps) ** 0.5 * largest:

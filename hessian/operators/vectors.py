@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
+from hessian.arguments import first_nonfinite
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.rules.spec import Traced
 
@@ -68,5 +69,5 @@ def as_right_hand_side(b: Any, n: int, dtype: np.dtype, where: str) -> np.ndarra
         what = f"b has shape {rhs.shape}, the operator has order {n}"
         raise ShapeMismatchError(message(where, what, fix=f"Pass b with {n} rows"))
     if not np.isfinite(rhs).all():
-        raise NonFiniteError(message(where, "b holds NaN or inf"))
+        raise NonFiniteError(message(where, first_nonfinite("b", rhs), fix="Pass finite numbers"))
     return rhs

@@ -37,8 +37,6 @@ UNBOUNDED = 1e20
 NOISE_FACTOR = 10.0
 """Gradients and predicted reductions within so many times the measured rounding are at the limit of precision."""
 
-_NOT_SMOOTH = Status.STALLED, ""
-
 
 class ModelLoop(Loop):
     """Minimise by a method; one instance is one run.
@@ -77,6 +75,8 @@ class ModelLoop(Loop):
         self._settling = math.inf
         self._rejections = 0
         self._outside = 0
+        # The last trial since the last step at which the objective was not finite.
+        self._left: np.ndarray | None = None
         self._unresolved = 0.0
         self._best_norm = start.gradient_norm
         self._largest_norm = start.gradient_norm
@@ -238,8 +238,10 @@ class ModelLoop(Loop):
             return Assessment(math.inf, False, True)
         assessment = self._ratio_test.assess(self._point, trial, step, self._rejections)
         self._outside = 0 if math.isfinite(trial.value) else self._outside + 1
+        if self._outside:
+            self._left = trial.x
         if assessment.accepted:
-            self._point, self._model, self._rejections = trial, None, 0
+            self._point, self._model, self._rejections, self._left = trial, None, 0, None
             self._curvature = UNKNOWN
         else:
             self._rejections += 1
@@ -258,7 +260,7 @@ class ModelLoop(Loop):
     def _limit(self, step: Step) -> Ending:
         """Say why no step helps any more: rounding if measurement shows it, the edge of the domain, no smoothness."""
         if self._outside and self._outside == self._rejections:
-            return Status.LEFT_DOMAIN, ""
+            return Status.LEFT_DOMAIN, self._origin()
         point = self._point
         eps = float(np.finfo(point.x.dtype).eps)
         tiny = math.sqrt(eps)
@@ -271,12 +273,16 @@ class ModelLoop(Loop):
         at_noise = point.gradient_norm <= NOISE_FACTOR * rounding.gradient and is_smooth
         below_values = step.predicted <= NOISE_FACTOR * rounding.value and is_flat
         if not (at_noise or below_values):
-            return _NOT_SMOOTH
+            return Status.STALLED, self._origin()
         measured = (
             f"Between neighbouring floating-point numbers the objective changes by {rounding.value:.2g} "
             f"and the gradient by {rounding.gradient:.2g}; the step predicted a decrease of {step.predicted:.2g}."
         )
         return Status.PRECISION, measured
+
+    def _origin(self) -> str:
+        """Say in which operation the objective stopped being finite at the last trial outside of its domain."""
+        return "" if self._left is None else str(self._objective.origin_of_nonfinite(self._left) or "")
 
     def _record(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import first_nonfinite
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.linalg import limits
 from hessian.linalg.vectors import norm
@@ -231,7 +232,8 @@ class VectorObjective:
         """Evaluate at x0, where everything has to be finite."""
         if not np.all(np.isfinite(self._start)):
             why = "No step leads away from there"
-            raise NonFiniteError(message(self.where, "x0 contains NaN or infinity", why, "Pass a finite x0"))
+            what = f"x0 contains NaN or infinity: {self._first_nonfinite()}"
+            raise NonFiniteError(message(self.where, what, why, "Pass a finite x0"))
         point = self._at(self._start)
         why = "The start decides the first model, so it has to lie in the domain"
         if not math.isfinite(point.value):
@@ -244,10 +246,19 @@ class VectorObjective:
             raise not_finite(self.where, what, why, fix, self.origin_of_nonfinite())
         return point
 
-    def origin_of_nonfinite(self) -> Origin | None:
-        """Return where the objective or its gradient stops being finite at x0."""
+    def _first_nonfinite(self) -> str:
+        tree = self.structured(self._start)
+        leaves, structure = flatten(tree)
+        return next(
+            first_nonfinite(path, np.asarray(leaf))
+            for path, leaf in zip(structure.paths("x0"), leaves, strict=True)
+            if not np.isfinite(leaf).all()
+        )
+
+    def origin_of_nonfinite(self, vector: np.ndarray | None = None) -> Origin | None:
+        """Return where the objective or its gradient stops being finite, at x0 or another point."""
         fun, args = self.source
-        return origin_in(fun, (self.structured(self._start), *args), order=1)
+        return origin_in(fun, (self.structured(self._start if vector is None else vector), *args), order=1)
 
     def trial(self, vector: np.ndarray) -> Point:
         """Evaluate where a model led; a value that is not finite is allowed there, and so is none at all."""

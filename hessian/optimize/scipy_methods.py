@@ -227,6 +227,8 @@ class _Run:
         self._keeps_lowest = bounds is None and not constraints
         self._state: dict[str, Any] = {}
         self._iterations = 0
+        # The last trial at which the objective was not finite.
+        self._left: np.ndarray | None = None
 
     def solve(self, tol: float | None, options: dict[str, Any]) -> OptimizeResult:
         """Run the method and say how it ended."""
@@ -241,6 +243,10 @@ class _Run:
         succeeded = raw.success and math.isfinite(point.value)
         result = self._result(point, raw, Status.EXTERNAL_SUCCESS if succeeded else Status.EXTERNAL_FAILURE)
         result.update(message=str(raw.message), scipy_status=raw.get("status"))
+        if not succeeded and self._left is not None:
+            origin = self._objective.origin_of_nonfinite(self._left)
+            told = "" if origin is None else f" Where a trial was not finite: {origin}"
+            result.update(message=result.message.rstrip(". ") + "." + told)
         if succeeded:
             self._judge(result, point, raw, tol)
         return self._with_violation(result, point.x)
@@ -350,6 +356,8 @@ class _Run:
             if np.array_equal(point.x, x):
                 return point
         self._last = self._objective.trial(np.array(x, dtype=np.float64))  # SciPy changes x in place
+        if not math.isfinite(self._last.value) and np.isfinite(self._last.x).all():
+            self._left = self._last.x
         if self._keeps_lowest and self._last.value < self._best.value:
             self._best = self._last
         return self._last

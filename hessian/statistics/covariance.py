@@ -265,7 +265,7 @@ def least_squares_covariance(
         return task.finish(task.hessian())
     jacobian = operator.to_dense()
     if kind == "expected":
-        return task.finish(task.information_of(math.sqrt(task.scale) * jacobian, "Jacobian"))
+        return task.finish(task.information_of(math.sqrt(task.scale) * jacobian, "Jacobian", operator))
     return task.finish(task.hessian(), task.scale * residuals[:, None] * jacobian)
 
 
@@ -286,9 +286,9 @@ class _Task:
         scaled = matrix.dtype.type(self.scale) * matrix
         return Information.of_matrix(scaled, self.names, where="covariance", source=self._operator)
 
-    def information_of(self, root: np.ndarray, what: str) -> Information:
+    def information_of(self, root: np.ndarray, what: str, source: Any = None) -> Information:
         """The information by its root."""
-        return Information.of_root(root, self.names, where="covariance", what=what)
+        return Information.of_root(root, self.names, where="covariance", what=what, source=source)
 
     def scores(self, per_example: Callable[..., Any]) -> np.ndarray:
         """Gradients of the examples' terms, shape (n, p)."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.errors import ConvergenceError, NonFiniteError, ShapeMismatchError, message
+from hessian.errors import ConvergenceError, ShapeMismatchError, message
 from hessian.linalg.dense import eigh, symmetrized
 from hessian.linalg.vectors import norm
 from hessian.optimize.optimality import Definiteness, judge
@@ -101,7 +101,9 @@ class Information:
         return cls(scale, values, vectors, names)
 
     @classmethod
-    def of_root(cls, root: np.ndarray, names: Sequence[str], *, where: str, what: str) -> Information:
+    def of_root(
+        cls, root: np.ndarray, names: Sequence[str], *, where: str, what: str, source: Any = None
+    ) -> Information:
         """Decompose ``root^T root`` without forming it, which keeps twice the digits.
 
         Raises
@@ -110,7 +112,8 @@ class Information:
             As for a matrix.
         """
         if not np.all(np.isfinite(root)):
-            raise NonFiniteError(message(where, f"the {what} at x holds NaN or infinity", fix="Move x into the domain"))
+            what, origin = f"the {what} at x holds NaN or infinity", source and source.origin_of_nonfinite()
+            raise not_finite(where, what, "", "Move x into the domain", origin)
         scale, singular, right, rank = scaled_svd(root.astype(np.float64), float(np.finfo(root.dtype).eps))
         if rank < len(scale):
             raise _indefinite(Definiteness.ZERO, float(singular[-1]) ** 2, right[-1], names, where, what)

@@ -11,15 +11,16 @@ import numpy as np
 
 from hessian.arguments import POSITIVE, Rng, as_generator, check, is_real, whole_number
 from hessian.curvature.estimate import Uncertain, spread_error, widened
-from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.statistics.information import Information, WeakDirection, parameter_names
 from hessian.statistics.outputs import Outputs
+from hessian.tape.origins import Origin
 from hessian.tape.trees import describe, flatten, is_container, join_vector, map_leaves, only_numbers, ravel
 from hessian.text import Shown
-from hessian.transforms.locate import not_finite
+from hessian.transforms.locate import not_finite, origin_in
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -197,7 +198,8 @@ class Laplace(Uncertain):
         variance = np.sum(root * root, axis=1)
         unknown = np.full(len(variance), math.inf)
         covariance = root @ root.T if full else None
-        return _prediction(operator.value, None, variance, covariance, method, 0, (unknown, unknown))
+        find = operator.origin_of_nonfinite
+        return _prediction(operator.value, None, variance, covariance, method, 0, (unknown, unknown), find)
 
     def _sampled(
         self, model: Callable[..., Any], args: tuple[Any, ...], n_samples: int, rng: Any, full: bool
@@ -216,7 +218,9 @@ class Laplace(Uncertain):
         kurtosis = np.maximum(np.mean(relative**4, axis=0), 3.0)
         dof = (n_samples - 1.0) * 2.0 / (kurtosis - 1.0)
         errors = widened(np.sqrt(variance / n_samples), n_samples - 1.0), variance * spread_error(dof)
-        return _prediction(outputs[0], mean, variance, covariance, "samples", n_samples, errors)
+        lost = next((draw for draw, row in zip(draws, table, strict=True) if not np.isfinite(row).all()), None)
+        find = lambda: None if lost is None else origin_in(model, (lost, *args), order=0)
+        return _prediction(outputs[0], mean, variance, covariance, "samples", n_samples, errors, find)
 
 
 def laplace(
@@ -377,13 +381,15 @@ def _prediction(
     method: str,
     count: int,
     errors: tuple[np.ndarray, np.ndarray],
+    find: Callable[[], Origin | None],
 ) -> Prediction:
     """Give moments the structure of an output."""
     outputs = Outputs(like)
     finite = np.all(np.isfinite(variance)) and np.all(np.isfinite(outputs.vector if mean is None else mean))
     if not finite:
         why = "Some parameters within the posterior lead out of the model's domain" if count else ""
-        raise NonFiniteError(message("predict", "the prediction is not finite", why, "Check the inputs"))
+        what = "the model is not finite at a draw" if count else "the model or its derivative is not finite at the mode"
+        raise not_finite("predict", what, why, "Check the inputs", find())
     value = like if mean is None else outputs.structured(mean)
     mean_error, variance_error = (outputs.structured(error) for error in errors)
     return Prediction(value, outputs.structured(variance), covariance, method, count, mean_error, variance_error)

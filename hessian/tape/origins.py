@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from hessian.rules.lines import user_line
+from hessian.rules.spec import Partial
 from hessian.rules.traced import Traced
 from hessian.tape.array_methods import primal_array
-from hessian.tape.remedies import remedy
+from hessian.tape.remedies import ZERO_DIVISOR, remedy
 from hessian.tape.steps import ElementwiseStep, Step
 from hessian.tape.sweeps import Accumulator, Linearization
 from hessian.tape.tape import Instruction, Tape
@@ -78,6 +79,7 @@ class Origin:
     def _what(self) -> str:
         ordinal = {1: "first", 2: "second", 3: "third"}.get(self.order, f"{self.order}th")
         name = f"The {ordinal} derivative of {self.operation}" if self.order else self.operation
+        name = name.replace("the derivative", "The derivative") if name.startswith("the ") else name
         total = int(np.prod(self.shape, dtype=int))
         text = f"{name} is not finite"
         if self.shape and len(self.indices):
@@ -279,11 +281,18 @@ def _of_instruction(order: int, tape: Tape, slot: int, bad: Any) -> Origin:
     instruction = tape.instructions[slot]
     assert instruction is not None
     operands = tuple(np.asarray(primal_array(x)) for x in instruction.operands)
-    name, array = instruction.operation.name, np.asarray(primal_array(bad))
+    operation, array = instruction.operation, np.asarray(primal_array(bad))
+    called = ""
+    while isinstance(operation, Partial):
+        # A derivative that the function takes itself: the first operand is the value of what is differentiated.
+        called, operation, operands = f"{called}the derivative of ", operation.row, operands[1:]
     reals = [x for x in operands if x.dtype.kind == "f"]
     there = [x[~np.isfinite(array)] for x in reals if x.shape == array.shape]
     size = max((float(np.max(np.abs(x), initial=0.0)) for x in there or reals), default=0.0)
-    return _origin(order, name, _line(tape, slot), bad, operands, remedy(name, order, size))
+    line, name = _line(tape, slot), operation.name
+    divides_by_data = name == "divide" and instruction.sources[-1] < 0
+    fix = ZERO_DIVISOR if divides_by_data else remedy(name, order, size, line)
+    return _origin(order, called + name, line, bad, operands, fix)
 
 
 def _origin(order: int, name: str, line: str, bad: Any, operands: tuple[np.ndarray, ...], fix: str) -> Origin:

@@ -23,6 +23,16 @@ _NORM = (
 _SINGULAR = "The matrix is singular there, or nearly: add a multiple of the identity"
 _LOGARITHM = "; for x log(x) use scipy.special.xlogy(x, x)"
 
+ZERO_DIVISOR = (
+    "The divisor does not depend on x: it is zero data, or the number of elements of a mean over nothing. Divide where it is not zero, "
+    "and ask for the size first"
+)
+_LINES = {
+    "std(": "A standard deviation has no derivative where all elements are equal. Write np.sqrt(np.var(x) + eps**2) with a small eps",
+    "corrcoef(": "Elements that are all equal have no correlation: leave out such rows",
+}
+"""Of functions that are made of others, by what the line calls."""
+
 _REMEDIES = {
     "sqrt": _guard("np.sqrt({})", "x > 0"),
     "cbrt": _guard("np.cbrt({})", "x != 0"),
@@ -41,10 +51,14 @@ _REMEDIES = {
 }
 
 
-def remedy(operation: str, order: int, size: float) -> str:
-    """Return what to write instead of an operation that is not finite, or whose derivative is not, where its operands have a size."""
+def remedy(operation: str, order: int, size: float, line: str = "") -> str:
+    """Return what to write instead of an operation that is not finite, or whose derivative is not, at operands of a size."""
     name = operation.rstrip("0123456789").rstrip("_") if "_" in operation else operation
     if size > 1e30 or (name.startswith(("exp", "sinh", "cosh")) and size > 50):
         return _LARGE
+    if name in ("sqrt", "divide") and size == 0.0:
+        for call, fix in _LINES.items():
+            if call in line:
+                return fix
     generic = _guard("f({})", "a mask of the elements away from there", "a safe number", "the value there")
     return _REMEDIES.get(name, generic)

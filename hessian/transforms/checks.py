@@ -143,7 +143,9 @@ def check_derivatives(
     value_slope, gradient_slope, symmetry, gradient_error, product_error = (float(x) for x in (*slopes, *errors))
     report = DerivativeReport(value_slope, gradient_slope, symmetry, gradient_error, product_error, passed)
     if not passed:
-        raise DerivativeCheckError(message("check_derivatives", f"derivatives of f disagree with f itself\n{report}"))
+        text = message("check_derivatives", f"derivatives of f disagree with f itself\n{report}")
+        origin = origin_in(f, (x, *args), argnums=argnums) if np.isnan(errors).any() else None
+        raise DerivativeCheckError(text if origin is None else f"{text} {origin}")
     return report
 
 

@@ -156,13 +156,13 @@ class FirstOrder:
 
     def advance(self, deadline: float) -> Iteration | None:
         """Take the step of one batch."""
-        value, gradient = self._objective.value_and_gradient(self.x, *self._batches.rows(*self._rows))
+        rows = self._batches.rows(*self._rows)
+        value, gradient = self._objective.value_and_gradient(self.x, *rows)
         length = norm(gradient)
         if not (math.isfinite(value) and math.isfinite(length)):
-            self.ending = (
-                Status.DIVERGED,
-                f"Step {self._steps} met the value {value:g} and a gradient of norm {length:g}.",
-            )
+            met = f"Step {self._steps} met the value {value:g} and a gradient of norm {length:g}."
+            origin = self._objective.origin_of_nonfinite(self.x, *rows)
+            self.ending = Status.DIVERGED, met if origin is None else f"{met} {origin}"
             return None
         self._squares += length * length
         self._move(gradient)
@@ -181,7 +181,9 @@ class FirstOrder:
         """Describe the epoch that has ended."""
         value = self._objective.value(self.x, *self._rows)
         if not math.isfinite(value):
-            self.ending = Status.DIVERGED, f"The objective is {value} after {self._steps} steps."
+            met = f"The objective is {value} after {self._steps} steps."
+            origin = self._objective.origin_of_nonfinite(self.x, *self._rows)
+            self.ending = Status.DIVERGED, met if origin is None else f"{met} {origin}"
         length = math.sqrt(self._squares / self._batches.per_epoch)
         moved = norm(self.x - self._before)
         self._squares, self._before = 0.0, self.x

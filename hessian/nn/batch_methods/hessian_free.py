@@ -228,7 +228,9 @@ class HessianFree:
         rows = self._gradient.rows(*self._rows)
         value, gradient = self._known or self._objective.value_and_gradient(self.x, *rows)
         if not (math.isfinite(value) and np.isfinite(gradient).all()):
-            self.ending = Status.DIVERGED, "A batch of rows has an objective that is not finite."
+            met = "A batch of rows has an objective that is not finite."
+            origin = self._objective.origin_of_nonfinite(self.x, *rows)
+            self.ending = Status.DIVERGED, met if origin is None else f"{met} {origin}"
             return None
         path = self._path(gradient, deadline)
         chosen, reached = self._backtrack(path, rows)

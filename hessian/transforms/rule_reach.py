@@ -117,9 +117,13 @@ def arrays_of_other_sizes_agree(trial: Trial) -> None:
             what = "the product of a cotangent and a pulled-back one"
             close(name, what, pulled, float(np.vdot(y_bar, y_dot)), scale, 1e-10, f"the pullback is wrong there; {why}")
             f, _ = trial.weighted()
-            slope = _slope(partial(_at_step, lambda xs, f=f: joined(grad(f)(xs)), xs, dots))
+            slope = _slope(partial(_at_step, _gradient_of(f), xs, dots))
             product = joined(hvp(f, xs, dots))
             _agree(name, "the Hessian-vector product", product, slope, 0.0, np.isfinite(slope[0]), why)
+
+
+def _gradient_of(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda xs: joined(grad(f)(xs))
 
 
 def _at_step(f: Callable[[Any], Any], xs: list[Any], dots: list[Any], h: float) -> Any:

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
+import scipy.sparse.csgraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hessian as hs
+from hessian.sparse.acyclic import Substitution, acyclic_coloring
 from hessian.sparse.coloring import ORDERS, is_star, readable, rows_of, star_coloring
 from hessian.sparse.columns import are_apart, jacobian_coloring
 from hessian.sparse.decompress import Structure
@@ -66,7 +68,7 @@ def test_what_theory_says(order: str) -> None:
     for half_width in (2, 3, 5):
         found = star_coloring(band(200, half_width), order).n_colors
         assert half_width + 1 <= found <= (2 if order == "rounds" else 1) * (2 * half_width + 1)
-    blocks = as_pattern(scipy.sparse.block_diag([np.ones((4, 4))] * 30, format="csr"))
+    blocks = as_pattern(scipy.sparse.kron(scipy.sparse.eye_array(30), np.ones((4, 4)), format="csr"))
     assert 4 <= star_coloring(blocks, order).n_colors <= 4 + more
 
 
@@ -205,3 +207,75 @@ def test_a_hessian_takes_as_many_products_as_it_has_colors(monkeypatch: pytest.M
         hess(scale * np.linspace(0.5, 1.5, 500))
     assert counts == [3, 3, 3]
     assert len(calls) == 2  # recorded, and its pattern looked for
+
+
+def has_forests(matrix: np.ndarray, colors: np.ndarray) -> bool:
+    """Whether neighbors differ and no two colors hold a cycle: as many edges as variables less trees."""
+    n = len(matrix)
+    off = matrix & ~np.eye(n, dtype=bool)
+    for a in range(colors.max() + 1):
+        for b in range(a):
+            chosen = (colors == a) | (colors == b)
+            part = off[np.ix_(chosen, chosen)]
+            trees = scipy.sparse.csgraph.connected_components(scipy.sparse.csr_array(part), directed=False)[0]
+            if np.count_nonzero(np.triu(part)) != chosen.sum() - trees:
+                return False
+    return not any(off[np.ix_(colors == a, colors == a)].any() for a in range(colors.max() + 1))
+
+
+@pytest.mark.parametrize("order", ["auto", *ORDERS])
+def test_acyclic_colorings_take_fewer(order: str) -> None:
+    assert acyclic_coloring(band(200, 0), order).n_colors == 1
+    assert acyclic_coloring(band(200, 1), order).n_colors == 2
+    assert acyclic_coloring(arrow(100), order).n_colors == 2
+    for half_width in (2, 3):
+        assert acyclic_coloring(band(100, half_width), order).n_colors <= star_coloring(band(100, half_width)).n_colors
+    assert acyclic_coloring(grid(20, 9), order).n_colors < 9
+    assert acyclic_coloring(as_pattern(np.zeros((3, 3))), order).n_colors == 0
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(st.integers(1, 12), st.floats(0.0, 1.0), st.integers(0, 2**32 - 1), st.sampled_from(["auto", *ORDERS]))
+def test_entries_are_solved_for(n: int, density: float, seed: int, order: str) -> None:
+    rng = np.random.default_rng(seed)
+    half = np.triu(rng.random((n, n)) < density, 1)
+    matrix = half | half.T | np.eye(n, dtype=bool)
+    coloring = acyclic_coloring(as_pattern(matrix), order)
+    assert has_forests(matrix, coloring.colors)
+    numbers = rng.standard_normal((n, n)) * matrix
+    numbers = numbers + numbers.T
+    pattern = hs.sparse.SparsityPattern(matrix, symmetric=True, substitution=True)
+    structure = Structure(pattern)
+    pushed, pulled = structure.seeds(float)
+    products = pushed @ numbers
+    found = structure.matrix(products, pulled).toarray()
+    bound = (pattern.error_growth + n) * 2.0**-52 * np.abs(products).max(initial=0.0)
+    assert np.abs(found - numbers).max(initial=0.0) <= 2 * bound
+    assert np.array_equal(found, found.T)
+
+
+def test_the_bound_of_substitution_counts_what_is_added_up() -> None:
+    # A path is solved for from both ends, half of it from each.
+    pattern = hs.sparse.SparsityPattern(band(101, 1), symmetric=True, substitution=True)
+    assert pattern.error_growth == 50
+    assert hs.sparse.SparsityPattern(band(101, 1), symmetric=True).error_growth == 1
+    errors = np.ones((2, 101))
+    solution = Substitution(pattern.matrix, pattern.colors)
+    alternating = np.where(np.arange(101) % 2, -1.0, 1.0) * np.array([[1.0], [-1.0]])
+    assert np.abs(solution.entries(errors)).max() <= 50
+    assert np.abs(solution.entries(alternating)).max() <= 50
+
+
+def test_substitution_on_request() -> None:
+    f = lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2)
+    x = np.linspace(0.5, 1.5, 300)
+    hess = hs.sparse.hessian(f, substitution=True)
+    assert hess.pattern(x).n_colors == 2
+    dense = hs.hessian(f)(x)
+    for _ in range(2):
+        np.testing.assert_allclose(hess(x).toarray(), dense, rtol=0, atol=1e-12 * abs(dense).max())
+    recorded = hs.record(f)
+    assert hs.sparse.hessian(recorded).pattern(x).n_colors == 3
+    assert hs.sparse.hessian(recorded, substitution=True).pattern(x).n_colors == 2
+    with pytest.raises(hs.errors.OptionError, match="Jacobian"):
+        hs.sparse.SparsityPattern(np.ones((2, 2)), symmetric=False, substitution=True)

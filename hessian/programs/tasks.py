@@ -7,7 +7,7 @@ once per point, or once per direction.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -101,7 +101,7 @@ class CompiledTask:
     coarse : bool
         Whether the function uses another precision than float64, whatever that of its result is.
     task : Task
-    structure : Any
+    structures : dict
         What :mod:`hessian.sparse` keeps of the pattern of what the program computes; pickled with it.
     """
 
@@ -114,7 +114,7 @@ class CompiledTask:
     by_order: bool
     coarse: bool
     task: Task
-    structure: Any = None
+    structures: dict[Any, Any] = field(default_factory=dict)
 
     def checked(self, run: Any) -> Sequence[Any]:
         """Return the results of a run that are the function's own."""

@@ -35,7 +35,10 @@ class Structure:
         self.pattern = pattern
         self.pushed: Coloring = pattern.sides.columns
         self.pulled: Coloring = pattern.sides.rows
-        self._at = self._symmetric() if pattern.is_symmetric else self._two_sided()
+        self._solution = pattern.solution
+        self._at: np.ndarray | None = None
+        if self._solution is None:
+            self._at = self._symmetric() if pattern.is_symmetric else self._two_sided()
         columns = pattern.matrix.tocsc()
         index = np.int32 if max(columns.nnz, *columns.shape) < 2**31 else np.int64
         self._idle: list[np.ndarray] = []
@@ -93,9 +96,11 @@ class Structure:
 
     def matrix(self, pushed: np.ndarray, pulled: np.ndarray) -> csc_array:
         """Put products, one a row, together to the matrix."""
-        numbers = pushed.ravel()
-        if pulled.size:
-            numbers = np.concatenate((numbers, pulled.ravel()))
-        data = numbers.take(self._at, mode="clip")
+        if self._solution is not None:
+            data = self._solution.entries(pushed)
+        else:
+            assert self._at is not None
+            numbers = np.concatenate((pushed.ravel(), pulled.ravel())) if pulled.size else pushed.ravel()
+            data = numbers.take(self._at, mode="clip")
         # Index arrays of its own: what changes a matrix in place changes them too.
         return csc_array((data, self._rows.copy(), self._starts.copy()), shape=self.pattern.shape)

@@ -18,32 +18,44 @@ from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.selection import ArgNums, curried
 
 
-def detected(at: FunctionAtPoint, source: Source, widest: int | None = None) -> tuple[SparsityPattern, bool]:
+def detected(
+    at: FunctionAtPoint, source: Source, widest: int | None = None, substitution: bool = False
+) -> tuple[SparsityPattern, bool]:
     """Return the pattern of a function at a point, and whether it is that of this point only."""
     # What has been traced without a program need not run again.
     traced = at.sweeps.local.traced if at.compiled is None else None
     found = hessian_pattern(source, traced, widest) if "product" in at.sizes else jacobian_pattern(source, traced)
-    pattern = SparsityPattern(found.matrix, symmetric="product" in at.sizes, dense_because=found.dense_because)
+    pattern = SparsityPattern(
+        found.matrix,
+        symmetric="product" in at.sizes,
+        dense_because=found.dense_because,
+        substitution=substitution,
+    )
     return pattern, found.is_volatile
 
 
 def structure_at(
-    at: FunctionAtPoint, source: Source, known: Structure | None = None, widest: int | None = None
+    at: FunctionAtPoint,
+    source: Source,
+    known: Structure | None = None,
+    *,
+    widest: int | None = None,
+    substitution: bool = False,
 ) -> Structure:
     """Return the structure of a function at a point: kept with its program, or looked for.
 
     What is looked for again and has the same pattern is the structure that is ``known``.
     """
-    kept = None if at.compiled is None else at.compiled.structure
+    kept = None if at.compiled is None else at.compiled.structures.get(substitution)
     if kept is not None and kept[0] is not None:
         return kept[0]
     if kept is not None:
         known = kept[1]
-    pattern, is_volatile = detected(at, source, widest)
+    pattern, is_volatile = detected(at, source, widest, substitution)
     structure = known if known is not None and known.pattern == pattern else Structure(pattern)
     if at.compiled is not None:
         # Where positions are computed, the pattern holds at this point only.
-        at.compiled.structure = (None if is_volatile else structure, structure)
+        at.compiled.structures[substitution] = (None if is_volatile else structure, structure)
     return structure
 
 
@@ -97,8 +109,9 @@ class SparseDerivative:
 
     _kind, _where = "", ""
 
-    def __init__(self, f: Callable[..., Any], argnums: ArgNums) -> None:
+    def __init__(self, f: Callable[..., Any], argnums: ArgNums, substitution: bool = False) -> None:
         curried(f, argnums, self._where)
+        self._substitution = substitution
         self.function = as_recorded(f)
         self._argnums = argnums
         self._known: Structure | None = None
@@ -108,7 +121,7 @@ class SparseDerivative:
         task = numbered(self._kind, self._argnums, len(args), self._where)
         at = FunctionAtPoint(self.function, task, args, kwargs, where=self._where)
         source = Source(self.function, args, kwargs, self._argnums, self._where)
-        self._known = structure_at(at, source, self._known)
+        self._known = structure_at(at, source, self._known, substitution=self._substitution)
         return at, self._known
 
     def __call__(self, *args: Any, **kwargs: Any) -> csc_array:
@@ -120,10 +133,11 @@ class SparseDerivative:
         return self._at(args, kwargs)[1].pattern
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"function": self.function, "argnums": self._argnums, "known": self._known}
+        settings = {"argnums": self._argnums, "substitution": self._substitution}
+        return {"function": self.function, "known": self._known, **settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["function"], state["argnums"])  # type: ignore[misc]
+        self.__init__(state["function"], state["argnums"], state["substitution"])  # type: ignore[misc]
         self._known = state["known"]
 
 
@@ -139,7 +153,7 @@ class SparseJacobian(SparseDerivative):
     _kind, _where = "map", "sparse.jacobian"
 
 
-def hessian(f: Callable[..., Any], argnums: ArgNums = 0) -> SparseHessian:
+def hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, substitution: bool = False) -> SparseHessian:
     r"""Return a function that computes the Hessian as a sparse matrix, by as few products as its pattern needs.
 
     Parameters
@@ -148,6 +162,9 @@ def hessian(f: Callable[..., Any], argnums: ArgNums = 0) -> SparseHessian:
         Real scalar function written in NumPy, plain or recorded: ``f(x, *args, **kwargs)``.
     argnums : int or tuple of int
         Which positional arguments to differentiate in.
+    substitution : bool
+        Whether entries may be solved for one after another, which takes fewer products (2 instead of 3 for three diagonals) and adds their
+        rounding errors up: up to ``.pattern(x).error_growth`` of them.
 
     Returns
     -------
@@ -189,7 +206,7 @@ def hessian(f: Callable[..., Any], argnums: ArgNums = 0) -> SparseHessian:
     >>> hess.pattern(np.zeros(10**5)).n_colors
     3
     """
-    return SparseHessian(f, argnums)
+    return SparseHessian(f, argnums, substitution)
 
 
 def jacobian(f: Callable[..., Any], argnums: ArgNums = 0) -> SparseJacobian:

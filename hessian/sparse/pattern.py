@@ -9,6 +9,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.sparse.acyclic import Substitution, acyclic_coloring
 from hessian.sparse.coloring import Coloring, star_coloring
 from hessian.sparse.columns import Sides, jacobian_coloring
 
@@ -24,6 +25,9 @@ class SparsityPattern:
         Whether it is that of a Hessian: then an entry or its mirror image has to be read off a product, not both.
     dense_because : sequence of str
         Operations without a pattern of their own, taken to be dense.
+    substitution : bool
+        Whether entries of a Hessian may be solved for one after another (an acyclic coloring), which takes fewer products; else each is
+        read off a product (a star coloring).
 
     Attributes
     ----------
@@ -38,11 +42,14 @@ class SparsityPattern:
         pullbacks are fewer, or of columns and then rows if both take part.
     n_colors : int
         Number of products that give all values.
+    error_growth : int
+        The largest number of entries of products that are added up for an entry of the matrix, whose rounding error is at most that
+        many times the largest of theirs: 1 without substitution.
 
     Raises
     ------
     OptionError
-        It is said to be symmetric and is not.
+        It is said to be symmetric and is not, or substitution is asked for and it is not that of a Hessian.
 
     Notes
     -----
@@ -59,12 +66,16 @@ class SparsityPattern:
     [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 1]]
     """
 
-    def __init__(self, matrix: Any, *, symmetric: bool, dense_because: Any = ()) -> None:
+    def __init__(self, matrix: Any, *, symmetric: bool, dense_because: Any = (), substitution: bool = False) -> None:
         ones = csr_array(matrix)
         self.matrix = csr_array((np.ones(ones.nnz, bool), ones.indices, ones.indptr), shape=ones.shape)
         self.matrix.sum_duplicates()
         self.is_symmetric = symmetric
         self.dense_because = tuple(dense_because)
+        self.substitution = substitution
+        if substitution and not symmetric:
+            what, why = "substitution is asked for of a Jacobian", "entries are solved for from their mirror images"
+            raise OptionError(message("SparsityPattern", what, why, "Leave substitution out"))
         if symmetric:
             m, n = self.matrix.shape
             if m != n:
@@ -89,7 +100,18 @@ class SparsityPattern:
         """Colors of columns and of rows; of a Hessian columns alone."""
         if not self.is_symmetric:
             return jacobian_coloring(self.matrix)
-        return Sides(star_coloring(self.matrix), Coloring(np.full(self.shape[0], -1), 0, "none"))
+        color = acyclic_coloring if self.substitution else star_coloring
+        return Sides(color(self.matrix), Coloring(np.full(self.shape[0], -1), 0, "none"))
+
+    @cached_property
+    def solution(self) -> Substitution | None:
+        """The order in which entries are solved for; ``None`` where each is read off a product."""
+        return Substitution(self.matrix, self.sides.columns.colors) if self.substitution else None
+
+    @property
+    def error_growth(self) -> int:
+        """The largest number of entries of products that are added up for an entry."""
+        return 1 if self.solution is None else self.solution.growth
 
     @property
     def colors(self) -> np.ndarray:
@@ -108,7 +130,8 @@ class SparsityPattern:
         if not isinstance(other, SparsityPattern):
             return NotImplemented
         a, b = self.matrix, other.matrix
-        same = self.shape == other.shape and self.is_symmetric == other.is_symmetric
+        mine, others = (self.shape, self.is_symmetric, self.substitution), (other.is_symmetric, other.substitution)
+        same = mine == (other.shape, *others)
         return same and np.array_equal(a.indptr, b.indptr) and np.array_equal(a.indices, b.indices)
 
     __hash__ = None  # type: ignore[assignment]

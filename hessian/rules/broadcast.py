@@ -26,6 +26,12 @@ def transposed(x: Any) -> Any:
     return x.swapaxes(-1, -2)
 
 
+def conjugate_transposed(x: Any) -> Any:
+    """Swap the last two axes and conjugate."""
+    turned = transposed(x)
+    return np.conjugate(turned) if x.dtype.kind == "c" else turned
+
+
 def symmetric(m: Any) -> Any:
     """Return the symmetric part of matrices."""
     return 0.5 * (m + transposed(m))

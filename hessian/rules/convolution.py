@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.rules.pairs import multiplies
 from hessian.rules.samples import A, case
 from hessian.rules.spec import General, Linear, general, linear
 
@@ -68,6 +69,7 @@ CONVOLUTIONS = {
     3: _convolution(3, [case(A(2, 3, 2), A(2, 1, 2), method="direct")]),
 }
 """By the number of axes."""
+multiplies(*CONVOLUTIONS.values())
 
 
 def _recursion(a: Any, w: Any) -> Any:

@@ -16,13 +16,16 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, UndefinedDerivativeError, message
+from hessian.rules import hermitian
 from hessian.rules.broadcast import as_array
+from hessian.rules.broadcast import conjugate_transposed as _h
 from hessian.rules.broadcast import transposed as _t
 from hessian.rules.determinant import inverse_of
 from hessian.rules.dispatch import composite
 from hessian.rules.eigen import eigenvalues_op, eigenvectors_op
 from hessian.rules.lines import user_line
 from hessian.rules.memory import lying_like, shrunk
+from hessian.rules.packed import packed, parts_apart, parts_last, unpacked
 from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import A, Sample, case, general, nondifferentiable
 
@@ -58,7 +61,7 @@ def _matrix(a: Any, where: str) -> Any:
     a = as_array(a)
     if a.ndim < 2:
         raise np.linalg.LinAlgError(f"{a.ndim}-dimensional array given. Array must be at least two-dimensional")
-    return a if a.dtype.kind == "f" else a.astype(float)
+    return a if a.dtype.kind in "fc" else a.astype(float)
 
 
 # QR of a matrix with at least as many rows as columns: Q above R.
@@ -103,7 +106,7 @@ def _qr(a: Any) -> tuple[Any, Any]:
     square = a[..., :m] if n > m else a
     packed = qr_op(square, line=user_line())
     q, r = packed[..., :m, :], packed[..., m:, :]
-    return (q, r) if n <= m else (q, np.concatenate([r, _t(q) @ a[..., m:]], axis=-1))
+    return (q, r) if n <= m else (q, np.concatenate([r, _h(q) @ a[..., m:]], axis=-1))
 
 
 @composite(
@@ -137,6 +140,16 @@ def _svd_factors(a: np.ndarray) -> np.ndarray:
 
 svd_factors_op = nondifferentiable("svd_factors", _svd_factors)
 svd_part_op = nondifferentiable("svd_part", lambda a, *, part: np.linalg.svd(a, full_matrices=False)[part])
+
+
+def _phases(a: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Return what singular vectors on the left are multiplied by to be those of NumPy."""
+    wanted = np.linalg.svd(parts_apart(a), full_matrices=False)[0]
+    along = np.sum(np.conjugate(parts_apart(u)) * wanted, axis=-2, keepdims=True)
+    return parts_last(along / np.abs(along))
+
+
+phases_op = nondifferentiable("svd_phases", _phases)
 svdvals_op = nondifferentiable("svdvals_part", lambda a: np.linalg.svd(a, compute_uv=False))
 
 
@@ -154,7 +167,7 @@ def _symmetric_of(a: Any) -> Any:
     m, n = a.shape[-2:]
     lead = a.shape[:-2]
     top = np.concatenate([np.zeros((*lead, m, m), a.dtype), a], axis=-1)
-    bottom = np.concatenate([_t(a), np.zeros((*lead, n, n), a.dtype)], axis=-1)
+    bottom = np.concatenate([_h(a), np.zeros((*lead, n, n), a.dtype)], axis=-1)
     return np.concatenate([top, bottom], axis=-2)
 
 
@@ -163,13 +176,17 @@ def _inner(a: Any) -> tuple[Any, Any, Any]:
     m, n = a.shape[-2:]
     if m == n:
         return a, None, None
-    q, r = _qr(a if m > n else _t(a))
-    return (r, q, None) if m > n else (_t(r), None, q)
+    q, r = _qr(a if m > n else _h(a))
+    return (r, q, None) if m > n else (_h(r), None, q)
 
 
 def _decomposed(a: Any, line: str) -> tuple[Any, Any, Any]:
     """Return U, the singular values and V of a square matrix."""
     k = a.shape[-1]
+    if a.dtype.kind == "c":
+        values, vectors = (x[..., : k - 1 : -1] for x in hermitian.eigh(_symmetric_of(a), "L"))
+        vectors = vectors * math.sqrt(2.0)
+        return vectors[..., :k, :], values, vectors[..., k:, :]
     whole, factors = _symmetric_of(a), svd_factors_op(a)
     values = eigenvalues_op(whole, factors, line=line)[..., : k - 1 : -1]
     leading = eigenvectors_op(whole, factors, gauge=False, line=line)[..., : k - 1 : -1] * math.sqrt(2.0)
@@ -193,7 +210,11 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
         raise OptionError(message("svd", what, why, "Pass full_matrices=False"))
     inner, left, right = _inner(a)
     u, s, v = _decomposed(inner, _line())
-    # The signs of the vectors are free: NumPy's are taken.
+    # The signs, or phases, of the vectors are free: NumPy's are taken.
+    if a.dtype.kind == "c":
+        u, v = (u if left is None else left @ u), (v if right is None else right @ v)
+        phases = unpacked(phases_op(packed(a), packed(u)))
+        return SVDResult(u * phases, s, _h(v * phases))
     signs = np.sign(np.sum(u * _leading(svd_part_op(a, part=0), left), axis=-2, keepdims=True))
     u, v = (u if left is None else left @ u) * signs, (v if right is None else right @ v) * signs
     return SVDResult(*[smooth_op(x, svd_part_op(a, part=i)) for i, x in enumerate((u, s, _t(v)))])
@@ -203,6 +224,8 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
 def svdvals(x: Any, /) -> Any:
     x = _matrix(x, "svdvals")
     inner, _, _ = _inner(x)
+    if x.dtype.kind == "c":
+        return _decomposed(inner, _line())[1]
     values = eigenvalues_op(_symmetric_of(inner), svd_factors_op(inner), line=_line())
     return smooth_op(values[..., : inner.shape[-1] - 1 : -1], svdvals_op(x))
 
@@ -228,9 +251,9 @@ def _full_rank(a: Any, where: str, **tolerance: Any) -> None:
 def _pseudo_inverse(a: Any) -> Any:
     """Return the pseudo-inverse of a matrix of full rank, by QR."""
     m, n = a.shape[-2:]
-    q, r = _qr(a if m >= n else _t(a))
-    inverse = inverse_of(r, name="derivative of pinv", line=user_line()) @ _t(q)
-    return inverse if m >= n else _t(inverse)
+    q, r = _qr(a if m >= n else _h(a))
+    inverse = inverse_of(r, name="derivative of pinv", line=user_line()) @ _h(q)
+    return inverse if m >= n else _h(inverse)
 
 
 @composite(
@@ -246,9 +269,10 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, Any, Any]:
     m, n = a.shape
     tolerance = np.finfo(a.dtype).eps * max(m, n) if rcond is None else rcond
     _full_rank(a, "lstsq", rtol=tolerance)
-    x = smooth_op(_pseudo_inverse(a) @ b, lstsq_op(a, b, rcond=rcond))
-    residual = b - a @ x
-    squares = np.sum(np.square(np.reshape(residual, (m, -1))), axis=0)
+    x = _pseudo_inverse(a) @ b
+    x = x if x.dtype.kind == "c" else smooth_op(x, lstsq_op(a, b, rcond=rcond))
+    residual = np.reshape(b - a @ x, (m, -1))
+    squares = np.sum(np.square(residual.real) + np.square(residual.imag), axis=0)
     return x, squares if m > n else np.zeros(0, x.dtype), np.intc(min(m, n)), svdvals(a)
 
 
@@ -262,7 +286,8 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._
             raise ValueError("`rtol` and `rcond` can't be both set.")
         rcond = np.finfo(a.dtype).eps * max(a.shape[-2:]) if rtol is None else rtol
     _full_rank(a, "pinv", rtol=1e-15 if rcond is None else rcond)
-    return smooth_op(_pseudo_inverse(a), pinv_op(a, rcond=rcond))
+    inverse = _pseudo_inverse(a)
+    return inverse if a.dtype.kind == "c" else smooth_op(inverse, pinv_op(a, rcond=rcond))
 
 
 @composite(np.linalg.matrix_rank, untested="it asks for counts")

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import MissingRuleError, OptionError, message
-from hessian.rules.broadcast import averaged_axes, keeps, normalize_axes, without_axes
+from hessian.rules import hermitian
+from hessian.rules.broadcast import averaged_axes, conjugate_transposed, keeps, normalize_axes, without_axes
 from hessian.rules.broadcast import transposed as _t
 from hessian.rules.cholesky import cholesky_op
 from hessian.rules.determinant import det_op, inverse_of, probe_of, probe_op, sound_op
@@ -114,7 +115,7 @@ logabsdet_op = general(
     core=(2, 0),
     kinks="a singular matrix raises",
 )
-_det_sign = nondifferentiable("det_sign", lambda a: np.linalg.slogdet(a)[0])
+det_sign_op = nondifferentiable("det_sign", lambda a: np.linalg.slogdet(a)[0])
 expose(
     np.linalg.det,
     lambda a: det_op(a, line=user_line()),
@@ -129,7 +130,7 @@ expose(
     analytic=lambda a: (np.ones(a.shape[:-2]), np.log(np.linalg.det(a))),
 )
 def slogdet(a: Any) -> Any:
-    return SlogdetResult(_det_sign(a), logabsdet_op(a, line=user_line()))
+    return SlogdetResult(det_sign_op(a), logabsdet_op(a, line=user_line()))
 
 
 def _square(a: Any) -> None:
@@ -150,6 +151,9 @@ def symmetric_from(a: Any) -> Any:
     np.linalg.cholesky, cases=[case(_positive_definite(3, 3)), case(_positive_definite(2, 3, 3))], real_only=True
 )
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
+    if a.dtype.kind == "c":
+        factor = hermitian.cholesky(conjugate_transposed(a) if upper else a)
+        return conjugate_transposed(factor) if upper else factor
     _square(a)
     return _t(cholesky_op(_t(a))) if upper else cholesky_op(a)
 
@@ -162,6 +166,8 @@ def _eigen(a: Any, uplo: str, values_only: bool) -> tuple[Any, Any]:
 
 @composite(np.linalg.eigh, cases=[case(_positive_definite(3, 3))], kinks=eigenvectors_op.kinks, real_only=True)
 def eigh(a: Any, UPLO: str = "L") -> Any:
+    if a.dtype.kind == "c":
+        return EighResult(*hermitian.eigh(a, UPLO))
     whole, factors = _eigen(a, UPLO, False)
     line = user_line()
     return EighResult(
@@ -171,6 +177,8 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
 
 @composite(np.linalg.eigvalsh, cases=[case(_positive_definite(3, 3))], kinks=eigenvalues_op.kinks, real_only=True)
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:
+    if a.dtype.kind == "c":
+        return hermitian.eigh(a, UPLO)[0]
     whole, factors = _eigen(a, UPLO, True)
     return eigenvalues_op(whole, factors, line=user_line())
 
@@ -257,10 +265,18 @@ norm_op = general(
 )
 
 
+def _euclidean(x: Any, axes: tuple[int, ...]) -> Any:
+    """Return the root of the sum of squared moduli along ``axes``; a complex number has two parts that are squared."""
+    if x.dtype.kind != "c":
+        return norm_op(x, axes=axes)
+    both = np.stack([x.real, x.imag], axis=-1)
+    return norm_op(both, axes=(*(i - 1 for i in axes), -1))[..., 0]
+
+
 def _vector_norm(x: Any, order: Any, axes: tuple[int, ...]) -> Any:
     """Return the norm of vectors along ``axes``, which stay with length one."""
     if order == 2:
-        return norm_op(x, axes=axes)
+        return _euclidean(x, axes)
     size = np.abs(x)
     if order == math.inf:
         return np.max(size, axis=axes, keepdims=True)
@@ -269,7 +285,7 @@ def _vector_norm(x: Any, order: Any, axes: tuple[int, ...]) -> Any:
     if order == 1:
         return np.sum(size, axis=axes, keepdims=True)
     if order == 0:
-        return np.sum(np.not_equal(x, 0), axis=axes, keepdims=True, dtype=x.dtype)
+        return np.sum(np.not_equal(x, 0), axis=axes, keepdims=True, dtype=size.dtype)
     return np.sum(size**order, axis=axes, keepdims=True) ** (1.0 / order)
 
 
@@ -281,7 +297,7 @@ _COLUMN_AND_ROW: dict[Any, tuple[int, Callable[..., Any]]] = {
 def _matrix_norm(x: Any, order: Any, axes: tuple[int, ...]) -> Any:
     """Return the norm of matrices along a pair of ``axes``, which stay with length one."""
     if order in ("fro", None):
-        return norm_op(x, axes=axes)
+        return _euclidean(x, axes)
     if order in (2, -2, "nuc"):
         values = svdvals(np.moveaxis(x, axes, (-2, -1)))
         total = np.sum(values, axis=-1) if order == "nuc" else values[..., 0 if order == 2 else -1]

@@ -69,6 +69,8 @@ class Operation:
     """
 
     differentiable = True
+    of_complex: Callable[..., Any] | None = None
+    """What it does with complex numbers (:mod:`hessian.rules.pairs`), where that does not follow from its kind."""
     retains = True
     """Whether a sweep may read operands again after recording; if not, constants need no snapshot."""
 

@@ -143,7 +143,13 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
 
 @composite(np.vdot, cases=[case(A(2, 3), A(2, 3))], analytic=lambda a, b: np.sum(a * b))
 def vdot(a: Any, b: Any) -> Any:
-    return vecdot_op(np.ravel(a), np.ravel(b))
+    return vecdot_op(np.ravel(_conjugate(a)), np.ravel(b))
+
+
+def _conjugate(a: Any) -> Any:
+    """Return the complex conjugate, of what is real itself."""
+    a = as_array(a)
+    return np.conjugate(a) if a.dtype.kind == "c" else a
 
 
 @composite(np.inner, cases=[case(A(3), A(3)), case(A(2, 3), A(4, 3)), case(A(2, 3), 2.0)])
@@ -250,7 +256,7 @@ def vecdot(a: Any, b: Any, *, axis: int = -1) -> Any:
     a, b = _core_axes("vecdot", a, b, (1, 1))
     a, b = np.moveaxis(a, axis, -1), np.moveaxis(b, axis, -1)
     _same_length("vecdot", a.shape[-1], b.shape[-1])
-    return vecdot_op(a, b)[()]
+    return vecdot_op(_conjugate(a), b)[()]
 
 
 def _matvec_call(a: Any, b: Any) -> Any:
@@ -262,7 +268,7 @@ def _matvec_call(a: Any, b: Any) -> Any:
 def _vecmat_call(a: Any, b: Any) -> Any:
     a, b = _core_axes("vecmat", a, b, (1, 2))
     _same_length("vecmat", a.shape[-1], b.shape[-2])
-    return vecmat_op(a, b)
+    return vecmat_op(_conjugate(a), b)
 
 
 def _core_axes(name: str, a: Any, b: Any, least: tuple[int, int], exact: bool = False) -> tuple[Any, Any]:

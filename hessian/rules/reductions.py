@@ -145,7 +145,7 @@ def var(
     a = a if dtype is None else a.astype(np.promote_types(a.dtype, dtype))
     count: Any = _count(a.shape, averaged_axes(axis, a.ndim, "var"))
     center = mean(a, axis, keepdims=True, where=where) if center is np._NoValue else center
-    squares = np.square(a - center)
+    squares = _squared_moduli(a - center)
     if mask_given(where, a, "var"):
         squares = np.where(where, squares, np.zeros((), squares.dtype))
         count = np.sum(np.broadcast_to(where, a.shape), axis=axis, keepdims=keeps(keepdims))
@@ -154,12 +154,16 @@ def var(
     return cast(y, dtype)
 
 
+def _squared_moduli(a: Any) -> Any:
+    return np.square(a.real) + np.square(a.imag) if a.dtype.kind == "c" else np.square(a)
+
+
 def float_dtype(dtype: Any, where: str) -> Any:
     """Return the dtype that a mean or variance is asked for in."""
     if dtype is None:
         return None
     dtype = np.dtype(dtype)
-    if dtype.kind != "f":
+    if dtype.kind not in "fc":
         raise OptionError(
             message(where, f"dtype is {dtype!r}", "what is cut off has no derivative", "Pass a float dtype")
         )
@@ -203,7 +207,7 @@ def cast(a: Any, dtype: Any) -> Any:
 
 def _widened(a: Any) -> Any:
     """Return truth values and short integers in the dtype of their products."""
-    return a if a.dtype.kind == "f" else a.astype(np.multiply.reduce(np.ones(1, a.dtype)).dtype)
+    return a if a.dtype.kind in "fc" else a.astype(np.multiply.reduce(np.ones(1, a.dtype)).dtype)
 
 
 @composite(
@@ -228,7 +232,8 @@ def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     axes = [i + a.ndim for i in x_shape]
     stay = [i for i in range(a.ndim) if i not in axes]
     lined_up = np.transpose(a, (*stay, *axes)).reshape((*(a.shape[i] for i in stay), _count(a.shape, tuple(axes))))
-    result = smooth_op(_halved_product(lined_up), prod_op(a, axes=x_shape))
+    result = _halved_product(lined_up)
+    result = result if a.dtype.kind == "c" else smooth_op(result, prod_op(a, axes=x_shape))
     result = result if initial is np._NoValue else initial * result
     return np.expand_dims(result, tuple(axes)) if keeps(keepdims) and axes else result
 
@@ -328,7 +333,8 @@ def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None)
     while shift < length:
         x = np.concatenate([x[..., :shift], x[..., shift:] * x[..., :-shift]], axis=-1)
         shift *= 2
-    return smooth_op(np.moveaxis(x, -1, axis), cumprod_op(a, axis=axis))
+    x = np.moveaxis(x, -1, axis)
+    return x if a.dtype.kind == "c" else smooth_op(x, cumprod_op(a, axis=axis))
 
 
 @composite(

@@ -9,8 +9,9 @@ import numpy as np
 import scipy.special
 
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.rules.broadcast import as_array, normalize_axes
+from hessian.rules.broadcast import as_array, conjugate_transposed, normalize_axes
 from hessian.rules.dispatch import composite, expose
+from hessian.rules.pairs import joined, multiplies
 from hessian.rules.reductions import float_dtype
 from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import LINE, A, Elementwise, General, Traced, case, general, nondifferentiable, register
@@ -48,6 +49,9 @@ overlap_op: General = general(
     ],
     core=(1, 1, 1),
 )
+
+
+multiplies(convolve_op)
 
 
 def _product(operation: Any, xs: Any, dots: Any) -> Any:
@@ -100,7 +104,8 @@ def convolve(a: Any, v: Any, mode: Any = "full") -> Any:
 )
 def correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
     a, v = _vectors("correlate", a, v)
-    return _window(convolve_op(a, v[::-1]), a.size, v.size, mode, swapped=a.size < v.size)
+    v = np.conjugate(v[::-1]) if v.dtype.kind == "c" else v[::-1]
+    return _window(convolve_op(a, v), a.size, v.size, mode, swapped=a.size < v.size)
 
 
 interp_op = nondifferentiable("interp", lambda x, xp, fp, left, right: np.interp(x, xp, fp, left, right))
@@ -229,13 +234,19 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * np.
 
 @composite(np.angle, cases=[case(A(3))], analytic=lambda z, deg=False: 0 * z)
 def angle(z: Any, deg: bool = False) -> Any:
+    if z.dtype.kind == "c":
+        turn = np.arctan2(z.imag, z.real)
+        return turn * (180.0 / np.pi) if deg else turn
     turned = np.where(np.signbit(z), np.asarray(180.0 if deg else np.pi, z.dtype), np.zeros((), z.dtype))
     return np.where(np.isnan(z), np.asarray(np.nan, z.dtype), turned)[()]
 
 
 @composite(np.real_if_close, cases=[case(A(3))], analytic=lambda a, tol=100: a)
 def real_if_close(a: Any, tol: Any = 100) -> Any:
-    return a
+    if a.dtype.kind != "c":
+        return a
+    limit = tol * np.finfo(a.dtype).eps if tol > 1 else tol
+    return a.real if bool(np.all(np.abs(a.imag) < limit)) else a
 
 
 @composite(
@@ -278,7 +289,7 @@ def cov(
         free = total - ddof * np.sum(weights * aweights) / total
     x = x - center[:, None]
     factor = np.maximum(free, 0.0) if not isinstance(free, Traced) else free
-    product = x @ (x if weights is None else x * weights).T
+    product = x @ conjugate_transposed(x if weights is None else x * weights)
     return np.squeeze(product * (np.asarray(1.0, product.dtype) / np.asarray(factor, product.dtype)[()]))
 
 
@@ -314,8 +325,9 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     c = cov(x, y, rowvar, dtype=dtype)
     if c.ndim == 0:
         return c / c
-    spread = np.sqrt(np.diagonal(c))
-    return np.clip(c / spread[:, None] / spread[None, :], -1, 1)
+    spread = np.sqrt(np.diagonal(c).real)
+    c = c / spread[:, None] / spread[None, :]
+    return joined(np.clip(c.real, -1, 1), np.clip(c.imag, -1, 1)) if c.dtype.kind == "c" else np.clip(c, -1, 1)
 
 
 def _bessel(u: Any, *, n: int) -> Any:
@@ -375,5 +387,5 @@ def i0(x: Any) -> Any:
     return smooth_op(scipy.special.i0(x), i0_op(x))
 
 
-expose(np.isreal, lambda x: np.ones_like(x, dtype=bool)[()], untested="it asks for a truth value")
-expose(np.iscomplex, lambda x: np.zeros_like(x, dtype=bool)[()], untested="it asks for a truth value")
+expose(np.isreal, lambda x: np.equal(x.imag, 0), untested="it asks for a truth value")
+expose(np.iscomplex, lambda x: np.not_equal(x.imag, 0), untested="it asks for a truth value")

@@ -338,7 +338,7 @@ def copied(a: Any, order: str) -> Any:
         raise OptionError(message("copy", f"order is {order!r}", fix="Pass 'C', 'F', 'A' or 'K'"))
     if not a.ndim:
         return a.apart()
-    same = +a if a.dtype.kind == "f" else cast_op(a, dtype=a.dtype)
+    same = +a if a.dtype.kind in "fc" else cast_op(a, dtype=a.dtype)
     if a.ndim < 2 or order == "K" or (order == "A" and a.lies_in("F")):
         return same
     return same.lying_in(tuple(reversed(range(a.ndim))) if order == "F" else tuple(range(a.ndim)))
@@ -358,4 +358,4 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, **keywords: Any) -> An
 
 @composite(np.real, cases=[case(A(3))], analytic=lambda z: z)
 def real(val: Any) -> Any:
-    return val
+    return val.real

@@ -27,6 +27,14 @@ class SparseFactor:
 
         return splu(self.matrix.tocsc(), permc_spec=self.ordering)
 
+    @cached_property
+    def in_parts(self) -> SparseFactor:
+        """Of a complex matrix the real one that acts on real parts above imaginary ones."""
+        from scipy.sparse import block_array
+
+        re, im = self.matrix.real, self.matrix.imag
+        return SparseFactor(block_array([[re, -im], [im, re]]), self.ordering)
+
 
 def _solved(b: Any, *, factor: SparseFactor, turned: bool) -> Any:
     """Solve for the last axis."""

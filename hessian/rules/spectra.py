@@ -35,15 +35,12 @@ def _real_eig(a: np.ndarray) -> Any:
     return EigResult(w, v) if np.any(np.imag(w)) else EigResult(np.real(w), np.real(v))
 
 
+is_complex_op = nondifferentiable("complex_spectrum", lambda a: np.any(np.imag(np.linalg.eigvals(a)) != 0))
+
+
 def _factors(a: np.ndarray, *, values_only: bool, line: str) -> np.ndarray:
     """Return eigenvalues as the first row above the eigenvectors."""
     w, v = _real_eig(a)
-    if np.iscomplexobj(w):
-        which = f"{int(np.sum(np.imag(w) != 0))} of {np.size(w)} eigenvalues are complex, at {line}"
-        fix = (
-            "Use np.linalg.det for their product, np.trace(A) for their sum, np.trace(A @ A) for that of their squares"
-        )
-        raise UndefinedDerivativeError(message("eig", which, "derivatives of complex numbers are not supported", fix))
     if values_only:
         # Without vectors LAPACK may find them in another order.
         alone = _real_eigvals(a)
@@ -53,8 +50,8 @@ def _factors(a: np.ndarray, *, values_only: bool, line: str) -> np.ndarray:
     return np.concatenate([w[..., None, :], v], axis=-2)
 
 
-def _checked_gaps(w: np.ndarray, *, line: str) -> np.ndarray:
-    """Return one over the distances of eigenvalues, zero on the diagonal."""
+def checked_gaps(w: np.ndarray, *, line: str) -> np.ndarray:
+    """Return the distances of eigenvalues; raise where two are equal."""
     gaps = w[..., None, :] - w[..., :, None]
     scale = np.max(np.abs(w), axis=-1, initial=0)[..., None, None]
     close = np.abs(gaps) <= 64 * np.finfo(w.dtype).eps * scale
@@ -64,10 +61,15 @@ def _checked_gaps(w: np.ndarray, *, line: str) -> np.ndarray:
         what = f"eigenvalues {where[-2]} and {where[-1]} are equal to working precision, at {line}"
         fix = "Use np.linalg.eigvalsh where A is symmetric, else add a perturbation that tells them apart"
         raise UndefinedDerivativeError(message("derivative of eig", what, "it is divided by their distance", fix))
-    return gaps
+    return np.abs(gaps)
 
 
-gaps_op = nondifferentiable("eig_gaps", _checked_gaps)
+def diagonal_of(m: Any) -> Any:
+    """Return the diagonal of each matrix."""
+    return np.diagonal(m, axis1=-2, axis2=-1)
+
+
+gaps_op = nondifferentiable("eig_gaps", checked_gaps)
 
 
 def _parts(y: Any, line: str) -> tuple[Any, Any, Any]:
@@ -108,7 +110,9 @@ def _eigen(a: Any, where: str, values_only: bool) -> Any:
     a = as_array(a)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise np.linalg.LinAlgError(f"{where} takes square matrices, the array has shape {a.shape}")
-    a = a if a.dtype.kind == "f" else a.astype(float)
+    a = a if a.dtype.kind in "fc" else a.astype(float)
+    if a.dtype.kind == "f" and bool(is_complex_op(a)):
+        a = a.astype(np.result_type(a.dtype, np.complex64))
     return eig_op(a, values_only=values_only, line=user_line())
 
 
@@ -127,5 +131,7 @@ def eig(a: Any) -> Any:
 
 
 def _real_part(x: Any) -> Any:
-    """Return an array in the memory of the complex one whose real part it is in NumPy."""
+    """Return an array in the memory of the complex one whose real part it is in NumPy; a complex one as it is."""
+    if x.dtype.kind == "c":
+        return x
     return np.stack([x, np.zeros_like(x)], axis=-1)[..., 0]

@@ -6,7 +6,9 @@ Errors point to them without loading the twins, which stand above this layer; th
 from __future__ import annotations
 
 _NAMES = {
-    "scipy.fft": "dct dctn dst dstn idct idctn idst idstn",
+    "scipy.fft": """
+        dct dctn dst dstn fft fft2 fftn hfft idct idctn idst idstn ifft ifft2 ifftn ihfft irfft irfft2 irfftn rfft rfft2 rfftn
+    """,
     "scipy.integrate": "fixed_quad simpson solve_ivp trapezoid",
     "scipy.interpolate": "BSpline CubicSpline PchipInterpolator make_interp_spline",
     "scipy.linalg": """

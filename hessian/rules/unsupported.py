@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-_COMPLEX = "its result or its argument is complex, and there are no derivatives of complex numbers yet"
-_DFT = "`np.cos(w) @ x` and `-np.sin(w) @ x`, real and imaginary part, with `w = 2 * np.pi * np.outer(k, t) / n`"
+_COMPLEX = "it orders complex numbers"
 _OUTSIDE = "call it on plain numbers, outside the differentiated function or on arrays that do not depend on x"
 _WHOLE = "it takes whole numbers, which have no derivative"
 _NO_NUMBERS = "it is about files, text, dates, memory or settings, not about values"
 _SHAPES = "it takes shapes, dtypes or counts, not values"
 
 UNSUPPORTED: dict[str, tuple[str, str]] = {
-    **dict.fromkeys(
-        [f"numpy.fft.{name}" for name in ("fft", "rfft", "ifft", "irfft", "hfft", "ihfft")], (_COMPLEX, _DFT)
-    ),
-    **dict.fromkeys(
-        [f"numpy.fft.{name}" for name in ("fft2", "fftn", "ifft2", "ifftn", "irfft2", "irfftn", "rfft2", "rfftn")],
-        (_COMPLEX, f"{_DFT}, along one axis after the other"),
-    ),
     "numpy.sort_complex": (_COMPLEX, "`np.sort(x)`"),
     "numpy.asarray_chkfinite": (
         "it looks at plain numbers",

@@ -1,7 +1,4 @@
-"""scipy.fft: twins of the real transforms, by cosines and sines.
-
-Those of complex results have no twins: complex numbers are not differentiated. Write powers and phases by matrices of cosines and sines.
-"""
+"""scipy.fft: twins of the transforms, by NumPy's, and of those by cosines and sines."""
 
 from __future__ import annotations
 
@@ -15,7 +12,11 @@ from hessian.rules.convolution import transform_op
 from hessian.rules.traced import entered
 from hessian.scipy.mirror import mirrored, twin
 
-__all__ = ["dct", "dctn", "dst", "dstn", "idct", "idctn", "idst", "idstn"]
+__all__ = [
+    *("dct", "dctn", "dst", "dstn", "idct", "idctn", "idst", "idstn"),
+    *("fft", "fft2", "fftn", "hfft", "ifft", "ifft2", "ifftn", "ihfft"),
+    *("irfft", "irfft2", "irfftn", "rfft", "rfft2", "rfftn"),
+]
 __getattr__, __dir__ = mirrored(__name__)
 
 
@@ -63,3 +64,43 @@ def _plain_only(where: str, keywords: dict[str, Any]) -> None:
 
 dct, idct, dst, idst = map(_one, ("dct", "idct", "dst", "idst"))
 dctn, idctn, dstn, idstn = (_many(f"{f.__name__}n", f) for f in (dct, idct, dst, idst))
+
+
+def _fourier(name: str) -> Any:
+    of_numpy, several = getattr(np.fft, name), name.endswith(("2", "n"))
+
+    def along(
+        x: Any,
+        n: Any = None,
+        axis: int = -1,
+        norm: str | None = None,
+        overwrite_x: bool = False,
+        workers: int | None = None,
+        *,
+        plan: Any = None,
+    ) -> Any:
+        return of_numpy(entered(x), n, axis, norm)
+
+    def over(
+        x: Any,
+        s: Any = None,
+        axes: Any = (-2, -1) if name.endswith("2") else None,
+        norm: str | None = None,
+        overwrite_x: bool = False,
+        workers: int | None = None,
+        *,
+        plan: Any = None,
+    ) -> Any:
+        x = entered(x)
+        axes = tuple(range(-len(s), 0)) if axes is None and s is not None else axes
+        return of_numpy(x, s, axes, norm)
+
+    call = over if several else along
+    call.__name__ = name
+    call.__doc__ = f"Twin of :func:`scipy.fft.{name}` that also takes traced values."
+    return twin(getattr(scipy.fft, name))(call)
+
+
+fft, ifft, rfft, irfft, hfft, ihfft = map(_fourier, ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft"))
+fft2, ifft2, rfft2, irfft2 = map(_fourier, ("fft2", "ifft2", "rfft2", "irfft2"))
+fftn, ifftn, rfftn, irfftn = map(_fourier, ("fftn", "ifftn", "rfftn", "irfftn"))

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.linalg
 
 from hessian.errors import OptionError, message
+from hessian.rules.broadcast import conjugate_transposed
 from hessian.rules.cholesky import cholesky_op
 from hessian.rules.factored import (
     banded_op,
@@ -25,6 +26,7 @@ from hessian.rules.factored import (
     sylvester_op,
     turned_band,
 )
+from hessian.rules.hermitian import from_lower
 from hessian.rules.linalg import symmetric_from
 from hessian.rules.traced import entered
 from hessian.rules.triangular import PLAIN, TURNED, triangular_op
@@ -58,7 +60,7 @@ def _matrix(a: Any) -> Any:
     a = entered(a)
     if not holds(a):
         a = np.asarray(a)
-        a = a if a.dtype.kind == "f" else a.astype(float)
+        a = a if a.dtype.kind in "fc" else a.astype(float)
     return a
 
 
@@ -87,6 +89,8 @@ def cholesky(a: Any, lower: bool = False, overwrite_a: bool = False, check_finit
         The matrix is not positive definite.
     """
     a = _matrix(a)
+    if a.dtype.kind == "c":
+        return np.linalg.cholesky(a, upper=not lower)
     return cholesky_op(a, by="scipy") if lower else _t(cholesky_op(_t(a), by="scipy, upper"))
 
 
@@ -107,10 +111,11 @@ def cho_solve(c_and_lower: tuple[Any, bool], b: Any, overwrite_b: bool = False, 
     Twin of :func:`scipy.linalg.cho_solve` that also takes traced values: two triangular solves, in every derivative.
     """
     c, lower = c_and_lower
-    c = _matrix(c) if lower else _t(_matrix(c))
+    c = _matrix(c) if lower else conjugate_transposed(_matrix(c))
+    turned = np.conjugate(c) if c.dtype.kind == "c" else c
 
     def both(b: Any) -> Any:
-        return triangular_op(c, triangular_op(c, b, **PLAIN), **TURNED)
+        return triangular_op(turned, triangular_op(c, b, **PLAIN), **TURNED)
 
     return _as_columns(both, b)
 
@@ -133,6 +138,7 @@ def solve_triangular(
     if turned is None:
         raise OptionError(message("solve_triangular", f"trans is {trans!r}", fix="Pass 0, 1, 2, 'N', 'T' or 'C'"))
     a = _matrix(a)
+    a = np.conjugate(a) if trans in (2, "C") and a.dtype.kind == "c" else a
     return _as_columns(lambda b: triangular_op(a, b, lower=bool(lower), trans=turned, unit=bool(unit_diagonal)), b)
 
 
@@ -190,7 +196,9 @@ def solve(
     kind = (assume_a or "general").lower()
     if kind in ("pos", "positive definite"):
         return cho_solve((cholesky(a, lower=lower), lower), b)
-    if kind in ("sym", "symmetric", "her", "hermitian"):
+    if kind in ("her", "hermitian") and a.dtype.kind == "c":
+        a = from_lower(a if lower else conjugate_transposed(a))
+    elif kind in ("sym", "symmetric", "her", "hermitian"):
         a = symmetric_from(a if lower else _t(a))
     elif kind == "diagonal":
         a = a * np.eye(a.shape[-1], dtype=a.dtype)
@@ -297,7 +305,7 @@ def toeplitz(c: Any, r: Any = None) -> Any:
     Twin of :func:`scipy.linalg.toeplitz` that also takes traced values.
     """
     c = np.ravel(_matrix(c))
-    r = c if r is None else np.ravel(_matrix(r))
+    r = (np.conjugate(c) if c.dtype.kind == "c" else c) if r is None else np.ravel(_matrix(r))
     rows, columns = np.ogrid[0 : len(c), 0 : len(r)]
     # From the bottom of the column up, then along the row.
     return np.concatenate([c[::-1], r[1:]])[len(c) - 1 - rows + columns]

@@ -8,6 +8,7 @@ import numpy as np
 
 from hessian.errors import DtypeError, message
 from hessian.rules import indexing, shaping
+from hessian.rules.pairs import Parts, joined
 from hessian.rules.shaping import astype_op, cast_op
 from hessian.rules.traced import Traced, entered, holds_traced
 from hessian.tape.advice import leaves_tape, user_line
@@ -74,12 +75,16 @@ class ArrayMethods(Traced):
 
     @property
     def real(self) -> Any:
-        """The array itself: traced values are real."""
+        """The array itself: it is real."""
         return self
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        self[...] = value  # type: ignore[index]  # of a value on a tape
 
     @property
     def imag(self) -> Any:
-        """Zeros: traced values are real."""
+        """Zeros: the array is real."""
         return np.zeros_like(self)[()] if self.is_number else np.zeros_like(self)
 
     def conj(self) -> Any:
@@ -108,9 +113,11 @@ class ArrayMethods(Traced):
     def astype(self, dtype: Any, **keywords: Any) -> Any:
         """Cast to another dtype; a cast to integers carries no derivative."""
         dtype = np.dtype(dtype)
+        if dtype.kind == "c":
+            return joined(self.astype(dtype.type().real.dtype), None)
         if dtype.kind not in "fiub":
             what = f"a traced value as {dtype} at {user_line()}"
-            raise DtypeError(message("astype", what, "only real numbers are differentiated", "Keep them as floats"))
+            raise DtypeError(message("astype", what, "only numbers are differentiated", "Keep them as floats"))
         if dtype == self.dtype:
             return self if keywords.get("copy") is False else np.copy(self)
         if dtype.kind != "f" or self.dtype.kind != "f":
@@ -150,7 +157,7 @@ class ArrayMethods(Traced):
         return leaves_tape("float(x)")
 
     def __complex__(self) -> complex:
-        return leaves_tape("complex(x)", "Complex numbers are not differentiable here; keep real and imaginary parts")
+        return leaves_tape("complex(x)", "Use x + 0j, and a + 1j * b for complex(a, b)")
 
     def __format__(self, spec: str) -> str:
         return format(primal_array(self)[()], spec) if spec else repr(self)
@@ -186,6 +193,8 @@ def primal_array(x: Any) -> np.ndarray:
     """Return the plain array underneath any number of traced layers."""
     while isinstance(x, ArrayMethods):
         x = x._value
+    if isinstance(x, Parts):
+        return np.asarray(joined(*(None if part is None else primal_array(part) for part in x)))
     return np.asarray(x)
 
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import LeavesTapeError, message
+from hessian.rules.pairs import joined, parts_of
 from hessian.rules.spec import OPERATIONS, Traced
 from hessian.rules.traced import PLAIN, entered, holds_traced
 from hessian.tape.advice import user_line
 from hessian.tape.array_methods import concrete_index
 from hessian.tape.handle import Handle
 from hessian.tape.passthrough import sparse_is_asking
-from hessian.tape.variable import Array
 
 _SET_CLASS = object.__dict__["__class__"].__set__
 _NO_ATTRIBUTES = frozenset(("data", "ctypes", "base", "__array_interface__", "__array_struct__", "__dlpack__"))
@@ -86,9 +86,9 @@ class Blank(Handle):
         """Turn the array that owns the memory, and this view of it, into traced arrays on the innermost tape of some values."""
         owner = _links(self)[-1]
         if type(owner) is Blank:
-            example = max(_traced_in(values), key=lambda value: value.trace_level)
+            example = max(_real_parts(values), key=lambda value: value.trace_level)
             numbers = owner._value
-            traced = example.trace_apply(OPERATIONS["positive"], (numbers.copy(order="K"),), {})
+            traced = _traced_copy(example, numbers)
             # Whoever else holds the memory neither reads what is stale nor writes what is lost.
             numbers.fill(np.nan)
             numbers.flags.writeable = False
@@ -216,7 +216,7 @@ for _name in ("index", "repr", "str"):
 
 def blank(result: Any) -> Any:
     """Return a new array of floats, whose memory is its own, as one that may become traced; anything else as it is."""
-    is_new = type(result) is np.ndarray and result.dtype.kind == "f" and result.base is None
+    is_new = type(result) is np.ndarray and result.dtype.kind in "fc" and result.base is None
     return Blank(result) if is_new else result
 
 
@@ -227,7 +227,7 @@ def wrapped(result: Any, sources: Any = (), again: Callable[[], Any] | None = No
     """
     if type(result) in (list, tuple):
         return type(result)([wrapped(x, sources, again and _part_of(again, i)) for i, x in enumerate(result)])
-    if type(result) is not np.ndarray or result.dtype.kind != "f":
+    if type(result) is not np.ndarray or result.dtype.kind not in "fc":
         return result
     for source in sources:
         memory = source._value if type(source) is Blank else source
@@ -288,8 +288,8 @@ def _taken(source: Any, again: Callable[[], Any], shape: tuple[int, ...]) -> Any
     """Take a view of what is a traced array by now."""
     view = again()
     view = source[...] if view is source else view
-    shows: Any = view if isinstance(view, Traced) and view.shape == shape else None
-    if shows is None or shows._view is None or shows._owner() is not source._owner():
+    shows: Any = parts_of(view).some if isinstance(view, Traced) and view.shape == shape else None
+    if shows is None or shows._view is None or shows._owner() is not parts_of(source).some._owner():
         what = f"what shows the memory of an array made in the function that became traced, at {user_line()}"
         raise LeavesTapeError(
             message("view", what, "it shows nothing any more", "Take it after the first traced value is written")
@@ -318,8 +318,21 @@ def _traced_in(values: Any) -> Iterator[Any]:
         yield entered(values)
 
 
+def _real_parts(values: Any) -> Iterator[Any]:
+    """Yield the traced values, of complex ones the traced parts."""
+    for value in _traced_in(values):
+        yield from (part for part in parts_of(value) if isinstance(part, Traced))
+
+
+def _traced_copy(example: Any, numbers: np.ndarray) -> Any:
+    """Return plain numbers as a traced array on the tape of an example, lying in memory as they do."""
+    if numbers.dtype.kind == "c":
+        return joined(_traced_copy(example, numbers.real), _traced_copy(example, numbers.imag))
+    return example.trace_apply(OPERATIONS["positive"], (numbers.copy(order="K"),), {})
+
+
 def _become(x: Blank, traced: Any) -> None:
     """Make an object the handle of a traced array."""
     for name in Handle.__slots__:
         setattr(x, name, getattr(traced, name))
-    _SET_CLASS(x, Array)
+    _SET_CLASS(x, type(traced))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import DtypeError, message
+from hessian.rules.pairs import applied
 from hessian.rules.spec import Operation
 from hessian.tape.advice import user_line
 from hessian.tape.numbers import has_own_rules, refused
@@ -20,15 +21,12 @@ def base_array(x: Any, operation: Operation) -> np.ndarray:
     return np.asarray(x)
 
 
-def no_real_result(operation: Operation, dtype: np.dtype) -> None:
-    raise DtypeError(
-        message(
-            operation.name,
-            f"the result is {'complex' if dtype.kind == 'c' else f'of dtype {dtype}'}, at {user_line()}",
-            "only real functions of real numbers are differentiated",
-            "Work with real and imaginary parts" if dtype.kind == "c" else "Pass real numbers",
-        )
-    )
+def not_real(operation: Operation, operands: tuple[Any, ...], params: dict[str, Any], dtype: np.dtype) -> Any:
+    """Return the result of an operation that is no real number where the tape holds real ones only: a complex pair."""
+    if dtype.kind == "c":
+        return applied(operation, operands, params)
+    what = f"the result is of dtype {dtype}, at {user_line()}"
+    raise DtypeError(message(operation.name, what, "only functions of numbers are differentiated", "Pass numbers"))
 
 
 def no_numbers(x: np.ndarray, operation: Operation) -> None:

@@ -27,7 +27,7 @@ from hessian.tape.handle import settled
 from hessian.tape.numbers import check_numbers
 from hessian.tape.sweeps import Linearization, output_slot
 from hessian.tape.tape import Tape
-from hessian.tape.trees import Structure, flatten, holds_traced
+from hessian.tape.trees import COMPLEX, Structure, flatten, holds_traced
 from hessian.tape.variable import Variable, variable
 
 
@@ -54,9 +54,7 @@ def as_primal(leaf: Any, where: str, name: str = "argument x") -> Any:
             )
         )
     if kind != "f" or value.dtype.itemsize not in (4, 8):
-        why = "only real float32 and float64 numbers are differentiated"
-        if kind == "c":
-            why = "complex numbers are not differentiated"
+        why = "only numbers of single and double precision are differentiated"
         raise DtypeError(message(where, f"{name} has dtype {value.dtype}", why, "Pass float64 arrays"))
     return value
 
@@ -258,6 +256,9 @@ class Trace:
         if len(self.values) != 1 or self.output_structure.kind is not None:
             what = f"the function returned {self.output_structure.describe()}"
             fix = "Return a scalar, or use hs.jacobian"
+            if self.output_structure == COMPLEX:
+                what = f"the function returned complex numbers of shape {self.values[0].shape}"
+                fix = "Return a real number, such as z.real or np.abs(z) ** 2, or use hs.jacobian"
             if self.output_structure.kind is tuple and len(self.values) == 2:
                 fix = "Pass has_aux=True if the second is an extra result; else return a scalar, or use hs.jacobian"
             raise NotScalarError(message(self.where, what, "a gradient needs one number", fix))

@@ -10,14 +10,15 @@ import dataclasses
 import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from numbers import Real
+from dataclasses import dataclass, field, replace
+from numbers import Complex
 from typing import Any
 
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules import traced
+from hessian.rules.pairs import joined
 from hessian.rules.traced import Traced
 
 _PLAIN_KINDS = (dict, list, tuple, OrderedDict, defaultdict)
@@ -41,6 +42,18 @@ class Structure:
         """Number of leaves."""
         return 1 if self.kind is None else sum(child.count for child in self.children)
 
+    def pairs(self) -> list[bool]:
+        """Return for each array, in order, whether it is complex: two leaves."""
+        if self.kind is None or self.kind is complex:
+            return [self.kind is complex]
+        return [is_pair for child in self.children for is_pair in child.pairs()]
+
+    def of_numbers(self) -> Structure:
+        """Return the structure in which complex arrays are leaves as real ones are."""
+        if self.kind is None or self.kind is complex:
+            return LEAF
+        return replace(self, children=tuple(child.of_numbers() for child in self.children))
+
     def build(self, leaves: Sequence[Any]) -> Any:
         """Put ``leaves`` into containers of this structure."""
         if len(leaves) != self.count:
@@ -55,6 +68,8 @@ class Structure:
     def _assemble(self, parts: list[Any]) -> Any:
         """Put parts into a container; attributes that a subclass keeps besides are not carried over, as they may be stale."""
         kind: Any = self.kind  # of the container, so not None
+        if kind is complex:
+            return joined(*parts)
         if kind in (list, tuple):
             return kind(parts)
         if dataclasses.is_dataclass(kind):
@@ -99,6 +114,8 @@ class Structure:
     def _parts_of(self, tree: Any) -> list[Any] | None:
         """Return the parts of a container of this kind, in order; ``None`` if it is another one."""
         assert self.kind is not None
+        if self.kind is complex:
+            return None if is_container(tree) and not only_numbers(tree) else list(_parts(tree))
         if dataclasses.is_dataclass(self.kind):
             return [getattr(tree, name) for name in self.keys] if isinstance(tree, self.kind) else None
         if issubclass(self.kind, dict):
@@ -111,6 +128,8 @@ class Structure:
         """Say in words what container this is."""
         if self.kind is None:
             return "an array"
+        if self.kind is complex:
+            return "a complex array"
         if dataclasses.is_dataclass(self.kind):
             return f"a {self.kind.__name__} with fields {list(self.keys)}"
         if issubclass(self.kind, dict):
@@ -121,6 +140,8 @@ class Structure:
         """Return how each leaf is reached in Python from a container of that name: ``x['layers'][0]``."""
         if self.kind is None:
             return [name]
+        if self.kind is complex:
+            return [f"{name}.real", f"{name}.imag"]
         names = self.keys if dataclasses.is_dataclass(self.kind) else getattr(self.kind, "_fields", None)
         if names is not None:
             steps = [f"{name}.{key}" for key in names]
@@ -130,6 +151,22 @@ class Structure:
 
 
 LEAF = Structure(None)
+COMPLEX = Structure(complex, (), (LEAF, LEAF))
+"""A complex array: its real and its imaginary part are leaves."""
+
+
+def is_complex(x: Any) -> bool:
+    """Tell a complex number or array, plain or traced."""
+    return isinstance(x, complex) or (isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "c")
+
+
+def _parts(x: Any) -> tuple[Any, Any]:
+    """Return real and imaginary part of numbers."""
+    if not isinstance(x, Traced | np.ndarray | np.generic):
+        x = np.asarray(x)[()]
+    if x.dtype.kind == "c":
+        return x.real, x.imag
+    return x, np.zeros_like(x)
 
 
 def describe(tree: Any) -> str:
@@ -162,7 +199,7 @@ def only_numbers(tree: Any) -> bool:
     """Tell a plain number, or nested lists or tuples of plain numbers."""
     if isinstance(tree, Traced):
         return False
-    return isinstance(tree, Real) or (isinstance(tree, list | tuple) and bool(tree) and all(map(only_numbers, tree)))
+    return isinstance(tree, Complex) or (isinstance(tree, list | tuple) and bool(tree) and all(map(only_numbers, tree)))
 
 
 def parts_of(tree: Any) -> list[Any]:
@@ -181,6 +218,8 @@ def holds_traced(tree: Any) -> bool:
 
 def flatten(tree: Any, whole: Callable[[Any], bool] | None = None) -> tuple[list[Any], Structure]:
     """Return the leaves of ``tree``, in order, and its structure; containers that ``whole`` is true of are leaves."""
+    if is_complex(tree):
+        return [tree.real, tree.imag], COMPLEX
     if type(tree) is np.ndarray or not is_container(tree) or (whole is not None and whole(tree)):
         return [tree], LEAF
     kind: type = type(tree)

@@ -16,12 +16,13 @@ from hessian.rules.traced import PLAIN, entered
 from hessian.tape.advice import leaves_tape, reaches_rule, user_line
 from hessian.tape.array_methods import concrete_index, primal_array
 from hessian.tape.array_protocol import ArrayProtocol
+from hessian.tape.complex_array import complex_value
 from hessian.tape.exceptions import note_exception
 from hessian.tape.handle import Handle, settled
 from hessian.tape.kinds import Elementary, Elements, NumberType, RoundedToIntegers, Uniterable
 from hessian.tape.memory import InMemory, lying_as, shows_memory
 from hessian.tape.numbering import numbering
-from hessian.tape.operands import base_array, no_numbers, no_real_result
+from hessian.tape.operands import base_array, no_numbers, not_real
 from hessian.tape.passthrough import asked_by_sparse, passing_through, sparse_is_asking
 from hessian.tape.roots import smooth_form
 from hessian.tape.tape import Instruction, Tape
@@ -121,7 +122,7 @@ class Variable(Handle, InMemory, ArrayProtocol):
         if tape.replayed and "raise" in np.geterr().values():
             note_exception(tape, instruction, None)
         if value.dtype.kind not in "fiub":
-            no_real_result(operation, value.dtype)
+            return not_real(operation, operands, params, value.dtype)
         slot = tape.append(instruction, value, active)
         may_be_smooth = active and not tape.replayed and (operation.root is not None or tape.roots is not None)
         if may_be_smooth and (smooth := smooth_form(tape, slot, partial(_at, tape))) is not None:
@@ -160,6 +161,10 @@ class Variable(Handle, InMemory, ArrayProtocol):
         other.check_fresh()
         numbers = numbering(self._tape)
         return self._slot == other._slot or numbers.of(self._slot) == numbers.of(other._slot)
+
+    def with_parts(self, re: Any, im: Any) -> Any:
+        """Return the complex value of two parts, of which this is one."""
+        return complex_value(re, im)
 
     def frozen(self) -> Variable:
         """Return the value under a handle of its own, which later assignments through this one do not reach."""

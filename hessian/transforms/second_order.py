@@ -151,7 +151,7 @@ def hessian(
         at = FunctionAtPoint(f, task, args, kwargs, where="hessian", has_aux=has_aux)
         primal = at.primal
         check_room("hessian", primal.size, primal.size, primal.dtype, max_bytes, "hs.sparse.hessian(f)(x)")
-        blocks = blocks_of(at.matrix(), primal.shapes, primal.shapes, primal.structure, primal.structure)
+        blocks = blocks_of(at.matrix(), primal.shapes, primal.shapes, primal.structure, primal.structure, real=True)
         return (blocks, at.aux) if has_aux else blocks
 
     return hessian_f

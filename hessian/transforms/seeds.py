@@ -10,6 +10,7 @@ import numpy as np
 
 from hessian.errors import TooDenseError, message
 from hessian.linalg import limits
+from hessian.rules.pairs import joined
 from hessian.tape.tape import Tape
 from hessian.tape.trees import Structure
 
@@ -41,17 +42,37 @@ def blocks_of(
     column_shapes: Sequence[tuple[int, ...]],
     rows: Structure,
     columns: Structure,
+    *,
+    real: bool = False,
 ) -> Any:
-    """Cut a matrix into blocks of shape row + column and put them into the structure of rows, then of columns."""
+    """Cut a matrix into blocks of shape row + column and put them into the structure of rows, then of columns.
+
+    Where one of the two is complex, so is the block: ``Re + i Im`` of results, ``∂/∂Re + i ∂/∂Im`` of arguments. Where both are, or all
+    is to be ``real``, complex ones have a first axis of length two, of real and imaginary part.
+    """
+    row_groups, column_groups = arrays_of(rows, row_shapes), arrays_of(columns, column_shapes)
     row_parts, top = [], 0
-    for row_shape in row_shapes:
+    for row_shape, row_pair in row_groups:
         height = math.prod(row_shape)
         band, left, parts = matrix[top : top + height], 0, []
-        for column_shape in column_shapes:
+        for column_shape, column_pair in column_groups:
             width = math.prod(column_shape)
             block = band[:, left : left + width].reshape(row_shape + column_shape)
+            if row_pair is not column_pair and not real:
+                block = joined(*(np.take(block, i, axis=0 if row_pair else len(row_shape)) for i in (0, 1)))
             parts.append(block[()] if type(block) is np.ndarray else block)  # a number where NumPy has one
             left += width
-        row_parts.append(columns.build(parts))
+        row_parts.append(columns.of_numbers().build(parts))
         top += height
-    return rows.build(row_parts)
+    return rows.of_numbers().build(row_parts)
+
+
+def arrays_of(structure: Structure, shapes: Sequence[tuple[int, ...]]) -> list[tuple[tuple[int, ...], bool]]:
+    """Return shapes of arrays, and whether they are complex: these have an axis for their two parts, which follow each other."""
+    given, groups = iter(shapes), []
+    for is_pair in structure.pairs():
+        shape = next(given)
+        if is_pair:
+            next(given)
+        groups.append(((2, *shape) if is_pair else shape, is_pair))
+    return groups

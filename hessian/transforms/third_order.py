@@ -11,7 +11,7 @@ import numpy as np
 from hessian.linalg.blocks import unit_rows
 from hessian.tape.maps import HessianMap, JacobianMap
 from hessian.tape.trace import Primal, Trace, chosen_arguments, replaced
-from hessian.transforms.seeds import block_length
+from hessian.transforms.seeds import arrays_of, block_length
 from hessian.transforms.selection import ArgNums, curried
 
 
@@ -87,10 +87,10 @@ def _blocks(tensor: Any, primal: Primal) -> Any:
             block = part.reshape(shape)
             return block[()] if type(block) is np.ndarray else block
         parts, start = [], 0
-        for leaf in primal.shapes:
+        for leaf, _ in arrays_of(primal.structure, primal.shapes):
             stop = start + math.prod(leaf)
             parts.append(cut(part[(slice(None),) * axis + (slice(start, stop),)], axis + 1, shape + leaf))
             start = stop
-        return primal.structure.build(parts)
+        return primal.structure.of_numbers().build(parts)
 
     return cut(tensor, 0, ())

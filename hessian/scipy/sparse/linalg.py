@@ -9,6 +9,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 from hessian.errors import OptionError, message
+from hessian.rules.pairs import joined
 from hessian.rules.sparse_solve import SparseFactor, spsolve_op
 from hessian.rules.traced import entered
 from hessian.scipy.mirror import mirrored, twin
@@ -19,6 +20,10 @@ __getattr__, __dir__ = mirrored(__name__)
 
 def _solved(factor: Any, b: Any) -> Any:
     b = entered(b)
+    if factor.matrix.dtype.kind == "c":
+        x = _solved(factor.in_parts, np.concatenate([b.real, b.imag], axis=-1 if b.ndim == 1 else -2))
+        n = factor.matrix.shape[0]
+        return joined(x[:n], x[n:])
     if b.ndim == 1:
         return spsolve_op(b, factor=factor, turned=False)
     return np.swapaxes(spsolve_op(np.swapaxes(b, -1, -2), factor=factor, turned=False), -1, -2)

@@ -1,0 +1,229 @@
+r"""Linear algebra of complex matrices.
+
+What is a polynomial, an inverse or an analytic function of matrices is that of the real matrix :math:`\begin{pmatrix} \Re A & -\Im A
+\\ \Im A & \Re A \end{pmatrix}`, a homomorphism: rows of real matrices serve, with the errors they raise. Decompositions have rows of
+their own, on real and imaginary part along a last axis, with the formulas of real matrices in which transposes are conjugate
+transposes (Giles 2008; Boeddeker et al., "On the computation of complex-valued gradients", arXiv:1701.00392). Eigenvectors and singular
+vectors are those of NumPy; their phases are free, and results must not depend on them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hessian.errors import MissingRuleError, message
+from hessian.rules import factored, factorisations, linalg, spectra
+from hessian.rules.broadcast import conjugate_transposed, transposed
+from hessian.rules.determinant import det_op, inverse_op
+from hessian.rules.lines import user_line
+from hessian.rules.operation import Operation
+from hessian.rules.packed import complex_row, packed, parts_apart, unpacked
+from hessian.rules.pairs import Parts, joined, minus, of_complex, plus
+from hessian.rules.products import sparse_matmul_op
+from hessian.rules.spec import A, case, nondifferentiable
+from hessian.rules.spectra import diagonal_of, gaps_op
+from hessian.rules.triangular import triangular_op
+
+
+# By the real matrix of twice the size.
+def _embedded(a: Parts) -> Any:
+    re, im = a.both()
+    return np.concatenate([np.concatenate([re, -im], axis=-1), np.concatenate([im, re], axis=-1)], axis=-2)
+
+
+def _upper_left(x: Any) -> Parts:
+    n, m = x.shape[-2] // 2, x.shape[-1] // 2
+    return Parts(x[..., :n, :m], x[..., n:, :m])
+
+
+def _homomorphic(*operations: Operation) -> None:
+    """Let functions of matrices act on complex ones by the real matrices that stand for them."""
+    for operation in operations:
+
+        def act(*matrices: Parts, operation: Operation = operation, **params: Any) -> Parts:
+            if all(matrix.im is None for matrix in matrices):
+                what = f"the result for a real matrix is complex, at {user_line()}"
+                raise MissingRuleError(message(operation.name, what, "It has no rule there", "Pass a complex matrix that is not real"))
+            return _upper_left(operation(*map(_embedded, matrices), **params))
+
+        of_complex(operation)(act)
+
+
+_homomorphic(linalg.inv_op, inverse_op, factored.sylvester_op)
+_homomorphic(factored.expm_op, factored.logm_op, factored.sqrtm_op, factored.sinm_op, factored.cosm_op)
+
+
+@of_complex(linalg.solve_op)
+def _solve(a: Parts, b: Parts, **params: Any) -> Parts:
+    if a.im is None:
+        return Parts(*(None if part is None else linalg.solve_op(a.re, part, **params) for part in b))
+    x = linalg.solve_op(_embedded(a), np.concatenate(b.both(), axis=-2), **params)
+    n = x.shape[-2] // 2
+    return Parts(x[..., :n, :], x[..., n:, :])
+
+
+@of_complex(triangular_op)
+def _triangular(a: Parts, b: Parts, *, lower: bool, trans: bool, unit: bool) -> Any:
+    whole = joined(*a)
+    if unit:
+        whole = (np.tril(whole, -1) if lower else np.triu(whole, 1)) + np.eye(whole.shape[-1])
+    else:
+        whole = np.tril(whole) if lower else np.triu(whole)
+    return np.linalg.solve(transposed(whole) if trans else whole, joined(*b))
+
+
+@of_complex(sparse_matmul_op)
+def _sparse_matmul(x: Parts, *, matrix: Any, ndim: int) -> Parts:
+    matrices = (matrix.real, matrix.imag) if matrix.dtype.kind == "c" else (matrix, None)
+    of_part = lambda x, a: None if x is None or a is None else sparse_matmul_op(x, matrix=a, ndim=ndim)
+    (re, im), (a, b) = x, matrices
+    return Parts(minus(of_part(re, a), of_part(im, b)), plus(of_part(re, b), of_part(im, a)))
+
+
+# Determinants: log det A = log |det A| + i arg det A, whose derivative is tr(A^-1 dA).
+@of_complex(linalg.logabsdet_op)
+def _logabsdet(a: Parts, **params: Any) -> Any:
+    return 0.5 * linalg.logabsdet_op(_embedded(a), **params)
+
+
+def _phase(a: np.ndarray) -> np.ndarray:
+    return np.asarray(np.linalg.slogdet(a)[0])
+
+
+def _log_change(a: Any, a_dot: Any) -> Any:
+    return np.sum(transposed(np.linalg.inv(a)) * a_dot, axis=(-2, -1))
+
+
+_PHASE_CASE = case(A(3, 3, 2, make=lambda rng: np.stack([2 * np.eye(3), np.zeros((3, 3))], -1) + rng.uniform(-0.4, 0.4, (3, 3, 2))))
+phase_op = complex_row(
+    "det_phase",
+    _phase,
+    lambda y, a, a_dot: y * 1j * np.imag(_log_change(a, a_dot)),
+    lambda y, a, g: np.imag(np.conjugate(y) * g)[..., None, None] * (1j * conjugate_transposed(np.linalg.inv(a))),
+    core=(3, 1),
+    cases=[_PHASE_CASE],
+)
+
+
+@of_complex(linalg.det_sign_op)
+def _det_sign(a: Parts) -> Parts:
+    return unpacked(phase_op(packed(joined(*a)))).parts
+
+
+@of_complex(det_op)
+def _det(a: Parts, *, line: str) -> Any:
+    size = np.exp(linalg.logabsdet_op(_embedded(a), line=line) * 0.5)
+    return size * unpacked(phase_op(packed(joined(*a))))
+
+
+# Decompositions that rows of real matrices are called for.
+def _values_only(*operations: Operation) -> None:
+    """Let questions about matrices, whose answers are real and carry no derivative, be asked of complex ones."""
+    for operation in operations:
+        row = nondifferentiable(
+            f"{operation.name}_complex",
+            lambda *xs, function=operation.function, **params: function(*map(parts_apart, xs), **params),
+        )
+        of_complex(operation)(lambda *xs, row=row, **params: row(*(packed(joined(*x)) for x in xs), **params))
+
+
+_values_only(factorisations.rank_op, gaps_op)
+
+
+def _qr_pushforward(y: Any, a: Any, a_dot: Any, *, line: str) -> Any:
+    m = a.shape[-2]
+    q, r = y[..., :m, :], y[..., m:, :]
+    change = a_dot @ np.linalg.inv(r)
+    inner = conjugate_transposed(q) @ change
+    below = np.tril(inner, -1)
+    # Q^H Q' is skew-Hermitian; what is left over is upper triangular with a real diagonal.
+    upper = inner - below + conjugate_transposed(below) - 1j * np.imag(inner) * np.eye(r.shape[-1])
+    return np.concatenate([change - q @ upper, upper @ r], axis=-2)
+
+
+def _qr_pullback(y: Any, a: Any, g: Any, *, line: str) -> Any:
+    m = a.shape[-2]
+    q, r, q_bar, r_bar = y[..., :m, :], y[..., m:, :], g[..., :m, :], g[..., m:, :]
+    # Transposed step by step: upper = C - below + below^H - i Im diag C with C = Q^H A' R^-1.
+    upper_bar = r_bar @ conjugate_transposed(r) - conjugate_transposed(q) @ q_bar
+    eye = np.eye(r.shape[-1])
+    inner_bar = np.triu(upper_bar, 1) + np.real(upper_bar) * eye + np.tril(conjugate_transposed(upper_bar), -1)
+    return (q_bar + q @ inner_bar) @ conjugate_transposed(np.linalg.inv(r))
+
+
+qr_op = complex_row(
+    "qr_complex",
+    lambda a, *, line: np.concatenate(np.linalg.qr(a), axis=-2),
+    _qr_pushforward,
+    _qr_pullback,
+    core=(3, 3),
+    cases=[case(A(3, 3, 2), line=""), case(A(4, 2, 2), line="")],
+)
+
+
+@of_complex(factorisations.qr_op)
+def _qr(a: Parts, *, line: str) -> Parts:
+    return unpacked(qr_op(packed(joined(*a)), line=line)).parts
+
+
+# Eigenvalues and eigenvectors of any matrix.
+def _in_order_of(wanted: np.ndarray, w: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return eigenvalues and vectors in the order that other computed eigenvalues have."""
+    w, v = w.copy(), v.copy()
+    for i in np.ndindex(w.shape[:-1]):
+        left, order = list(range(w.shape[-1])), []
+        for x in wanted[i]:
+            order.append(min(left, key=lambda j, x=x, i=i: abs(w[i][j] - x)))
+            left.remove(order[-1])
+        v[i] = v[i][:, order]
+    return wanted, v
+
+
+def _eig_factors(a: np.ndarray, *, values_only: bool, real: bool, line: str) -> np.ndarray:
+    a = a.real if real else a
+    w, v = np.linalg.eig(a)
+    if values_only:
+        w, v = _in_order_of(np.linalg.eigvals(a), w, v)
+    return np.concatenate([w[..., None, :], v], axis=-2).astype(np.result_type(a, np.complex64))
+
+
+def _eig_parts(y: Any, line: str) -> tuple[Any, Any, Any, Any]:
+    """Return eigenvectors, their inverse, one over the distances of eigenvalues, and where the largest entries are."""
+    w, v = y[..., 0, :], y[..., 1:, :]
+    gaps_op(w, line=line)
+    n = v.shape[-1]
+    diagonal = np.eye(n)
+    gaps = w[..., None, :] - w[..., :, None] + diagonal
+    size = np.square(np.real(v)) + np.square(np.imag(v))
+    largest = np.equal(np.arange(n)[:, None], np.argmax(size, axis=-2)[..., None, :])
+    return v, np.linalg.inv(v), (1.0 - diagonal) / gaps, largest
+
+
+def _eig_pushforward(y: Any, a: Any, a_dot: Any, *, values_only: bool, real: bool, line: str) -> Any:
+    v, inverse, shares, largest = _eig_parts(y, line)
+    inner = inverse @ a_dot @ v
+    moved = v @ (shares * inner)
+    # Columns stay of length one, and their largest entries real.
+    along = np.real(np.sum(np.conjugate(v) * moved, axis=-2, keepdims=True))
+    turn = np.imag(np.sum(np.where(largest, moved / np.where(largest, v, 1.0), 0.0), axis=-2, keepdims=True))
+    return np.concatenate([diagonal_of(inner)[..., None, :], moved - v * (along + 1j * turn)], axis=-2)
+
+
+def _eig_pullback(y: Any, a: Any, g: Any, *, values_only: bool, real: bool, line: str) -> Any:
+    v, inverse, shares, largest = _eig_parts(y, line)
+    w_bar, v_bar = g[..., 0, :], g[..., 1:, :]
+    across = np.sum(np.conjugate(v) * v_bar, axis=-2, keepdims=True)
+    turned = np.where(largest, 1j * np.imag(across) / np.conjugate(np.where(largest, v, 1.0)), 0.0)
+    moved_bar = v_bar - v * np.real(across) - turned
+    inner = np.conjugate(shares) * (conjugate_transposed(v) @ moved_bar) + w_bar[..., None, :] * np.eye(v.shape[-1])
+    return conjugate_transposed(inverse) @ inner @ conjugate_transposed(v)
+
+
+eig_op = complex_row("eig_complex", _eig_factors, _eig_pushforward, _eig_pullback, core=(3, 3))
+
+
+@of_complex(spectra.eig_op)
+def _eig(a: Parts, *, values_only: bool, line: str) -> Parts:
+    return unpacked(eig_op(packed(joined(*a)), values_only=values_only, real=a.im is None, line=line)).parts

@@ -17,6 +17,8 @@ import pytest
 from hessian.errors import HessianError
 from hessian.rules.dispatch import DISPATCH, Entry
 from hessian.rules.spec import Sample
+from hessian.tape.array_methods import primal_array
+from hessian.tape.complex_array import ComplexValue
 from hessian.tape.tape import Tape
 from hessian.tape.variable import Variable, variable
 
@@ -149,9 +151,13 @@ def difference(found: Any, wanted: Any, values: bool = True, rough: bool = False
         return next((d for d in map(difference, found, wanted) if d), "")
     if not isinstance(wanted, np.ndarray | np.generic):
         return (
-            "" if not isinstance(found, Variable) and type(found) is type(wanted) and found == wanted else "no number"
+            ""
+            if not isinstance(found, Variable | ComplexValue) and type(found) is type(wanted) and found == wanted
+            else "no number"
         )
     plain = found._value if isinstance(found, Variable) else found
+    if isinstance(found, ComplexValue):
+        plain = primal_array(found) if found.ndim else primal_array(found)[()]
     if np.shape(plain) != wanted.shape:
         return f"shape {np.shape(plain)} for {wanted.shape}"
     if values is False:
@@ -187,7 +193,7 @@ def verdict(entry: Entry, args: list[Any], kwargs: dict[str, Any], chosen: set[t
             found.check_fresh()
     finally:
         tape.close()
-    if isinstance(wanted, np.ndarray | np.generic) and wanted.dtype.kind not in "fiub":
+    if isinstance(wanted, np.ndarray | np.generic) and wanted.dtype.kind not in "fiubc":
         return "" if error is not None else f"{found} for a result of dtype {wanted.dtype}"
     if expected is None and error is None:
         return difference(found, wanted, entry.target is not np.empty_like, _has_float32([args, kwargs]))

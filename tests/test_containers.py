@@ -215,7 +215,6 @@ def in_places(x: Any) -> list[tuple[Any, str]]:
 REFUSED = {
     "integers": (np.arange(3), "has dtype int64. Integers are not differentiable"),
     "an integer": (3, "has dtype int64"),
-    "complex": (np.ones(2, complex), "has dtype complex128. Complex numbers are not differentiated"),
     "masked": (np.ma.array([1.0, 2.0], mask=[0, 1]), "is a MaskedArray. Its own rules.*np.where\\(mask, 0, x.data\\)"),
     "matrix": (np.matrix([[1.0, 2.0]]), "is a matrix. Its own rules.*Pass np.asarray"),
     "sparse": (scipy.sparse.csr_array(np.eye(2)), "is a csr_array.*Pass its entries"),

@@ -138,17 +138,6 @@ def test_integer_leaf_of_a_tree(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL_CALLS)
-def test_complex_parameters(name: str) -> None:
-    text = failure(lambda: ALL_CALLS[name](lambda x: np.sum(abs(x) ** 2), X + 1j), DtypeError)
-    assert_says(text, name, "complex")
-
-
-@pytest.mark.parametrize("name", GRADIENT_CALLS)
-def test_complex_values_inside(name: str) -> None:
-    failure(lambda: GRADIENT_CALLS[name](lambda x: np.sum((x + 1j) ** 2).real, X), HessianError)
-
-
-@pytest.mark.parametrize("name", ALL_CALLS)
 @pytest.mark.parametrize(
     "x", [None, "abc", np.array(["a"]), object(), [None, X]], ids=["None", "str", "str_array", "object", "list"]
 )

@@ -10,7 +10,6 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -225,13 +224,6 @@ def test_checkpoints_of_another_layout(tmp_path: Path) -> None:
     (tmp_path / "old").write_bytes(stream.getvalue())
     with pytest.raises(errors.CheckpointError, match="another version"):
         load_state(tmp_path / "old")
-
-
-def test_residuals_that_are_no_real_numbers() -> None:
-    from hessian.optimize.residuals import _check_residuals
-
-    with pytest.raises(errors.DtypeError, match="complex128"):
-        _check_residuals(SimpleNamespace(value=np.ones(2, complex)))  # type: ignore[arg-type]
 
 
 def test_lapack_that_finds_no_singular_values(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ class GaussNewtonOperator(DifferentiatedOperator):
     NotScalarError
         The loss returns something else than one real number.
     DtypeError
-        x holds integers or complex numbers.
+        x holds integers.
 
     Notes
     -----

@@ -36,7 +36,7 @@ class JacobianOperator(MapOperator):
     Raises
     ------
     DtypeError
-        x holds integers or complex numbers.
+        x holds integers.
     ShapeMismatchError
         By a product, for a vector of another length.
 

@@ -142,7 +142,7 @@ def least_squares(
     OptionError
         Unknown method, loss, option or argument, or a value out of range.
     DtypeError
-        x0 or the residuals are complex or not numeric.
+        x0 or the residuals are not numeric.
     ShapeMismatchError
         x0 or the residuals are empty, or ``x_scale`` does not fit x0.
     NonFiniteError

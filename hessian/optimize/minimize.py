@@ -155,7 +155,7 @@ def minimize(
     OptionError
         Unknown method, option or argument, or an option out of range.
     DtypeError
-        x0 is complex or not numeric.
+        x0 is not numeric.
     NotScalarError
         ``fun`` does not return one number.
     NonFiniteError

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
+from hessian.errors import NonFiniteError, ShapeMismatchError, message
 from hessian.linalg import limits
 from hessian.linalg.vectors import norm, row_norms
 from hessian.operators.hessian_operator import HessianOperator
@@ -274,17 +274,13 @@ def _ones_for_zeros(norms: np.ndarray) -> np.ndarray:
 
 
 def _check_residuals(operator: JacobianOperator) -> None:
-    """Refuse what is no vector of real numbers."""
+    """Refuse what holds no numbers."""
     leaves = [np.asarray(leaf) for leaf in flatten(operator.value)[0]]
     if not sum(leaf.size for leaf in leaves):
         what = "fun returns no residuals"
         raise ShapeMismatchError(
             message("least_squares", what, "There is nothing to fit", "Return at least one number")
         )
-    for leaf in leaves:
-        if leaf.dtype.kind not in "fiub":
-            fix = "Return real and imaginary parts as separate residuals"
-            raise DtypeError(message("least_squares", f"fun returns residuals of dtype {leaf.dtype}", fix=fix))
 
 
 def _check_start(point: ResidualPoint) -> None:

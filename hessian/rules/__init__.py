@@ -7,6 +7,7 @@ from hessian.rules import (  # noqa: F401
     choices,
     complex_elementwise,
     complex_linalg,
+    complex_special,
     convolution,
     counting,
     einsum,

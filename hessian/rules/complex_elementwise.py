@@ -19,7 +19,7 @@ from hessian.rules import elementwise as ew
 from hessian.rules.nondifferentiable import OPERATIONS
 from hessian.rules.pairs import Parts, joined, minus, of_complex, parts_of, plus, product
 from hessian.rules.smooth import Sides, smooth_op
-from hessian.rules.spec import PLANE, Elementwise, nondifferentiable, register
+from hessian.rules.spec import PLANE, A, Elementwise, case, nondifferentiable, register
 from hessian.rules.traced import Traced
 
 
@@ -116,7 +116,7 @@ def square(a: Parts) -> Parts:
 
 def _side(y: Any, side: Any) -> Any:
     """Return side / y, 0 at the origin."""
-    return np.where(np.equal(y, 0), 0.0, ew.hypot.d1[0](y, side, 0.0))
+    return np.where(np.equal(y, 0), 0.0, ew.cosine(side, y))
 
 
 modulus_op = register(
@@ -131,6 +131,7 @@ modulus_op = register(
         root=ew.hypot.root,
         reference=ew.hypot.reference,
         points=PLANE,
+        cases=[case(A(3), A(3))],
     )
 )
 
@@ -171,7 +172,8 @@ def power(a: Parts, b: Parts) -> Parts:
         return sqrt(a)
     if exponent is None or exponent.real <= 1:
         return exp(times(b, log(a)))
-    vanishes = np.logical_and(*(True if part is None else np.equal(part, 0) for part in a))
+    zero = [np.equal(part, 0) for part in a if part is not None]
+    vanishes = zero[0] if len(zero) == 1 else np.logical_and(*zero)
     safe = _where(vanishes, Parts(1.0, None), a)
     return _where(vanishes, Parts(0.0, None), exp(times(b, log(safe))))
 
@@ -263,6 +265,8 @@ def holomorphic(operation: Elementwise, slope: Callable[[Parts], Parts], **row: 
                 d1=[lambda y, a, b, of=of: of(slope(Parts(a, b))) for of in of_slope],
                 d2=None,
                 real_only=True,
+                kinks="branch cuts, zeros and poles",
+                cases=[case(A(3), A(3)), case(A(2, 1), A(3))],
                 **row,
             )
         )
@@ -287,13 +291,17 @@ def _one_minus_square(a: Parts) -> tuple[Parts, Parts]:
     return shifted(_negative(a), 1.0), shifted(a, 1.0)
 
 
+def _root_slope(a: Parts) -> Parts:
+    return scaled(inverse(sqrt(a)), 0.5)
+
+
 def _inverse_root(a: Parts, b: Parts) -> Parts:
     return inverse(times(sqrt(a), sqrt(b)))
 
 
 _AWAY = {"domain": [(0.3, 2.0), (0.2, 2.0)]}
 """Away from zeros and branch cuts."""
-sqrt = holomorphic(ew.sqrt, lambda a: scaled(inverse(sqrt(a)), 0.5), **_AWAY)
+sqrt: Callable[[Parts], Parts] = holomorphic(ew.sqrt, _root_slope, **_AWAY)
 log = holomorphic(ew.log, inverse, **_AWAY)
 log2 = holomorphic(ew.log2, lambda a: scaled(inverse(a), 1 / math.log(2.0)), **_AWAY)
 log10 = holomorphic(ew.log10, lambda a: scaled(inverse(a), 1 / math.log(10.0)), **_AWAY)
@@ -354,7 +362,10 @@ def _rounded(operation: Any, a: Parts, **params: Any) -> Parts:
 
 
 @of_complex(OPERATIONS["isclose"])
-def _isclose(a: Parts, b: Parts, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
+def _isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
+    # What comes after the last traced value is given by name, as it is.
+    a, b = (x if isinstance(x, Parts) else parts_of(x) for x in (a, b))
+    rtol, atol = (x.re if isinstance(x, Parts) else x for x in (rtol, atol))
     gap, size = modulus(_subtract(a, b)), modulus(b)
     return np.logical_and(np.less_equal(gap, atol + rtol * size), np.isfinite(size))
 

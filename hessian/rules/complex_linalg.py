@@ -17,6 +17,7 @@ from hessian.errors import MissingRuleError, message
 from hessian.rules import factored, factorisations, linalg, spectra
 from hessian.rules.broadcast import conjugate_transposed, transposed
 from hessian.rules.determinant import det_op, inverse_op
+from hessian.rules.hermitian import gaps_of, largest_entries, phase_change, phase_change_transposed
 from hessian.rules.lines import user_line
 from hessian.rules.operation import Operation
 from hessian.rules.packed import complex_row, packed, parts_apart, unpacked
@@ -45,7 +46,9 @@ def _homomorphic(*operations: Operation) -> None:
         def act(*matrices: Parts, operation: Operation = operation, **params: Any) -> Parts:
             if all(matrix.im is None for matrix in matrices):
                 what = f"the result for a real matrix is complex, at {user_line()}"
-                raise MissingRuleError(message(operation.name, what, "It has no rule there", "Pass a complex matrix that is not real"))
+                raise MissingRuleError(
+                    message(operation.name, what, "It has no rule there", "Pass a complex matrix that is not real")
+                )
             return _upper_left(operation(*map(_embedded, matrices), **params))
 
         of_complex(operation)(act)
@@ -96,7 +99,9 @@ def _log_change(a: Any, a_dot: Any) -> Any:
     return np.sum(transposed(np.linalg.inv(a)) * a_dot, axis=(-2, -1))
 
 
-_PHASE_CASE = case(A(3, 3, 2, make=lambda rng: np.stack([2 * np.eye(3), np.zeros((3, 3))], -1) + rng.uniform(-0.4, 0.4, (3, 3, 2))))
+_PHASE_CASE = case(
+    A(3, 3, 2, make=lambda rng: np.stack([2 * np.eye(3), np.zeros((3, 3))], -1) + rng.uniform(-0.4, 0.4, (3, 3, 2)))
+)
 phase_op = complex_row(
     "det_phase",
     _phase,
@@ -169,13 +174,21 @@ def _qr(a: Parts, *, line: str) -> Parts:
 
 
 # Eigenvalues and eigenvectors of any matrix.
+_NEAR_DIAGONAL = A(
+    *(3, 3, 2),
+    make=lambda rng: (
+        np.stack([np.diag([1.0, 3.0, 6.0]), np.diag([1.0, -1.0, 0.5])], -1) + rng.uniform(-0.2, 0.2, (3, 3, 2))
+    ),
+)
+
+
 def _in_order_of(wanted: np.ndarray, w: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return eigenvalues and vectors in the order that other computed eigenvalues have."""
     w, v = w.copy(), v.copy()
     for i in np.ndindex(w.shape[:-1]):
         left, order = list(range(w.shape[-1])), []
         for x in wanted[i]:
-            order.append(min(left, key=lambda j, x=x, i=i: abs(w[i][j] - x)))
+            order.append(left[int(np.argmin(np.abs(w[i][left] - x)))])
             left.remove(order[-1])
         v[i] = v[i][:, order]
     return wanted, v
@@ -192,13 +205,7 @@ def _eig_factors(a: np.ndarray, *, values_only: bool, real: bool, line: str) -> 
 def _eig_parts(y: Any, line: str) -> tuple[Any, Any, Any, Any]:
     """Return eigenvectors, their inverse, one over the distances of eigenvalues, and where the largest entries are."""
     w, v = y[..., 0, :], y[..., 1:, :]
-    gaps_op(w, line=line)
-    n = v.shape[-1]
-    diagonal = np.eye(n)
-    gaps = w[..., None, :] - w[..., :, None] + diagonal
-    size = np.square(np.real(v)) + np.square(np.imag(v))
-    largest = np.equal(np.arange(n)[:, None], np.argmax(size, axis=-2)[..., None, :])
-    return v, np.linalg.inv(v), (1.0 - diagonal) / gaps, largest
+    return v, np.linalg.inv(v), gaps_of(w, line), largest_entries(v)
 
 
 def _eig_pushforward(y: Any, a: Any, a_dot: Any, *, values_only: bool, real: bool, line: str) -> Any:
@@ -207,21 +214,27 @@ def _eig_pushforward(y: Any, a: Any, a_dot: Any, *, values_only: bool, real: boo
     moved = v @ (shares * inner)
     # Columns stay of length one, and their largest entries real.
     along = np.real(np.sum(np.conjugate(v) * moved, axis=-2, keepdims=True))
-    turn = np.imag(np.sum(np.where(largest, moved / np.where(largest, v, 1.0), 0.0), axis=-2, keepdims=True))
-    return np.concatenate([diagonal_of(inner)[..., None, :], moved - v * (along + 1j * turn)], axis=-2)
+    moved = moved - v * (along + 1j * phase_change(v, moved, largest))
+    return np.concatenate([diagonal_of(inner)[..., None, :], moved], axis=-2)
 
 
 def _eig_pullback(y: Any, a: Any, g: Any, *, values_only: bool, real: bool, line: str) -> Any:
     v, inverse, shares, largest = _eig_parts(y, line)
     w_bar, v_bar = g[..., 0, :], g[..., 1:, :]
     across = np.sum(np.conjugate(v) * v_bar, axis=-2, keepdims=True)
-    turned = np.where(largest, 1j * np.imag(across) / np.conjugate(np.where(largest, v, 1.0)), 0.0)
-    moved_bar = v_bar - v * np.real(across) - turned
+    moved_bar = v_bar - v * np.real(across) + phase_change_transposed(v, across, largest)
     inner = np.conjugate(shares) * (conjugate_transposed(v) @ moved_bar) + w_bar[..., None, :] * np.eye(v.shape[-1])
     return conjugate_transposed(inverse) @ inner @ conjugate_transposed(v)
 
 
-eig_op = complex_row("eig_complex", _eig_factors, _eig_pushforward, _eig_pullback, core=(3, 3))
+eig_op = complex_row(
+    "eig_complex",
+    _eig_factors,
+    _eig_pushforward,
+    _eig_pullback,
+    core=(3, 3),
+    cases=[case(_NEAR_DIAGONAL, values_only=False, real=False, line="")],
+)
 
 
 @of_complex(spectra.eig_op)

@@ -154,19 +154,19 @@ fmod = elementwise(
 )
 
 
-def _cosine(side: Any, hypotenuse: Any) -> Any:
+def cosine(side: Any, hypotenuse: Any) -> Any:
     """Return side / hypotenuse, also where both are infinite."""
     return np.where(np.isinf(side), np.sign(side), side / hypotenuse)
 
 
 hypot = elementwise(
     np.hypot,
-    d1=[lambda y, a, b: _cosine(a, y), lambda y, a, b: _cosine(b, y)],
+    d1=[lambda y, a, b: cosine(a, y), lambda y, a, b: cosine(b, y)],
     # Divided twice before it is multiplied: squares of small cosines underflow.
     d2={
-        (0, 0): lambda y, a, b: _cosine(b, y) * (_cosine(b, y) / y),
-        (0, 1): lambda y, a, b: -_cosine(a, y) * (_cosine(b, y) / y),
-        (1, 1): lambda y, a, b: _cosine(a, y) * (_cosine(a, y) / y),
+        (0, 0): lambda y, a, b: cosine(b, y) * (cosine(b, y) / y),
+        (0, 1): lambda y, a, b: -cosine(a, y) * (cosine(b, y) / y),
+        (1, 1): lambda y, a, b: cosine(a, y) * (cosine(a, y) / y),
     },
     kinks="NaN at (0, 0)",
     analytic=lambda a, b: np.sqrt(a * a + b * b),

@@ -113,9 +113,14 @@ def _sqrtm(a: np.ndarray) -> Any:
     return y
 
 
+def _logm(a: np.ndarray) -> Any:
+    """Return the logarithm; in single precision LAPACK leaves it few digits."""
+    y = scipy.linalg.logm(a.astype(float))
+    return y if np.iscomplexobj(y) else y.astype(a.dtype)
+
+
 expm_op = _function("expm", scipy.linalg.expm, A(3, 3))
-# In single precision LAPACK leaves logarithms few digits.
-logm_op = _function("logm", lambda a: scipy.linalg.logm(a.astype(float)).astype(a.dtype), _positive_definite(3, 3))
+logm_op = _function("logm", _logm, _positive_definite(3, 3))
 sqrtm_op = _function("sqrtm", _sqrtm, _positive_definite(3, 3))
 sinm_op = _function("sinm", scipy.linalg.sinm, A(3, 3))
 cosm_op = _function("cosm", scipy.linalg.cosm, A(3, 3))

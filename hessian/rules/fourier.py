@@ -7,17 +7,15 @@ between the first and the middle one count twice.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.rules.broadcast import as_array, normalize_axis
+from hessian.rules.broadcast import as_array, normalize_axis, whole
 from hessian.rules.dispatch import composite, refuse
 from hessian.rules.packed import packed, parts_apart, parts_last, unpacked
-from hessian.rules.pairs import joined, parts_of
 from hessian.rules.spec import A, Linear, case, linear
 
 _OPPOSITE = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
@@ -73,7 +71,7 @@ def _resized(a: Any, length: Any, axis: int, name: str) -> Any:
     """Cut an array along an axis, or append zeros."""
     if length is None:
         return a
-    length = operator.index(length)
+    length = whole(length)
     if length < 1:
         raise ValueError(f"Invalid number of FFT data points ({length}) specified.")
     have = a.shape[axis]
@@ -115,7 +113,7 @@ def _transformed(operation: Linear, a: Any, lengths: Sequence[Any], axes: Sequen
     for length, axis in zip(lengths, axes, strict=True):
         a = _resized(a, length, axis, name)
     if not axes:
-        return joined(*parts_of(a))
+        return a
     if len(set(axes)) < len(axes):  # as NumPy does: one after the other, from the last
         for axis in reversed(axes):
             a = _transformed(operation, a, [None], [axis], norm, name)
@@ -163,7 +161,7 @@ def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = No
     refuse("irfft", out=out)
     a = _array(a, "irfft")
     axis = normalize_axis(axis, a.ndim, "irfft")
-    n = 2 * (a.shape[axis] - 1) if n is None else operator.index(n)
+    n = 2 * (a.shape[axis] - 1) if n is None else whole(n)
     a = _resized(a, n // 2 + 1 if n > 0 else n, axis, "irfft")
     return half_back_op(packed(a), axis=axis, norm=_scale(norm, "irfft"), n=n)
 
@@ -183,8 +181,6 @@ def rfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = 
     refuse("rfftn", out=out)
     a = _array(a, "rfftn")
     lengths, places = _axes(a, s, axes, "rfftn")
-    if not places:
-        raise ValueError("at least 1 axis must be transformed")
     a = rfft(a, lengths[-1], places[-1], norm)
     return _transformed(fourier_op, a, lengths[:-1], places[:-1], norm, "rfftn")
 
@@ -194,8 +190,6 @@ def irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any =
     refuse("irfftn", out=out)
     a = _array(a, "irfftn")
     lengths, places = _axes(a, s, axes, "irfftn")
-    if not places:
-        raise ValueError("at least 1 axis must be transformed")
     a = _transformed(fourier_back_op, a, lengths[:-1], places[:-1], norm, "irfftn")
     return irfft(a, lengths[-1], places[-1], norm)
 

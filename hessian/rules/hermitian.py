@@ -12,8 +12,8 @@ import numpy as np
 
 from hessian.rules.broadcast import conjugate_transposed
 from hessian.rules.lines import user_line
-from hessian.rules.packed import complex_row, packed, parts_last, unpacked
-from hessian.rules.spec import A, case
+from hessian.rules.packed import complex_row, packed, parts_apart, parts_last, unpacked
+from hessian.rules.spec import A, case, nondifferentiable
 from hessian.rules.spectra import diagonal_of, gaps_op
 
 
@@ -67,33 +67,70 @@ cholesky_op = complex_row(
 )
 
 
-# Eigenvalues and eigenvectors of Hermitian matrices.
-def _gaps(w: Any, line: str) -> Any:
+# Eigenvalues above eigenvectors, whose largest entries are real: the only phases that can be told from near matrices.
+def largest_entries(v: Any) -> Any:
+    """Return where the largest entry of each column is."""
+    size = np.square(np.real(v)) + np.square(np.imag(v))
+    return np.equal(np.arange(v.shape[-2])[:, None], np.argmax(size, axis=-2)[..., None, :])
+
+
+def phase_change(v: Any, moved: Any, largest: Any) -> Any:
+    """Return by what angles columns move about, as seen by their largest entries."""
+    ratio = np.where(largest, moved / np.where(largest, v, 1.0), 0.0)
+    return np.imag(np.sum(ratio, axis=-2, keepdims=True))
+
+
+def phase_change_transposed(v: Any, across: Any, largest: Any) -> Any:
+    """Return what :func:`phase_change`, times i v, adds to the cotangent of a movement; ``across`` is v^H v_bar."""
+    return -np.where(largest, 1j * np.imag(across) / np.conjugate(np.where(largest, v, 1.0)), 0.0)
+
+
+def gaps_of(w: Any, line: str) -> Any:
     """Return one over the distances of eigenvalues, zero on the diagonal; raise where two are equal."""
     gaps_op(w, line=line)
-    diagonal = np.eye(w.shape[-1], dtype=w.dtype)
+    diagonal = np.eye(w.shape[-1])
     return (1.0 - diagonal) / (w[..., None, :] - w[..., :, None] + diagonal)
 
 
-def _of_hermitian(a: np.ndarray, line: str) -> np.ndarray:
-    """Return eigenvalues as the first row above the eigenvectors."""
-    w, v = np.linalg.eigh(a)
-    return np.concatenate([w[..., None, :].astype(v.dtype), v], axis=-2)
+def _phases_of_largest(v: np.ndarray) -> np.ndarray:
+    entries = np.take_along_axis(v, np.argmax(np.abs(v), axis=-2)[..., None, :], -2)
+    return entries / np.abs(entries)
 
 
-def _eigh_pushforward(y: Any, a: Any, a_dot: Any, *, line: str) -> Any:
+def _factors(a: np.ndarray, *, uplo: str, line: str) -> np.ndarray:
+    w, v = np.linalg.eigh(from_lower(a), "L" if uplo == "L" else "U")
+    return np.concatenate([w[..., None, :].astype(v.dtype), v / _phases_of_largest(v)], axis=-2)
+
+
+def _pushforward(y: Any, a: Any, a_dot: Any, *, uplo: str, line: str) -> Any:
     w, v = np.real(y[..., 0, :]), y[..., 1:, :]
     inner = conjugate_transposed(v) @ from_lower(a_dot) @ v
-    return np.concatenate([np.real(diagonal_of(inner))[..., None, :] + 0j, v @ (_gaps(w, line) * inner)], axis=-2)
+    moved = v @ (gaps_of(w, line) * inner)
+    moved = moved - 1j * v * phase_change(v, moved, largest_entries(v))
+    return np.concatenate([np.real(diagonal_of(inner))[..., None, :] + 0j, moved], axis=-2)
 
 
-def _eigh_pullback(y: Any, a: Any, g: Any, *, line: str) -> Any:
-    w, v = np.real(y[..., 0, :]), y[..., 1:, :]
-    inner = _gaps(w, line) * (conjugate_transposed(v) @ g[..., 1:, :]) + np.real(g[..., 0, :])[..., None, :] * np.eye(w.shape[-1])
+def _pullback(y: Any, a: Any, g: Any, *, uplo: str, line: str) -> Any:
+    w, v, v_bar = np.real(y[..., 0, :]), y[..., 1:, :], g[..., 1:, :]
+    across = np.sum(np.conjugate(v) * v_bar, axis=-2, keepdims=True)
+    moved_bar = v_bar + phase_change_transposed(v, across, largest_entries(v))
+    w_bar = np.real(g[..., 0, :])[..., None, :] * np.eye(w.shape[-1])
+    inner = gaps_of(w, line) * (conjugate_transposed(v) @ moved_bar) + w_bar
     return _to_lower(_hermitian(v @ inner @ conjugate_transposed(v)))
 
 
-eigh_op = complex_row("eigh_complex", _of_hermitian, _eigh_pushforward, _eigh_pullback, core=(3, 3))
+eigh_op = complex_row(
+    "eigh_complex",
+    _factors,
+    _pushforward,
+    _pullback,
+    core=(3, 3),
+    cases=[case(_hermitian_sample(3, 3), uplo="L", line=""), case(_hermitian_sample(2, 2, 2), uplo="U", line="")],
+)
+phases_op = nondifferentiable(
+    "eigh_phases",
+    lambda a, *, uplo: parts_last(_phases_of_largest(np.linalg.eigh(from_lower(parts_apart(a)), uplo)[1])),
+)
 
 
 def cholesky(a: Any) -> Any:
@@ -101,7 +138,18 @@ def cholesky(a: Any) -> Any:
     return unpacked(cholesky_op(packed(a)))
 
 
+def eigvalsh(a: Any, uplo: str) -> Any:
+    """Return eigenvalues, from the lowest."""
+    return _decomposed(a, uplo)[1]
+
+
 def eigh(a: Any, uplo: str) -> tuple[Any, Any]:
-    """Return eigenvalues and eigenvectors."""
-    factors = unpacked(eigh_op(packed(a if uplo.upper() == "L" else conjugate_transposed(a)), line=user_line()))
-    return np.real(factors[..., 0, :]), factors[..., 1:, :]
+    """Return eigenvalues and eigenvectors with NumPy's phases."""
+    x, w, v = _decomposed(a, uplo)
+    return w, v * unpacked(phases_op(x, uplo=uplo.upper()))
+
+
+def _decomposed(a: Any, uplo: str) -> tuple[Any, Any, Any]:
+    x = packed(a if uplo.upper() == "L" else conjugate_transposed(a))
+    factors = unpacked(eigh_op(x, uplo=uplo.upper(), line=user_line()))
+    return x, np.real(factors[..., 0, :]), factors[..., 1:, :]

@@ -178,7 +178,7 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
 @composite(np.linalg.eigvalsh, cases=[case(_positive_definite(3, 3))], kinks=eigenvalues_op.kinks, real_only=True)
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     if a.dtype.kind == "c":
-        return hermitian.eigh(a, UPLO)[0]
+        return hermitian.eigvalsh(a, UPLO)
     whole, factors = _eigen(a, UPLO, True)
     return eigenvalues_op(whole, factors, line=user_line())
 

@@ -19,7 +19,7 @@ def parts_apart(x: np.ndarray) -> np.ndarray:
 
 def parts_last(z: np.ndarray) -> np.ndarray:
     """Return real and imaginary part along a last axis."""
-    z = np.ascontiguousarray(z)[..., None]
+    z = np.ascontiguousarray(np.asarray(z)[..., None])
     return z.view(z.real.dtype)
 
 

@@ -92,7 +92,18 @@ def applied(operation: Operation, operands: Sequence[Any], params: dict[str, Any
         what = f"it meets complex numbers, at {user_line()}"
         fix = "Write it in real and imaginary parts, z.real and z.imag"
         raise MissingRuleError(message(operation.name, what, "It has no rule for them", fix))
-    return joined(*result) if isinstance(result, Parts) else result
+    if not isinstance(result, Parts):
+        return result
+    if not operation.view:
+        # What is written to the result later must reach neither the operands nor its other part.
+        known = [part for x in operands if isinstance(x, Traced) for part in parts_of(x)]
+        result = Parts(*(_apart(part, [*known, *result[:i]]) for i, part in enumerate(result)))
+    return joined(*result)
+
+
+def _apart(part: Any, known: Sequence[Any]) -> Any:
+    """Return a part under a handle of its own, if it is one of those that are known."""
+    return part.frozen() if isinstance(part, Traced) and any(part is x for x in known) else part
 
 
 def _is_complex(x: Any) -> bool:

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from hessian.errors import OptionError, ShapeMismatchError, UndefinedDerivativeError, message
-from hessian.rules.broadcast import as_array
+from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.rules.broadcast import as_array, conjugate_transposed
 from hessian.rules.dispatch import composite
-from hessian.rules.lines import user_line
+from hessian.rules.packed import complex_row, packed, unpacked
+from hessian.rules.pairs import Parts, joined, of_complex
 from hessian.rules.series import convolve
-from hessian.rules.spec import A, case, general
+from hessian.rules.spec import A, case, general, nondifferentiable
 
 
 def _coefficients(p: Any, where: str) -> Any:
@@ -134,17 +135,6 @@ def poly(seq_of_zeros: Any) -> Any:
     return a
 
 
-def _real_roots(p: np.ndarray) -> np.ndarray:
-    roots = np.roots(p)
-    if np.iscomplexobj(roots):
-        what = f"{int(np.sum(np.imag(roots) != 0))} of {roots.size} roots are complex, at {user_line()}"
-        fix = (
-            "Use their sums and products, which are the coefficients, or solve for the real root you want with hs.root"
-        )
-        raise UndefinedDerivativeError(message("roots", what, "derivatives of complex numbers are not supported", fix))
-    return roots
-
-
 def _powers_and_slope(y: Any, p: Any) -> tuple[Any, Any]:
     """Return the derivatives of a polynomial at its roots, in each coefficient and in the variable."""
     powers = np.stack([y**k for k in range(p.shape[-1] - 1, -1, -1)], axis=-2)
@@ -162,14 +152,46 @@ def _pullback(y: Any, xs: Any, g: Any, wanted: Any) -> list[Any]:
     return [-(g / slope) @ powers.T]
 
 
+def _real_roots(p: np.ndarray) -> np.ndarray:
+    """Return the roots; NaN where they are complex, which a guard tells before anybody looks at them."""
+    roots = np.roots(p)
+    return np.full(roots.shape, np.nan, p.dtype) if np.iscomplexobj(roots) else roots
+
+
+is_complex_op = nondifferentiable("complex_roots", lambda p: np.any(np.imag(np.roots(p)) != 0))
 roots_op = general("roots", _real_roots, pushforward=_pushforward, pullback=_pullback)
+
+
+def _complex_pushforward(y: Any, p: Any, p_dot: Any, *, real: bool) -> Any:
+    powers, slope = _powers_and_slope(y, p)
+    return -(p_dot @ powers) / slope
+
+
+def _complex_pullback(y: Any, p: Any, g: Any, *, real: bool) -> Any:
+    powers, slope = _powers_and_slope(y, p)
+    return -(g / np.conjugate(slope)) @ conjugate_transposed(powers)
+
+
+# Of real coefficients the roots come in another order.
+complex_roots_op = complex_row(
+    "roots_complex",
+    lambda p, *, real: np.roots(p.real if real else p).astype(p.dtype),
+    _complex_pushforward,
+    _complex_pullback,
+    cases=[case(A(4, 2), real=False)],
+)
+
+
+@of_complex(roots_op)
+def _of_complex(p: Parts) -> Parts:
+    return unpacked(complex_roots_op(packed(joined(*p)), real=p.im is None)).parts
 
 
 @composite(
     np.roots,
     real_only=True,
     cases=[case(A(4, make=lambda rng: np.poly([-1.0, 0.5, 2.0]) + rng.uniform(-0.1, 0.1, 4))), case(A(2))],
-    kinks="infinite at a root that occurs twice; complex roots raise",
+    kinks="infinite at a root that occurs twice",
 )
 def roots(p: Any) -> Any:
     p = np.atleast_1d(p)
@@ -178,7 +200,10 @@ def roots(p: Any) -> Any:
     # How many roots there are depends on which coefficients are zero.
     if np.count_nonzero(np.asarray(np.not_equal(p, 0))) == 0:
         return np.array([])
-    return roots_op(p if p.dtype.kind == "f" else p.astype(float))
+    p = p if p.dtype.kind in "fc" else p.astype(float)
+    if p.dtype.kind == "f" and bool(is_complex_op(p)):
+        p = p.astype(np.result_type(p.dtype, np.complex64))
+    return roots_op(p)
 
 
 @composite(

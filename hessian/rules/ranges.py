@@ -44,6 +44,11 @@ def _cast(y: Any, dtype: Any) -> Any:
     return y if dtype is None or np.dtype(dtype) == y.dtype else y.astype(dtype)
 
 
+def _valued(smooth: Any, operation: Any, *ends: Any, dtype: Any, **params: Any) -> Any:
+    """Give real points the values that NumPy has, to the last digit."""
+    return _cast(smooth if smooth.dtype.kind == "c" else smooth_op(smooth, operation(*ends, **params)), dtype)
+
+
 @composite(np.linspace, cases=[case(A(), A(), 5), case(A(2), A(), 4, endpoint=False), case(A(3), A(3), 3, axis=-1)])
 def linspace(
     start: Any,
@@ -59,7 +64,7 @@ def linspace(
     refuse("linspace", device=device)
     num, share = _spread(start, stop, num, endpoint, dtype, "linspace")
     smooth = np.moveaxis((1.0 - share) * start + share * stop, 0, axis)
-    y = _cast(smooth_op(smooth, linspace_op(start, stop, num=num, endpoint=endpoint, axis=axis)), dtype)
+    y = _valued(smooth, linspace_op, start, stop, num=num, endpoint=endpoint, axis=axis, dtype=dtype)
     if not retstep:
         return y
     parts = num - 1 if endpoint else num
@@ -74,8 +79,7 @@ def logspace(
     if np.ndim(base):
         raise OptionError(message("logspace", f"base has shape {np.shape(base)}", fix="Pass a number"))
     smooth = np.moveaxis(base ** ((1.0 - share) * start + share * stop), 0, axis)
-    written = logspace_op(start, stop, base, num=num, endpoint=endpoint, axis=axis)
-    return _cast(smooth_op(smooth, written), dtype)
+    return _valued(smooth, logspace_op, start, stop, base, num=num, endpoint=endpoint, axis=axis, dtype=dtype)
 
 
 @composite(
@@ -85,9 +89,8 @@ def logspace(
 )
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
     num, share = _spread(start, stop, num, endpoint, dtype, "geomspace")
-    written = geomspace_op(start, stop, num=num, endpoint=endpoint, axis=axis)
     smooth = np.moveaxis(start * (stop / start) ** share, 0, axis)
-    return _cast(smooth_op(smooth, written), dtype)
+    return _valued(smooth, geomspace_op, start, stop, num=num, endpoint=endpoint, axis=axis, dtype=dtype)
 
 
 def _index_arrays(*arrays: Any) -> Any:

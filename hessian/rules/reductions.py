@@ -145,7 +145,7 @@ def var(
     a = a if dtype is None else a.astype(np.promote_types(a.dtype, dtype))
     count: Any = _count(a.shape, averaged_axes(axis, a.ndim, "var"))
     center = mean(a, axis, keepdims=True, where=where) if center is np._NoValue else center
-    squares = _squared_moduli(a - center)
+    squares = squared_moduli(a - center)
     if mask_given(where, a, "var"):
         squares = np.where(where, squares, np.zeros((), squares.dtype))
         count = np.sum(np.broadcast_to(where, a.shape), axis=axis, keepdims=keeps(keepdims))
@@ -154,7 +154,8 @@ def var(
     return cast(y, dtype)
 
 
-def _squared_moduli(a: Any) -> Any:
+def squared_moduli(a: Any) -> Any:
+    """Return |a|², of real and of complex numbers."""
     return np.square(a.real) + np.square(a.imag) if a.dtype.kind == "c" else np.square(a)
 
 

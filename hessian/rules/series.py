@@ -160,7 +160,7 @@ def _analytic_interp(x: Any, xp: Any, fp: Any, left: Any, right: Any, period: An
 @composite(np.gradient, cases=[case(A(5)), case(A(4, 3), 0.5, axis=0), case(A(5), A(5), edge_order=2)])
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     f = as_array(f)
-    f = f if f.dtype.kind == "f" else f.astype(float)
+    f = f if f.dtype.kind in "fc" else f.astype(float)
     axes = normalize_axes(axis, f.ndim, "gradient")
     if not varargs:
         varargs = (1.0,)
@@ -235,8 +235,8 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * np.
 @composite(np.angle, cases=[case(A(3))], analytic=lambda z, deg=False: 0 * z)
 def angle(z: Any, deg: bool = False) -> Any:
     if z.dtype.kind == "c":
-        turn = np.arctan2(z.imag, z.real)
-        return turn * (180.0 / np.pi) if deg else turn
+        phase = np.arctan2(z.imag, z.real)
+        return phase * (180.0 / np.pi) if deg else phase
     turned = np.where(np.signbit(z), np.asarray(180.0 if deg else np.pi, z.dtype), np.zeros((), z.dtype))
     return np.where(np.isnan(z), np.asarray(np.nan, z.dtype), turned)[()]
 

@@ -10,7 +10,7 @@ import numpy as np
 from hessian.errors import OptionError, message
 from hessian.rules.broadcast import averaged_axes, keeps, mask_given, reduced_axes, without_axes
 from hessian.rules.dispatch import composite, refuse
-from hessian.rules.reductions import cast, float_dtype, max_, max_op, min_, min_op
+from hessian.rules.reductions import cast, float_dtype, max_, max_op, min_, min_op, squared_moduli
 from hessian.rules.spec import A, Traced, case
 
 
@@ -80,7 +80,7 @@ def _variance(
     center = _mean(a, there, axis, True)[0] if mean is np._NoValue else mean
     apart = np.where(there, a - center, np.zeros((), center.dtype))
     count = np.asarray(np.sum(there, axis=axis, keepdims=keeps(keepdims)))
-    squares = np.sum(np.square(apart), axis=axis, keepdims=keeps(keepdims))
+    squares = np.sum(squared_moduli(apart), axis=axis, keepdims=keeps(keepdims))
     free = np.where(count > ddof, count - ddof, np.nan)
     of_one = (0.0 * free).astype(squares.dtype if dtype is None else dtype)
     alone = np.equal(count, 1) if mean is np._NoValue else np.zeros(count.shape, bool)

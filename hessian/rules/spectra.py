@@ -41,6 +41,9 @@ is_complex_op = nondifferentiable("complex_spectrum", lambda a: np.any(np.imag(n
 def _factors(a: np.ndarray, *, values_only: bool, line: str) -> np.ndarray:
     """Return eigenvalues as the first row above the eigenvectors."""
     w, v = _real_eig(a)
+    if np.iscomplexobj(w):
+        # A guard tells before anybody looks at them.
+        return np.full((*a.shape[:-2], a.shape[-1] + 1, a.shape[-1]), np.nan, a.dtype)
     if values_only:
         # Without vectors LAPACK may find them in another order.
         alone = _real_eigvals(a)

@@ -68,6 +68,7 @@ dctn, idctn, dstn, idstn = (_many(f"{f.__name__}n", f) for f in (dct, idct, dst,
 
 def _fourier(name: str) -> Any:
     of_numpy, several = getattr(np.fft, name), name.endswith(("2", "n"))
+    last = (-2, -1) if name.endswith("2") else None
 
     def along(
         x: Any,
@@ -84,7 +85,7 @@ def _fourier(name: str) -> Any:
     def over(
         x: Any,
         s: Any = None,
-        axes: Any = (-2, -1) if name.endswith("2") else None,
+        axes: Any = last,
         norm: str | None = None,
         overwrite_x: bool = False,
         workers: int | None = None,

@@ -75,16 +75,27 @@ class ArrayMethods(Traced):
 
     @property
     def real(self) -> Any:
-        """The array itself: it is real."""
-        return self
+        """The real part: of real numbers the array itself."""
+        return self._part(0)
 
     @real.setter
     def real(self, value: Any) -> None:
-        self[...] = value  # type: ignore[index]  # of a value on a tape
+        self.real[...] = value
 
     @property
     def imag(self) -> Any:
-        """Zeros: the array is real."""
+        """The imaginary part: of real numbers zeros."""
+        return self._part(1)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        if self.dtype.kind != "c":
+            raise TypeError("array does not have imaginary part to set")
+        self.imag[...] = value
+
+    def _part(self, i: int) -> Any:
+        if not i:
+            return self
         return np.zeros_like(self)[()] if self.is_number else np.zeros_like(self)
 
     def conj(self) -> Any:

@@ -287,9 +287,11 @@ def plain(x: Any) -> Any:
 def _taken(source: Any, again: Callable[[], Any], shape: tuple[int, ...]) -> Any:
     """Take a view of what is a traced array by now."""
     view = again()
-    view = source[...] if view is source else view
+    whole = [source, *parts_of(source)]
+    view = view[...] if any(view is x for x in whole) else view
     shows: Any = parts_of(view).some if isinstance(view, Traced) and view.shape == shape else None
-    if shows is None or shows._view is None or shows._owner() is not parts_of(source).some._owner():
+    owners = [part._owner() for part in whole[1:] if isinstance(part, Traced)]
+    if shows is None or shows._view is None or all(shows._owner() is not owner for owner in owners):
         what = f"what shows the memory of an array made in the function that became traced, at {user_line()}"
         raise LeavesTapeError(
             message("view", what, "it shows nothing any more", "Take it after the first traced value is written")

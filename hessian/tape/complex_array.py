@@ -109,23 +109,9 @@ class ComplexValue(Handle, ArrayProtocol):
             parts = self._value = Parts(*traced)
         return parts
 
-    @property
-    def real(self) -> Any:
-        """The real part; writing to it writes to the value."""
-        return self.in_memory().re
-
-    @property
-    def imag(self) -> Any:
-        """The imaginary part; writing to it writes to the value."""
-        return self.in_memory().im
-
-    @real.setter
-    def real(self, value: Any) -> None:
-        self.real[...] = value
-
-    @imag.setter
-    def imag(self, value: Any) -> None:
-        self.imag[...] = value
+    def _part(self, i: int) -> Any:
+        """Return a part; writing to it writes to the value."""
+        return self.in_memory()[i]
 
     def conj(self) -> Any:
         """Return the complex conjugate."""
@@ -160,7 +146,8 @@ class ComplexValue(Handle, ArrayProtocol):
         if dtype == self.dtype and keywords.get("copy") is False:
             return self
         real = dtype.type().real.dtype
-        return complex_value(*(None if part is None else np.asarray(part, real) if not isinstance(part, Traced) else part.astype(real) for part in self._value))
+        cast = lambda part: part.astype(real) if isinstance(part, Traced) else np.asarray(part, real)[()]
+        return complex_value(*(None if part is None else cast(part) for part in self._value))
 
     def copy(self, order: str = "C") -> Any:
         """Copy, as ``ndarray.copy``."""
@@ -283,7 +270,9 @@ def complex_value(re: Any, im: Any) -> Any:
 
 def traced_constant(example: Any, numbers: Any) -> Any:
     """Return plain numbers as a value of the tape of an example."""
-    return example.trace_apply(OPERATIONS["positive"], (np.array(numbers)[()] if example.is_number else np.array(numbers),), {})
+    return example.trace_apply(
+        OPERATIONS["positive"], (np.array(numbers)[()] if example.is_number else np.array(numbers),), {}
+    )
 
 
 def _left(part: Any) -> Any:

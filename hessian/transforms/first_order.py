@@ -35,14 +35,15 @@ def value_and_grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool
     -------
     callable
         ``(x, ...) -> (value, gradient)``, or ``((value, aux), gradient)``. The gradient has the structure, shapes and
-        dtypes of x.
+        dtypes of x; in complex numbers it is :math:`\partial f/\partial\Re x + i\,\partial f/\partial\Im x`, the direction of
+        steepest ascent.
 
     Raises
     ------
     NotScalarError
         f returns something else than one real number.
     DtypeError
-        x holds integers or complex numbers.
+        x holds integers.
 
     Notes
     -----
@@ -55,6 +56,9 @@ def value_and_grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool
     >>> value, gradient = hs.value_and_grad(lambda x: np.sum(x**3))(np.array([1.0, 2.0]))
     >>> float(value), gradient.tolist()
     (9.0, [3.0, 12.0])
+
+    >>> hs.grad(lambda z: np.sum(np.abs(z) ** 2))(np.array([1.0 + 2.0j])).tolist()
+    [(2+4j)]
     """
 
     @curried(f, argnums, "value_and_grad")
@@ -249,12 +253,14 @@ def jacobian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = Fal
     -------
     callable
         ``(x, ...) -> J`` of shape ``y.shape + x.shape`` and the dtype of x; containers give containers (of y, then of x) of
-        blocks.
+        blocks. J is complex where y or x is: ``Re + i Im`` of a complex y, of a complex x rows of gradients. Where both are, it is real,
+        of shape ``(2,) + y.shape + (2,) + x.shape``, real parts first; of an analytic function ``J[0, :, 0] + 1j * J[1, :, 0]`` is
+        the complex derivative.
 
     Raises
     ------
     DtypeError
-        x holds integers or complex numbers.
+        x holds integers.
     TooDenseError
         By a call: J would take more than 8 GiB. :func:`hessian.sparse.jacobian` and operators do not.
 

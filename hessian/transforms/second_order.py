@@ -28,7 +28,7 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0)
 
     Returns
     -------
-    Same structure and dtypes as x; batch axes of v lead.
+    Same structure and dtypes as x; batch axes of v lead. Of a complex x the product is real-linear in v, not complex-linear.
 
     Raises
     ------
@@ -126,7 +126,8 @@ def hessian(
     Returns
     -------
     callable
-        ``(x, ...) -> H`` of shape ``x.shape + x.shape``; containers give containers of containers of blocks.
+        ``(x, ...) -> H`` of shape ``x.shape + x.shape``; containers give containers of containers of blocks. Of a complex x it
+        is the real matrix of (Re, Im), of shape ``(2,) + x.shape + (2,) + x.shape``.
 
     Raises
     ------

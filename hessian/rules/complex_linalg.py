@@ -16,12 +16,12 @@ import numpy as np
 from hessian.errors import MissingRuleError, message
 from hessian.rules import factored, factorisations, linalg, spectra
 from hessian.rules.broadcast import conjugate_transposed, transposed
-from hessian.rules.determinant import det_op, inverse_op
+from hessian.rules.determinant import det_op
 from hessian.rules.hermitian import gaps_of, largest_entries, phase_change, phase_change_transposed
 from hessian.rules.lines import user_line
 from hessian.rules.operation import Operation
 from hessian.rules.packed import complex_row, packed, parts_apart, unpacked
-from hessian.rules.pairs import Parts, joined, minus, of_complex, plus
+from hessian.rules.pairs import Parts, from_real_form, joined, minus, of_complex, plus, real_form
 from hessian.rules.products import sparse_matmul_op
 from hessian.rules.spec import A, case, nondifferentiable
 from hessian.rules.spectra import diagonal_of, gaps_op
@@ -29,16 +29,6 @@ from hessian.rules.triangular import triangular_op
 
 
 # By the real matrix of twice the size.
-def _embedded(a: Parts) -> Any:
-    re, im = a.both()
-    return np.concatenate([np.concatenate([re, -im], axis=-1), np.concatenate([im, re], axis=-1)], axis=-2)
-
-
-def _upper_left(x: Any) -> Parts:
-    n, m = x.shape[-2] // 2, x.shape[-1] // 2
-    return Parts(x[..., :n, :m], x[..., n:, :m])
-
-
 def _homomorphic(*operations: Operation) -> None:
     """Let functions of matrices act on complex ones by the real matrices that stand for them."""
     for operation in operations:
@@ -49,12 +39,12 @@ def _homomorphic(*operations: Operation) -> None:
                 raise MissingRuleError(
                     message(operation.name, what, "It has no rule there", "Pass a complex matrix that is not real")
                 )
-            return _upper_left(operation(*map(_embedded, matrices), **params))
+            return from_real_form(operation(*map(real_form, matrices), **params))
 
         of_complex(operation)(act)
 
 
-_homomorphic(linalg.inv_op, inverse_op, factored.sylvester_op)
+_homomorphic(linalg.inv_op, factored.sylvester_op)
 _homomorphic(factored.expm_op, factored.logm_op, factored.sqrtm_op, factored.sinm_op, factored.cosm_op)
 
 
@@ -62,7 +52,7 @@ _homomorphic(factored.expm_op, factored.logm_op, factored.sqrtm_op, factored.sin
 def _solve(a: Parts, b: Parts, **params: Any) -> Parts:
     if a.im is None:
         return Parts(*(None if part is None else linalg.solve_op(a.re, part, **params) for part in b))
-    x = linalg.solve_op(_embedded(a), np.concatenate(b.both(), axis=-2), **params)
+    x = linalg.solve_op(real_form(a), np.concatenate(b.both(), axis=-2), **params)
     n = x.shape[-2] // 2
     return Parts(x[..., :n, :], x[..., n:, :])
 
@@ -88,7 +78,7 @@ def _sparse_matmul(x: Parts, *, matrix: Any, ndim: int) -> Parts:
 # Determinants: log det A = log |det A| + i arg det A, whose derivative is tr(A^-1 dA).
 @of_complex(linalg.logabsdet_op)
 def _logabsdet(a: Parts, **params: Any) -> Any:
-    return 0.5 * linalg.logabsdet_op(_embedded(a), **params)
+    return 0.5 * linalg.logabsdet_op(real_form(a), **params)
 
 
 def _phase(a: np.ndarray) -> np.ndarray:
@@ -119,7 +109,7 @@ def _det_sign(a: Parts) -> Parts:
 
 @of_complex(det_op)
 def _det(a: Parts, *, line: str) -> Any:
-    size = np.exp(linalg.logabsdet_op(_embedded(a), line=line) * 0.5)
+    size = np.exp(linalg.logabsdet_op(real_form(a), line=line) * 0.5)
     return size * unpacked(phase_op(packed(joined(*a))))
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from hessian.errors import UndefinedDerivativeError, message
 from hessian.rules.broadcast import transposed as _t
 from hessian.rules.factors import factor_op, inverted, with_factor_op
+from hessian.rules.pairs import from_real_form, joined, parts_of, real_form
 from hessian.rules.spec import NONDIFF, general, nondifferentiable
 
 
@@ -172,6 +173,8 @@ _inverse_op = general(
 
 def inverse_of(a: Any, *, name: str, line: str) -> Any:
     """Return the inverse of a matrix by the factor that solutions share; raise where it has no correct digit."""
+    if a.dtype.kind == "c":
+        return joined(*from_real_form(inverse_of(real_form(parts_of(a)), name=name, line=line)))
     return _inverse_op(a, factor_op(a), name=name, line=line)
 
 

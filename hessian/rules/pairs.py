@@ -165,3 +165,15 @@ def joined(re: Any, im: Any) -> Any:
         if isinstance(part, Traced):
             return part.with_parts(re, im)
     return _as_complex(*Parts(re, im).both())
+
+
+def real_form(a: Parts) -> Any:
+    """Return the real matrix that acts on real parts above imaginary ones as a complex matrix does on vectors."""
+    re, im = a.both()
+    return np.concatenate([np.concatenate([re, -im], axis=-1), np.concatenate([im, re], axis=-1)], axis=-2)
+
+
+def from_real_form(x: Any) -> Parts:
+    """Return the complex matrix of such a real one."""
+    n, m = x.shape[-2] // 2, x.shape[-1] // 2
+    return Parts(x[..., :n, :m], x[..., n:, :m])

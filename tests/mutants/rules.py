@@ -17,7 +17,7 @@ RULES = [
     Mutant("rules/elementwise.py", "2 * (y / b) / b}", "(y / b) / b}", _row("divide")),
     Mutant("rules/elementwise.py", "d2={(0, 1): 1},", "d2={},", _row("multiply")),
     Mutant("rules/elementwise.py", "lambda y, x: -0.25 / (y * x)", "lambda y, x: 0.25 / (y * x)", _row("sqrt")),
-    Mutant("rules/elementwise.py", "lambda y, a, b: -_cosine(a, y)", "lambda y, a, b: _cosine(a, y)", _row("hypot")),
+    Mutant("rules/elementwise.py", "lambda y, a, b: -cosine(a, y)", "lambda y, a, b: cosine(a, y)", _row("hypot")),
     Mutant("rules/elementwise.py", "p * (1 + b * np.log(", "p * (b * np.log(", _row("power")),
     Mutant("rules/elementwise.py", "-1 / ((1 + x) * (1 + x))", "-1 / (1 + x)", _row("log1p")),
     Mutant(

@@ -423,6 +423,13 @@ def _bessely(v: Any, z: Any) -> Any:
         return total / mp.pi
 
 
+def _elliprg(x: Any, y: Any, z: Any) -> Any:
+    """Return R_G by DLMF 19.21.10, sooner than mpmath does."""
+    x, y, z = sorted((x, y, z))
+    with mp.workdps(mp.dps + 10):
+        return (z * mp.elliprf(x, y, z) - (x - z) * (y - z) * mp.elliprd(x, y, z) / 3 + mp.sqrt(x * y / z)) / 2
+
+
 # Functions of scipy.special that mpmath has under another name, or that are made of its functions.
 OTHERS: dict[str, Callable[..., Any]] = {
     "gammainc": _gammainc,
@@ -447,6 +454,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "airybi": Known(lambda x, k: mp.airybi(x, derivative=k)),
     "airybip": Known(lambda x, k: mp.airybi(x, derivative=k + 1)),
     "bessely": _bessely,
+    "elliprg": _elliprg,
 }
 
 

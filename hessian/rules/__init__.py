@@ -4,6 +4,7 @@ from hessian.rules import (  # noqa: F401
     applying,
     assembling,
     bessel,
+    carlson,
     choices,
     complex_elementwise,
     complex_linalg,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,8 +151,9 @@ def derivatives(peer: str, objective: Callable[[Any], Any], start: Any, v: Any) 
         autograd = pytest.importorskip("autograd")
         return objective(start), autograd.grad(objective)(start), autograd.make_hvp(objective)(start)[0](v)
     jax = pytest.importorskip("jax")
-    gradient, product = jax.jvp(jax.grad(objective), (start,), (v,))
-    return float(objective(start)), gradient, product
+    with double_precision(DeprecationWarning):
+        gradient, product = jax.jvp(jax.grad(objective), (start,), (v,))
+        return float(objective(start)), gradient, product
 
 
 def assert_agree(ours: Sequence[Any], theirs: Sequence[Any]) -> None:
@@ -162,15 +163,7 @@ def assert_agree(ours: Sequence[Any], theirs: Sequence[Any]) -> None:
         assert np.linalg.norm(a - b) <= TOLERANCE * np.linalg.norm(b)
 
 
-@pytest.fixture(name="double")
-def in_double_precision() -> Iterator[None]:
-    """Switch JAX, where there is one, to float64 for one test."""
-    with double_precision(DeprecationWarning):
-        yield
-
-
 @pytest.mark.long
-@pytest.mark.usefixtures("double")
 @pytest.mark.parametrize(("name", "peer"), [(name, peer) for name in PROGRAMS for peer in PROGRAMS[name].peers])
 def test_peers_agree(name: str, peer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same program with the peer's NumPy has the same value, gradient and Hessian-vector product at its start."""
@@ -188,7 +181,6 @@ def test_peers_agree(name: str, peer: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("double")
 def test_a_fit_inside_agrees_with_newton_steps_of_jax(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of JAX's Newton steps from the minimum have the derivatives of the minimum up to the second."""
     jax, (numpy, _) = pytest.importorskip("jax"), modules("jax")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
@@ -105,19 +104,23 @@ class ProgramAtPoint:
         self, name: str, directions: np.ndarray, symmetric: bool, out: np.ndarray | None = None
     ) -> np.ndarray | None:
         """Run a section for every row of ``directions``, shape (k, n); return the results as rows, in ``out`` where it helps."""
-        return self.attempt(lambda: self._rows(name, directions, symmetric, out))
+        checked: list[bool] = []
+        return self.attempt(lambda: self._rows(name, directions, symmetric, out, checked), checked)
 
-    def _rows(self, name: str, directions: np.ndarray, symmetric: bool, out: np.ndarray | None) -> np.ndarray:
+    def _rows(
+        self, name: str, directions: np.ndarray, symmetric: bool, out: np.ndarray | None, checked: list[bool]
+    ) -> np.ndarray | None:
         batched = self._directions(name, symmetric)
         dtype = self.program.sections[self.program.numbers[name]].inputs[0].dtype
         directions = np.ascontiguousarray(directions, dtype)
         if len(directions) and batched.block_length() == 1:
             # One direction fills the cache: the section as it is does as well as a batch of one, and is there already.
+            checked.append(True)
             return self._one_by_one(name, directions, out)
         return batched.rows(self._frame.residuals, directions)
 
-    def _one_by_one(self, name: str, directions: np.ndarray, out: np.ndarray | None) -> np.ndarray:
-        """Run a section for every row of long ``directions``, each on a thread of its own as far as there are any."""
+    def _one_by_one(self, name: str, directions: np.ndarray, out: np.ndarray | None) -> np.ndarray | None:
+        """Run a section for every row of long ``directions``, on as many threads as there are; ``None`` if a result is not finite."""
         product, output = self.product(name), self.program.sections[self.program.numbers[name]].outputs[0]
         shape, failed = (len(directions), output.size), []
         fits = out is not None and out.shape == shape and out.dtype == output.dtype
@@ -143,7 +146,7 @@ class ProgramAtPoint:
                     wait(jobs)
                 for job in jobs:
                     job.result()
-        return np.array(math.nan) if failed else results
+        return None if failed else results
 
     def matrix(self, name: str, symmetric: bool) -> np.ndarray | None:
         """Return the matrix that a section multiplies with."""
@@ -176,8 +179,8 @@ class ProgramAtPoint:
         while len(self._results) <= number:
             self._results.append(self._frame.sections[len(self._results)]())
 
-    def attempt(self, run: Callable[[], np.ndarray]) -> np.ndarray | None:
-        """Run a part of the program; ``None`` where its result must be computed without it."""
+    def attempt(self, run: Callable[[], np.ndarray | None], checked: Sequence[bool] = ()) -> np.ndarray | None:
+        """Run a part of the program; ``None`` where its result must be computed without it, unless that is ``checked`` meanwhile."""
         if self._broken:
             return None
         try:
@@ -185,6 +188,8 @@ class ProgramAtPoint:
         except Exception as error:
             self._meet(error)
             return None
+        if checked or result is None:
+            return result
         with np.errstate(all="ignore"):
             return result if is_finite(result) else None
 

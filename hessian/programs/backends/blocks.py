@@ -44,7 +44,7 @@ class RowRunner:
         workers = self._backend.workers
         if workers == 1:
             return self._work(arrays, 0, 1)
-        with single_threaded_blas():
+        with single_threaded_blas(node for body in self._blocks.bodies.values() for node in body.nodes):
             jobs = [pool_of(workers).submit(self._work, arrays, i, workers) for i in range(1, workers)]
             try:
                 totals = self._work(arrays, 0, workers)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.programs.backends.lent import LONG, allocated
 from hessian.programs.backends.source import (
     COPY,
     ITEM,
@@ -69,6 +70,7 @@ class Emitter:
         self._run_blocks = run_blocks
         self._lend = lend
         self._names: dict[str, Any] = {"ndarray": np.ndarray, "empty": np.empty, "zeros": np.zeros, "array": np.array}
+        self._names["allocated"] = allocated
         self._names.update(copyto=np.copyto, broadcast_to=np.broadcast_to, reshaped=reshaped)
         self._names.update({word: word for word in (UNSAFE, SAME_KIND)})
         self.constants: list[Any] = []
@@ -124,7 +126,7 @@ class Emitter:
         """Make new memory for a result."""
         name = self._refs[node.serial] = self._new("o")
         whole = node.operation is not assemble_op or is_covered(node)
-        make = Name("empty" if whole else "zeros")
+        make = Name(("allocated" if node.size >= LONG else "empty") if whole else "zeros")
         self._body.append(Call(name, make, (node.shape, self._dtype(node))))
 
     def _handed_out(self, node: Node, again: bool) -> Name:

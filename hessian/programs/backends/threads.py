@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
+
+from hessian.programs.ir import Node, is_ufunc
+from hessian.programs.operations import rows_op
+from hessian.rules.reductions import sum_op
+from hessian.rules.spec import Elementwise, Linear
 
 _POOLS: dict[tuple[int, str], ThreadPoolExecutor] = {}
 if hasattr(os, "register_at_fork"):
@@ -42,6 +49,17 @@ def _controller() -> Any:
     return _CONTROLLER[0]
 
 
-def single_threaded_blas() -> Any:
-    """Keep BLAS from starting threads of its own inside ours."""
-    return _controller().limit(limits=1)
+def single_threaded_blas(nodes: Iterable[Node]) -> Any:
+    """Keep BLAS from starting threads of its own inside ours, unless nothing that is computed calls it: looking for it takes 0.1 ms."""
+    return _controller().limit(limits=1) if any(map(_may_call_blas, nodes)) else nullcontext()
+
+
+def _may_call_blas(node: Node) -> bool:
+    operation = node.operation
+    if operation is None or operation is rows_op:
+        return False
+    if isinstance(operation, Elementwise):  # np.matmul is a ufunc, too
+        return not is_ufunc(operation)
+    if operation is sum_op:
+        return len(node.args[0].shape) > 1
+    return not (isinstance(operation, Linear) and operation.moves)

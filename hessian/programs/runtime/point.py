@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.programs.backends.lent import LONG, lending
 from hessian.programs.backends.threads import pool_of, single_threaded_blas, worker_count
 from hessian.programs.compilation import OUT_OF_ROOM, OperationError
 from hessian.programs.runtime.directions import Directions, directions_of
@@ -16,8 +17,6 @@ from hessian.programs.runtime.program import Program, is_finite, run_first
 from hessian.tape.maps import LocalMaps
 from hessian.tape.tape import GuardMiss
 
-_LONG = 2**15
-"""Length from which on products with several directions are worth threads."""
 Product = Callable[[Any], "np.ndarray | None"]
 """A product with one direction; ``None`` where it must be computed in another way."""
 
@@ -128,17 +127,19 @@ class ProgramAtPoint:
 
         def work(first: int, step: int) -> None:
             for i in range(first, len(directions), step):
-                x = product(directions[i])
+                with lending(results[i]):
+                    x = product(directions[i])
                 if x is None:
                     failed.append(i)
                     return
-                results[i] = x
+                if not np.may_share_memory(x, results[i]):
+                    results[i] = x
 
-        workers = min(worker_count(), len(directions)) if directions[0].size >= _LONG else 1
+        workers = min(worker_count(), len(directions)) if output.size >= LONG else 1
         if workers == 1:
             work(0, 1)
         else:
-            with single_threaded_blas():
+            with single_threaded_blas(self.program.sections[self.program.numbers[name]].nodes):
                 jobs = [pool_of(workers, "directions").submit(work, i, workers) for i in range(1, workers)]
                 try:
                     work(0, workers)

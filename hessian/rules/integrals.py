@@ -147,30 +147,41 @@ def _faddeeva(part: str, slopes: Any) -> Elementwise:
 
 def _w_real(x: Any, y: Any) -> Any:
     """Return the real part of w' = -2 z w + 2 i / sqrt(pi)."""
-    is_far, far, (a, b) = _w_far(x, y)
-    return np.where(is_far, far[0], -2 * (a * wofz_real_op(a, b) - b * wofz_imag_op(a, b)))
+    return _near_or_far(x, y, lambda x, y: -2 * (x * wofz_real_op(x, y) - y * wofz_imag_op(x, y)), 0)
 
 
 def _w_imag(x: Any, y: Any) -> Any:
-    is_far, far, (a, b) = _w_far(x, y)
-    return np.where(is_far, far[1], -2 * (a * wofz_imag_op(a, b) + b * wofz_real_op(a, b)) + 2 / _SQRT_PI)
+    return _near_or_far(x, y, lambda x, y: -2 * (x * wofz_imag_op(x, y) + y * wofz_real_op(x, y)) + 2 / _SQRT_PI, 1)
 
 
-def _w_far(x: Any, y: Any) -> tuple[Any, tuple[Any, Any], tuple[Any, Any]]:
-    """Tell where |z| is above 20; return w' there by its asymptotic series, because -2 z w cancels, and z elsewhere.
+def _w_bend(x: Any, y: Any) -> Any:
+    """Return the real part of w'' = -2 w - 2 z w'."""
+    return _near_or_far(x, y, lambda x, y: -2 * (wofz_real_op(x, y) + x * _w_real(x, y) - y * _w_imag(x, y)), 2)
 
-    w' ~ -i / sqrt(pi) * sum (2k + 1)!! / 2^k / z^(2k + 2), in the lower half plane but for exp(-z^2) (Abramowitz & Stegun 7.1.23).
+
+def _near_or_far(x: Any, y: Any, near: Any, part: int) -> Any:
+    """Return what cancels far out, where |z| is above 20, by its asymptotic series there."""
+    far = (x * x + y * y > 400.0) & ((y >= 0) | (x * x - y * y > 100.0))
+    if not np.any(far):
+        return near(x, y)
+    taken = [np.where(far, t, 20.0) for t in (x, y)]
+    return np.where(far, _w_far(*taken)[part], near(np.where(far, 1.0, x), np.where(far, 1.0, y)))
+
+
+def _w_far(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    """Return real and imaginary part of w' and the real one of w'', but for exp(-z^2) in the lower half plane.
+
+    w' ~ -i / sqrt(pi) * sum (2k + 1)!! / 2^k / z^(2k + 2) (Abramowitz & Stegun 7.1.23, differentiated).
     """
-    is_far = (x * x + y * y > 400.0) & ((y >= 0) | (x * x - y * y > 100.0))
-    a, b = np.where(is_far, x, 20.0), np.where(is_far, y, 20.0)
-    square = a * a + b * b
-    u, v = a / square, -b / square
-    u, v = u * u - v * v, 2 * u * v
-    p, q = _FAR[-1], 0.0
-    for c in _FAR[-2::-1]:
+    square = x * x + y * y
+    a, b = x / square, -y / square
+    u, v = a * a - b * b, 2 * a * b
+    p, q, r, s = _FAR[-1], 0.0, 2 * len(_FAR) * _FAR[-1], 0.0
+    for k, c in reversed(list(enumerate(_FAR[:-1]))):
         p, q = p * u - q * v + c, p * v + q * u
-    p, q = p * u - q * v, p * v + q * u
-    return is_far, (q / _SQRT_PI, -p / _SQRT_PI), (np.where(is_far, 1.0, x), np.where(is_far, 1.0, y))
+        r, s = r * u - s * v + (2 * k + 2) * c, r * v + s * u
+    p, q, r, s = p * u - q * v, p * v + q * u, r * u - s * v, r * v + s * u
+    return q / _SQRT_PI, -p / _SQRT_PI, -(r * b + s * a) / _SQRT_PI
 
 
 _FAR = [math.prod(range(1, 2 * k + 2, 2)) / 2**k for k in range(9)]
@@ -180,18 +191,21 @@ wofz_real_op = _faddeeva("real", [lambda u, x, y: _w_real(x, y), lambda u, x, y:
 wofz_imag_op = _faddeeva("imag", [lambda v, x, y: _w_imag(x, y), lambda v, x, y: _w_real(x, y)])
 
 
-def _voigt_slopes(y: Any, x: Any, sigma: Any, gamma: Any) -> list[Any]:
+def _voigt_slope(i: int, x: Any, sigma: Any, gamma: Any) -> Any:
     # In double, because the derivatives of w(z) cancel.
     x, sigma, gamma = x + _DOUBLE, sigma + _DOUBLE, gamma + _DOUBLE
     a, b = x / (_SQRT_2 * sigma), gamma / (_SQRT_2 * sigma)
-    along, across = _w_real(a, b), _w_imag(a, b)
     scale = 1 / (2 * _SQRT_PI * sigma * sigma)
-    return [along * scale, -(y + (a * along - b * across) / (math.sqrt(2 * _PI) * sigma)) / sigma, -across * scale]
+    # The profile solves the heat equation in sigma^2 / 2.
+    return _VOIGT[i](a, b) * scale
+
+
+_VOIGT = (_w_real, lambda a, b: _w_bend(a, b) / _SQRT_2, lambda a, b: -_w_imag(a, b))
 
 
 voigt_profile = elementwise(
     sc.voigt_profile,
-    d1=[lambda y, *xs, i=i: _voigt_slopes(y, *xs)[i].astype(y.dtype) for i in range(3)],
+    d1=[lambda y, *xs, i=i: _voigt_slope(i, *xs).astype(y.dtype) for i in range(3)],
     d2=None,
     reference="x, s, g: voigt(x, s, g)",
     domain=[(-2.0, 2.0), (0.5, 2.0), (0.2, 2.0)],

@@ -190,6 +190,24 @@ RULES = [
     Mutant("rules/choices.py", "np.minimum(above, dots[2])", "above", "tests/test_kinks.py"),
     Mutant("tape/custom.py", "y = np.array(function(", "y = np.asarray(function(", _CUSTOM),
     Mutant("tape/custom.py", 'return f"custom.{name or ', 'return f"{name or ', _CUSTOM),
+    Mutant("tape/custom.py", "        with creating():\n", "        if True:\n", _CUSTOM),
+    Mutant("tape/custom.py", "if batch and not batched:", "if batch and batched:", _CUSTOM),
+    Mutant("transforms/rule_reach.py", "LARGEST = 1e-4, 1e4", "LARGEST = 1e-4, 2.0", _CUSTOM),
+    Mutant("transforms/rule_reach.py", "rng.choice([-1.0, 1.0], PLACES)", "np.ones(PLACES)", _CUSTOM),
+    Mutant("transforms/rule_reach.py", "low + (high - low) * small", "rng.uniform(low, high, PLACES)", _CUSTOM),
+    Mutant("transforms/rule_reach.py", "> varies.size // 8", "> varies.size", _CUSTOM),
+    Mutant("transforms/rule_reach.py", "FACTORS = (0.01, 30.0,", "FACTORS = (0.01, 1.0,", _CUSTOM),
+    Mutant("rules/integrals.py", "(2 * k + 2) * c", "(2 * k + 1) * c", "tests/test_rules.py -k far_away"),
+    Mutant(
+        "rules/templates.py",
+        "for skipped in is_whole",
+        "for _ in is_whole for skipped in [False]",
+        "tests/test_templates.py",
+    ),
+    Mutant(
+        "scipy/distributions.py", "for _ in range(3):", "for _ in range(1):", "tests/test_scipy_stats.py -k quantiles"
+    ),
+    Mutant("tape/origins.py", "operands[1:]", "operands", "tests/test_locate.py"),
     Mutant("programs/passes/batch.py", "or result != free or", "or", _CUSTOM),
     Mutant(
         "transforms/rule_claims.py",

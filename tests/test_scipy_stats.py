@@ -312,3 +312,26 @@ def test_the_multivariate_gamma_function_is_a_sum():
         hs.grad(lambda a: f(a, 2.5))(3.0)
     with pytest.raises(OptionError, match="a is not above"):
         hs.grad(lambda a: f(a, 3))(1.0)
+
+
+def test_the_voigt_profile_in_its_tails_is_lorentzs_to_second_order_in_sigma():
+    """Where z = (x + i gamma) / (sigma sqrt(2)) is large, -2 z w(z) cancels."""
+    V = lambda p: scipy.special.voigt_profile(p[0], p[1], p[2])
+    lorentz = lambda p: p[1] / (np.pi * (p[0] ** 2 + p[1] ** 2))
+    for x, sigma, gamma in ((5.0, 1e-3, 1.0), (-3.0, 1e-4, 0.2), (0.1, 1e-3, 0.7)):
+        p, q = np.array([x, sigma, gamma]), np.array([x, gamma])
+        bend = lambda x, gamma=gamma: hs.hessian(lorentz)(np.array([x, gamma]))[0, 0]
+        second = bend(x)
+        third = hs.third_derivative(lorentz)(q)
+        gradient, H = hs.grad(V)(p), hs.hessian(V)(p)
+        np.testing.assert_allclose(gradient[[0, 2]], hs.grad(lorentz)(q), rtol=1e-4)
+        np.testing.assert_allclose(gradient[1], sigma * second, rtol=1e-4)
+        np.testing.assert_allclose(H[np.ix_([0, 2], [0, 2])], hs.hessian(lorentz)(q), rtol=1e-4)
+        np.testing.assert_allclose(H[1, [0, 1, 2]], [sigma * third[0, 0, 0], second, sigma * third[0, 0, 1]], rtol=1e-4)
+
+
+def test_tukeys_distribution_has_no_slope_outside_of_its_support():
+    x = np.array([0.2, 0.6, 3.0, -2.0])
+    gradient = hs.grad(lambda x: np.sum(scipy.special.tklmbda(x, 2.0)))(x)
+    np.testing.assert_allclose(gradient, [1.0, 0.0, 0.0, 0.0])
+    np.testing.assert_allclose(np.diag(hs.hessian(lambda x: np.sum(scipy.special.tklmbda(x, 2.0)))(x)), 0.0, atol=1e-15)

@@ -19,6 +19,8 @@ SEEN: set[tuple[str, int]] = set()
 _NOTE = "_note_raise"
 # Errors of a platform or a process that the tests cannot be in.
 _PRAGMA = "# unseen:"
+# What pyproject.toml leaves out.
+_DEFAULT = "not long and not study"
 
 
 def refusers() -> set[str]:
@@ -57,6 +59,26 @@ def sites() -> dict[tuple[str, int], str]:
             if _is_site(node, names) and _PRAGMA not in lines[node.lineno - 1]:
                 places[str(path), node.lineno] = lines[node.lineno - 1].strip()
     return places
+
+
+def is_whole_suite(config: Any) -> bool:
+    """Tell whether this process has seen everything, with nothing left out by the command line but the long tests."""
+    if hasattr(config, "workerinput"):
+        return False
+    chosen = [Path(part).name for part in config.args]
+    left_out = config.option.keyword or config.option.deselect or config.option.markexpr != _DEFAULT
+    return chosen == ["tests", "hessian"] and not left_out
+
+
+def complaints() -> list[str]:
+    """Name the raises that no test has seen, and known ones that are gone; the list of those may only get shorter."""
+    known = set(Path(__file__).with_name("unseen_raises.txt").read_text(encoding="utf-8").splitlines())
+    named = {place: f"{Path(place[0]).relative_to(PACKAGE.parent)}: {source}" for place, source in sites().items()}
+    unseen = {text for place, text in named.items() if place not in SEEN}
+    gone = [
+        f"no longer there, take it out of unseen_raises.txt: {text}" for text in sorted(known - set(named.values()))
+    ]
+    return [f"seen by no test: {text}" for text in sorted(unseen - known)] + gone
 
 
 class _Noting(ast.NodeTransformer):

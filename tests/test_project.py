@@ -276,7 +276,7 @@ def test_readme_gives_the_two_commands_that_ci_runs() -> None:
     commands = dict(re.findall(r"<!-- command: (\w+) -->\n+```sh\n([^\n]+)\n```", readme))
     assert set(commands) == {"train", "test"}
     assert commands["train"].endswith("python -m hessian train digits")
-    assert commands["test"].endswith("python -m pytest")
+    assert commands["test"].endswith("python -m pytest -n 2")
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert all(f"readme_command {name}" in script for name in commands)
 

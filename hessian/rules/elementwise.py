@@ -223,8 +223,9 @@ log1p = elementwise(
 
 def _gap(a: Any, b: Any) -> Any:
     """Return a - b, zero where both are the same infinity; a finite constant is the same as none."""
-    if any(not isinstance(x, Traced) and bool(np.all(np.isfinite(x))) for x in (a, b)):
-        return a - b
+    for x in (a, b):
+        if not isinstance(x, Traced) and np.isfinite(x).all():
+            return a - b
     return np.where(np.logical_and(np.isinf(a), np.equal(a, b)), 0.0, a - b)
 
 

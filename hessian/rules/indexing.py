@@ -199,6 +199,8 @@ def _is_computed(part: Any) -> bool:
 
 def has_computed(index: Any) -> bool:
     """Tell whether a part of an index is computed."""
+    if type(index) in (slice, int):  # by far the most frequent
+        return False
     return any(_is_computed(part) for part in (index if isinstance(index, tuple) else (index,)))
 
 

@@ -29,7 +29,7 @@ from hessian.rules.dispatch import composite, expose, refuse
 from hessian.rules.elementwise import multiply
 from hessian.rules.shaping import swapaxes
 from hessian.rules.spec import A, Linear, bilinear, case, linear
-from hessian.rules.traced import each_entered
+from hessian.rules.traced import Traced, each_entered
 
 
 def _matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -86,9 +86,10 @@ sparse_matmul_op: Linear = linear(
 
 def matmul(a: Any, b: Any) -> Any:
     """Multiply as ``@`` does, sparse operands included."""
-    if scipy.sparse.issparse(a) or scipy.sparse.issparse(b):
-        return _sparse(a, b)
-    a, b = as_array(a), as_array(b)
+    if _may_be_sparse(a) or _may_be_sparse(b):
+        if scipy.sparse.issparse(a) or scipy.sparse.issparse(b):
+            return _sparse(a, b)
+        a, b = as_array(a), as_array(b)
     if not a.ndim or not b.ndim:
         raise ShapeMismatchError(message("matmul", "an operand is 0-dimensional", fix="Use * for scalars"))
     contracted = b.shape[-2] if b.ndim > 1 else b.shape[0]
@@ -98,6 +99,11 @@ def matmul(a: Any, b: Any) -> Any:
     if a.ndim == 1:
         return vecdot_op(a, b) if b.ndim == 1 else vecmat_op(a, b)
     return matvec_op(a, b) if b.ndim == 1 else matmul_op(a, b)
+
+
+def _may_be_sparse(x: Any) -> bool:
+    # SciPy asks an abstract class, which takes microseconds.
+    return type(x) is not np.ndarray and not isinstance(x, Traced)
 
 
 def _sparse(a: Any, b: Any) -> Any:

@@ -86,6 +86,7 @@ class Elementwise(Operation):
         super().__init__(name, function, states=[e if isinstance(e, State) else None for e in d1], **fields)
         self.d2 = None if d2 is None else {**d2, **{(j, i): entry for (i, j), entry in d2.items()}}
         self.d1 = tuple(self._differentiable(i, len(d1), entry) for i, entry in enumerate(d1))
+        self.formulas: tuple[Any, ...] = tuple(getattr(entry, "formula", entry) for entry in self.d1)
         self.reference = reference
         self.points = tuple(points)
         self.variants = tuple(variants)

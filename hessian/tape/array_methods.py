@@ -204,6 +204,8 @@ def primal_array(x: Any) -> np.ndarray:
     """Return the plain array underneath any number of traced layers."""
     while isinstance(x, ArrayMethods):
         x = x._value
+    if type(x) is np.ndarray:
+        return x
     if isinstance(x, Parts):
         return np.asarray(joined(*(None if part is None else primal_array(part) for part in x)))
     return np.asarray(x)

@@ -34,6 +34,10 @@ class ArrayProtocol(ArrayMethods, ArrayOperators):
         return False
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+        if method == "__call__" and not keywords:  # by far the most frequent
+            entry = DISPATCH.get(ufunc)
+            if entry is not None and entry.call is entry.row:  # which looks at its operands itself
+                return _checked(entry, inputs, {})
         if method == "at":
             return apply_at(ufunc, *inputs)
         inputs = tuple(map(entered, inputs))

@@ -72,20 +72,28 @@ def added_in_place(total: Any, term: Any) -> Any:
     return total + term
 
 
+_SUM, _SMALL = np.add.reduce, 4096
+"""Vectors shorter than this are multiplied with themselves in less time than a sum takes."""
+
+
 def suspicious(d: Any) -> bool:
     """Tell whether an array, or a derivative of it, may hold an inf or a NaN. Cheap: it looks at the sum; never misses.
 
     What will be replayed on other numbers is taken to be finite: an infinite partial that matters shows in the results of
     the replay, which then are computed without a program.
     """
+    if type(d) is np.ndarray:
+        if d.dtype.kind == "b":
+            return False
+        # Where a square overflows, it is looked at more closely than need be.
+        small = d.ndim == 1 and d.size < _SMALL and d.dtype.kind == "f"
+        return not math.isfinite(d.dot(d) if small else _SUM(d, None))
     if isinstance(d, ArrayProtocol):
         # Finite here, but a derivative that is taken of it later may not be.
         return not d.will_change
     if isinstance(d, int | float):
         return not math.isfinite(d)
-    if d.dtype.kind == "b":
-        return False
-    return not math.isfinite(np.add.reduce(d, axis=None))
+    return d.dtype.kind != "b" and not math.isfinite(d)
 
 
 # Shared by the many steps whose operands need no alignment.
@@ -182,8 +190,10 @@ class ElementwiseStep(Step):
     __slots__ = ("partials",)
 
     def prepare(self) -> None:
-        self.operands = self._in_result_dtype()
-        d1, y, xs, params = self.operation.d1, self.y, self.operands, self.params
+        xs = self.operands = self._in_result_dtype()
+        y, params = self.y, self.params
+        # Plain numbers have nobody to be recorded by: partials are the formulas that they were declared by.
+        d1 = self.operation.formulas if type(y) is np.ndarray else self.operation.d1
         self.partials = [d1[p](y, *xs, **params) if callable(d1[p]) else d1[p] for p in self.positions]
         ndim = len(self.shape)
         for shape in self.shapes:

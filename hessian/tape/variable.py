@@ -178,7 +178,10 @@ class Variable(Handle, InMemory, ArrayProtocol):
 
     def _owner(self) -> Variable:
         """Return the array that owns the memory."""
-        return chain(self)[-1]
+        owner = self
+        while owner._view is not None:
+            owner = owner._view.base
+        return owner
 
     def _refresh(self) -> bool:
         """Take a view again if the memory that it shows was written to; tell whether it was."""
@@ -186,6 +189,9 @@ class Variable(Handle, InMemory, ArrayProtocol):
             writes, self._writes = self._writes, None
             self._adopt(writes.settled(self))
             return True
+        view = self._view
+        if view is not None and view.base._view is None and view.seen == view.base._version:
+            return False  # by far the most frequent
         links = chain(self)
         version = links[-1]._version
         changed = False

@@ -235,7 +235,8 @@ class FunctionAtPoint:
         if self.is_swept or isinstance(vectors, Traced):
             return None
         if self._program is None:
-            program = self._later.after(-(-directions // self.sweeps.block_length(self.sizes[name])), self.sweeps.local)
+            sweeps = directions if directions < 2 else -(-directions // self.sweeps.block_length(self.sizes[name]))
+            program = self._later.after(sweeps, self.sweeps.local)
             if program is not None:
                 self._take(program)
         return self._program

@@ -233,3 +233,43 @@ def test_keywords_and_argnums() -> None:
     both = hs.sparse.hessian(f, (0, 1))(a, x, c=2.0)
     assert both.shape == (4, 4)
     assert both.nnz == 6
+
+
+@pytest.mark.parametrize("name", TIGHT)
+def test_pairs_that_are_multiplied_out_are_those_written_down(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    f, args = TIGHT[name]
+    x = np.random.default_rng(0).uniform(0.5, 1.5, 8)
+    expected = hs.sparse.hessian(f).pattern(x, *args)
+    monkeypatch.setattr("hessian.sparse.meetings._PAIRS", 0)
+    assert hs.sparse.hessian(f).pattern(x, *args) == expected
+
+
+def test_products_of_pairs_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hessian.sparse.meetings._PAIRS", 0)
+    monkeypatch.setattr("hessian.sparse.detect.MOST_ENTRIES", 5)
+    for f in (
+        lambda x: np.sum(x[np.zeros(5, int)] * (x[1:6] + x[6:11])),
+        lambda x: np.sum((x[1:] + x[:-1]) ** 2),
+    ):
+        with pytest.raises(TooDenseError, match="makes the pattern"):
+            hs.sparse.hessian(f).pattern(np.ones(12))
+
+
+def test_large_arrays_go_other_ways_to_the_same_patterns() -> None:
+    """Small sets are united by sorting, large ones by sparse sums; both must say the same."""
+    n = 6000
+    x = np.linspace(0.5, 1.5, n)
+    chain = hs.sparse.hessian(lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2)).pattern(x)
+    assert chain.nnz == 3 * n - 2
+    second = hs.sparse.hessian(lambda x: np.sum(np.exp(x[2:] - 2 * x[1:-1] + x[:-2]))).pattern(x)
+    assert second.nnz == 5 * n - 6
+    shared = hs.sparse.hessian(lambda x: np.sum((x[1:] * x[0]) ** 2)).pattern(x)
+    assert shared.nnz == 3 * n - 2
+    rows = hs.sparse.hessian(lambda x: np.sum(np.linalg.norm(x.reshape(-1, 3), axis=1))).pattern(x)
+    assert rows.nnz == 3 * n
+    matrix = scipy.sparse.diags_array([np.ones(n - 1), np.ones(n)], offsets=[1, 0]).tocsr()
+    assert hs.sparse.hessian(lambda x: np.sum((matrix @ x) ** 4)).pattern(x).nnz == 3 * n - 2
+    holes = hs.sparse.hessian(lambda x: np.sum((np.pad(x, 1)[2:] + np.pad(x, 1)[:-2]) ** 2)).pattern(x)
+    assert holes.nnz == 3 * n - 4
+    for pattern in (chain, second, shared, rows, holes):
+        assert (pattern.matrix != pattern.matrix.T).nnz == 0

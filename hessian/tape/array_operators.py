@@ -141,6 +141,51 @@ class ArrayOperators(Traced):
         return np.right_shift(other, self)
 
 
+class InPlaceOperators(Traced):
+    """Mixin: what ``+=`` and the like do, by ``_in_place``, which writes a new value into the memory of the old one."""
+
+    __slots__ = ()
+
+    def __iadd__(self, other: Any) -> Any:
+        return self._in_place(self + other)
+
+    def __isub__(self, other: Any) -> Any:
+        return self._in_place(self - other)
+
+    def __imul__(self, other: Any) -> Any:
+        return self._in_place(self * other)
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self._in_place(self / other)
+
+    def __ipow__(self, other: Any) -> Any:
+        return self._in_place(self**other)
+
+    def __imatmul__(self, other: Any) -> Any:
+        return self._in_place(self @ other)
+
+    def __imod__(self, other: Any) -> Any:
+        return self._in_place(self % other)
+
+    def __ifloordiv__(self, other: Any) -> Any:
+        return self._in_place(self // other)
+
+    def __iand__(self, other: Any) -> Any:
+        return self._in_place(self & other)
+
+    def __ior__(self, other: Any) -> Any:
+        return self._in_place(self | other)
+
+    def __ixor__(self, other: Any) -> Any:
+        return self._in_place(self ^ other)
+
+    def __ilshift__(self, other: Any) -> Any:
+        return self._in_place(self << other)
+
+    def __irshift__(self, other: Any) -> Any:
+        return self._in_place(self >> other)
+
+
 def _binary(operation: Any, a: Any, b: Any) -> Any:
     """Apply an operator, or leave it to the other operand."""
     other = b if isinstance(a, ArrayOperators) else a

@@ -18,13 +18,14 @@ from hessian.rules.spec import OPERATIONS
 from hessian.rules.traced import Traced, entered
 from hessian.tape.advice import leaves_tape, user_line
 from hessian.tape.array_methods import concrete_index, primal_array
+from hessian.tape.array_operators import InPlaceOperators
 from hessian.tape.array_protocol import ArrayProtocol, carries_derivative
 from hessian.tape.handle import Handle
 from hessian.tape.kinds import Elements, NumberType, Uniterable
 from hessian.tape.passthrough import asked_by_sparse, sparse_is_asking
 
 
-class ComplexValue(Handle, ArrayProtocol):
+class ComplexValue(Handle, InPlaceOperators, ArrayProtocol):
     """A pair of real values: a :class:`ComplexArray`, or a :class:`ComplexNumber` where NumPy has a scalar.
 
     Attributes
@@ -180,24 +181,6 @@ class ComplexValue(Handle, ArrayProtocol):
             raise ShapeMismatchError(message("in-place operation", what, fix="Write y = y + x"))
         self[...] = new
         return self
-
-    def __iadd__(self, other: Any) -> Any:
-        return self._in_place(self + other)
-
-    def __isub__(self, other: Any) -> Any:
-        return self._in_place(self - other)
-
-    def __imul__(self, other: Any) -> Any:
-        return self._in_place(self * other)
-
-    def __itruediv__(self, other: Any) -> Any:
-        return self._in_place(self / other)
-
-    def __ipow__(self, other: Any) -> Any:
-        return self._in_place(self**other)
-
-    def __imatmul__(self, other: Any) -> Any:
-        return self._in_place(self @ other)
 
     # Where a value would leave the tape.
 

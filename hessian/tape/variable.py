@@ -15,6 +15,7 @@ from hessian.rules.spec import Operation, Traced
 from hessian.rules.traced import PLAIN, entered
 from hessian.tape.advice import leaves_tape, reaches_rule, user_line
 from hessian.tape.array_methods import concrete_index, primal_array
+from hessian.tape.array_operators import InPlaceOperators
 from hessian.tape.array_protocol import ArrayProtocol
 from hessian.tape.complex_array import complex_value
 from hessian.tape.exceptions import note_exception
@@ -30,7 +31,7 @@ from hessian.tape.views import View, chain
 from hessian.tape.writes import Writes, placed
 
 
-class Variable(Handle, InMemory, ArrayProtocol):
+class Variable(Handle, InMemory, InPlaceOperators, ArrayProtocol):
     """A value on a tape: an :class:`Array`, or a :class:`Number` where NumPy has a scalar.
 
     Its attributes are private: a plain number that could be read off a traced value would lose its derivative.
@@ -291,45 +292,6 @@ class Variable(Handle, InMemory, ArrayProtocol):
         """Stand for another slot from now on; an array that owns its memory lies there as before."""
         value = new._value if self._view is not None else lying_as(self._value, new._value)
         self._tape, self.trace_level, self._slot, self._value = new._tape, new.trace_level, new._slot, value
-
-    def __iadd__(self, other: Any) -> Variable:
-        return self._in_place(self + other)
-
-    def __isub__(self, other: Any) -> Variable:
-        return self._in_place(self - other)
-
-    def __imul__(self, other: Any) -> Variable:
-        return self._in_place(self * other)
-
-    def __itruediv__(self, other: Any) -> Variable:
-        return self._in_place(self / other)
-
-    def __ipow__(self, other: Any) -> Variable:
-        return self._in_place(self**other)
-
-    def __imatmul__(self, other: Any) -> Variable:
-        return self._in_place(self @ other)
-
-    def __imod__(self, other: Any) -> Variable:
-        return self._in_place(self % other)
-
-    def __ifloordiv__(self, other: Any) -> Variable:
-        return self._in_place(self // other)
-
-    def __iand__(self, other: Any) -> Variable:
-        return self._in_place(self & other)
-
-    def __ior__(self, other: Any) -> Variable:
-        return self._in_place(self | other)
-
-    def __ixor__(self, other: Any) -> Variable:
-        return self._in_place(self ^ other)
-
-    def __ilshift__(self, other: Any) -> Variable:
-        return self._in_place(self << other)
-
-    def __irshift__(self, other: Any) -> Variable:
-        return self._in_place(self >> other)
 
     def _in_place(self, new: Any) -> Variable:
         if self.is_number:

@@ -71,7 +71,8 @@ def cdist(XA: Any, XB: Any, metric: Any = "euclidean", **keywords: Any) -> Any:
     distance 0 the Euclidean distance has the gradient 0 and no second derivative; its square is smooth. From a point to itself,
     as in ``cdist(X / length, X / length)``, the distance is the constant 0.
     """
-    a, b = entered(XA), entered(XB)
+    a: Any = entered(XA)
+    b: Any = entered(XB)
     name = _OTHER_NAMES.get(metric, metric) if isinstance(metric, str) else ""
     if name in NORMS and isinstance(a, Traced) and a.same_as(b):
         itself = np.eye(a.shape[0], dtype=a.dtype)

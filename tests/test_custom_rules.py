@@ -374,6 +374,13 @@ def test_far_places_forgive_what_is_no_fault():
         kinks="at 0",
     )
     hs.check_rule(struve)
+    # 1 - y has no digits left far out.
+    hs.check_rule(hs.custom_rule(sc.expit, d1=[lambda y, x: y * (1 - y)]))
+    with pytest.raises(
+        DerivativeCheckError, match=r"\(It is taken to be smooth from -2 to 2: domain= says where it is\.\)"
+    ):
+        hs.check_rule(hs.custom_rule(np.tan, d1=[lambda y, x: 1 + y * y]))
+    hs.check_rule(hs.custom_rule(np.tan, d1=[lambda y, x: 1 + y * y], domain=[(-1.4, 1.4)]))
     with pytest.raises(MissingRuleError, match="the derivative in argument 0 has no rule"):
         hs.grad(struve)(0.5, 1.0)
 

@@ -100,11 +100,17 @@ def check_rule(row: Operation, *args: Any, **settings: Any) -> None:
             _tried(partials_hold_far_away, row, params, True)
 
 
+_UNDECLARED = "(It is taken to be smooth from -2 to 2: domain= says where it is.)"
+
+
 def _tried(check: Any, subject: Any, *more: Any) -> Any:
     """Return the result of a check; what it meets with is an error of the rule."""
     try:
         return check(subject, *more)
-    except DerivativeCheckError:
+    except DerivativeCheckError as error:
+        row = getattr(subject, "row", subject)
+        if isinstance(row, Elementwise) and not row.declares_domain and "domain=" not in str(error):
+            raise DerivativeCheckError(f"{error} {_UNDECLARED}") from None
         raise
     except Exception as error:
         what = f"trying whether {check.__name__.replace('_', ' ')} raised {type(error).__name__}: {error}"

@@ -27,6 +27,7 @@ _SHARES = 10.0 ** np.arange(-1, -7, -1)
 _NOISE, _MOST_NOISE = 2e-14, 1e-9
 """What values may be off by, as a share; those of rows that say that they are inaccurate."""
 _RTOL = 1e-5
+_EPS = float(np.finfo(float).eps)
 
 
 def partials_hold_far_away(row: Elementwise, params: Mapping[str, Any], rounding: bool = False) -> None:
@@ -36,22 +37,32 @@ def partials_hold_far_away(row: Elementwise, params: Mapping[str, Any], rounding
     value = lambda xs: np.asarray(row.function(*xs, **params))
     noise = _NOISE if row.accuracy is None else min(max(_NOISE, row.accuracy.error), _MOST_NOISE)
     why = f"looked at {PLACES} places of {_reach(row)}"
-    blur = lambda f: _scatter(f, xs) if rounding else 0.0
     with np.errstate(all="ignore"):
         finite = np.isfinite(value(xs))
         for i in active:
             first = _partial(row, params, (i,))
-            slope = _slope_in(i, value, xs, rooms, noise)
-            _agree(row, f"the derivative in argument {i}", first(xs), slope, blur(first), finite, why, xs)
+            slope, got = _slope_in(i, value, xs, rooms, noise), first(xs)
+            blur = _scatter(first, xs) + _scatter_of_value(row, i, value(xs), xs, params) if rounding else 0.0
+            _agree(row, f"the derivative in argument {i}", got, slope, blur, finite, why, xs)
+            share = blur / np.maximum(np.abs(got), 1e-300)
             for j in active:
                 name, second = f"the second derivative in arguments {i} and {j}", _partial(row, params, (i, j))
-                slope = _slope_in(j, first, xs, rooms, noise, blur(first))
-                _agree(row, name, second(xs), slope, blur(second), finite, why, xs)
+                slope, curved = _slope_in(j, first, xs, rooms, noise, blur), second(xs)
+                lost = _scatter(second, xs) + share * np.abs(curved) if rounding else 0.0
+                _agree(row, name, curved, slope, lost, finite, why, xs)
+
+
+def _scatter_of_value(row: Elementwise, i: int, y: Any, xs: Sequence[Any], params: Mapping[str, Any]) -> np.ndarray:
+    """Return by how much a first partial changes with the last bits of the value that it is given."""
+    entry = getattr(row.d1[i], "formula", row.d1[i])
+    if not callable(entry):
+        return np.zeros(PLACES)
+    return np.ptp([np.broadcast_to(entry(y * (1 + k * _EPS), *xs, **params), y.shape) for k in range(-2, 3)], axis=0)
 
 
 def _scatter(f: Callable[[Sequence[Any]], Any], xs: Sequence[Any]) -> np.ndarray:
     """Return by how much a formula changes with the last bits of its arguments: what it loses by cancellation."""
-    near = lambda k: [x * (1 + k * np.finfo(float).eps) if x.dtype.kind == "f" else x for x in xs]
+    near = lambda k: [x * (1 + k * _EPS) if x.dtype.kind == "f" else x for x in xs]
     return np.ptp([f(near(k)) for k in range(-3, 4)], axis=0)
 
 

@@ -118,6 +118,8 @@ def _holds_samples(x: Any) -> bool:
 def _brief(x: Any) -> str:
     if _holds_samples(x):
         return "+".join(str(item.shape) for item in x)
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+        return f"constant{x.shape}".replace(" ", "")
     return getattr(x, "__name__", None) or repr(x).replace("\n", "")
 
 

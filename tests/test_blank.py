@@ -457,3 +457,21 @@ def test_functions_of_an_installed_package_are_their_users_in_every_transform() 
     assert hs.locate_nonfinite(f, x, v) is None
     assert hs.optimize.minimize(f, x).fun < 1e-8
     assert_allclose(hs.jacobian(hs.record(model))(x), [[3 * x[0] ** 2, 0.0], [0.0, 1.0]])
+
+
+def test_arrays_without_axes_may_become_traced() -> None:
+    def real(x: Any) -> Any:
+        out = np.zeros(())
+        out[()] = x**2
+        out += x
+        return out
+
+    def pair(x: Any) -> Any:
+        out = np.zeros((), dtype=complex)
+        out[()] = x**2 + 1j * x
+        out.real[...] += x
+        return np.abs(out) ** 2
+
+    assert hs.grad(real)(3.0) == 7.0
+    assert hs.grad(hs.grad(real))(3.0) == 2.0
+    assert_allclose(hs.grad(pair)(3.0), 2 * 12.0 * 7.0 + 2 * 3.0)

@@ -22,6 +22,7 @@ from hessian.tape.advice import user_line
 from hessian.tape.array_methods import concrete_index
 from hessian.tape.handle import Handle
 from hessian.tape.passthrough import sparse_is_asking
+from hessian.tape.variable import Array, Number
 
 _SET_CLASS = object.__dict__["__class__"].__set__
 _NO_ATTRIBUTES = frozenset(("data", "ctypes", "base", "__array_interface__", "__array_struct__", "__dlpack__"))
@@ -330,7 +331,9 @@ def _traced_copy(example: Any, numbers: np.ndarray) -> Any:
     """Return plain numbers as a traced array on the tape of an example, lying in memory as they do."""
     if numbers.dtype.kind == "c":
         return joined(_traced_copy(example, numbers.real), _traced_copy(example, numbers.imag))
-    return example.trace_apply(OPERATIONS["positive"], (numbers.copy(order="K"),), {})
+    traced = example.trace_apply(OPERATIONS["positive"], (numbers.copy(order="K"),), {})
+    # Of an array without axes NumPy's operations make numbers, which cannot be written to.
+    return Array(traced._tape, traced._slot, traced._value) if type(traced) is Number else traced
 
 
 def _become(x: Blank, traced: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import re
 import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,9 +74,8 @@ def problem(name: str, module: types.ModuleType) -> tuple[Callable[[Any], Any], 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_program_says_what_it_shows(name: str) -> None:
-    """Each imports, says what to expect, can be run without arguments, writes ordinary NumPy, and has a row above."""
+    """Each imports, says what to expect, can be run without arguments, and writes ordinary NumPy."""
     module = load(name)
-    assert name in PROGRAMS
     assert module.__doc__ is not None
     assert "Expected output:" in module.__doc__
     assert all(
@@ -85,6 +85,12 @@ def test_every_program_says_what_it_shows(name: str) -> None:
     text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 160
     assert all(inspect.getdoc(value) for value in vars(module).values() if inspect.isfunction(value))
+
+
+def test_the_page_lists_every_program() -> None:
+    """The table of the gallery's page has a row for each program, in order, and no other."""
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| \[`(\w+)`\]\(\1\.py\) \|", page, re.MULTILINE) == NAMES == sorted(PROGRAMS)
 
 
 @pytest.mark.long

@@ -48,10 +48,6 @@ class Traced:
         """Return the value under a handle of its own, which later assignments through this one do not reach."""
         return self
 
-    def same_as(self, other: Any) -> bool:
-        """Tell whether another value is equal to this one whatever the variables are, because it was computed in the same way."""
-        return self is other
-
     def lies_in(self, order: str) -> bool:
         """Tell whether the numbers lie in memory in C order, or in Fortran order."""
         return order == "C"

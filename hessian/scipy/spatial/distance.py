@@ -9,8 +9,8 @@ import numpy as np
 import scipy.spatial.distance
 
 from hessian.arguments import choose
-from hessian.rules.traced import Traced, entered
-from hessian.scipy.mirror import mirrored, twin
+from hessian.rules.traced import entered
+from hessian.scipy.mirror import holds, mirrored, twin
 
 __all__ = ["cdist", "pdist", "squareform"]
 __getattr__, __dir__ = mirrored(__name__)
@@ -71,10 +71,9 @@ def cdist(XA: Any, XB: Any, metric: Any = "euclidean", **keywords: Any) -> Any:
     distance 0 the Euclidean distance has the gradient 0 and no second derivative; its square is smooth. From a point to itself,
     as in ``cdist(X / length, X / length)``, the distance is the constant 0.
     """
-    a: Any = entered(XA)
-    b: Any = entered(XB)
+    a, b = entered(XA), entered(XB)
     name = _OTHER_NAMES.get(metric, metric) if isinstance(metric, str) else ""
-    if name in NORMS and isinstance(a, Traced) and a.same_as(b):
+    if name in NORMS and holds(a) and a.same_as(b):
         itself = np.eye(a.shape[0], dtype=a.dtype)
         return NORMS[name](a[:, None, :] - b[None, :, :] + itself[:, :, None], **keywords) * (1 - itself)
     y = _metric("cdist", metric)(a[:, None, :], b[None, :, :], **keywords)

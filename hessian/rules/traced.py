@@ -40,10 +40,6 @@ class Traced:
         """Apply ``operation`` to ``operands``, of which this one is innermost."""
         raise NotImplementedError
 
-    def same_as(self, other: Any) -> bool:
-        """Tell whether another value is equal to this one whatever the variables are, because it was computed in the same way."""
-        return self is other
-
     def frozen(self) -> Traced:
         """Return the value under a handle of its own, which later assignments through this one do not reach."""
         return self

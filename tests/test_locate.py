@@ -381,3 +381,18 @@ def test_derivatives_that_a_function_takes_itself_are_named_as_such() -> None:
         "The derivative of log is not finite in 1 of 3 elements, first at [1], where it is given 0"
     )
     assert "ok = x > 0" in found.fix
+
+
+def test_complex_numbers_have_their_own_guards() -> None:
+    f = lambda x: np.sum(np.real(np.log(x + 0j)))
+    found = hs.locate_nonfinite(f, X)
+    assert found is not None
+    assert found.operation == "log of complex numbers"
+    assert found.indices.tolist() == [[1]]
+    assert "ok = z != 0; np.where(ok, np.log(np.where(ok, z, 1.0)), 0.0)" in found.fix
+    guarded = lambda x: (lambda z, ok: np.sum(np.where(ok, np.log(np.where(ok, z, 1.0)), 0.0).real))(x + 0j, x != 0)
+    assert hs.locate_nonfinite(guarded, X) is None
+    spectrum = hs.locate_nonfinite(lambda x: np.sum(np.abs(np.fft.fft(x))), np.zeros(3))
+    assert spectrum is not None
+    assert spectrum.operation == "modulus"
+    assert "z.real**2 + z.imag**2" in spectrum.fix

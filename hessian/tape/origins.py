@@ -18,7 +18,7 @@ from hessian.rules.lines import user_line
 from hessian.rules.spec import Partial
 from hessian.rules.traced import Traced
 from hessian.tape.array_methods import primal_array
-from hessian.tape.remedies import ZERO_DIVISOR, remedy
+from hessian.tape.remedies import COMPLEX, ZERO_DIVISOR, remedy
 from hessian.tape.steps import ElementwiseStep, Step
 from hessian.tape.sweeps import Accumulator, Linearization
 from hessian.tape.tape import Instruction, Tape
@@ -292,6 +292,8 @@ def _of_instruction(order: int, tape: Tape, slot: int, bad: Any) -> Origin:
     line, name = _line(tape, slot), operation.name
     divides_by_data = name == "divide" and instruction.sources[-1] < 0
     fix = ZERO_DIVISOR if divides_by_data else remedy(name, order, size, line)
+    if name.endswith(COMPLEX):
+        name = f"{name.rpartition('_')[0]} of complex numbers"
     return _origin(order, called + name, line, bad, operands, fix)
 
 

@@ -27,6 +27,8 @@ ZERO_DIVISOR = (
     "The divisor does not depend on x: it is zero data, or the number of elements of a mean over nothing. Divide where it is not zero, "
     "and ask for the size first"
 )
+COMPLEX = ("_real", "_imag")
+"""Ends of the names of operations that are the parts of one on complex numbers."""
 _LINES = {
     "std(": "A standard deviation has no derivative where all elements are equal. Write np.sqrt(np.var(x) + eps**2) with a small eps",
     "corrcoef(": "Elements that are all equal have no correlation: leave out such rows",
@@ -48,6 +50,9 @@ _REMEDIES = {
     **dict.fromkeys(("norm", "length", "unit", "hypot"), _NORM),
     **dict.fromkeys(("solve", "inv", "inverse", "logabsdet", "cholesky"), _SINGULAR),
     "exp": _LARGE,
+    "modulus": (
+        "np.abs(z) has no derivative at zero. Write s = z.real**2 + z.imag**2; ok = s > 0; np.where(ok, np.sqrt(np.where(ok, s, 1.0)), 0.0)"
+    ),
 }
 
 
@@ -56,6 +61,10 @@ def remedy(operation: str, order: int, size: float, line: str = "") -> str:
     name = operation.rstrip("0123456789").rstrip("_") if "_" in operation else operation
     if size > 1e30 or (name.startswith(("exp", "sinh", "cosh")) and size > 50):
         return _LARGE
+    if name.endswith(COMPLEX):
+        call = name.rpartition("_")[0]
+        if call in ("log", "log2", "log10", "sqrt"):
+            return _guard(f"np.{call}({{}})", "z != 0").replace("np.where(ok, x,", "np.where(ok, z,")
     if name in ("sqrt", "divide") and size == 0.0:
         for call, fix in _LINES.items():
             if call in line:

@@ -24,6 +24,7 @@ from mutants.mutant import ROOT, Mutant
 from mutants.orders import ORDERS
 from mutants.programs import PROGRAMS
 from mutants.rules import RULES
+from mutants.sparse import SPARSE
 
 MUTANTS: dict[str, list[Mutant]] = {
     "engine": ENGINE,
@@ -31,6 +32,7 @@ MUTANTS: dict[str, list[Mutant]] = {
     "programs": PROGRAMS,
     "orders": ORDERS,
     "estimates": ESTIMATES,
+    "sparse": SPARSE,
 }
 _COPIED = ("hessian", "tests", "benchmarks", "pyproject.toml", "README.md", "CONTRIBUTING.md")
 

@@ -1,0 +1,35 @@
+"""Mutants of patterns, colorings and what is read off products."""
+
+from __future__ import annotations
+
+from mutants.mutant import Mutant
+
+_PATTERN = "tests/test_sparse_pattern.py"
+_COLORING = "tests/test_sparse_coloring.py"
+_MATRICES = "tests/test_sparse_matrices.py"
+
+SPARSE = [
+    Mutant("sparse/links.py", "goals >= 0 if mask is None else (goals >= 0) & mask[goals]", "goals >= 0", _PATTERN),
+    Mutant("sparse/links.py", "return [(0, 1)] if len(active) > 1 else []", "return []", _PATTERN),
+    Mutant("sparse/links.py", "self.is_volatile |= read and not self.constant[p]", "pass", _PATTERN),
+    Mutant("sparse/sets.py", "valid[:, 0] &= pairs[:, 0] != pairs[:, 1]", "pass", _PATTERN),
+    Mutant("sparse/sets.py", "keep = (groups >= 0) & (sets.rows >= 0)", "keep = groups > 0", _PATTERN),
+    Mutant("sparse/meetings.py", "both = (a.rows >= 0) & (b.rows >= 0)", "both = a.rows >= 0", _PATTERN),
+    Mutant(
+        "sparse/meetings.py", "whole = csr_array(half + half.T.tocsr() + diagonal)", "whole = half + diagonal", _PATTERN
+    ),
+    Mutant("sparse/walk.py", "known | reached", "known & reached", _PATTERN),
+    Mutant("sparse/coloring.py", "banned |= seen[w] if twice >> color[w] & 1 else hubs[w]", "pass", _COLORING),
+    Mutant("sparse/coloring.py", "hubs[first[w * n + c]] |= 1 << theirs", "pass", _COLORING),
+    Mutant("sparse/coloring.py", "needed[b] = True", "pass", _COLORING),
+    Mutant("sparse/columns.py", "seen[r] |= bit", "seen[r] = bit", _COLORING),
+    Mutant("sparse/acyclic.py", "parent[root(tree)] = root(known)", "pass", _COLORING),
+    Mutant("sparse/acyclic.py", "absolute.data[absolute.indices != rows_of(absolute)] = -1.0", "pass", _COLORING),
+    Mutant(
+        "sparse/decompress.py", "return np.where(rows > matrix.indices, at[other], at)", "return at[other]", _MATRICES
+    ),
+    Mutant("sparse/decompress.py", "self._rows.copy()", "self._rows", _MATRICES),
+    Mutant(
+        "sparse/functions.py", "(None if is_volatile else structure, structure)", "(structure, structure)", _PATTERN
+    ),
+]

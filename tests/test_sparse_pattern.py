@@ -70,6 +70,7 @@ TIGHT: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "norm": (lambda x: np.linalg.norm(x[:3]), ()),
     "groups": (lambda x: np.sum(np.sum(x.reshape(4, 2), axis=1) ** 2), ()),
     "an entry of a product": (lambda x: (x.reshape(2, 4) @ x.reshape(4, 2))[0, 0], ()),
+    "one of some sums": (lambda x: np.sum(np.exp(x).reshape(4, 2), axis=1)[1] ** 2, ()),
     "outer": (lambda x: np.sum(np.outer(x[:2], x[2:4]) ** 2), ()),
     "assigned": (lambda x: _assigned(x), ()),
     "logsumexp of rows": (lambda x: np.sum(hs.special.logsumexp(x.reshape(2, 4), axis=1)), ()),
@@ -273,3 +274,17 @@ def test_large_arrays_go_other_ways_to_the_same_patterns() -> None:
     assert holes.nnz == 3 * n - 4
     for pattern in (chain, second, shared, rows, holes):
         assert (pattern.matrix != pattern.matrix.T).nnz == 0
+
+
+def test_unions_that_are_one_of_the_two_are_not_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).uniform(0.5, 1.5, 12)
+    centered = lambda x: np.sum(np.exp(x.reshape(3, 4) - np.mean(x.reshape(3, 4), axis=1, keepdims=True)))
+    apart = lambda x: np.sum(np.exp(x[:8].reshape(2, 4) - np.mean(x[4:].reshape(2, 4), axis=1, keepdims=True)))
+    patterns = [hs.sparse.hessian(f).pattern(x) for f in (centered, apart)]
+    monkeypatch.setattr("hessian.sparse.sets._MANY", 0)
+    for f, pattern in zip((centered, apart), patterns, strict=True):
+        assert hs.sparse.hessian(f).pattern(x) == pattern
+    monkeypatch.setattr("hessian.sparse.sets._WRITTEN", 0)
+    inside, true = holds(apart, [x])
+    assert inside.sum() > true.sum()
+    assert hs.sparse.hessian(centered).pattern(x) == patterns[0]

@@ -23,6 +23,7 @@ from benchmarks.peers.base import Contender
 from benchmarks.ratios import Ratio, compare, format_dtypes, format_markdown
 from benchmarks.replay import CasePeer, Result, measure_alone, measure_case, write_json
 from benchmarks.report import format_header
+from benchmarks.timing import CLOCKS
 
 DESCRIPTION = """\
 Time minus the log marginal likelihood of a Gaussian process (two inputs, squared exponential kernel; two log lengths, log
@@ -139,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(peers: dict[str, CasePeer], cases: Sequence[Case], options: argparse.Namespace) -> list[Result]:
     """Measure every case, in turns in one process or each participant in one of its own."""
     if options.alone:
-        lists = {"--ways": options.ways, "--sizes": options.sizes, "--tasks": options.tasks}
+        lists = {"--ways": options.ways, "--sizes": options.sizes, "--tasks": options.tasks, "--clock": [options.clock]}
         numbers = {"--rounds": options.rounds, "--budget": options.budget, "--seed": options.seed}
         arguments = [part for name, values in lists.items() for part in (name, ",".join(values))]
         arguments += [part for name, value in numbers.items() for part in (name, str(value))]
@@ -148,8 +149,8 @@ def run(peers: dict[str, CasePeer], cases: Sequence[Case], options: argparse.Nam
     results = []
     for case in cases:
         print(f"{case.description} ...", file=sys.stderr)
-        rounds = {"rounds": options.rounds, "budget": options.budget, "seed": options.seed}
-        results.append(measure_case(case, taking_part, options.tasks, **rounds))
+        how = {"rounds": options.rounds, "budget": options.budget, "seed": options.seed, "clock": options.clock}
+        results.append(measure_case(case, taking_part, options.tasks, **how))
     return results
 
 
@@ -163,6 +164,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--alone", action="store_true", help="measure each library alone in a process of its own, not in turns in one"
     )
+    parser.add_argument("--clock", default="wall", choices=list(CLOCKS), help="what samples are taken by")
     parser.add_argument("--only", default="", choices=["", "jax", "hessian", "floor"], help=argparse.SUPPRESS)
     add_measuring(parser)
     return parser

@@ -57,7 +57,14 @@ class Result:
 
 
 def measure_case(
-    case: Case, peers: Sequence[CasePeer], tasks: Sequence[str], *, rounds: int, budget: float, seed: int
+    case: Case,
+    peers: Sequence[CasePeer],
+    tasks: Sequence[str],
+    *,
+    rounds: int,
+    budget: float,
+    seed: int,
+    clock: str = "wall",
 ) -> Result:
     """Time the tasks in interleaved rounds; `first`, which empties JAX's caches, in rounds of its own.
 
@@ -70,7 +77,7 @@ def measure_case(
     groups = ([c for c in contenders if c.task != "first"], [c for c in contenders if c.task == "first"])
     measurements = []
     for group in groups:
-        measurements += measure(group, dtype=case.dtype, rounds=rounds, budget=budget, seed=seed)
+        measurements += measure(group, dtype=case.dtype, rounds=rounds, budget=budget, seed=seed, clock=clock)
     return Result(case, measurements)
 
 

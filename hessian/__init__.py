@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hessian import operators, scipy, sparse
+from hessian import operators, scipy
 from hessian.errors import HessianError
 from hessian.operators import (
     ChunkedOperator,
@@ -21,7 +21,6 @@ from hessian.tape.custom import custom_rule
 from hessian.transforms import (
     DerivativeReport,
     check_derivatives,
-    check_rule,
     directional,
     grad,
     grad_and_hvp,
@@ -39,8 +38,9 @@ from hessian.transforms import (
 )
 
 if TYPE_CHECKING:
-    from hessian import curvature, nn, optimize, plotting, statistics
+    from hessian import curvature, nn, optimize, plotting, sparse, statistics
     from hessian.optimize import argmin, fixed_point, root
+    from hessian.transforms.rule_check import check_rule
 
 __version__ = "0.1.0"
 __all__ = [
@@ -90,8 +90,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # SciPy's optimisers take longer to import than this whole package: loaded when first asked for.
-    return getattr(room("optimize"), name) if name in ("argmin", "fixed_point", "root") else room(name)
+    # SciPy's optimisers take longer to import than this whole package: loaded when first asked for, as is what few ask for.
+    if name in ("argmin", "fixed_point", "root"):
+        return getattr(room("optimize"), name)
+    return getattr(room("transforms.rule_check"), name) if name == "check_rule" else room(name)
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,7 @@ import importlib
 import sys
 from types import ModuleType
 
-ROOMS = frozenset({"curvature", "nn", "optimize", "plotting", "statistics"})
+ROOMS = frozenset({"curvature", "nn", "optimize", "plotting", "sparse", "statistics", "transforms.rule_check"})
 
 
 def room(name: str) -> ModuleType:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -78,13 +77,13 @@ class Shown:
 
 def html_table(rows: Iterable[Sequence[str]], title: str = "") -> str:
     """Write rows as a table for notebooks, the first cell of each as its heading."""
+    from html import escape
+
     rows = list(rows)
     body = "".join(
-        f"<tr><th {_LEFT}>{html.escape(name)}</th>"
-        + "".join(f"<td {_LEFT}>{html.escape(cell)}</td>" for cell in cells)
-        + "</tr>"
+        f"<tr><th {_LEFT}>{escape(name)}</th>" + "".join(f"<td {_LEFT}>{escape(cell)}</td>" for cell in cells) + "</tr>"
         for name, *cells in rows
     )
     span = max(map(len, rows), default=1)
-    head = f'<thead><tr><th colspan="{span}" {_LEFT}>{html.escape(title)}</th></tr></thead>' if title else ""
+    head = f'<thead><tr><th colspan="{span}" {_LEFT}>{escape(title)}</th></tr></thead>' if title else ""
     return f"<table>{head}<tbody>{body}</tbody></table>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import csc_array
@@ -12,12 +12,13 @@ from scipy.sparse import csc_array
 from hessian.linalg import limits
 from hessian.operators.differentiated import DifferentiatedOperator
 from hessian.programs.tasks import Task
-from hessian.sparse.decompress import Structure
-from hessian.sparse.functions import few_products, matrix_at, sparse_matrix
 from hessian.tape.kinks import Slopes, kinked_slopes
 from hessian.tape.trees import split_vector
 from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.seeds import check_room
+
+if TYPE_CHECKING:
+    from hessian.sparse.decompress import Structure
 
 
 class HessianOperator(DifferentiatedOperator):
@@ -92,6 +93,8 @@ class HessianOperator(DifferentiatedOperator):
         >>> H.to_sparse().toarray().tolist()
         [[4.0, 2.0, 0.0], [2.0, 6.0, 4.0], [0.0, 4.0, 0.0]]
         """
+        from hessian.sparse.functions import sparse_matrix
+
         return sparse_matrix(self._at, "HessianOperator.to_sparse")
 
     def to_dense(self, *, max_bytes: int | None = None) -> np.ndarray:
@@ -101,13 +104,16 @@ class HessianOperator(DifferentiatedOperator):
         """
         n = self.shape[0]
         check_room("HessianOperator", n, n, self.dtype, max_bytes, "H.to_sparse()")
-        return self._at.matrix() if self._few is None else matrix_at(self._at, self._few, "HessianOperator").toarray()
+        return self._at.matrix() if self._few is None else self._from_few(self._few).toarray()
 
     def diagonal(self) -> np.ndarray:
         """Return the exact diagonal, shape (n,): by as few products as the pattern needs where that is few, else by n in blocks."""
-        return (
-            self._at.diagonal() if self._few is None else matrix_at(self._at, self._few, "HessianOperator").diagonal()
-        )
+        return self._at.diagonal() if self._few is None else self._from_few(self._few).diagonal()
+
+    def _from_few(self, structure: Structure) -> csc_array:
+        from hessian.sparse.functions import matrix_at
+
+        return matrix_at(self._at, structure, "HessianOperator")
 
     @cached_property
     def _few(self) -> Structure | None:
@@ -115,6 +121,8 @@ class HessianOperator(DifferentiatedOperator):
         n = self.shape[0]
         if n < limits.SPARSE_ORDER:
             return None
+        from hessian.sparse.functions import few_products
+
         return few_products(self._at, n // limits.SPARSE_SHARE, "HessianOperator")
 
     def kinked_slopes(self, directions: np.ndarray) -> Slopes | None:

@@ -11,7 +11,6 @@ from scipy.sparse import csc_array
 from hessian.operators.differentiated import MapOperator
 from hessian.operators.vectors import as_direction, as_rows
 from hessian.programs.tasks import Task
-from hessian.sparse.functions import sparse_matrix
 from hessian.tape.trace import detached
 from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.seeds import check_room
@@ -79,4 +78,6 @@ class JacobianOperator(MapOperator):
 
     def to_sparse(self) -> csc_array:
         """Return the Jacobian as a sparse matrix, by as few products as its pattern needs; see :func:`hessian.sparse.jacobian`."""
+        from hessian.sparse.functions import sparse_matrix
+
         return sparse_matrix(self._at, "JacobianOperator.to_sparse")

@@ -5,14 +5,12 @@ from hessian.transforms.diagonal import hessian_diagonal, laplacian
 from hessian.transforms.first_order import grad, jacobian, jvp, value_and_grad, vjp
 from hessian.transforms.higher_order import directional, taylor
 from hessian.transforms.locate import locate_nonfinite
-from hessian.transforms.rule_check import check_rule
 from hessian.transforms.second_order import grad_and_hvp, hessian, hvp
 from hessian.transforms.third_order import third_derivative
 
 __all__ = [
     "DerivativeReport",
     "check_derivatives",
-    "check_rule",
     "directional",
     "grad",
     "grad_and_hvp",

@@ -77,6 +77,13 @@ _polynomial(
     "jacobi(n, a, b, x)",
     parameters=(0.7, 1.2),
 )
+_polynomial(
+    "eval_sh_jacobi",
+    lambda n, a, b, x: n * sc.eval_sh_jacobi(n - 1, a + 2, b + 1, x),
+    "jacobi(n, a - b, b - 1, 2 * x - 1) / binomial(2 * n + a - 1, n)",
+    parameters=(2.2, 1.2),
+    x=(0.05, 0.95),
+)
 _polynomial("eval_laguerre", lambda n, x: -sc.eval_genlaguerre(n - 1, 1.0, x), "laguerre(n, 0, x)", x=(0.1, 5.0))
 _polynomial(
     "eval_genlaguerre",
@@ -125,6 +132,20 @@ _series(
     ([0.5, 2.0], [0.7], [1.5, 3.2]),
     (-3.0, 0.9),
     partials=1e-10,
+)
+
+
+def _tricomi_slope(y: Any, a: Any, b: Any, z: Any) -> Any:
+    return np.where(np.equal(a, 0), 0.0, -a * sc.hyperu(a + 1, b + 1, z))
+
+
+_series(
+    sc.hyperu,
+    _tricomi_slope,
+    "hyperu(a, b, z)",
+    ([0.5, 2.0], [1.5, 0.7]),
+    (0.2, 20.0),
+    partials=1e-7,
 )
 _series(sc.wright_bessel, lambda y, a, b, x: sc.wright_bessel(a, a + b, x), "", ([0.5], [1.2]), (0.3, 3.0))
 _series(

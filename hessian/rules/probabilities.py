@@ -11,7 +11,7 @@ import scipy.special as sc
 from hessian.rules.dispatch import DISPATCH, elementwise
 from hessian.rules.incomplete import AT_ENDS, DOUBLE, beta_density_op, beta_shapes, gamma_density_op, gamma_shape, like
 from hessian.rules.samples import A, Accuracy, Case, case
-from hessian.rules.spec import NONDIFF, Elementwise
+from hessian.rules.spec import MISSING, NONDIFF, Elementwise
 
 _SHAPE, _UNIT = (0.6, 4.0), (0.1, 0.9)
 
@@ -182,8 +182,9 @@ def _inverse(ufunc: Any, forward: Any, place: int, given: int, sign: float = 1.0
 
     def slope(i: int) -> Any:
         others = [j for j in range(len(of.d1)) if j != place]
-        if i != given and not callable(of.d1[others[i if i < given else i - 1]]):
-            return NONDIFF
+        entry = of.d1[place if i == given else others[i if i < given else i - 1]]
+        if not callable(entry):
+            return entry
 
         def partial(y: Any, *xs: Any) -> Any:
             inner = arguments(y, xs)
@@ -225,5 +226,120 @@ _inverse(sc.stdtrit, sc.stdtr, 1, 1, **_cases((2.0, 6.0), _UNIT))
 _inverse(sc.pdtri, sc.pdtr, 1, 1, **_cases(2, _UNIT))
 _inverse(sc.bdtri, sc.bdtr, 2, 2, **_cases(2.0, np.int64(7), _UNIT))
 _inverse(sc.nbdtri, sc.nbdtr, 2, 2, **_cases(2, 7, _UNIT))
+_inverse(sc.stdtridf, sc.stdtr, 0, 0, **_cases((0.77, 0.82), (0.95, 1.05)))
+_inverse(sc.fdtridfd, sc.fdtr, 1, 1, **_cases(3.0, (0.56, 0.74), (1.9, 2.1)))
 _inverse(sc.btdtria, sc.betainc, 0, 0, **_cases(_UNIT, _SHAPE, _UNIT))
 _inverse(sc.btdtrib, sc.betainc, 1, 1, **_cases(_SHAPE, _UNIT, _UNIT))
+
+
+def _counted(ufunc: Any, forward: Any, given: int, inner: Sequence[dict[int, float]], **row: Any) -> None:
+    """Declare the inverse of a distribution function in a count, or in a number of trials, that need not be whole.
+
+    ``inner`` has the arguments of ``forward`` as sums of a constant, y (key -1) and the other arguments of the inverse by their
+    places; key -2 is the constant.
+    """
+    of = elementwise_of(forward)
+
+    def slope(i: int) -> Any:
+        def partial(y: Any, *xs: Any) -> Any:
+            known = {-2: 1.0, -1: y, **dict(enumerate(xs))}
+            at = [sum(c * known[j] for j, c in terms.items()) for terms in inner]
+            p, lowest = forward(*at), np.less_equal(y, 0)
+            along = sum(terms[-1] * of.d1[j](p, *at) for j, terms in enumerate(inner) if -1 in terms)
+            above = [terms[i] * of.d1[j](p, *at) for j, terms in enumerate(inner) if i in terms]
+            # Counts are 0 for all probabilities below that of none.
+            return np.where(lowest, 0.0, (1.0 if i == given else -sum(above)) / along)
+
+        return partial
+
+    count = ufunc.nin
+    elementwise(ufunc, d1=[slope(i) for i in range(count)], d2=None, real_only=True, kinks=AT_ENDS, **row)
+
+
+_counted(sc.pdtrik, sc.gammaincc, 0, [{-2: 1.0, -1: 1.0}, {1: 1.0}], **_cases((0.3, 0.7), (2.0, 4.0)))
+_counted(
+    sc.bdtrik,
+    sc.betaincc,
+    0,
+    [{-2: 1.0, -1: 1.0}, {1: 1.0, -1: -1.0}, {2: 1.0}],
+    **_cases((0.4, 0.7), (6.0, 9.0), (0.3, 0.6)),
+)
+_counted(
+    sc.bdtrin,
+    sc.betaincc,
+    1,
+    [{-2: 1.0, 0: 1.0}, {-1: 1.0, 0: -1.0}, {2: 1.0}],
+    **_cases((2.0, 4.0), (0.3, 0.6), (0.3, 0.6)),
+)
+_counted(
+    sc.nbdtrik,
+    sc.betainc,
+    0,
+    [{1: 1.0}, {-2: 1.0, -1: 1.0}, {2: 1.0}],
+    **_cases((0.3, 0.7), (2.0, 4.0), (0.3, 0.6)),
+)
+_counted(
+    sc.nbdtrin,
+    sc.betainc,
+    1,
+    [{-1: 1.0}, {-2: 1.0, 0: 1.0}, {2: 1.0}],
+    **_cases((2.0, 4.0), (0.3, 0.7), (0.3, 0.6)),
+)
+
+
+def _quantile_slope(q: Any, p: Any) -> Any:
+    return elementwise_of(sc.ndtri).d1[0](q, p)
+
+
+elementwise(
+    sc.nrdtrimn,
+    d1=[
+        lambda y, p, std, x: -std * _quantile_slope(sc.ndtri(p), p),
+        lambda y, p, std, x: -sc.ndtri(p),
+        1,
+    ],
+    d2=None,
+    real_only=True,
+    **_cases(_UNIT, _SHAPE, _SHAPE),
+)
+elementwise(
+    sc.nrdtrisd,
+    d1=[
+        lambda y, mn, p, x: -1 / sc.ndtri(p),
+        lambda y, mn, p, x: (mn - x) / np.square(sc.ndtri(p)) * _quantile_slope(sc.ndtri(p), p),
+        lambda y, mn, p, x: 1 / sc.ndtri(p),
+    ],
+    d2=None,
+    real_only=True,
+    **_cases((0.0, 1.0), (0.7, 0.9), (2.0, 4.0)),
+)
+
+
+# The noncentral chi-squared distribution, whose density is a Bessel function's.
+def _noncentral_density(x: Any, df: Any, nc: Any) -> Any:
+    """Return the density at x > 0: by 0F1 where the product of x and nc is small, by a scaled Bessel function else."""
+    half, z = 0.5 * df, x * nc
+    near = z < 4.0
+    log = sc.xlogy(half - 1, 0.5 * x) - 0.5 * (x + nc) - sc.gammaln(half)
+    small = np.exp(log) * sc.hyp0f1(half, np.where(near, 0.25 * z, 0.0))
+    far, away = np.where(near, 2.0, x), np.where(near, 2.0, nc)
+    gap = np.sqrt(far) - np.sqrt(away)
+    large = np.exp(-0.5 * gap * gap) * (far / away) ** (0.5 * half - 0.5) * sc.ive(half - 1, np.sqrt(far * away))
+    return 0.5 * np.where(near, small, large)
+
+
+elementwise(
+    sc.chndtr,
+    d1=[
+        lambda y, x, df, nc: _noncentral_density(x, df, nc),
+        MISSING,
+        lambda y, x, df, nc: -_noncentral_density(x, df + 2, nc),
+    ],
+    d2=None,
+    real_only=True,
+    kinks=AT_ENDS,
+    cases=[case(A(3, domain=d), df, A(3, domain=d)) for d in ((0.5, 1.5), (3.0, 6.0)) for df in (3.0, 1.5)],
+    domain=[(0.5, 4.0), (1.5, 3.0), (0.5, 4.0)],
+)
+_inverse(sc.chndtrix, sc.chndtr, 0, 0, **_cases((0.3, 0.7), 3.0, (0.5, 4.0)))
+_inverse(sc.chndtrinc, sc.chndtr, 2, 2, **_cases((2.0, 2.5), 3.0, (0.2, 0.4)))

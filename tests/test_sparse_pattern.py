@@ -70,6 +70,7 @@ TIGHT: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "norm": (lambda x: np.linalg.norm(x[:3]), ()),
     "groups": (lambda x: np.sum(np.sum(x.reshape(4, 2), axis=1) ** 2), ()),
     "an entry of a product": (lambda x: (x.reshape(2, 4) @ x.reshape(4, 2))[0, 0], ()),
+    "with a hole": (lambda x: np.sum(x * np.pad(x[1:], (0, 1))), ()),
     "one of some sums": (lambda x: np.sum(np.exp(x).reshape(4, 2), axis=1)[1] ** 2, ()),
     "outer": (lambda x: np.sum(np.outer(x[:2], x[2:4]) ** 2), ()),
     "assigned": (lambda x: _assigned(x), ()),

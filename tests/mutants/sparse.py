@@ -12,7 +12,7 @@ SPARSE = [
     Mutant("sparse/links.py", "goals >= 0 if mask is None else (goals >= 0) & mask[goals]", "goals >= 0", _PATTERN),
     Mutant("sparse/links.py", "return [(0, 1)] if len(active) > 1 else []", "return []", _PATTERN),
     Mutant("sparse/links.py", "self.is_volatile |= read and not self.constant[p]", "pass", _PATTERN),
-    Mutant("sparse/sets.py", "valid[:, 0] &= pairs[:, 0] != pairs[:, 1]", "pass", _PATTERN),
+    Mutant("sparse/sets.py", "np.maximum(a.rows, b.rows)), axis=1)", "np.minimum(a.rows, b.rows)), axis=1)", _PATTERN),
     Mutant("sparse/sets.py", "keep = (groups >= 0) & (sets.rows >= 0)", "keep = groups > 0", _PATTERN),
     Mutant("sparse/meetings.py", "both = (a.rows >= 0) & (b.rows >= 0)", "both = a.rows >= 0", _PATTERN),
     Mutant(

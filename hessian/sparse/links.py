@@ -6,6 +6,7 @@ Kinds of rows are told apart by what they say of themselves (:mod:`hessian.rules
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -25,6 +26,12 @@ from hessian.tape.tape import Instruction
 Mask = np.ndarray | None
 _UNITS = 2**24
 """Numbers in the unit vectors that a linear map without a pattern is asked about; above it is taken to be dense."""
+
+
+@functools.lru_cache(maxsize=256)
+def _stand_in(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array of a shape whose numbers nobody reads, in the memory of one."""
+    return np.ndarray(shape, float, b"\0" * 8, 0, (0,) * len(shape))
 
 
 class Link:
@@ -48,7 +55,7 @@ class Link:
 
     def __init__(self, instruction: Instruction, shape: tuple[int, ...], active: list[int]) -> None:
         self.row, self.params, self.active = instruction.operation, instruction.params, active
-        self.y = np.broadcast_to(np.zeros(()), shape)
+        self.y = _stand_in(shape)
         states = self.row.states or (None,) * len(instruction.operands)
         self.active_of_all = [p for p, state in enumerate(states) if state is None]
         self.xs: list[Any] = []
@@ -58,7 +65,7 @@ class Link:
         self.constant = [s < 0 and not isinstance(x, Traced) for s, x in zip(sources, operands, strict=True)]
         for p, x in enumerate(operands):
             if p in active:
-                self.xs.append(np.broadcast_to(np.zeros(()), np.shape(x)))
+                self.xs.append(_stand_in(np.shape(x)))
                 continue
             read = states[p] is NONDIFF and not isinstance(self.row, Elementwise)
             self.is_volatile |= read and not self.constant[p]

@@ -26,7 +26,7 @@ SPARSE = [
     Mutant("sparse/acyclic.py", "parent[root(tree)] = root(known)", "pass", _COLORING),
     Mutant("sparse/acyclic.py", "absolute.data[absolute.indices != rows_of(absolute)] = -1.0", "pass", _COLORING),
     Mutant(
-        "sparse/decompress.py", "return np.where(rows > matrix.indices, at[other], at)", "return at[other]", _MATRICES
+        "sparse/decompress.py", "return np.where(rows > matrix.indices, at[other], at)", "return at[other]", _PATTERN
     ),
     Mutant("sparse/decompress.py", "self._rows.copy()", "self._rows", _MATRICES),
     Mutant(

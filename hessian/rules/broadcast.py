@@ -16,6 +16,14 @@ def as_array(x: Any) -> Any:
     return x if isinstance(x, Traced | np.ndarray) else np.asarray(x)
 
 
+def as_floats(x: Any) -> Any:
+    """Return numbers as an array in double precision, traced values as they are; complex numbers keep their imaginary part."""
+    if isinstance(x, Traced):
+        return x
+    x = np.asarray(x)
+    return x.astype(complex if x.dtype.kind == "c" else float, copy=False)
+
+
 def leading(x: Any, ndim: int) -> tuple[int, ...]:
     """Return the lengths of the axes before the last ``ndim``."""
     return x.shape[: x.ndim - ndim]

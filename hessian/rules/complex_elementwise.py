@@ -16,6 +16,7 @@ import numpy as np
 
 from hessian.rules import choices, trigonometry
 from hessian.rules import elementwise as ew
+from hessian.rules.indexing import gather_at_op, scatter_at_op
 from hessian.rules.nondifferentiable import OPERATIONS
 from hessian.rules.pairs import Parts, joined, minus, of_complex, parts_of, plus, product
 from hessian.rules.smooth import Sides, smooth_op
@@ -357,8 +358,13 @@ for _name in ("any", "all", "count_nonzero", "logical_not"):
     _of_truth(_name)
 
 
-def _rounded(operation: Any, a: Parts, **params: Any) -> Parts:
-    return Parts(*(None if part is None else operation(part, **params) for part in a))
+def _of_each(operation: Any, a: Parts, *args: Any, **params: Any) -> Parts:
+    return Parts(*(None if part is None else operation(part, *args, **params) for part in a))
+
+
+# Elements at places that are computed.
+for _operation in (gather_at_op, scatter_at_op):
+    of_complex(_operation)(partial(_of_each, _operation))
 
 
 @of_complex(OPERATIONS["isclose"])
@@ -371,7 +377,7 @@ def _isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool
 
 
 for _name in ("round", "rint"):
-    of_complex(OPERATIONS[_name])(partial(_rounded, OPERATIONS[_name]))
+    of_complex(OPERATIONS[_name])(partial(_of_each, OPERATIONS[_name]))
 
 
 @of_complex(OPERATIONS["imag"])

@@ -17,7 +17,7 @@ from hessian.errors import MissingRuleError, message
 from hessian.rules import factored, factorisations, linalg, spectra
 from hessian.rules.broadcast import conjugate_transposed, transposed
 from hessian.rules.determinant import det_op
-from hessian.rules.hermitian import gaps_of, largest_entries, phase_change, phase_change_transposed
+from hessian.rules.hermitian import gaps_of, identity_like, largest_entries, phase_change, phase_change_transposed
 from hessian.rules.lines import user_line
 from hessian.rules.operation import Operation
 from hessian.rules.packed import complex_row, packed, parts_apart, unpacked
@@ -61,7 +61,7 @@ def _solve(a: Parts, b: Parts, **params: Any) -> Parts:
 def _triangular(a: Parts, b: Parts, *, lower: bool, trans: bool, unit: bool) -> Any:
     whole = joined(*a)
     if unit:
-        whole = (np.tril(whole, -1) if lower else np.triu(whole, 1)) + np.eye(whole.shape[-1])
+        whole = (np.tril(whole, -1) if lower else np.triu(whole, 1)) + identity_like(whole)
     else:
         whole = np.tril(whole) if lower else np.triu(whole)
     return np.linalg.solve(transposed(whole) if trans else whole, joined(*b))
@@ -134,7 +134,7 @@ def _qr_pushforward(y: Any, a: Any, a_dot: Any, *, line: str) -> Any:
     inner = conjugate_transposed(q) @ change
     below = np.tril(inner, -1)
     # Q^H Q' is skew-Hermitian; what is left over is upper triangular with a real diagonal.
-    upper = inner - below + conjugate_transposed(below) - 1j * np.imag(inner) * np.eye(r.shape[-1])
+    upper = inner - below + conjugate_transposed(below) - 1j * np.imag(inner) * identity_like(r)
     return np.concatenate([change - q @ upper, upper @ r], axis=-2)
 
 
@@ -143,7 +143,7 @@ def _qr_pullback(y: Any, a: Any, g: Any, *, line: str) -> Any:
     q, r, q_bar, r_bar = y[..., :m, :], y[..., m:, :], g[..., :m, :], g[..., m:, :]
     # Transposed step by step: upper = C - below + below^H - i Im diag C with C = Q^H A' R^-1.
     upper_bar = r_bar @ conjugate_transposed(r) - conjugate_transposed(q) @ q_bar
-    eye = np.eye(r.shape[-1])
+    eye = identity_like(r)
     inner_bar = np.triu(upper_bar, 1) + np.real(upper_bar) * eye + np.tril(conjugate_transposed(upper_bar), -1)
     return (q_bar + q @ inner_bar) @ conjugate_transposed(np.linalg.inv(r))
 
@@ -213,7 +213,7 @@ def _eig_pullback(y: Any, a: Any, g: Any, *, values_only: bool, real: bool, line
     w_bar, v_bar = g[..., 0, :], g[..., 1:, :]
     across = np.sum(np.conjugate(v) * v_bar, axis=-2, keepdims=True)
     moved_bar = v_bar - v * np.real(across) + phase_change_transposed(v, across, largest)
-    inner = np.conjugate(shares) * (conjugate_transposed(v) @ moved_bar) + w_bar[..., None, :] * np.eye(v.shape[-1])
+    inner = np.conjugate(shares) * (conjugate_transposed(v) @ moved_bar) + w_bar[..., None, :] * identity_like(v)
     return conjugate_transposed(inverse) @ inner @ conjugate_transposed(v)
 
 

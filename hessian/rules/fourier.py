@@ -98,25 +98,26 @@ def _array(a: Any, name: str) -> Any:
     return a if a.dtype.kind in "fc" else a.astype(float)
 
 
-def _axes(a: Any, s: Any, axes: Any, name: str) -> tuple[list[Any], list[int]]:
+def _axes(a: Any, s: Any, axes: Any, name: str) -> tuple[list[int], list[int]]:
     """Return lengths and axes of a transform of several, axes counted from the end."""
     if axes is None:
         axes = range(-a.ndim, 0) if s is None else range(-len(s), 0)
     places = [normalize_axis(axis, a.ndim, name) for axis in axes]
-    lengths = [None] * len(places) if s is None else [None if n == -1 else n for n in s]
+    lengths = [-1] * len(places) if s is None else list(s)
     if len(lengths) != len(places):
         raise ValueError("Shape and axes have different lengths.")
-    return lengths, places
+    # An axis that is named twice has the length that it had before.
+    return [a.shape[axis] if n == -1 else n for n, axis in zip(lengths, places, strict=True)], places
 
 
 def _transformed(operation: Linear, a: Any, lengths: Sequence[Any], axes: Sequence[int], norm: Any, name: str) -> Any:
+    if len(set(axes)) < len(axes):  # as NumPy does: one after the other, from the last
+        for length, axis in zip(reversed(lengths), reversed(axes), strict=True):
+            a = _transformed(operation, a, [length], [axis], norm, name)
+        return a
     for length, axis in zip(lengths, axes, strict=True):
         a = _resized(a, length, axis, name)
     if not axes:
-        return a
-    if len(set(axes)) < len(axes):  # as NumPy does: one after the other, from the last
-        for axis in reversed(axes):
-            a = _transformed(operation, a, [None], [axis], norm, name)
         return a
     return unpacked(operation(packed(a), axes=tuple(axes), norm=norm))
 
@@ -190,6 +191,8 @@ def irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any =
     refuse("irfftn", out=out)
     a = _array(a, "irfftn")
     lengths, places = _axes(a, s, axes, "irfftn")
+    if s is None:
+        lengths[-1] = 2 * (lengths[-1] - 1)
     a = _transformed(fourier_back_op, a, lengths[:-1], places[:-1], norm, "irfftn")
     return irfft(a, lengths[-1], places[-1], norm)
 

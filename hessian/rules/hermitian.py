@@ -13,20 +13,26 @@ import numpy as np
 from hessian.rules.broadcast import conjugate_transposed
 from hessian.rules.lines import user_line
 from hessian.rules.packed import complex_row, packed, parts_apart, parts_last, unpacked
+from hessian.rules.pairs import real_dtype
 from hessian.rules.spec import A, case, nondifferentiable
 from hessian.rules.spectra import diagonal_of, gaps_op
+
+
+def identity_like(a: Any) -> np.ndarray:
+    """Return the identity matrix for the last axis, in the precision of the parts."""
+    return np.eye(a.shape[-1], dtype=real_dtype(a.dtype))
 
 
 # Of Hermitian matrices the lower triangle is read, and the real part of the diagonal.
 def from_lower(a: Any) -> Any:
     """Return the Hermitian matrix whose lower triangle is that of ``a``."""
     below = np.tril(a, -1)
-    return below + conjugate_transposed(below) + np.real(a) * np.eye(a.shape[-1])
+    return below + conjugate_transposed(below) + np.real(a) * identity_like(a)
 
 
 def _to_lower(h: Any) -> Any:
     """Transpose :func:`from_lower`: fold the gradient in a Hermitian matrix into what was read."""
-    return 2 * np.tril(h, -1) + np.real(h) * np.eye(h.shape[-1])
+    return 2 * np.tril(h, -1) + np.real(h) * identity_like(h)
 
 
 def _hermitian(h: Any) -> Any:
@@ -35,8 +41,7 @@ def _hermitian(h: Any) -> Any:
 
 # Cholesky: L' = L Phi(L^-1 A' L^-H), Phi the lower triangle with half the diagonal, which is real.
 def _phi(m: Any) -> Any:
-    n = m.shape[-1]
-    return np.tril(m, -1) + np.real(m) * (0.5 * np.eye(n))
+    return np.tril(m, -1) + np.real(m) * (0.5 * identity_like(m))
 
 
 def _cholesky_pushforward(y: Any, a: Any, a_dot: Any) -> Any:
@@ -88,7 +93,7 @@ def phase_change_transposed(v: Any, across: Any, largest: Any) -> Any:
 def gaps_of(w: Any, line: str) -> Any:
     """Return one over the distances of eigenvalues, zero on the diagonal; raise where two are equal."""
     gaps_op(w, line=line)
-    diagonal = np.eye(w.shape[-1])
+    diagonal = identity_like(w)
     return (1.0 - diagonal) / (w[..., None, :] - w[..., :, None] + diagonal)
 
 
@@ -114,7 +119,7 @@ def _pullback(y: Any, a: Any, g: Any, *, uplo: str, line: str) -> Any:
     w, v, v_bar = np.real(y[..., 0, :]), y[..., 1:, :], g[..., 1:, :]
     across = np.sum(np.conjugate(v) * v_bar, axis=-2, keepdims=True)
     moved_bar = v_bar + phase_change_transposed(v, across, largest_entries(v))
-    w_bar = np.real(g[..., 0, :])[..., None, :] * np.eye(w.shape[-1])
+    w_bar = np.real(g[..., 0, :])[..., None, :] * identity_like(w)
     inner = gaps_of(w, line) * (conjugate_transposed(v) @ moved_bar) + w_bar
     return _to_lower(_hermitian(v @ inner @ conjugate_transposed(v)))
 

@@ -18,7 +18,7 @@ import numpy as np
 from hessian.errors import MissingRuleError, message
 from hessian.rules.lines import user_line
 from hessian.rules.operation import Operation
-from hessian.rules.spec import Bilinear, Linear
+from hessian.rules.spec import Bilinear, Elementwise, Linear
 from hessian.rules.traced import Traced
 
 
@@ -83,6 +83,8 @@ def applied(operation: Operation, operands: Sequence[Any], params: dict[str, Any
     has_rule = any(acts and _is_complex(x) for x, acts in zip(operands, acts_on, strict=True))
     if operation.of_complex is not None:
         given = [parts_of(x) if acts else x for x, acts in zip(operands, acts_on, strict=True)]
+        if len(given) > 1 and isinstance(operation, Elementwise):
+            given = _in_one_precision(given)
         result = operation.of_complex(*given, **params)
     elif isinstance(operation, Linear) and has_rule:
         result = on_each(operation, operands, acts_on, params)
@@ -99,6 +101,27 @@ def applied(operation: Operation, operands: Sequence[Any], params: dict[str, Any
         known = [part for x in operands if isinstance(x, Traced) for part in parts_of(x)]
         result = Parts(*(_apart(part, [*known, *result[:i]]) for i, part in enumerate(result)))
     return joined(*result)
+
+
+def _in_one_precision(given: list[Any]) -> list[Any]:
+    """Return operands in the precision of the result, as NumPy takes them: what is computed of one alone keeps its digits."""
+    pairs = [x for x in given if isinstance(x, Parts)]
+    dtypes = {part.dtype for pair in pairs for part in pair if hasattr(part, "dtype")}
+    if len(dtypes) < 2:
+        return given
+    dtype = real_dtype(*dtypes)
+    cast = lambda pair: Parts(*(None if part is None else in_precision(part, dtype) for part in pair))
+    return [cast(x) if isinstance(x, Parts) else x for x in given]
+
+
+def real_dtype(*dtypes: np.dtype) -> np.dtype:
+    """Return the precision of the parts of complex numbers made of numbers of some types."""
+    return np.result_type(1j, *dtypes).type().real.dtype
+
+
+def in_precision(part: Any, dtype: np.dtype) -> Any:
+    """Return real numbers in a precision; a number of Python is of any."""
+    return part if getattr(part, "dtype", dtype) == dtype else part.astype(dtype)
 
 
 def _apart(part: Any, known: Sequence[Any]) -> Any:

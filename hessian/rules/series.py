@@ -9,9 +9,9 @@ import numpy as np
 import scipy.special
 
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.rules.broadcast import as_array, conjugate_transposed, normalize_axes
+from hessian.rules.broadcast import as_array, as_floats, conjugate_transposed, normalize_axes
 from hessian.rules.dispatch import composite, expose
-from hessian.rules.pairs import joined, multiplies
+from hessian.rules.pairs import joined, multiplies, parts_of
 from hessian.rules.reductions import float_dtype
 from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import LINE, A, Elementwise, General, Traced, case, general, nondifferentiable, register
@@ -122,7 +122,19 @@ interp_op = nondifferentiable("interp", lambda x, xp, fp, left, right: np.interp
     kinks="the slope on the right at a knot, on the left at the last",
 )
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
-    x, xp, fp = (a if isinstance(a, Traced) else np.asarray(a, float) for a in (x, xp, fp))
+    x, xp, fp = map(as_floats, (x, xp, fp))
+    if x.dtype.kind == "c" or xp.dtype.kind == "c":
+        raise TypeError(
+            "Cannot cast array data from dtype('complex128') to dtype('float64') according to the rule 'safe'"
+        )
+    if fp.dtype.kind == "c":
+        ends = [None if end is None else parts_of(end).both() for end in (left, right)]
+        return joined(
+            *(
+                interp(x, xp, part, *(end and end[i] for end in ends), period)
+                for i, part in enumerate(parts_of(fp).both())
+            )
+        )
     if xp.ndim != 1 or fp.shape != xp.shape or not xp.size:
         raise ValueError("fp and xp are not of the same length.")
     if period is not None:

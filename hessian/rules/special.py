@@ -54,6 +54,8 @@ def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     True
     """
     a = _as_float(a)
+    if _is_plain_complex(a):
+        return sc.logsumexp(a, axis=axis, keepdims=keepdims)
     axes = normalize_axes(axis, a.ndim, "logsumexp")
     y = logsumexp_op(a, axes=axes)
     return y if keepdims else np.squeeze(y, axis=axes)[()]
@@ -72,6 +74,8 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
     [-0.693147, -0.693147]
     """
     x = _as_float(x)
+    if _is_plain_complex(x):
+        return sc.log_softmax(x, axis)
     return log_softmax_op(x, axes=normalize_axes(axis, x.ndim, "log_softmax"))[()]
 
 
@@ -87,6 +91,8 @@ def softmax(x: Any, axis: Any = None) -> Any:
     [0.5, 0.5]
     """
     x = _as_float(x)
+    if _is_plain_complex(x):
+        return sc.softmax(x, axis)
     return softmax_op(x, axes=normalize_axes(axis, x.ndim, "softmax"))[()]
 
 
@@ -96,7 +102,11 @@ def _as_float(a: Any) -> Any:
     array = np.asarray(a)
     if array.dtype.hasobject:
         return np.reshape(np.stack(array.ravel().tolist()), array.shape)
-    return array if array.dtype.kind == "f" else array.astype(float)
+    return array if array.dtype.kind in "fc" else array.astype(float)
+
+
+def _is_plain_complex(x: Any) -> bool:
+    return not isinstance(x, Traced) and x.dtype.kind == "c"
 
 
 def polygamma(n: int, x: Any) -> Any:

@@ -242,4 +242,4 @@ def _array(x: Any) -> Any:
     if holds(x):
         return x
     x = np.asarray(x)
-    return x if x.dtype.kind == "f" else x.astype(float)
+    return x if x.dtype.kind in "fc" else x.astype(float)

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.integrate
 
 from hessian.errors import OptionError, message
+from hessian.rules.broadcast import as_floats
 from hessian.rules.traced import entered
 from hessian.scipy.mirror import holds, mirrored, twin
 from hessian.scipy.runge_kutta import solved
@@ -18,7 +19,7 @@ __getattr__, __dir__ = mirrored(__name__)
 
 def _array(x: Any) -> Any:
     x = entered(x)
-    return x if holds(x) else np.asarray(x, float)
+    return x if holds(x) else as_floats(x)
 
 
 def _steps(x: Any, dx: Any, count: int, ndim: int) -> Any:
@@ -111,7 +112,7 @@ def solve_ivp(
     J. R. Dormand & P. J. Prince, "A family of embedded Runge-Kutta formulae", J. Comput. Appl. Math. 6 (1980).
     """
     given = args if args is not None else ()
-    if not any(map(holds, (y0, *given, *t_span))) and not holds(fun(t_span[0], np.asarray(y0, float), *given)):
+    if not any(map(holds, (y0, *given, *t_span))) and not holds(fun(t_span[0], as_floats(y0), *given)):
         return scipy.integrate.solve_ivp(
             fun, t_span, y0, method, t_eval, dense_output, events, vectorized, args, **options
         )

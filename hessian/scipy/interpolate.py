@@ -11,6 +11,7 @@ import numpy as np
 import scipy.interpolate
 
 from hessian.errors import OptionError, message
+from hessian.rules.broadcast import as_floats
 from hessian.rules.traced import entered
 from hessian.scipy.mirror import holds, mirrored
 
@@ -20,7 +21,7 @@ __getattr__, __dir__ = mirrored(__name__)
 
 def _array(x: Any) -> Any:
     x = entered(x)
-    return x if holds(x) else np.asarray(x, float)
+    return x if holds(x) else as_floats(x)
 
 
 class _Piecewise:

@@ -11,6 +11,7 @@ import scipy.special as sc
 import scipy.stats
 
 from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.rules.broadcast import as_floats
 from hessian.rules.traced import entered
 from hessian.rules.triangular import PLAIN, triangular_op
 from hessian.scipy.mirror import holds
@@ -78,7 +79,7 @@ class FrozenMultivariate:
 
 def _array(x: Any) -> Any:
     x = entered(x)
-    return x if holds(x) else np.asarray(x, float)
+    return x if holds(x) else as_floats(x)
 
 
 def _placed(where: str, x: Any, mean: Any, matrix: Any) -> tuple[Any, Any, int]:

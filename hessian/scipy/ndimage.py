@@ -10,6 +10,7 @@ import scipy.ndimage
 
 from hessian.arguments import unknown
 from hessian.errors import OptionError, message
+from hessian.rules.broadcast import as_floats
 from hessian.rules.convolution import CONVOLUTIONS
 from hessian.rules.traced import entered
 from hessian.scipy.mirror import holds, mirrored, twin
@@ -27,7 +28,7 @@ _MODES: dict[str, Any] = {
 
 def _array(x: Any) -> Any:
     x = entered(x)
-    return x if holds(x) else np.asarray(x, float)
+    return x if holds(x) else as_floats(x)
 
 
 def _padded(x: Any, widths: list[tuple[int, int]], mode: str, cval: float) -> Any:

@@ -9,6 +9,7 @@ import scipy.signal
 
 from hessian.arguments import unknown
 from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.rules.broadcast import as_floats
 from hessian.rules.convolution import CONVOLUTIONS, recursion_op
 from hessian.rules.traced import entered
 from hessian.scipy.mirror import holds, mirrored, twin
@@ -22,7 +23,7 @@ _MODES = ("full", "same", "valid")
 
 def _array(x: Any) -> Any:
     x = entered(x)
-    return x if holds(x) else np.asarray(x, float)
+    return x if holds(x) else as_floats(x)
 
 
 def _cut(full: Any, a: Any, b: Any, mode: str) -> Any:
@@ -72,7 +73,7 @@ def fftconvolve(in1: Any, in2: Any, mode: str = "full", axes: Any = None) -> Any
 def correlate(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> Any:
     """Correlate two arrays along all axes. Twin of :func:`scipy.signal.correlate` that also takes traced values."""
     b = _array(in2)
-    return convolve(in1, b[(slice(None, None, -1),) * b.ndim], mode, method)
+    return convolve(in1, np.conjugate(b[(slice(None, None, -1),) * b.ndim]), mode, method)
 
 
 @twin(scipy.signal.lfilter)

@@ -130,7 +130,7 @@ class ArrayMethods(Traced):
             what = f"a traced value as {dtype} at {user_line()}"
             raise DtypeError(message("astype", what, "only numbers are differentiated", "Keep them as floats"))
         if dtype == self.dtype:
-            return self if keywords.get("copy") is False else np.copy(self)
+            return self if self.is_number or keywords.get("copy") is False else np.copy(self)
         if dtype.kind != "f" or self.dtype.kind != "f":
             return cast_op(self, dtype=dtype)
         return astype_op(self, dtype=dtype, source=self.dtype)

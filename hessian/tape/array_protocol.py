@@ -178,7 +178,11 @@ def into(name: str, out: Any, where: Any, compute: Callable[[], Any]) -> Any:
     if not isinstance(target, Traced):
         leaves_tape(f"{name}(..., out=)", "Pass out=np.zeros_like(x) with x traced, or use the result")
     if where is True:
-        return target._in_place(compute())
+        result = compute()
+        if isinstance(result, np.ndarray) and not isinstance(result, Traced) and result.shape == target.shape:
+            np.copyto(target, result)  # of constants: nothing that the handle could stand for
+            return target
+        return target._in_place(result)
     with np.errstate(all="ignore"):
         result = compute()
     return target._in_place(np.where(where, result, target))

@@ -79,6 +79,36 @@ class Blank(Handle):
 
         return method
 
+    @property
+    def real(self) -> Any:
+        """The real part: of real numbers the array itself."""
+        return self.__getattr__("real")
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        self.real[...] = value
+
+    @property
+    def imag(self) -> Any:
+        """The imaginary part: of real numbers zeros."""
+        return self.__getattr__("imag")
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        if self.dtype.kind != "c":
+            raise TypeError("array does not have imaginary part to set")
+        self.imag[...] = value
+
+    @property
+    def shape(self) -> Any:
+        """Length of each axis."""
+        return plain(self).shape
+
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        what = f"the shape of an array made inside a traced function is set, at {user_line()}"
+        raise LeavesTapeError(message("shape", what, fix="Write y = y.reshape(shape)"))
+
     def settled(self) -> Any:
         """Return the ndarray, or the traced array that this has become."""
         return plain(self)

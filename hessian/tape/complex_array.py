@@ -13,7 +13,7 @@ import numpy as np
 
 from hessian.errors import DtypeError, ShapeMismatchError, message
 from hessian.rules.operation import Operation
-from hessian.rules.pairs import Parts, applied, parts_of
+from hessian.rules.pairs import Parts, applied, in_precision, parts_of, real_dtype
 from hessian.rules.spec import OPERATIONS
 from hessian.rules.traced import Traced, entered
 from hessian.tape.advice import leaves_tape, user_line
@@ -239,16 +239,20 @@ class ComplexNumber(ComplexValue, Uniterable, metaclass=NumberType):
 
 def complex_value(re: Any, im: Any) -> Any:
     """Return the pair of a real and an imaginary part, of which one at least is traced; the other may be ``None``."""
-    parts = [part for part in (re, im) if part is not None]
-    shapes = {np.shape(part) for part in parts}
+    # Both parts in one precision: what is computed of one of them is as exact as NumPy's complex numbers are.
+    dtype = real_dtype(*(part.dtype for part in (re, im) if hasattr(part, "dtype")))
+    re, im = (
+        None if x is None else in_precision(x, dtype) if hasattr(x, "dtype") else dtype.type(x) for x in (re, im)
+    )
+    shapes = {np.shape(part) for part in (re, im) if part is not None}
     if len(shapes) > 1:
         shape = np.broadcast_shapes(*shapes)
         re, im = (part if np.shape(part) == shape else np.positive(np.broadcast_to(part, shape)) for part in (re, im))
-    is_number = all(part.is_number if isinstance(part, Traced) else not isinstance(part, np.ndarray) for part in parts)
-    parts = [x if x is None or isinstance(x, Traced | np.ndarray | np.generic) else np.float64(x) for x in (re, im)]
-    if not is_number:
-        parts = [np.reshape(x, ()) if x is not None and not np.ndim(x) else x for x in parts]
-    return (ComplexNumber if is_number else ComplexArray)(Parts(*parts))
+    present = [part for part in (re, im) if part is not None]
+    is_number = any(x.is_number if isinstance(x, Traced) else not isinstance(x, np.ndarray) for x in present)
+    if not present[0].ndim:
+        re, im = (x if x is None else x[()] if is_number else np.reshape(x, ()) for x in (re, im))
+    return (ComplexNumber if is_number else ComplexArray)(Parts(re, im))
 
 
 def traced_constant(example: Any, numbers: Any) -> Any:

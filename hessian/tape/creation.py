@@ -154,6 +154,8 @@ def _converting(original: Callable[..., Any], copies: bool) -> Callable[..., Any
             # What an object hands out may be its own memory.
             is_new = type(a) in (list, tuple) or (copies and keywords.get("copy", True) is True)
             return blank(result) if is_new else result
+        if name in _OF_ONE_AXIS:
+            keywords["ndmin"] = 1
         return _converted(entered(unwrapped(a)), copies, *args, **keywords)
 
     return convert
@@ -224,6 +226,8 @@ CONVERTING = {
 }
 
 
+_OF_ONE_AXIS = ("ascontiguousarray", "asfortranarray")
+"""Conversions that give an array of at least one axis."""
 BRACKETS = ("r_", "c_", "s_", "isscalar")
 """Names that are not called with arrays, or not at all."""
 _STACKING = (

@@ -194,3 +194,52 @@ def test_plain_complex_numbers_in_twins() -> None:
     ):
         with pytest.raises((TypeError, ValueError, HessianError)):
             hs.grad(lambda x, f=f: np.sum(np.abs(f(x))))(X)
+
+
+# Results have memory of their own where NumPy's have.
+
+FRESH: dict[str, Callable[[Any], Any]] = {
+    "cumprod": lambda x: np.cumprod(x, axis=0),
+    "prod": lambda x: np.prod(x, axis=0),
+    "nanprod": lambda x: np.nanprod(x, axis=0),
+    "multiply.accumulate": lambda x: np.multiply.accumulate(x, axis=0),
+    "multiply.reduce": lambda x: np.multiply.reduce(x, axis=0),
+    "subtract.reduce": lambda x: np.subtract.reduce(x, axis=0),
+    "conj": lambda x: np.conj(x),
+    "real + 0j": lambda x: x.real + 0j,
+    "1j": lambda x: x * 1j,
+    "fftn": lambda x: np.fft.fftn(x, axes=(0,)),
+    "stack": lambda x: np.stack([x.real, x.imag]),
+    "where": lambda x: np.where(True, x, 0),
+    "nan_to_num": lambda x: np.nan_to_num(x),
+    "power": lambda x: x**1,
+}
+
+
+@pytest.mark.parametrize("name", FRESH)
+@pytest.mark.parametrize("point", [Z[None], Z[None].real.copy(), Z[None].real * 1j])
+def test_memory_of_results(name: str, point: np.ndarray) -> None:
+    def f(z: Any) -> Any:
+        x = z * 1
+        y = FRESH[name](x)
+        x[..., 0] = 5.0
+        w = FRESH[name](x)
+        w[..., 1] = 7.0
+        return np.sum(np.abs(y + 2 * w + np.sum(x)) ** 2)
+
+    assert_allclose(hs.value_and_grad(f)(point)[0], f(point.copy()), rtol=1e-13)
+
+
+def test_what_is_not_finite_is_replaced_in_both_parts() -> None:
+    holes = np.array([complex(1, np.nan), complex(np.nan, 2), complex(np.inf, 0), complex(0, -np.inf)])
+
+    def f(z: Any, copy: bool) -> Any:
+        x = z + holes
+        y = np.nan_to_num(x, copy=copy, nan=0.5, posinf=3.0, neginf=-2.0)
+        return np.sum(np.abs(y if copy else x) ** 2)
+
+    for copy in (True, False):
+        value, gradient = hs.value_and_grad(lambda z, copy=copy: f(z, copy))(Z)
+        assert_allclose(value, f(Z, copy))
+        kept = 2 * (Z + np.array([1, 2j, 0, 0]))
+        assert_allclose(gradient, [kept[0].real, 1j * kept[1].imag, 1j * kept[2].imag, kept[3].real])

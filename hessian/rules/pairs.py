@@ -176,10 +176,11 @@ def minus(a: Any, b: Any) -> Any:
 
 def _as_complex(re: Any, im: Any) -> Any:
     """Return a complex array, or number, of two real ones: infinities and signs of zeros stay where they are."""
+    is_array = isinstance(re, np.ndarray) or isinstance(im, np.ndarray)
     re, im = np.asarray(re), np.asarray(im)
     z = np.empty(np.broadcast_shapes(re.shape, im.shape), np.result_type(re.dtype, im.dtype, np.complex64))
     z.real, z.imag = re, im
-    return z[()]
+    return z if is_array else z[()]
 
 
 def joined(re: Any, im: Any) -> Any:

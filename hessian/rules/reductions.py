@@ -234,7 +234,8 @@ def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     stay = [i for i in range(a.ndim) if i not in axes]
     lined_up = np.transpose(a, (*stay, *axes)).reshape((*(a.shape[i] for i in stay), _count(a.shape, tuple(axes))))
     result = _halved_product(lined_up)
-    result = result if a.dtype.kind == "c" else smooth_op(result, prod_op(a, axes=x_shape))
+    # Of one element, too, a result with memory of its own.
+    result = result.apart() if a.dtype.kind == "c" else smooth_op(result, prod_op(a, axes=x_shape))
     result = result if initial is np._NoValue else initial * result
     return np.expand_dims(result, tuple(axes)) if keeps(keepdims) and axes else result
 
@@ -335,7 +336,7 @@ def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None)
         x = np.concatenate([x[..., :shift], x[..., shift:] * x[..., :-shift]], axis=-1)
         shift *= 2
     x = np.moveaxis(x, -1, axis)
-    return x if a.dtype.kind == "c" else smooth_op(x, cumprod_op(a, axis=axis))
+    return x.apart() if a.dtype.kind == "c" else smooth_op(x, cumprod_op(a, axis=axis))
 
 
 @composite(

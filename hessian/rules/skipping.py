@@ -10,6 +10,7 @@ import numpy as np
 from hessian.errors import OptionError, message
 from hessian.rules.broadcast import averaged_axes, keeps, mask_given, reduced_axes, without_axes
 from hessian.rules.dispatch import composite, refuse
+from hessian.rules.pairs import joined, parts_of
 from hessian.rules.reductions import cast, float_dtype, max_, max_op, min_, min_op, squared_moduli
 from hessian.rules.spec import A, Traced, case
 
@@ -135,8 +136,13 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
         raise OptionError(message("nan_to_num", "a replacement is traced", fix="Use np.where(np.isnan(x), value, x)"))
     if isinstance(copy, str):
         raise ValueError("strings are not allowed for 'copy' keyword. Use True/False/None instead.")
+    if x.dtype.kind == "c":
+        y = joined(*(nan_to_num(part, True, nan, posinf, neginf) for part in parts_of(x).both()))
+        return y if copy else x._in_place(y)
     if x.dtype.kind != "f":
         return np.copy(x)
+    if not isinstance(x, Traced):
+        return np.nan_to_num(x, True, nan, posinf, neginf)
     largest = np.finfo(x.dtype)
     high, low = (b if a is None else a for a, b in ((posinf, largest.max), (neginf, largest.min)))
     y = np.where(np.isnan(x), np.asarray(nan, x.dtype), x)

@@ -103,7 +103,7 @@ def _folded(ufunc: np.ufunc, rows: Any) -> Any:
     if not n:
         raise ValueError(f"zero-size array to reduction operation {ufunc.__name__} which has no identity")
     if ufunc.__name__ not in _ASSOCIATIVE:
-        y = rows[0]
+        y = rows[0].apart()
         for i in range(1, n):
             y = ufunc(y, rows[i])
         return y

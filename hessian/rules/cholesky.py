@@ -55,11 +55,11 @@ def _congruence_pushforward(y: Any, xs: Any, dots: Any, *, trans: bool) -> Any:
     if t_dot is not None:
         p = triangular_op(t, lower_op(t_dot), **PLAIN)
         if not trans:
-            turn = _both(p @ _both(y))
-            turn = lower_op(turn) - 0.5 * turn * np.eye(t.shape[-1], dtype=turn.dtype)
-            return -turn if s_dot is None else congruence_op(t, s_dot, trans=trans) - turn
-        turn = _both(mirrored(s) @ p)
-        change = -turn if s_dot is None else s_dot - turn
+            moved = _both(p @ _both(y))
+            moved = lower_op(moved) - 0.5 * moved * np.eye(t.shape[-1], dtype=moved.dtype)
+            return -moved if s_dot is None else congruence_op(t, s_dot, trans=trans) - moved
+        moved = _both(mirrored(s) @ p)
+        change = -moved if s_dot is None else s_dot - moved
     return congruence_op(t, change, trans=trans)
 
 

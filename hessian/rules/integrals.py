@@ -154,7 +154,7 @@ def _w_imag(x: Any, y: Any) -> Any:
     return _near_or_far(x, y, lambda x, y: -2 * (x * wofz_imag_op(x, y) + y * wofz_real_op(x, y)) + 2 / _SQRT_PI, 1)
 
 
-def _w_bend(x: Any, y: Any) -> Any:
+def _w_second(x: Any, y: Any) -> Any:
     """Return the real part of w'' = -2 w - 2 z w'."""
     return _near_or_far(x, y, lambda x, y: -2 * (wofz_real_op(x, y) + x * _w_real(x, y) - y * _w_imag(x, y)), 2)
 
@@ -200,7 +200,7 @@ def _voigt_slope(i: int, x: Any, sigma: Any, gamma: Any) -> Any:
     return _VOIGT[i](a, b) * scale
 
 
-_VOIGT = (_w_real, lambda a, b: _w_bend(a, b) / _SQRT_2, lambda a, b: -_w_imag(a, b))
+_VOIGT = (_w_real, lambda a, b: _w_second(a, b) / _SQRT_2, lambda a, b: -_w_imag(a, b))
 
 
 voigt_profile = elementwise(

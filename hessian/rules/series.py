@@ -128,10 +128,10 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
             "Cannot cast array data from dtype('complex128') to dtype('float64') according to the rule 'safe'"
         )
     if fp.dtype.kind == "c":
-        ends = [None if end is None else parts_of(end).both() for end in (left, right)]
+        beyond = [None if end is None else parts_of(end).both() for end in (left, right)]
         return joined(
             *(
-                interp(x, xp, part, *(end and end[i] for end in ends), period)
+                interp(x, xp, part, *(end and end[i] for end in beyond), period)
                 for i, part in enumerate(parts_of(fp).both())
             )
         )

@@ -170,7 +170,7 @@ def as_plain(x: Any) -> Any:
 
 def into(name: str, out: Any, where: Any, compute: Callable[[], Any]) -> Any:
     """Compute a result into the array given as ``out=``, in the elements that ``where=`` selects."""
-    (target,) = out if isinstance(out, tuple) and len(out) == 1 else (out,)
+    target: Any = out[0] if isinstance(out, tuple) and len(out) == 1 else out
     if not isinstance(target, Traced) and issubclass(type(target), Handle):
         # An array made inside the traced function.
         with np.errstate(all="ignore"):
@@ -180,7 +180,8 @@ def into(name: str, out: Any, where: Any, compute: Callable[[], Any]) -> Any:
     if where is True:
         result = compute()
         if isinstance(result, np.ndarray) and not isinstance(result, Traced) and result.shape == target.shape:
-            np.copyto(target, result)  # of constants: nothing that the handle could stand for
+            memory: Any = target
+            np.copyto(memory, result)  # of constants: nothing that the handle could stand for
             return target
         return target._in_place(result)
     with np.errstate(all="ignore"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.linalg
 
 from hessian.linalg.dense import symmetrized
+from hessian.linalg.ldl import Factorization
 from hessian.linalg.vectors import norm
 from hessian.optimize.bounds import StepLength, unit_length
 from hessian.optimize.local_model import LineModel
@@ -22,52 +22,6 @@ growth, and the share of the last one to begin with at the next point. Wächter 
 MOST_SHIFTS = 60
 SHORTENINGS = 3
 """Factorisations spent on a direction that is longer than steps have proved to be good for."""
-
-
-class Factorization:
-    """``H = P L D L^T P^T`` with D of blocks of order 1 and 2 (Bunch and Kaufman), which show the inertia of H.
-
-    Parameters
-    ----------
-    matrix : ndarray, shape (n, n)
-        Symmetric, finite.
-    """
-
-    def __init__(self, matrix: np.ndarray) -> None:
-        lower, blocks, self._order = scipy.linalg.ldl(matrix, lower=True, check_finite=False)
-        self._lower = lower[self._order]
-        diagonal, below = np.diag(blocks), np.append(np.diag(blocks, -1), 0.0)
-        # Eigen decompositions of all blocks at once: a block of order 2 starts where the entry below is not zero.
-        self._pairs = np.flatnonzero(below)
-        self._singles = np.setdiff1d(np.arange(len(diagonal)), np.concatenate([self._pairs, self._pairs + 1]))
-        self._values = diagonal.copy()
-        two = np.empty((len(self._pairs), 2, 2))
-        two[:, 0, 0], two[:, 1, 1] = diagonal[self._pairs], diagonal[self._pairs + 1]
-        two[:, 0, 1] = two[:, 1, 0] = below[self._pairs]
-        values, self._vectors = np.linalg.eigh(two)
-        self._values[self._pairs], self._values[self._pairs + 1] = values[:, 0], values[:, 1]
-
-    @property
-    def values(self) -> np.ndarray:
-        """Eigenvalues of D: as many of each sign as H has (Sylvester)."""
-        return self._values
-
-    def solve(self, b: np.ndarray) -> np.ndarray:
-        """Solve ``H z = b``."""
-        y = scipy.linalg.solve_triangular(
-            self._lower, b[self._order], lower=True, unit_diagonal=True, check_finite=False
-        )
-        y[self._singles] /= self._values[self._singles]
-        if len(self._pairs):
-            both = np.stack([y[self._pairs], y[self._pairs + 1]], axis=1)
-            turned = np.einsum("pij,pi->pj", self._vectors, both)
-            turned /= np.stack([self._values[self._pairs], self._values[self._pairs + 1]], axis=1)
-            back = np.einsum("pij,pj->pi", self._vectors, turned)
-            y[self._pairs], y[self._pairs + 1] = back[:, 0], back[:, 1]
-        y = scipy.linalg.solve_triangular(self._lower, y, lower=True, trans="T", unit_diagonal=True, check_finite=False)
-        z = np.empty_like(y)
-        z[self._order] = y
-        return z
 
 
 class Newton(Method):

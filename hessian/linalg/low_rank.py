@@ -1,0 +1,71 @@
+"""Sparse plus low rank: systems with ``S + U D U'`` by a factor of S and a bordered matrix of few rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+
+from hessian.linalg.factor import Factor, FactorStatus
+
+
+class LowRankFactor(Factor):
+    r"""A factor of :math:`S + U D U^T`, S factored, U with r columns, D symmetric of order r and regular.
+
+    The bordered matrix ``[[S, U], [U', -D^-1]]`` has the inertia of S and of ``-(D^-1 + U' S^-1 U)`` together, and that of
+    ``S + U D U'`` and of ``-D^-1`` together (Haynsworth).
+
+    References
+    ----------
+    E. V. Haynsworth, "Determination of the inertia of a partitioned Hermitian matrix", Linear Algebra Appl. 1 (1968). W. W. Hager,
+    "Updating the inverse of a matrix", SIAM Review 31 (1989).
+    """
+
+    kind = "low-rank"
+
+    def __init__(self, base: Factor, columns: np.ndarray, core: np.ndarray) -> None:
+        super().__init__(base.order, base.status)
+        self._base, self._columns = base, columns
+        if not base.can_solve:
+            return
+        inverse, given = _signs(core)
+        self._through = base.solve(columns)
+        if inverse is None or not np.isfinite(self._through).all():
+            self.status = FactorStatus.SINGULAR if inverse is None else FactorStatus.NOT_FINITE
+            return
+        capacitance = inverse + columns.T @ self._through
+        self._values, self._vectors = scipy.linalg.eigh(0.5 * (capacitance + capacitance.T), check_finite=False)
+        self._core_logdet = float(np.linalg.slogdet(core)[1])
+        size = float(np.max(np.abs(inverse), initial=0.0)) + float(
+            np.max(np.abs(columns.T @ self._through), initial=0.0)
+        )
+        if np.abs(self._values).min(initial=np.inf) <= 1e2 * base.order * float(np.finfo(np.float64).eps) * size:
+            self.status = FactorStatus.SINGULAR
+        elif base.inertia is None:
+            self.status = FactorStatus.UNKNOWN
+        else:
+            # Negative ones of S, of minus the capacitance, and not of minus the inverse of D.
+            negative = base.inertia[1] + int((self._values > 0.0).sum()) - (len(core) - given)
+            self.inertia = (self.order - negative, negative, 0)
+            self.status = FactorStatus.INDEFINITE if negative else FactorStatus.DEFINITE
+            if not negative:
+                self.least_pivot = base.least_pivot
+
+    def _solve(self, b: np.ndarray) -> np.ndarray:
+        z = self._base.solve(b)
+        weights = self._vectors @ ((self._vectors.T @ (self._columns.T @ z)).T / self._values).T
+        return np.asarray(z - self._through @ weights)
+
+    def _logdet(self) -> float:
+        return self._base.logdet + self._core_logdet + float(np.log(np.abs(self._values)).sum())
+
+    def _inverse_diagonal(self) -> np.ndarray:
+        turned = self._through @ self._vectors
+        return np.asarray(self._base.inverse_diagonal() - np.sum(turned**2 / self._values, axis=1))
+
+
+def _signs(core: np.ndarray) -> tuple[np.ndarray | None, int]:
+    """Return the inverse of the core, ``None`` where it is singular, and how many of its eigenvalues are negative."""
+    values, vectors = scipy.linalg.eigh(core, check_finite=False)
+    if not len(values) or np.abs(values).min() <= len(values) * np.finfo(np.float64).eps * np.abs(values).max():
+        return (np.zeros((0, 0)), 0) if not len(values) else (None, 0)
+    return (vectors / values) @ vectors.T, int((values < 0.0).sum())

@@ -15,9 +15,9 @@ from scipy.sparse.linalg import LinearOperator
 import hessian as hs
 from hessian.errors import OptionError, ShapeMismatchError
 from hessian.optimize import Status, minimize
+from hessian.optimize.choice import METHODS
 from hessian.optimize.krylov import steihaug_toint
 from hessian.optimize.lanczos import KrylovSpace, grow_until
-from hessian.optimize.minimize import METHODS
 from hessian.optimize.newton import Factorization, Newton
 from hessian.optimize.newton_cg import capped_cg
 from hessian.optimize.objective import VectorObjective

@@ -11,7 +11,7 @@ import scipy.special as sc
 from numpy.testing import assert_allclose
 
 from hessian.optimize import Status, minimize
-from hessian.optimize.minimize import METHODS
+from hessian.optimize.choice import METHODS
 
 # Trial points at which there is no value.
 

@@ -14,7 +14,7 @@ from optimize_problems import rosenbrock
 import hessian as hs
 from hessian.errors import CheckpointError, OptionError
 from hessian.optimize import OptimizeResult, Status, minimize
-from hessian.optimize.minimize import METHODS
+from hessian.optimize.choice import METHODS
 
 START = np.array([-1.2, 1.0])
 

@@ -14,8 +14,8 @@ from optimize_problems import rosenbrock
 
 from hessian.optimize import Status, minimize
 from hessian.optimize.certificate import Certificate
+from hessian.optimize.choice import choose
 from hessian.optimize.krylov import Step, is_due, lanczos_lowest, steihaug_toint
-from hessian.optimize.minimize import _method
 from hessian.optimize.objective import VectorObjective
 from hessian.optimize.optimality import Definiteness, measure_curvature
 from hessian.optimize.options import parse_options
@@ -43,7 +43,7 @@ def test_conjugate_gradients_may_take_longer_where_that_pays() -> None:
 def test_the_limit_of_products_doubles_after_a_good_step_that_it_cut() -> None:
     options = parse_options({}, None, np.dtype(float))
     objective = VectorObjective(lambda x: np.sum(x**2), np.ones(3), ())
-    solver, point = _method("trust-ncg", objective, options), objective.start()
+    solver, point = choose("trust-ncg", "auto", objective, options), objective.start()
     budgets = []
     for status, ratio, is_accepted in (
         ("boundary", 1.0, True), ("cg-limit", 0.5, True), ("cg-limit", -1.0, False), ("cg-limit", 1.0, True), ("cg-limit", 0.9, True),
@@ -51,11 +51,14 @@ def test_the_limit_of_products_doubles_after_a_good_step_that_it_cut() -> None:
         solver.update(Step(np.ones(3), 1.7, 1.0, True, status), Assessment(ratio, is_accepted, True), 0)
         budgets.append(solver.cg_limit(point))
     assert budgets == [16, 16, 16, 32, 64]
-    resumed = _method("trust-ncg", objective, options)
+    resumed = choose("trust-ncg", "auto", objective, options)
     resumed.restore(solver.state())
     assert resumed.cg_limit(point) == 64
     spent = SimpleNamespace(x=point.x, counters=SimpleNamespace(n_hvp=0))
-    assert _method("trust-ncg", objective, parse_options({"max_hvp": 5}, None, np.dtype(float))).cg_limit(spent) == 5
+    assert (
+        choose("trust-ncg", "auto", objective, parse_options({"max_hvp": 5}, None, np.dtype(float))).cg_limit(spent)
+        == 5
+    )
 
 
 # The check of the curvature at the end: what it costs, and that it ends in time.
@@ -186,10 +189,10 @@ def test_linear_systems_are_solved_as_well_as_the_last_step_paid() -> None:
     """Forcing terms of Eisenstat and Walker's choice 2, whatever constant the objective is multiplied by; resumed alike."""
     options, tolerances = parse_options({"gtol": 1e-12}, None, np.dtype(float)), {}
     for scale in (1.0, 2.0**80):
-        solver = _method("trust-ncg", VectorObjective(lambda x: np.sum(x**2), np.ones(3), ()), options)
+        solver = choose("trust-ncg", "auto", VectorObjective(lambda x: np.sum(x**2), np.ones(3), ()), options)
         points = [SimpleNamespace(gradient_norm=scale * size) for size in (1.0, 0.8, 0.1, 1e-2, 1e-4)]
         tolerances[scale] = [solver.tolerance(point) / point.gradient_norm for point in points]
-        resumed = _method("trust-ncg", VectorObjective(lambda x: np.sum(x**2), np.ones(3), ()), options)
+        resumed = choose("trust-ncg", "auto", VectorObjective(lambda x: np.sum(x**2), np.ones(3), ()), options)
         resumed.restore(solver.state())
         last = SimpleNamespace(gradient_norm=scale * 5e-5)
         assert resumed.tolerance(last) == solver.tolerance(last)

@@ -45,10 +45,13 @@ BUDGETS = {"engval1": 60, "freuroth": 65, "tointgss": 35, "arwhead": 15, "tridia
 @pytest.mark.parametrize("problem", large(), ids=lambda p: p.name)
 def test_large_problems(problem: Problem) -> None:
     res = minimize(problem.fun, problem.start, options={"gtol": 1e-8})
-    assert res.method == "trust-ncg"
+    # Steps of few products stay with products; from long ones the run goes on with sparse factors.
+    assert (res.method, res.structure) == (
+        ("trust-exact", "sparse") if problem.name == "tridia" else ("trust-ncg", "operator")
+    )
     assert_at_minimum(res, problem.minima, rtol=1e-10)
     assert res.n_hvp <= BUDGETS[problem.name]
-    assert res.n_hess == 0
+    assert res.n_hess == (2 if problem.name == "tridia" else 0)
 
 
 @pytest.mark.parametrize("method", ["trust-krylov", "newton-cg", "arc", "saddle-free"])

@@ -249,7 +249,16 @@ def test_the_package_is_typed_and_its_version_is_the_projects() -> None:
 def test_runtime_dependencies_and_extras() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["dependencies"] == ["numpy>=2.0", "scipy>=1.14"]
-    assert set(project["optional-dependencies"]) == {"train", "plot", "threads", "notebooks", "test", "peers", "all"}
+    assert set(project["optional-dependencies"]) == {
+        "sparse",
+        "train",
+        "plot",
+        "threads",
+        "notebooks",
+        "test",
+        "peers",
+        "all",
+    }
 
 
 def _code_blocks(document: Path) -> list[tuple[int, str]]:

@@ -21,7 +21,7 @@ import hessian.optimize.checkpoint as checkpoint_module
 from hessian.errors import CheckpointError, CheckpointWarning, OptionError
 from hessian.optimize import OptimizeResult, Status, minimize
 from hessian.optimize.checkpoint import Checkpoint, load_state, save_state
-from hessian.optimize.minimize import METHODS
+from hessian.optimize.choice import METHODS
 
 CHAIN = np.tile([-1.2, 1.0], 20)
 

@@ -20,7 +20,7 @@ from hessian.nn import Sequential, TrainingResult, mlp, softmax_cross_entropy, s
 from hessian.nn.training import BATCH_METHODS
 from hessian.operators import HessianOperator
 from hessian.optimize import OptimizeResult, format_history
-from hessian.optimize.minimize import METHODS
+from hessian.optimize.choice import METHODS
 from hessian.plotting import require_matplotlib
 
 EXIT_CONVERGED, EXIT_STOPPED_EARLY, EXIT_USAGE, EXIT_NOT_SAVED = 0, 1, 2, 3

@@ -33,6 +33,11 @@ SPARSE_ORDER = 256
 """Variables from which on an operator looks for a sparse pattern before it takes a product for each of them."""
 SPARSE_SHARE = 8
 """Products that such a pattern must save, as a factor: looking for it costs some of them."""
+FACTOR_COLORS = 128
+"""Products that give a sparse Hessian up to which a run goes on with its factors by itself: a step by conjugate gradients takes
+tens of them."""
+DENSE_SHARE = 2
+"""Share of numbers that are entries, as a divisor, from which on a matrix that is asked for sparse is called dense."""
 MATRIX_BYTES = 2**33
 """Memory of the largest dense matrix that is made without asking: more than most machines have to spare."""
 REPORT_ORDER = 5000

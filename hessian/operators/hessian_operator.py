@@ -125,6 +125,30 @@ class HessianOperator(DifferentiatedOperator):
 
         return few_products(self._at, n // limits.SPARSE_SHARE, "HessianOperator")
 
+    def few_products(self, most: int) -> Structure | None:
+        """Return the structure of the matrix if it takes at most so many products; else ``None``."""
+        from hessian.sparse.functions import few_products
+
+        return few_products(self._at, most, "HessianOperator")
+
+    def structure(self, known: Structure | None = None) -> Structure:
+        """Return the structure of the matrix; the one that is known, where that is the same."""
+        from hessian.sparse.functions import source_of, structure_at
+
+        return structure_at(self._at, source_of(self._at, "HessianOperator"), known)
+
+    def makes_dense(self) -> str:
+        """Name the operation that makes the pattern of the matrix dense, and the user's line."""
+        from hessian.sparse.detect import makes_dense
+        from hessian.sparse.functions import source_of
+
+        return makes_dense(source_of(self._at, "HessianOperator"), self.shape[0] // limits.SPARSE_SHARE)
+
+    def sparse_by(self, known: Structure | None) -> tuple[csc_array, Structure]:
+        """Return the matrix as a sparse one, and its structure; the one that is known, where that is the same."""
+        structure = self.structure(known)
+        return self._from_few(structure), structure
+
     def kinked_slopes(self, directions: np.ndarray) -> Slopes | None:
         """Return what is known of a kink of f at x from its slopes along directions, shape (k, n); ``None`` if there is none."""
         if not any(row.sides for row in self._at.operations()):

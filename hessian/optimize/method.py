@@ -43,6 +43,8 @@ class Method:
     name: str
     is_dense = False
     identity: dict[str, str] = {}  # noqa: RUF012 - replaced, never changed
+    note = ""
+    """What a run has decided on its way, for the message."""
 
     def __init__(self, options: Options, bound: StepBound) -> None:
         self.options = options

@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from hessian.arguments import unknown
 from hessian.errors import OptionError, message
 from hessian.linalg import limits
-from hessian.optimize.method import Method
+from hessian.optimize.choice import choose
 from hessian.optimize.model_loop import ModelLoop
-from hessian.optimize.newton import Newton
-from hessian.optimize.newton_cg import NewtonCG
 from hessian.optimize.objective import VectorObjective
 from hessian.optimize.observer import Progress
-from hessian.optimize.options import Options, parse_options, refuse_arguments
-from hessian.optimize.precondition import make_preconditioner
+from hessian.optimize.options import parse_options, refuse_arguments
 from hessian.optimize.result import OptimizeResult
 from hessian.optimize.scipy_constraints import binds
 from hessian.optimize.scipy_conventions import Callback, one_number
 from hessian.optimize.scipy_methods import SCIPY_METHODS, minimize_by_scipy
-from hessian.optimize.trust_exact import TrustExact
-from hessian.optimize.trust_krylov import Arc, SaddleFree, TrustKrylov
-from hessian.optimize.trust_ncg import TrustNCG
 from hessian.programs import RecordedFunction
 from hessian.tape.trees import scipy_point
-
-_PLAIN: dict[str, Callable[[Options], Method]] = {
-    method.name: method for method in (TrustKrylov, TrustExact, Newton, NewtonCG, Arc, SaddleFree)
-}
-METHODS = ("trust-ncg", *_PLAIN)
-
-_RADIUS = ("trust-ncg", "trust-krylov", "trust-exact", "saddle-free")
-_OPTIONS_OF = {
-    "initial_radius": _RADIUS,
-    "max_radius": _RADIUS,
-    "initial_regularization": ("arc",),
-    "preconditioner": ("trust-ncg",),
-    "max_cg": ("trust-ncg", "trust-krylov", "newton-cg", "arc", "saddle-free"),
-}
 
 _SUPPLIED = "Derivatives come from the engine"
 _UNSUPPORTED = {
@@ -63,6 +40,7 @@ def minimize(
     tol: float | None = None,
     callback: Callable[..., Any] | Callback | None = None,
     options: Mapping[str, Any] | None = None,
+    structure: str = "auto",
     **unsupported: Any,
 ) -> OptimizeResult:
     """Minimise a scalar function of any number of variables with exact second derivatives.
@@ -92,6 +70,13 @@ def minimize(
         less than the products it saves, and ``"trust-ncg"`` with the preconditioner ``"lbfgs"`` beyond; with bounds
         ``"L-BFGS-B"``, with constraints ``"SLSQP"`` (``"trust-constr"`` beyond 100 variables). The message of the result says
         what was chosen.
+    structure : {"auto", "dense", "sparse", "operator"}
+        How the Hessian is used. ``"dense"``: decomposed as a matrix (``"trust-exact"``, ``"newton"``). ``"sparse"``: by few products
+        (:func:`hessian.sparse.hessian`) and sparse factorisations (``"trust-exact"``, by default, ``"newton"`` and ``"arc"``).
+        ``"operator"``: by products only (the other methods and ``"arc"``). ``"auto"``: as the method says, but from 256 variables on
+        ``"trust-exact"`` and ``"newton"`` take sparse factors where the pattern is sparse, and a run without a method looks for a
+        sparse pattern after 100 products and goes on with ``"trust-exact"`` on factors if there is one.
+        ``res.structure`` and the message say what was chosen.
     bounds, constraints
         As :func:`scipy.optimize.minimize` takes them, for SciPy's methods; constraint functions see the structure of x0.
     tol : float, optional
@@ -153,7 +138,9 @@ def minimize(
     Raises
     ------
     OptionError
-        Unknown method, option or argument, or an option out of range.
+        Unknown method, option, structure or argument, an option out of range, or a structure that the method does not take.
+    TooDenseError
+        ``structure="sparse"`` for a Hessian that is not: the message names the operation that makes it dense.
     DtypeError
         x0 is not numeric.
     NotScalarError
@@ -198,6 +185,7 @@ def minimize(
         constraints is None or (isinstance(constraints, (list, tuple)) and not constraints)
     )
     if (method is None and is_constrained) or _is_scipys(method):
+        _refuse_structure(structure)
         called, options = _without_programs(fun, options)
         result = minimize_by_scipy(
             called,
@@ -220,11 +208,21 @@ def minimize(
     parsed = parse_options(options, tol, np.dtype(np.float64))
     objective = VectorObjective(fun, x0, args, record=bool(parsed.record))
     parsed = parse_options(options, tol, objective.dtype)
-    solver = _method(method, objective, parsed)
-    note = "" if method is not None else _reason(solver.name, objective.size)
+    solver = choose(method, structure, objective, parsed)
+    note = "" if method is not None else _reason(solver.name, objective.size, structure)
     with Progress(parsed.progress, "minimize") as progress:
         objective.announce(progress.compiling)
-        return ModelLoop(objective, solver, parsed, Callback.of(callback, "minimize"), progress, note).run()
+        result = ModelLoop(objective, solver, parsed, Callback.of(callback, "minimize"), progress, note).run()
+    result.structure = "sparse" if objective.factors.is_on else "dense" if solver.is_dense else "operator"
+    return result
+
+
+def _refuse_structure(structure: str) -> None:
+    """Refuse a structure that methods of SciPy's would not look at."""
+    if structure != "auto":
+        what = f"structure {structure!r} is asked for with a method of SciPy's or constraints"
+        fix = "Leave structure out; hs.optimize.derivatives gives SciPy's own functions sparse Hessians"
+        raise OptionError(message("minimize", what, fix=fix))
 
 
 def _without_programs(
@@ -244,35 +242,10 @@ def _is_scipys(method: str | None) -> bool:
     return str(method).lower() in {name.lower() for name in SCIPY_METHODS}
 
 
-def _method(name: str | None, objective: VectorObjective, options: Options) -> Method:
-    """Choose the method by name, or by the number of variables."""
-    if name is None:
-        name = "trust-exact" if objective.size <= limits.STEP_ORDER else "trust-ncg"
-        if name == "trust-ncg" and options.preconditioner is None:
-            options = dataclasses.replace(options, preconditioner="lbfgs")
-    known = str(name).lower().replace("_", "-")
-    _refuse_ignored(known, options)
-    if known == TrustNCG.name:
-        preconditioner = make_preconditioner(options.preconditioner, objective.structured, options.rng)
-        return TrustNCG(options, preconditioner)
-    if known in _PLAIN:
-        return _PLAIN[known](options)
-    raise unknown("minimize", "method", name, METHODS + SCIPY_METHODS)
-
-
-def _refuse_ignored(method: str, options: Options) -> None:
-    """Refuse options that a method would not look at."""
-    if method not in METHODS:
-        return
-    for name, takers in _OPTIONS_OF.items():
-        setting = getattr(options, name)
-        if method not in takers and setting is not None and setting is not math.inf:
-            what = f"method {method!r} takes no {name}"
-            raise OptionError(message("minimize", what, fix=f"Leave it out, or use {' or '.join(map(repr, takers))}"))
-
-
-def _reason(name: str, size: int) -> str:
+def _reason(name: str, size: int, structure: str) -> str:
     """Say why a method was chosen where none was asked for."""
+    if structure in ("dense", "sparse"):
+        return f"(Method {name} was chosen for a {structure} Hessian.)"
     many = "Hessian-vector products only, preconditioned by earlier ones"
-    kind = "a dense factorisation per step" if size <= limits.STEP_ORDER else many
+    kind = "a dense factorisation per step" if size <= limits.STEP_ORDER and structure == "auto" else many
     return f"(Method {name} was chosen for {size} variables: {kind}.)"

@@ -317,6 +317,7 @@ class ModelLoop(Loop):
             self._curvature_text(),
             self._saddles_text(),
             self._note_at_end,
+            self._method.note,
         ]
         text = " ".join(part for part in parts if part)
         result = self._outcome(status, text, self._method.name, point.x, point.value, point.gradient)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,13 @@ growth, and the share of the last one to begin with at the next point. Wächter 
 MOST_SHIFTS = 60
 SHORTENINGS = 3
 """Factorisations spent on a direction that is longer than steps have proved to be good for."""
+
+
+def along_gradient(point: Point) -> LineModel:
+    """Return the model along the gradient, where the Hessian is not finite."""
+    length = unit_length(point) / point.gradient_norm
+    slope = -(length * point.gradient_norm) * point.gradient_norm
+    return LineModel(-length * point.gradient, slope, 0.0, "not-finite", False)
 
 
 class Newton(Method):
@@ -51,14 +60,7 @@ class Newton(Method):
         hessian = point.dense()
         gradient = point.gradient.astype(np.float64)
         if not np.all(np.isfinite(hessian)):
-            length = unit_length(point) / point.gradient_norm
-            return LineModel(
-                -length * point.gradient,
-                -(length * point.gradient_norm) * point.gradient_norm,
-                0.0,
-                "not-finite",
-                False,
-            )
+            return along_gradient(point)
         symmetric = symmetrized(hessian)
         direction, shift = self._solve(symmetric, gradient, point)
         curvature = float(direction @ (symmetric @ direction))
@@ -76,10 +78,16 @@ class Newton(Method):
         matrix, gradient = matrix / size, gradient / size
         scale = float(np.max(np.abs(matrix).sum(axis=1))) or 1.0
         floor = matrix.shape[0] * float(np.finfo(point.x.dtype).eps) * scale
+        return self._shifted(lambda shift: self._factored(matrix, shift, point), gradient, scale, floor, point)
+
+    def _shifted(
+        self, factored: Callable[[float], Any], gradient: np.ndarray, scale: float, floor: float, point: Point
+    ) -> tuple[np.ndarray, float]:
+        """Do so with factorisations by shift; pivots above the floor are positive, the scale is that of the matrix."""
         shift = 0.0
         for trial in range(MOST_SHIFTS):
-            factors = self._factored(matrix, shift, point)
-            if np.all(factors.values > floor):
+            factors = factored(shift)
+            if self._is_good(factors, floor):
                 break
             if trial == 0:
                 shift = max(DECAY * self._shift, FIRST_SHIFT * scale if self._shift == 0.0 else floor)
@@ -96,9 +104,13 @@ class Newton(Method):
             # One step of Newton's method on 1 / |d| - 1 / reach, which never overshoots.
             unit = direction / length
             shift += (length - self.bound.reach) / self.bound.reach / float(unit @ factors.solve(unit))
-            factors = self._factored(matrix, shift, point)
+            factors = factored(shift)
             direction = factors.solve(-gradient)
         return direction, shift
+
+    def _is_good(self, factors: Any, floor: float) -> bool:
+        """Whether factors are those of a positive definite matrix."""
+        return bool(np.all(factors.values > floor))
 
     def _factored(self, matrix: np.ndarray, shift: float, point: Point) -> Factorization:
         point.counters.n_factor += 1

@@ -8,12 +8,15 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csc_array
 
 from hessian.arguments import first_nonfinite
 from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.linalg import limits
+from hessian.linalg.factor import Factor
 from hessian.linalg.vectors import norm
 from hessian.operators.hessian_operator import HessianOperator
+from hessian.optimize.factors import Factors
 from hessian.optimize.scipy_conventions import one_number
 from hessian.programs import RecordedFunction
 from hessian.tape.kinks import Slopes
@@ -73,6 +76,19 @@ class Point:
         """Diagonal of the Hessian, exactly."""
         return np.diag(self.dense())
 
+    @property
+    def is_factored(self) -> bool:
+        """Whether curvature is that of sparse factors."""
+        return False
+
+    def sparse(self) -> csc_array:
+        """Hessian as a sparse matrix, in double precision."""
+        raise NotImplementedError
+
+    def factored(self, shift: float = 0.0) -> Factor:
+        """Hessian plus a multiple of the identity, factored."""
+        raise NotImplementedError
+
     def dense_once(self, max_hvp: int, is_late: Callable[[], bool]) -> np.ndarray | None:
         """Hessian as a matrix in a run that takes none; None where the time was up before."""
         return self.dense()
@@ -115,11 +131,15 @@ class Point:
 class ObjectivePoint(Point):
     """The objective at one point, with its Hessian as an operator."""
 
-    __slots__ = ("_operator",)
+    __slots__ = ("_factors", "_operator", "_sparse")
 
-    def __init__(self, operator: HessianOperator, x: np.ndarray, counters: Counters) -> None:
+    def __init__(
+        self, operator: HessianOperator, x: np.ndarray, counters: Counters, factors: Factors | None = None
+    ) -> None:
         super().__init__(x, float(operator.value), counters)
         self._operator = operator
+        self._factors = factors
+        self._sparse: csc_array | None = None
 
     def _derive(self) -> np.ndarray:
         """One reverse sweep."""
@@ -154,6 +174,31 @@ class ObjectivePoint(Point):
         self.counters.n_hess += 1
         with quiet():
             return np.asarray(self._operator.to_dense())
+
+    @property
+    def is_factored(self) -> bool:
+        """Whether curvature is that of sparse factors."""
+        return self._factors is not None and self._factors.is_on
+
+    def looks_sparse(self, factors: Factors) -> bool:
+        """Tell whether the Hessian here is worth factoring."""
+        with quiet():
+            return factors.is_sparse(self._operator)
+
+    def sparse(self) -> csc_array:
+        """Hessian as a sparse matrix, in double precision; a product per color, once."""
+        assert self._factors is not None
+        if self._sparse is None:
+            self.counters.n_hess += 1
+            with quiet():
+                self._sparse = self._factors.matrix(self._operator)
+        return self._sparse
+
+    def factored(self, shift: float = 0.0) -> Factor:
+        """Hessian plus a multiple of the identity, factored; what failed is a status."""
+        assert self._factors is not None
+        self.counters.n_factor += 1
+        return self._factors.factor(self.sparse(), shift)
 
     def dense_once(self, max_hvp: int, is_late: Callable[[], bool]) -> np.ndarray | None:
         """By single products where those are compiled, and batches are not."""
@@ -203,6 +248,8 @@ class VectorObjective:
             raise ShapeMismatchError(message(self.where, "x0 has no elements", why, "Pass at least one number"))
         self._start, self._unravel = ravel(tree)
         self.counters = Counters()
+        #: What runs on sparse factors keep.
+        self.factors = Factors()
 
     def announce(self, tell: Callable[[], None]) -> None:
         """Have somebody told before a program is made, which may take a while."""
@@ -277,7 +324,7 @@ class VectorObjective:
         return HessianOperator(self._fun, self._unravel(vector), *self._args)
 
     def _at(self, vector: np.ndarray) -> Point:
-        return ObjectivePoint(self.hessian_at(vector), vector, self.counters)
+        return ObjectivePoint(self.hessian_at(vector), vector, self.counters, self.factors)
 
 
 def bound(

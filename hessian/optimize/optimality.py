@@ -6,6 +6,7 @@ import enum
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,8 @@ LEAST_STEPS = 16
 """And where something has: a tenth of it, but at least so many."""
 LEAST_ORTHOGONAL = 8
 """Vectors of it that are orthogonal to each other in any case."""
+INVERSE_STEPS = 8
+"""Lanczos steps on the inverse by a factor, each a solve."""
 _EQUILIBRATIONS = 20
 
 
@@ -70,6 +73,10 @@ def measure_curvature(
     n, spent = point.x.size, point.counters.n_hvp
     if is_late():
         return UNKNOWN
+    if point.is_factored:
+        found = _from_factor(point, seed)
+        if found is not None:
+            return found
     if is_dense or n <= limits.CHECK_ORDER or n <= min(limits.LATE_CHECK_ORDER, spent // 10):
         hessian = point.dense() if is_dense else point.dense_once(max_hvp, is_late)
         return UNKNOWN if hessian is None else _from_dense(point, hessian)
@@ -156,3 +163,55 @@ def judge(smallest: float, scale: float, dtype: np.dtype, is_certain: bool) -> D
     if not is_certain:
         return Definiteness.UNDECIDED
     return Definiteness.POSITIVE if smallest > threshold else Definiteness.ZERO
+
+
+def _from_factor(point: Point, seed: int) -> Curvature | None:
+    """Smallest eigenpair by sparse factors; ``None`` where they do not tell.
+
+    A Cholesky factor proves that there is no negative curvature; what is smallest comes from a few Lanczos steps on the inverse. Of a
+    matrix that is not definite, one that is by as little as rounding has an eigenvalue of zero; else the direction in which the
+    factorisation broke off, improved by Lanczos steps, shows one that is negative.
+    """
+    matrix = point.sparse()
+    if not np.isfinite(matrix.data).all():
+        return UNKNOWN
+    dtype, eps = point.x.dtype, float(np.finfo(point.x.dtype).eps)
+    scale = float(np.asarray(abs(matrix).sum(axis=1)).max())
+    start = np.random.default_rng(seed).standard_normal(point.x.size)
+    factor = point.factored()
+    if factor.is_definite:
+        smallest, vector = _of_inverse(matrix, factor.solve, start)
+        definiteness, newton = judge(smallest, scale, dtype, True), None
+        if definiteness is Definiteness.ZERO:
+            # In units in which the diagonal is one, an eigenvalue is not lost beside a large one.
+            units = 1.0 / np.sqrt(matrix.diagonal())
+            scaled = matrix.multiply(units[:, None]).multiply(units).tocsc()
+            least, _ = _of_inverse(scaled, lambda v: factor.solve(v / units) / units, start)
+            definiteness = judge(least, float(np.asarray(abs(scaled).sum(axis=1)).max()), dtype, True)
+        if definiteness is Definiteness.POSITIVE:
+            newton = -factor.solve(point.gradient.astype(np.float64))
+    else:
+        shift = ROUNDING * eps * scale
+        shifted, newton = point.factored(shift), None
+        if shifted.is_definite:
+            smallest, vector = _of_inverse(matrix, shifted.solve, start)
+            definiteness = Definiteness.ZERO
+        else:
+            known = factor.direction if factor.direction is not None else shifted.direction
+            pair = lanczos_lowest(lambda v: matrix @ v, start if known is None else known, FIRST_STEPS)
+            smallest, vector = pair.value, pair.vector
+            definiteness = judge(smallest, scale, dtype, False)
+            if definiteness is not Definiteness.NEGATIVE:
+                return None
+    residual = norm(matrix @ vector - smallest * vector)
+    return Curvature(smallest, definiteness, residual, _downhill(vector.astype(dtype), point), scale, newton)
+
+
+def _of_inverse(matrix: Any, solve: Callable[[np.ndarray], np.ndarray], start: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the smallest Rayleigh quotient that a few Lanczos steps on the inverse find, and its vector."""
+    vector = lanczos_lowest(lambda v: -solve(v), start, INVERSE_STEPS).vector
+    for _ in range(2):
+        # What is left of other eigenvectors is small, but large eigenvalues make much of it.
+        vector = solve(vector / norm(vector))
+    vector = vector / norm(vector)
+    return float(vector @ (matrix @ vector)), vector

@@ -189,6 +189,9 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         One record per iteration, the start first.
     method : str
         The method that ran.
+    structure : str
+        Of :func:`~hessian.optimize.minimize` by methods of the library's own: how the Hessian was used, ``"dense"``, ``"sparse"`` or
+        ``"operator"``.
     """
 
     def raise_if_failed(self) -> OptimizeResult:

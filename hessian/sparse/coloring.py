@@ -116,12 +116,22 @@ def star_coloring(matrix: csr_array, order: str = "auto") -> Coloring:
         names = names if found and matrix.nnz <= _ALL_ORDERS else []
     names += [order] if order in ORDERS else []
     adjacency = off_diagonal(matrix)
+    least = fewest(adjacency)
     for name in names:
-        found.append((greedy_star(adjacency, ORDERS[name](adjacency)), name))
+        if not any(int(one[0].max()) < least for one in found):
+            found.append((greedy_star(adjacency, ORDERS[name](adjacency)), name))
     if order == "rounds" or not found:
         found.append((distance_two_colors(adjacency), "rounds"))
     colors, method = min(found, key=lambda one: int(one[0].max()))
     return without_neutral(matrix, colors, method)
+
+
+def fewest(adjacency: csr_array) -> int:
+    """Return how many colors a star coloring has at least: three if an entry's variables both have other neighbors, else two or one."""
+    degrees = np.diff(adjacency.indptr)
+    if not len(adjacency.indices):
+        return 1
+    return 3 if np.any((degrees[rows_of(adjacency)] > 1) & (degrees[adjacency.indices] > 1)) else 2
 
 
 def off_diagonal(matrix: csr_array) -> csr_array:

@@ -133,13 +133,16 @@ class _Walk:
                 reasons += [f"{name}, at {lines[slot]}" if lines.get(slot) else name for name in names]
         return Detection(matrix, tuple(dict.fromkeys(reasons)), self.is_volatile or self.walk.is_volatile)
 
+    def named(self, slot: int | None) -> str:
+        """Name the operation at a slot, and the user's line."""
+        instruction = None if slot is None else self.traced.tape.instructions[slot]
+        if slot is None or instruction is None:
+            return "the function"
+        return f"{instruction.operation.name}, at {self.source.lines().get(slot) or 'a line that is not known'},"
+
     def refusal(self, slot: int | None) -> TooDenseError:
         """Return the error for a pattern that is too dense because of the operation at a slot, or of all together."""
-        name = "the function"
-        instruction = None if slot is None else self.traced.tape.instructions[slot]
-        if slot is not None and instruction is not None:
-            name = f"{instruction.operation.name}, at {self.source.lines().get(slot) or 'a line that is not known'},"
-        what = f"{name} makes the pattern of {self.n} variables dense: it has more than {MOST_ENTRIES:.0e} entries"
+        what = f"{self.named(slot)} makes the pattern of {self.n} variables dense: it has more than {MOST_ENTRIES:.0e} entries"
         why = "a sparse matrix of it would not fit in memory"
         fix = "Use hs.HessianOperator(f, x) (or hs.JacobianOperator), which multiplies with it"
         return TooDenseError(message(self.source.where, what, why, fix))
@@ -165,6 +168,18 @@ def hessian_pattern(source: Source, traced: Trace | None = None, widest: int | N
             raise
         raise whole.refusal(walk.at) from None
     return whole.detection(matrix)
+
+
+def makes_dense(source: Source, widest: int) -> str:
+    """Name the operation, and the user's line, in which more than so many variables of a scalar function meet one another first."""
+    whole = _Walk(source, None)
+    walk = whole.walk
+    walk.mark()
+    try:
+        walk.forward(whole.inputs(), walk.curved_operands(), Meetings(whole.n, MOST_ENTRIES, widest))
+    except TooDense:
+        return whole.named(walk.at)
+    return whole.named(None)
 
 
 def jacobian_pattern(source: Source, traced: Trace | None = None) -> Detection:

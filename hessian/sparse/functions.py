@@ -74,10 +74,11 @@ def matrix_at(at: FunctionAtPoint, structure: Structure, where: str) -> csc_arra
 
 def sparse_matrix(at: FunctionAtPoint, where: str) -> csc_array:
     """Return the matrix of the maps of a function at a point: its Hessian, or its Jacobian."""
-    return matrix_at(at, structure_at(at, _source_of(at, where)), where)
+    return matrix_at(at, structure_at(at, source_of(at, where)), where)
 
 
-def _source_of(at: FunctionAtPoint, where: str) -> Source:
+def source_of(at: FunctionAtPoint, where: str) -> Source:
+    """Return the function of a point with its arguments, to be run on tapes."""
     f, args, argnums = at.source
     return Source(f, args, {}, argnums, where)
 
@@ -86,7 +87,7 @@ def few_products(at: FunctionAtPoint, most: int, where: str) -> Structure | None
     """Return the structure of a Hessian at a point if it takes few products; ``None`` where it takes more, or holds traced values."""
     if at.passes_traced(None) or at.is_swept:
         return None
-    source = _source_of(at, where)
+    source = source_of(at, where)
     try:
         if at.compiled is None:
             pattern, _ = detected(at, source, most)

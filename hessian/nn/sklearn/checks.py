@@ -12,7 +12,7 @@ import scipy.sparse
 from hessian.arguments import NOT_NEGATIVE, real_number, whole_number
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.nn.activations import Activation, get_activation
-from hessian.optimize.minimize import METHODS
+from hessian.optimize.choice import METHODS
 from hessian.optimize.scipy_methods import SCIPY_METHODS
 
 

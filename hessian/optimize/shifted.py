@@ -1,0 +1,210 @@
+"""Exact minimisers of a model with a sparse Hessian: shifted factorisations until the step is as long as its bound wants it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hessian.linalg.factor import Factor
+from hessian.linalg.vectors import norm
+from hessian.optimize.krylov import Step
+
+EASY = 0.1
+"""Relative difference from the length that is wanted at which a step is long enough (Moré and Sorensen's)."""
+HARD = 0.02
+"""Share of the model's decrease that may be lost in the hard case."""
+ROUNDS = 50
+INVERSE_STEPS = 3
+"""Steps of inverse iteration for an eigenvector of the lowest eigenvalue: two solves each."""
+
+Factored = Callable[[float], Factor]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """How long a step is to be at a shift: as long as the radius, or ``shift / weight`` with a cubic term."""
+
+    radius: float = math.inf
+    weight: float = 0.0
+
+    def length(self, shift: float) -> float:
+        """Return the length that is wanted."""
+        return shift / self.weight if self.weight else self.radius
+
+    def shift_at(self, size: float, curvature: float) -> float:
+        """Return the shift at which a gradient of a size gives that length along a curvature."""
+        if not self.weight:
+            return max(0.0, size / self.radius - curvature)
+        root = math.hypot(curvature, 2.0 * math.sqrt(self.weight * size))
+        # Whichever form of the root does not cancel.
+        return 2.0 * self.weight * size / (root + curvature) if curvature > 0.0 else 0.5 * (root - curvature)
+
+    def next(self, shift: float, length: float, bend: float) -> float:
+        """Take a step of Newton's method on the difference of reciprocal lengths; ``bend`` is ``s.(H + shift I)^-1 s``."""
+        wanted = self.length(shift)
+        if not self.weight:
+            return shift + (length - wanted) / wanted * (length / bend * length)
+        slope = bend / length**3 + self.weight / shift**2
+        return shift - (1.0 / length - self.weight / shift) / slope
+
+
+class ShiftedModel:
+    """The model ``g.s + s.H s / 2`` with H sparse: ``(H + shift I) s = -g``, the shift found by factorisations.
+
+    The shift is the least for which ``H + shift I`` is positive semidefinite and s not too long. Newton's method on reciprocal lengths
+    is safeguarded by a bracket, which factorisations that fail raise from below by a direction of negative curvature. In the hard case
+    an approximate eigenvector takes the step to its length.
+
+    Parameters
+    ----------
+    matrix : csc_array
+        Finite.
+    gradient : ndarray
+    factored : callable
+        ``shift -> Factor`` of ``H + shift I``.
+
+    References
+    ----------
+    J. J. Moré and D. C. Sorensen, Computing a trust region step, SIAM J. Sci. Stat. Comput. 4 (1983) 553-572. A. R. Conn, N. I. M. Gould
+    and Ph. L. Toint, Trust-Region Methods (2000), section 7.3.
+    """
+
+    products = 0
+
+    def __init__(self, matrix: Any, gradient: np.ndarray, factored: Factored) -> None:
+        self._matrix, self._factored, self._dtype = matrix, factored, gradient.dtype
+        self._g = gradient.astype(np.float64)
+        self._size = norm(self._g)
+        diagonal = np.asarray(matrix.diagonal())
+        sums = np.asarray(abs(matrix).sum(axis=1)).ravel()
+        self._largest = float(sums.max())
+        self._least = float((diagonal - (sums - np.abs(diagonal))).min())
+        # No smaller shift makes it semidefinite: by the diagonal, and by every direction of negative curvature met.
+        self._floor = max(0.0, -float(diagonal.min()))
+        self._last = math.nan
+        self._lowest: np.ndarray | None = None
+        self._whole: np.ndarray | None = None
+        if self._floor == 0.0:
+            factor = factored(0.0)
+            if factor.is_definite:
+                self._whole = -factor.solve(self._g)
+            else:
+                self._raise_floor(factor, 0.0)
+
+    @property
+    def end_norm(self) -> float:
+        """Length of the Newton step; infinite where H is not positive definite."""
+        return math.inf if self._whole is None else norm(self._whole)
+
+    def step(self, radius: float) -> Step:
+        """Minimise the model within the radius."""
+        if self._whole is not None and norm(self._whole) <= radius:
+            return self._step(self._whole, "newton", False)
+        vector, status = self._search(Goal(radius=radius))
+        return self._step(vector, status, True)
+
+    def cubic_step(self, weight: float) -> Step:
+        """Minimise the model with the cubic term ``weight / 3 |s|^3``, which is part of the predicted reduction."""
+        if weight <= 0.0 and self._whole is not None:
+            return self._step(self._whole, "newton", True)
+        vector, status = self._search(Goal(weight=weight))
+        return self._step(vector, "cubic" if status == "boundary" else status, True, weight)
+
+    def _step(self, s: np.ndarray, status: str, on_boundary: bool, weight: float = 0.0) -> Step:
+        length = norm(s)
+        bend = float(s @ (self._matrix @ s))
+        predicted = -float(self._g @ s) - 0.5 * bend - weight / 3.0 * length**3
+        return Step(s.astype(self._dtype), length, predicted, on_boundary, status)
+
+    def _raise_floor(self, factor: Factor, shift: float) -> None:
+        """Learn from a factorisation that failed at a shift."""
+        self._floor = max(self._floor, shift)
+        d = factor.direction
+        if d is not None:
+            self._lowest = d
+            self._floor = max(self._floor, -float(d @ (self._matrix @ d)))
+
+    def _search(self, goal: Goal) -> tuple[np.ndarray, str]:
+        """Find the shift; return the step and what ended it."""
+        low = max(self._floor, goal.shift_at(self._size, self._largest))
+        high = max(goal.shift_at(self._size, self._least), low)
+        shift, best = self._last, np.zeros(0)
+        for _ in range(ROUNDS):
+            if not (low < shift < high or low == high == shift):
+                shift = max(math.sqrt(low * high), low + 0.01 * (high - low))
+            factor = self._factored(shift)
+            if not factor.is_definite:
+                self._raise_floor(factor, shift)
+                low, shift = max(low, self._floor), math.nan
+                # Gershgorin's bound is one to rounding only.
+                high = max(high, low * (1.0 + 1e-8))
+                continue
+            best = -factor.solve(self._g)
+            length, wanted = norm(best), goal.length(shift)
+            self._last = shift
+            status = "negative-curvature" if self._floor > 0.0 else "boundary"
+            if abs(length - wanted) <= EASY * wanted:
+                return best, status
+            if length > wanted:
+                low = shift
+            else:
+                high = shift
+                longer = self._hard(factor, best, shift, wanted)
+                if longer is not None:
+                    return longer, "negative-curvature"
+                low = max(low, self._floor)
+            if high - low <= 1e-12 * high:
+                break
+            shift = goal.next(shift, length, float(best @ factor.solve(best)))
+        return self._shortened(best, goal)
+
+    def _shortened(self, best: np.ndarray, goal: Goal) -> tuple[np.ndarray, str]:
+        """Return a step where no shift was good: what there is, no longer than is wanted."""
+        if not len(best):
+            best = -self._g
+        wanted = goal.length(self._last) if math.isfinite(self._last) else goal.radius
+        if not math.isfinite(wanted):
+            wanted = self._size / max(self._largest, math.sqrt(goal.weight * self._size))
+        length = norm(best)
+        return best * min(1.0, wanted / length), "boundary"
+
+    def _hard(self, factor: Factor, s: np.ndarray, shift: float, wanted: float) -> np.ndarray | None:
+        """Return the step made as long as is wanted along the lowest eigenvector, if that costs little of the decrease."""
+        z = self._lowest if self._lowest is not None else np.random.default_rng(0).standard_normal(len(s))
+        for _ in range(INVERSE_STEPS):
+            z = factor.solve(z)
+            z = z / norm(z)
+        self._lowest = z
+        image = self._matrix @ z
+        rho = float(z @ image) + shift
+        # The lowest eigenvalue is at most that of the quotient.
+        self._floor = max(self._floor, shift - rho)
+        along = float(s @ z)
+        room = (wanted - norm(s)) * (wanted + norm(s))
+        root = math.hypot(along, math.sqrt(max(room, 0.0)))
+        # The shorter of the two ways to the sphere.
+        tau = room / (along + math.copysign(root, along))
+        bend = float(s @ (self._matrix @ s)) + shift * norm(s) ** 2
+        return s + tau * z if tau * tau * rho <= HARD * (bend + shift * wanted**2) else None
+
+
+class CubicShiftedModel:
+    """A shifted model whose steps are bounded by a cubic term instead of a radius."""
+
+    products = 0
+
+    def __init__(self, model: ShiftedModel) -> None:
+        self._model = model
+
+    @property
+    def end_norm(self) -> float:
+        """Length of the Newton step."""
+        return self._model.end_norm
+
+    def step(self, weight: float) -> Step:
+        """Minimise the model with a cubic term of the weight."""
+        return self._model.cubic_step(weight)

@@ -1,0 +1,160 @@
+"""Methods on sparse factors: what the exact trust region, Newton's method and cubic regularisation do with large sparse Hessians."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from hessian.linalg.factor import Factor
+from hessian.optimize.bounds import CubicWeight, TrustRadius, unit_length
+from hessian.optimize.factors import Factors
+from hessian.optimize.krylov import CGPath
+from hessian.optimize.local_model import LineModel, LocalModel
+from hessian.optimize.method import Method
+from hessian.optimize.newton import Newton, along_gradient
+from hessian.optimize.objective import ObjectivePoint, Point
+from hessian.optimize.optimality import Curvature
+from hessian.optimize.options import Options
+from hessian.optimize.precondition import CollectedPairs
+from hessian.optimize.shifted import CubicShiftedModel, ShiftedModel
+from hessian.optimize.spectral import CubicModel, SpectralModel
+from hessian.optimize.trust_ncg import TrustNCG
+
+LOOK_AFTER = 100
+"""Products after which a run looks whether the Hessian is sparse: finding its pattern takes about as long."""
+LONG_MODEL = 20
+"""Products of a single model after which it does so at once: the next models ask for smaller residuals, and take more."""
+
+
+def shifted_model(point: Point) -> ShiftedModel | SpectralModel:
+    """Build the model of the sparse Hessian at a point; where that is not finite, a linear one along the gradient."""
+    matrix = point.sparse()
+    if np.isfinite(matrix.data).all():
+        return ShiftedModel(matrix, point.gradient, point.factored)
+    size, dtype = point.gradient_norm, point.x.dtype
+    along = point.gradient / size
+    eps = float(np.finfo(dtype).eps)
+    return SpectralModel(np.zeros(1), np.array([size]), lambda y: np.asarray(y[0] * along).astype(dtype), eps)
+
+
+class SparseTrustExact(Method):
+    """The exact trust region with a :class:`~hessian.optimize.shifted.ShiftedModel` at every accepted point."""
+
+    name = "trust-exact"
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options, TrustRadius(options.initial_radius, options.max_radius))
+
+    def model(self, point: Point) -> LocalModel:
+        """Model at a point."""
+        return shifted_model(point)
+
+
+class SparseArc(Method):
+    """Adaptive regularisation by cubics, minimised exactly by shifted factorisations.
+
+    References
+    ----------
+    C. Cartis, N. I. M. Gould and Ph. L. Toint, Math. Program. 127 (2011) 245-295, algorithm 2.1 and section 6.
+    """
+
+    name = "arc"
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options, CubicWeight(options.initial_regularization))
+
+    def model(self, point: Point) -> LocalModel:
+        """Model at a point."""
+        model = shifted_model(point)
+        return CubicShiftedModel(model) if isinstance(model, ShiftedModel) else CubicModel(model)
+
+    def escape(self, point: Point, curvature: Curvature) -> CubicModel:
+        """Follow negative curvature for a tenth of the length of x, at least 1/10."""
+        self.bound.value = abs(curvature.smallest) / unit_length(point)
+        model = super().escape(point, curvature)
+        assert isinstance(model, SpectralModel)
+        return CubicModel(model)
+
+
+class SparseNewton(Newton):
+    """Newton's method with a line search, its shifts by sparse factors."""
+
+    is_dense = False
+
+    def model(self, point: Point) -> LineModel:
+        """Factor the Hessian and take the Newton direction; where H is not finite, that of the gradient."""
+        matrix = point.sparse()
+        if not np.isfinite(matrix.data).all():
+            return along_gradient(point)
+        gradient = point.gradient.astype(np.float64)
+        scale = float(np.asarray(abs(matrix).sum(axis=1)).max()) or 1.0
+        floor = matrix.shape[0] * float(np.finfo(point.x.dtype).eps) * scale
+        direction, shift = self._shifted(point.factored, gradient, scale, floor, point)
+        curvature = float(direction @ (matrix @ direction))
+        status = "shifted" if shift else "newton"
+        return LineModel(direction.astype(point.x.dtype), float(gradient @ direction), curvature, status, not shift)
+
+    def _is_good(self, factors: Any, floor: float) -> bool:
+        assert isinstance(factors, Factor)
+        return factors.is_definite and factors.least_pivot > floor
+
+
+class Adaptive(TrustNCG):
+    """Truncated Newton that looks for a sparse Hessian once that is worth it, and then goes on with its factors.
+
+    Until then conjugate gradients run as they are, and gather pairs for a preconditioner that is used where the Hessian is not sparse.
+    It looks once a model has taken tens of products, or all together a hundred. What is decided depends on counts alone, and between
+    two models: a run without a sparse Hessian is that of trust-ncg.
+    """
+
+    def __init__(self, options: Options, factors: Factors) -> None:
+        super().__init__(options, CollectedPairs())
+        self._factors = factors
+        self._has_looked = False
+        self._spent = 0
+
+    def model(self, point: Point) -> LocalModel:  # type: ignore[override]
+        """Model at a point."""
+        is_due = self._spent >= LONG_MODEL or point.counters.n_hvp >= LOOK_AFTER
+        if is_due and not self._has_looked and isinstance(point, ObjectivePoint):
+            self._look(point)
+        if self._factors.is_on:
+            return shifted_model(point)
+        path = self._truncated(point)
+        self._spent = path.products
+        return path
+
+    def _truncated(self, point: Point) -> CGPath:
+        if self._has_looked:
+            return super().model(point)
+        # Pairs are gathered; what is made of them waits.
+        self._preconditioner.at(point, 0)
+        return self._path(point, self.tolerance(point), None)
+
+    def _look(self, point: ObjectivePoint) -> None:
+        """Decide whether to go on with factors."""
+        self._has_looked = True
+        self._factors.is_on = point.looks_sparse(self._factors)
+        if self._factors.is_on:
+            # The radius was that of paths that were cut short.
+            self.bound.value = math.inf
+            self.note = f"(After {point.counters.n_hvp} products it went on with {self._factors.text()}.)"
+            self.name = SparseTrustExact.name
+
+    def state(self) -> dict[str, Any]:
+        """Add what was decided."""
+        return {
+            **super().state(),
+            "has_looked": self._has_looked,
+            "spent": self._spent,
+            "is_sparse": self._factors.is_on,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        super().restore(state)
+        self._has_looked, self._spent = state["has_looked"], state["spent"]
+        self._factors.is_on = state["is_sparse"]
+        self.name = SparseTrustExact.name if self._factors.is_on else TrustNCG.name

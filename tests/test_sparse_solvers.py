@@ -1,0 +1,260 @@
+"""Solvers on sparse factors: the same minima as by products and dense matrices, what is chosen, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from optimize_problems import arwhead, engval1, tridia
+from problems.cutest_chains import dixon3dq, genrose
+
+import hessian as hs
+from hessian.errors import OptionError, TooDenseError
+from hessian.linalg import factoring
+from hessian.optimize import Status, minimize
+from hessian.optimize.objective import VectorObjective
+from hessian.optimize.shifted import ShiftedModel
+from hessian.optimize.spectral import EigenModel
+
+METHODS = ("trust-exact", "newton", "arc")
+
+
+def chain(x):
+    return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+PROBLEMS = {
+    "arwhead": (arwhead, np.ones(300)),
+    "engval1": (engval1, np.full(300, 2.0)),
+    "tridia": (tridia, np.ones(300)),
+    "rosenbrock": (chain, np.tile([-1.2, 1.0], 150)),
+    "dixon3dq": (dixon3dq, -np.ones(300)),
+    "genrose": (genrose, np.arange(1.0, 301.0) / 301.0),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_sparse_methods_reach_minima(name, method):
+    fun, start = PROBLEMS[name]
+    res = minimize(fun, start, method=method, structure="sparse", options={"gtol": 1e-7})
+    assert res.status is Status.CONVERGED, res.message
+    assert (res.method, res.structure, res.n_hvp < 100) == (method, "sparse", True)
+    assert res.n_hess <= res.nit + 1
+    assert "Steps are by a sparse Hessian of" in res.message
+    dense = hs.hessian(fun)(res.x)
+    assert np.linalg.eigvalsh(dense)[0] > 0.0
+    assert np.linalg.norm(hs.grad(fun)(res.x)) <= 1e-7
+
+
+def test_smallest_eigenvalue_by_factors():
+    res = minimize(engval1, np.full(300, 2.0), structure="sparse")
+    values = np.linalg.eigvalsh(hs.hessian(engval1)(res.x))
+    np.testing.assert_allclose(res.smallest_eigenvalue, values[0], rtol=1e-2)
+    assert abs(res.smallest_eigenvalue - values[0]) <= res.smallest_eigenvalue_residual + 1e-12
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_saddles_are_left(method):
+    # A saddle in the middle, minima at +-1 in every variable; neighbors pull together.
+    fun = lambda x: np.sum((x**2 - 1.0) ** 2) + 0.1 * np.sum((x[1:] - x[:-1]) ** 2)
+    res = minimize(fun, np.zeros(300), method=method, structure="sparse")
+    assert res.status is Status.CONVERGED, res.message
+    assert len(res.saddles) >= 1
+    assert res.fun < 100.0
+
+
+def test_flat_directions_are_said():
+    # Only differences matter: one eigenvalue is zero.
+    res = minimize(lambda x: np.sum((x[1:] - x[:-1] - 1.0) ** 2), np.zeros(300), structure="sparse")
+    assert res.status is Status.CONVERGED_SEMIDEFINITE, res.message
+    assert res.success
+
+
+def models(seed, n=40, shift=0.0, hard=False):
+    rng = np.random.default_rng(seed)
+    middle, beside = rng.standard_normal(n) + shift, rng.standard_normal(n - 1)
+    g = rng.standard_normal(n)
+    fun = lambda x: g @ x + 0.5 * np.sum(middle * x**2) + np.sum(beside * x[1:] * x[:-1])
+    dense = np.diag(middle) + np.diag(beside, 1) + np.diag(beside, -1)
+    if hard:
+        vectors = np.linalg.eigh(dense)[1]
+        g = g - vectors[:, 0] * (vectors[:, 0] @ g)
+    objective = VectorObjective(fun, np.zeros(n), ())
+    objective.factors.is_on = True
+    point = objective.start()
+    return ShiftedModel(point.sparse(), g, point.factored), EigenModel(dense, g), dense, g
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("shift", [0.0, 5.0])
+@pytest.mark.parametrize("seed", range(6))
+def test_shifted_steps_are_nearly_exact(seed, shift, hard):
+    sparse, exact, dense, g = models(seed, shift=shift, hard=hard)
+    if shift:
+        np.testing.assert_allclose(sparse.end_norm, exact.end_norm, rtol=1e-10)
+    else:
+        assert sparse.end_norm == exact.end_norm == np.inf
+    for radius in (10.0, 1.0, 0.3, 1e-3):
+        step, best = sparse.step(radius), exact.step(radius)
+        assert step.norm <= 1.1 * radius
+        # Moré and Sorensen's bound on what may be lost, with both tolerances.
+        assert step.predicted >= 0.8 * best.predicted
+        s = step.vector
+        np.testing.assert_allclose(step.predicted, -(g @ s + 0.5 * s @ dense @ s), rtol=1e-9)
+        np.testing.assert_allclose(step.norm, np.linalg.norm(s), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shift", [0.0, 5.0])
+@pytest.mark.parametrize("seed", range(6))
+def test_cubic_steps_are_nearly_exact(seed, shift):
+    sparse, exact, dense, g = models(seed, shift=shift)
+    for weight in (1e-3, 1.0, 100.0):
+        step, best = sparse.cubic_step(weight), exact.cubic_step(weight)
+        assert best.predicted * (1.0 + 1e-8) >= step.predicted >= 0.95 * best.predicted
+        s = step.vector
+        np.testing.assert_allclose(
+            step.predicted, -(g @ s + 0.5 * s @ dense @ s + weight / 3.0 * np.linalg.norm(s) ** 3), rtol=1e-9
+        )
+
+
+def test_long_runs_go_on_with_factors():
+    res = minimize(tridia, np.ones(2000))
+    assert (res.method, res.structure, res.status) == ("trust-exact", "sparse", Status.CONVERGED)
+    assert res.n_hvp < 100
+    assert "products it went on with a sparse Hessian of 5998 entries by 3 products" in res.message
+    short = minimize(engval1, np.full(2000, 2.0))
+    assert (short.method, short.structure) == ("trust-ncg", "operator")
+
+
+def test_dense_patterns_stay_with_products():
+    rng = np.random.default_rng(0)
+    weights = np.exp(rng.uniform(0.0, 9.0, 300))
+    basis = np.linalg.qr(rng.standard_normal((300, 300)))[0]
+    fun = lambda x: 0.5 * np.sum(weights * (basis @ x - 1.0) ** 2)
+    res = minimize(fun, np.zeros(300))
+    assert (res.method, res.structure) == ("trust-ncg", "operator")
+    assert res.n_hvp > 100
+    assert res.success
+
+
+def test_small_problems_do_not_look():
+    res = minimize(tridia, np.ones(200))
+    assert (res.method, res.structure) == ("trust-ncg", "operator")
+    assert minimize(tridia, np.ones(20)).structure == "dense"
+
+
+def test_dense_methods_find_sparse_hessians():
+    for method in ("trust-exact", "newton"):
+        res = minimize(tridia, np.ones(400), method=method)
+        assert (res.method, res.structure, res.status) == (method, "sparse", Status.CONVERGED)
+        dense = minimize(tridia, np.ones(300), method=method, structure="dense")
+        assert (dense.structure, dense.status) == ("dense", Status.CONVERGED)
+
+
+def test_structures_by_name():
+    assert minimize(tridia, np.ones(20), structure="operator").method == "trust-ncg"
+    assert minimize(tridia, np.ones(100), structure="dense").method == "trust-exact"
+    res = minimize(tridia, np.ones(20), structure="sparse")
+    assert (res.method, res.structure) == ("trust-exact", "sparse")
+
+
+def test_dense_patterns_are_refused():
+    scale = np.ones(300)
+    with pytest.raises(
+        TooDenseError,
+        match=r"300 variables has 90000 entries: square, at .*test_sparse_solvers.py:.* makes it dense.*structure='operator'",
+    ):
+        minimize(lambda x: np.sum(scale * x**2) ** 2, np.ones(300), structure="sparse")
+    with pytest.raises(TooDenseError, match=r"slogdet.*makes it dense"):
+        minimize(
+            lambda x: np.linalg.slogdet(np.diag(x**2 + 1.0) + 0.1 * np.outer(x, x))[1], np.ones(50), structure="sparse"
+        )
+
+
+def test_refusals():
+    with pytest.raises(OptionError, match="sparse"):
+        minimize(tridia, np.ones(5), structure="spares")
+    with pytest.raises(OptionError, match="method 'trust-ncg' does not take structure 'sparse'"):
+        minimize(tridia, np.ones(5), method="trust-ncg", structure="sparse")
+    with pytest.raises(OptionError, match="method 'newton' does not take structure 'operator'"):
+        minimize(tridia, np.ones(5), method="newton", structure="operator")
+    with pytest.raises(OptionError, match="of SciPy's or constraints"):
+        minimize(tridia, np.ones(5), method="BFGS", structure="sparse")
+    with pytest.raises(OptionError, match="takes no max_cg"):
+        minimize(tridia, np.ones(5), method="arc", structure="sparse", options={"max_cg": 3})
+
+
+def test_branches_change_the_pattern():
+    def fun(x):
+        rest = np.sum((x[1:] - x[:-1] - 1.0) ** 2) + (x[0] - 3.0) ** 4
+        return rest if x[0] < 1.0 else rest + 0.1 * np.sum((x[2:] - x[:-2] - 2.0) ** 2)
+
+    res = minimize(fun, np.zeros(300), structure="sparse")
+    assert res.success, res.message
+    np.testing.assert_allclose(np.diff(res.x), 1.0, atol=1e-6)
+
+
+def test_containers_and_single_precision():
+    fun = lambda p: np.sum((p["a"][1:] - p["a"][:-1] ** 2) ** 2) + np.sum((p["a"] - p["b"]) ** 2) + np.sum(p["b"] ** 2)
+    res = minimize(fun, {"a": np.full(200, 0.5), "b": np.ones(200)}, structure="sparse")
+    assert res.success, res.message
+    np.testing.assert_allclose(res.x["a"], 0.0, atol=1e-5)
+    single = minimize(engval1, np.full(300, 2.0, np.float32), structure="sparse")
+    assert single.success, single.message
+    assert single.x.dtype == np.float32
+
+
+def test_hessians_that_are_not_finite():
+    # The second derivative of |x|^(3/2) is infinite at 0, where half of the variables start.
+    fun = lambda x: np.sum(np.abs(x) ** 1.5) + np.sum((x[1:] - x[:-1] - 1.0) ** 2)
+    for method in METHODS:
+        start = np.tile([0.0, 1.0], 150)
+        res = minimize(fun, start, method=method, structure="sparse", options={"maxiter": 200})
+        assert res.fun < fun(start)
+
+
+def test_resumed_runs_repeat_those_that_were_not_interrupted(tmp_path):
+    whole = minimize(tridia, np.ones(2000))
+    path = tmp_path / "run"
+    for maxiter in (2, 4, 1000):
+        options = {"checkpoint": path, "resume": True, "maxiter": maxiter, "checkpoint_every": 0.0}
+        res = minimize(tridia, np.ones(2000), options=options)
+    assert (res.structure, res.nit) == (whole.structure, whole.nit)
+    np.testing.assert_array_equal(res.x, whole.x)
+
+
+def test_kalman_smoother_by_a_newton_step():
+    """The mode of a local-level model's joint density is the smoother's mean, its inverse Hessian the smoother's covariance."""
+    rng = np.random.default_rng(5)
+    n, level, noise, first = 2000, 0.1, 1.0, 10.0
+    states = np.cumsum(np.sqrt(level) * rng.standard_normal(n))
+    y = states + np.sqrt(noise) * rng.standard_normal(n)
+
+    def minus_log_density(a):
+        steps = np.sum((a[1:] - a[:-1]) ** 2) / level
+        return 0.5 * (a[0] ** 2 / first + steps + np.sum((y - a) ** 2) / noise)
+
+    mean, variance = kalman_smoother(y, level, noise, first)
+    res = minimize(minus_log_density, np.zeros(n), structure="sparse")
+    assert (res.nit, res.status) == (1, Status.CONVERGED)
+    np.testing.assert_allclose(res.x, mean, atol=1e-9)
+    matrix = hs.sparse.hessian(minus_log_density)(res.x)
+    factor = factoring.factor(matrix)
+    np.testing.assert_allclose(factor.inverse_diagonal(), variance, rtol=1e-9)
+
+
+def kalman_smoother(y, level, noise, first):
+    """Filter forward, smooth back (Rauch, Tung and Striebel)."""
+    n = len(y)
+    ahead_mean, ahead, mean, variance = (np.empty(n) for _ in range(4))
+    ahead_mean[0], ahead[0] = 0.0, first
+    for t in range(n):
+        if t:
+            ahead_mean[t], ahead[t] = mean[t - 1], variance[t - 1] + level
+        gain = ahead[t] / (ahead[t] + noise)
+        mean[t], variance[t] = ahead_mean[t] + gain * (y[t] - ahead_mean[t]), (1.0 - gain) * ahead[t]
+    for t in range(n - 2, -1, -1):
+        share = variance[t] / ahead[t + 1]
+        mean[t] += share * (mean[t + 1] - ahead_mean[t + 1])
+        variance[t] += share**2 * (variance[t + 1] - ahead[t + 1])
+    return mean, variance

@@ -201,10 +201,7 @@ def minimize(
         result.setdefault("history", [])
         (result.remember_objective if is_constrained else result.remember)(one_number(fun, "minimize"), args)
         return result
-    if is_constrained:
-        what = f"method {method!r} takes neither bounds nor constraints"
-        fix = "Leave method out, use 'L-BFGS-B' or 'trust-constr', or substitute variables, e.g. x = exp(u) for x > 0"
-        raise OptionError(message("minimize", what, "The methods here are unconstrained", fix))
+    _refuse_constraints(method, is_constrained)
     parsed = parse_options(options, tol, np.dtype(np.float64))
     objective = VectorObjective(fun, x0, args, record=bool(parsed.record))
     parsed = parse_options(options, tol, objective.dtype)
@@ -215,6 +212,14 @@ def minimize(
         result = ModelLoop(objective, solver, parsed, Callback.of(callback, "minimize"), progress, note).run()
     result.structure = "sparse" if objective.factors.is_on else "dense" if solver.is_dense else "operator"
     return result
+
+
+def _refuse_constraints(method: str | None, is_constrained: bool) -> None:
+    """Refuse bounds and constraints for methods of the library's own."""
+    if is_constrained:
+        what = f"method {method!r} takes neither bounds nor constraints"
+        fix = "Leave method out, use 'L-BFGS-B' or 'trust-constr', or substitute variables, e.g. x = exp(u) for x > 0"
+        raise OptionError(message("minimize", what, "The methods here are unconstrained", fix))
 
 
 def _refuse_structure(structure: str) -> None:

@@ -229,7 +229,7 @@ def _unit(x: Any, *, axes: tuple[int, ...]) -> Any:
 
 
 def _unit_length(y: Any, xs: Any, *, axes: tuple[int, ...]) -> dict[str, Any]:
-    return {"length": length_op(norm_op(xs[0], axes=axes), xs[0], axes=axes)}
+    return {"length": length_op(norm_op(xs[0], axes=axes, whole=False), xs[0], axes=axes)}
 
 
 def _across(unit: Any, t: Any, length: Any, axes: tuple[int, ...]) -> Any:
@@ -249,34 +249,44 @@ unit_op = general(
 )
 
 
+def _norm(x: Any, *, axes: tuple[int, ...], whole: bool) -> Any:
+    """Return the norm along axes; of a whole array by the product that NumPy takes then, which adds up in another order."""
+    if not whole or x.ndim > len(axes):
+        return np.sqrt(np.sum(x * x, axis=axes, keepdims=True))
+    flat = x.ravel(order="K")
+    return np.sqrt(np.reshape(flat.dot(flat), (1,) * x.ndim))
+
+
 norm_op = general(
     "norm",
-    lambda x, *, axes: np.sqrt(np.sum(x * x, axis=axes, keepdims=True)),
-    prepare=lambda y, xs, *, axes: {"unit": unit_op(xs[0], axes=axes)},
+    _norm,
+    prepare=lambda y, xs, *, axes, whole: {"unit": unit_op(xs[0], axes=axes)},
     pattern="axes",
-    pushforward=lambda y, xs, dots, *, axes, unit: np.sum(unit * dots[0], axis=axes, keepdims=True),
-    pullback=lambda y, xs, g, wanted, *, axes, unit: [unit * g],
+    pushforward=lambda y, xs, dots, *, axes, whole, unit: np.sum(unit * dots[0], axis=axes, keepdims=True),
+    pullback=lambda y, xs, g, wanted, *, axes, whole, unit: [unit * g],
     kinks="gradient 0 at the origin (the subgradient of least norm); the Hessian there does not exist: not finite",
     sides=Sides(
-        lambda y, x, *, axes: np.equal(y, 0),
-        lambda y, xs, dots, *, axes: np.sqrt(np.sum(dots[0] ** 2, axis=axes, keepdims=True)),
+        lambda y, x, *, axes, whole: np.equal(y, 0),
+        lambda y, xs, dots, *, axes, whole: np.sqrt(np.sum(dots[0] ** 2, axis=axes, keepdims=True)),
     ),
-    root=Root((2,), lambda product, degree, x, *, axes: product(np.sum(np.square(x), axis=axes, keepdims=True), 1)),
+    root=Root(
+        (2,), lambda product, degree, x, *, axes, whole: product(np.sum(np.square(x), axis=axes, keepdims=True), 1)
+    ),
 )
 
 
-def _euclidean(x: Any, axes: tuple[int, ...]) -> Any:
+def _euclidean(x: Any, axes: tuple[int, ...], whole: bool) -> Any:
     """Return the root of the sum of squared moduli along ``axes``; a complex number has two parts that are squared."""
     if x.dtype.kind != "c":
-        return norm_op(x, axes=axes)
+        return norm_op(x, axes=axes, whole=whole)
     both = np.stack([x.real, x.imag], axis=-1)
-    return norm_op(both, axes=(*(i - 1 for i in axes), -1))[..., 0]
+    return norm_op(both, axes=(*(i - 1 for i in axes), -1), whole=whole)[..., 0]
 
 
 def _vector_norm(x: Any, order: Any, axes: tuple[int, ...]) -> Any:
     """Return the norm of vectors along ``axes``, which stay with length one."""
     if order == 2:
-        return _euclidean(x, axes)
+        return _euclidean(x, axes, whole=False)
     size = np.abs(x)
     if order == math.inf:
         return np.max(size, axis=axes, keepdims=True)
@@ -297,7 +307,7 @@ _COLUMN_AND_ROW: dict[Any, tuple[int, Callable[..., Any]]] = {
 def _matrix_norm(x: Any, order: Any, axes: tuple[int, ...]) -> Any:
     """Return the norm of matrices along a pair of ``axes``, which stay with length one."""
     if order in ("fro", None):
-        return _euclidean(x, axes)
+        return _euclidean(x, axes, whole=False)
     if order in (2, -2, "nuc"):
         values = svdvals(np.moveaxis(x, axes, (-2, -1)))
         total = np.sum(values, axis=-1) if order == "nuc" else values[..., 0 if order == 2 else -1]
@@ -328,9 +338,12 @@ def _matrix_norm(x: Any, order: Any, axes: tuple[int, ...]) -> Any:
     analytic=lambda x, ord=None, axis=None, keepdims=False: _analytic_norm(x, ord, axis, keepdims),
 )
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    if axis is None and (ord is None or x.ndim == 1):
+    if axis is None and (ord is None or (ord == 2 and x.ndim == 1) or (ord == "fro" and x.ndim == 2)):
         axes = normalize_axes(None, x.ndim, "norm")
-        y = _vector_norm(x, 2 if ord is None else ord, axes)
+        y = _euclidean(x, axes, whole=True)
+    elif axis is None and x.ndim == 1:
+        axes = normalize_axes(None, x.ndim, "norm")
+        y = _vector_norm(x, ord, axes)
     else:
         axes = averaged_axes(axis, x.ndim, "norm")
         if len(axes) not in (1, 2):

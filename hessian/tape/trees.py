@@ -21,6 +21,7 @@ from hessian.rules import traced
 from hessian.rules.pairs import joined
 from hessian.rules.traced import Traced
 
+_ARRAYS = (np.ndarray, np.generic)
 _PLAIN_KINDS = (dict, list, tuple, OrderedDict, defaultdict)
 
 
@@ -157,7 +158,7 @@ COMPLEX = Structure(complex, (), (LEAF, LEAF))
 
 def is_complex(x: Any) -> bool:
     """Tell a complex number or array, plain or traced."""
-    return isinstance(x, complex) or (isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "c")
+    return isinstance(x, complex) or (isinstance(x, _ARRAYS) and x.dtype.kind == "c")
 
 
 def _parts(x: Any) -> tuple[Any, Any]:
@@ -222,9 +223,11 @@ def holds_traced(tree: Any) -> bool:
 
 def flatten(tree: Any, whole: Callable[[Any], bool] | None = None) -> tuple[list[Any], Structure]:
     """Return the leaves of ``tree``, in order, and its structure; containers that ``whole`` is true of are leaves."""
+    if type(tree) is np.ndarray and tree.dtype.kind != "c":  # by far the most frequent
+        return [tree], LEAF
     if is_complex(tree):
         return [tree.real, tree.imag], COMPLEX
-    if type(tree) is np.ndarray or not is_container(tree) or (whole is not None and whole(tree)):
+    if not is_container(tree) or (whole is not None and whole(tree)):
         return [tree], LEAF
     kind: type = type(tree)
     keys: tuple[Any, ...] = ()

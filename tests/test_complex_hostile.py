@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.interpolate
+import scipy.linalg
 import scipy.signal
 import scipy.special
 from numpy.testing import assert_allclose
@@ -181,6 +182,31 @@ def test_signals(name: str) -> None:
     check(lambda z: f(z, z, hs.scipy), Z, lambda z: f(z, z, scipy))
     check(lambda x: f(x, Z, hs.scipy), X, lambda x: f(x, Z, scipy))
     assert_allclose(f(Z, Z, hs.scipy), f(Z, Z, scipy))
+
+
+BESSEL = ("jv", "yv", "iv", "kv", "hankel1", "hankel2")
+SPECIAL: dict[str, Callable[[Any, Any], Any]] = {
+    **{f"{name} {v}": (lambda z, m, n=name, v=v: getattr(m.special, n)(v, z)) for name in BESSEL for v in (0, 2.5)},
+    **{name: (lambda z, m, n=name: getattr(m.special, n)(z)) for name in ("wofz", "erfcx", "ndtr", "logsumexp", "softmax")},
+    **{name: (lambda z, m, n=name: sum(getattr(m.special, n)(z))) for name in ("sici", "shichi", "fresnel", "airy")},
+    "rows": lambda z, m: m.special.logsumexp(z[:, None] * z, axis=1, keepdims=True) + m.special.softmax(1j * z[:, None] * z, axis=0),
+    "logsumexp of angles": lambda z, m: m.special.logsumexp(1j * z.imag) + m.special.softmax(1j * z.imag),
+    "of real numbers": lambda z, m: m.special.wofz(z.real) + m.special.hankel1(1, np.abs(z)),
+    "sinc": lambda z, m: np.sinc(z) + np.sinc(1e-3 * z),
+    "sort": lambda z, m: np.sort(z) * np.arange(4) + z[np.argsort(z)] ** 2,
+    "lu_factor": lambda z, m: m.linalg.lu_factor(A * z[0] + z[:3])[0],
+    **{f"lu_solve {t}": (lambda z, m, t=t: m.linalg.lu_solve(m.linalg.lu_factor(A * z[0]), z[:3], trans=t)) for t in (0, 1, 2)},
+    "solve_banded": lambda z, m: m.linalg.solve_banded((2, 1), np.stack([z, z + 3, z * 0.2, z * 0.1]), np.stack([z, 1j * z], 1)),
+    "solve_banded real": lambda z, m: m.linalg.solve_banded((1, 1), np.stack([z.real, z.real + 3, z.imag]), z),
+    "lfilter": lambda z, m: m.signal.lfilter([1.0, 0.5], [1.0, -0.3, 0.1], z),
+    "lfilter of complex coefficients": lambda z, m: m.signal.lfilter(z[:2], np.stack([1 + 0 * z[0], z[0] / 2, z[1] / 3]), np.tile(z, 3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_special_functions_and_solvers(name: str) -> None:
+    f = SPECIAL[name]
+    check(lambda z: f(z, hs.scipy), Z, lambda z: f(z, scipy))
 
 
 def test_plain_complex_numbers_in_twins() -> None:

@@ -254,20 +254,30 @@ def _turned_back(a: Parts) -> Parts:
 
 
 # Functions with rows of their own for both parts.
-def holomorphic(operation: Elementwise, slope: Callable[[Parts], Parts], **row: Any) -> Callable[[Parts], Parts]:
-    """Declare the rows of a function's parts by its derivative, and what the operation does with complex numbers."""
-    ufunc = operation.function
+def holomorphic(operation: Elementwise, slope: Callable[..., Parts], **row: Any) -> Callable[..., Parts]:
+    """Declare the rows of a function's parts by its derivative, and what the operation does with complex numbers.
+
+    Before its last argument it may have others that are real and have no derivative: orders.
+    """
+    ufunc, states = operation.function, list(operation.d1[:-1])
+    cases = row.pop("cases", [case(A(3), A(3)), case(A(2, 1), A(3))])
 
     def part(name: str, of_slope: tuple[Any, Any]) -> Elementwise:
         return register(
             Elementwise(
                 f"{operation.name}_{name}",
-                lambda a, b: np.array(getattr(ufunc(joined(a, b)), name))[()],
-                d1=[lambda y, a, b, of=of: of(slope(Parts(a, b))) for of in of_slope],
+                lambda *xs, **params: np.array(getattr(ufunc(*xs[:-2], joined(*xs[-2:]), **params), name))[()],
+                d1=[
+                    *states,
+                    *(
+                        lambda y, *xs, of=of, **params: of(slope(*xs[:-2], Parts(*xs[-2:]), **params))
+                        for of in of_slope
+                    ),
+                ],
                 d2=None,
                 real_only=True,
                 kinks="branch cuts, zeros and poles",
-                cases=[case(A(3), A(3)), case(A(2, 1), A(3))],
+                cases=cases,
                 **row,
             )
         )
@@ -280,8 +290,8 @@ def holomorphic(operation: Elementwise, slope: Callable[[Parts], Parts], **row: 
 
     rows = part("real", (re, lambda z: -im(z))), part("imag", (im, re))
 
-    def rule(a: Parts) -> Parts:
-        return Parts(*(row(*a.both()) for row in rows))
+    def rule(*xs: Any, **params: Any) -> Parts:
+        return Parts(*(row(*xs[:-1], *xs[-1].both(), **params) for row in rows))
 
     of_complex(operation)(rule)
     return rule

@@ -12,20 +12,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 
 from hessian.errors import MissingRuleError, message
 from hessian.rules import factored, factorisations, linalg, spectra
 from hessian.rules.broadcast import conjugate_transposed, transposed
+from hessian.rules.convolution import CONVOLUTIONS, recursion_op
 from hessian.rules.determinant import det_op
 from hessian.rules.hermitian import gaps_of, identity_like, largest_entries, phase_change, phase_change_transposed
 from hessian.rules.lines import user_line
 from hessian.rules.operation import Operation
 from hessian.rules.packed import complex_row, packed, parts_apart, unpacked
-from hessian.rules.pairs import Parts, from_real_form, joined, minus, of_complex, plus, real_form
+from hessian.rules.pairs import Parts, from_real_form, joined, minus, of_complex, parts_of, plus, real_form
 from hessian.rules.products import sparse_matmul_op
-from hessian.rules.spec import A, case, nondifferentiable
+from hessian.rules.spec import OPERATIONS, A, case, nondifferentiable
 from hessian.rules.spectra import diagonal_of, gaps_op
-from hessian.rules.triangular import triangular_op
+from hessian.rules.triangular import each, triangular_op
 
 
 # By the real matrix of twice the size.
@@ -124,7 +126,7 @@ def _values_only(*operations: Operation) -> None:
         of_complex(operation)(lambda *xs, row=row, **params: row(*(packed(joined(*x)) for x in xs), **params))
 
 
-_values_only(factorisations.rank_op, gaps_op)
+_values_only(factorisations.rank_op, gaps_op, factored.pivots_op, OPERATIONS["argsort"])
 
 
 def _qr_pushforward(y: Any, a: Any, a_dot: Any, *, line: str) -> Any:
@@ -161,6 +163,70 @@ qr_op = complex_row(
 @of_complex(factorisations.qr_op)
 def _qr(a: Parts, *, line: str) -> Parts:
     return unpacked(qr_op(packed(joined(*a)), line=line)).parts
+
+
+# LU factors: (P A)' = L (L^-1 (P A)' U^-1) U, of which the part below the diagonal belongs to L.
+def _in_order(x: Any, a: Any) -> Any:
+    return np.take(x, factored.order_op(factored.pivots_op(a)), axis=-2)
+
+
+def _lu_pushforward(y: Any, a: Any, a_dot: Any) -> Any:
+    lower, upper = np.tril(y, -1), np.triu(y)
+    inner = triangular_op(y, _in_order(a_dot, a), lower=True, trans=False, unit=True)
+    middle = transposed(triangular_op(y, transposed(inner), lower=False, trans=True, unit=False))
+    below = np.tril(middle, -1)
+    return lower @ below + below + np.triu(middle) @ upper
+
+
+def _lu_pullback(y: Any, a: Any, g: Any) -> Any:
+    lower, upper = conjugate_transposed(np.tril(y, -1)), conjugate_transposed(np.triu(y))
+    below = np.tril(g, -1)
+    middle = np.tril(lower @ below + below, -1) + np.triu(np.triu(g) @ upper)
+    inner = triangular_op(np.conjugate(y), middle, lower=True, trans=True, unit=True)
+    permuted = conjugate_transposed(triangular_op(y, conjugate_transposed(inner), lower=False, trans=False, unit=False))
+    return np.take(permuted, np.argsort(factored.order_op(factored.pivots_op(a))), axis=-2)
+
+
+def _lu_packed(a: np.ndarray) -> np.ndarray:
+    # Of a singular matrix SciPy warns; here whoever solves with the factors raises.
+    return each(lambda a: scipy.linalg.get_lapack_funcs("getrf", (a,))(a)[0], "(n,n)->(n,n)")(a)
+
+
+lu_op = complex_row("lu_complex", _lu_packed, _lu_pushforward, _lu_pullback, core=(3, 3), cases=[_PHASE_CASE])
+
+
+@of_complex(factored.lu_op)
+def _lu(a: Parts) -> Parts:
+    return unpacked(lu_op(packed(joined(*a)))).parts
+
+
+# Bands: unknowns with real and imaginary part beside each other make a real band of twice the width.
+def _interleaved(a: Any, b: Any) -> Any:
+    pairs = np.stack([a, b], axis=-2)
+    return np.reshape(pairs, (*a.shape[:-2], 2 * a.shape[-2], a.shape[-1]))
+
+
+@of_complex(factored.banded_op)
+def _banded(ab: Parts, b: Parts, *, low: int, up: int) -> Parts:
+    if ab.im is None:
+        return Parts(*(None if part is None else factored.banded_op(ab.re, part, low=low, up=up) for part in b))
+    re, im = ab.both()
+    none = np.zeros((*re.shape[:-2], 1, re.shape[-1]), re.dtype)
+    even = np.concatenate([none, _interleaved(re, im)], axis=-2)
+    odd = np.concatenate([_interleaved(-im, re), none], axis=-2)
+    bands = np.reshape(np.stack([even, odd], axis=-1), (*even.shape[:-1], 2 * even.shape[-1]))
+    x = factored.banded_op(bands, _interleaved(*b.both()), low=2 * low + 1, up=2 * up + 1)
+    return Parts(x[..., ::2, :], x[..., 1::2, :])
+
+
+# Filters: a denominator times its conjugate is real.
+@of_complex(recursion_op)
+def _recursion(a: Parts, w: Parts) -> Parts:
+    if a.im is not None:
+        conjugate, n = np.conjugate(joined(*a)), w.some.shape[-1]
+        w = parts_of(CONVOLUTIONS[1](conjugate, joined(*w), method="direct")[..., :n])
+        a = parts_of(np.real(CONVOLUTIONS[1](conjugate, joined(*a), method="direct")))
+    return Parts(*(None if part is None else recursion_op(a.re, part) for part in w))
 
 
 # Eigenvalues and eigenvectors of any matrix.

@@ -34,7 +34,7 @@ def order_of(pivots: Any) -> Any:
 
 
 pivots_op: Nondifferentiable = nondifferentiable(
-    "lu_pivots", lambda a: scipy.linalg.lu_factor(a, check_finite=False)[1]
+    "lu_pivots", lambda a: scipy.linalg.get_lapack_funcs("getrf", (a,))(a)[1]
 )
 order_op: Nondifferentiable = nondifferentiable("lu_order", order_of)
 

@@ -143,6 +143,6 @@ def of_special(name: str) -> tuple[str, str]:
     if name in spherical:
         factor = "np.sqrt(np.pi / (2 * x))"
         return "SciPy's own function takes plain arrays", f"`{factor} * scipy.special.{spherical[name]}(n + 0.5, x)`"
-    if name.startswith(("hankel", "h1", "h2", "lambertw", "wofz", "sph_harm", "airye", "modfresnel")):
+    if name.startswith(("hankel", "h1", "h2", "lambertw", "sph_harm", "airye", "modfresnel")):
         return "its values are complex", "the real function beside it, or `hs.custom_rule`"
     return "no rule is declared", f"declare it: `hs.custom_rule(scipy.special.{name}, d1=[...])`"

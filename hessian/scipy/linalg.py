@@ -165,6 +165,7 @@ def lu_solve(
     """
     lu, piv = lu_and_piv
     lu, order = _matrix(lu), order_op(piv)
+    lu = np.conjugate(lu) if trans == 2 and lu.dtype.kind == "c" else lu
 
     def both(b: Any) -> Any:
         if trans:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hessian.errors import OptionError, message
+from hessian.errors import MissingRuleError, OptionError, message
 from hessian.rules.broadcast import as_array, keeps, normalize_axes
 from hessian.rules.dispatch import composite, refuse
 from hessian.rules.indexing import sort, take
@@ -194,6 +194,9 @@ def ranks(x: Any, equal_nan: bool = True) -> np.ndarray:
     """Return whole numbers in the order of the elements of an array, equal where they are."""
     if not isinstance(x, Traced):
         x = np.asarray(x)
+    elif x.dtype.kind == "c":
+        what = "sets of complex numbers are asked for"
+        raise MissingRuleError(message("unique", what, "They have no order of their own", "Use np.sort(z), or parts"))
     flat = np.ravel(x)
     order = np.argsort(flat, kind="stable")
     inline = np.take_along_axis(flat, order, -1)

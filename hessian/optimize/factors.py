@@ -33,6 +33,8 @@ class Factors:
         self.structure: Structure | None = None
         self._plan: Plan | None = None
         self._filled: tuple[csc_array, np.ndarray] | None = None
+        #: The last matrix that was factored and turned out definite, and its factor.
+        self.last: tuple[csc_array, Factor] | None = None
 
     def is_sparse(self, operator: HessianOperator) -> bool:
         """Tell whether the Hessian at a point is worth factoring: few products give it, and few of its numbers are entries."""
@@ -75,7 +77,18 @@ class Factors:
         """Factor ``matrix + shift I``, to see whether it is definite."""
         if self._plan is None:
             self._plan = analyse(matrix)
-        return self._plan.factor(matrix, shift, definite=True)
+        found = self._plan.factor(matrix, shift, definite=True)
+        if not shift and found.is_definite:
+            self.last = matrix, found
+        return found
+
+    def is_cheap(self) -> bool:
+        """Tell whether factors have a narrow band, so that a factorisation costs what tens of products do."""
+        assert self.structure is not None
+        if self._plan is None:
+            pattern = self.structure.pattern.matrix
+            self._plan = analyse(with_diagonal(pattern))
+        return self._plan.kind in ("banded", "bordered", "dense")
 
     @property
     def kind(self) -> str:
@@ -83,7 +96,7 @@ class Factors:
         return "" if self._plan is None else self._plan.kind
 
     def _learn(self, structure: Structure) -> None:
-        self.structure, self._plan, self._filled = structure, None, None
+        self.structure, self._plan, self._filled, self.last = structure, None, None, None
 
     def text(self) -> str:
         """Say what the Hessian is like."""

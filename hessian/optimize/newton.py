@@ -49,6 +49,7 @@ class Newton(Method):
 
     name = "newton"
     is_dense = True
+    shortenings = SHORTENINGS
     bound: StepLength
 
     def __init__(self, options: Options) -> None:
@@ -97,7 +98,7 @@ class Newton(Method):
         direction = factors.solve(-gradient)
         if self.bound.reach == math.inf:
             self.bound.reach = unit_length(point) if shift else norm(direction)
-        for _ in range(SHORTENINGS):
+        for _ in range(self.shortenings):
             length = norm(direction)
             if length <= 1.1 * self.bound.reach:
                 break

@@ -24,7 +24,9 @@ LEAST_STEPS = 16
 """And where something has: a tenth of it, but at least so many."""
 LEAST_ORTHOGONAL = 8
 """Vectors of it that are orthogonal to each other in any case."""
-INVERSE_STEPS = 8
+NEAR = 0.1
+"""Share of the smallest eigenvalue that a Hessian may have changed by since it was factored."""
+INVERSE_STEPS = 6
 """Lanczos steps on the inverse by a factor, each a solve."""
 _EQUILIBRATIONS = 20
 
@@ -178,6 +180,9 @@ def _from_factor(point: Point, seed: int) -> Curvature | None:
     dtype, eps = point.x.dtype, float(np.finfo(point.x.dtype).eps)
     scale = float(np.asarray(abs(matrix).sum(axis=1)).max())
     start = np.random.default_rng(seed).standard_normal(point.x.size)
+    near = _from_near(point, matrix, scale, start)
+    if near is not None:
+        return near
     factor = point.factored()
     if factor.is_definite:
         smallest, vector = _of_inverse(matrix, factor.solve, start)
@@ -205,6 +210,26 @@ def _from_factor(point: Point, seed: int) -> Curvature | None:
                 return None
     residual = norm(matrix @ vector - smallest * vector)
     return Curvature(smallest, definiteness, residual, _downhill(vector.astype(dtype), point), scale, newton)
+
+
+def _from_near(point: Point, matrix: Any, scale: float, start: np.ndarray) -> Curvature | None:
+    """Judge a Hessian by the factor of an earlier one that differs from it by little of the smallest eigenvalue of that (Weyl)."""
+    last = point.factored_near()
+    if last is None or last[0].shape != matrix.shape or last[0].nnz != matrix.nnz:
+        return None
+    before, factor = last
+    change = float(np.asarray(abs(matrix - before).sum(axis=1)).max())
+    if not change <= NEAR * factor.least_pivot:
+        return None
+    smallest, vector = _of_inverse(before, factor.solve, start)
+    if change > NEAR * smallest or judge(smallest, scale, point.x.dtype, True) is not Definiteness.POSITIVE:
+        return None
+    image = matrix @ vector
+    smallest = float(vector @ image)
+    residual = norm(image - smallest * vector)
+    newton = -factor.solve(point.gradient.astype(np.float64))
+    direction = _downhill(vector.astype(point.x.dtype), point)
+    return Curvature(smallest, Definiteness.POSITIVE, residual, direction, scale, newton)
 
 
 def _of_inverse(matrix: Any, solve: Callable[[np.ndarray], np.ndarray], start: np.ndarray) -> tuple[float, np.ndarray]:

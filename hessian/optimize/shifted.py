@@ -12,6 +12,7 @@ import numpy as np
 from hessian.linalg.factor import Factor
 from hessian.linalg.vectors import norm
 from hessian.optimize.krylov import Step
+from hessian.optimize.spectral import SpectralModel
 
 EASY = 0.1
 """Relative difference from the length that is wanted at which a step is long enough (Moré and Sorensen's)."""
@@ -20,6 +21,9 @@ HARD = 0.02
 ROUNDS = 50
 INVERSE_STEPS = 3
 """Steps of inverse iteration for an eigenvector of the lowest eigenvalue: two solves each."""
+
+SOLVES = 3
+"""Powers of the inverse, times the gradient, that a model with a definite Hessian is minimised over where the radius binds."""
 
 Factored = Callable[[float], Factor]
 
@@ -57,7 +61,8 @@ class ShiftedModel:
 
     The shift is the least for which ``H + shift I`` is positive semidefinite and s not too long. Newton's method on reciprocal lengths
     is safeguarded by a bracket, which factorisations that fail raise from below by a direction of negative curvature. In the hard case
-    an approximate eigenvector takes the step to its length.
+    an approximate eigenvector takes the step to its length. Where H is positive definite, a solve takes a fraction of a factorisation:
+    the model is then minimised over a few powers of H and of its inverse times the gradient, among them the steps of a dogleg.
 
     Parameters
     ----------
@@ -70,7 +75,8 @@ class ShiftedModel:
     References
     ----------
     J. J. Moré and D. C. Sorensen, Computing a trust region step, SIAM J. Sci. Stat. Comput. 4 (1983) 553-572. A. R. Conn, N. I. M. Gould
-    and Ph. L. Toint, Trust-Region Methods (2000), section 7.3.
+    and Ph. L. Toint, Trust-Region Methods (2000), section 7.3. V. Druskin and L. Knizhnerman, Extended Krylov subspaces, SIAM J. Matrix
+    Anal. Appl. 19 (1998) 755-771.
     """
 
     products = 0
@@ -88,10 +94,12 @@ class ShiftedModel:
         self._last = math.nan
         self._lowest: np.ndarray | None = None
         self._whole: np.ndarray | None = None
+        self._inverse: Factor | None = None
+        self._small: SpectralModel | None = None
         if self._floor == 0.0:
             factor = factored(0.0)
             if factor.is_definite:
-                self._whole = -factor.solve(self._g)
+                self._inverse, self._whole = factor, -factor.solve(self._g)
             else:
                 self._raise_floor(factor, 0.0)
 
@@ -104,6 +112,9 @@ class ShiftedModel:
         """Minimise the model within the radius."""
         if self._whole is not None and norm(self._whole) <= radius:
             return self._step(self._whole, "newton", False)
+        if self._whole is not None:
+            y, _, _ = self._extended().coordinates(radius)
+            return self._step(self._basis @ y, "boundary", True)
         vector, status = self._search(Goal(radius=radius))
         return self._step(vector, status, True)
 
@@ -111,6 +122,9 @@ class ShiftedModel:
         """Minimise the model with the cubic term ``weight / 3 |s|^3``, which is part of the predicted reduction."""
         if weight <= 0.0 and self._whole is not None:
             return self._step(self._whole, "newton", True)
+        if self._whole is not None:
+            y, _, _ = self._extended().cubic_coordinates(weight)
+            return self._step(self._basis @ y, "cubic", True, weight)
         vector, status = self._search(Goal(weight=weight))
         return self._step(vector, "cubic" if status == "boundary" else status, True, weight)
 
@@ -119,6 +133,27 @@ class ShiftedModel:
         bend = float(s @ (self._matrix @ s))
         predicted = -float(self._g @ s) - 0.5 * bend - weight / 3.0 * length**3
         return Step(s.astype(self._dtype), length, predicted, on_boundary, status)
+
+    def _extended(self) -> SpectralModel:
+        """Return the model over a few powers of H and of its inverse times the gradient."""
+        if self._small is None:
+            assert self._inverse is not None
+            assert self._whole is not None
+            columns = [self._g / self._size, self._whole / norm(self._whole)]
+            back, forth = columns[1], self._matrix @ columns[0]
+            for _ in range(SOLVES - 1):
+                back = self._inverse.solve(back)
+                back = back / norm(back)
+                columns.append(back)
+            size = norm(forth)
+            columns += [forth / size] if size > 0.0 else []
+            left, sizes, _ = np.linalg.svd(np.stack(columns, axis=1), full_matrices=False)
+            basis = left[:, sizes > 1e-8 * sizes[0]]
+            values, vectors = np.linalg.eigh(basis.T @ (self._matrix @ basis))
+            self._basis = basis @ vectors
+            eps = float(np.finfo(np.float64).eps)
+            self._small = SpectralModel(values, self._basis.T @ self._g, lambda y: self._basis @ y, eps)
+        return self._small
 
     def _raise_floor(self, factor: Factor, shift: float) -> None:
         """Learn from a factorisation that failed at a shift."""

@@ -26,6 +26,8 @@ LOOK_AFTER = 100
 """Products after which a run looks whether the Hessian is sparse: finding its pattern takes about as long."""
 LONG_MODEL = 20
 """Products of a single model after which it does so at once: the next models ask for smaller residuals, and take more."""
+FILLED_MODEL = 400
+"""Products of a single model from which on a factorisation with fill costs less: on grids of 5e4 variables it takes what 450 do."""
 
 
 def shifted_model(point: Point) -> ShiftedModel | SpectralModel:
@@ -79,9 +81,10 @@ class SparseArc(Method):
 
 
 class SparseNewton(Newton):
-    """Newton's method with a line search, its shifts by sparse factors."""
+    """Newton's method with a line search, its shifts by sparse factors: as few as are needed, for they are what a step costs."""
 
     is_dense = False
+    shortenings = 0
 
     def model(self, point: Point) -> LineModel:
         """Factor the Hessian and take the Newton direction; where H is not finite, that of the gradient."""
@@ -113,13 +116,13 @@ class Adaptive(TrustNCG):
         super().__init__(options, CollectedPairs())
         self._factors = factors
         self._has_looked = False
+        self._is_sparse = self._is_cheap = False
         self._spent = 0
 
     def model(self, point: Point) -> LocalModel:  # type: ignore[override]
         """Model at a point."""
-        is_due = self._spent >= LONG_MODEL or point.counters.n_hvp >= LOOK_AFTER
-        if is_due and not self._has_looked and isinstance(point, ObjectivePoint):
-            self._look(point)
+        if not self._factors.is_on and isinstance(point, ObjectivePoint):
+            self._consider(point)
         if self._factors.is_on:
             return shifted_model(point)
         path = self._truncated(point)
@@ -133,11 +136,16 @@ class Adaptive(TrustNCG):
         self._preconditioner.at(point, 0)
         return self._path(point, self.tolerance(point), None)
 
-    def _look(self, point: ObjectivePoint) -> None:
-        """Decide whether to go on with factors."""
-        self._has_looked = True
-        self._factors.is_on = point.looks_sparse(self._factors)
-        if self._factors.is_on:
+    def _consider(self, point: ObjectivePoint) -> None:
+        """Decide whether to look, and whether to go on with factors."""
+        if not self._has_looked:
+            if self._spent < LONG_MODEL and point.counters.n_hvp < LOOK_AFTER:
+                return
+            self._has_looked = True
+            self._is_sparse = point.looks_sparse(self._factors)
+            self._is_cheap = self._is_sparse and self._factors.is_cheap()
+        if self._is_cheap or (self._is_sparse and self._spent >= FILLED_MODEL):
+            self._factors.is_on = True
             # The radius was that of paths that were cut short.
             self.bound.value = math.inf
             self.note = f"(After {point.counters.n_hvp} products it went on with {self._factors.text()}.)"
@@ -149,12 +157,14 @@ class Adaptive(TrustNCG):
             **super().state(),
             "has_looked": self._has_looked,
             "spent": self._spent,
-            "is_sparse": self._factors.is_on,
+            "is_sparse": self._is_sparse,
+            "is_cheap": self._is_cheap,
+            "is_on": self._factors.is_on,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state."""
         super().restore(state)
         self._has_looked, self._spent = state["has_looked"], state["spent"]
-        self._factors.is_on = state["is_sparse"]
+        self._is_sparse, self._is_cheap, self._factors.is_on = state["is_sparse"], state["is_cheap"], state["is_on"]
         self.name = SparseTrustExact.name if self._factors.is_on else TrustNCG.name

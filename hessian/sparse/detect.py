@@ -68,7 +68,7 @@ class Source:
     argnums: Any
     where: str
 
-    def trace(self, make: Callable[[], Tape]) -> tuple[Trace, bool]:
+    def trace(self, make: Callable[[], Tape], *, borrows: bool = True) -> tuple[Trace, bool]:
         """Run the function on a tape; second, whether what other arguments decide could not be told from what is constant."""
         f = programs_of(self.f).function
         numbers = (self.argnums,) if isinstance(self.argnums, int) else self.argnums
@@ -76,7 +76,7 @@ class Source:
         if arguments.traced:
             return self._run(f, self.args, self.kwargs, make), True
         # Arguments are values of a tape around: what is decided by their numbers is told from what is constant.
-        outer = Tape(replayed=True, borrows=True)
+        outer = Tape(replayed=True, borrows=borrows)
         try:
             values = [np.asarray(x)[()] for x in arguments.inputs]
             inputs = [variable(outer, outer.add_input(x, x.dtype.kind == "f"), x) for x in values]
@@ -109,12 +109,12 @@ def _tape() -> Tape:
 class _Walk:
     """The walk over the tape of a function, from its raveled arguments."""
 
-    def __init__(self, source: Source, traced: Trace | None) -> None:
+    def __init__(self, source: Source, traced: Trace | None, kind: Callable[..., Walk] = Walk) -> None:
         self.source = source
         self.traced, self.is_volatile = source.trace(_tape) if traced is None else (traced, True)
         self.n = self.traced.primal.size
         results: dict[int, Mask] = {slot: None for slot in self.traced.slots if slot is not None}
-        self.walk = Walk(self.traced.tape, self.traced.inputs, results)
+        self.walk = kind(self.traced.tape, self.traced.inputs, results)
 
     def inputs(self) -> dict[int, Sets]:
         """Return the sets of the inputs."""
@@ -148,13 +148,18 @@ class _Walk:
         return TooDenseError(message(self.source.where, what, why, fix))
 
 
-def hessian_pattern(source: Source, traced: Trace | None = None, widest: int | None = None) -> Detection:
+def hessian_pattern(
+    source: Source,
+    traced: Trace | None = None,
+    widest: int | None = None,
+    kind: Callable[..., Walk] = Walk,
+) -> Detection:
     """Return where second derivatives of a scalar function may be.
 
     Where the function is traced already, the pattern is that of this point. It is given up, by :class:`TooDense`, where more than
-    ``widest`` variables meet one another, so that it takes more products than that.
+    ``widest`` variables meet one another, so that it takes more products than that. The walk may be of another ``kind``.
     """
-    whole = _Walk(source, traced)
+    whole = _Walk(source, traced, kind)
     whole.traced.scalar()
     walk = whole.walk
     walk.mark()

@@ -258,3 +258,26 @@ def kalman_smoother(y, level, noise, first):
         mean[t] += share * (mean[t + 1] - ahead_mean[t + 1])
         variance[t] += share**2 * (variance[t + 1] - ahead[t + 1])
     return mean, variance
+
+
+def test_factor_of_an_earlier_point_as_preconditioner(tmp_path):
+    fun, start = lambda x: tridia(x) + np.sum((x - 1.0) ** 4), np.full(300, 3.0)
+    plain = minimize(fun, start, method="trust-ncg")
+    options = {"preconditioner": "factor"}
+    res = minimize(fun, start, method="trust-ncg", options=options)
+    assert (res.status, res.method, res.structure) == (Status.CONVERGED, "trust-ncg", "sparse")
+    assert res.n_hvp < 0.5 * plain.n_hvp
+    assert 0 < res.n_factor <= res.nit
+    for maxiter in (2, 4, 1000):
+        more = {"checkpoint": tmp_path / "run", "resume": True, "maxiter": maxiter, "checkpoint_every": 0.0}
+        again = minimize(fun, start, method="trust-ncg", options=options | more)
+    np.testing.assert_array_equal(again.x, res.x)
+    with pytest.raises(TooDenseError, match="makes it dense"):
+        minimize(lambda x: np.sum(x**2) ** 2, np.ones(300), options=options)
+
+
+def test_a_factor_that_no_shift_makes_definite_is_left_out():
+    fun = lambda x: np.sum(np.abs(x) ** 1.5) + np.sum((x[1:] - x[:-1] - 1.0) ** 2)
+    start = np.tile([0.0, 1.0], 150)
+    res = minimize(fun, start, method="trust-ncg", options={"preconditioner": "factor", "maxiter": 30})
+    assert res.fun < fun(start)

@@ -77,7 +77,7 @@ def choose(name: str | None, structure: str, objective: VectorObjective, options
         return _on_factors(known, objective, options)
     _refuse_ignored(known, options)
     if known == TrustNCG.name:
-        return TrustNCG(options, make_preconditioner(options.preconditioner, objective.structured, options.rng))
+        return _truncated(objective, options)
     return _PLAIN[known](options)
 
 
@@ -93,6 +93,15 @@ def _by_itself(structure: str, objective: VectorObjective, options: Options) -> 
         return Adaptive(options, objective.factors)
     if options.preconditioner is None:
         options = dataclasses.replace(options, preconditioner="lbfgs")
+    return _truncated(objective, options)
+
+
+def _truncated(objective: VectorObjective, options: Options) -> TrustNCG:
+    """Return truncated Newton with its preconditioner; a factor needs a sparse Hessian."""
+    if isinstance(options.preconditioner, str) and options.preconditioner == "factor":
+        with quiet():
+            objective.factors.refuse_dense(objective.hessian_at(objective.first), "minimize")
+        objective.factors.is_on = True
     return TrustNCG(options, make_preconditioner(options.preconditioner, objective.structured, options.rng))
 
 

@@ -82,6 +82,10 @@ class Factors:
             self.last = matrix, found
         return found
 
+    def factor_alone(self, matrix: csc_array, shift: float) -> Factor:
+        """Factor a matrix whose pattern may be another one."""
+        return analyse(matrix).factor(matrix, shift, definite=True)
+
     def is_cheap(self) -> bool:
         """Tell whether factors have a narrow band, so that a factorisation costs what tens of products do."""
         assert self.structure is not None

@@ -93,6 +93,10 @@ class Point:
         """Hessian of an earlier point that was positive definite, and its factor."""
         return None
 
+    def factored_other(self, matrix: csc_array, shift: float) -> Factor:
+        """Hessian of another point plus a multiple of the identity, factored."""
+        raise NotImplementedError
+
     def dense_once(self, max_hvp: int, is_late: Callable[[], bool]) -> np.ndarray | None:
         """Hessian as a matrix in a run that takes none; None where the time was up before."""
         return self.dense()
@@ -207,6 +211,12 @@ class ObjectivePoint(Point):
     def factored_near(self) -> tuple[csc_array, Factor] | None:
         """Hessian of an earlier point that was positive definite, and its factor."""
         return None if self._factors is None else self._factors.last
+
+    def factored_other(self, matrix: csc_array, shift: float) -> Factor:
+        """Hessian of another point plus a multiple of the identity, factored."""
+        assert self._factors is not None
+        self.counters.n_factor += 1
+        return self._factors.factor_alone(matrix, shift)
 
     def dense_once(self, max_hvp: int, is_late: Callable[[], bool]) -> np.ndarray | None:
         """By single products where those are compiled, and batches are not."""

@@ -81,8 +81,10 @@ _RANGES: dict[str, Wanted] = LOOP_RANGES | {
     "check_curvature": FLAG,
     "initial_regularization": POSITIVE,
     "preconditioner": Wanted(
-        "'jacobi', 'lbfgs', an array like x0, a linear operator or a function of x that returns one",
-        lambda v: v in ("jacobi", "lbfgs") if isinstance(v, str) else not isinstance(v, (bool, numbers.Number)),
+        "'jacobi', 'lbfgs', 'factor', an array like x0, a linear operator or a function of x that returns one",
+        lambda v: (
+            v in ("jacobi", "lbfgs", "factor") if isinstance(v, str) else not isinstance(v, (bool, numbers.Number))
+        ),
     ),
     "rng": RNG,
 }

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csc_array
 from scipy.sparse.linalg import LinearOperator
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.linalg import limits
 from hessian.linalg.diagonal import row_norms
+from hessian.linalg.factor import Factor
 from hessian.linalg.vectors import norm, signs
 from hessian.optimize.krylov import Product
 from hessian.optimize.objective import Point
@@ -23,6 +25,10 @@ PROBES = 8
 """Products spent on estimated norms of rows."""
 REFRESH = 5
 """Points for which a diagonal is used before it is taken anew."""
+MANY = 10
+"""Products of a step from which on the Hessian is factored anew for the next."""
+SHIFTS = 8
+"""Shifts that are tried, each ten times the last."""
 FLOOR = 1e-3
 """Least entry of a diagonal, relative to its largest."""
 
@@ -54,7 +60,7 @@ def make_preconditioner(choice: Any, structured: Callable[[np.ndarray], Any], se
     if choice is None:
         return Preconditioner()
     if isinstance(choice, str):
-        return Jacobi(seed) if choice == "jacobi" else CollectedPairs()
+        return Jacobi(seed) if choice == "jacobi" else EarlierFactor() if choice == "factor" else CollectedPairs()
     return Given(choice, structured)
 
 
@@ -175,6 +181,71 @@ def _inverse_of_pairs(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Product:
         return np.asarray(gamma * v + weights @ S - gamma * ((upper @ along) @ Y))
 
     return apply
+
+
+class EarlierFactor(Preconditioner):
+    """The sparse Hessian of an earlier point, factored: plus a multiple of the identity where it is not positive definite.
+
+    It is factored anew every few points, and once steps with it take many products.
+    """
+
+    name = "factor"
+
+    def __init__(self) -> None:
+        self._matrix: csc_array | None = None
+        self._factor: Factor | None = None
+        self._shift = 0.0
+        self._seen = self._age = 0
+
+    def collect(self, direction: np.ndarray, product: np.ndarray) -> None:
+        """Count products."""
+        self._seen += 1
+
+    def at(self, point: Point, left: int) -> Product | None:
+        """Return solves with the factor, taken anew where the last step took many products."""
+        if self._factor is None and self._matrix is not None:
+            self._factor = point.factored_other(self._matrix, self._shift)
+        if self._factor is None or self._seen > MANY or self._age >= REFRESH:
+            self._factor, self._age = self._taken(point), 0
+        self._seen = 0
+        self._age += 1
+        factor, dtype = self._factor, point.x.dtype
+        return None if factor is None else _scaled(lambda v: factor.solve(v).astype(dtype), point)
+
+    def _taken(self, point: Point) -> Factor | None:
+        """Factor the Hessian at a point; ``None`` where no shift makes it definite."""
+        matrix = point.sparse()
+        size = float(np.asarray(abs(matrix).sum(axis=1)).max())
+        if not 0.0 < size < math.inf:
+            return None
+        shift = 0.0
+        for _ in range(SHIFTS):
+            factor = point.factored(shift)
+            if factor.is_definite:
+                self._matrix, self._shift = matrix, shift
+                return factor
+            shift = max(1e-4 * size, 10.0 * shift)
+        return None
+
+    def forget(self) -> bool:
+        """Drop a factor that rounding has spoiled."""
+        had = self._factor is not None
+        self._matrix = self._factor = None
+        return had
+
+    def state(self) -> dict[str, Any]:
+        """The matrix that was factored."""
+        matrix = self._matrix
+        parts = None if matrix is None else [matrix.data, matrix.indices, matrix.indptr]
+        return {"matrix": parts, "shift": self._shift, "seen": self._seen, "age": self._age}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        self._factor, self._shift = None, state["shift"]
+        self._seen, self._age = state["seen"], state["age"]
+        if state["matrix"] is not None:
+            data, indices, starts = state["matrix"]
+            self._matrix = csc_array((data, indices, starts), shape=(len(starts) - 1, len(starts) - 1))
 
 
 class Given(Preconditioner):

@@ -10,7 +10,7 @@ import numpy as np
 from hessian.linalg.factor import Factor
 from hessian.optimize.bounds import CubicWeight, TrustRadius, unit_length
 from hessian.optimize.factors import Factors
-from hessian.optimize.krylov import CGPath
+from hessian.optimize.krylov import CGPath, steihaug_toint
 from hessian.optimize.local_model import LineModel, LocalModel
 from hessian.optimize.method import Method
 from hessian.optimize.newton import Newton, along_gradient
@@ -107,7 +107,7 @@ class SparseNewton(Newton):
 class Adaptive(TrustNCG):
     """Truncated Newton that looks for a sparse Hessian once that is worth it, and then goes on with its factors.
 
-    Until then conjugate gradients run as they are, and gather pairs for a preconditioner that is used where the Hessian is not sparse.
+    Until then conjugate gradients run as they are; from then on with a preconditioner of pairs where the Hessian is not sparse.
     It looks once a model has taken tens of products, or all together a hundred. What is decided depends on counts alone, and between
     two models: a run without a sparse Hessian is that of trust-ncg.
     """
@@ -132,9 +132,8 @@ class Adaptive(TrustNCG):
     def _truncated(self, point: Point) -> CGPath:
         if self._has_looked:
             return super().model(point)
-        # Pairs are gathered; what is made of them waits.
-        self._preconditioner.at(point, 0)
-        return self._path(point, self.tolerance(point), None)
+        tolerance = self.tolerance(point)
+        return steihaug_toint(point.product, point.gradient, self.bound.value, tolerance, self.cg_limit(point))
 
     def _consider(self, point: ObjectivePoint) -> None:
         """Decide whether to look, and whether to go on with factors."""

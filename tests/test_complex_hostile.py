@@ -111,6 +111,8 @@ def kinds(z: Any) -> list[Any]:
         *(z[0].astype(z.dtype), z.real.astype(np.complex64), z.real[0] + 0j, np.ascontiguousarray(z[0])),
         *(np.linalg.eigvalsh(np.outer(z, np.conj(z))), np.linalg.cholesky(np.outer(z, np.conj(z)) + 9 * np.eye(4, dtype=z.dtype))),
         *(np.power(z, z[0]), z / np.complex64(1 + 2j), np.complex64(1 + 2j) / z, np.float32(2) ** z, z.real * np.complex64(1j)),
+        *(1j**z, 2 ** z[0], True ** z[0], np.where([True, False, True, False], 1 + 2j, z.real), np.nanmean(z), np.nanstd(z)),
+        *(np.insert(z, 0, 1j), z**2.5, 2j / z, z**1j),
         *(z + 1j, z.real + 1j, z * 2.0, z.real * 2j, z.real + np.complex128(1j), np.stack([z.real, z]), np.round(z)),
     ]  # fmt: skip
 
@@ -270,3 +272,37 @@ def test_what_is_not_finite_is_replaced_in_both_parts() -> None:
         assert_allclose(value, f(Z, copy))
         kept = 2 * (Z + np.array([1, 2j, 0, 0]))
         assert_allclose(gradient, [kept[0].real, 1j * kept[1].imag, 1j * kept[2].imag, kept[3].real])
+
+
+def test_what_is_written_to_constants_later_reaches_no_result() -> None:
+    def f(z: Any) -> Any:
+        imaginary, real, mask = np.array([1j, 2.0, 1j, 0.5]), np.arange(4.0), np.arange(4) > 1
+        filled = np.zeros(4, complex)
+        filled.imag = real
+        results = [
+            *(z.real + imaginary, real + 1j * z.real, imaginary + 1j * z.real, imaginary.real + 1j * z.imag),
+            *(z.real - imaginary, np.where(mask, imaginary, z.real), z.real + 1j * real, z.real + filled),
+        ]
+        imaginary[0], real[1], filled[2] = 5.0, 7.0, 3.0
+        return np.sum(np.abs(np.stack(results) + 0.3) ** 2)
+
+    assert_allclose(hs.value_and_grad(f)(Z)[0], f(Z), rtol=1e-13)
+    assert_allclose(hs.value_and_grad(hs.record(f))(2 * Z)[0], f(2 * Z), rtol=1e-13)
+
+
+SKIPPING = ("nansum", "nanprod", "nancumsum", "nancumprod", "nanmean", "nanvar", "nanstd")
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("name", SKIPPING)
+def test_what_is_not_a_number_is_skipped(name: str, axis: int | None) -> None:
+    holes = np.array([[0, np.nan, 0], [0, 0, complex(0, np.nan)]])
+    z = A[:2]
+
+    def f(z: Any) -> Any:
+        return np.sum(np.abs(getattr(np, name)(z + holes, axis=axis) - 0.3) ** 2)
+
+    value, gradient = hs.value_and_grad(f)(z)
+    assert_allclose(value, f(z), rtol=1e-13)
+    v = np.where(np.isnan(holes), 0, np.roll(z, 1))
+    assert_allclose(np.vdot(v, gradient).real, slope(lambda t: f(z + t * v)), rtol=1e-7)

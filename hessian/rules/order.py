@@ -312,7 +312,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     obj = obj if isinstance(obj, slice) else plain(obj, "insert", "the place")
     # Where old elements go and which places are new NumPy itself says, of numbered elements.
     numbers = np.arange(1.0, values.size + 1).reshape(values.shape)
-    new = np.insert(blank.astype(float), obj, numbers, axis).astype(int)
+    new = np.insert(np.zeros(blank.shape), obj, numbers, axis).astype(int)
     in_columns = isinstance(arr, Traced) and arr.ndim > 1 and arr.lies_in("F") and not arr.lies_in("C")
     places = np.arange(1, blank.size + 1).reshape(blank.shape)
     old = np.insert(np.array(places, order="F" if in_columns else "C"), obj, 0, axis)

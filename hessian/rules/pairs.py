@@ -105,11 +105,11 @@ def applied(operation: Operation, operands: Sequence[Any], params: dict[str, Any
 
 def _in_one_precision(given: list[Any]) -> list[Any]:
     """Return operands in the precision of the result, as NumPy takes them: what is computed of one alone keeps its digits."""
-    pairs = [x for x in given if isinstance(x, Parts)]
-    dtypes = {part.dtype for pair in pairs for part in pair if hasattr(part, "dtype")}
-    if len(dtypes) < 2:
-        return given
+    parts = [part for x in given if isinstance(x, Parts) for part in x if part is not None]
+    dtypes = {part.dtype for part in parts if hasattr(part, "dtype")}
     dtype = real_dtype(*dtypes)
+    if len(dtypes) < 2 and (dtype == _REAL or len(parts) == sum(hasattr(part, "dtype") for part in parts)):
+        return given
     cast = lambda pair: Parts(*(None if part is None else in_precision(part, dtype) for part in pair))
     return [cast(x) if isinstance(x, Parts) else x for x in given]
 
@@ -120,8 +120,10 @@ def real_dtype(*dtypes: np.dtype) -> np.dtype:
 
 
 def in_precision(part: Any, dtype: np.dtype) -> Any:
-    """Return real numbers in a precision; a number of Python is of any."""
-    return part if getattr(part, "dtype", dtype) == dtype else part.astype(dtype)
+    """Return real numbers in a precision; a number of Python takes any."""
+    if not hasattr(part, "dtype"):
+        return dtype.type(part)
+    return part if part.dtype == dtype else part.astype(dtype)
 
 
 def _apart(part: Any, known: Sequence[Any]) -> Any:

@@ -10,14 +10,14 @@ import numpy as np
 from hessian.errors import OptionError, message
 from hessian.rules.broadcast import averaged_axes, keeps, mask_given, reduced_axes, without_axes
 from hessian.rules.dispatch import composite, refuse
-from hessian.rules.pairs import joined, parts_of
+from hessian.rules.pairs import joined, parts_of, real_dtype
 from hessian.rules.reductions import cast, float_dtype, max_, max_op, min_, min_op, squared_moduli
 from hessian.rules.spec import A, Traced, case
 
 
 def _filled(a: Any, fill: float) -> Any:
     """Return an array with a number in place of NaN."""
-    return a if a.dtype.kind != "f" else np.where(np.isnan(a), np.asarray(fill, a.dtype), a)
+    return a if a.dtype.kind not in "fc" else np.where(np.isnan(a), np.asarray(fill, a.dtype), a)
 
 
 def _skipping(target: Any, plain: Any, fill: float, cases: list[Any]) -> Callable[..., Any]:
@@ -39,7 +39,7 @@ nancumprod = _skipping(np.nancumprod, np.cumprod, 1.0, _CASES)
 
 def _seen(a: Any, where: Any, name: str) -> Any:
     """Return which elements count."""
-    there = np.logical_not(np.isnan(a)) if a.dtype.kind == "f" else np.ones(a.shape, bool)
+    there = np.logical_not(np.isnan(a)) if a.dtype.kind in "fc" else np.ones(a.shape, bool)
     return np.logical_and(there, where) if mask_given(where, a, name) else there
 
 
@@ -47,7 +47,7 @@ def _mean(a: Any, there: Any, axis: Any, keepdims: bool) -> tuple[Any, Any]:
     count = np.sum(there, axis=axis, keepdims=keepdims)
     blank = np.zeros((), a.dtype)
     total = np.sum(np.where(there, a, blank), axis=axis, keepdims=keepdims)
-    return total / (count.astype(total.dtype) if total.dtype.kind == "f" else count), count
+    return total / (count.astype(real_dtype(total.dtype)) if total.dtype.kind in "fc" else count), count
 
 
 @composite(np.nanmean, cases=[*_CASES, case(A(2, 3), axis=(0, 1), keepdims=True)])

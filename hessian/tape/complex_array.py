@@ -241,7 +241,7 @@ def complex_value(re: Any, im: Any) -> Any:
     """Return the pair of a real and an imaginary part, of which one at least is traced; the other may be ``None``."""
     # Both parts in one precision: what is computed of one of them is as exact as NumPy's complex numbers are.
     dtype = real_dtype(*(part.dtype for part in (re, im) if hasattr(part, "dtype")))
-    re, im = (None if x is None else in_precision(x, dtype) if hasattr(x, "dtype") else dtype.type(x) for x in (re, im))
+    re, im = (None if x is None else in_precision(_own(x), dtype) for x in (re, im))
     shapes = {np.shape(part) for part in (re, im) if part is not None}
     if len(shapes) > 1:
         shape = np.broadcast_shapes(*shapes)
@@ -251,6 +251,11 @@ def complex_value(re: Any, im: Any) -> Any:
     if not present[0].ndim:
         re, im = (x if x is None else x[()] if is_number else np.reshape(x, ()) for x in (re, im))
     return (ComplexNumber if is_number else ComplexArray)(Parts(re, im))
+
+
+def _own(part: Any) -> Any:
+    """Return a plain array as a copy: the function may write to its own later."""
+    return np.array(part) if isinstance(part, np.ndarray) and not isinstance(part, Traced) else part
 
 
 def traced_constant(example: Any, numbers: Any) -> Any:

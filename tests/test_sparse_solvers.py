@@ -10,7 +10,7 @@ from problems.cutest_chains import dixon3dq, genrose
 import hessian as hs
 from hessian.errors import OptionError, TooDenseError
 from hessian.linalg import factoring
-from hessian.optimize import Status, minimize
+from hessian.optimize import Status, least_squares, minimize
 from hessian.optimize.objective import VectorObjective
 from hessian.optimize.shifted import ShiftedModel
 from hessian.optimize.spectral import EigenModel
@@ -281,3 +281,50 @@ def test_a_factor_that_no_shift_makes_definite_is_left_out():
     start = np.tile([0.0, 1.0], 150)
     res = minimize(fun, start, method="trust-ncg", options={"preconditioner": "factor", "maxiter": 30})
     assert res.fun < fun(start)
+
+
+def spline(y):
+    """Residuals of a curve through noisy values, of small second differences."""
+    return lambda p: {"data": np.exp(p) - y, "rough": 3.0 * (p[2:] - 2.0 * p[1:-1] + p[:-2])}
+
+
+@pytest.mark.parametrize("loss", ["linear", "soft_l1"])
+def test_least_squares_on_sparse_factors(loss):
+    rng = np.random.default_rng(6)
+    t = np.linspace(0.0, 1.0, 200)
+    fun = spline(np.exp(np.sin(6.0 * t)) + 0.1 * rng.standard_normal(200))
+    sparse = least_squares(fun, np.zeros(200), structure="sparse", loss=loss)
+    dense = least_squares(fun, np.zeros(200), structure="dense", loss=loss)
+    assert sparse.success, sparse.message
+    assert (sparse.structure, sparse.method, dense.structure) == ("sparse", "lm", "dense")
+    np.testing.assert_allclose(sparse.x, dense.x, atol=1e-7)
+    np.testing.assert_allclose(sparse.jac.toarray(), dense.jac, atol=1e-6)
+    if loss == "linear":
+        np.testing.assert_allclose(sparse.standard_error, dense.standard_error, rtol=1e-6)
+
+
+def test_least_squares_with_large_residuals_takes_the_exact_hessian():
+    fun = lambda x: {"a": 10.0 * (x[1:] - x[:-1] ** 2), "b": 1.0 - x[:-1], "c": np.exp(x) - 5.0 + 3.0 * x**2}
+    sparse = least_squares(fun, np.full(60, 0.5), structure="sparse")
+    dense = least_squares(fun, np.full(60, 0.5), structure="dense")
+    assert sparse.success, sparse.message
+    np.testing.assert_allclose(sparse.cost, dense.cost, rtol=1e-9)
+
+
+def test_least_squares_refuses_dense_jacobians():
+    with pytest.raises(TooDenseError, match=r"the Jacobian, shape \(50, 50\), has 2500 entries"):
+        least_squares(lambda x: x * np.sum(x**2) - 1.0, np.ones(50), structure="sparse")
+    with pytest.raises(TooDenseError, match=r"product of the Jacobian with itself"):
+        least_squares(lambda x: {"a": x - 1.0, "b": np.sum(x) - 3.0}, np.ones(50), structure="sparse")
+    with pytest.raises(OptionError, match="structure"):
+        least_squares(lambda x: x - 1.0, np.ones(5), structure="spares")
+    with pytest.raises(OptionError, match="does not take structure"):
+        least_squares(lambda x: x - 1.0, np.ones(5), method="lm", structure="operator")
+    few = least_squares(lambda x: x**2 - 1.0, np.full(5, 2.0), structure="sparse")
+    assert np.isnan(few.standard_error).all()
+    flat = least_squares(
+        lambda x: {"a": x[1:] - x[:-1] - 1.0, "b": 0.1 * (x[2:] - x[:-2])}, np.zeros(40), structure="sparse"
+    )
+    assert np.isnan(flat.standard_error).all()
+    operator = least_squares(lambda x: x**2 - 1.0, np.full(5, 2.0), structure="operator")
+    assert (operator.structure, operator.method) == ("operator", "gauss-newton-cg")

@@ -8,8 +8,9 @@ import math
 import numpy as np
 
 from hessian.linalg.vectors import norm
-from hessian.optimize.krylov import CGPath, Product, Step, steihaug_toint
+from hessian.optimize.krylov import Product, Step, steihaug_toint
 from hessian.optimize.levenberg_marquardt import ScaledMethod
+from hessian.optimize.local_model import LocalModel
 from hessian.optimize.objective import quiet
 from hessian.optimize.residuals import ResidualPoint
 
@@ -17,7 +18,7 @@ from hessian.optimize.residuals import ResidualPoint
 class ScaledPath:
     """A path in scaled variables; its steps leave them, their lengths do not."""
 
-    def __init__(self, path: CGPath, scale: np.ndarray, dtype: np.dtype) -> None:
+    def __init__(self, path: LocalModel, scale: np.ndarray, dtype: np.dtype) -> None:
         self._path = path
         self._scale = scale
         self._dtype = dtype

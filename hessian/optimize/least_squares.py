@@ -26,6 +26,7 @@ from hessian.optimize.result import OptimizeResult, Status
 from hessian.optimize.robust_losses import find_loss
 from hessian.optimize.scipy_constraints import binds
 from hessian.optimize.scipy_conventions import Callback
+from hessian.optimize.sparse_least_squares import SparseLevenbergMarquardt, standard_errors
 from hessian.tape.trees import ravel, scipy_point
 
 METHODS: dict[str, type[ScaledMethod]] = {method.name: method for method in (LevenbergMarquardt, GaussNewtonCG)}
@@ -70,6 +71,7 @@ def least_squares(
     tol: float | None = None,
     callback: Callable[..., Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    structure: str = "auto",
     **unsupported: Any,
 ) -> OptimizeResult:
     r"""Minimise half a sum of squares, or a robust loss, of any number of residuals.
@@ -86,6 +88,10 @@ def least_squares(
         ``"lm"``: Levenberg-Marquardt as a trust region, by a singular value decomposition of the Jacobian per accepted
         step; small n. ``"gauss-newton-cg"``: conjugate gradients on products with the Jacobian and its transpose; any
         size. By default ``"lm"`` up to 128 variables.
+    structure : {"auto", "dense", "sparse", "operator"}
+        How the Jacobian is used: ``"dense"`` is ``"lm"``, ``"operator"`` is ``"gauss-newton-cg"``, ``"sparse"`` is ``"lm"`` with the
+        Jacobian as a sparse matrix (:func:`hessian.sparse.jacobian`) and sparse factors of its product with itself, which halves the
+        digits of ill-conditioned problems; standard errors are by selected solves. ``"auto"`` goes by the method.
     x_scale : "jac", or numbers like x0
         Sizes of variables in units of which steps are measured. ``"jac"``: the inverse norms of the Jacobian's columns,
         never increasing (Moré 1978), so that units do not matter.
@@ -141,6 +147,8 @@ def least_squares(
     ------
     OptionError
         Unknown method, loss, option or argument, or a value out of range.
+    TooDenseError
+        ``structure="sparse"`` where the Jacobian, or its product with itself, is not.
     DtypeError
         x0 or the residuals are not numeric.
     ShapeMismatchError
@@ -193,14 +201,21 @@ def least_squares(
     objective = Residuals(fun, x0, args, find_loss(loss, f_scale), asked.rng, asked.max_hvp, record=bool(asked.record))
     default = DEFAULT_GTOL[objective.dtype.name] if tol is None else tol
     parsed = parse_options(options, default, objective.dtype, "least_squares")
-    kind = _method(method, objective.size)
+    kind = _method(method, objective.size, structure)
     _reject_options(parsed, kind)
-    objective.is_dense = kind.is_dense
+    objective.is_dense, objective.is_sparse = kind.is_dense, kind is SparseLevenbergMarquardt
     solver = kind(parsed, _fixed_scale(x_scale, objective))
     note = "" if method is not None else f"(Method {kind.name} was chosen for {objective.size} variables.)"
     with Progress(parsed.progress, "least_squares") as progress:
         objective.announce(progress.compiling)
         return LeastSquaresLoop(objective, solver, parsed, Callback(callback, "least_squares"), progress, note).run()
+
+
+_STRUCTURES: dict[str, type[ScaledMethod]] = {
+    "dense": LevenbergMarquardt,
+    "sparse": SparseLevenbergMarquardt,
+    "operator": GaussNewtonCG,
+}
 
 
 class LeastSquaresLoop(ModelLoop):
@@ -265,19 +280,26 @@ class LeastSquaresLoop(ModelLoop):
     def _result(self, status: Status, details: str) -> OptimizeResult:
         """Add what belongs to least squares."""
         result, point = super()._result(status, details), self._kept_point()
-        is_dense = self._objective.is_dense
+        is_dense, is_sparse = self._objective.is_dense, self._objective.is_sparse
+        result.structure = "dense" if is_dense else "sparse" if is_sparse else "operator"
         m, n = point.residuals.size, point.x.size
         result.update(
             fun=point.fun,
             cost=point.value,
             optimality=point.optimality,
             grad=self._objective.structured(point.gradient),
-            jac=point.jacobian.astype(point.operator.dtype) if is_dense else point.operator,
+            jac=point.jacobian.astype(point.operator.dtype)
+            if is_dense
+            else point.sparse_jacobian
+            if is_sparse
+            else point.operator,
         )
         if not self._objective.loss.is_linear:
             return result
         result.degrees_of_freedom = m - n
         result.residual_std = norm(point.residuals) / math.sqrt(m - n) if m > n else math.nan
+        if is_sparse:
+            result.standard_error = self._objective.structured(standard_errors(point))
         if is_dense:
             statistics = fit_statistics(point.jacobian, point.residuals, self._objective.eps)
             result.standard_error = self._objective.structured(statistics.standard_error)
@@ -303,8 +325,16 @@ def _reject_options(options: Options, kind: type[ScaledMethod]) -> None:
             raise OptionError(message("least_squares", what, why, fix))
 
 
-def _method(name: str | None, size: int) -> type[ScaledMethod]:
-    """Choose the method by name, or by the number of variables."""
+def _method(name: str | None, size: int, structure: str) -> type[ScaledMethod]:
+    """Choose the method by name, by the structure that is asked for, or by the number of variables."""
+    if structure != "auto":
+        if structure not in _STRUCTURES:
+            raise unknown("least_squares", "structure", structure, ("auto", *_STRUCTURES))
+        kind = _STRUCTURES[structure]
+        if name is not None and str(name).lower().replace("_", "-") != kind.name:
+            what = f"method {name!r} does not take structure {structure!r}"
+            raise OptionError(message("least_squares", what, fix=f"Leave one of them out, or use {kind.name!r}"))
+        return kind
     if name is None:
         return LevenbergMarquardt if size <= limits.LEAST_SQUARES_ORDER else GaussNewtonCG
     known = str(name).lower().replace("_", "-")

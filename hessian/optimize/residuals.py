@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csc_array
 
 from hessian.errors import NonFiniteError, ShapeMismatchError, message
 from hessian.linalg import limits
@@ -63,6 +64,27 @@ class ResidualPoint(Point):
         with quiet():
             return self.operator.to_dense().astype(np.float64, copy=False)
 
+    @cached_property
+    def sparse_jacobian(self) -> csc_array:
+        """Jacobian of the residuals as a sparse matrix, shape (m, n), in double precision; a product per color."""
+        with quiet():
+            return csc_array(self.operator.to_sparse(), dtype=np.float64)
+
+    def sparse_normal(self, weights: np.ndarray) -> csc_array:
+        """Product ``J^T W J`` as a sparse matrix."""
+        jacobian = self.sparse_jacobian
+        weighted = csc_array(
+            (jacobian.data * weights[jacobian.indices], jacobian.indices, jacobian.indptr), jacobian.shape
+        )
+        product = csc_array(jacobian.T @ weighted)
+        return csc_array(0.5 * (product + product.T))
+
+    def sparse_curvature(self) -> csc_array:
+        """Curvature of the residuals in the exact Hessian of the cost, as a sparse matrix in double precision."""
+        with quiet():
+            self.counters.n_hess += 1
+            return csc_array(self._curvature.to_sparse(), dtype=np.float64)
+
     @property
     def _has_jacobian(self) -> bool:
         """Whether the dense Jacobian is there, or is computed anyway."""
@@ -88,6 +110,11 @@ class ResidualPoint(Point):
 
     def _norms(self, factors: np.ndarray) -> np.ndarray:
         """Norms of the columns of the Jacobian with its rows multiplied by factors, within the budget of products."""
+        if self._objective.is_sparse:
+            jacobian = self.sparse_jacobian
+            scaled = jacobian.data * factors[jacobian.indices]
+            columns = np.repeat(np.arange(self.x.size), np.diff(jacobian.indptr))
+            return np.sqrt(np.bincount(columns, scaled * scaled, self.x.size))
         sweeps, left = min(self.operator.shape), self._objective.max_hvp - self.counters.n_hvp
         is_there = self._has_jacobian
         if is_there or (self.x.size <= limits.CHECK_ORDER and sweeps <= left):
@@ -228,6 +255,8 @@ class Residuals(VectorObjective):
     #: Residuals may have any shape.
     _adapt = staticmethod(some_numbers)
     is_dense = True
+    #: Whether the Jacobian is taken as a sparse matrix.
+    is_sparse = False
 
     def __init__(
         self,

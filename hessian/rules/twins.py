@@ -9,14 +9,14 @@ _NAMES = {
     "scipy.fft": """
         dct dctn dst dstn fft fft2 fftn hfft idct idctn idst idstn ifft ifft2 ifftn ihfft irfft irfft2 irfftn rfft rfft2 rfftn
     """,
-    "scipy.integrate": "fixed_quad simpson solve_ivp trapezoid",
+    "scipy.integrate": "cumulative_trapezoid fixed_quad simpson solve_ivp trapezoid",
     "scipy.interpolate": "BSpline CubicSpline PchipInterpolator make_interp_spline",
     "scipy.linalg": """
-        block_diag cho_factor cho_solve cho_solve_banded cholesky cosm det expm inv logm lu_factor lu_solve sinm solve
+        block_diag cho_factor cho_solve cho_solve_banded cholesky cosm det expm inv logm lu_factor lu_solve norm sinm solve
         solve_banded solve_sylvester solve_triangular sqrtm toeplitz
     """,
     "scipy.ndimage": "convolve correlate gaussian_filter gaussian_filter1d",
-    "scipy.signal": "convolve correlate fftconvolve lfilter",
+    "scipy.signal": "convolve convolve2d correlate correlate2d fftconvolve lfilter",
     "scipy.sparse.linalg": "factorized spsolve",
     "scipy.spatial.distance": "cdist pdist squareform",
     "scipy.special": "log_softmax logsumexp multigammaln polygamma softmax zeta",
@@ -47,11 +47,15 @@ _SOLVERS |= {"scipy.optimize.fixed_point": "hessian.fixed_point", "scipy.optimiz
 """What solves with derivatives in its ``args`` what these solve."""
 
 _OTHERS = {
+    f"scipy.linalg.{name}": f"numpy.linalg.{name}"
+    for name in ("eig", "eigh", "eigvals", "eigvalsh", "lstsq", "pinv", "qr", "svd", "svdvals")
+}
+_OTHERS |= {
     "scipy.integrate.odeint": "hessian.scipy.integrate.solve_ivp",
     "scipy.integrate.quad": "hessian.scipy.integrate.fixed_quad",
     "scipy.integrate.quad_vec": "hessian.scipy.integrate.fixed_quad",
 }
-"""Twins that do the same under another name."""
+"""Functions that do the same under another name."""
 
 
 def twin_of(dotted: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hessian.rules.traced import entered
 from hessian.scipy.mirror import holds, mirrored, twin
 from hessian.scipy.runge_kutta import solved
 
-__all__ = ["fixed_quad", "simpson", "solve_ivp", "trapezoid"]
+__all__ = ["cumulative_trapezoid", "fixed_quad", "simpson", "solve_ivp", "trapezoid"]
 __getattr__, __dir__ = mirrored(__name__)
 
 
@@ -37,6 +38,20 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     x = x if x is None or np.ndim(x) == 1 else np.moveaxis(_array(x), axis, -1)
     h = _steps(x, dx, y.shape[-1], y.ndim)
     return np.sum(h * (y[..., 1:] + y[..., :-1]), axis=-1) / 2
+
+
+@twin(scipy.integrate.cumulative_trapezoid)
+def cumulative_trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1, initial: Any = None) -> Any:
+    """Integrate samples up to each of them by the rule of trapezoids. Twin of :func:`scipy.integrate.cumulative_trapezoid`."""
+    if initial is not None and initial != 0:
+        raise OptionError(message("cumulative_trapezoid", f"initial={initial!r}", "SciPy takes None or 0", "Pass 0"))
+    y = np.moveaxis(_array(y), axis, -1)
+    x = x if x is None or np.ndim(x) == 1 else np.moveaxis(_array(x), axis, -1)
+    h = _steps(x, dx, y.shape[-1], y.ndim)
+    total = np.cumsum(h * (y[..., 1:] + y[..., :-1]), axis=-1) / 2
+    if initial is not None:
+        total = np.concatenate([np.zeros((*y.shape[:-1], 1), y.dtype), total], axis=-1)
+    return np.moveaxis(total, -1, axis)
 
 
 @twin(scipy.integrate.simpson)
@@ -84,6 +99,29 @@ def fixed_quad(func: Any, a: Any, b: Any, args: Any = (), n: int = 5) -> tuple[A
     return (b - a) / 2.0 * np.sum(weights * y, axis=-1), None
 
 
+class _TracedSlope(Exception):
+    """A right-hand side gave traced slopes, perhaps only late: what it holds enters after a time, or on one side of a branch."""
+
+
+def _untraced(fun: Any) -> Any:
+    def slopes(t: Any, y: Any, *args: Any) -> Any:
+        slope = fun(t, y, *args)
+        if holds(slope):
+            raise _TracedSlope
+        return slope
+
+    return slopes
+
+
+def _check_times(t_span: Any, t_eval: Any) -> None:
+    """Refuse traced times, whose derivatives the steps don't have."""
+    if not (holds(t_span) or any(map(holds, t_span)) or holds(t_eval)):
+        return
+    why = "the sizes of steps are numbers, and so are the times between which they are taken"
+    fix = "Solve for y as a function of s = t / T between plain numbers: slopes are T * fun(s * T, y)"
+    raise OptionError(message("solve_ivp", "t_span or t_eval is traced", why, fix))
+
+
 def solve_ivp(
     fun: Any,
     t_span: Any,
@@ -105,17 +143,19 @@ def solve_ivp(
     Raises
     ------
     OptionError
-        Another method, ``dense_output`` or ``events`` with something traced.
+        Another method, ``dense_output`` or ``events`` with something traced; traced times.
 
     References
     ----------
     J. R. Dormand & P. J. Prince, "A family of embedded Runge-Kutta formulae", J. Comput. Appl. Math. 6 (1980).
     """
     given = args if args is not None else ()
-    if not any(map(holds, (y0, *given, *t_span))) and not holds(fun(t_span[0], as_floats(y0), *given)):
-        return scipy.integrate.solve_ivp(
-            fun, t_span, y0, method, t_eval, dense_output, events, vectorized, args, **options
-        )
+    _check_times(t_span, t_eval)
+    if not any(map(holds, (y0, *given))):
+        with contextlib.suppress(_TracedSlope):
+            return scipy.integrate.solve_ivp(
+                _untraced(fun), t_span, y0, method, t_eval, dense_output, events, vectorized, args, **options
+            )
     for name, value in {"dense_output": dense_output, "events": events, "vectorized": vectorized}.items():
         if value:
             what = f"{name}= is not supported with traced values"

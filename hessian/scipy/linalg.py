@@ -45,6 +45,7 @@ __all__ = [
     "logm",
     "lu_factor",
     "lu_solve",
+    "norm",
     "sinm",
     "solve",
     "solve_banded",
@@ -72,6 +73,12 @@ def _as_columns(solve: Any, b: Any) -> Any:
 
 def _t(a: Any) -> Any:
     return np.swapaxes(a, -1, -2)
+
+
+@twin(scipy.linalg.norm)
+def norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False, check_finite: bool = True) -> Any:
+    """Return a norm of a vector or a matrix. Twin of :func:`scipy.linalg.norm` that also takes traced values."""
+    return np.linalg.norm(_matrix(a), ord, axis, keepdims)
 
 
 # Cholesky.

@@ -14,7 +14,7 @@ from hessian.rules.convolution import CONVOLUTIONS, recursion_op
 from hessian.rules.traced import entered
 from hessian.scipy.mirror import holds, mirrored, twin
 
-__all__ = ["convolve", "correlate", "fftconvolve", "lfilter"]
+__all__ = ["convolve", "convolve2d", "correlate", "correlate2d", "fftconvolve", "lfilter"]
 __getattr__, __dir__ = mirrored(__name__)
 
 
@@ -74,6 +74,35 @@ def correlate(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> A
     """Correlate two arrays along all axes. Twin of :func:`scipy.signal.correlate` that also takes traced values."""
     b = _array(in2)
     return convolve(in1, np.conjugate(b[(slice(None, None, -1),) * b.ndim]), mode, method)
+
+
+def _image(where: str, in1: Any, in2: Any, boundary: str, fillvalue: Any) -> tuple[Any, Any]:
+    a, b = _array(in1), _array(in2)
+    if not a.ndim == b.ndim == 2:
+        raise ShapeMismatchError(message(where, f"arrays of {a.ndim} and {b.ndim} axes", "images have two"))
+    if boundary != "fill" or holds(fillvalue) or fillvalue != 0:
+        fix = "Surround the image by np.pad, with mode='symmetric', 'wrap' or a constant, and take mode='valid'"
+        raise OptionError(message(where, "traced images have zeros beyond their edges alone", fix=fix))
+    return a, b
+
+
+@twin(scipy.signal.convolve2d)
+def convolve2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: Any = 0) -> Any:
+    """Convolve two images, with zeros beyond the edges. Twin of :func:`scipy.signal.convolve2d` that also takes traced values."""
+    return _convolved("convolve2d", *_image("convolve2d", in1, in2, boundary, fillvalue), mode, "direct")
+
+
+@twin(scipy.signal.correlate2d)
+def correlate2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: Any = 0) -> Any:
+    """Correlate two images, with zeros beyond the edges. Twin of :func:`scipy.signal.correlate2d` that also takes traced values."""
+    a, b = _image("correlate2d", in1, in2, boundary, fillvalue)
+    b = np.conj(b)
+    if mode != "same":
+        return _convolved("correlate2d", a, b[::-1, ::-1], mode, "direct")
+    # The middle of even sizes is on the other side than that of convolutions.
+    full = _convolved("correlate2d", a, b[::-1, ::-1], "full", "direct")
+    rows, columns = (slice(m // 2, m // 2 + n) for n, m in zip(a.shape, b.shape, strict=True))
+    return full[rows, columns]
 
 
 @twin(scipy.signal.lfilter)

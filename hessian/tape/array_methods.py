@@ -8,6 +8,7 @@ import numpy as np
 
 from hessian.errors import DtypeError, message
 from hessian.rules import indexing, shaping
+from hessian.rules.memory import in_order
 from hessian.rules.pairs import Parts, joined
 from hessian.rules.shaping import astype_op, cast_op
 from hessian.rules.traced import Traced, entered, holds_traced
@@ -121,16 +122,25 @@ class ArrayMethods(Traced):
         """Ravel into a copy, as ``ndarray.flatten``."""
         return shaping.ravel(self, order).apart()
 
-    def astype(self, dtype: Any, **keywords: Any) -> Any:
-        """Cast to another dtype; a cast to integers carries no derivative."""
+    def astype(
+        self, dtype: Any, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Any:
+        """Cast to another dtype, as ``ndarray.astype``; a cast to integers carries no derivative."""
         dtype = np.dtype(dtype)
+        if not np.can_cast(self.dtype, dtype, casting):
+            what = f"{self.dtype} is not cast to {dtype} by casting={casting!r}"
+            raise DtypeError(message("astype", what, fix="Leave out casting= where digits may be lost"))
+        order = ("F" if self.lies_in("F") and not self.lies_in("C") else "C") if order == "A" else order
+        return in_order(self._cast(dtype, copy), order)
+
+    def _cast(self, dtype: np.dtype[Any], copy: bool) -> Any:
         if dtype.kind == "c":
             return joined(self.astype(dtype.type().real.dtype), None)
         if dtype.kind not in "fiub":
             what = f"a traced value as {dtype} at {user_line()}"
             raise DtypeError(message("astype", what, "only numbers are differentiated", "Keep them as floats"))
         if dtype == self.dtype:
-            return self if self.is_number or keywords.get("copy") is False else np.copy(self)
+            return np.copy(self) if copy and not self.is_number else self
         if dtype.kind != "f" or self.dtype.kind != "f":
             return cast_op(self, dtype=dtype)
         return astype_op(self, dtype=dtype, source=self.dtype)

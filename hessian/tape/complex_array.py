@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import DtypeError, ShapeMismatchError, message
+from hessian.rules.memory import in_order
 from hessian.rules.operation import Operation
 from hessian.rules.pairs import Parts, applied, in_precision, parts_of, real_dtype
 from hessian.rules.spec import OPERATIONS
@@ -138,17 +139,20 @@ class ComplexValue(Handle, InPlaceOperators, ArrayProtocol):
         """Assign one value to every element, as ``ndarray.fill``."""
         self[...] = value
 
-    def astype(self, dtype: Any, **keywords: Any) -> Any:
+    def astype(
+        self, dtype: Any, order: str = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Any:
         """Cast to another complex dtype; a cast to real numbers would lose the imaginary part."""
         dtype = np.dtype(dtype)
         if dtype.kind != "c":
             what = f"complex numbers as {dtype} at {user_line()}"
             raise DtypeError(message("astype", what, "the imaginary part would be lost", "Use z.real"))
-        if dtype == self.dtype and keywords.get("copy") is False:
-            return self
+        order = ("F" if self.lies_in("F") and not self.lies_in("C") else "C") if order == "A" else order
+        if dtype == self.dtype and not copy:
+            return in_order(self, order)
         real = dtype.type().real.dtype
         cast = lambda part: part.astype(real) if isinstance(part, Traced) else np.asarray(part, real)[()]
-        return complex_value(*(None if part is None else cast(part) for part in self._value))
+        return in_order(complex_value(*(None if part is None else cast(part) for part in self._value)), order)
 
     def copy(self, order: str = "C") -> Any:
         """Copy, as ``ndarray.copy``."""

@@ -26,8 +26,10 @@ import numpy as np
 
 from hessian.rules.assembling import joined_by
 from hessian.rules.dispatch import DISPATCH
+from hessian.rules.memory import in_order
 from hessian.rules.traced import Traced, entered, holds_traced
 from hessian.tape.blank import Blank, blank, plain, shown, unwrapped, wrapped
+from hessian.tape.elementwise_calls import called_by_elements
 
 _LIBRARIES = tuple(
     os.path.normcase(path) + os.sep
@@ -142,31 +144,37 @@ def _converting(original: Callable[..., Any], copies: bool) -> Callable[..., Any
     @functools.wraps(original)
     def convert(a: Any = None, *args: Any, **keywords: Any) -> Any:
         a = keywords.pop("object", a) if copies else a
+        given = keywords | _LAYOUTS.get(name, {})
         if not _local.depth or not _is_users(sys._getframe(1), name):
             return original(a, *args, **keywords)
         if type(a) is Blank and not isinstance(plain(a), Traced):
             result = original(plain(a), *args, **keywords)
             is_view = isinstance(result, np.ndarray) and np.may_share_memory(result, a._value)
-            return shown(result, a, lambda: _converted(a, copies, *args, **keywords)) if is_view else blank(result)
+            return shown(result, a, lambda: _converted(a, copies, *args, **given)) if is_view else blank(result)
         dtype = keywords.get("dtype", args[0] if args else None)
         if not holds_traced(a) or (dtype is not None and np.dtype(dtype).hasobject):
             result = original(unwrapped(a), *args, **keywords)
             # What an object hands out may be its own memory.
             is_new = type(a) in (list, tuple) or (copies and keywords.get("copy", True) is True)
             return blank(result) if is_new else result
-        if name in _OF_ONE_AXIS:
-            keywords["ndmin"] = 1
-        return _converted(entered(unwrapped(a)), copies, *args, **keywords)
+        return _converted(entered(unwrapped(a)), copies, *args, **given)
 
     return convert
 
 
-def _converted(x: Any, copies: bool, dtype: Any = None, **keywords: Any) -> Any:
-    """Return a traced value as the array that NumPy would make."""
+_LAYOUTS: dict[str, dict[str, Any]] = {
+    "ascontiguousarray": {"order": "C", "ndmin": 1},
+    "asfortranarray": {"order": "F", "ndmin": 1},
+}
+
+
+def _converted(x: Any, copies: bool, dtype: Any = None, order: Any = None, **keywords: Any) -> Any:
+    """Return a traced value as the array that NumPy would make, which is the value itself only where it lies as asked for."""
     copy, ndmin = keywords.get("copy", copies), keywords.get("ndmin", 0)
     if dtype is not None and np.dtype(dtype) != x.dtype:
         x, copy = x.astype(dtype), False
     x = np.reshape(x, ()) if x.is_number else np.copy(x) if copy else x
+    x = in_order(x, order)
     return x if x.ndim >= ndmin else np.reshape(x, (1,) * (ndmin - x.ndim) + x.shape)
 
 
@@ -212,6 +220,17 @@ def _isscalar(element: Any) -> bool:
     return element.is_number if isinstance(element, Traced) else _ISSCALAR(element)
 
 
+def _by_elements(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the call of ``np.vectorize``, whose arrays may be traced."""
+
+    @functools.wraps(original)
+    def call(self: Any, *args: Any, **keywords: Any) -> Any:
+        is_traced = _local.depth and callable(self.pyfunc) and holds_traced([*args, *keywords.values()])
+        return (called_by_elements if is_traced and self.signature is None else original)(self, *args, **keywords)
+
+    return call
+
+
 _FULL, _FULL_LIKE, _ISSCALAR = np.full, np.full_like, np.isscalar
 CREATING = (
     *("zeros", "ones", "empty", "full", "eye", "identity", "arange", "tri", "fromiter", "linspace", "copy"),
@@ -226,8 +245,6 @@ CONVERTING = {
 }
 
 
-_OF_ONE_AXIS = ("ascontiguousarray", "asfortranarray")
-"""Conversions that give an array of at least one axis."""
 BRACKETS = ("r_", "c_", "s_", "isscalar")
 """Names that are not called with arrays, or not at all."""
 _STACKING = (
@@ -258,7 +275,13 @@ def _replacements() -> list[tuple[Any, dict[str, Any], dict[str, Any]]]:
             new |= {name: _converting(getattr(np, name), copies) for name, copies in CONVERTING.items()}
             new |= {"r_": _Joining(np.r_), "c_": _Joining(np.c_), "isscalar": functools.wraps(np.isscalar)(_isscalar)}
         tables.append((module, new, {name: module.__dict__[name] for name in new}))
-    return tables
+    call = np.vectorize.__call__
+    return [*tables, (np.vectorize, {"__call__": _by_elements(call)}, {"__call__": call})]
+
+
+def _put(namespace: Any, names: dict[str, Any]) -> None:
+    for name, value in names.items():
+        setattr(namespace, name, value)
 
 
 class creating:
@@ -273,7 +296,7 @@ class creating:
             _count += 1
             if _count == 1:
                 for module, new, _ in _replacements():
-                    module.__dict__.update(new)
+                    _put(module, new)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         global _count
@@ -282,4 +305,4 @@ class creating:
             _count -= 1
             if not _count:
                 for module, _, old in _replacements():
-                    module.__dict__.update(old)
+                    _put(module, old)

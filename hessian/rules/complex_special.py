@@ -84,8 +84,10 @@ def _near(a: Parts, function: Callable[[Parts], Parts], factor: float, shift: Pa
 
 _TWO = 2 / math.sqrt(math.pi)
 holomorphic(_named("ndtr"), _bell, domain=_AWAY)
-erfcx = holomorphic(_named("erfcx"), lambda a: _near(a, erfcx, 2.0, Parts(-_TWO, None)), domain=_AWAY)
-wofz = holomorphic(
+erfcx: Callable[..., Parts] = holomorphic(
+    _named("erfcx"), lambda a: _near(a, erfcx, 2.0, Parts(-_TWO, None)), domain=_AWAY
+)
+wofz: Callable[..., Parts] = holomorphic(
     Elementwise("faddeeva", sc.wofz, d1=[MISSING], d2=None),
     lambda a: _near(a, wofz, -2.0, Parts(None, _TWO)),
     domain=_AWAY,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from hessian.arguments import whole_number
 from hessian.errors import DerivativeCheckError, DtypeError, message
@@ -127,8 +126,11 @@ class Parts:
         sparse = self.structure.matrix(np.ascontiguousarray(rows[:colors, :n]), pulled)
         crossed, inner = rows[colors : colors + r, :n], rows[colors : colors + r, n : n + r]
         slope, nested = rows[colors + r :, :n], rows[colors + r :, n : n + r]
-        # Later values depend on earlier ones: a triangle with a diagonal of -1.
-        jacobian = -scipy.linalg.solve_triangular(nested, slope, lower=True, check_finite=False)
+        jacobian = np.array(slope)
+        for k in range(1, r):
+            # Later values depend on earlier ones.
+            if nested[k, :k].any():
+                jacobian[k] += nested[k, :k] @ jacobian[:k]
         meets = np.any(crossed != 0, axis=1)
         width = r + int(meets.sum())
         core = np.zeros((width, width), at.dtype)

@@ -228,3 +228,9 @@ def test_constants_that_were_written_to_make_other_roots():
         assert_array_equal(hs.hessian(f)(x), hs.hessian(written_out)(x))
         assert_allclose(hs.grad(lambda x: hs.grad(f)(x) @ ONES)(x), hs.hessian(written_out)(x) @ ONES)
     assert_array_equal(hs.hessian(untouched)(Z), 2 * EYE)
+
+
+def test_roots_alike_may_be_of_values_of_a_tape_around():
+    slope = hs.grad(lambda a: np.sum(hs.grad(lambda x: norm(x + a) * norm(x + a))(ONES) ** 2))(C)
+    assert_allclose(slope, 8 * (ONES + C), rtol=1e-14)
+    assert_allclose(hs.grad(lambda a: np.sum(hs.grad(lambda x: norm(x - a) * norm(x - a))(C) ** 2))(C), Z, atol=1e-14)

@@ -77,7 +77,10 @@ class DenseFactor(Factor):
     def _solve(self, b: np.ndarray) -> np.ndarray:
         if b.ndim == 1:
             return self._factors.solve(b)
-        return np.stack([self._factors.solve(column) for column in b.T], axis=1)
+        result = np.empty(b.shape)
+        for k, column in enumerate(b.T):
+            result[:, k] = self._factors.solve(column)
+        return result
 
     def _logdet(self) -> float:
         return float(np.log(np.abs(self._factors.values)).sum())

@@ -72,7 +72,7 @@ class Numbering:
         if operation.retains or self._tape.replayed:
             return True
         constants = [x for x, s in zip(instruction.operands, instruction.sources, strict=True) if s < 0]
-        if not any(isinstance(x, np.ndarray) and x.flags.writeable for x in constants):
+        if not any(isinstance(x, np.ndarray) and not isinstance(x, Traced) and x.flags.writeable for x in constants):
             return True
         with np.errstate(all="ignore"):
             again = operation.function(*map(primal_array, instruction.operands), **instruction.params)
@@ -88,7 +88,7 @@ class Numbering:
         return self.key(instruction.operation, *operands, self.parameters(instruction.params))
 
     def _constant(self, x: Any) -> int:
-        if isinstance(x, np.ndarray):
+        if isinstance(x, np.ndarray) and not isinstance(x, Traced):
             return self._array(x)
         if isinstance(x, slice):
             return self.key("slice", x.start, x.stop, x.step)

@@ -7,6 +7,7 @@ from mutants.mutant import Mutant
 _PATTERN = "tests/test_sparse_pattern.py"
 _COLORING = "tests/test_sparse_coloring.py"
 _MATRICES = "tests/test_sparse_matrices.py"
+_LOW_RANK = "tests/test_sparse_low_rank.py"
 
 SPARSE = [
     Mutant("sparse/links.py", "goals >= 0 if mask is None else (goals >= 0) & mask[goals]", "goals >= 0", _PATTERN),
@@ -32,4 +33,11 @@ SPARSE = [
     Mutant(
         "sparse/functions.py", "(None if is_volatile else structure, structure)", "(structure, structure)", _PATTERN
     ),
+    Mutant("sparse/split.py", "jacobian[k] += nested[k, :k] @ jacobian[:k]", "pass", _LOW_RANK),
+    Mutant("sparse/split.py", "if parts.uses & (parts.uses - 1) == 0:", "if False:", _LOW_RANK),
+    Mutant("sparse/split.py", "parts, not is_volatile", "parts, True", _LOW_RANK),
+    Mutant("sparse/replay.py", "if s >= 0 else around[x._slot] if _is_outer(x) else x", "if s >= 0 else x", _LOW_RANK),
+    Mutant("sparse/low_rank.py", "(self._by_parts, self._as_a_whole)", "(self._by_parts,)", _LOW_RANK),
+    Mutant("sparse/low_rank.py", "y is not None and _largest(y)[-1] < 0.01 / _EPS", "y is not None", _LOW_RANK),
+    Mutant("sparse/low_rank.py", "keep = np.abs(values) > ", "keep = np.abs(values) >= 0.0 * ", _LOW_RANK),
 ]

@@ -62,6 +62,43 @@ def test_what_is_asked_for_in_an_order_is_a_copy_where_it_lies_otherwise(ordered
     check(f, X)
 
 
+@pytest.mark.parametrize("ordered", ORDERED)
+def test_what_was_written_before_is_copied(ordered: str) -> None:
+    def f(x: Any) -> Any:
+        a = np.ones((2, 3))
+        a[0] = x[:3]
+        c = ORDERED[ordered](a)
+        c *= 3.0
+        return np.sum(a * W[:6].reshape(2, 3)) + np.sum(c**2)
+
+    check(f, X)
+
+
+FLAT: dict[str, Callable[[Any], Any]] = {
+    "columns": lambda x: x.reshape(2, 3).T,
+    "backwards": lambda x: x.reshape(2, 3)[::-1],
+    "steps": lambda x: x.reshape(2, 3)[:, ::2],
+    "rows": lambda x: x.reshape(2, 3),
+    "picked": lambda x: x.reshape(2, 3)[:, [0, 2, 1]],
+    "vectorized": lambda x: np.vectorize(lambda t: t * t)(x.reshape(2, 3).T),
+}
+
+
+@pytest.mark.parametrize("laid", FLAT)
+def test_writing_to_flat_always_reaches_the_array(laid: str) -> None:
+    def f(x: Any) -> Any:
+        a = FLAT[laid](1.0 * x)
+        a.flat[1] = x[4] ** 2
+        a.flat[2:4] = a.flat[:2] * 2.0
+        once = a.ravel()
+        once[0] = 5.0 * x[0]
+        turned = a.ravel("F")
+        turned[-1] = x[1] ** 3
+        return np.sum(a * W[: a.size].reshape(a.shape)) + np.sum(once) + np.sum(turned**2)
+
+    check(f, X)
+
+
 def test_ordered_numbers_have_an_axis() -> None:
     shapes = lambda x: np.sum(np.asfortranarray(x[0]) * np.ascontiguousarray(x[1])) * np.asfortranarray(x[0]).ndim
     check(shapes, X)

@@ -43,8 +43,7 @@ def in_order(x: Any, order: Any) -> Any:
     """Return a traced value as NumPy gives an array that is asked for in an order: itself only where it lies so, else a copy."""
     if order not in ("C", "F") or x.is_number or x.lies_in(order):
         return x
-    axes = tuple(range(x.ndim))
-    return x.lying_in(axes if order == "C" else axes[::-1])
+    return np.copy(x, order=order)
 
 
 def numbered(x: Any, first: int = 0) -> np.ndarray:

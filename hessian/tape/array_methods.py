@@ -108,7 +108,10 @@ class ArrayMethods(Traced):
     @property
     def flat(self) -> Any:
         """The array raveled; writing to it always reaches the array."""
-        return shaping.reshape(self, (self.size,))
+        if self.ndim < 2 or self.lies_in("C"):
+            return shaping.reshape(self, (self.size,))
+        # Where a reshaped array would be a copy.
+        return indexing.gather_view_op(self, positions=indexing.Positions(np.arange(self.size), self.shape))
 
     def reshape(self, *shape: Any, order: str = "C") -> Any:
         """Reshape, as ``ndarray.reshape``."""

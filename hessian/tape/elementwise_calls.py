@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.rules.memory import lying_like, numbered
 from hessian.rules.traced import Traced, entered, holds_traced
 from hessian.tape.blank import unwrapped
 
@@ -21,6 +22,8 @@ def called_by_elements(vectorized: Any, *args: Any, **keywords: Any) -> Any:
     if not math.prod(shape):
         # NumPy's own error, or an array of the declared types.
         return np.vectorize(vectorized.pyfunc, otypes=vectorized.otypes)(*map(np.zeros, [shape] * len(spread)))
+    # NumPy's results lie in memory as its operands do.
+    like = np.frompyfunc(lambda *_: 0, len(spread), 1)(*map(numbered, spread.values()))
     results: list[Any] = []
     for index in np.ndindex(shape):
         numbers = given | {name: _number(x[index]) for name, x in arrays.items()}
@@ -28,8 +31,8 @@ def called_by_elements(vectorized: Any, *args: Any, **keywords: Any) -> Any:
         results.append(vectorized.pyfunc(*positional, **numbers))
     if isinstance(results[0], tuple):
         columns = list(zip(*results, strict=True))
-        return tuple(_joined(list(column), shape, vectorized.otypes, i) for i, column in enumerate(columns))
-    return _joined(results, shape, vectorized.otypes, 0)
+        return tuple(_joined(list(column), like, vectorized.otypes, i) for i, column in enumerate(columns))
+    return _joined(results, like, vectorized.otypes, 0)
 
 
 def _number(x: Any) -> Any:
@@ -37,11 +40,11 @@ def _number(x: Any) -> Any:
     return x if isinstance(x, Traced) else x.item()
 
 
-def _joined(results: list[Any], shape: tuple[int, ...], otypes: Any, place: int) -> Any:
+def _joined(results: list[Any], like: Any, otypes: Any, place: int) -> Any:
     """Return one array of the results, of the declared type or, as in NumPy, of that of the first of them."""
     first = results[0]
     dtype = np.dtype(otypes[place]) if otypes else first.dtype if isinstance(first, Traced) else np.asarray(first).dtype
     if not holds_traced(results):
-        return np.asarray(results, dtype).reshape(shape)
-    joined = np.reshape(entered(results), shape)
+        return np.asarray(results, dtype).reshape(np.shape(like))
+    joined = lying_like(np.reshape(entered(results), np.shape(like)), like)
     return joined if joined.dtype == dtype else joined.astype(dtype)

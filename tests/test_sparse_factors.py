@@ -43,8 +43,9 @@ def grid(m):
 
 def scattered(n, seed=0):
     rng = np.random.default_rng(seed)
-    half = sp.random_array((n, n), density=3.0 / n, rng=rng, format="csc")
-    return sp.csc_array(half + half.T + 4.0 * sp.eye_array(n))
+    at = rng.integers(0, n, (2, 3 * n))
+    half = sp.csc_array((rng.uniform(0.0, 1.0, 3 * n), (at[0], at[1])), shape=(n, n))
+    return sp.csc_array(half + half.T + 8.0 * sp.eye_array(n))
 
 
 def headed(matrix):

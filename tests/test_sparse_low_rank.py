@@ -76,9 +76,17 @@ FUNCTIONS = {
     "checkpoint": (lambda x: hs.checkpoint(lambda y: np.sum(y**3))(x) ** 2 + np.sum(x**4), 1, N),
     "means of rows": (lambda x: np.sum(x.reshape(2, -1).mean(1) ** 3) + np.sum(x**2), 2, N),
     "in place": (lambda x: _in_place(x), None, None),
+    "recursion": (lambda x: _recursion(x), None, None),
     "quadratic": (lambda x: np.sum(x**2) + x[0] * x[1], 0, N + 2),
     "constant": (lambda x: 3.0, 0, 0),
 }
+
+
+def _recursion(x: Any) -> Any:
+    h = 0.0
+    for i in range(N):
+        h = np.tanh(0.9 * h + x[i])
+    return h**2
 
 
 def _in_order(x: Any) -> Any:
@@ -339,6 +347,25 @@ def test_systems_whose_sparse_part_is_singular() -> None:
     # The core is singular, the matrix is not.
     whole = SparsePlusLowRank(eye_array(6), np.column_stack((U, U[:, 0])), np.diag([1.0, 0.0, 2.0]))
     np.testing.assert_allclose(whole.solve(np.ones(6)), [0.25, 1.0, 1.0, 1.0, 1.0, 1.0], rtol=1e-14)
+
+
+def test_systems_with_a_diagonal_and_no_capacity() -> None:
+    # 1 - 1 / 2 * 2: the matrix is singular, and so is the small one.
+    part = SparsePlusLowRank(2.0 * eye_array(4), np.eye(4)[:, :1], np.array([[-2.0]]))
+    with pytest.raises(ConvergenceError, match="singular"):
+        part.solve(np.ones(4))
+    np.testing.assert_allclose(part.solve(np.ones(4), damping=-1.0), [-1.0, 1.0, 1.0, 1.0], rtol=1e-14)
+
+
+def test_complex_and_nested_arguments() -> None:
+    z = X + 1j * X[::-1]
+    for f, x in (
+        (lambda z: np.sum(np.abs(z) ** 2) ** 2 + np.sum(z.real**3), z),
+        (lambda p: (p[0] * np.sum(p[1]) + np.sum(p[1] ** 2)) ** 2, [2.0, X]),
+    ):
+        found = hs.sparse.split_hessian(f, widest=5)(x)
+        assert found.rank
+        close(found, hs.sparse.hessian(f)(x).toarray())
 
 
 def test_systems_of_very_different_scales() -> None:

@@ -234,6 +234,8 @@ class SparsePlusLowRank:
 
     def _by_parts(self, columns: np.ndarray, signs: np.ndarray, damping: float) -> Any:
         matrix, plan = self._plan()
+        if matrix.nnz == self.shape[0]:
+            return _by_division(matrix.data + damping, columns, signs)
         found = factor(matrix, damping, plan=plan, low_rank=(columns, np.diag(signs)))
         return found.solve if found.can_solve else None
 
@@ -247,6 +249,25 @@ class SparsePlusLowRank:
             # Exactly singular.
             return None
         return lambda b: lu.solve(np.concatenate((b, np.zeros((len(signs), b.shape[1])))))[:n]
+
+
+def _by_division(diagonal: np.ndarray, columns: np.ndarray, signs: np.ndarray) -> Any:
+    """Return what solves with a diagonal matrix plus one of low rank; ``None`` where a part of it is singular."""
+    if not diagonal.all():
+        return None
+    with np.errstate(all="ignore"):
+        through = columns / diagonal[:, None]
+        capacitance = np.diag(signs) + columns.T @ through
+        try:
+            inverse = np.linalg.inv(capacitance)
+        except np.linalg.LinAlgError:
+            return None
+
+    def solve(b: np.ndarray) -> np.ndarray:
+        z = b / diagonal[:, None]
+        return np.asarray(z - through @ (inverse @ (columns.T @ z)))
+
+    return solve
 
 
 def _largest(columns: np.ndarray) -> np.ndarray:

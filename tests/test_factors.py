@@ -51,6 +51,19 @@ def test_a_factor_without_a_pivot_has_no_inverse():
     assert inverted(factor_op(a)) is None
 
 
+@pytest.mark.parametrize("dtype", [float, np.float32])
+@pytest.mark.parametrize("of_triangle", [np.tril, np.triu])
+def test_a_triangle_with_a_zero_on_its_diagonal_is_singular(of_triangle, dtype):
+    a = of_triangle(GENERAL).astype(dtype)
+    a[3, 3] = a[9, 9] = 0.0
+    factor = factor_op(a)
+    assert inverted(factor) is None
+    for b in (np.ones(N, dtype), np.ones((N, 2), dtype)):
+        for trans in (False, True):
+            with pytest.raises(np.linalg.LinAlgError, match="singular matrix: resolution failed at diagonal 3"):
+                with_factor_op(a, b.reshape(N, -1), factor, trans=trans)
+
+
 @pytest.mark.parametrize("kind", list(MATRICES))
 def test_derivatives_do_not_depend_on_what_is_seen(kind):
     a, b = MATRICES[kind][0], _rng.standard_normal(N)

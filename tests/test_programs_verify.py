@@ -19,7 +19,7 @@ from hessian.programs.pipeline import PASSES
 from hessian.programs.simplify import rewrite
 from hessian.programs.verify import InvalidProgram, check_nodes, verify_layout
 from hessian.rules import elementwise as ew
-from hessian.rules import linalg
+from hessian.rules import factors
 from hessian.rules.cholesky import cholesky_op
 from hessian.rules.shaping import permute_op, reshape_op
 from hessian.rules.spec import OPERATIONS
@@ -222,7 +222,7 @@ def test_programs_are_verified_while_debugging(monkeypatch: pytest.MonkeyPatch) 
 def test_examples_of_pivots_are_rows(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """LAPACK exchanges whatever rows it is told, beyond the end of the matrix as well."""
     pivots: list[np.ndarray] = []
-    original = linalg.get_lapack_funcs
+    original = factors.get_lapack_funcs
 
     def watched(names: Any, arrays: Any) -> Any:
         (function,) = original(names, arrays)
@@ -235,7 +235,7 @@ def test_examples_of_pivots_are_rows(n: int, monkeypatch: pytest.MonkeyPatch) ->
 
         return (call,)
 
-    monkeypatch.setattr(linalg, "get_lapack_funcs", watched)
+    monkeypatch.setattr(factors, "get_lapack_funcs", watched)
     monkeypatch.setenv("HESSIAN_DEBUG", "1")
     b, eye = np.arange(1.0, n + 1), np.eye(n)
     f = lambda x: b @ np.linalg.solve(np.outer(x, x) + eye, b)

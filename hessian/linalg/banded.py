@@ -14,12 +14,11 @@ from scipy.linalg import lapack
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
+from hessian.linalg import limits
 from hessian.linalg.factor import Factor, FactorStatus, Failed, Plan, is_lost, unit
 
 NARROW = 48
 """Half-width of a band up to which LAPACK's banded Cholesky takes less time than SuperLU finds its columns in."""
-BORDER = 32
-"""Dense rows that a border has at most."""
 
 
 def dense_rows(degrees: np.ndarray) -> np.ndarray:
@@ -191,7 +190,7 @@ def banded_plan(matrix: Any) -> BandedPlan | None:
     n = matrix.shape[0]
     degrees = np.diff(matrix.indptr)
     border = dense_rows(degrees)
-    if len(border) > BORDER:
+    if len(border) > limits.BORDER_ROWS:
         return None
     columns = np.repeat(np.arange(n), degrees)
     is_inner = np.ones(n, bool)

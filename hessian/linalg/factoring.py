@@ -8,17 +8,12 @@ import numpy as np
 from scipy.sparse import csc_array, eye_array, issparse
 
 from hessian.errors import DtypeError, ShapeMismatchError, message
-from hessian.linalg import cholmod
+from hessian.linalg import cholmod, limits
 from hessian.linalg.banded import banded_plan
 from hessian.linalg.factor import Factor, FactorStatus, Plan, check_symmetric
 from hessian.linalg.ldl import DensePlan
 from hessian.linalg.low_rank import LowRankFactor
 from hessian.linalg.superlu import SuperLUPlan
-
-DENSE_ORDER = 32
-"""Order up to which a sparse matrix is factored densely."""
-DENSE_SHARE = 4
-"""And where one in so many of its numbers is an entry."""
 
 
 class TwofoldPlan(Plan):
@@ -59,12 +54,12 @@ def analyse(matrix: csc_array) -> Plan:
     last. Small and dense ones by Bunch and Kaufman.
     """
     n = matrix.shape[0]
-    if n <= DENSE_ORDER:
+    if n <= limits.FACTOR_ORDER:
         return DensePlan(n)
     banded = banded_plan(matrix)
     if banded is not None:
         return TwofoldPlan(banded, matrix)
-    if DENSE_SHARE * matrix.nnz > n * n:
+    if limits.FACTOR_SHARE * matrix.nnz > n * n:
         return DensePlan(n)
     return TwofoldPlan(cholmod.CholmodPlan(matrix), matrix) if cholmod.is_installed() else SuperLUPlan(matrix)
 

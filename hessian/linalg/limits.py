@@ -38,6 +38,18 @@ FACTOR_COLORS = 128
 tens of them."""
 DENSE_SHARE = 2
 """Share of numbers that are entries, as a divisor, from which on a matrix that is asked for sparse is called dense."""
+COLORED_DENSE_ORDER = 64
+"""Variables up to which a pattern that is more than half full is colored all the same: beyond, each has a color of its own."""
+ALL_ORDERS_ENTRIES = 2 * 10**4
+"""Entries of a pattern up to which it is colored in every order, for the fewest colors: each takes about a microsecond an entry."""
+CUT_NUMBERS = 64
+"""Numbers of one value that is cut out of a pattern, and four times as many of all: they are the order of what is not sparse."""
+FACTOR_ORDER = 32
+"""Order up to which a sparse matrix is factored densely."""
+FACTOR_SHARE = 4
+"""Share of numbers that are entries, as a divisor, from which on a sparse matrix of any order is factored densely."""
+BORDER_ROWS = 32
+"""Dense rows that a banded matrix has at most beside its band: each takes a solution with the band."""
 MATRIX_BYTES = 2**33
 """Memory of the largest dense matrix that is made without asking: more than most machines have to spare."""
 REPORT_ORDER = 5000

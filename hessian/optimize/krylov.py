@@ -145,10 +145,12 @@ class CGPath:
         if not math.isfinite(curvature):
             self._last = self._last or self._segment(cg, cg.iterate, math.inf, math.inf, 0.0)
             return "not-finite"
-        if curvature <= self._rounding * norm(cg.direction) * norm(cg.image):
-            # A positive curvature below its rounding is none: the step to its minimum would be rounding.
-            self._last = self._segment(cg, cg.iterate, math.inf, math.inf, min(curvature, 0.0))
-            return "no-curvature" if curvature > 0.0 else "negative-curvature"
+        rounding = self._rounding * norm(cg.direction) * norm(cg.image)
+        if curvature <= rounding:
+            # A curvature below its rounding is none, with either sign: the step to its minimum would be rounding.
+            is_none = abs(curvature) <= rounding
+            self._last = self._segment(cg, cg.iterate, math.inf, math.inf, 0.0 if is_none else curvature)
+            return "no-curvature" if is_none else "negative-curvature"
         return None
 
     def _at_iterate(self, cg: ConjugateGradients) -> str | None:

@@ -19,11 +19,9 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import spsolve_triangular
 
+from hessian.linalg import limits
 from hessian.sparse.coloring import Coloring, mirror, off_diagonal, rows_of
 from hessian.sparse.orders import ORDERS
-
-_ALL_ORDERS = 2 * 10**4
-"""Entries up to which variables are colored in every order."""
 
 
 def acyclic_coloring(matrix: csr_array, order: str = "auto") -> Coloring:
@@ -39,7 +37,7 @@ def acyclic_coloring(matrix: csr_array, order: str = "auto") -> Coloring:
     if not matrix.nnz:
         return Coloring(np.full(n, -1), 0, "empty")
     adjacency = off_diagonal(matrix)
-    names = [order] if order in ORDERS else list(ORDERS) if matrix.nnz <= _ALL_ORDERS else ["natural"]
+    names = [order] if order in ORDERS else list(ORDERS) if matrix.nnz <= limits.ALL_ORDERS_ENTRIES else ["natural"]
     found = [(greedy_acyclic(adjacency, ORDERS[name](adjacency)), name) for name in names]
     colors, name = min(found, key=lambda one: int(one[0].max()))
     return Coloring(colors, int(colors.max()) + 1, f"acyclic, {name}")

@@ -20,14 +20,13 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from hessian.linalg import limits
 from hessian.sparse.lattice import lattice_colors
 from hessian.sparse.orders import ORDERS
 from hessian.sparse.rounds import distance_two_colors
 
 _EDGES = 2 * 10**6
 """Entries up to which colors are chosen one variable after the other, which takes about a microsecond an entry."""
-_ALL_ORDERS = 2 * 10**4
-"""Entries up to which that is done in every order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,16 +103,17 @@ def star_coloring(matrix: csr_array, order: str = "auto") -> Coloring:
     n = matrix.shape[0]
     if matrix.nnz == 0:
         return Coloring(np.full(n, -1), 0, "empty")
-    if 2 * matrix.nnz > n * n and n > 64:
+    if 2 * matrix.nnz > n * n and n > limits.COLORED_DENSE_ORDER:
         return without_neutral(matrix, np.arange(n), "one each")
     found: list[tuple[np.ndarray, str]] = []
     if order in ("auto", "lattice"):
         colors = lattice_colors(matrix, is_star)
         if colors is not None:
             found.append((colors, "lattice"))
-    names = list(ORDERS) if order == "auto" and matrix.nnz <= _ALL_ORDERS else ["natural"] if order == "auto" else []
+    is_small = matrix.nnz <= limits.ALL_ORDERS_ENTRIES
+    names = list(ORDERS) if order == "auto" and is_small else ["natural"] if order == "auto" else []
     if order == "auto" and (matrix.nnz > _EDGES or found):
-        names = names if found and matrix.nnz <= _ALL_ORDERS else []
+        names = names if found and is_small else []
     names += [order] if order in ORDERS else []
     adjacency = off_diagonal(matrix)
     least = fewest(adjacency)

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hessian.linalg import limits
 from hessian.sparse.links import Link, Mask
 from hessian.sparse.meetings import Meetings
 from hessian.sparse.sets import Sets
 from hessian.sparse.walk import Walk
 from hessian.tape.tape import Tape
-
-MOST_NUMBERS = 64
-"""Numbers of one value that are cut, and four times as many of all."""
 
 
 def widest_of(n: int) -> int:
@@ -43,7 +41,7 @@ class CuttingWalk(Walk):
         self, slot: int, link: Link, known: dict[int, Sets], wanted: bool, meetings: Meetings | None
     ) -> Sets | None:
         made = super()._step(slot, link, known, wanted, meetings)
-        if made is None or made.size > MOST_NUMBERS or self._numbers + made.size > 4 * MOST_NUMBERS:
+        if made is None or made.size > limits.CUT_NUMBERS or self._numbers + made.size > 4 * limits.CUT_NUMBERS:
             return made
         longest = int(np.max(made.table.lengths(made.rows), initial=0))
         if longest <= max(self._widest, made.size):

@@ -60,6 +60,10 @@ DISPATCH: dict[Any, Entry] = {}
 """From the callable a user writes to the function that applies it to traced values."""
 
 
+COMPLEX_RESULTS = "its results are complex numbers, which have tests of their own"
+"""Why callables are left out of tests that sum up real results."""
+
+
 def public_name(target: Any) -> str:
     """Return the dotted name under which a user knows ``target``."""
     name = getattr(target, "__name__", str(target))

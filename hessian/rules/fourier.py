@@ -14,7 +14,7 @@ import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import as_array, normalize_axis, whole
-from hessian.rules.dispatch import composite, refuse
+from hessian.rules.dispatch import COMPLEX_RESULTS, composite, refuse
 from hessian.rules.packed import packed, parts_apart, parts_last, unpacked
 from hessian.rules.spec import A, Linear, case, linear
 
@@ -125,14 +125,14 @@ def _transformed(operation: Linear, a: Any, lengths: Sequence[Any], axes: Sequen
 def _complex_transforms(letter: str, operation: Linear) -> None:
     one, two, several = (getattr(np.fft, f"{letter}fft{ending}") for ending in ("", "2", "n"))
 
-    @composite(one, cases=[])
+    @composite(one, untested=COMPLEX_RESULTS)
     def along(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
         refuse(one.__name__, out=out)
         a = _array(a, one.__name__)
         axis = normalize_axis(axis, a.ndim, one.__name__)
         return _transformed(operation, a, [n], [axis], _scale(norm, one.__name__), one.__name__)
 
-    @composite(several, cases=[])
+    @composite(several, untested=COMPLEX_RESULTS)
     def over(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
         refuse(several.__name__, out=out)
         a = _array(a, several.__name__)
@@ -140,14 +140,16 @@ def _complex_transforms(letter: str, operation: Linear) -> None:
             operation, a, *_axes(a, s, axes, several.__name__), _scale(norm, several.__name__), several.__name__
         )
 
-    composite(two)(lambda a, s=None, axes=(-2, -1), norm=None, out=None: over(a, s, axes, norm, out))
+    composite(two, untested=COMPLEX_RESULTS)(
+        lambda a, s=None, axes=(-2, -1), norm=None, out=None: over(a, s, axes, norm, out)
+    )
 
 
 _complex_transforms("", fourier_op)
 _complex_transforms("i", fourier_back_op)
 
 
-@composite(np.fft.rfft)
+@composite(np.fft.rfft, untested=COMPLEX_RESULTS)
 def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     refuse("rfft", out=out)
     a = _array(a, "rfft")
@@ -157,7 +159,7 @@ def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = Non
     return unpacked(half_op(_resized(a, n, axis, "rfft"), axis=axis, norm=_scale(norm, "rfft")))
 
 
-@composite(np.fft.irfft)
+@composite(np.fft.irfft, real_only=True, cases=[case(A(4)), case(A(2, 3), n=5, norm="forward"), case(A(3, 2), axis=0)])
 def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     refuse("irfft", out=out)
     a = _array(a, "irfft")
@@ -167,17 +169,17 @@ def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = No
     return half_back_op(packed(a), axis=axis, norm=_scale(norm, "irfft"), n=n)
 
 
-@composite(np.fft.hfft)
+@composite(np.fft.hfft, real_only=True, cases=[case(A(4)), case(A(2, 3), n=5, norm="ortho")])
 def hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     return irfft(np.conjugate(a), n, axis, _OPPOSITE[_scale(norm, "hfft")], out)
 
 
-@composite(np.fft.ihfft)
+@composite(np.fft.ihfft, untested=COMPLEX_RESULTS)
 def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     return np.conjugate(rfft(a, n, axis, _OPPOSITE[_scale(norm, "ihfft")], out))
 
 
-@composite(np.fft.rfftn)
+@composite(np.fft.rfftn, untested=COMPLEX_RESULTS)
 def rfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
     refuse("rfftn", out=out)
     a = _array(a, "rfftn")
@@ -186,7 +188,7 @@ def rfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = 
     return _transformed(fourier_op, a, lengths[:-1], places[:-1], norm, "rfftn")
 
 
-@composite(np.fft.irfftn)
+@composite(np.fft.irfftn, real_only=True, cases=[case(A(2, 3)), case(A(3, 2, 2), axes=(0, 1), norm="forward")])
 def irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
     refuse("irfftn", out=out)
     a = _array(a, "irfftn")
@@ -197,5 +199,9 @@ def irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any =
     return irfft(a, lengths[-1], places[-1], norm)
 
 
-composite(np.fft.rfft2)(lambda a, s=None, axes=(-2, -1), norm=None, out=None: rfftn(a, s, axes, norm, out))
-composite(np.fft.irfft2)(lambda a, s=None, axes=(-2, -1), norm=None, out=None: irfftn(a, s, axes, norm, out))
+composite(np.fft.rfft2, untested=COMPLEX_RESULTS)(
+    lambda a, s=None, axes=(-2, -1), norm=None, out=None: rfftn(a, s, axes, norm, out)
+)
+composite(np.fft.irfft2, real_only=True, cases=[case(A(2, 3)), case(A(2, 2), s=(3, 3))])(
+    lambda a, s=None, axes=(-2, -1), norm=None, out=None: irfftn(a, s, axes, norm, out)
+)

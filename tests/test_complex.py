@@ -152,6 +152,25 @@ def test_views_of_traced_values_write_through() -> None:
     check(f, Z)
 
 
+def flattened_parts(x: Any) -> Any:
+    z = x.reshape(1, 3) * np.array([[1 + 1j], [2 - 1j]])
+    part, whole = z.real.ravel(), z.ravel()
+    part[0], whole[1] = 9.0, 3j
+    turned = z.T.imag
+    turned[1, 1] = x[0]
+    row, copied = z.imag[0], np.ascontiguousarray(z.imag)
+    row[:], copied[0, 0] = x, 7.0
+    z.real.T[0, 0] = 3.0
+    z.real *= 2
+    z *= 2
+    return np.sum(np.abs(z) ** 2) + np.sum(part**2) + np.sum(turned**3) + np.sum(copied**2)
+
+
+def test_parts_lie_in_memory_as_those_of_numpy() -> None:
+    """Every other number: what is raveled, or asked for in one piece, is a copy."""
+    check(flattened_parts, X)
+
+
 def test_arrays_made_of_numbers() -> None:
     check(lambda x: np.sum(np.abs(np.array([[x[0] + 1j * x[1], 2j], [x[2], 1.0]]) @ A[:2, :2]) ** 2), X)
     check(lambda x: np.sum(np.abs(np.asarray(x, dtype=complex) * 1j + x.astype(complex)) ** 2), X)

@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose
 import hessian as hs
 from hessian.errors import (
     ConvergenceError,
+    DtypeError,
     LeavesTapeError,
     NonFiniteError,
     NotScalarError,
@@ -384,6 +385,8 @@ def test_refusals() -> None:
         hs.root(lambda x: x, np.zeros(0))
     with pytest.raises(ShapeMismatchError, match="2 numbers for 1 unknowns"):
         hs.root(lambda x: x + 1j, 1.0)
+    with pytest.raises(DtypeError, match="returned <U1"):
+        hs.root(lambda x: np.array(["a"]), 1.0)
     with pytest.raises(NotScalarError):
         hs.argmin(lambda x: x, np.ones(2))
     with pytest.raises(NonFiniteError, match="NaN or inf"):

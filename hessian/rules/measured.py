@@ -147,6 +147,7 @@ MEASURED: dict[str, tuple[int, float, float, float]] = {
     "maximum": (231, 0.0, 0.0, 0.0),
     "minimum": (231, 0.0, 0.0, 0.0),
     "modstruve": (50, 1.4e-13, 3.2e-13, 6.4e-12),
+    "modulus": (229, 1e-16, 1.6e-16, 4.5e-16),
     "multiply": (229, 1.1e-16, 0.0, 0.0),
     "nbdtr": (16, 6.6e-16, 1.1e-15, 9.9e-16),
     "nbdtrc": (50, 3.4e-16, 1.7e-15, 1.8e-15),

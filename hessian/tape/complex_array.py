@@ -23,7 +23,9 @@ from hessian.tape.array_operators import InPlaceOperators
 from hessian.tape.array_protocol import ArrayProtocol, carries_derivative
 from hessian.tape.handle import Handle
 from hessian.tape.kinds import Elements, NumberType, Uniterable
+from hessian.tape.memory import lying_by
 from hessian.tape.passthrough import asked_by_sparse, sparse_is_asking
+from hessian.tape.views import StridedView
 
 
 class ComplexValue(Handle, InPlaceOperators, ArrayProtocol):
@@ -112,8 +114,18 @@ class ComplexValue(Handle, InPlaceOperators, ArrayProtocol):
         return parts
 
     def _part(self, i: int) -> Any:
-        """Return a part; writing to it writes to the value."""
-        return self.in_memory()[i]
+        """Return a part; writing to it writes to the value.
+
+        It lies in memory as NumPy's does, every other number, so that what NumPy copies of it is a copy.
+        """
+        part = self.in_memory()[i]
+        if not part.ndim:
+            return part
+        view = part[...]
+        strides = tuple(2 * step for step in primal_array(part).strides)
+        view._view = StridedView(view._view, strides)
+        view._value = lying_by(view, strides)._value
+        return view
 
     def conj(self) -> Any:
         """Return the complex conjugate."""
@@ -245,7 +257,7 @@ def complex_value(re: Any, im: Any) -> Any:
     """Return the pair of a real and an imaginary part, of which one at least is traced; the other may be ``None``."""
     # Both parts in one precision: what is computed of one of them is as exact as NumPy's complex numbers are.
     dtype = real_dtype(*(part.dtype for part in (re, im) if hasattr(part, "dtype")))
-    re, im = (None if x is None else in_precision(_own(x), dtype) for x in (re, im))
+    re, im = (None if x is None else in_precision(_copied(x), dtype) for x in (re, im))
     shapes = {np.shape(part) for part in (re, im) if part is not None}
     if len(shapes) > 1:
         shape = np.broadcast_shapes(*shapes)
@@ -257,7 +269,7 @@ def complex_value(re: Any, im: Any) -> Any:
     return (ComplexNumber if is_number else ComplexArray)(Parts(re, im))
 
 
-def _own(part: Any) -> Any:
+def _copied(part: Any) -> Any:
     """Return a plain array as a copy: the function may write to its own later."""
     return np.array(part) if isinstance(part, np.ndarray) and not isinstance(part, Traced) else part
 

@@ -15,6 +15,7 @@ from hessian.errors import MissingRuleError, ReadOnlyError, message
 from hessian.rules import indexing, shaping
 from hessian.rules.spec import Operation
 from hessian.tape.advice import user_line
+from hessian.tape.memory import lying_by
 
 
 class View:
@@ -49,6 +50,19 @@ class View:
             _read_only()
         what = f"a view taken by {operation.name!r} is assigned to, at {user_line()}"
         raise MissingRuleError(message("in-place assignment", what, fix="Assign to the array itself"))
+
+
+class StridedView(View):
+    """A view whose numbers lie apart in memory."""
+
+    __slots__ = ("strides",)
+
+    def __init__(self, view: View, strides: tuple[int, ...]) -> None:
+        super().__init__(view.base, view.operation, view.params, view.seen)
+        self.strides = strides
+
+    def take(self) -> Any:
+        return lying_by(super().take(), self.strides)
 
 
 def chain(handle: Any) -> list[Any]:

@@ -7,6 +7,7 @@ between the first and the middle one count twice.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,8 +18,8 @@ from hessian.rules.broadcast import as_array, normalize_axis, whole
 from hessian.rules.dispatch import COMPLEX_RESULTS, composite, refuse
 from hessian.rules.packed import packed, parts_apart, parts_last, unpacked
 from hessian.rules.spec import A, Linear, case, linear
+from hessian.rules.traced import Traced
 
-_SPECTRA = "it takes complex numbers, which have tests of their own"
 _OPPOSITE = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
 """Of each scale that of the transpose."""
 
@@ -123,10 +124,24 @@ def _transformed(operation: Linear, a: Any, lengths: Sequence[Any], axes: Sequen
     return unpacked(operation(packed(a), axes=tuple(axes), norm=norm))
 
 
+def _lying_as_given(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Let results lie in memory as the array that is transformed does."""
+
+    @functools.wraps(call)
+    def laid(a: Any, *args: Any, **keywords: Any) -> Any:
+        result = call(a, *args, **keywords)
+        if not isinstance(a, Traced) or a.ndim < 2 or a.lies_in("C"):
+            return result
+        return result.lying_in(a.memory_axes())
+
+    return laid
+
+
 def _complex_transforms(letter: str, operation: Linear) -> None:
     one, two, several = (getattr(np.fft, f"{letter}fft{ending}") for ending in ("", "2", "n"))
 
     @composite(one, untested=COMPLEX_RESULTS)
+    @_lying_as_given
     def along(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
         refuse(one.__name__, out=out)
         a = _array(a, one.__name__)
@@ -134,6 +149,7 @@ def _complex_transforms(letter: str, operation: Linear) -> None:
         return _transformed(operation, a, [n], [axis], _scale(norm, one.__name__), one.__name__)
 
     @composite(several, untested=COMPLEX_RESULTS)
+    @_lying_as_given
     def over(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
         refuse(several.__name__, out=out)
         a = _array(a, several.__name__)
@@ -151,6 +167,7 @@ _complex_transforms("i", fourier_back_op)
 
 
 @composite(np.fft.rfft, untested=COMPLEX_RESULTS)
+@_lying_as_given
 def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     refuse("rfft", out=out)
     a = _array(a, "rfft")
@@ -160,7 +177,8 @@ def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = Non
     return unpacked(half_op(_resized(a, n, axis, "rfft"), axis=axis, norm=_scale(norm, "rfft")))
 
 
-@composite(np.fft.irfft, untested=_SPECTRA)
+@composite(np.fft.irfft, real_only=True, cases=[case(A(4)), case(A(2, 3), n=5, norm="forward"), case(A(3, 2), axis=0)])
+@_lying_as_given
 def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     refuse("irfft", out=out)
     a = _array(a, "irfft")
@@ -170,17 +188,20 @@ def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = No
     return half_back_op(packed(a), axis=axis, norm=_scale(norm, "irfft"), n=n)
 
 
-@composite(np.fft.hfft, untested=_SPECTRA)
+@composite(np.fft.hfft, real_only=True, cases=[case(A(4)), case(A(2, 3), n=5, norm="ortho")])
+@_lying_as_given
 def hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     return irfft(np.conjugate(a), n, axis, _OPPOSITE[_scale(norm, "hfft")], out)
 
 
 @composite(np.fft.ihfft, untested=COMPLEX_RESULTS)
+@_lying_as_given
 def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     return np.conjugate(rfft(a, n, axis, _OPPOSITE[_scale(norm, "ihfft")], out))
 
 
 @composite(np.fft.rfftn, untested=COMPLEX_RESULTS)
+@_lying_as_given
 def rfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
     refuse("rfftn", out=out)
     a = _array(a, "rfftn")
@@ -189,7 +210,8 @@ def rfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = 
     return _transformed(fourier_op, a, lengths[:-1], places[:-1], norm, "rfftn")
 
 
-@composite(np.fft.irfftn, untested=_SPECTRA)
+@composite(np.fft.irfftn, real_only=True, cases=[case(A(2, 3)), case(A(3, 2, 2), axes=(0, 1), norm="forward")])
+@_lying_as_given
 def irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
     refuse("irfftn", out=out)
     a = _array(a, "irfftn")
@@ -203,6 +225,6 @@ def irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any =
 composite(np.fft.rfft2, untested=COMPLEX_RESULTS)(
     lambda a, s=None, axes=(-2, -1), norm=None, out=None: rfftn(a, s, axes, norm, out)
 )
-composite(np.fft.irfft2, untested=_SPECTRA)(
+composite(np.fft.irfft2, real_only=True, cases=[case(A(2, 3)), case(A(2, 2), s=(3, 3))])(
     lambda a, s=None, axes=(-2, -1), norm=None, out=None: irfftn(a, s, axes, norm, out)
 )

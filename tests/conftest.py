@@ -14,6 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import raises
 
 raises.install()
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes that share the suite have a core each.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 _COMPLAINTS = pytest.StashKey[list[str]]()
 # What goes wrong in a program raises instead of being left to the plain sweeps.
 os.environ.setdefault("HESSIAN_DEBUG", "1")

@@ -96,7 +96,9 @@ wofz: Callable[..., Parts] = holomorphic(
 
 @composite(sc.wofz, untested=COMPLEX_RESULTS)
 def _wofz(z: Any) -> Any:
-    return joined(*wofz(parts_of(as_floats(z))))
+    z = as_floats(z)
+    z = z if z.dtype.kind == "c" else z.astype(np.float64)  # SciPy has no loop of its own for single real numbers
+    return joined(*wofz(parts_of(z)))
 
 
 # Bessel functions: C_v' = (C_{v-1} - C_{v+1}) / 2, and with other signs I and K.

@@ -97,7 +97,8 @@ wofz: Callable[..., Parts] = holomorphic(
 @composite(sc.wofz, untested=COMPLEX_RESULTS)
 def _wofz(z: Any) -> Any:
     z = as_floats(z)
-    z = z if z.dtype.kind == "c" else z.astype(np.float64)  # SciPy has no loop of its own for single real numbers
+    if z.dtype.kind == "f" and sc.wofz.types[0] == "D->D":
+        z = z.astype(np.float64)  # some releases of SciPy look for double precision first
     return joined(*wofz(parts_of(z)))
 
 

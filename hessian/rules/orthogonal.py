@@ -148,10 +148,12 @@ _series(
     partials=1e-7,
 )
 _series(sc.wright_bessel, lambda y, a, b, x: sc.wright_bessel(a, a + b, x), "", ([0.5], [1.2]), (0.3, 3.0))
-_series(
-    sc.log_wright_bessel,
-    lambda y, a, b, x: np.exp(sc.log_wright_bessel(a, a + b, x) - y),
-    "",
-    ([0.5], [1.2]),
-    (0.3, 3.0),
-)
+# SciPy 1.14 has another function for x > 1, which stays without a rule.
+if abs(sc.log_wright_bessel(0.5, 1.2, 1.1) - 1.1056430055248945) < 1e-9:
+    _series(
+        sc.log_wright_bessel,
+        lambda y, a, b, x: np.exp(sc.log_wright_bessel(a, a + b, x) - y),
+        "",
+        ([0.5], [1.2]),
+        (0.3, 3.0),
+    )

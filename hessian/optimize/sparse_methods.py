@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 from hessian.linalg.factor import Factor
-from hessian.optimize.bounds import CubicWeight, TrustRadius, unit_length
+from hessian.optimize.bounds import TrustRadius
 from hessian.optimize.factors import Factors
 from hessian.optimize.krylov import CGPath, steihaug_toint
 from hessian.optimize.local_model import LineModel, LocalModel
 from hessian.optimize.method import Method
 from hessian.optimize.newton import Newton, along_gradient
 from hessian.optimize.objective import ObjectivePoint, Point
-from hessian.optimize.optimality import Curvature
 from hessian.optimize.options import Options
 from hessian.optimize.precondition import CollectedPairs
 from hessian.optimize.shifted import CubicShiftedModel, ShiftedModel
 from hessian.optimize.spectral import CubicModel, SpectralModel
+from hessian.optimize.trust_krylov import Arc
 from hessian.optimize.trust_ncg import TrustNCG
 
 LOOK_AFTER = 100
@@ -54,30 +54,13 @@ class SparseTrustExact(Method):
         return shifted_model(point)
 
 
-class SparseArc(Method):
-    """Adaptive regularisation by cubics, minimised exactly by shifted factorisations.
+class SparseArc(Arc):
+    """Adaptive regularisation by cubics, minimised exactly by shifted factorisations instead of on a Krylov space."""
 
-    References
-    ----------
-    C. Cartis, N. I. M. Gould and Ph. L. Toint, Math. Program. 127 (2011) 245-295, algorithm 2.1 and section 6.
-    """
-
-    name = "arc"
-
-    def __init__(self, options: Options) -> None:
-        super().__init__(options, CubicWeight(options.initial_regularization))
-
-    def model(self, point: Point) -> LocalModel:
+    def model(self, point: Point) -> Any:
         """Model at a point."""
         model = shifted_model(point)
         return CubicShiftedModel(model) if isinstance(model, ShiftedModel) else CubicModel(model)
-
-    def escape(self, point: Point, curvature: Curvature) -> CubicModel:
-        """Follow negative curvature for a tenth of the length of x, at least 1/10."""
-        self.bound.value = abs(curvature.smallest) / unit_length(point)
-        model = super().escape(point, curvature)
-        assert isinstance(model, SpectralModel)
-        return CubicModel(model)
 
 
 class SparseNewton(Newton):

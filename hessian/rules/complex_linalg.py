@@ -22,7 +22,7 @@ from hessian.rules.determinant import det_op
 from hessian.rules.hermitian import gaps_of, identity_like, largest_entries, phase_change, phase_change_transposed
 from hessian.rules.lines import user_line
 from hessian.rules.operation import Operation
-from hessian.rules.packed import complex_row, packed, parts_apart, unpacked
+from hessian.rules.packed import complex_row, on_packed, parts_apart, unpacked
 from hessian.rules.pairs import Parts, from_real_form, joined, minus, of_complex, parts_of, plus, real_form
 from hessian.rules.products import sparse_matmul_op
 from hessian.rules.spec import OPERATIONS, A, case, nondifferentiable
@@ -106,13 +106,13 @@ phase_op = complex_row(
 
 @of_complex(linalg.det_sign_op)
 def _det_sign(a: Parts) -> Parts:
-    return unpacked(phase_op(packed(joined(*a)))).parts
+    return parts_of(unpacked(on_packed(phase_op, a)))
 
 
 @of_complex(det_op)
 def _det(a: Parts, *, line: str) -> Any:
     size = np.exp(linalg.logabsdet_op(real_form(a), line=line) * 0.5)
-    return size * unpacked(phase_op(packed(joined(*a))))
+    return size * unpacked(on_packed(phase_op, a))
 
 
 # Decompositions that rows of real matrices are called for.
@@ -123,7 +123,7 @@ def _values_only(*operations: Operation) -> None:
             f"{operation.name}_complex",
             lambda *xs, function=operation.function, **params: function(*map(parts_apart, xs), **params),
         )
-        of_complex(operation)(lambda *xs, row=row, **params: row(*(packed(joined(*x)) for x in xs), **params))
+        of_complex(operation)(lambda *xs, row=row, **params: on_packed(row, *xs, **params))
 
 
 _values_only(factorisations.rank_op, gaps_op, factored.pivots_op, OPERATIONS["argsort"])
@@ -162,7 +162,7 @@ qr_op = complex_row(
 
 @of_complex(factorisations.qr_op)
 def _qr(a: Parts, *, line: str) -> Parts:
-    return unpacked(qr_op(packed(joined(*a)), line=line)).parts
+    return parts_of(unpacked(on_packed(qr_op, a, line=line)))
 
 
 # LU factors: (P A)' = L (L^-1 (P A)' U^-1) U, of which the part below the diagonal belongs to L.
@@ -197,7 +197,7 @@ lu_op = complex_row("lu_complex", _lu_packed, _lu_pushforward, _lu_pullback, cor
 
 @of_complex(factored.lu_op)
 def _lu(a: Parts) -> Parts:
-    return unpacked(lu_op(packed(joined(*a)))).parts
+    return parts_of(unpacked(on_packed(lu_op, a)))
 
 
 # Bands: unknowns with real and imaginary part beside each other make a real band of twice the width.
@@ -295,4 +295,4 @@ eig_op = complex_row(
 
 @of_complex(spectra.eig_op)
 def _eig(a: Parts, *, values_only: bool, line: str) -> Parts:
-    return unpacked(eig_op(packed(joined(*a)), values_only=values_only, real=a.im is None, line=line)).parts
+    return parts_of(unpacked(on_packed(eig_op, a, values_only=values_only, real=a.im is None, line=line)))

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hessian.rules.pairs import joined, parts_of
+from hessian.rules.operation import Operation
+from hessian.rules.pairs import Parts, joined, parts_of
 from hessian.rules.spec import General, general
 
 
@@ -45,3 +46,8 @@ def complex_row(name: str, function: Callable[..., Any], pushforward: Any, pullb
         real_only=True,
         **fields,
     )
+
+
+def on_packed(row: Operation, *matrices: Parts, **params: Any) -> Any:
+    """Apply a row of packed arrays to the parts of complex ones."""
+    return row(*(np.stack(matrix.both(), axis=-1) for matrix in matrices), **params)

@@ -10,8 +10,8 @@ import numpy as np
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.rules.broadcast import as_array, conjugate_transposed
 from hessian.rules.dispatch import composite
-from hessian.rules.packed import complex_row, packed, unpacked
-from hessian.rules.pairs import Parts, joined, of_complex
+from hessian.rules.packed import complex_row, on_packed, unpacked
+from hessian.rules.pairs import Parts, of_complex, parts_of
 from hessian.rules.series import convolve
 from hessian.rules.spec import A, case, general, nondifferentiable
 
@@ -184,7 +184,7 @@ complex_roots_op = complex_row(
 
 @of_complex(roots_op)
 def _of_complex(p: Parts) -> Parts:
-    return unpacked(complex_roots_op(packed(joined(*p)), real=p.im is None)).parts
+    return parts_of(unpacked(on_packed(complex_roots_op, p, real=p.im is None)))
 
 
 @composite(

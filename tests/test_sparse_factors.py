@@ -10,7 +10,6 @@ import pytest
 import scipy.sparse as sp
 
 from hessian.errors import ConvergenceError, DtypeError, OptionError, ShapeMismatchError
-from hessian.linalg.banded import selected_diagonal
 from hessian.linalg.cholmod import is_installed
 from hessian.linalg.factor import FactorStatus
 from hessian.linalg.factoring import analyse, factor, with_diagonal
@@ -207,18 +206,6 @@ def test_low_rank_that_makes_singular():
     assert factor(sp.csc_array((50, 50)), low_rank=(v, np.eye(1))).status is FactorStatus.SINGULAR
 
 
-def test_selected_diagonal():
-    from scipy.linalg import cholesky_banded
-
-    for width in (0, 1, 2, 5):
-        matrix = band(40, width).toarray()
-        lower = np.zeros((width + 1, 40))
-        for d in range(width + 1):
-            lower[d, : 40 - d] = np.diag(matrix, -d)
-        got = selected_diagonal(cholesky_banded(lower, lower=True))
-        np.testing.assert_allclose(got, np.diag(np.linalg.inv(matrix)), rtol=1e-12)
-
-
 def test_superlu_keeps_its_order():
     matrix = with_diagonal(grid(40))
     plan = SuperLUPlan(matrix)
@@ -254,6 +241,8 @@ class _Cholmod(types.ModuleType):
                     D=lambda: np.diag(lower) ** 2,
                     solve_A=lambda b: np.linalg.solve(dense, b),
                     logdet=lambda: 2.0 * np.log(np.diag(lower)).sum(),
+                    solve_Lt=lambda z, use_LDLt_decomposition: np.linalg.solve(lower.T, z),
+                    apply_Pt=lambda z: z,
                 )
 
         return Analysis()
@@ -272,6 +261,9 @@ def test_cholmod_where_it_is_installed(monkeypatch):
     dense, b = matrix.toarray() + 0.5 * np.eye(600), np.ones(600)
     np.testing.assert_allclose(found.solve(b), np.linalg.solve(dense, b), rtol=1e-9)
     np.testing.assert_allclose(found.logdet, np.linalg.slogdet(dense)[1], rtol=1e-12)
+    root = found.spread(np.eye(600))
+    np.testing.assert_allclose(root @ root.T, np.linalg.inv(dense), rtol=0.0, atol=1e-12)
+    np.testing.assert_allclose(found.inverse_diagonal(), np.diag(np.linalg.inv(dense)), rtol=1e-12)
     # Not definite: the inertia comes from SuperLU, or is not asked for.
     values = np.linalg.eigvalsh(matrix.toarray())
     shift = -0.5 * (values[3] + values[4])

@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from hessian.linalg import limits
 from hessian.linalg.factor import Factor, FactorStatus, Failed, Plan, is_lost, unit
+from hessian.linalg.selected import banded_diagonal
 
 NARROW = 48
 """Half-width of a band up to which LAPACK's banded Cholesky takes less time than SuperLU finds its columns in."""
@@ -147,42 +148,20 @@ class BandedFactor(Factor):
         return inner if self._values is None else inner + float(np.log(self._values).sum())
 
     def _inverse_diagonal(self) -> np.ndarray:
-        inside = selected_diagonal(self._factor)
+        inside = banded_diagonal(self._factor)
         if self._through is None or self._values is None or self._vectors is None:
             return self._plan.back(inside)
         half = self._vectors / np.sqrt(self._values)
         outside = np.sum(half**2, axis=1)
         return self._plan.back(np.concatenate([inside + np.sum((self._through @ half) ** 2, axis=1), outside]))
 
-
-def selected_diagonal(factor: np.ndarray) -> np.ndarray:
-    """Return the diagonal of the inverse of ``L L'``, L in LAPACK's lower banded form, from its entries within the band alone.
-
-    References
-    ----------
-    K. Takahashi, J. Fagan and M.-S. Chen, Formation of a sparse bus impedance matrix (1973); A. M. Erisman and W. F. Tinney, Comm. ACM
-    18 (1975) 177-179.
-    """
-    width, n = factor.shape[0] - 1, factor.shape[1]
-    pivots = factor[0]
-    if not width:
-        return np.asarray(1.0 / pivots**2)
-    # Columns of L below the diagonal, divided by it; beyond the last row there is nothing.
-    below = np.zeros((n, width))
-    for d in range(1, width + 1):
-        below[: n - d, d - 1] = factor[d, : n - d] / pivots[: n - d]
-    result = np.empty(n)
-    # The block of the inverse just behind the row that is worked on.
-    block = np.zeros((width, width))
-    inverse = 1.0 / pivots**2
-    for j in range(n - 1, -1, -1):
-        column = -block @ below[j]
-        entry = inverse[j] - below[j] @ column
-        result[j] = entry
-        block[1:, 1:] = block[:-1, :-1].copy()
-        block[0, 0] = entry
-        block[0, 1:] = block[1:, 0] = column[:-1]
-    return result
+    def _spread(self, z: np.ndarray) -> np.ndarray:
+        m = self._factor.shape[1]
+        start = lapack.dtbtrs(self._factor, z[:m], uplo="L", trans="T")[0]
+        if self._through is None or self._values is None or self._vectors is None:
+            return self._plan.back(start)
+        end = self._vectors @ (z[m:].T / np.sqrt(self._values)).T
+        return self._plan.back(np.concatenate([start - self._through @ end, end]))
 
 
 def banded_plan(matrix: Any) -> BandedPlan | None:

@@ -69,3 +69,6 @@ class CholmodFactor(Factor):
 
     def _logdet(self) -> float:
         return float(self._factor.logdet())
+
+    def _spread(self, z: np.ndarray) -> np.ndarray:
+        return np.asarray(self._factor.apply_Pt(self._factor.solve_Lt(z, use_LDLt_decomposition=False)))

@@ -113,22 +113,42 @@ class Factor:
 
         Notes
         -----
-        Cost: of a banded factor that of the factorisation some ten times over; else n solves in blocks.
+        Cost: of definite banded and SuperLU factors a few times that of the factorisation (:mod:`hessian.linalg.selected`); else n
+        solves in blocks.
         """
         if not self.can_solve:
             what, fix = "there is no factor to invert by", "Look at .status before"
             raise ConvergenceError(message("Factor.inverse_diagonal", what, self.status.advice, fix))
         return self._inverse_diagonal()
 
+    def inverse_columns(self, at: Any) -> np.ndarray:
+        """Return columns of the inverse, shape (n, k), by a solve each; ``at`` holds the k positions, shape (k,)."""
+        at = np.asarray(at, np.intp)
+        units = np.zeros((self.order, len(at)))
+        units[at, np.arange(len(at))] = 1.0
+        return self.solve(units)
+
+    def spread(self, z: np.ndarray) -> np.ndarray:
+        """Return R z, for a vector or the columns of a matrix, with ``R R'`` the inverse of a definite matrix; R depends on the factor.
+
+        Of standard normal numbers it makes a draw with the inverse as its covariance.
+        """
+        if not self.is_definite:
+            what, fix = "only definite matrices have a root", "Look at .is_definite before"
+            raise ConvergenceError(message("Factor.spread", what, self.status.advice, fix))
+        return self._spread(np.asarray(z, np.float64))
+
+    def _spread(self, z: np.ndarray) -> np.ndarray:
+        inverse = self.inverse_columns(np.arange(self.order))
+        return np.asarray(np.linalg.cholesky(0.5 * (inverse + inverse.T)) @ z)
+
     def _inverse_diagonal(self) -> np.ndarray:
         n, result = self.order, np.empty(self.order)
         width = max(1, min(n, 2**21 // max(n, 1)))
         for start in range(0, n, width):
             stop = min(n, start + width)
-            units = np.zeros((n, stop - start))
-            at = np.arange(stop - start)
-            units[start + at, at] = 1.0
-            result[start:stop] = self._solve(units)[start + at, at]
+            at = np.arange(start, stop)
+            result[at] = self.inverse_columns(at)[at, at - start]
         return result
 
 

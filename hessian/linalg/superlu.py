@@ -11,6 +11,7 @@ from scipy.sparse.linalg import splu
 
 from hessian.linalg.banded import dense_rows
 from hessian.linalg.factor import Factor, FactorStatus, Failed, Plan, is_lost, unit
+from hessian.linalg.selected import Fronts
 
 ROUNDING = 1e3
 """Units of rounding up to which the backward error of a solution is at rounding level."""
@@ -53,6 +54,7 @@ class SuperLUPlan(Plan):
         starts = np.concatenate([[0], np.cumsum(np.bincount(column, minlength=n))])
         self._indptr = starts.astype(np.int32)
         self._diagonal = np.flatnonzero(self._indices == column[self._gather])
+        self._fronts: Fronts | None = None
         self.fill = 4 * matrix.nnz
 
     def factor(self, matrix: Any, shift: float = 0.0, *, definite: bool = False) -> Factor:
@@ -76,6 +78,14 @@ class SuperLUPlan(Plan):
         self.fill = lu.nnz
         return SuperLUFactor(self, moved, lu)
 
+    def fronts(self) -> Fronts:
+        """Return the supernodes of factors of the pattern: those of numbers of which no sum that is eliminated cancels."""
+        if self._fronts is None:
+            lower = _splu(_without_cancelling(self._indices, self._indptr), self._rule).L
+            lower.sort_indices()
+            self._fronts = Fronts(lower.indptr, lower.indices)
+        return self._fronts
+
     def forth(self, b: np.ndarray) -> np.ndarray:
         """Put a vector, or rows of a matrix, in the order of elimination."""
         return b[self._order]
@@ -88,12 +98,17 @@ class SuperLUPlan(Plan):
 def _minimum_degree(matrix: Any, first: np.ndarray) -> np.ndarray:
     """Return the order of minimum degree of some of the variables, as SuperLU finds it: for any numbers in the pattern."""
     part = csc_array(matrix)[:, first][first, :] if len(first) < matrix.shape[0] else matrix
-    pattern = csc_matrix(part, copy=True, dtype=np.float64)
-    columns = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
-    pattern.data[:] = np.where(pattern.indices == columns, 2.0 * np.diff(pattern.indptr)[columns], -1.0)
-    order = np.empty(pattern.shape[0], np.intp)
-    order[_splu(pattern, "MMD_AT_PLUS_A").perm_c] = np.arange(pattern.shape[0])
+    order = np.empty(part.shape[0], np.intp)
+    order[_splu(_without_cancelling(part.indices, part.indptr), "MMD_AT_PLUS_A").perm_c] = np.arange(part.shape[0])
     return order
+
+
+def _without_cancelling(indices: np.ndarray, indptr: np.ndarray) -> csc_matrix:
+    """Return a definite matrix of a pattern whose factor has no zero by chance: entries beside the diagonal only become more negative."""
+    n = len(indptr) - 1
+    columns = np.repeat(np.arange(n), np.diff(indptr))
+    data = np.where(indices == columns, 2.0 * np.diff(indptr)[columns], -1.0)
+    return csc_matrix((data, indices, indptr), shape=(n, n))
 
 
 class SuperLUFactor(Factor):
@@ -147,3 +162,16 @@ class SuperLUFactor(Factor):
 
     def _logdet(self) -> float:
         return float(np.log(np.abs(self._pivots)).sum())
+
+    def _inverse_diagonal(self) -> np.ndarray:
+        fronts = self._plan.fronts() if self.is_definite else None
+        lower = self._lu.L
+        lower.sort_indices()
+        # In the order of the columns of L, which is that of its rows: no pivot was off the diagonal.
+        found = None if fronts is None else fronts.diagonal(lower.indptr, lower.indices, lower.data, self._pivots)
+        return super()._inverse_diagonal() if found is None else self._plan.back(found[self._lu.perm_c])
+
+    def _spread(self, z: np.ndarray) -> np.ndarray:
+        # With A = L D L', A^-1 L D^(1/2).
+        through = self._lu.L @ (np.sqrt(self._pivots) * z.T).T
+        return self._plan.back(self._lu.solve(np.ascontiguousarray(through[self._lu.perm_c])))

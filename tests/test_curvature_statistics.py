@@ -26,8 +26,9 @@ from hessian.optimize import OptimizeResult, minimize
 from hessian.optimize.least_squares import least_squares
 from hessian.statistics.covariance import covariance, least_squares_covariance
 from hessian.statistics.delta import delta_method
-from hessian.statistics.information import WEAK, describe_combination, parameter_names
+from hessian.statistics.information import WEAK, describe_combination
 from hessian.statistics.laplace import laplace
+from hessian.tape.names import parameter_names
 
 TIGHT = {"gtol": 1e-10}
 

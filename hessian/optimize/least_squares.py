@@ -12,6 +12,7 @@ from hessian.arguments import unknown
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.linalg import limits
 from hessian.linalg.vectors import norm
+from hessian.optimize.fixed import Held, asks_to_hold
 from hessian.optimize.gauss_newton_cg import GaussNewtonCG
 from hessian.optimize.history import IterationRecord
 from hessian.optimize.levenberg_marquardt import LevenbergMarquardt, ScaledMethod
@@ -25,9 +26,10 @@ from hessian.optimize.residuals import ResidualPoint, Residuals
 from hessian.optimize.result import OptimizeResult, Status
 from hessian.optimize.robust_losses import find_loss
 from hessian.optimize.scipy_constraints import binds
-from hessian.optimize.scipy_conventions import Callback
+from hessian.optimize.scipy_conventions import Callback, some_numbers
 from hessian.optimize.sparse_least_squares import SparseLevenbergMarquardt, standard_errors
 from hessian.tape.trees import ravel, scipy_point
+from hessian.transforms.first_order import vjp
 
 METHODS: dict[str, type[ScaledMethod]] = {method.name: method for method in (LevenbergMarquardt, GaussNewtonCG)}
 DEFAULT_GTOL = {"float32": 1e-3, "float64": 1e-10}
@@ -69,9 +71,10 @@ def least_squares(
     loss: str = "linear",
     f_scale: float = 1.0,
     tol: float | None = None,
-    callback: Callable[..., Any] | None = None,
+    callback: Callable[..., Any] | Callback | None = None,
     options: Mapping[str, Any] | None = None,
     structure: str = "auto",
+    fixed: Any = None,
     **unsupported: Any,
 ) -> OptimizeResult:
     r"""Minimise half a sum of squares, or a robust loss, of any number of residuals.
@@ -95,6 +98,9 @@ def least_squares(
     x_scale : "jac", or numbers like x0
         Sizes of variables in units of which steps are measured. ``"jac"``: the inverse norms of the Jacobian's columns,
         never increasing (Moré 1978), so that units do not matter.
+    fixed : dict, or list of keys, optional
+        Parameters that are held, as for :func:`hessian.optimize.minimize`; ``x_scale`` is that of all. The Jacobian of the result has
+        the columns of the others, and standard errors of what is held are 0.
     loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"}
         rho(t) is t; 2 (sqrt(1 + t) - 1); t up to 1, then 2 sqrt(t) - 1; log(1 + t); arctan(t). SciPy's.
     f_scale : float
@@ -198,6 +204,9 @@ def least_squares(
     asked = parse_options(options, None, np.dtype(np.float64), "least_squares")
     args = args if isinstance(args, tuple) else (args,)
     x0 = scipy_point(x0)
+    if asks_to_hold(fixed):
+        settings = {"method": method, "loss": loss, "f_scale": f_scale, "tol": tol, "structure": structure}
+        return _free_least_squares(Held(x0, fixed, "least_squares"), fun, args, x_scale, callback, options, settings)
     objective = Residuals(fun, x0, args, find_loss(loss, f_scale), asked.rng, asked.max_hvp, record=bool(asked.record))
     default = DEFAULT_GTOL[objective.dtype.name] if tol is None else tol
     parsed = parse_options(options, default, objective.dtype, "least_squares")
@@ -208,7 +217,39 @@ def least_squares(
     note = "" if method is not None else f"(Method {kind.name} was chosen for {objective.size} variables.)"
     with Progress(parsed.progress, "least_squares") as progress:
         objective.announce(progress.compiling)
-        return LeastSquaresLoop(objective, solver, parsed, Callback(callback, "least_squares"), progress, note).run()
+        return LeastSquaresLoop(objective, solver, parsed, Callback.of(callback, "least_squares"), progress, note).run()
+
+
+def _free_least_squares(
+    held: Held,
+    fun: Callable[..., Any],
+    args: tuple[Any, ...],
+    x_scale: Any,
+    callback: Callable[..., Any] | Callback | None,
+    options: Mapping[str, Any] | None,
+    settings: dict[str, Any],
+) -> OptimizeResult:
+    """Fit the parameters that are not held."""
+    result = least_squares(
+        held.function(fun),
+        held.first,
+        (held.values, *args),
+        x_scale=held.like_x(x_scale, "x_scale"),
+        callback=held.callback(callback),
+        options=held.options(options),
+        **settings,
+    )
+    held.restored(result, fun, args)
+    loss = find_loss(settings["loss"], settings["f_scale"])
+
+    def gradient(x: Any) -> Any:
+        residuals, pull = vjp(some_numbers(fun, "least_squares"), x, *args)
+        vector, unravel = ravel(residuals)
+        slopes = loss.at(vector.astype(np.float64)).slopes
+        return pull(unravel((slopes * vector).astype(vector.dtype)))
+
+    held.with_derivatives(result, "grad", gradient)
+    return result
 
 
 _STRUCTURES: dict[str, type[ScaledMethod]] = {

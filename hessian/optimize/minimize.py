@@ -10,6 +10,7 @@ import numpy as np
 from hessian.errors import OptionError, message
 from hessian.linalg import limits
 from hessian.optimize.choice import choose
+from hessian.optimize.fixed import Held, asks_to_hold
 from hessian.optimize.model_loop import ModelLoop
 from hessian.optimize.objective import VectorObjective
 from hessian.optimize.observer import Progress
@@ -20,6 +21,7 @@ from hessian.optimize.scipy_conventions import Callback, one_number
 from hessian.optimize.scipy_methods import SCIPY_METHODS, minimize_by_scipy
 from hessian.programs import RecordedFunction
 from hessian.tape.trees import scipy_point
+from hessian.transforms.first_order import grad
 
 _SUPPLIED = "Derivatives come from the engine"
 _UNSUPPORTED = {
@@ -41,6 +43,7 @@ def minimize(
     callback: Callable[..., Any] | Callback | None = None,
     options: Mapping[str, Any] | None = None,
     structure: str = "auto",
+    fixed: Any = None,
     **unsupported: Any,
 ) -> OptimizeResult:
     """Minimise a scalar function of any number of variables with exact second derivatives.
@@ -79,6 +82,12 @@ def minimize(
         ``res.structure`` and the message say what was chosen.
     bounds, constraints
         As :func:`scipy.optimize.minimize` takes them, for SciPy's methods; constraint functions see the structure of x0.
+    fixed : dict, or list of keys, optional
+        Parameters that are held, and their values: ``{"sigma": 1.0}``; those of a list are held where x0 has them. A key is a name as
+        results print it (``"sigma"``, ``"beta[2]"``, ``"layers[0].W[3, 1]"``), that of a part (``"beta"``, ``"layers[0]"``) or a range
+        of an array (``"beta[1:]"``); or what stands in brackets after x: a key, a position or an index, several in a tuple
+        (``("beta", 2)``; ``0`` is ``x[0]`` of an array). A value is a number or fits its part. Whatever else is given (bounds,
+        constraints, preconditioner) is that of all parameters. See Notes.
     tol : float, optional
         Stands for ``options["gtol"]`` where that is not given. For those of SciPy's methods that test the gradient it is the
         largest entry allowed, and nothing else; for the others it is what SciPy makes of it.
@@ -139,7 +148,8 @@ def minimize(
     Raises
     ------
     OptionError
-        Unknown method, option, structure or argument, an option out of range, or a structure that the method does not take.
+        Unknown method, option, structure or argument, an option out of range, or a structure that the method does not take;
+        ``fixed`` names what is not there, or twice, or all, or holds it beyond its bounds.
     TooDenseError
         ``structure="sparse"`` for a Hessian that is not: the message names the operation that makes it dense.
     DtypeError
@@ -165,6 +175,11 @@ def minimize(
     the best point is returned, with ``Status.INTERRUPTED``. ``nhev`` counts Hessians, not products, which SciPy adds to it:
     those are ``n_hvp``.
 
+    *Held parameters.* The run is one in the others, whose derivatives alone are tested: ``res.gradient_norm`` is theirs. ``res.x``
+    has all parameters, ``res.fixed`` those that were held, ``res.jac`` the derivatives in all of them (one more gradient), ``res.hess``
+    is that of all. Entries that SciPy's methods add about Jacobians and multipliers are about the free ones. Values are
+    arguments of what is recorded: where ``fun`` is recorded, another value takes no new recording.
+
     References
     ----------
     J. Nocedal and S. J. Wright, Numerical Optimization (2006), algorithms 4.1 and 7.2.
@@ -177,10 +192,17 @@ def minimize(
     >>> res = minimize(lambda x: (x[0] - 1.0) ** 2 + 10.0 * (x[1] - x[0] ** 2) ** 2, [0.0, 0.0])
     >>> res.status.name, res.x.round(4)
     ('CONVERGED', array([1., 1.]))
+    >>> minimize(lambda x: (x[0] - 1.0) ** 2 + 10.0 * (x[1] - x[0] ** 2) ** 2, [0.0, 0.0], fixed={"x[1]": 0.0}).x.round(4)
+    array([0.3325, 0.    ])
     """
     refuse_arguments("minimize", unsupported, _UNSUPPORTED, lambda name, item: item is None or item is False)
     args = args if isinstance(args, tuple) else (args,)
     x0 = scipy_point(x0)
+    if asks_to_hold(fixed):
+        settings = {"tol": tol, "structure": structure}
+        return _minimize_free(
+            Held(x0, fixed, "minimize"), fun, args, method, bounds, constraints, callback, options, settings
+        )
     bounds = bounds if binds(bounds) else None
     is_constrained = bounds is not None or not (
         constraints is None or (isinstance(constraints, (list, tuple)) and not constraints)
@@ -212,6 +234,34 @@ def minimize(
         objective.announce(progress.compiling)
         result = ModelLoop(objective, solver, parsed, Callback.of(callback, "minimize"), progress, note).run()
     result.structure = "sparse" if objective.factors.is_on else "dense" if solver.is_dense else "operator"
+    return result
+
+
+def _minimize_free(
+    held: Held,
+    fun: Callable[..., Any],
+    args: tuple[Any, ...],
+    method: str | None,
+    bounds: Any,
+    constraints: Any,
+    callback: Callable[..., Any] | Callback | None,
+    options: Mapping[str, Any] | None,
+    settings: dict[str, Any],
+) -> OptimizeResult:
+    """Minimise in the parameters that are not held."""
+    result = minimize(
+        held.function(fun),
+        held.first,
+        (held.values, *args),
+        method,
+        bounds=held.bounds(bounds),
+        constraints=held.constraints(constraints),
+        callback=held.callback(callback, prefers_state=str(method).lower() == "trust-constr"),
+        options=held.options(options),
+        **settings,
+    )
+    held.restored(result, fun, args)
+    held.with_derivatives(result, "jac", lambda x: grad(one_number(fun, "minimize"))(x, *args))
     return result
 
 

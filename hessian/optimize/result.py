@@ -189,6 +189,8 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         One record per iteration, the start first.
     method : str
         The method that ran.
+    fixed : dict
+        Where parameters were held: their names and values.
     structure : str
         Of :func:`~hessian.optimize.minimize` by methods of the library's own: how the Hessian was used, ``"dense"``, ``"sparse"`` or
         ``"operator"``.
@@ -225,6 +227,8 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         likelihood: str | None = None,
     ) -> Any:
         """Compute the covariance of the parameters, with standard errors and the combinations that are poorly determined.
+
+        Parameters that were held (``fixed=``) count as known, and it says so.
 
         Parameters
         ----------
@@ -283,6 +287,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
                 per_example=None if per_example is None else lambda x, *_: per_example(x, *args),
                 model=None if model is None else lambda x, *_: model(x, *args),
                 likelihood=likelihood,
+                fixed=self.get("fixed", ()),
             )
         if per_example is not None or model is not None or likelihood is not None:
             what = "least squares takes neither per_example nor model nor likelihood"
@@ -291,7 +296,8 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
             what = "a robust loss is no likelihood with a known scale"
             fix = "Write the cost as a function for minimize, and use kind='sandwich' with its per_example="
             raise OptionError(message("covariance", what, fix=fix))
-        return statistics.least_squares_covariance(fun, self.x, *own, kind=kind or "expected", scale=scale)
+        fixed = self.get("fixed", ())
+        return statistics.least_squares_covariance(fun, self.x, *own, kind=kind or "expected", scale=scale, fixed=fixed)
 
     def _remembered(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """The function that was minimised and its arguments, or the error that asks for it."""

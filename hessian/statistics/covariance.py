@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from hessian.linalg.vectors import row_norms
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.statistics.fisher_information import fisher_root
-from hessian.statistics.information import Information, WeakDirection, parameter_names
+from hessian.statistics.information import Information, WeakDirection
+from hessian.tape.names import find_part, parameter_names
 from hessian.tape.trees import flatten, join_vector, ravel
 
 KINDS = ("observed", "expected", "sandwich")
@@ -45,6 +46,8 @@ class Covariance(Uncertain):
         none.
     scale : float
         What f was multiplied with.
+    fixed : tuple of str
+        Those of the names that were held: known exactly, with rows and columns of zeros.
     """
 
     kind: str
@@ -55,11 +58,13 @@ class Covariance(Uncertain):
     names: tuple[str, ...]
     weak_directions: tuple[WeakDirection, ...]
     scale: float
+    fixed: tuple[str, ...] = ()
 
     @property
     def correlation(self) -> np.ndarray:
-        """Correlations of the raveled parameters, shape (n, n), with ones on the diagonal."""
-        unit = self.root / row_norms(self.root)[:, None]
+        """Correlations of the raveled parameters, shape (n, n), with ones on the diagonal; zeros beside what was held."""
+        lengths = row_norms(self.root)
+        unit = self.root / np.where(lengths > 0.0, lengths, 1.0)[:, None]
         correlation = unit @ unit.T
         np.fill_diagonal(correlation, 1.0)
         return correlation
@@ -71,10 +76,13 @@ class Covariance(Uncertain):
         """List estimates with their standard errors, and the weak directions."""
         shown = 12
         pairs = zip(self.names, ravel(self.value)[0][:shown], ravel(self.standard_error)[0][:shown], strict=False)
-        rows = [(name, f"{value:.6g}", f"{error:.2g}") for name, value, error in pairs]
+        rows = [
+            (name, f"{value:.6g}", "held" if name in self.fixed else f"± {error:.2g}") for name, value, error in pairs
+        ]
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = [f"Covariance of {len(self.names)} parameters, {self.kind}"]
-        lines += [f"  {name:<{widths[0]}}  {x:>{widths[1]}} ± {error:<{widths[2]}}".rstrip() for name, x, error in rows]
+        held = f", {len(self.fixed)} of them held" if self.fixed else ""
+        lines = [f"Covariance of {len(self.names)} parameters{held}, {self.kind}"]
+        lines += [f"  {name:<{widths[0]}}  {x:>{widths[1]}} {error:<{widths[2]}}".rstrip() for name, x, error in rows]
         if len(self.names) > shown:
             lines.append(f"  ... {len(self.names) - shown} more")
         for weak in self.weak_directions[:3]:
@@ -91,6 +99,7 @@ def covariance(
     per_example: Callable[..., Any] | None = None,
     model: Callable[..., Any] | None = None,
     likelihood: str | None = None,
+    fixed: Iterable[Any] = (),
 ) -> Covariance:
     r"""Compute the covariance of the minimiser of a negative log-likelihood.
 
@@ -122,6 +131,9 @@ def covariance(
         For ``"expected"``: ``model(x, *args)`` returns z, shape (n,) or (n, k).
     likelihood : {"gaussian", "bernoulli", "poisson", "categorical"}
         For ``"expected"``: z are means with variance 1 (set ``scale``), log-odds, logarithms of rates, logits of classes.
+    fixed : iterable of keys
+        Parameters that were held (``fixed=`` of :func:`hessian.optimize.minimize`, whose result passes them on): matrices are those of
+        the others, and these count as known.
 
     Returns
     -------
@@ -167,7 +179,7 @@ def covariance(
     >>> bool(np.isclose(rate.matrix[0, 0], 1 / counts.sum()))
     True
     """
-    task = _Task(f, x, args, kind, _checked_scale(scale))
+    task = _Task(f, x, args, kind, _checked_scale(scale), fixed)
     if kind == "observed":
         return task.finish(task.hessian())
     if kind == "expected":
@@ -195,6 +207,7 @@ def least_squares_covariance(
     *args: Any,
     kind: str = "expected",
     scale: float | None = None,
+    fixed: Iterable[Any] = (),
 ) -> Covariance:
     r"""Compute the covariance of a least-squares estimate, whose ``f`` returns residuals.
 
@@ -216,6 +229,8 @@ def least_squares_covariance(
     scale : float, optional
         One over the variance of the errors where that is known; by default :math:`1 / s^2`. The sandwich does not depend
         on it.
+    fixed : iterable of keys
+        Parameters that were held, as for :func:`covariance`; n counts the others.
 
     Returns
     -------
@@ -244,9 +259,10 @@ def least_squares_covariance(
     operator = JacobianOperator(f, x, *args)
     residuals = join_vector([np.asarray(leaf, np.float64) for leaf in flatten(operator.value)[0]])
     if scale is None:
-        freedom = residuals.size - operator.shape[1]
+        n = len(_free(x, fixed))
+        freedom = residuals.size - n
         if freedom <= 0 and kind != "sandwich":
-            what = f"{residuals.size} residuals for {operator.shape[1]} parameters leave no degrees of freedom"
+            what = f"{residuals.size} residuals for {n} parameters leave no degrees of freedom"
             fix = "Pass scale=1/variance if the variance of the errors is known"
             raise OptionError(message("covariance", what, "They cannot tell the variance of the errors", fix))
         squares = float(residuals @ residuals)
@@ -260,7 +276,7 @@ def least_squares_covariance(
         leaves = flatten(f(point, *rest))[0]
         return 0.5 * sum(np.sum(leaf * leaf) for leaf in leaves)
 
-    task = _Task(cost, x, args, kind, _checked_scale(scale))
+    task = _Task(cost, x, args, kind, _checked_scale(scale), fixed)
     if kind == "observed":
         return task.finish(task.hessian())
     jacobian = operator.to_dense()
@@ -272,23 +288,27 @@ def least_squares_covariance(
 class _Task:
     """What the kinds share: the point, its names, the gradient, and the way from information to errors."""
 
-    def __init__(self, f: Callable[..., Any], x: Any, args: tuple[Any, ...], kind: str, scale: float) -> None:
+    def __init__(
+        self, f: Callable[..., Any], x: Any, args: tuple[Any, ...], kind: str, scale: float, fixed: Iterable[Any] = ()
+    ) -> None:
         if kind not in KINDS:
             what = f"kind is {kind!r}"
             raise OptionError(message("covariance", what, fix=f"Pass one of {', '.join(map(repr, KINDS))}"))
         self.kind, self.x, self.args, self.scale = kind, x, args, scale
         self.names = parameter_names(x)
+        self._free = _free(x, fixed)
+        self._free_names = [self.names[k] for k in self._free]
         self._operator = HessianOperator(f, x, *args)
 
     def hessian(self) -> Information:
         """The Hessian of the negative log-likelihood."""
-        matrix = self._operator.to_dense()
+        matrix = self._operator.to_dense()[np.ix_(self._free, self._free)]
         scaled = matrix.dtype.type(self.scale) * matrix
-        return Information.of_matrix(scaled, self.names, where="covariance", source=self._operator)
+        return Information.of_matrix(scaled, self._free_names, where="covariance", source=self._operator)
 
     def information_of(self, root: np.ndarray, what: str, source: Any = None) -> Information:
         """The information by its root."""
-        return Information.of_root(root, self.names, where="covariance", what=what, source=source)
+        return Information.of_root(root[:, self._free], self._free_names, where="covariance", what=what, source=source)
 
     def scores(self, per_example: Callable[..., Any]) -> np.ndarray:
         """Gradients of the examples' terms, shape (n, p)."""
@@ -322,7 +342,7 @@ class _Task:
 
     def finish(self, information: Information, scores: np.ndarray | None = None) -> Covariance:
         """Check that x is the optimum, and put the result together."""
-        gradient = self.scale * self._operator.gradient.astype(np.float64)
+        gradient = self.scale * self._operator.gradient.astype(np.float64)[self._free]
         why, fix = (
             "Curvature elsewhere is not that of the optimum",
             "Minimise with a smaller gtol, or start again from x",
@@ -331,9 +351,11 @@ class _Task:
         root = information.inverse_root
         if scores is not None:
             # Triangular, so that the root has no more columns than there are parameters.
-            root = root @ np.asarray(np.linalg.qr(scores.astype(np.float64) @ root, mode="r")).T
-        errors = row_norms(root)
+            root = root @ np.asarray(np.linalg.qr(scores.astype(np.float64)[:, self._free] @ root, mode="r")).T
         center, unravel = ravel(self.x)
+        root, inner = np.zeros((center.size, root.shape[1])), root
+        root[self._free] = inner
+        errors = row_norms(root)
         return Covariance(
             kind=self.kind,
             value=unravel(center),
@@ -343,7 +365,17 @@ class _Task:
             names=self.names,
             weak_directions=information.weak_directions,
             scale=self.scale,
+            fixed=tuple(np.delete(np.array(self.names, dtype=object), self._free)),
         )
+
+
+def _free(x: Any, fixed: Iterable[Any]) -> np.ndarray:
+    """Positions of the parameters that were not held."""
+    mask = np.ones(ravel(x)[0].size, bool)
+    for key in fixed:
+        for places in find_part(x, key, "covariance").places:
+            mask[places] = False
+    return np.flatnonzero(mask)
 
 
 def _checked_scale(scale: Any) -> float:

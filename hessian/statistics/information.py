@@ -13,7 +13,6 @@ from hessian.linalg.dense import eigh, symmetrized
 from hessian.linalg.vectors import norm
 from hessian.optimize.optimality import Definiteness, judge
 from hessian.optimize.regression import scaled_svd
-from hessian.tape.trees import Structure, flatten
 from hessian.text import Shown
 from hessian.transforms.locate import not_finite
 
@@ -149,38 +148,6 @@ class Information:
         if not away <= AWAY:
             what = f"x is {away:.2g} standard {unit} from the {optimum} of the quadratic model there"
             raise ConvergenceError(message(where, what, why, fix))
-
-
-def parameter_names(x: Any) -> tuple[str, ...]:
-    """Name every number of a container as one would write it (``x[3]``, ``layers[0].W[3, 1]``), in the order of the raveled vector.
-
-    Examples
-    --------
-    >>> parameter_names({"layers": [{"W": np.zeros((1, 2))}], "bias": 0.0})
-    ('layers[0].W[0, 0]', 'layers[0].W[0, 1]', 'bias')
-    >>> parameter_names(np.zeros(2))
-    ('x[0]', 'x[1]')
-    """
-    leaves, structure = flatten(x)
-    found = []
-    for leaf, path in zip(leaves, _paths(structure, ""), strict=True):
-        name = path or "x"
-        for index in np.ndindex(np.shape(leaf)):
-            found.append(f"{name}[{', '.join(map(str, index))}]" if index else name)
-    return tuple(found)
-
-
-def _paths(structure: Structure, path: str) -> list[str]:
-    """Paths of the leaves of a container."""
-    if structure.kind is None:
-        return [path]
-    if structure.keys:  # of a dict, or the fields of a dataclass
-        steps = [f"{path}.{key}" if path else str(key) for key in structure.keys]
-    elif hasattr(structure.kind, "_fields"):
-        steps = [f"{path}.{key}" if path else str(key) for key in structure.kind._fields]
-    else:
-        steps = [f"{path or 'x'}[{i}]" for i in range(len(structure.children))]
-    return [leaf for step, child in zip(steps, structure.children, strict=True) for leaf in _paths(child, step)]
 
 
 def describe_combination(vector: np.ndarray, names: Sequence[str]) -> str:

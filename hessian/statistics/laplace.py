@@ -15,8 +15,9 @@ from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
-from hessian.statistics.information import Information, WeakDirection, parameter_names
+from hessian.statistics.information import Information, WeakDirection
 from hessian.statistics.outputs import Outputs
+from hessian.tape.names import parameter_names
 from hessian.tape.origins import Origin
 from hessian.tape.trees import describe, flatten, is_container, join_vector, map_leaves, only_numbers, ravel
 from hessian.text import Shown

@@ -193,37 +193,23 @@ def minimize(
     >>> res.status.name, res.x.round(4)
     ('CONVERGED', array([1., 1.]))
     >>> minimize(lambda x: (x[0] - 1.0) ** 2 + 10.0 * (x[1] - x[0] ** 2) ** 2, [0.0, 0.0], fixed={"x[1]": 0.0}).x.round(4)
-    array([0.3325, 0.    ])
+    array([0.3234, 0.    ])
     """
     refuse_arguments("minimize", unsupported, _UNSUPPORTED, lambda name, item: item is None or item is False)
     args = args if isinstance(args, tuple) else (args,)
     x0 = scipy_point(x0)
     if asks_to_hold(fixed):
-        settings = {"tol": tol, "structure": structure}
-        return _minimize_free(
-            Held(x0, fixed, "minimize"), fun, args, method, bounds, constraints, callback, options, settings
-        )
+        given = {"bounds": bounds, "constraints": constraints, "callback": callback, "options": options}
+        held = Held(x0, fixed, "minimize")
+        return _minimize_free(held, fun, args, method, **given, tol=tol, structure=structure)
     bounds = bounds if binds(bounds) else None
     is_constrained = bounds is not None or not (
         constraints is None or (isinstance(constraints, (list, tuple)) and not constraints)
     )
     if (method is None and is_constrained) or _is_scipys(method):
         _refuse_structure(structure)
-        called, options = _without_programs(fun, options)
-        result = minimize_by_scipy(
-            called,
-            x0,
-            args,
-            method,
-            bounds=bounds,
-            constraints=constraints,
-            tol=tol,
-            callback=callback,
-            options=options,
-        )
-        result.setdefault("history", [])
-        (result.remember_objective if is_constrained else result.remember)(one_number(fun, "minimize"), args)
-        return result
+        given = {"bounds": bounds, "constraints": constraints, "tol": tol, "callback": callback}
+        return _by_scipy(fun, x0, args, method, options, is_constrained, given)
     _refuse_constraints(method, is_constrained)
     parsed = parse_options(options, tol, np.dtype(np.float64))
     objective = VectorObjective(fun, x0, args, record=bool(parsed.record))
@@ -237,16 +223,34 @@ def minimize(
     return result
 
 
+def _by_scipy(
+    fun: Callable[..., Any],
+    x0: Any,
+    args: tuple[Any, ...],
+    method: str | None,
+    options: Mapping[str, Any] | None,
+    is_constrained: bool,
+    given: dict[str, Any],
+) -> OptimizeResult:
+    """Minimise by a method of SciPy's."""
+    called, options = _without_programs(fun, options)
+    result = minimize_by_scipy(called, x0, args, method, options=options, **given)
+    result.setdefault("history", [])
+    (result.remember_objective if is_constrained else result.remember)(one_number(fun, "minimize"), args)
+    return result
+
+
 def _minimize_free(
     held: Held,
     fun: Callable[..., Any],
     args: tuple[Any, ...],
     method: str | None,
+    *,
     bounds: Any,
     constraints: Any,
     callback: Callable[..., Any] | Callback | None,
     options: Mapping[str, Any] | None,
-    settings: dict[str, Any],
+    **settings: Any,
 ) -> OptimizeResult:
     """Minimise in the parameters that are not held."""
     result = minimize(

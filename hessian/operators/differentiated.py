@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import csc_array
 from scipy.sparse.linalg import LinearOperator
 
+from hessian.linalg import limits
 from hessian.operators.symmetric import SymmetricOperator
 from hessian.operators.vectors import as_direction, as_operand, as_rows, read_only
 from hessian.programs.runtime.point import Product
@@ -15,6 +17,9 @@ from hessian.tape.origins import Origin
 from hessian.transforms.locate import origin_in
 from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.seeds import check_room
+
+if TYPE_CHECKING:
+    from hessian.sparse.decompress import Structure
 
 
 class MapOperator(LinearOperator):
@@ -83,20 +88,64 @@ class DifferentiatedOperator(MapOperator, SymmetricOperator):
         """Whether products are run by a program."""
         return bool(self._products)
 
+    def to_sparse(self) -> csc_array:
+        """Return the matrix as a sparse one, shape (n, n), by as few products as its pattern needs.
+
+        :func:`hessian.sparse.hessian` says how and at which cost, and keeps the pattern for other points. A pattern that does not fit in
+        memory is refused by a :class:`TooDenseError`.
+
+        Examples
+        --------
+        >>> import numpy as np, hessian as hs
+        >>> H = hs.HessianOperator(lambda x: np.sum(x[1:] * x[:-1] ** 2), np.array([1.0, 2.0, 3.0]))
+        >>> H.to_sparse().toarray().tolist()
+        [[4.0, 2.0, 0.0], [2.0, 6.0, 4.0], [0.0, 4.0, 0.0]]
+        """
+        from hessian.sparse.functions import sparse_matrix
+
+        return sparse_matrix(self._at, f"{type(self).__name__}.to_sparse")
+
     def to_dense(self, *, max_bytes: int | None = None) -> np.ndarray:
-        """Return the matrix, shape (n, n), by n products in blocks, half of them where the structure shows which.
+        """Return the matrix, shape (n, n): by as few products as its pattern needs where that is few, else by n in blocks.
 
         A matrix of more than ``max_bytes``, 8 GiB by default, is refused by a :class:`TooDenseError`.
         """
         n = self.shape[0]
         check_room(type(self).__name__, n, n, self.dtype, max_bytes, "H.to_sparse()")
-        return self._at.matrix()
+        return self._at.matrix() if self._few is None else self._from_few(self._few).toarray()
 
     def diagonal(self) -> np.ndarray:
-        """Return the exact diagonal, shape (n,).
+        """Return the exact diagonal, shape (n,): by as few products as the pattern needs where that is few, else by n in blocks."""
+        return self._at.diagonal() if self._few is None else self._from_few(self._few).diagonal()
 
-        Notes
-        -----
-        Cost: n products in blocks, as for the dense matrix, without storing it.
-        """
-        return self._at.diagonal()
+    def _from_few(self, structure: Structure) -> csc_array:
+        from hessian.sparse.functions import matrix_at
+
+        return matrix_at(self._at, structure, type(self).__name__)
+
+    @cached_property
+    def _few(self) -> Structure | None:
+        """The structure of the matrix, if it spares most of the products."""
+        n = self.shape[0]
+        if n < limits.SPARSE_ORDER:
+            return None
+        from hessian.sparse.functions import few_products
+
+        return few_products(self._at, n // limits.SPARSE_SHARE, type(self).__name__)
+
+    def few_products(self, most: int) -> Structure | None:
+        """Return the structure of the matrix if it takes at most so many products; else ``None``."""
+        from hessian.sparse.functions import few_products
+
+        return few_products(self._at, most, type(self).__name__)
+
+    def structure(self, known: Structure | None = None) -> Structure:
+        """Return the structure of the matrix; the one that is known, where that is the same."""
+        from hessian.sparse.functions import source_of, structure_at
+
+        return structure_at(self._at, source_of(self._at, type(self).__name__), known)
+
+    def sparse_by(self, known: Structure | None) -> tuple[csc_array, Structure]:
+        """Return the matrix as a sparse one, and its structure; the one that is known, where that is the same."""
+        structure = self.structure(known)
+        return self._from_few(structure), structure

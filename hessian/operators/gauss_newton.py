@@ -48,7 +48,8 @@ class GaussNewtonOperator(DifferentiatedOperator):
     Notes
     -----
     Cost: model and loss recorded once each; a product is a forward sweep and a reverse sweep of the model and a tangent
-    sweep of the loss.
+    sweep of the loss. :meth:`to_sparse` finds the pattern of :math:`J^T H_L J` from those of J and :math:`H_L`, and takes as few products
+    as it needs; :meth:`to_dense` and :meth:`diagonal` do so by themselves where these are few.
 
     References
     ----------
@@ -62,6 +63,8 @@ class GaussNewtonOperator(DifferentiatedOperator):
     >>> G = hs.GaussNewtonOperator(lambda w: X @ w, lambda z: 0.5 * z @ z, np.zeros(2))
     >>> np.allclose(G.to_dense(), X.T @ X)
     True
+    >>> hs.GaussNewtonOperator(np.diff, lambda z: 0.5 * z @ z, np.zeros(4)).to_sparse().toarray().tolist()
+    [[1.0, -1.0, 0.0, 0.0], [-1.0, 2.0, -1.0, 0.0], [0.0, -1.0, 2.0, -1.0], [0.0, 0.0, -1.0, 1.0]]
     """
 
     def __init__(

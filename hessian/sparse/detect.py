@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 from hessian.errors import HessianError, TooDenseError, message
 from hessian.programs.runtime.arguments import Arguments
 from hessian.programs.runtime.functions import programs_of
+from hessian.programs.tasks import Composition
 from hessian.sparse.links import Mask
 from hessian.sparse.meetings import Meetings, TooDense
 from hessian.sparse.sets import Sets, Table, identity
@@ -187,8 +188,11 @@ def makes_dense(source: Source, widest: int) -> str:
     return whole.named(None)
 
 
-def jacobian_pattern(source: Source, traced: Trace | None = None) -> Detection:
-    """Return where first derivatives of a function may be; rows are the raveled results, one after the other."""
+def jacobian_pattern(source: Source, traced: Trace | None = None, widest: int | None = None) -> Detection:
+    """Return where first derivatives of a function may be; rows are the raveled results, one after the other.
+
+    It is given up, by :class:`TooDense`, where a result depends on more than ``widest`` variables.
+    """
     whole = _Walk(source, traced)
     slots = whole.traced.slots
     sets = whole.walk.forward(whole.inputs(), [slot for slot in slots if slot is not None])
@@ -198,7 +202,10 @@ def jacobian_pattern(source: Source, traced: Trace | None = None) -> Detection:
         if slot is None or slot not in sets:
             starts.append(np.full(size, total))
             continue
-        if total + int(sets[slot].table.lengths(sets[slot].rows).sum()) > MOST_ENTRIES:
+        lengths = sets[slot].table.lengths(sets[slot].rows)
+        if widest is not None and int(lengths.max(initial=0)) > widest:
+            raise TooDense
+        if total + int(lengths.sum()) > MOST_ENTRIES:
             raise whole.refusal(slot)
         begin, inside = sets[slot].expanded().arrays()
         starts.append(begin[1:] + total)
@@ -207,3 +214,33 @@ def jacobian_pattern(source: Source, traced: Trace | None = None) -> Detection:
     indptr, indices = np.concatenate(starts), np.concatenate(members)
     ones = np.ones(len(indices), bool)
     return whole.detection(csr_array((ones, indices, indptr), shape=(len(indptr) - 1, whole.n)))
+
+
+def gauss_newton_pattern(
+    source: Source, traced: tuple[Trace, Trace] | None = None, widest: int | None = None
+) -> Detection:
+    """Return where ``J' B J`` of a composition may have entries, J the Jacobian of its model and B the Hessian of its loss.
+
+    It is given up, by :class:`TooDense`, where a result of the model depends on more than ``widest`` variables.
+    """
+    composition = source.f
+    assert isinstance(composition, Composition)
+    args, loss_args = composition.split(source.args)
+    model = replace(source, f=composition.model, args=args)
+    inner = jacobian_pattern(model, traced and traced[0], widest)
+    z = composition.model(*args) if traced is None else traced[0].output_structure.build(traced[0].values)
+    loss = Source(composition.loss, (z, *loss_args), {}, 0, f"{source.where} (loss)")
+    outer = hessian_pattern(loss, traced and traced[1])
+    jacobian = inner.matrix
+    beside = csr_array(outer.matrix @ jacobian)
+    # Of a row of J and one of B J every pair is an entry.
+    heights, widths = np.diff(jacobian.indptr), np.diff(beside.indptr)
+    if int(np.max(heights * widths, initial=0)) > MOST_ENTRIES:
+        n, most = jacobian.shape[1], heights.max()
+        what = f"the Gauss-Newton matrix of {n} variables is dense: a result of the model depends on {most} of them"
+        why, fix = "a sparse matrix of it would not fit in memory", "Use the operator, which multiplies with it"
+        raise TooDenseError(message(source.where, what, why, fix))
+    matrix = csr_array(jacobian.T @ beside)
+    matrix.sort_indices()
+    reasons = dict.fromkeys(inner.dense_because + outer.dense_because)
+    return Detection(matrix, tuple(reasons), inner.is_volatile or outer.is_volatile)

@@ -10,10 +10,11 @@ from scipy.sparse import csc_array
 
 from hessian.errors import DtypeError, TooDenseError, message
 from hessian.programs.runtime.functions import as_recorded
-from hessian.programs.tasks import numbered
+from hessian.programs.tasks import Composition, numbered
 from hessian.sparse.decompress import Structure
-from hessian.sparse.detect import Source, hessian_pattern, jacobian_pattern
+from hessian.sparse.detect import Source, gauss_newton_pattern, hessian_pattern, jacobian_pattern
 from hessian.sparse.pattern import SparsityPattern
+from hessian.tape.maps import GaussNewtonMap
 from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.selection import ArgNums, curried
 
@@ -23,8 +24,13 @@ def detected(
 ) -> tuple[SparsityPattern, bool]:
     """Return the pattern of a function at a point, and whether it is that of this point only."""
     # What has been traced without a program need not run again.
-    traced = at.sweeps.local.traced if at.compiled is None else None
-    found = hessian_pattern(source, traced, widest) if "product" in at.sizes else jacobian_pattern(source, traced)
+    local = at.sweeps.local if at.compiled is None else None
+    if isinstance(source.f, Composition):
+        assert local is None or isinstance(local, GaussNewtonMap)
+        found = gauss_newton_pattern(source, None if local is None else (local.traced, local.loss.traced), widest)
+    else:
+        find = hessian_pattern if "product" in at.sizes else jacobian_pattern
+        found = find(source, None if local is None else local.traced, widest)
     pattern = SparsityPattern(
         found.matrix,
         symmetric="product" in at.sizes,

@@ -87,10 +87,10 @@ class GaussNewtonMap:
     def __init__(self, model: Trace, loss: Callable[[Any], Any], where: str) -> None:
         self.traced, self.primal = model, model.primal
         where = f"{where} (loss)"
-        self._loss = HessianMap(
+        self.loss = HessianMap(
             Trace(Primal(model.values, where, "model(x)", model.output_structure), loss, where=where)
         )
-        self.values, self.tapes = self._loss.values, (model.tape, *self._loss.tapes)
+        self.values, self.tapes = self.loss.values, (model.tape, *self.loss.tapes)
 
     @property
     def maps(self) -> dict[str, LinearMap]:
@@ -104,13 +104,13 @@ class GaussNewtonMap:
     @cached_property
     def gradient(self) -> list[Any]:
         """Leaves of the gradient."""
-        return self.traced.gradient_leaves(self._jacobian.pullback(self._loss.gradient))
+        return self.traced.gradient_leaves(self._jacobian.pullback(self.loss.gradient))
 
     def products(self, dots: list[Any], batch: tuple[int, ...] = ()) -> list[Any]:
         """Multiply leaves of directions: forward through the model, with the Hessian of the loss, and back."""
         pushed = zip(self._jacobian.pushforward(dots, len(batch)), self.traced.values, strict=True)
         z_dots = [np.zeros(batch + z.shape, z.dtype) if dot is None else dot for dot, z in pushed]
-        z_bars = self._loss.products(z_dots, batch)
+        z_bars = self.loss.products(z_dots, batch)
         return self.traced.gradient_leaves(self._jacobian.pullback(z_bars, len(batch)), batch)
 
 

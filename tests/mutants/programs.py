@@ -158,7 +158,7 @@ PROGRAMS = [
         "self._limit",
         "tests/test_programs.py",
     ),
-    Mutant("tape/maps.py", "z_bars = self._loss.products(z_dots, batch)", "z_bars = z_dots", _OPERATORS),
+    Mutant("tape/maps.py", "z_bars = self.loss.products(z_dots, batch)", "z_bars = z_dots", _OPERATORS),
     Mutant("programs/runtime/point.py", " or v.shape != shape", "", _OPERATORS),
     Mutant("programs/runtime/point.py", " or v.dtype != dtype", "", _OPERATORS),
     Mutant(

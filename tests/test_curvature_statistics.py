@@ -379,7 +379,7 @@ def test_a_point_that_is_no_optimum_is_refused() -> None:
         ({"kind": "sandwich"}, OptionError, "needs the gradient of every example"),
         ({"kind": "sandwich", "per_example": np.sum}, NotScalarError, "Return one term per example"),
         ({"kind": "sandwich", "per_example": lambda x: np.ones((2, 2)) * x}, ShapeMismatchError, "shape (2, 2)"),
-        ({"kind": "expected", "model": np.sin, "likelihood": "gamma"}, OptionError, "there is no likelihood 'gamma'"),
+        ({"kind": "expected", "model": np.sin, "likelihood": "gama"}, OptionError, "there is no likelihood 'gama'"),
         ({"kind": "expected", "model": np.sin, "likelihood": "categorical"}, ShapeMismatchError, "(rows, k)"),
         ({"kind": "expected", "model": np.sum, "likelihood": "poisson"}, ShapeMismatchError, "array of shape ()"),
         ({"kind": "expected", "model": lambda x: [x], "likelihood": "poisson"}, ShapeMismatchError, "a container"),

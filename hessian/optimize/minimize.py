@@ -16,7 +16,7 @@ from hessian.optimize.objective import VectorObjective
 from hessian.optimize.observer import Progress
 from hessian.optimize.options import parse_options, refuse_arguments
 from hessian.optimize.result import OptimizeResult
-from hessian.optimize.scipy_constraints import binds
+from hessian.optimize.scipy_constraints import binds, constraint_list, flat_bounds
 from hessian.optimize.scipy_conventions import Callback, one_number
 from hessian.optimize.scipy_methods import SCIPY_METHODS, minimize_by_scipy
 from hessian.programs import RecordedFunction
@@ -209,7 +209,7 @@ def minimize(
     if (method is None and is_constrained) or _is_scipys(method):
         _refuse_structure(structure)
         given = {"bounds": bounds, "constraints": constraints, "tol": tol, "callback": callback}
-        return _by_scipy(fun, x0, args, method, options, is_constrained, given)
+        return _by_scipy(fun, x0, args, method, options, given)
     _refuse_constraints(method, is_constrained)
     parsed = parse_options(options, tol, np.dtype(np.float64))
     objective = VectorObjective(fun, x0, args, record=bool(parsed.record))
@@ -229,14 +229,15 @@ def _by_scipy(
     args: tuple[Any, ...],
     method: str | None,
     options: Mapping[str, Any] | None,
-    is_constrained: bool,
     given: dict[str, Any],
 ) -> OptimizeResult:
     """Minimise by a method of SciPy's."""
     called, options = _without_programs(fun, options)
     result = minimize_by_scipy(called, x0, args, method, options=options, **given)
     result.setdefault("history", [])
-    (result.remember_objective if is_constrained else result.remember)(one_number(fun, "minimize"), args)
+    box, is_free = flat_bounds(given["bounds"], x0), not constraint_list(given["constraints"])
+    (result.remember if is_free else result.remember_objective)(one_number(fun, "minimize"), args)
+    result.remember_bounds(box)
     return result
 
 
@@ -265,6 +266,7 @@ def _minimize_free(
         **settings,
     )
     held.restored(result, fun, args)
+    result.remember_bounds(flat_bounds(bounds, held.tree))
     held.with_derivatives(result, "jac", lambda x: grad(one_number(fun, "minimize"))(x, *args))
     return result
 

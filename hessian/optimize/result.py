@@ -11,8 +11,11 @@ import scipy.optimize
 
 from hessian.errors import ConvergenceError, OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
+from hessian.optimize.free_curvature import active_set
 from hessian.optimize.result_text import result_html, result_text
 from hessian.rooms import room
+from hessian.tape.names import parameter_names
+from hessian.tape.trees import ravel
 
 
 class Status(enum.IntEnum):
@@ -151,6 +154,12 @@ class Status(enum.IntEnum):
     )
 
 
+_NO_OPTIMUM = (
+    Status.CONVERGED_AT_KINK, Status.CONVERGED_FAR, Status.NEGATIVE_CURVATURE, Status.UNBOUNDED, Status.DIVERGED, Status.EXTERNAL_SADDLE,
+)  # fmt: skip
+"""Of these the point is no minimum that second derivatives describe, however small the gradient."""
+
+
 class OptimizeResult(scipy.optimize.OptimizeResult):
     """Result of :func:`hessian.optimize.minimize`: SciPy's ``OptimizeResult`` with a :class:`Status` and a history.
 
@@ -207,6 +216,10 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         """Keep the function that was minimised, for :meth:`covariance`; neither pickled nor copied, nor an entry."""
         self.__dict__["_source"] = self.__dict__["_objective"] = fun, args
 
+    def remember_bounds(self, bounds: scipy.optimize.Bounds | None) -> None:
+        """Keep the bounds on the raveled parameters: what one of them holds has no standard error."""
+        self.__dict__["_bounds"] = bounds
+
     def remember_objective(self, fun: Callable[..., Any], args: tuple[Any, ...]) -> None:
         """Keep the function for :attr:`hess` only: under constraints its Hessian is not the information."""
         self.__dict__["_objective"] = fun, args
@@ -224,7 +237,9 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         scale: float | None = None,
         per_example: Callable[..., Any] | None = None,
         model: Callable[..., Any] | None = None,
-        likelihood: str | None = None,
+        likelihood: Any = None,
+        groups: Any = None,
+        n_obs: int | None = None,
     ) -> Any:
         """Compute the covariance of the parameters, with standard errors and the combinations that are poorly determined.
 
@@ -232,19 +247,19 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
 
         Parameters
         ----------
-        kind : {"observed", "expected", "sandwich"}
+        kind : {"observed", "expected", "sandwich", "HC0", "HC1", "HC2", "HC3", "cluster"}
             Which; see :func:`hessian.statistics.covariance.covariance`, and for least squares
             :func:`~hessian.statistics.covariance.least_squares_covariance`. By default ``"observed"``, and ``"expected"`` for
             least squares.
         fun : callable, optional
             The function that was minimised, ``fun(x, *args)``. The result remembers it, with its arguments; to be passed
-            where it has been unpickled or copied, or had bounds or constraints.
+            where it has been unpickled or copied, or had constraints.
         args : tuple
             Further arguments of the functions passed here; by default those of the run.
         scale : float, optional
             Makes ``fun`` a negative log-likelihood: 1, the default, for a sum over examples; n for a mean of n terms; 1 over
             the variance for half a sum of squares, which least squares estimates where it is not given.
-        per_example, model, likelihood
+        per_example, model, likelihood, groups, n_obs
             As there.
 
         Raises
@@ -252,7 +267,12 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         OptionError
             The function is not known, or as there.
         ConvergenceError
-            The information is singular or indefinite, x is not the optimum, or a kink.
+            The information is singular or indefinite, x is not the optimum, or a kink; or the status of the run says that
+            there is no optimum. The message repeats the status.
+
+        Notes
+        -----
+        Parameters that a bound holds (its multiplier is not zero) count as known, and it says so: errors are those of the others.
 
         Examples
         --------
@@ -266,10 +286,31 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
           mean           0.1 ± 0.36
           log_std  -0.331794 ± 0.35
         """
-        if self.get("status") == Status.CONVERGED_AT_KINK:
-            what = "the objective has a kink at x, and no derivative"
-            why = "standard errors are made of second derivatives"
-            raise ConvergenceError(message("covariance", what, why, "Bootstrap, or profile the objective"))
+        if self.get("status") in _NO_OPTIMUM:
+            what = f"the run ended with {self.status.name}. {self.status.advice}"
+            raise ConvergenceError(
+                message("covariance", what, "Standard errors are made of the curvature at an optimum")
+            )
+        try:
+            return self._covariance(kind, fun, args, scale, per_example, model, likelihood, groups, n_obs)
+        except ConvergenceError as error:
+            if self.get("success", True):
+                raise
+            raise ConvergenceError(f"{error} The run ended with {self.status.name}: {self.message}") from error
+
+    def _covariance(
+        self,
+        kind: Any,
+        fun: Any,
+        args: Any,
+        scale: Any,
+        per_example: Any,
+        model: Any,
+        likelihood: Any,
+        groups: Any,
+        n_obs: Any,
+    ) -> Any:
+        """Hand what is known to the room that computes it."""
         statistics = room("statistics")
         args = args if isinstance(args, tuple) else (args,)
         if fun is None:
@@ -287,17 +328,31 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
                 per_example=None if per_example is None else lambda x, *_: per_example(x, *args),
                 model=None if model is None else lambda x, *_: model(x, *args),
                 likelihood=likelihood,
-                fixed=self.get("fixed", ()),
+                groups=groups,
+                n_obs=n_obs,
+                fixed=self._held(fun, own),
             )
-        if per_example is not None or model is not None or likelihood is not None:
-            what = "least squares takes neither per_example nor model nor likelihood"
+        if any(given is not None for given in (per_example, model, likelihood, n_obs)):
+            what = "least squares takes neither per_example nor model, likelihood or n_obs"
             raise OptionError(message("covariance", what, "Its residuals say it all", "Leave them out"))
         if "residual_std" not in self:
             what = "a robust loss is no likelihood with a known scale"
             fix = "Write the cost as a function for minimize, and use kind='sandwich' with its per_example="
             raise OptionError(message("covariance", what, fix=fix))
         fixed = self.get("fixed", ())
-        return statistics.least_squares_covariance(fun, self.x, *own, kind=kind or "expected", scale=scale, fixed=fixed)
+        return statistics.least_squares_covariance(
+            fun, self.x, *own, kind=kind or "expected", scale=scale, groups=groups, fixed=fixed
+        )
+
+    def _held(self, fun: Callable[..., Any], args: tuple[Any, ...]) -> tuple[str, ...]:
+        """Names of the parameters that were held, and of those that a bound holds."""
+        fixed = tuple(self.get("fixed", ()))
+        bounds = self.__dict__.get("_bounds")
+        if bounds is None:
+            return fixed
+        active = active_set((), bounds, ravel(self.x)[0], HessianOperator(fun, self.x, *args).gradient)
+        names = parameter_names(self.x)
+        return *fixed, *(names[k] for k in np.flatnonzero(active.fixed))
 
     def _remembered(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """The function that was minimised and its arguments, or the error that asks for it."""

@@ -1,6 +1,7 @@
 """What an optimum says: covariances and standard errors, Laplace approximations, derived quantities, influence of examples."""
 
-from hessian.statistics.covariance import Covariance, covariance, least_squares_covariance
+from hessian.statistics.covariance import covariance, least_squares_covariance
+from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.delta import DerivedQuantity, delta_method
 from hessian.statistics.influence import ExampleScores, influence, leverage
 from hessian.statistics.information import WeakDirection

@@ -11,7 +11,7 @@ import numpy as np
 from hessian.curvature.estimate import Uncertain
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
-from hessian.statistics.covariance import Covariance
+from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.laplace import Laplace
 from hessian.statistics.outputs import Outputs
 from hessian.tape.trees import flatten, ravel

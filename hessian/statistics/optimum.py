@@ -1,0 +1,64 @@
+"""Whether the minimum that the quadratic model at a point sees is one of the function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hessian.errors import ConvergenceError, message
+from hessian.linalg.vectors import norm
+
+# Share of the gradient, in standard errors, that a Newton step may leave. Where f falls as exp(-t) does, it is 1/e.
+_LEFT = 0.25
+
+
+def check_step(
+    gradient_at: Callable[[np.ndarray], Any],
+    x: np.ndarray,
+    root: np.ndarray,
+    scale: float,
+    gradient: np.ndarray,
+    free: np.ndarray,
+) -> None:
+    r"""Refuse a point from which a Newton step leaves most of the gradient, though it is but a small part of a standard error.
+
+    At a minimum the gradient after a step is of second order in it. Where the function falls for ever, as its value does like
+    :math:`e^{-t}` for classes that can be separated, the step is always as long and the gradient's decrease the same. With the inverse
+    information :math:`R R^T`, gradients are compared in standard errors, :math:`|R^T g|`.
+
+    Parameters
+    ----------
+    gradient_at : callable
+        The gradient at another raveled point.
+    x : ndarray, shape (n,)
+        The point.
+    root : ndarray, shape (n, k)
+        R.
+    scale : float
+        What gradients are multiplied with.
+    gradient : ndarray
+        That at x in the free parameters, multiplied.
+    free : ndarray of int
+        Where these are.
+
+    Raises
+    ------
+    ConvergenceError
+    """
+    slope = root[free].T @ gradient
+    away = norm(slope)
+    # Below, rounding may be all that is left of the gradient where the problem is ill-conditioned.
+    if away <= float(np.finfo(x.dtype).eps) ** 0.375:
+        return
+    moved = (x - root @ slope).astype(x.dtype)
+    if not np.any(moved != x):
+        return
+    with np.errstate(all="ignore"):
+        after = norm(root[free].T @ (scale * np.asarray(gradient_at(moved), np.float64)[free]))
+    if not after <= _LEFT * away:
+        what = f"a Newton step from x, of {away:.2g} standard errors, leaves {after / away:.0%} of the gradient"
+        why = "The minimum recedes, as where classes can be separated, or is flatter than quadratic"
+        fix = "Minimise with a smaller gtol; if that goes on for ever, add a penalty or take out what is separated"
+        raise ConvergenceError(message("covariance", what, why, fix))

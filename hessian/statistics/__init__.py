@@ -3,6 +3,7 @@
 from hessian.statistics.covariance import covariance, least_squares_covariance
 from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.delta import DerivedQuantity, delta_method
+from hessian.statistics.hypotheses import HypothesisTest, likelihood_ratio_test, wald_test
 from hessian.statistics.influence import ExampleScores, influence, leverage
 from hessian.statistics.information import WeakDirection
 from hessian.statistics.laplace import Laplace, Prediction, laplace
@@ -11,6 +12,7 @@ __all__ = [
     "Covariance",
     "DerivedQuantity",
     "ExampleScores",
+    "HypothesisTest",
     "Laplace",
     "Prediction",
     "WeakDirection",
@@ -20,6 +22,8 @@ __all__ = [
     "laplace",
     "least_squares_covariance",
     "leverage",
+    "likelihood_ratio_test",
+    "wald_test",
 ]
 
 

@@ -14,6 +14,7 @@ from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.laplace import Laplace
 from hessian.statistics.outputs import Outputs
+from hessian.statistics.quadratic_forms import quantile
 from hessian.tape.trees import flatten, ravel
 from hessian.transforms.higher_order import directional
 from hessian.transforms.locate import not_finite, origin_in
@@ -43,7 +44,10 @@ class DerivedQuantity(Uncertain):
         What second derivatives alone spread, ``(½ tr(H_i V H_i V))^(1/2)``.
     second_order : like value
         Whether the function is stationary at the estimates: what first derivatives spread is below a thousandth of that. Then the
-        law is not normal, but near to a weighted chi-square about ``mean``.
+        law is not normal, but that of a quadratic form in normal variables, which :meth:`interval` then takes.
+    weights : ndarray, shape (m, r)
+        Eigenvalues of ``½ R^T H_i R`` for entry i, R the root of the covariance: to second order the value changes by
+        ``sum_j weights[i, j] z_j^2`` beyond what first derivatives say, z being standard normal.
     """
 
     value: Any
@@ -52,11 +56,43 @@ class DerivedQuantity(Uncertain):
     bias: Any
     second_order_error: Any
     second_order: Any
+    weights: np.ndarray
 
     @property
     def mean(self) -> Any:
         """The mean to second order, ``value + bias``."""
         return Outputs(self.value).structured(Outputs(self.value).vector + Outputs(self.bias).vector)
+
+    @property
+    def spread(self) -> Any:
+        """The standard deviation to second order, ``(J V J^T + ½ tr(H_i V H_i V))^(1/2)``: of a quadratic f of normal x, exactly."""
+        first = np.diag(self.covariance)
+        second = 2.0 * np.sum(self.weights**2, axis=1)
+        marked = Outputs(self.second_order).vector > 0.0
+        return Outputs(self.value).structured(np.sqrt(np.where(marked, first, first + second)))
+
+    def interval(self, level: float = 0.95) -> tuple[Any, Any]:
+        """Return the ends of an interval for each entry by itself, in the structure of the value.
+
+        Where the function is stationary: of the quadratic form, from the value to the quantile at the level where all its weights have
+        one sign (a minimum of f stays a minimum), between two quantiles else. Elsewhere by the normal law.
+
+        Raises
+        ------
+        OptionError
+            The level is not between 0 and 1.
+        """
+        ends = np.array([Outputs(end).vector for end in super().interval(level)])
+        marked = Outputs(self.second_order).vector > 0.0
+        marked &= np.isfinite(Outputs(self.standard_error).vector)
+        for i in np.flatnonzero(marked):
+            weights, value = self.weights[i], Outputs(self.value).vector[i]
+            is_below, is_above = bool(np.any(weights < 0.0)), bool(np.any(weights > 0.0))
+            tail = 0.5 * (1.0 - level) if is_below and is_above else 1.0 - level
+            ends[0, i] = value + (quantile(tail, weights) if is_below else 0.0)
+            ends[1, i] = value + (quantile(1.0 - tail, weights) if is_above else 0.0)
+        low, high = (Outputs(self.value).structured(end) for end in ends)
+        return low, high
 
     def __repr__(self) -> str:
         values, errors = Outputs(self.value).vector, Outputs(self.standard_error).vector
@@ -127,6 +163,14 @@ def delta_method(f: Callable[..., Any], covariance: Covariance | Laplace, *args:
     >>> res = minimize(lambda u: np.sum(np.exp(u) - counts * u), 0.0)
     >>> delta_method(np.exp, res.covariance())
     <DerivedQuantity 4 ± 1, bias up to 0.12 standard errors>
+
+    A square at its minimum is a multiple of chi-square:
+
+    >>> squared = delta_method(lambda u: (u - res.x) ** 2, res.covariance())
+    >>> float(np.round(squared.mean[0], 4)), float(np.round(squared.spread[0], 4))
+    (0.0625, 0.0884)
+    >>> [round(float(end[0]), 4) for end in squared.interval(0.95)]
+    [0.0, 0.2401]
     """
     operator = JacobianOperator(f, covariance.value, *args)
     outputs = Outputs(operator.value)
@@ -154,7 +198,15 @@ def delta_method(f: Callable[..., Any], covariance: Covariance | Laplace, *args:
         outputs.structured(bias),
         outputs.structured(np.sqrt(np.diag(second))),
         outputs.structured(curved),
+        _weights(curvatures),
     )
+
+
+def _weights(curvatures: np.ndarray) -> np.ndarray:
+    """Eigenvalues of half the second derivatives along the root; those that are rounding are 0."""
+    weights = 0.5 * np.linalg.eigvalsh(curvatures)
+    largest = np.max(np.abs(weights), axis=1, initial=0.0, keepdims=True)
+    return np.where(np.abs(weights) > 1e-12 * largest, weights, 0.0)
 
 
 def _changes(

@@ -17,6 +17,7 @@ from hessian.curvature.functions import frobenius_norm, logdet
 from hessian.curvature.inertia import Inertia, inertia
 from hessian.curvature.inverse import InverseProduct, inverse_product
 from hessian.curvature.lanczos import Eigenpairs, eigenvalues
+from hessian.curvature.nystrom import NystromApproximation, nystrom
 from hessian.curvature.sharpness import SharpnessMeter, SharpnessTrace, edge_of_stability, sharpness_along
 from hessian.curvature.slices import LineSlice, PlaneSlice, line_slice, plane_slice
 from hessian.curvature.summary import CurvatureSummary, summary
@@ -34,6 +35,7 @@ __all__ = [
     "InverseProduct",
     "LineSlice",
     "NegativeCurvature",
+    "NystromApproximation",
     "PlaneSlice",
     "SharpnessMeter",
     "SharpnessTrace",
@@ -51,6 +53,7 @@ __all__ = [
     "line_slice",
     "logdet",
     "negative_curvature",
+    "nystrom",
     "plane_slice",
     "random_directions",
     "sharpness_along",

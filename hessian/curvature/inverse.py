@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,16 @@ import numpy as np
 
 from hessian.arguments import FINITE, NOT_NEGATIVE, check, real_number, whole_number
 from hessian.curvature.estimate import Uncertain
+from hessian.curvature.nystrom import NystromApproximation, approximation
 from hessian.curvature.products import Products
-from hessian.errors import ConvergenceError, OptionError, message
+from hessian.errors import ConvergenceError, OptionError, ShapeMismatchError, message
 from hessian.linalg import limits
 from hessian.linalg.systems import METHODS, Solution, solve_columns
+from hessian.operators.symmetric import as_symmetric
 from hessian.operators.vectors import as_right_hand_side
+
+PRECONDITIONER_RANK = 40
+"""Products of a sketch that is asked for by its name."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,6 +78,7 @@ def inverse_product(
     rtol: float | None = None,
     max_hvp: int | None = None,
     lower_bound: float | None = None,
+    preconditioner: Any = None,
 ) -> InverseProduct:
     r"""Solve :math:`(H + \lambda I) x = b` by products, with the error of the solution.
 
@@ -93,6 +100,9 @@ def inverse_product(
     lower_bound : float, optional
         What no eigenvalue of H is known to be below, for the error of the solution: 0 for Fisher matrices and for Gauss-Newton
         matrices of convex losses, the l2 penalty of a convex objective. A matrix up to n = 500 is looked at.
+    preconditioner : "nystrom", NystromApproximation, LinearOperator or matrix, optional
+        Of conjugate gradients: an approximation of a semidefinite H (:func:`hessian.curvature.nystrom`), made here with 40 products by
+        its name, or :math:`P^{-1}`, symmetric positive definite.
 
     Returns
     -------
@@ -102,7 +112,8 @@ def inverse_product(
     Raises
     ------
     ShapeMismatchError, NonFiniteError, DtypeError, OptionError
-        An argument does not fit, the solution refutes the bound; for ``"cg"``, a direction of negative curvature.
+        An argument does not fit, the solution refutes the bound; for ``"cg"``, a direction of negative curvature; for ``"minres"``, a
+        preconditioner; one that is not positive definite; ``"nystrom"`` for an H that is seen to be indefinite.
     ConvergenceError
         Without ``max_hvp``: the residual was not reached in 20 n products per column.
 
@@ -115,7 +126,7 @@ def inverse_product(
     References
     ----------
     M. R. Hestenes and E. Stiefel, J. Res. Nat. Bur. Standards 49 (1952). C. C. Paige and M. A. Saunders, SIAM J. Numer. Anal.
-    12 (1975).
+    12 (1975). Z. Frangella, J. A. Tropp and M. Udell, SIAM J. Matrix Anal. Appl. 44 (2023).
 
     Examples
     --------
@@ -142,17 +153,53 @@ def inverse_product(
     if max_hvp is not None:
         whole_number(where, "max_hvp", max_hvp, least, "An iteration and a residual take two products per column")
     limit = 20 * products.n * max(1, columns.shape[1]) + least if max_hvp is None else max_hvp
+    precondition = _preconditioned(preconditioner, products, damping, method, limit - least)
     found = solve_columns(
         *(products, columns, damping, rtol),
         method=method,
         maxiter=5 * products.n,
         left=lambda: limit - products.count,
+        precondition=precondition,
     )
     if method == "cg" and found.negative.any():
         what = "H + damping I has a direction of negative curvature"
         raise OptionError(message(where, what, "Conjugate gradients need it positive", 'Raise damping, or "minres"'))
     _check_bound(lower_bound, damping, found.X, columns - found.residuals, products)
     return _judged(found, rhs, rtol, max_hvp is None, _smallest(products, damping, lower_bound), products)
+
+
+def _preconditioned(
+    choice: Any, products: Products, damping: float, method: str, left: int
+) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return what applies ``P^-1`` to a residual, and refuses to where it is seen not to be definite."""
+    if choice is None:
+        return None
+    where = products.where
+    if method == "minres":
+        what = "MINRES is asked for with a preconditioner"
+        raise OptionError(message(where, what, "Only conjugate gradients take one here", 'Leave method out, or "cg"'))
+    if isinstance(choice, str):
+        if choice != "nystrom":
+            what, fix = f"preconditioner is {choice!r}", 'Pass "nystrom", an approximation or an operator'
+            raise OptionError(message(where, what, fix=fix))
+        rank = min(products.n, PRECONDITIONER_RANK, left)
+        if rank < 1:
+            return None
+        choice = approximation(products, rank, rank, np.random.default_rng(0))
+    operator = choice.preconditioner(damping) if isinstance(choice, NystromApproximation) else as_symmetric(choice)
+    if operator.shape[0] != products.n:
+        what, fix = f"the preconditioner has shape {operator.shape}", f"H has order {products.n}"
+        raise ShapeMismatchError(message(where, what, fix=fix))
+
+    def apply(residual: np.ndarray) -> np.ndarray:
+        image = np.asarray(operator @ residual, residual.dtype)
+        if residual.any() and not float(residual @ image) > 0.0:
+            what = f"the preconditioner gives r.P^-1 r = {float(residual @ image):.3g}"
+            why, fix = "Conjugate gradients need it positive definite", "Pass P^-1 of a symmetric positive definite P"
+            raise OptionError(message(where, what, why, fix))
+        return image
+
+    return apply
 
 
 def _judged(

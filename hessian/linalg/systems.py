@@ -43,6 +43,7 @@ def solve_columns(
     method: str = "auto",
     maxiter: int,
     left: Callable[[], float] = lambda: math.inf,
+    precondition: Product | None = None,
 ) -> Solution:
     r"""Solve :math:`(A + s I) X = B` to residuals of :math:`r_{tol} \|b\|`, or as far as iterations and products go.
 
@@ -54,6 +55,8 @@ def solve_columns(
         Iterations of each of four rounds of MINRES; conjugate gradients have those of all four.
     left : callable
         How many products there may still be; no limit by default.
+    precondition : callable, optional
+        ``r -> P^-1 r`` of conjugate gradients, P symmetric positive definite.
 
     References
     ----------
@@ -63,7 +66,9 @@ def solve_columns(
     k = B.shape[1]
     X, negative = np.zeros_like(B), np.full(k, method == "minres")
     if method != "minres":
-        X, negative = _conjugate_gradients(product, B, damping, rtol, _ROUNDS * maxiter, lambda: left() - k)
+        X, negative = _conjugate_gradients(
+            product, B, damping, rtol, _ROUNDS * maxiter, lambda: left() - k, precondition
+        )
     residuals = B - product(X) - damping * X if k and X.any() else B.copy()
     for j in np.arange(k) if method != "cg" else ():
         if norm(residuals[:, j]) > rtol * norm(B[:, j]):
@@ -74,17 +79,23 @@ def solve_columns(
 
 
 def _conjugate_gradients(
-    product: Product, B: np.ndarray, damping: float, rtol: float, maxiter: int, left: Callable[[], float]
+    product: Product,
+    B: np.ndarray,
+    damping: float,
+    rtol: float,
+    maxiter: int,
+    left: Callable[[], float],
+    precondition: Product | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run CG on every column in step; columns that meet negative curvature stop where they are and are marked."""
     X, negative = np.zeros_like(B), np.zeros(B.shape[1], bool)
     eps, magnitude = float(np.finfo(B.dtype).eps), 0.0
     # In units of the right-hand sides, so that squares fit.
     sizes = [norm(column) for column in B.T]
-    every = {k: ConjugateGradients(-B[:, k] / size) for k, size in enumerate(sizes) if size}
+    every = {k: ConjugateGradients(-B[:, k] / size, precondition=precondition) for k, size in enumerate(sizes) if size}
     # Recurrences drift from the true residual: the last factor of two is theirs.
     goal = 0.25 * rtol**2
-    active = [k for k, cg in every.items() if cg.slope > goal]
+    active = [k for k, cg in every.items() if _square(cg, precondition) > goal]
     for _ in range(maxiter):
         if not active or len(active) > left():
             break
@@ -99,10 +110,15 @@ def _conjugate_gradients(
             if not negative[k]:
                 cg.advance()
                 cg.turn()
-        active = [k for k in active if not negative[k] and every[k].slope > goal]
+        active = [k for k in active if not negative[k] and _square(every[k], precondition) > goal]
     for k, cg in every.items():
         X[:, k] = sizes[k] * cg.iterate
     return X, negative
+
+
+def _square(cg: ConjugateGradients, precondition: Product | None) -> float:
+    """Squared length of the residual, which the recurrence has where nothing is preconditioned."""
+    return cg.slope if precondition is None else float(cg.residual @ cg.residual)
 
 
 def _refined(

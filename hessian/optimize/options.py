@@ -81,9 +81,11 @@ _RANGES: dict[str, Wanted] = LOOP_RANGES | {
     "check_curvature": FLAG,
     "initial_regularization": POSITIVE,
     "preconditioner": Wanted(
-        "'jacobi', 'lbfgs', 'factor', an array like x0, a linear operator or a function of x that returns one",
+        "'jacobi', 'lbfgs', 'factor', 'nystrom', an array like x0, a linear operator or a function of x that returns one",
         lambda v: (
-            v in ("jacobi", "lbfgs", "factor") if isinstance(v, str) else not isinstance(v, (bool, numbers.Number))
+            v in ("jacobi", "lbfgs", "factor", "nystrom")
+            if isinstance(v, str)
+            else not isinstance(v, (bool, numbers.Number))
         ),
     ),
     "rng": RNG,

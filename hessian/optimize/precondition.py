@@ -14,6 +14,7 @@ from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.linalg import limits
 from hessian.linalg.diagonal import row_norms
 from hessian.linalg.factor import Factor
+from hessian.linalg.nystrom import EigenForm, eigen_form, random_columns
 from hessian.linalg.vectors import norm, signs
 from hessian.optimize.krylov import Product
 from hessian.optimize.objective import Point
@@ -23,6 +24,8 @@ PAIRS = 10
 """Pairs of direction and product kept for the next step (Morales and Nocedal found 4 to 20 to do)."""
 PROBES = 8
 """Products spent on estimated norms of rows."""
+SKETCH = 40
+"""Products spent on a sketch of the Hessian, and of a step from which on one is taken."""
 REFRESH = 5
 """Points for which a diagonal is used before it is taken anew."""
 MANY = 10
@@ -60,7 +63,8 @@ def make_preconditioner(choice: Any, structured: Callable[[np.ndarray], Any], se
     if choice is None:
         return Preconditioner()
     if isinstance(choice, str):
-        return Jacobi(seed) if choice == "jacobi" else EarlierFactor() if choice == "factor" else CollectedPairs()
+        made = {"jacobi": lambda: Jacobi(seed), "nystrom": lambda: Sketched(seed), "factor": EarlierFactor}
+        return made.get(choice, CollectedPairs)()
     return Given(choice, structured)
 
 
@@ -108,6 +112,67 @@ class Jacobi(Preconditioner):
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state."""
         self._diagonal, self._age = state["diagonal"], state["age"]
+        self._rng.bit_generator.state = state["rng"]
+
+
+class Sketched(Preconditioner):
+    """Nystrom's approximation of H from products with random directions; deterministic given the seed.
+
+    It is taken once a step has taken as many products, and anew where steps with it do after a few points. Where H is not semidefinite
+    in the sketch, that of H plus twice its lowest eigenvalue there: large eigenvalues are divided by, and all others count as one.
+
+    References
+    ----------
+    Z. Frangella, J. A. Tropp and M. Udell, SIAM J. Matrix Anal. Appl. 44 (2023).
+    """
+
+    name = "nystrom"
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._form: EigenForm | None = None
+        self._seen = self._age = 0
+
+    def collect(self, direction: np.ndarray, product: np.ndarray) -> None:
+        """Count products."""
+        self._seen += 1
+
+    def at(self, point: Point, left: int) -> Product | None:
+        """Divide by the large eigenvalues, taken where that pays and while the budget lasts."""
+        rank = min(point.x.size, SKETCH)
+        if self._seen >= rank < left and (self._form is None or self._age >= REFRESH):
+            self._form, self._age = self._measure(point, rank), 0
+        self._seen = 0
+        if self._form is None:
+            return None
+        self._age += 1
+        form, dtype = self._form, point.x.dtype
+        return _scaled(lambda v: form.precondition(v).astype(dtype, copy=False), point)
+
+    def _measure(self, point: Point, rank: int) -> EigenForm | None:
+        """Sketch H at a point; ``None`` where products are not finite or zero."""
+        start = random_columns(self._rng, point.x.size, rank, point.x.dtype)
+        images = np.stack([point.product(column) for column in start.T], axis=1)
+        if not np.isfinite(images).all() or not images.any():
+            return None
+        return eigen_form(start, images, float(np.finfo(point.x.dtype).eps))
+
+    def forget(self) -> bool:
+        """Drop a sketch that rounding has spoiled."""
+        had = self._form is not None
+        self._form = None
+        return had
+
+    def state(self) -> dict[str, Any]:
+        """The sketch, its age and the random state."""
+        form = self._form
+        parts = None if form is None else [form.vectors, form.values, form.lowest, form.rounding]
+        return {"form": parts, "seen": self._seen, "age": self._age, "rng": self._rng.bit_generator.state}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        self._form = None if state["form"] is None else EigenForm(*state["form"])
+        self._seen, self._age = state["seen"], state["age"]
         self._rng.bit_generator.state = state["rng"]
 
 
@@ -261,6 +326,8 @@ class Given(Preconditioner):
         """Ask for it at a point."""
         is_function = callable(self._choice) and not isinstance(self._choice, LinearOperator)
         found = self._choice(self._structured(point.x)) if is_function else self._choice
+        # An approximation of the Hessian is not what is applied, but what is made of it.
+        found = found.preconditioner() if hasattr(found, "preconditioner") else found
         n, dtype = point.x.size, point.x.dtype
         if isinstance(found, LinearOperator) or (isinstance(found, np.ndarray) and found.shape == (n, n) and n > 1):
             if found.shape != (n, n):

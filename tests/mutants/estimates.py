@@ -118,4 +118,12 @@ ESTIMATES = [
         "stir * miss)) / (2 * steps + 9)) ** 2",
         "tests/test_curvature_doubts.py tests/test_curvature_hostile.py tests/test_curvature_operators.py",
     ),
+    Mutant("curvature/nystrom.py", "seen / (1.0 - part)", "seen", "tests/test_nystrom.py"),
+    Mutant("linalg/nystrom.py", "np.maximum(sizes**2 - shift, 0.0)", "sizes**2 + 1e-3", "tests/test_nystrom.py"),
+    Mutant(
+        "curvature/nystrom.py",
+        "_look_down(products, start, process",
+        "(products, start, process",
+        "tests/test_nystrom.py",
+    ),
 ]

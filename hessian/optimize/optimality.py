@@ -12,6 +12,7 @@ import numpy as np
 
 from hessian.linalg import limits
 from hessian.linalg.dense import eigh, symmetrized
+from hessian.linalg.factor import Factor
 from hessian.linalg.vectors import norm
 from hessian.optimize.krylov import lanczos_lowest
 from hessian.optimize.objective import Point
@@ -28,6 +29,10 @@ NEAR = 0.1
 """Share of the smallest eigenvalue that a Hessian may have changed by since it was factored."""
 INVERSE_STEPS = 6
 """Lanczos steps on the inverse by a factor, each a solve."""
+STRIDE = 30.0
+"""Factor between shifts that are tried one after the other."""
+HALVINGS = 3
+"""Shifts tried between the last two of them: the closer, the farther apart are the eigenvalues of the inverse."""
 _EQUILIBRATIONS = 20
 
 
@@ -194,7 +199,7 @@ def _from_factor(point: Point, seed: int) -> Curvature | None:
             least, _ = _of_inverse(scaled, lambda v: factor.solve(v / units) / units, start)
             definiteness = judge(least, float(np.asarray(abs(scaled).sum(axis=1)).max()), dtype, True)
         if definiteness is Definiteness.POSITIVE:
-            newton = -factor.solve(point.gradient.astype(np.float64))
+            newton = -factor.solve(scaled_gradient(point))
     else:
         shift = ROUNDING * eps * scale
         shifted, newton = point.factored(shift), None
@@ -205,11 +210,33 @@ def _from_factor(point: Point, seed: int) -> Curvature | None:
             known = factor.direction if factor.direction is not None else shifted.direction
             pair = lanczos_lowest(lambda v: matrix @ v, start if known is None else known, FIRST_STEPS)
             smallest, vector = pair.value, pair.vector
-            definiteness = judge(smallest, scale, dtype, False)
-            if definiteness is not Definiteness.NEGATIVE:
+            if not smallest < -math.sqrt(eps) * scale:
+                # Not far below zero: a shift that makes it definite is close, and shows the lowest eigenvalue even of a crowd.
+                shifted = _shifted_up(point, max(shift, -smallest), scale)
+                if shifted.is_definite:
+                    smallest, vector = _of_inverse(matrix, shifted.solve, start, FIRST_STEPS)
+            definiteness = judge(smallest, scale, dtype, shifted.is_definite)
+            if definiteness not in (Definiteness.NEGATIVE, Definiteness.ZERO):
                 return None
     residual = norm(matrix @ vector - smallest * vector)
     return Curvature(smallest, definiteness, residual, _downhill(vector.astype(dtype), point), scale, newton)
+
+
+def _shifted_up(point: Point, shift: float, scale: float) -> Factor:
+    """Factor with larger and larger shifts, until the matrix is definite, and with smaller ones that leave it so."""
+    low, shift = shift, STRIDE * shift
+    factor = point.factored(shift)
+    while not factor.is_definite and shift < scale:
+        low, shift = shift, STRIDE * shift
+        factor = point.factored(shift)
+    for _ in range(HALVINGS):
+        middle = math.sqrt(low) * math.sqrt(shift)
+        closer = point.factored(middle)
+        if closer.is_definite:
+            factor, shift = closer, middle
+        else:
+            low = middle
+    return factor
 
 
 def _from_near(point: Point, matrix: Any, scale: float, start: np.ndarray) -> Curvature | None:
@@ -227,14 +254,16 @@ def _from_near(point: Point, matrix: Any, scale: float, start: np.ndarray) -> Cu
     image = matrix @ vector
     smallest = float(vector @ image)
     residual = norm(image - smallest * vector)
-    newton = -factor.solve(point.gradient.astype(np.float64))
+    newton = -factor.solve(scaled_gradient(point))
     direction = _downhill(vector.astype(point.x.dtype), point)
     return Curvature(smallest, Definiteness.POSITIVE, residual, direction, scale, newton)
 
 
-def _of_inverse(matrix: Any, solve: Callable[[np.ndarray], np.ndarray], start: np.ndarray) -> tuple[float, np.ndarray]:
+def _of_inverse(
+    matrix: Any, solve: Callable[[np.ndarray], np.ndarray], start: np.ndarray, steps: int = INVERSE_STEPS
+) -> tuple[float, np.ndarray]:
     """Return the smallest Rayleigh quotient that a few Lanczos steps on the inverse find, and its vector."""
-    vector = lanczos_lowest(lambda v: -solve(v), start, INVERSE_STEPS).vector
+    vector = lanczos_lowest(lambda v: -solve(v), start, steps).vector
     for _ in range(2):
         # What is left of other eigenvectors is small, but large eigenvalues make much of it.
         vector = solve(vector / norm(vector))

@@ -13,6 +13,8 @@ from scipy.sparse import csc_array
 
 from hessian.errors import NonFiniteError, ShapeMismatchError, message
 from hessian.linalg import limits
+from hessian.linalg.factor import Factor, Plan
+from hessian.linalg.factoring import analyse, with_diagonal
 from hessian.linalg.vectors import norm, row_norms
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
@@ -70,13 +72,16 @@ class ResidualPoint(Point):
         with quiet():
             return csc_array(self.operator.to_sparse(), dtype=np.float64)
 
-    def sparse_normal(self, weights: np.ndarray) -> csc_array:
-        """Product ``J^T W J`` as a sparse matrix."""
+    def sparse_normal(self, weights: np.ndarray, units: np.ndarray) -> csc_array:
+        """Product ``J^T W J`` as a sparse matrix, its columns multiplied by ``units``."""
         jacobian = self.sparse_jacobian
-        weighted = csc_array(
-            (jacobian.data * weights[jacobian.indices], jacobian.indices, jacobian.indptr), jacobian.shape
+        # Units first: squares of large or small columns leave the range of numbers.
+        data = jacobian.data * np.repeat(units, np.diff(jacobian.indptr))
+        scaled, weighted = (
+            csc_array((numbers, jacobian.indices, jacobian.indptr), jacobian.shape)
+            for numbers in (data, data * weights[jacobian.indices])
         )
-        product = csc_array(jacobian.T @ weighted)
+        product = csc_array(scaled.T @ weighted)
         return csc_array(0.5 * (product + product.T))
 
     def sparse_curvature(self) -> csc_array:
@@ -227,6 +232,31 @@ class ResidualPoint(Point):
             w = (v / self.scale).astype(self.x.dtype)
             bent = self.pull(self.weights.bends * self.push(w)) + self._curvature @ w
             return np.asarray(bent / self.scale).astype(self.x.dtype)
+
+    @property
+    def is_factored(self) -> bool:
+        """Whether curvature is that of sparse factors."""
+        return self._objective.is_sparse
+
+    def sparse(self) -> csc_array:
+        """Exact Hessian of the cost in variables scaled by the norms of columns, as a sparse matrix with its whole diagonal."""
+        return self._scaled_hessian
+
+    @cached_property
+    def _scaled_hessian(self) -> csc_array:
+        with quiet():
+            units = 1.0 / self.scale
+            bent = self.sparse_curvature().multiply(units[:, None]).multiply(units)
+            return with_diagonal(self.sparse_normal(self.weights.bends, units) + bent)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return analyse(self.sparse())
+
+    def factored(self, shift: float = 0.0) -> Factor:
+        """Factor that plus a multiple of the identity, to see whether it is definite."""
+        self.counters.n_factor += 1
+        return self._plan.factor(self.sparse(), shift, definite=True)
 
     def dense(self) -> np.ndarray:
         """Exact Hessian of the cost in variables scaled by the norms of columns, in double precision."""

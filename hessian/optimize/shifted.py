@@ -18,6 +18,8 @@ EASY = 0.1
 """Relative difference from the length that is wanted at which a step is long enough (Moré and Sorensen's)."""
 HARD = 0.02
 """Share of the model's decrease that may be lost in the hard case."""
+AGREE = 0.1
+"""Relative difference between what two ways predict of a step, up to which they mean the same step."""
 ROUNDS = 50
 INVERSE_STEPS = 3
 """Steps of inverse iteration for an eigenvector of the lowest eigenvalue: two solves each."""
@@ -43,17 +45,17 @@ class Goal:
         """Return the shift at which a gradient of a size gives that length along a curvature."""
         if not self.weight:
             return max(0.0, size / self.radius - curvature)
-        root = math.hypot(curvature, 2.0 * math.sqrt(self.weight * size))
+        root = math.hypot(curvature, 2.0 * math.sqrt(self.weight) * math.sqrt(size))
         # Whichever form of the root does not cancel.
-        return 2.0 * self.weight * size / (root + curvature) if curvature > 0.0 else 0.5 * (root - curvature)
+        return 2.0 * size / (root + curvature) * self.weight if curvature > 0.0 else 0.5 * (root - curvature)
 
     def next(self, shift: float, length: float, bend: float) -> float:
-        """Take a step of Newton's method on the difference of reciprocal lengths; ``bend`` is ``s.(H + shift I)^-1 s``."""
+        """Take a step of Newton's method on the difference of reciprocal lengths; ``bend`` is ``u.(H + shift I)^-1 u``, u the unit step."""
         wanted = self.length(shift)
         if not self.weight:
-            return shift + (length - wanted) / wanted * (length / bend * length)
-        slope = bend / length**3 + self.weight / shift**2
-        return shift - (1.0 / length - self.weight / shift) / slope
+            return shift + (length - wanted) / wanted / bend
+        ratio = self.weight / shift * length
+        return shift - (1.0 - ratio) / (bend + ratio / shift)
 
 
 class ShiftedModel:
@@ -113,8 +115,9 @@ class ShiftedModel:
         if self._whole is not None and norm(self._whole) <= radius:
             return self._step(self._whole, "newton", False)
         if self._whole is not None:
-            y, _, _ = self._extended().coordinates(radius)
-            return self._step(self._basis @ y, "boundary", True)
+            found = self._confirmed(self._extended().step(radius), "boundary")
+            if found is not None:
+                return found
         vector, status = self._search(Goal(radius=radius))
         return self._step(vector, status, True)
 
@@ -123,16 +126,27 @@ class ShiftedModel:
         if weight <= 0.0 and self._whole is not None:
             return self._step(self._whole, "newton", True)
         if self._whole is not None:
-            y, _, _ = self._extended().cubic_coordinates(weight)
-            return self._step(self._basis @ y, "cubic", True, weight)
+            found = self._confirmed(self._extended().cubic_step(weight), "cubic", weight)
+            if found is not None:
+                return found
         vector, status = self._search(Goal(weight=weight))
         return self._step(vector, "cubic" if status == "boundary" else status, True, weight)
 
     def _step(self, s: np.ndarray, status: str, on_boundary: bool, weight: float = 0.0) -> Step:
         length = norm(s)
-        bend = float(s @ (self._matrix @ s))
-        predicted = -float(self._g @ s) - 0.5 * bend - weight / 3.0 * length**3
+        # Squares and cubes of the length alone might leave the range of numbers.
+        u = s / length if length > 0.0 else s
+        bend = 0.5 * length * float(u @ (self._matrix @ u)) + weight / 3.0 * length * length
+        predicted = length * (-float(self._g @ u) - bend)
         return Step(s.astype(self._dtype), length, predicted, on_boundary, status)
+
+    def _confirmed(self, small: Step, status: str, weight: float = 0.0) -> Step | None:
+        """Return the step of the model over a few powers, if the whole model predicts of it what that does.
+
+        Small eigenvalues of that are lost in its rounding where H is ill-conditioned.
+        """
+        step = self._step(small.vector, status, True, weight)
+        return step if abs(step.predicted - small.predicted) <= AGREE * small.predicted else None
 
     def _extended(self) -> SpectralModel:
         """Return the model over a few powers of H and of its inverse times the gradient."""
@@ -167,13 +181,14 @@ class ShiftedModel:
         """Find the shift; return the step and what ended it."""
         low = max(self._floor, goal.shift_at(self._size, self._largest))
         high = max(goal.shift_at(self._size, self._least), low)
-        shift, best = self._last, np.zeros(0)
+        shift, best, is_lost = self._last, np.zeros(0), False
         for _ in range(ROUNDS):
             if not (low < shift < high or low == high == shift):
-                shift = max(math.sqrt(low * high), low + 0.01 * (high - low))
+                shift = max(math.sqrt(low) * math.sqrt(high), low + 0.01 * (high - low))
             factor = self._factored(shift)
             if not factor.is_definite:
                 self._raise_floor(factor, shift)
+                is_lost = factor.direction is None
                 low, shift = max(low, self._floor), math.nan
                 # Gershgorin's bound is one to rounding only.
                 high = max(high, low * (1.0 + 1e-8))
@@ -192,9 +207,11 @@ class ShiftedModel:
                 if longer is not None:
                     return longer, "negative-curvature"
                 low = max(low, self._floor)
-            if high - low <= 1e-12 * high:
+            # Where a smaller shift is lost in rounding, none of them makes the step much longer.
+            if high - low <= (EASY if is_lost else 1e-12) * high:
                 break
-            shift = goal.next(shift, length, float(best @ factor.solve(best)))
+            along = best / length
+            shift = goal.next(shift, length, float(along @ factor.solve(along)))
         return self._shortened(best, goal)
 
     def _shortened(self, best: np.ndarray, goal: Goal) -> tuple[np.ndarray, str]:
@@ -218,13 +235,15 @@ class ShiftedModel:
         rho = float(z @ image) + shift
         # The lowest eigenvalue is at most that of the quotient.
         self._floor = max(self._floor, shift - rho)
-        along = float(s @ z)
-        room = (wanted - norm(s)) * (wanted + norm(s))
+        # In units of the length that is wanted.
+        s = s / wanted
+        length, along = norm(s), float(s @ z)
+        room = (1.0 - length) * (1.0 + length)
         root = math.hypot(along, math.sqrt(max(room, 0.0)))
         # The shorter of the two ways to the sphere.
         tau = room / (along + math.copysign(root, along))
-        bend = float(s @ (self._matrix @ s)) + shift * norm(s) ** 2
-        return s + tau * z if tau * tau * rho <= HARD * (bend + shift * wanted**2) else None
+        bend = float(s @ (self._matrix @ s)) + shift * length * length
+        return wanted * (s + tau * z) if tau * tau * rho <= HARD * (bend + shift) else None
 
 
 class CubicShiftedModel:

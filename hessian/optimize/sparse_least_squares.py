@@ -49,17 +49,19 @@ class SparseLevenbergMarquardt(ScaledMethod):
         """Factor the Gauss-Newton matrix at a point."""
         if not self._plans:
             refuse_dense(point)
-        return self._model(point.sparse_normal(point.weights.model), point, scale, False)
+        return self._model(point.sparse_normal(point.weights.model, 1.0 / scale), point, scale, False)
 
     def exact_model(self, point: ResidualPoint, scale: np.ndarray) -> ScaledPath:
         """Factor the exact Hessian at a point; where it is not finite, the Gauss-Newton matrix."""
-        matrix = point.sparse_normal(point.weights.bends) + point.sparse_curvature()
+        units = 1.0 / scale
+        curvature = point.sparse_curvature().multiply(units[:, None]).multiply(units)
+        matrix = csc_array(point.sparse_normal(point.weights.bends, units) + curvature)
         if not np.isfinite(matrix.data).all():
             return self.scaled_model(point, scale)
         return self._model(matrix, point, scale, True)
 
     def _model(self, matrix: csc_array, point: ResidualPoint, scale: np.ndarray, is_exact: bool) -> ScaledPath:
-        matrix = with_diagonal(matrix.multiply((1.0 / scale)[:, None]).multiply(1.0 / scale))
+        matrix = with_diagonal(matrix)
         known = self._plans.get(is_exact)
         if known is None or not same_pattern(known[0], matrix):
             known = self._plans[is_exact] = matrix, analyse(matrix)
@@ -84,8 +86,7 @@ def standard_errors(point: ResidualPoint) -> np.ndarray:
         return np.full(n, math.nan)
     # In units in which the columns have length 1.
     units = 1.0 / point.scale
-    matrix = point.sparse_normal(np.ones(m)).multiply(units[:, None]).multiply(units)
-    found = factor(with_diagonal(matrix), definite=True)
+    found = factor(with_diagonal(point.sparse_normal(np.ones(m), units)), definite=True)
     if not found.is_definite:
         return np.full(n, math.nan)
     variances = found.inverse_diagonal()

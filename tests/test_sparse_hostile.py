@@ -1,0 +1,112 @@
+"""Sparse solvers where public reports say that others fail: gauges, crowds of zeros, units far from 1, matrices lost in rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hessian.optimize import Status, least_squares, minimize
+
+
+def rosenbrock(x):
+    return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+@pytest.mark.parametrize("method", ["trust-exact", "newton", "arc"])
+@pytest.mark.parametrize("seed", [3, 6])
+def test_chains_that_may_turn_are_flat_not_undecided(seed, method):
+    """A chain of springs may move, turn and twist: a crowd of eigenvalues that are zero but for the gradient's size."""
+    m = 40
+
+    def energy(X):
+        near, far = X[1:] - X[:-1], X[2:] - X[:-2]
+        stretched = np.sqrt(np.sum(near**2, axis=1)) - 1.0
+        return 50.0 * np.sum(stretched**2) + 5.0 * np.sum((np.sqrt(np.sum(far**2, axis=1)) - 1.6) ** 2)
+
+    start = np.cumsum(0.6 * np.random.default_rng(seed).standard_normal((m, 3)), axis=0)
+    res = minimize(energy, start, method=method, structure="sparse")
+    assert res.status is Status.CONVERGED_SEMIDEFINITE, res.message
+    assert res.fun < 1e-12
+
+
+# The weight of a cubic term has the unit to the power -3.
+UNITS = {"trust-exact": (1e-100, 1e-20, 1e100), "newton": (1e-100, 1e100), "arc": (1e-70, 1e-20, 1e100)}
+
+
+@pytest.mark.parametrize(("method", "unit"), [(method, unit) for method, units in UNITS.items() for unit in units])
+def test_units_of_variables(method, unit):
+    start = np.tile([-1.2, 1.0], 40)
+    options = {"gtol": 1e-7 / unit}
+    res = minimize(lambda x: rosenbrock(x / unit), start * unit, method=method, structure="sparse", options=options)
+    assert res.status is Status.CONVERGED, res.message
+    one = minimize(rosenbrock, start, method=method, structure="sparse", options={"gtol": 1e-7})
+    np.testing.assert_allclose(res.x / unit, one.x, atol=1e-5)
+
+
+def test_units_that_differ_from_variable_to_variable():
+    """Eigenvalues from 1e-10 to 1e14, where a model over a few powers of the matrix is lost in rounding."""
+    units = 10.0 ** np.random.default_rng(1).integers(-6, 7, 60)
+    start = np.tile([-1.2, 1.0], 30)
+    for method in ("trust-exact", "arc"):
+        res = minimize(lambda x: rosenbrock(x * units), start / units, method=method, structure="sparse")
+        assert res.status in (Status.CONVERGED, Status.MAX_ITERATIONS), res.message
+        assert res.fun < 0.1 * rosenbrock(start)
+
+
+def test_linear_directions_take_few_factorisations():
+    """A component of a network without sink: the Hessian is singular, the gradient is not in its range."""
+    fun = lambda v: np.sum(np.cosh(v[1:150] - v[:149]) - 1.0) - 0.1 * v[200] + np.sum(v[151:200] ** 2)
+    for method in ("trust-exact", "arc"):
+        res = minimize(fun, np.zeros(300), method=method, structure="sparse", options={"maxiter": 60})
+        assert res.status in (Status.MAX_ITERATIONS, Status.UNBOUNDED)
+        assert res.n_factor <= 16 * res.nit
+
+
+LOSSES = ("linear", "soft_l1", "huber", "cauchy", "arctan")
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_least_squares_by_sparse_and_dense_say_the_same(loss):
+    rng = np.random.default_rng(3)
+    t = rng.uniform(0.0, 6.0, (30, 20))
+    X, Y = (trig(t) * 1.5 + 0.5 + 0.01 * rng.standard_normal(t.shape) for trig in (np.cos, np.sin))
+
+    def circles(p):
+        return np.sqrt((X - p[:, :1]) ** 2 + (Y - p[:, 1:2]) ** 2) - p[:, 2:]
+
+    start = np.tile([0.4, 0.4, 1.4], (30, 1))
+    sparse, dense = (least_squares(circles, start, loss=loss, structure=name) for name in ("sparse", "dense"))
+    assert sparse.status is dense.status is Status.CONVERGED, sparse.message
+    np.testing.assert_allclose(sparse.x, dense.x, atol=1e-7)
+    np.testing.assert_allclose(sparse.smallest_eigenvalue, dense.smallest_eigenvalue, rtol=0.1)
+    assert sparse.n_hvp == 0
+
+
+@pytest.mark.parametrize("loss", ["linear", "cauchy"])
+def test_least_squares_with_fewer_residuals_than_variables(loss):
+    fun = lambda x: np.sin(x[1:]) * x[:-1] - 0.3
+    for structure in ("sparse", "dense"):
+        res = least_squares(fun, np.full(80, 0.7), loss=loss, structure=structure)
+        assert res.status is Status.CONVERGED_SEMIDEFINITE, res.message
+        assert res.cost < 1e-30
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e-100, 1e100, 1e150])
+def test_units_of_residuals_and_their_variables(unit):
+    residuals = lambda x: np.concatenate([x**2 - 2.0, x[1:] - x[:-1] - 0.1])
+    one = least_squares(residuals, np.ones(80), structure="sparse")
+    by_residuals = least_squares(lambda x: unit * residuals(x), np.ones(80), structure="sparse")
+    by_variables = least_squares(lambda x: residuals(x / unit), np.full(80, unit), structure="sparse")
+    for res, scale in ((by_residuals, 1.0), (by_variables, unit)):
+        assert res.status is Status.CONVERGED, res.message
+        np.testing.assert_allclose(res.x / scale, one.x, rtol=1e-9)
+        np.testing.assert_allclose(res.standard_error / scale, one.standard_error, rtol=1e-9)
+
+
+def test_saddles_of_sparse_least_squares_are_left():
+    """Every product u v = 1 has a saddle at 0, where residuals are stationary."""
+    fun = lambda x: {"products": x[::2] * x[1::2] - 1.0, "sizes": 0.3 * x}
+    sparse, dense = (least_squares(fun, np.zeros(80), structure=name) for name in ("sparse", "dense"))
+    assert sparse.success, sparse.message
+    assert len(sparse.saddles) >= 1
+    np.testing.assert_allclose(sparse.cost, dense.cost, rtol=1e-9)

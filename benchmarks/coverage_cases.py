@@ -139,6 +139,9 @@ def _traces(matrix: Matrix) -> Iterator[Case]:
     if matrix.basis != "pairs":
         for max_hvp in (6, 20, 60):
             yield _trace(matrix, "xtrace", max_hvp)
+        if matrix.values.min() >= 0.0:
+            for max_hvp in (4, 12, 60):
+                yield _trace(matrix, "xnystrace", max_hvp)
 
 
 def _diagonals(matrix: Matrix) -> Iterator[Case]:

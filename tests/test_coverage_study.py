@@ -45,7 +45,18 @@ def test_a_part_of_the_study_runs_from_the_command_line(tmp_path: Path, capsys: 
 @pytest.mark.long
 @pytest.mark.parametrize(
     "only",
-    ["trace, hutch", "trace, xtrace", "diagonal", "Frobenius", "log-", "inertia", "summary", "condition", "density"],
+    [
+        "trace, hutch",
+        "trace, xtrace",
+        "trace, xnystrace",
+        "diagonal",
+        "Frobenius",
+        "log-",
+        "inertia",
+        "summary",
+        "condition",
+        "density",
+    ],
 )
 def test_error_bars_hold_as_often_as_they_promise(only: str) -> None:
     *_, (_, rows) = passes(40, first=1000, only=only)
@@ -53,5 +64,5 @@ def test_error_bars_hold_as_often_as_they_promise(only: str) -> None:
     assert not short
     # Nor are they held by being absurdly wide: half of the widths below three times the error.
     ratios = [r.width / r.error for r in rows if 1e-9 * r.width < r.error and np.isfinite(r.width) and r.width > 0.0]
-    if only in ("trace, hutch", "trace, xtrace", "diagonal", "Frobenius"):
+    if only in ("trace, hutch", "trace, xtrace", "trace, xnystrace", "diagonal", "Frobenius"):
         assert np.median(ratios) < 3.0

@@ -124,6 +124,7 @@ USES: dict[str, Callable[[Any], Any]] = {
     "trace, hutchinson": lambda H: trace(H, 20, method="hutchinson"),
     "trace, hutch++": lambda H: trace(H, 20, method="hutch++"),
     "trace, xtrace": lambda H: trace(H, 20, method="xtrace"),
+    "trace, xnystrace": lambda H: trace(H, 20, method="xnystrace"),
     "trace, exact": lambda H: trace(H, 80),
     "frobenius_norm": lambda H: frobenius_norm(H, 20),
     "frobenius_norm, exact": lambda H: frobenius_norm(H, 80),

@@ -121,18 +121,27 @@ def leave_out(
     further = rest + 2.0 * b * along_x + b**2 * twice - 2.0 * b * along_h + 2.0 * a * b * along_m
     two = total - np.diag(M) - twice + (n - k + 2) * further / (lengths + b**2)
     delta = one - two
-    np.fill_diagonal(delta, 0.0)
-    both = np.sum(delta * delta.T, axis=1) / (k * (k - 1))
-    own = (one - np.mean(one)) ** 2 / (k * (k - 1))
-    dof = degrees_of_freedom(own, both)
-    shared, sampled = float(np.sum(both)), float(np.var(one, ddof=1))
     # Of what differs from a multiple of the identity, which vectors on a sphere see without variance.
     level = float(np.sum(rest) / np.sum(lengths))
     gram = (found.W.T @ found.W).astype(np.float64)
     eye = np.eye(k)
     paired = 2.0 * _pair_square(S, inner, plain - level * gram, cross - level * inner, middle - level * eye)
+    return (one, *judged(one, delta, paired))
+
+
+def judged(one: np.ndarray, delta: np.ndarray, paired: float) -> tuple[float, float]:
+    """Return the variance of the mean of k estimates that each leave one vector out, and its degrees of freedom.
+
+    ``delta[i, j]`` is the estimate i less the one that leaves j out as well, ``paired`` a variance of one estimate as pairs see it.
+    """
+    k = len(one)
+    np.fill_diagonal(delta, 0.0)
+    both = np.sum(delta * delta.T, axis=1) / (k * (k - 1))
+    own = (one - np.mean(one)) ** 2 / (k * (k - 1))
+    dof = degrees_of_freedom(own, both)
+    shared, sampled = float(np.sum(both)), float(np.var(one, ddof=1))
     # A part that pairs do not see at all is no reason to believe less than the samples say.
-    return one, ((k * sampled + _PRIOR * max(paired, sampled)) / (k + _PRIOR)) / k + max(shared, 0.0), dof
+    return ((k * sampled + _PRIOR * max(paired, sampled)) / (k + _PRIOR)) / k + max(shared, 0.0), dof
 
 
 def _pair_square(S: np.ndarray, inner: np.ndarray, plain: np.ndarray, cross: np.ndarray, middle: np.ndarray) -> float:

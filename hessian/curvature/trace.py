@@ -12,12 +12,13 @@ from hessian.arguments import Rng, as_generator, whole_number
 from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.leave_out import Sketch, leave_out, left, sketch
 from hessian.curvature.products import Products
+from hessian.curvature.xnystrace import xnystrace
 from hessian.errors import OptionError, message
 from hessian.linalg.blocks import columns
 from hessian.linalg.vectors import on_sphere, signs
 from hessian.operators.symmetric import SymmetricOperator
 
-_LEAST = {"hutchinson": 2, "hutch++": 6, "xtrace": 6}
+_LEAST = {"hutchinson": 2, "hutch++": 6, "xtrace": 6, "xnystrace": 4}
 DEFAULT_MAX_HVP = 60
 # Fewer vectors of signs agree by chance too often on x_k x_l, which is all that one entry h_kl is seen by: of ten, eight or more are
 # equal in one of ten draws, which are off by 0.6 h_kl and hardly spread. Of twenty, three errors hold as often as promised.
@@ -39,8 +40,9 @@ def trace(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = "au
         Products at most; 60 by default.
     rng : int, numpy.random.Generator or None
         Seed of the test vectors.
-    method : {"auto", "exact", "hutchinson", "hutch++", "xtrace"}
-        ``"auto"`` is exact where the budget allows it, else XTrace, or Hutchinson with fewer than 20 products.
+    method : {"auto", "exact", "hutchinson", "hutch++", "xtrace", "xnystrace"}
+        ``"auto"`` is exact where the budget allows it, else XTrace, or Hutchinson with fewer than 20 products. ``"xnystrace"`` takes
+        positive semidefinite matrices.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def trace(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = "au
     Raises
     ------
     OptionError
-        The method is unknown, the budget is too small for it, or H is not symmetric.
+        The method is unknown, the budget is too small for it, or H is not symmetric; for XNysTrace, H is seen to be indefinite.
     NonFiniteError
         A product holds NaN or inf.
 
@@ -73,6 +75,10 @@ def trace(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = "au
     every vector for both, m/2 times over leaving one out; its variance is the unbiased one from leaving out two
     (:func:`hessian.curvature.leave_out.leave_out`), drawn towards that of Hutchinson on the rest. On a decaying spectrum the
     error of both falls as 1/m or faster, Hutchinson's as :math:`1/\sqrt m`.
+
+    XNysTrace (:mod:`hessian.curvature.xnystrace`) is for positive semidefinite matrices: Nystrom approximations that each leave one
+    vector out need no second products, so that with as many it sketches with twice the vectors. It is unbiased for any
+    symmetric matrix, and refuses one that is indefinite as far as its vectors see.
 
     The standard errors of few products are themselves uncertain, and widened for it: one, two and three of them cover as much as
     a normal variable's, ``.interval()`` what it is asked for (:func:`hessian.curvature.estimate.widened`).
@@ -100,6 +106,9 @@ def trace(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = "au
     (True, True)
     >>> trace(np.diag(spectrum))
     trace = 3.333333333 (exact, 0 products)
+    >>> estimate = trace(np.diag(spectrum), 60, method="xnystrace")
+    >>> bool(abs(estimate.value - 1 / 0.3) < 3 * estimate.standard_error), bool(estimate.standard_error < 1e-7)
+    (True, True)
     """
     where = "trace"
     products = Products(H, where)
@@ -128,6 +137,8 @@ def trace(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = "au
         raise OptionError(message(where, what, why, f"Pass at least {_LEAST[method]}"))
     if method == "xtrace":
         return _xtrace(products, min(max_hvp // 2, products.n // 2), generator)
+    if method == "xnystrace":
+        return xnystrace(products, _vectors(method, min(max_hvp, products.n // 2), products.n), generator)
     if method == "hutch++":
         return _hutch(products, max_hvp, min(max_hvp // 3, (max_hvp - 4) // 2, products.n // 2), generator)
     return _hutch(products, max_hvp, 0, generator)
@@ -249,12 +260,17 @@ def _off(Q: np.ndarray | None, v: np.ndarray) -> np.ndarray:
     return v if Q is None else v - Q @ (Q.T @ v)
 
 
+def _vectors(method: str, k: int, n: int) -> int:
+    """Return how many vectors a method that leaves them out is to have; refuse fewer than two."""
+    if k < 2:
+        raise OptionError(message("trace", f"{method} on an operator of order {n}", fix='Pass method="exact"'))
+    return k
+
+
 def _xtrace(products: Products, k: int, rng: np.random.Generator) -> Estimate:
     """XTrace with k vectors."""
     n = products.n
-    if k < 2:
-        raise OptionError(message("trace", f"xtrace on an operator of order {n}", fix='Pass method="exact"'))
-    found = sketch(products, on_sphere(rng, n, k, products.dtype))
+    found = sketch(products, on_sphere(rng, n, _vectors("xtrace", k, n), products.dtype))
     middle = found.projected
     rounding = products.eps * n * float(np.linalg.norm(middle))
     if found.S is None:

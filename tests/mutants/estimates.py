@@ -126,4 +126,8 @@ ESTIMATES = [
         "(products, start, process",
         "tests/test_nystrom.py",
     ),
+    Mutant(
+        "curvature/xnystrace.py", "mean(estimates)) - n * shift", "mean(estimates)) + 1e-8", "tests/test_xnystrace.py"
+    ),
+    Mutant("curvature/xnystrace.py", "+ (n - k + 2) * (own", "+ (n - k) * (own", "tests/test_xnystrace.py"),
 ]

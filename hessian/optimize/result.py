@@ -240,6 +240,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         likelihood: Any = None,
         groups: Any = None,
         n_obs: int | None = None,
+        structure: str | None = None,
     ) -> Any:
         """Compute the covariance of the parameters, with standard errors and the combinations that are poorly determined.
 
@@ -259,8 +260,8 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         scale : float, optional
             Makes ``fun`` a negative log-likelihood: 1, the default, for a sum over examples; n for a mean of n terms; 1 over
             the variance for half a sum of squares, which least squares estimates where it is not given.
-        per_example, model, likelihood, groups, n_obs
-            As there.
+        per_example, model, likelihood, groups, n_obs, structure
+            As there; of least squares by a sparse Jacobian the structure is ``"sparse"`` by default.
 
         Raises
         ------
@@ -292,7 +293,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
                 message("covariance", what, "Standard errors are made of the curvature at an optimum")
             )
         try:
-            return self._covariance(kind, fun, args, scale, per_example, model, likelihood, groups, n_obs)
+            return self._covariance(kind, fun, args, scale, per_example, model, likelihood, groups, n_obs, structure)
         except ConvergenceError as error:
             if self.get("success", True):
                 raise
@@ -309,6 +310,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         likelihood: Any,
         groups: Any,
         n_obs: Any,
+        structure: str | None,
     ) -> Any:
         """Hand what is known to the room that computes it."""
         statistics = room("statistics")
@@ -331,6 +333,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
                 groups=groups,
                 n_obs=n_obs,
                 fixed=self._held(fun, own),
+                structure=structure or "auto",
             )
         if any(given is not None for given in (per_example, model, likelihood, n_obs)):
             what = "least squares takes neither per_example nor model, likelihood or n_obs"
@@ -340,8 +343,10 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
             fix = "Write the cost as a function for minimize, and use kind='sandwich' with its per_example="
             raise OptionError(message("covariance", what, fix=fix))
         fixed = self.get("fixed", ())
+        if structure is None:
+            structure = "sparse" if self.get("structure") == "sparse" and kind not in ("HC2", "HC3") else "auto"
         return statistics.least_squares_covariance(
-            fun, self.x, *own, kind=kind or "expected", scale=scale, groups=groups, fixed=fixed
+            fun, self.x, *own, kind=kind or "expected", scale=scale, groups=groups, fixed=fixed, structure=structure
         )
 
     def _held(self, fun: Callable[..., Any], args: tuple[Any, ...]) -> tuple[str, ...]:

@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from scipy.sparse import diags_array
 
 from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.linalg import limits
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.covariance_task import CovarianceTask, check_kind, checked_scale, free_places
 from hessian.statistics.families import choose_family
 from hessian.statistics.fisher_information import fisher_root
 from hessian.statistics.robust import ROBUST
+from hessian.statistics.sparse_information import SparseInformation
 from hessian.tape.trees import flatten, join_vector
 
 
@@ -30,6 +33,7 @@ def covariance(
     groups: Any = None,
     n_obs: int | None = None,
     fixed: Iterable[Any] = (),
+    structure: str = "auto",
 ) -> Covariance:
     r"""Compute the covariance of the minimiser of a negative log-likelihood.
 
@@ -77,6 +81,9 @@ def covariance(
     fixed : iterable of keys
         Parameters that were held (``fixed=`` of :func:`hessian.optimize.minimize`, whose result passes them on, with those that a bound
         holds): matrices are those of the others, and these count as known.
+    structure : {"auto", "dense", "sparse"}
+        How the Hessian is inverted: ``"sparse"`` by a factor of the sparse matrix, ``"auto"`` so beyond 500 parameters where few products
+        give it and few of its numbers are entries. Leverages (HC2, HC3) are dense.
 
     Returns
     -------
@@ -84,6 +91,8 @@ def covariance(
 
     Raises
     ------
+    TooDenseError
+        ``structure="sparse"`` where the Hessian is not.
     ConvergenceError
         The information matrix is singular or has a negative eigenvalue (the message names the combination of parameters),
         or x is more than a tenth of a standard error from the minimum of the quadratic model there, or that minimum is none of f:
@@ -125,7 +134,7 @@ def covariance(
     >>> bool(np.isclose(rate.matrix[0, 0], 1 / counts.sum()))
     True
     """
-    task = CovarianceTask(f, x, args, kind, checked_scale(scale), fixed, n_obs, groups)
+    task = CovarianceTask(f, x, args, kind, checked_scale(scale), fixed, n_obs, groups, structure)
     if kind == "observed":
         return task.finish(task.hessian())
     if kind == "expected":
@@ -144,11 +153,11 @@ def covariance(
         what = f"kind={kind!r} needs the gradient of every example"
         fix = "Pass per_example=, a function of (x, *args) that returns the terms of the sum, shape (n,)"
         raise OptionError(message("covariance", what, fix=fix))
-    scores = task.scores(per_example)
-    leverages = None
+    information, leverages = task.hessian(), None
+    scores = task.scores(per_example, isinstance(information, SparseInformation))
     if kind in ("HC2", "HC3"):
         leverages = task.leverages(_rows_of_model(model, likelihood, x, args, kind, len(scores)), "Fisher information")
-    return task.finish(task.hessian(), scores, leverages)
+    return task.finish(information, scores, leverages)
 
 
 def _rows_of_model(model: Any, likelihood: Any, x: Any, args: tuple[Any, ...], kind: str, count: int) -> np.ndarray:
@@ -173,6 +182,7 @@ def least_squares_covariance(
     scale: float | None = None,
     groups: Any = None,
     fixed: Iterable[Any] = (),
+    structure: str = "auto",
 ) -> Covariance:
     r"""Compute the covariance of a least-squares estimate, whose ``f`` returns residuals.
 
@@ -199,6 +209,9 @@ def least_squares_covariance(
         For ``"cluster"``: the cluster of every residual.
     fixed : iterable of keys
         Parameters that were held, as for :func:`covariance`; n counts the others.
+    structure : {"auto", "dense", "sparse"}
+        Of ``"expected"``: ``"sparse"`` factors :math:`J^T J` as a sparse matrix, which halves the digits of ill-conditioned problems;
+        ``"auto"`` does where J does not fit in memory. Of the others as for :func:`covariance`.
 
     Returns
     -------
@@ -247,12 +260,19 @@ def least_squares_covariance(
         leaves = flatten(f(point, *rest))[0]
         return 0.5 * sum(np.sum(leaf * leaf) for leaf in leaves)
 
-    task = CovarianceTask(cost, x, args, kind, checked_scale(scale), fixed, residuals.size, groups)
+    task = CovarianceTask(cost, x, args, kind, checked_scale(scale), fixed, residuals.size, groups, structure)
     task.degrees_of_freedom = degrees
     if kind == "observed":
         return task.finish(task.hessian())
-    jacobian = operator.to_dense()
     if kind == "expected":
-        return task.finish(task.information_of(math.sqrt(task.scale) * jacobian, "Jacobian", operator))
+        fits = 8 * math.prod(operator.shape) <= limits.MATRIX_BYTES
+        if structure == "sparse" or (structure == "auto" and not fits):
+            return task.finish(task.normal(operator.to_sparse(), operator))
+        root = math.sqrt(task.scale) * operator.to_dense()
+        return task.finish(task.information_of(root, "Jacobian", operator))
+    information = task.hessian()
+    if isinstance(information, SparseInformation):
+        return task.finish(information, diags_array(task.scale * residuals) @ operator.to_sparse())
+    jacobian = operator.to_dense()
     leverages = task.leverages(jacobian, "Jacobian") if kind in ("HC2", "HC3") else None
-    return task.finish(task.hessian(), task.scale * residuals[:, None] * jacobian, leverages)
+    return task.finish(information, task.scale * residuals[:, None] * jacobian, leverages)

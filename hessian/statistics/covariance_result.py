@@ -10,14 +10,14 @@ import numpy as np
 from scipy import special
 
 from hessian.arguments import INSIDE, check
-from hessian.curvature.estimate import Uncertain
 from hessian.linalg.vectors import row_norms
 from hessian.statistics.information import WeakDirection
+from hessian.statistics.spread import Spread, Spreading
 from hessian.tape.trees import ravel
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Covariance(Uncertain):
+class Covariance(Spreading):
     """Covariance of the parameters at an optimum.
 
     Attributes
@@ -28,15 +28,15 @@ class Covariance(Uncertain):
     standard_error : like x
         Square roots of the variances.
     matrix : ndarray, shape (n, n)
-        Covariance between raveled parameters.
+        Covariance between raveled parameters. Of a large sparse model it is refused by a :class:`TooDenseError`: take :meth:`among`.
     root : ndarray, shape (n, k)
         ``root @ root.T`` is the matrix; standard errors and whatever is derived from the covariance come from it, so that
-        nothing cancels.
+        nothing cancels. Refused likewise.
     names : tuple of str
         Of the raveled parameters.
     weak_directions : tuple of WeakDirection
         Combinations of parameters that the information matrix hardly determines, the weakest first; empty where there are
-        none.
+        none. Of a sparse model at most three, as far as a few solves find them.
     scale : float
         What f was multiplied with.
     degrees_of_freedom : float
@@ -46,13 +46,14 @@ class Covariance(Uncertain):
         Those of the names that were held, by a bound for one: known exactly, with rows and columns of zeros.
     n_groups : int
         Clusters; 0 for other kinds.
+    structure : {"dense", "sparse"}
+        How it is held: by a root, or by the sparse factor of its inverse. ``spread`` is what holds it.
     """
 
     kind: str
     value: Any
     standard_error: Any
-    matrix: np.ndarray
-    root: np.ndarray
+    spread: Spread
     names: tuple[str, ...]
     weak_directions: tuple[WeakDirection, ...]
     scale: float
@@ -72,6 +73,11 @@ class Covariance(Uncertain):
         center, unravel = ravel(self.value)
         reach = special.stdtrit(self.degrees_of_freedom, 0.5 + 0.5 * level) * ravel(self.standard_error)[0]
         return unravel(center - reach), unravel(center + reach)
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """Covariance between raveled parameters, shape (n, n)."""
+        return self.spread.matrix
 
     @property
     def correlation(self) -> np.ndarray:

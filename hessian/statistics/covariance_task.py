@@ -17,6 +17,8 @@ from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.information import Information
 from hessian.statistics.optimum import check_step
 from hessian.statistics.robust import ROBUST, weighted_scores
+from hessian.statistics.sparse_information import SparseInformation, check_structure, refuse_dense, sparse_matrix
+from hessian.statistics.spread import sandwich
 from hessian.tape.names import find_part, parameter_names
 from hessian.tape.trees import ravel
 
@@ -38,8 +40,16 @@ class CovarianceTask:
         fixed: Iterable[Any],
         n_obs: Any,
         groups: Any,
+        structure: str = "auto",
     ) -> None:
         check_kind(kind)
+        check_structure(structure, "covariance")
+        if kind in ("HC2", "HC3"):
+            if structure == "sparse":
+                what, why = f"kind={kind!r} is asked for with structure='sparse'", "Leverages are computed densely"
+                raise OptionError(message("covariance", what, why, "Use kind='HC1'"))
+            structure = "dense"
+        self._structure = structure
         if (kind == "cluster") != (groups is not None):
             what = "kind='cluster' needs groups" if groups is None else f"groups are given with kind={kind!r}"
             fix = "Pass groups=, the cluster of every example, and kind='cluster'"
@@ -59,9 +69,22 @@ class CovarianceTask:
 
     def hessian(self) -> Information:
         """The Hessian of the negative log-likelihood."""
+        sparse = sparse_matrix(self._operator, self._structure, "covariance")
+        if sparse is not None:
+            part = sparse if len(self._free) == sparse.shape[0] else sparse[self._free][:, self._free]
+            scaled = part.dtype.type(self.scale) * part
+            return SparseInformation.of_sparse(scaled, self._free_names, where="covariance", source=self._operator)
         matrix = self._operator.to_dense()
         scaled = matrix.dtype.type(self.scale) * matrix[np.ix_(self._free, self._free)]
         return Information.of_matrix(scaled, self._free_names, where="covariance", source=self._operator)
+
+    def normal(self, jacobian: Any, source: Any) -> Information:
+        """The product of a sparse Jacobian with itself."""
+        part = jacobian[:, self._free]
+        matrix = self.scale * (part.T @ part)
+        refuse_dense(matrix.nnz, len(self._free), "covariance")
+        what = "product of the Jacobian with itself"
+        return SparseInformation.of_sparse(matrix, self._free_names, where="covariance", what=what, source=source)
 
     def information_of(self, root: np.ndarray, what: str, source: Any = None) -> Information:
         """The information by its root."""
@@ -71,7 +94,7 @@ class CovarianceTask:
         """Diagonal of the projection on the columns of a root of the information."""
         return row_norms(rows[:, self._free].astype(np.float64) @ self.information_of(rows, what).inverse_root) ** 2
 
-    def scores(self, per_example: Callable[..., Any]) -> np.ndarray:
+    def scores(self, per_example: Callable[..., Any], sparse: bool) -> Any:
         """Gradients of the examples' terms, shape (n, p)."""
         operator = JacobianOperator(per_example, self.x, *self.args)
         terms = operator.value
@@ -81,7 +104,7 @@ class CovarianceTask:
                 raise NotScalarError(message("covariance", what, fix="Return one term per example, shape (n,)"))
             raise ShapeMismatchError(message("covariance", what, fix="Return one term per example, shape (n,)"))
         self._check_unit(terms)
-        return operator.to_dense()
+        return operator.to_sparse() if sparse else operator.to_dense()
 
     def _check_unit(self, terms: np.ndarray) -> None:
         """Refuse terms whose sum is c f but for a factor that mistakes are made of."""
@@ -101,9 +124,7 @@ class CovarianceTask:
             what = f"the terms of per_example add up to {total:.6g}, scale * f is {self.scale * value:.6g}"
             raise OptionError(message("covariance", what, why, "Return the terms of scale * f, not those of f"))
 
-    def finish(
-        self, information: Information, scores: np.ndarray | None = None, leverages: np.ndarray | None = None
-    ) -> Covariance:
+    def finish(self, information: Information, scores: Any = None, leverages: np.ndarray | None = None) -> Covariance:
         """Check that x is the optimum, and put the result together."""
         gradient = self.scale * self._operator.gradient.astype(np.float64)[self._free]
         why, fix = (
@@ -112,12 +133,12 @@ class CovarianceTask:
         )
         information.check_optimum(gradient, "covariance", "errors", "minimum", why, fix)
         center, unravel = ravel(self.x)
-        root = np.zeros((len(center), self._free.size))
-        root[self._free] = information.inverse_root
+        spread = information.spread(self._free, len(center))
         check_step(
             lambda x: HessianOperator(self._f, unravel(x), *self.args).gradient,
             center,
-            root,
+            information,
+            spread,
             self.scale,
             gradient,
             self._free,
@@ -126,15 +147,13 @@ class CovarianceTask:
         if scores is not None:
             free = self._free.size
             rows = weighted_scores(self.kind, scores, free, n_obs=self.n_obs, groups=self.groups, leverages=leverages)
-            n_groups = len(rows) if self.kind == "cluster" else 0
-            # Triangular, so that the root has no more columns than there are parameters.
-            root = root @ np.asarray(np.linalg.qr(rows.astype(np.float64) @ root, mode="r")).T
+            n_groups = rows.shape[0] if self.kind == "cluster" else 0
+            spread = sandwich(spread, rows)
         return Covariance(
             kind=self.kind,
             value=unravel(center),
-            standard_error=unravel(row_norms(root)),
-            matrix=root @ root.T,
-            root=root,
+            standard_error=unravel(spread.deviations),
+            spread=spread,
             names=self.names,
             weak_directions=information.weak_directions,
             scale=self.scale,

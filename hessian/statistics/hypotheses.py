@@ -209,7 +209,7 @@ def wald_test(res: Any, R: Any, r: Any = 0.0) -> HypothesisTest:
     except ValueError:
         what = f"r has shape {np.shape(r)} for {values.size} conditions"
         raise ShapeMismatchError(message(where, what, fix="Pass a number, or one for each")) from None
-    root = jacobian @ res.root
+    root = res.spread.carried_root(jacobian)
     lengths = row_norms(root)
     sizes = np.where(lengths > 0.0, lengths, 1.0)
     left, singular, _ = np.linalg.svd(root / sizes[:, None], full_matrices=False)

@@ -13,6 +13,7 @@ from hessian.linalg.dense import eigh, symmetrized
 from hessian.linalg.vectors import norm
 from hessian.optimize.optimality import Definiteness, judge
 from hessian.optimize.regression import scaled_svd
+from hessian.statistics.spread import DenseSpread, Spread
 from hessian.text import Shown
 from hessian.transforms.locate import not_finite
 
@@ -96,7 +97,7 @@ class Information:
         largest = float(np.max(np.abs(values)))
         definiteness = judge(float(values[0]), largest, precision, True)
         if definiteness is not Definiteness.POSITIVE:
-            raise _indefinite(definiteness, float(values[0]), vectors[:, 0], names, where, what)
+            raise indefinite(definiteness, float(values[0]), vectors[:, 0], names, where, what)
         return cls(scale, values, vectors, names)
 
     @classmethod
@@ -115,7 +116,7 @@ class Information:
             raise not_finite(where, what, "", "Move x into the domain", origin)
         scale, singular, right, rank = scaled_svd(root.astype(np.float64), float(np.finfo(root.dtype).eps))
         if rank < len(scale):
-            raise _indefinite(Definiteness.ZERO, float(singular[-1]) ** 2, right[-1], names, where, what)
+            raise indefinite(Definiteness.ZERO, float(singular[-1]) ** 2, right[-1], names, where, what)
         return cls(scale, singular[::-1] ** 2, right[::-1].T, names)
 
     @property
@@ -137,6 +138,16 @@ class Information:
             for value, vector in zip(self._values[:count], self._vectors.T[:count], strict=True)
         )
 
+    def spread(self, free: np.ndarray, order: int) -> Spread:
+        """Return the inverse, as the covariance of those that are free among all: rows of zeros are those of what is known."""
+        root = np.zeros((order, len(self._scale)))
+        root[free] = self.inverse_root
+        return DenseSpread(root)
+
+    def length(self, gradient: np.ndarray) -> float:
+        """Length of a gradient in the inverse, ``sqrt(g^T I^-1 g)``."""
+        return norm(gradient.astype(np.float64) @ self.inverse_root)
+
     def check_optimum(self, gradient: np.ndarray, where: str, unit: str, optimum: str, why: str, fix: str) -> None:
         """Refuse a point whose Newton step is longer than a tenth of a standard error, ``sqrt(g^T I^-1 g)`` of them.
 
@@ -144,7 +155,7 @@ class Information:
         ------
         ConvergenceError
         """
-        away = norm(gradient.astype(np.float64) @ self.inverse_root)
+        away = self.length(gradient)
         if not away <= AWAY:
             what = f"x is {away:.2g} standard {unit} from the {optimum} of the quadratic model there"
             raise ConvergenceError(message(where, what, why, fix))
@@ -172,7 +183,7 @@ def describe_combination(vector: np.ndarray, names: Sequence[str]) -> str:
     return text if shares[count - 1] >= _SHARE else f"{text} + ..."
 
 
-def _indefinite(
+def indefinite(
     definiteness: Definiteness, value: float, vector: np.ndarray, names: Sequence[str], where: str, what: str
 ) -> ConvergenceError:
     """Build the error for a matrix that has no inverse or is no information, naming the eigenvector."""

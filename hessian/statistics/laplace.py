@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import diags_array
 
 from hessian.arguments import POSITIVE, Rng, as_generator, check, is_real, whole_number
-from hessian.curvature.estimate import Uncertain, spread_error, widened
+from hessian.curvature.estimate import spread_error, widened
 from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.operators.differentiated import DifferentiatedOperator
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.statistics.information import Information, WeakDirection
 from hessian.statistics.outputs import Outputs
+from hessian.statistics.sparse_information import SparseInformation, sparse_matrix
+from hessian.statistics.spread import Spread, Spreading
 from hessian.tape.names import parameter_names
 from hessian.tape.origins import Origin
 from hessian.tape.trees import describe, flatten, is_container, join_vector, map_leaves, only_numbers, ravel
@@ -73,7 +77,7 @@ class Prediction(Shown):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Laplace(Uncertain):
+class Laplace(Spreading):
     """Gaussian approximation of a posterior.
 
     Attributes
@@ -83,9 +87,10 @@ class Laplace(Uncertain):
     standard_error : like x
         Standard deviations of the posterior.
     covariance : ndarray, shape (n, n)
-        Inverse of the posterior precision, between raveled parameters.
+        Inverse of the posterior precision, between raveled parameters. Of a large sparse model it is refused by a
+        :class:`TooDenseError`: take :meth:`among`.
     root : ndarray, shape (n, n)
-        ``root @ root.T`` is the covariance.
+        ``root @ root.T`` is the covariance. Refused likewise.
     log_evidence : float
         Logarithm of the marginal likelihood of the data, constants included as far as f includes them.
     log_likelihood : float
@@ -100,12 +105,13 @@ class Laplace(Uncertain):
     names : tuple of str
     weak_directions : tuple of WeakDirection
     curvature : {"hessian", "gauss-newton"}
+    structure : {"dense", "sparse"}
+        How the covariance is held: by a root, or by the sparse factor of the precision. ``spread`` is what holds it.
     """
 
     value: Any
     standard_error: Any
-    covariance: np.ndarray
-    root: np.ndarray
+    spread: Spread
     log_evidence: float
     log_likelihood: float
     log_prior: float
@@ -114,6 +120,11 @@ class Laplace(Uncertain):
     names: tuple[str, ...]
     weak_directions: tuple[WeakDirection, ...]
     curvature: str
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Covariance between raveled parameters, shape (n, n)."""
+        return self.spread.matrix
 
     def __repr__(self) -> str:
         return (
@@ -141,7 +152,7 @@ class Laplace(Uncertain):
         """
         whole_number("sample", "n_samples", n_samples)
         center, unravel = ravel(self.value)
-        draws = as_generator(rng, "sample").standard_normal((n_samples, self.root.shape[1])) @ self.root.T
+        draws = self.spread.draws(n_samples, as_generator(rng, "sample"))
         return [unravel(center + draw.astype(center.dtype)) for draw in draws]
 
     def predict(
@@ -182,7 +193,7 @@ class Laplace(Uncertain):
         Notes
         -----
         Add the variance of the noise for the variance of new data. Cost: min(m, n) sweeps for m outputs, or an evaluation
-        per sample.
+        per sample. Of a sparse model the products that a sparse Jacobian of the outputs takes, and a solve for each of them.
 
         References
         ----------
@@ -195,10 +206,9 @@ class Laplace(Uncertain):
             fix = "Pass 'linearized' or 'samples'"
             raise OptionError(message("predict", f"method is {method!r}", fix=fix))
         operator = JacobianOperator(model, self.value, *args)
-        root = operator.to_dense().astype(np.float64) @ self.root
-        variance = np.sum(root * root, axis=1)
+        jacobian = operator.to_sparse().tocsr() if self.spread.is_sparse else operator.to_dense()
+        variance, covariance = self.spread.carried(jacobian.astype(np.float64), full)
         unknown = np.full(len(variance), math.inf)
-        covariance = root @ root.T if full else None
         find = operator.origin_of_nonfinite
         return _prediction(operator.value, None, variance, covariance, method, 0, (unknown, unknown), find)
 
@@ -232,6 +242,7 @@ def laplace(
     prior_mean: Any = 0.0,
     scale: float = 1.0,
     model: Callable[..., Any] | None = None,
+    structure: str = "auto",
 ) -> Laplace:
     r"""Approximate a posterior by a Gaussian at its mode.
 
@@ -262,6 +273,9 @@ def laplace(
     model : callable, optional
         ``model(x, *args)`` returns outputs z: the Gauss-Newton matrix of ``f(model(x, *args))`` then takes the place of the
         Hessian. It is never negative where f is convex in z, which a network's Hessian need not be.
+    structure : {"auto", "dense", "sparse"}
+        How the precision is inverted: ``"sparse"`` by a factor of the sparse matrix, ``"auto"`` so beyond 500 parameters where few products
+        give it and few of its numbers are entries.
 
     Returns
     -------
@@ -277,11 +291,14 @@ def laplace(
         The prior does not have the structure of x.
     NonFiniteError
         Loss or curvature is not finite at x.
+    TooDenseError
+        ``structure="sparse"`` where the matrix is not.
 
     Notes
     -----
     Exact for a linear model with Gaussian noise. Cost: the dense matrix, n products in blocks, and an eigendecomposition,
-    O(n^3): meant for up to a few thousand parameters.
+    O(n^3): up to a few thousand parameters. Of a sparse matrix: a product per color, a factorisation, whose pivots give the
+    determinant, and a few times that for the deviations (Takahashi's equations).
 
     References
     ----------
@@ -309,11 +326,8 @@ def laplace(
     if not math.isfinite(value):
         fix = "Choose an x at which f is finite"
         raise not_finite(where, f"f is {value} at x", "", fix, operator.origin_of_nonfinite())
-    matrix = operator.to_dense()
     names = parameter_names(x)
-    posterior = (scale * matrix.astype(np.float64) + np.diag(precision)).astype(matrix.dtype)
-    what = "posterior precision"
-    information = Information.of_matrix(posterior, names, where=where, what=what, source=operator)
+    information = _information(operator, scale, precision, structure, names)
     apart = center.astype(np.float64) - _like(prior_mean, x, "prior_mean")
     gradient = scale * np.asarray(operator.gradient, dtype=np.float64) + precision * apart
     why, fix = (
@@ -321,25 +335,37 @@ def laplace(
         "Minimise scale * f + 1/2 prior_precision * |x - prior_mean|^2, with a small gtol",
     )
     information.check_optimum(gradient, where, "deviations", "mode", why, fix)
-    root = information.inverse_root
-    variances = np.sum(root * root, axis=1)
     n = len(center)
+    spread = information.spread(np.arange(n), n)
+    deviations = spread.deviations
     log_prior = 0.5 * float(np.sum(np.log(precision)) - apart @ (precision * apart) - n * math.log(2.0 * math.pi))
     log_occam = 0.5 * (n * math.log(2.0 * math.pi) - information.log_determinant)
     return Laplace(
         value=unravel(center),
-        standard_error=unravel(np.sqrt(variances)),
-        covariance=root @ root.T,
-        root=root,
+        standard_error=unravel(deviations),
+        spread=spread,
         log_evidence=-value + log_prior + log_occam,
         log_likelihood=-value,
         log_prior=log_prior,
         log_occam=log_occam,
-        effective_parameters=n - float(precision @ variances),
+        effective_parameters=n - float(precision @ deviations**2),
         names=names,
         weak_directions=information.weak_directions,
         curvature="hessian" if model is None else "gauss-newton",
     )
+
+
+def _information(
+    operator: DifferentiatedOperator, scale: float, precision: np.ndarray, structure: str, names: tuple[str, ...]
+) -> Information:
+    """Decompose the precision of the posterior, or factor it as a sparse matrix."""
+    what, sparse = "posterior precision", sparse_matrix(operator, structure, "laplace")
+    if sparse is not None:
+        posterior = (scale * sparse.astype(np.float64) + diags_array(precision, format="csc")).astype(sparse.dtype)
+        return SparseInformation.of_sparse(posterior, names, where="laplace", what=what, source=operator)
+    matrix = operator.to_dense()
+    posterior = (scale * matrix.astype(np.float64) + np.diag(precision)).astype(matrix.dtype)
+    return Information.of_matrix(posterior, names, where="laplace", what=what, source=operator)
 
 
 def _positive(prior_precision: Any, x: Any) -> np.ndarray:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import ConvergenceError, message
-from hessian.linalg.vectors import norm
+from hessian.statistics.information import Information
+from hessian.statistics.spread import Spread
 
 # Share of the gradient, in standard errors, that a Newton step may leave. Where f falls as exp(-t) does, it is 1/e.
 _LEFT = 0.25
@@ -17,7 +18,8 @@ _LEFT = 0.25
 def check_step(
     gradient_at: Callable[[np.ndarray], Any],
     x: np.ndarray,
-    root: np.ndarray,
+    information: Information,
+    spread: Spread,
     scale: float,
     gradient: np.ndarray,
     free: np.ndarray,
@@ -34,8 +36,10 @@ def check_step(
         The gradient at another raveled point.
     x : ndarray, shape (n,)
         The point.
-    root : ndarray, shape (n, k)
-        R.
+    information : Information
+        That at x, of the free parameters.
+    spread : Spread
+        Its inverse, of all.
     scale : float
         What gradients are multiplied with.
     gradient : ndarray
@@ -47,16 +51,17 @@ def check_step(
     ------
     ConvergenceError
     """
-    slope = root[free].T @ gradient
-    away = norm(slope)
+    away = information.length(gradient)
     # Below, rounding may be all that is left of the gradient where the problem is ill-conditioned.
     if away <= float(np.finfo(x.dtype).eps) ** 0.375:
         return
-    moved = (x - root @ slope).astype(x.dtype)
+    slope = np.zeros(len(x))
+    slope[free] = gradient
+    moved = (x - spread.product(slope)).astype(x.dtype)
     if not np.any(moved != x):
         return
     with np.errstate(all="ignore"):
-        after = norm(root[free].T @ (scale * np.asarray(gradient_at(moved), np.float64)[free]))
+        after = information.length(scale * np.asarray(gradient_at(moved), np.float64)[free])
     if not after <= _LEFT * away:
         what = f"a Newton step from x, of {away:.2g} standard errors, leaves {after / away:.0%} of the gradient"
         why = "The minimum recedes, as where classes can be separated, or is flatter than quadratic"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csc_array, issparse
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 
@@ -15,8 +16,8 @@ _WHOLE = 1e-10
 
 
 def weighted_scores(
-    kind: str, scores: np.ndarray, parameters: int, *, n_obs: int | None, groups: Any, leverages: np.ndarray | None
-) -> np.ndarray:
+    kind: str, scores: Any, parameters: int, *, n_obs: int | None, groups: Any, leverages: np.ndarray | None
+) -> Any:
     r"""Return rows whose products :math:`S^T S` stand between the inverse Hessians.
 
     With n examples of scores :math:`s_i` and leverages :math:`h_i`, and p parameters: :math:`s_i` for HC0, times
@@ -37,7 +38,7 @@ def weighted_scores(
     """
     if kind in ("sandwich", "HC0"):
         return scores
-    rows = len(scores) if n_obs is None else n_obs
+    rows = scores.shape[0] if n_obs is None else n_obs
     if kind in ("HC1", "cluster") and rows <= parameters:
         what = f"{rows} observations for {parameters} parameters"
         raise OptionError(message("covariance", what, f"{kind} divides by their difference", 'Use kind="HC0"'))
@@ -45,7 +46,7 @@ def weighted_scores(
         return scores * np.sqrt(rows / (rows - parameters))
     if kind == "cluster":
         sums = _sums(scores, groups)
-        count = len(sums)
+        count = sums.shape[0]
         if count < 2:
             what = "all examples are in one group"
             raise OptionError(message("covariance", what, "Its scores add up to zero", "Pass at least two groups"))
@@ -59,16 +60,19 @@ def weighted_scores(
     return scores / (left if kind == "HC3" else np.sqrt(left))[:, None]
 
 
-def _sums(scores: np.ndarray, groups: Any) -> np.ndarray:
-    """Sums of scores in groups, shape (G, p)."""
-    labels = np.asarray(groups)
-    if labels.size != len(scores):
-        what = f"groups has shape {labels.shape}, there are {len(scores)} examples"
+def _sums(scores: Any, groups: Any) -> Any:
+    """Sums of scores in groups, shape (G, p), sparse where scores are."""
+    labels, count = np.asarray(groups), scores.shape[0]
+    if labels.size != count:
+        what = f"groups has shape {labels.shape}, there are {count} examples"
         raise ShapeMismatchError(message("covariance", what, fix="Pass the group of every example, shape (n,)"))
     if labels.dtype.kind == "f" and np.any(np.isnan(labels)):
         what = f"{int(np.sum(np.isnan(labels)))} examples have the group NaN"
         raise OptionError(message("covariance", what, fix="Leave these examples out, or give them groups"))
     distinct, places = np.unique(labels.ravel(), return_inverse=True)
+    if issparse(scores):
+        members = csc_array((np.ones(count), (places.reshape(-1), np.arange(count))), shape=(len(distinct), count))
+        return members @ scores
     sums = np.zeros((len(distinct), scores.shape[1]))
     np.add.at(sums, places.reshape(-1), scores.astype(np.float64))
     return sums

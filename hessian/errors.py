@@ -81,6 +81,10 @@ class ProgramWarning(UserWarning):
     """A program could not be compiled or run; the plain sweeps give the results, more slowly."""
 
 
+class ScaleWarning(UserWarning):
+    """A function is the mean of its terms where a sum was meant, so that standard errors are those of one example."""
+
+
 class MissingDependencyError(HessianError, ImportError):
     """An optional package that this call needs is not installed."""
 

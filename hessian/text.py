@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -87,3 +88,103 @@ def html_table(rows: Iterable[Sequence[str]], title: str = "") -> str:
     span = max(map(len, rows), default=1)
     head = f'<thead><tr><th colspan="{span}" {_LEFT}>{escape(title)}</th></tr></thead>' if title else ""
     return f"<table>{head}<tbody>{body}</tbody></table>"
+
+
+def by_error(value: float, error: float) -> str:
+    """Write a number to the decimal at which its error has three digits.
+
+    >>> by_error(1.23456789, 0.0456), by_error(12345.6, 789.0), by_error(1e-12, 1e-14)
+    ('1.2346', '12346', '1.0000e-12')
+    """
+    if not (error > 0.0 and math.isfinite(error) and math.isfinite(value)):
+        return f"{value:.6g}"
+    decimals = 2 - math.floor(math.log10(error))
+    if decimals <= 8 and abs(value) < 1e9:
+        return f"{value:.{max(decimals, 0)}f}"
+    digits = decimals + math.floor(math.log10(abs(value))) if value != 0.0 else 0
+    return f"{value:.{min(max(digits, 2), 16)}e}"
+
+
+def grid_text(header: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
+    """Lay out columns of numbers, the first of names, decimal points below each other."""
+    columns = [_pointed([row[i] for row in rows]) if i else [row[0] for row in rows] for i in range(len(header))]
+    widths = [max(map(len, (title, *column))) for title, column in zip(header, columns, strict=True)]
+    lines = [header, *zip(*columns, strict=True)]
+    cells = lambda line: [c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
+    return "\n".join((indent + "  ".join(cells(line))).rstrip() for line in lines)
+
+
+def _pointed(cells: list[str]) -> list[str]:
+    """Fill up on the right, so that decimal points are below each other where all follow the last cell's edge."""
+    after = [len(cell) - cell.index(".") if "." in cell else 0 for cell in cells]
+    most = max(after, default=0)
+    return [cell + " " * (most - count) for cell, count in zip(cells, after, strict=True)]
+
+
+def grid_html(
+    header: Sequence[str], rows: Sequence[Sequence[str]], title: str, facts: Sequence[str], notes: Sequence[str]
+) -> str:
+    """Write columns of numbers as a table for notebooks, with a title and lines above, and notes below."""
+    from html import escape
+
+    right, across = 'style="text-align: right"', f'colspan="{len(header)}" {_LEFT}'
+    heads = "".join(f"<th {right if i else _LEFT}>{escape(cell)}</th>" for i, cell in enumerate(header))
+    body = "".join(
+        f"<tr><th {_LEFT}>{escape(name)}</th>" + "".join(f"<td {right}>{escape(c)}</td>" for c in cells) + "</tr>"
+        for name, *cells in rows
+    )
+    above = f"<tr><th {across}>{escape(title)}</th></tr>"
+    above += "".join(f"<tr><td {across}>{escape(fact)}</td></tr>" for fact in facts)
+    below = "".join(f"<tr><td {across}>{escape(note)}</td></tr>" for note in notes)
+    foot = f"<tfoot>{below}</tfoot>" if notes else ""
+    return f"<table><thead>{above}<tr>{heads}</tr></thead><tbody>{body}</tbody>{foot}</table>"
+
+
+_LATEX = {
+    **{sign: "\\" + sign for sign in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+}
+
+
+def latex_text(text: str) -> str:
+    r"""Write text so that LaTeX prints it as it is.
+
+    >>> latex_text("5 % of a_1")
+    '5 \\% of a\\_1'
+    """
+    return re.sub(r"(?<!\S)-(?=\d)", r"$-$", "".join(_LATEX.get(sign, sign) for sign in text))
+
+
+def latex_number(cell: str) -> str:
+    r"""Write a number, or what compares with one, as mathematics; anything else as text.
+
+    >>> latex_number("-1.20e-09"), latex_number("<0.001"), latex_number("held")
+    ('$-1.20 \\times 10^{-9}$', '$<0.001$', 'held')
+    """
+    found = re.fullmatch(r"(<?-?\d+(?:\.\d+)?)(?:e([+-]\d+))?", cell)
+    if found is None:
+        return latex_text(cell)
+    power = rf" \times 10^{{{int(found[2])}}}" if found[2] else ""
+    return f"${found[1]}{power}$"
+
+
+def grid_latex(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
+    """Write columns of numbers as a ``tabular`` with the rules of the package booktabs, notes below."""
+    join = lambda cells: " & ".join(cells) + r" \\"
+    titles = [f"${title}$" if len(title) == 1 else latex_text(title) for title in header]
+    notes = [line for note in notes for line in textwrap.wrap(note, 90)]
+    lines = [
+        rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
+        r"\toprule",
+        join(titles),
+        r"\midrule",
+    ]
+    lines += [join([latex_text(name), *map(latex_number, cells)]) for name, *cells in rows]
+    lines += [r"\midrule"] * bool(notes)
+    lines += [rf"\multicolumn{{{len(header)}}}{{l}}{{{latex_text(note)}}} \\" for note in notes]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])

@@ -5,7 +5,8 @@ from hessian.optimize.history import IterationRecord, SaddleRecord, format_histo
 from hessian.optimize.implicit import argmin, fixed_point, root
 from hessian.optimize.least_squares import least_squares
 from hessian.optimize.minimize import minimize
-from hessian.optimize.result import OptimizeResult, Status
+from hessian.optimize.result import OptimizeResult
+from hessian.optimize.status import Status
 
 __all__ = [
     "IterationRecord",

@@ -15,8 +15,8 @@ from hessian.optimize.history import SaddleRecord
 from hessian.optimize.objective import Point
 from hessian.optimize.optimality import Curvature, Definiteness, measure_curvature, scaled_gradient
 from hessian.optimize.ratio_test import ROUNDING
-from hessian.optimize.result import Status
 from hessian.optimize.rounding import Evaluates, neighbours
+from hessian.optimize.status import Status
 from hessian.tape.trees import join_vector
 
 FAR = 0.01

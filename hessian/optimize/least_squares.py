@@ -23,11 +23,12 @@ from hessian.optimize.optimality import Definiteness
 from hessian.optimize.options import Options, parse_options, refuse_arguments
 from hessian.optimize.regression import fit_statistics
 from hessian.optimize.residuals import ResidualPoint, Residuals
-from hessian.optimize.result import OptimizeResult, Status
+from hessian.optimize.result import OptimizeResult
 from hessian.optimize.robust_losses import find_loss
 from hessian.optimize.scipy_constraints import binds
 from hessian.optimize.scipy_conventions import Callback, some_numbers
 from hessian.optimize.sparse_least_squares import SparseLevenbergMarquardt, standard_errors
+from hessian.optimize.status import Status
 from hessian.tape.trees import ravel, scipy_point
 from hessian.transforms.first_order import vjp
 

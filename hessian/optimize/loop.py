@@ -18,8 +18,9 @@ from hessian.optimize.history import IterationRecord
 from hessian.optimize.objective import COUNTER_NAMES, Counters
 from hessian.optimize.observer import Progress
 from hessian.optimize.options import LoopOptions
-from hessian.optimize.result import OptimizeResult, Status
+from hessian.optimize.result import OptimizeResult
 from hessian.optimize.scipy_conventions import Callback
+from hessian.optimize.status import Status
 
 Ending = tuple[Status, str]
 """Why a run stopped, and what there is to say about it."""

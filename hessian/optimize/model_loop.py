@@ -22,9 +22,10 @@ from hessian.optimize.observer import Progress
 from hessian.optimize.optimality import UNKNOWN
 from hessian.optimize.options import Options
 from hessian.optimize.ratio_test import ROUNDING, Assessment, RatioTest
-from hessian.optimize.result import OptimizeResult, Status
+from hessian.optimize.result import OptimizeResult
 from hessian.optimize.rounding import measure_rounding
 from hessian.optimize.scipy_conventions import Callback
+from hessian.optimize.status import Status
 
 UNRESOLVED_LIMIT = 5
 """Iterations in a row that the values do not resolve and that do not halve the gradient, before the run ends."""

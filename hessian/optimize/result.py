@@ -1,9 +1,8 @@
-"""What a solver hands back: a status that is advice, and SciPy's result with it and the history in it."""
+"""What a solver hands back: SciPy's result with a status that is advice, the history, and ways to its statistics."""
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,146 +12,10 @@ from hessian.errors import ConvergenceError, OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.optimize.free_curvature import active_set
 from hessian.optimize.result_text import result_html, result_text
+from hessian.optimize.status import Status
 from hessian.rooms import room
 from hessian.tape.names import parameter_names
 from hessian.tape.trees import ravel
-
-
-class Status(enum.IntEnum):
-    """Why a solver stopped: ``advice`` says what that means and what to try, ``success`` whether gtol was reached.
-
-    The first four are the honest grades of a small gradient. Only ``CONVERGED`` says "strict local minimum"; the others
-    say exactly how much of the second-order condition is known.
-    """
-
-    success: bool
-    advice: str
-
-    def __new__(cls, value: int, success: bool, advice: str) -> Status:
-        """Attach the text and the verdict to the integer SciPy's users compare."""
-        member = int.__new__(cls, value)
-        member._value_ = value
-        member.success = success
-        member.advice = advice
-        return member
-
-    CONVERGED = (
-        0,
-        True,
-        "The gradient is at most gtol and the Hessian is positive definite: a strict local minimum.",
-    )
-    CONVERGED_SEMIDEFINITE = (
-        1,
-        True,
-        "The gradient is at most gtol and the smallest eigenvalue of the Hessian is zero, to rounding or beside so small a "
-        "gradient: no negative curvature leads down, but second derivatives alone cannot tell a minimum from a flat direction. If the "
-        "objective has redundant parameters, fix some of them or add a small quadratic penalty.",
-    )
-    CONVERGED_UNDECIDED = (
-        2,
-        True,
-        "The gradient is at most gtol and no negative curvature was found, but a few Lanczos steps cannot rule it out. "
-        'To decide, look at HessianOperator(fun, res.x, *args).eigsh(1, which="SA"), or use method="newton" if there '
-        "are few variables.",
-    )
-    CONVERGED_UNCHECKED = (
-        3,
-        True,
-        "The gradient is at most gtol; the curvature was not looked at (check_curvature=False): this may be a saddle.",
-    )
-    MAX_ITERATIONS = (
-        4,
-        False,
-        "The iteration limit was reached. If the history still decreases, raise maxiter or start again from res.x; "
-        "if it crawls, rescale the variables so that a unit step means about the same in each.",
-    )
-    MAX_HVP = (
-        5,
-        False,
-        "The budget of Hessian-vector products was spent. Raise max_hvp or start again from res.x; "
-        "many CG iterations per step mean an ill-conditioned Hessian: rescale the variables or regularise.",
-    )
-    PRECISION = (
-        6,
-        False,
-        "Floating point is the limit: the decrease still predicted is below the rounding error of the objective, and "
-        "the gradient does not shrink further either. res.x is about as good as this precision gives; ask for a larger "
-        "gtol, subtract large constants from the objective, or use float64.",
-    )
-    STALLED = (
-        7,
-        False,
-        "Steps down to rounding length bring nothing although the gradient is not small: the objective is not smooth "
-        "there (a kink, a jump, the edge of its domain), or a derivative is wrong. "
-        "Run hessian.check_derivatives(fun, res.x, *args).",
-    )
-    UNBOUNDED = (
-        8,
-        False,
-        "The objective seems unbounded below: it keeps falling, or is -inf at a trial point. Check its sign, or add a term that bounds it.",
-    )
-    NEGATIVE_CURVATURE = (
-        9,
-        False,
-        "The gradient is at most gtol, but the Hessian has a negative eigenvalue and no step along its vector lowers "
-        "the objective: no minimum, but so flat that rounding hides the descent, or not smooth. Use float64, or "
-        "rescale the flat variables.",
-    )
-    CALLBACK = (10, False, "The callback asked to stop, by returning True or raising StopIteration.")
-    LEFT_DOMAIN = (
-        11,
-        False,
-        "Every step, however short, leads to where the objective is not finite: res.x lies at the edge of its domain. "
-        "Substitute variables so that the edge is at infinity (x = exp(u) for x > 0), or use a method with bounds.",
-    )
-    MAX_SECONDS = (
-        12,
-        False,
-        "The time was up. Raise max_seconds or start again from res.x.",
-    )
-    INTERRUPTED = (
-        13,
-        False,
-        "The run was interrupted; res.x is the best point it had. Start again from there, or resume from a checkpoint.",
-    )
-    EARLY_STOPPED = (
-        14,
-        True,
-        "The validation loss has not improved for the patience given: the parameters are those at which it was smallest.",
-    )
-    DIVERGED = (
-        15,
-        False,
-        "The objective became NaN or infinite and the method has no way back. Lower the learning rate, clip the gradient, "
-        "or use a method that rejects such steps.",
-    )
-    EXTERNAL_SUCCESS = (
-        16,
-        True,
-        "SciPy's method reports success, by its own criteria. The message says what is known of the curvature.",
-    )
-    EXTERNAL_FAILURE = (17, False, "SciPy's method stopped early, for the reason it gives.")
-    CONVERGED_FAR = (
-        18,
-        False,
-        "The gradient is at most gtol and the Hessian is positive definite, but so flat that the minimum may be far from "
-        "here, or at infinity: a Newton step could still be longer than a hundredth of x. Ask for a smaller gtol, or rescale "
-        "the objective; if the run then goes on for ever, there is no minimum.",
-    )
-    EXTERNAL_SADDLE = (
-        19,
-        False,
-        "SciPy's method reports success, but the Hessian has negative curvature along a direction that bounds and constraints "
-        "leave free, res.escape: a saddle or a maximum, no minimum. Start again from res.x + t * res.escape with a small t.",
-    )
-    CONVERGED_AT_KINK = (
-        20,
-        True,
-        "The objective has a kink at res.x (a modulus of zero, a maximum of equal numbers) and no derivative there. No slope away "
-        "from it that was looked at leads down, and the gradient, by the convention of such operations, is at most gtol. The Hessian "
-        "says nothing of such a point, and standard errors do not apply.",
-    )
-
 
 _NO_OPTIMUM = (
     Status.CONVERGED_AT_KINK, Status.CONVERGED_FAR, Status.NEGATIVE_CURVATURE, Status.UNBOUNDED, Status.DIVERGED, Status.EXTERNAL_SADDLE,
@@ -349,6 +212,99 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
             fun, self.x, *own, kind=kind or "expected", scale=scale, groups=groups, fixed=fixed, structure=structure
         )
 
+    def summary(  # -> hessian.statistics.Summary
+        self,
+        kind: str | None = None,
+        level: float = 0.95,
+        names: Sequence[str] | None = None,
+        *,
+        fun: Callable[..., Any] | None = None,
+        args: Any = (),
+        scale: float | None = None,
+        n_obs: int | None = None,
+        per_example: Callable[..., Any] | None = None,
+        groups: Any = None,
+        model: Callable[..., Any] | None = None,
+        likelihood: Any = None,
+    ) -> Any:
+        r"""Make the table of a fit: estimates, standard errors, tests of zero, intervals, log-likelihood, AIC and BIC.
+
+        .. math:: z_j = \hat x_j / \sqrt{V_{jj}}, \qquad \log L = -c f(\hat x), \qquad
+                  \mathrm{AIC} = 2 k - 2 \log L, \qquad \mathrm{BIC} = k \log n - 2 \log L
+
+        Parameters
+        ----------
+        kind, fun, args, per_example, model, likelihood, groups
+            Which covariance V, and what it needs: as for :meth:`covariance`.
+        level : float
+            Of the printed intervals.
+        names : sequence of str, optional
+            Of the raveled parameters; by default keys of dicts and indices.
+        scale : float, optional
+            c, which makes ``fun`` a negative log-likelihood: 1, the default, for a sum over examples, n for a mean. (The expected
+            information does not depend on it, but for ``"gaussian"`` and ``"gamma"``.) For least squares one over the variance of the
+            errors, which is estimated where it is not given.
+        n_obs : int, optional
+            n, for BIC and ``"HC1"``; of least squares that of the residuals.
+
+        Returns
+        -------
+        hessian.statistics.Summary
+            With a text, a table for notebooks, ``to_latex()`` and ``to_dataframe()``.
+
+        Raises
+        ------
+        OptionError, ConvergenceError
+            As for :meth:`covariance`.
+        ShapeMismatchError
+            There is not one name for each parameter.
+
+        Warns
+        -----
+        ScaleWarning
+            c times ``fun`` is the mean of its terms, or as many times their sum, as its operations say. The table says so, too.
+
+        Notes
+        -----
+        The log-likelihood has the constants that ``fun`` has: compare AIC between functions that have the same. A penalty in it is taken
+        for a part of the likelihood. k counts the parameters that were not held by ``fixed=``. For least squares log L is Gaussian, with
+        the variance that makes it largest where none is given, which k does not count (as in statsmodels; R does); tests are Student's t
+        for kinds that rest on the estimated variance, else normal. Cost: that of the covariance, and ``fun`` once.
+
+        References
+        ----------
+        A. C. Davison, Statistical Models (2003), sections 4.4 and 4.7.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hessian.optimize import least_squares
+        >>> t, y = np.arange(5.0), np.array([1.1, 2.9, 5.2, 6.8, 9.1])
+        >>> least_squares(lambda p: p["a"] + p["b"] * t - y, {"a": 0.0, "b": 0.0}).summary()
+        Summary of 2 parameters, 5 observations
+          status          CONVERGED, lm
+          covariance      expected information, t of 3 degrees of freedom
+          log-likelihood  2.5162
+          AIC             -1.0324
+          BIC             -1.8136
+        <BLANKLINE>
+             estimate  std. error      t       p   2.5 %  97.5 %
+          a    1.040       0.146    7.11   0.006  0.574   1.506
+          b    1.9900      0.0597  33.32  <0.001  1.7999  2.1801
+        """
+        given = {"per_example": per_example, "groups": groups, "model": model, "likelihood": likelihood}
+        function, own = (fun, args if isinstance(args, tuple) else (args,)) if fun is not None else self._remembered()
+        return room("statistics").summary.summarize(
+            self,
+            kind,
+            level,
+            names,
+            source=(function, own),
+            scale=scale,
+            n_obs=n_obs,
+            given={**given, "fun": fun, "args": args},
+        )
+
     def _held(self, fun: Callable[..., Any], args: tuple[Any, ...]) -> tuple[str, ...]:
         """Names of the parameters that were held, and of those that a bound holds."""
         fixed = tuple(self.get("fixed", ()))
@@ -380,7 +336,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
 
     def __dir__(self) -> list[str]:
         """Entries and methods."""
-        return sorted({*super().__dir__(), "hess", "covariance", "raise_if_failed"})
+        return sorted({*super().__dir__(), "hess", "covariance", "raise_if_failed", "summary"})
 
     def _hess(self) -> np.ndarray:
         """Form the Hessian, or say why it is not known."""

@@ -18,7 +18,7 @@ from hessian.arguments import unknown
 from hessian.errors import HessianError, OptionError, message
 from hessian.linalg import limits
 from hessian.optimize.objective import Point, VectorObjective
-from hessian.optimize.result import OptimizeResult, Status
+from hessian.optimize.result import OptimizeResult
 from hessian.optimize.scipy_constraints import binds, constraint_list, flat_bounds, flat_constraint, violation
 from hessian.optimize.scipy_conventions import Callback
 from hessian.optimize.scipy_objective import FlatPoint, Space, flat_objective
@@ -29,6 +29,7 @@ from hessian.optimize.scipy_verdict import (
     verdict,
     with_tolerances,
 )
+from hessian.optimize.status import Status
 from hessian.tape.trees import scipy_point
 
 

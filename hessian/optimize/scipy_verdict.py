@@ -16,7 +16,7 @@ from hessian.optimize.free_curvature import (
     measure_free_curvature,
 )
 from hessian.optimize.objective import VectorObjective, quiet
-from hessian.optimize.result import Status
+from hessian.optimize.status import Status
 
 STEPS = 40
 """Products at most for the curvature beyond the dense limit; a tenth of the gradients of the run, and ten at least."""

@@ -7,6 +7,7 @@ from hessian.statistics.hypotheses import HypothesisTest, likelihood_ratio_test,
 from hessian.statistics.influence import ExampleScores, influence, leverage
 from hessian.statistics.information import WeakDirection
 from hessian.statistics.laplace import Laplace, Prediction, laplace
+from hessian.statistics.summary import Summary
 
 __all__ = [
     "Covariance",
@@ -15,6 +16,7 @@ __all__ = [
     "HypothesisTest",
     "Laplace",
     "Prediction",
+    "Summary",
     "WeakDirection",
     "covariance",
     "delta_method",

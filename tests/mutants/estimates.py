@@ -60,7 +60,7 @@ ESTIMATES = [
         "tests/test_optimize_hostile.py tests/test_optimize_parts.py",
     ),
     Mutant(
-        "optimize/result.py",
+        "optimize/status.py",
         "    CONVERGED_FAR = (\n        18,\n        False,",
         "    CONVERGED_FAR = (\n        18,\n        True,",
         _ENDINGS,

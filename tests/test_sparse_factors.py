@@ -55,7 +55,7 @@ def headed(matrix):
 
 
 CASES = {
-    "diagonal": (band(200, 0), "banded"),
+    "diagonal": (band(200, 0), "diagonal"),
     "tridiagonal": (band(300, 1), "banded"),
     "shuffled": (shuffled(band(300, 2)), "banded"),
     "arrow": (arrow(400), "bordered"),

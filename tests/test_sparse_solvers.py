@@ -159,12 +159,12 @@ def test_structures_by_name():
 
 
 def test_dense_patterns_are_refused():
-    scale = np.ones(300)
+    mixed = np.random.default_rng(0).standard_normal((300, 300))
     with pytest.raises(
         TooDenseError,
         match=r"300 variables has 90000 entries: square, at .*test_sparse_solvers.py:.* makes it dense.*structure='operator'",
     ):
-        minimize(lambda x: np.sum(scale * x**2) ** 2, np.ones(300), structure="sparse")
+        minimize(lambda x: np.sum((mixed @ x) ** 2), np.ones(300), structure="sparse")
     with pytest.raises(TooDenseError, match=r"slogdet.*makes it dense"):
         minimize(
             lambda x: np.linalg.slogdet(np.diag(x**2 + 1.0) + 0.1 * np.outer(x, x))[1], np.ones(50), structure="sparse"
@@ -272,8 +272,9 @@ def test_factor_of_an_earlier_point_as_preconditioner(tmp_path):
         more = {"checkpoint": tmp_path / "run", "resume": True, "maxiter": maxiter, "checkpoint_every": 0.0}
         again = minimize(fun, start, method="trust-ncg", options=options | more)
     np.testing.assert_array_equal(again.x, res.x)
+    mixed = np.random.default_rng(0).standard_normal((300, 300))
     with pytest.raises(TooDenseError, match="makes it dense"):
-        minimize(lambda x: np.sum(x**2) ** 2, np.ones(300), options=options)
+        minimize(lambda x: np.sum((mixed @ x) ** 4), np.ones(300), options=options)
 
 
 def test_a_factor_that_no_shift_makes_definite_is_left_out():

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from hessian.linalg import limits
-from hessian.linalg.factor import Factor, FactorStatus, Failed, Plan, is_lost, unit
+from hessian.linalg.factor import Factor, FactorStatus, Failed, Plan, is_lost, of_least, unit
 from hessian.linalg.selected import banded_diagonal
 
 NARROW = 48
@@ -76,7 +76,7 @@ class BandedPlan(Plan):
         if is_lost(factor[0] ** 2, band[0], width + 1):
             return Failed(self.order, self.kind, FactorStatus.SINGULAR)
         if not k:
-            return BandedFactor(self, factor, None, None, None)
+            return BandedFactor(self, band[0], factor, None, None, None)
         cross, corner = np.zeros(m * k), np.zeros(k * k)
         cross[self._cross_at] = data[self._cross]
         corner[self._corner_at] = data[self._corner]
@@ -88,7 +88,7 @@ class BandedPlan(Plan):
         if values[0] <= self.order * float(np.finfo(np.float64).eps) * size:
             direction = np.concatenate([-through @ vectors[:, 0], vectors[:, 0]])
             return Failed(self.order, self.kind, FactorStatus.NOT_DEFINITE, unit(self.back(direction)))
-        return BandedFactor(self, factor, through, values, vectors)
+        return BandedFactor(self, band[0], factor, through, values, vectors)
 
     def _broken_off(self, band: np.ndarray, factor: np.ndarray, at: int) -> np.ndarray | None:
         """Return a direction without positive curvature from a factorisation that has broken off at a row."""
@@ -112,6 +112,10 @@ class BandedPlan(Plan):
         """Undo that."""
         return z if self._is_natural else z[self._place]
 
+    def rows(self, at: np.ndarray) -> np.ndarray:
+        """Return the variables at places in the order of the band."""
+        return self._order[at]
+
 
 class BandedFactor(Factor):
     """The Cholesky factor of a band, and what a border needs beside it."""
@@ -119,6 +123,7 @@ class BandedFactor(Factor):
     def __init__(
         self,
         plan: BandedPlan,
+        diagonal: np.ndarray,
         factor: np.ndarray,
         through: np.ndarray | None,
         values: np.ndarray | None,
@@ -126,7 +131,7 @@ class BandedFactor(Factor):
     ) -> None:
         super().__init__(plan.order, FactorStatus.DEFINITE, (plan.order, 0, 0))
         self.kind = plan.kind
-        self._plan, self._factor = plan, factor
+        self._plan, self._diagonal, self._factor = plan, diagonal, factor
         self._through, self._values, self._vectors = through, values, vectors
         self.least_pivot = float(np.min(factor[0]) ** 2) if factor.size else math.inf
         if values is not None:
@@ -142,6 +147,10 @@ class BandedFactor(Factor):
         end = self._vectors @ scaled.T
         start = lapack.dpbtrs(self._factor, inner, lower=1)[0] - self._through @ end
         return self._plan.back(np.concatenate([start, end]))
+
+    def weakest(self, most: int) -> np.ndarray:
+        """Return the rows of the band whose pivots are next to nothing."""
+        return self._plan.rows(of_least(self._factor[0] ** 2, self._diagonal, most))
 
     def _logdet(self) -> float:
         inner = 2.0 * float(np.log(self._factor[0]).sum())

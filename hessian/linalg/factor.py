@@ -20,6 +20,8 @@ import numpy as np
 
 from hessian.errors import ConvergenceError, OptionError, ShapeMismatchError, message
 
+WEAK = 1e-5
+"""Share of an entry that is left of it as a pivot up to which the pivot is called weak."""
 Inertia = tuple[int, int, int]
 """How many eigenvalues are positive, negative and zero."""
 
@@ -46,7 +48,7 @@ class Factor:
     Attributes
     ----------
     kind : str
-        ``"dense"``, ``"banded"``, ``"bordered"``, ``"superlu"``, ``"cholmod"`` or ``"low-rank"``.
+        ``"dense"``, ``"diagonal"``, ``"banded"``, ``"bordered"``, ``"superlu"``, ``"cholmod"``, ``"low-rank"`` or ``"sum"``.
     status : FactorStatus
     inertia : tuple of int or None
         Numbers of positive, negative and zero eigenvalues; ``None`` where they are not known.
@@ -142,6 +144,10 @@ class Factor:
         inverse = self.inverse_columns(np.arange(self.order))
         return np.asarray(np.linalg.cholesky(0.5 * (inverse + inverse.T)) @ z)
 
+    def weakest(self, most: int) -> np.ndarray:
+        """Return up to so many rows at which elimination met next to nothing, the weakest first; none where that is not known."""
+        return np.zeros(0, np.intp)
+
     def _inverse_diagonal(self) -> np.ndarray:
         n, result = self.order, np.empty(self.order)
         width = max(1, min(n, 2**21 // max(n, 1)))
@@ -156,6 +162,17 @@ def is_lost(pivots: np.ndarray, diagonal: np.ndarray, terms: int) -> bool:
     """Tell whether a pivot is within rounding of zero beside the diagonal entry that so many terms were taken from."""
     unit_roundoff = float(np.finfo(np.float64).eps)
     return bool(np.any(pivots <= 8.0 * terms * unit_roundoff * np.abs(diagonal)))
+
+
+def of_least(pivots: np.ndarray, beside: np.ndarray, most: int) -> np.ndarray:
+    """Return the places of pivots that are next to nothing beside what they were taken from, the least first; or that of the least."""
+    with np.errstate(all="ignore"):
+        share = np.abs(pivots) / np.abs(beside)
+    share = np.where(np.isfinite(share), share, 0.0)
+    few = np.flatnonzero(share <= WEAK)
+    if len(few) > most:
+        return np.zeros(0, np.intp)
+    return few[np.argsort(share[few])] if len(few) else np.array([int(np.argmin(share))])
 
 
 class Failed(Factor):

@@ -10,6 +10,7 @@ from scipy.sparse import csc_array, eye_array, issparse
 from hessian.errors import DtypeError, ShapeMismatchError, message
 from hessian.linalg import cholmod, limits
 from hessian.linalg.banded import banded_plan
+from hessian.linalg.diagonal import DiagonalPlan
 from hessian.linalg.factor import Factor, FactorStatus, Plan, check_symmetric
 from hessian.linalg.ldl import DensePlan
 from hessian.linalg.low_rank import LowRankFactor
@@ -49,13 +50,15 @@ def analyse(matrix: csc_array) -> Plan:
 
     Notes
     -----
-    LAPACK's banded Cholesky factorisation where the band is narrow (up to 48 beside the diagonal, after reverse Cuthill-McKee, up to 32
-    dense rows aside), CHOLMOD where scikit-sparse is installed, else SuperLU in its symmetric mode after minimum degree, dense rows
-    last. Small and dense ones by Bunch and Kaufman.
+    Diagonal matrices by division, LAPACK's banded Cholesky factorisation where the band is narrow (up to 48 beside the diagonal, after
+    reverse Cuthill-McKee, up to 32 dense rows aside), CHOLMOD where scikit-sparse is installed, else SuperLU in its symmetric mode
+    after minimum degree, dense rows last. Small and dense ones by Bunch and Kaufman.
     """
     n = matrix.shape[0]
     if n <= limits.FACTOR_ORDER:
         return DensePlan(n)
+    if matrix.nnz == n:
+        return DiagonalPlan(n)
     banded = banded_plan(matrix)
     if banded is not None:
         return TwofoldPlan(banded, matrix)

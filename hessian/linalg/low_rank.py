@@ -7,6 +7,8 @@ import scipy.linalg
 
 from hessian.linalg.factor import Factor, FactorStatus
 
+_EQUILIBRATIONS = 10
+
 
 class LowRankFactor(Factor):
     r"""A factor of :math:`S + U D U^T`, S factored, U with r columns, D symmetric of order r and regular.
@@ -28,16 +30,20 @@ class LowRankFactor(Factor):
         if not base.can_solve:
             return
         inverse, given = _signs(core)
-        self._through = base.solve(columns)
-        if inverse is None or not np.isfinite(self._through).all():
+        self.through = base.solve(columns)
+        if inverse is None or not np.isfinite(self.through).all():
             self.status = FactorStatus.SINGULAR if inverse is None else FactorStatus.NOT_FINITE
             return
-        capacitance = inverse + columns.T @ self._through
-        self._values, self._vectors = scipy.linalg.eigh(0.5 * (capacitance + capacitance.T), check_finite=False)
+        gram = columns.T @ self.through
+        self.gram = 0.5 * (gram + gram.T)
+        capacitance = inverse + self.gram
+        # Rows of very different sizes are weighed alike: that changes no sign.
+        sizes = np.abs(inverse) + np.abs(self.gram)
+        self._units = _equilibrating(sizes)
+        scaled = capacitance * self._units[:, None] * self._units
+        self._values, self._vectors = scipy.linalg.eigh(scaled, check_finite=False)
         self._core_logdet = float(np.linalg.slogdet(core)[1])
-        size = float(np.max(np.abs(inverse), initial=0.0)) + float(
-            np.max(np.abs(columns.T @ self._through), initial=0.0)
-        )
+        size = float(np.max(sizes * self._units[:, None] * self._units, initial=0.0))
         if np.abs(self._values).min(initial=np.inf) <= 1e2 * base.order * float(np.finfo(np.float64).eps) * size:
             self.status = FactorStatus.SINGULAR
         elif base.inertia is None:
@@ -52,14 +58,19 @@ class LowRankFactor(Factor):
 
     def _solve(self, b: np.ndarray) -> np.ndarray:
         z = self._base.solve(b)
-        weights = self._vectors @ ((self._vectors.T @ (self._columns.T @ z)).T / self._values).T
-        return np.asarray(z - self._through @ weights)
+        turned = self._vectors.T @ (self._units * (self._columns.T @ z).T).T
+        weights = (self._units * (self._vectors @ (turned.T / self._values).T).T).T
+        return np.asarray(z - self.through @ weights)
 
     def _logdet(self) -> float:
-        return self._base.logdet + self._core_logdet + float(np.log(np.abs(self._values)).sum())
+        return (
+            self._base.logdet
+            + self._core_logdet
+            + float(np.log(np.abs(self._values)).sum() - 2.0 * np.log(self._units).sum())
+        )
 
     def _inverse_diagonal(self) -> np.ndarray:
-        turned = self._through @ self._vectors
+        turned = self.through @ (self._units[:, None] * self._vectors)
         return np.asarray(self._base.inverse_diagonal() - np.sum(turned**2 / self._values, axis=1))
 
 
@@ -69,3 +80,12 @@ def _signs(core: np.ndarray) -> tuple[np.ndarray | None, int]:
     if not len(values) or np.abs(values).min() <= len(values) * np.finfo(np.float64).eps * np.abs(values).max():
         return (np.zeros((0, 0)), 0) if not len(values) else (None, 0)
     return (vectors / values) @ vectors.T, int((values < 0.0).sum())
+
+
+def _equilibrating(sizes: np.ndarray) -> np.ndarray:
+    """Return units in which the rows of a small matrix of magnitudes have about 1 for their largest entry (Ruiz's iteration)."""
+    units = np.ones(len(sizes))
+    for _ in range(_EQUILIBRATIONS if len(sizes) > 1 else 1):
+        largest = np.max(sizes * units * units[:, None], axis=1, initial=0.0)
+        units /= np.sqrt(np.where((largest > 0.0) & np.isfinite(largest), largest, 1.0))
+    return units

@@ -10,7 +10,7 @@ from scipy.sparse import csc_array, csc_matrix
 from scipy.sparse.linalg import splu
 
 from hessian.linalg.banded import dense_rows
-from hessian.linalg.factor import Factor, FactorStatus, Failed, Plan, is_lost, unit
+from hessian.linalg.factor import Factor, FactorStatus, Failed, Plan, is_lost, of_least, unit
 from hessian.linalg.selected import Fronts
 
 ROUNDING = 1e3
@@ -94,6 +94,10 @@ class SuperLUPlan(Plan):
         """Undo that."""
         return z[self._place]
 
+    def rows(self, at: np.ndarray) -> np.ndarray:
+        """Return the variables at places in the order of elimination."""
+        return self._order[at]
+
 
 def _minimum_degree(matrix: Any, first: np.ndarray) -> np.ndarray:
     """Return the order of minimum degree of some of the variables, as SuperLU finds it: for any numbers in the pattern."""
@@ -122,7 +126,7 @@ class SuperLUFactor(Factor):
         pivots = np.asarray(lu.U.diagonal())
         self._pivots = pivots
         is_diagonal = np.array_equal(lu.perm_r, lu.perm_c)
-        diagonal = np.asarray(moved.diagonal())
+        diagonal = self._diagonal = np.asarray(moved.diagonal())
         size = float(np.max(np.abs(moved.data), initial=0.0))
         tiny = n * float(np.finfo(np.float64).eps) * size
         eliminated = diagonal[np.argsort(lu.perm_c)]
@@ -156,6 +160,15 @@ class SuperLUFactor(Factor):
         """Return ``L^-T e``, whose curvature is the pivot: ``A^-1 L e`` times the pivot, in any order of rows."""
         column = np.asarray(self._lu.L[:, [at]].toarray()).ravel()
         return unit(self._plan.back(self._lu.solve(column[self._lu.perm_r])))
+
+    def weakest(self, most: int) -> np.ndarray:
+        """Return the rows whose pivots are next to nothing, or are not theirs."""
+        n, lu = self.order, self._lu
+        place = np.empty(n, np.intp)
+        place[lu.perm_c] = np.arange(n)
+        is_moved = (lu.perm_r != lu.perm_c)[place]
+        at = of_least(np.where(is_moved, 0.0, self._pivots), self._diagonal[place], most)
+        return self._plan.rows(place[at])
 
     def _solve(self, b: np.ndarray) -> np.ndarray:
         return self._plan.back(self._lu.solve(np.ascontiguousarray(self._plan.forth(b))))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hessian.errors import TooDenseError
 from hessian.linalg import limits
 from hessian.operators.differentiated import DifferentiatedOperator
 from hessian.programs.tasks import Task
 from hessian.tape.kinks import Slopes, kinked_slopes
 from hessian.tape.trees import split_vector
 from hessian.transforms.point import FunctionAtPoint
+
+if TYPE_CHECKING:
+    from hessian.sparse.low_rank import SparsePlusLowRank
+    from hessian.sparse.split import Parts
 
 
 class HessianOperator(DifferentiatedOperator):
@@ -81,6 +86,26 @@ class HessianOperator(DifferentiatedOperator):
         from hessian.sparse.functions import source_of
 
         return makes_dense(source_of(self._at, "HessianOperator"), self.shape[0] // limits.SPARSE_SHARE)
+
+    def parts(self, most: int) -> Parts | None:
+        """Return the function in parts between which few numbers pass; ``None`` without such, or with more products in the end."""
+        from hessian.sparse.functions import source_of
+        from hessian.sparse.split import parts_at
+
+        if self._at.passes_traced(None) or self._at.is_swept:
+            return None
+        try:
+            parts = parts_at(self._at, source_of(self._at, "HessianOperator"), most=most)
+        except TooDenseError:
+            return None
+        return parts if parts is not None and parts.products <= most else None
+
+    def split_by(self, parts: Parts) -> SparsePlusLowRank:
+        """Return the matrix as a sparse one plus one of low rank."""
+        from hessian.sparse.functions import source_of
+        from hessian.sparse.split import split_at
+
+        return split_at(self._at, parts, source_of(self._at, "HessianOperator"), "HessianOperator")
 
     def kinked_slopes(self, directions: np.ndarray) -> Slopes | None:
         """Return what is known of a kink of f at x from its slopes along directions, shape (k, n); ``None`` if there is none."""

@@ -101,7 +101,7 @@ def _truncated(objective: VectorObjective, options: Options) -> TrustNCG:
     if isinstance(options.preconditioner, str) and options.preconditioner == "factor":
         with quiet():
             objective.factors.refuse_dense(objective.hessian_at(objective.first), "minimize")
-        objective.factors.is_on = True
+        objective.factors.is_on = objective.factors.is_asked = True
     return TrustNCG(options, make_preconditioner(options.preconditioner, objective.structured, options.rng))
 
 
@@ -117,7 +117,7 @@ def _on_factors(name: str, objective: VectorObjective, options: Options) -> Meth
     if options.max_cg is not None:
         what = "structure 'sparse' takes no max_cg"
         raise OptionError(message("minimize", what, "Its steps are by factorisations", "Leave it out"))
-    objective.factors.is_on = True
+    objective.factors.is_on = objective.factors.is_asked = True
     method = _SPARSE[name](options)
     method.note = f"(Steps are by {objective.factors.text()}.)"
     return method

@@ -75,10 +75,11 @@ def minimize(
         what was chosen.
     structure : {"auto", "dense", "sparse", "operator"}
         How the Hessian is used. ``"dense"``: decomposed as a matrix (``"trust-exact"``, ``"newton"``). ``"sparse"``: by few products
-        (:func:`hessian.sparse.hessian`) and sparse factorisations (``"trust-exact"``, by default, ``"newton"`` and ``"arc"``).
+        (:func:`hessian.sparse.hessian`) and sparse factorisations (``"trust-exact"``, by default, ``"newton"`` and ``"arc"``), as sparse
+        plus low rank (:func:`hessian.sparse.split_hessian`) where sums, norms or normalisations make it dense.
         ``"operator"``: by products only (the other methods and ``"arc"``). ``"auto"``: as the method says, but from 256 variables on
         ``"trust-exact"`` and ``"newton"`` take sparse factors where the pattern is sparse, and a run without a method looks for a
-        sparse pattern after 100 products and goes on with ``"trust-exact"`` on factors if there is one.
+        sparse pattern, with low rank beside it or not, after 100 products and goes on with ``"trust-exact"`` on factors if there is one.
         ``res.structure`` and the message say what was chosen.
     bounds, constraints
         As :func:`scipy.optimize.minimize` takes them, for SciPy's methods; constraint functions see the structure of x0.
@@ -220,7 +221,7 @@ def minimize(
     with Progress(parsed.progress, "minimize") as progress:
         objective.announce(progress.compiling)
         result = ModelLoop(objective, solver, parsed, Callback.of(callback, "minimize"), progress, note).run()
-    result.structure = "sparse" if objective.factors.is_on else "dense" if solver.is_dense else "operator"
+    result.structure = objective.factors.name if objective.factors.is_on else "dense" if solver.is_dense else "operator"
     return result
 
 

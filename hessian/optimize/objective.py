@@ -8,12 +8,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csc_array
 
 from hessian.arguments import first_nonfinite
-from hessian.errors import DtypeError, NonFiniteError, ShapeMismatchError, message
+from hessian.errors import DerivativeCheckError, DtypeError, NonFiniteError, ShapeMismatchError, message
 from hessian.linalg import limits
 from hessian.linalg.factor import Factor
+from hessian.linalg.sums import SymmetricSum
 from hessian.linalg.vectors import norm
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.optimize.factors import Factors
@@ -81,19 +81,19 @@ class Point:
         """Whether curvature is that of sparse factors."""
         return False
 
-    def sparse(self) -> csc_array:
-        """Hessian as a sparse matrix, in double precision."""
+    def sparse(self) -> SymmetricSum:
+        """Hessian as a sparse matrix, in double precision, or as one plus low rank."""
         raise NotImplementedError
 
     def factored(self, shift: float = 0.0) -> Factor:
         """Hessian plus a multiple of the identity, factored."""
         raise NotImplementedError
 
-    def factored_near(self) -> tuple[csc_array, Factor] | None:
+    def factored_near(self) -> tuple[SymmetricSum, Factor] | None:
         """Hessian of an earlier point that was positive definite, and its factor."""
         return None
 
-    def factored_other(self, matrix: csc_array, shift: float) -> Factor:
+    def factored_other(self, matrix: SymmetricSum, shift: float) -> Factor:
         """Hessian of another point plus a multiple of the identity, factored."""
         raise NotImplementedError
 
@@ -147,7 +147,7 @@ class ObjectivePoint(Point):
         super().__init__(x, float(operator.value), counters)
         self._operator = operator
         self._factors = factors
-        self._sparse: csc_array | None = None
+        self._sparse: SymmetricSum | None = None
 
     def _derive(self) -> np.ndarray:
         """One reverse sweep."""
@@ -185,16 +185,24 @@ class ObjectivePoint(Point):
 
     @property
     def is_factored(self) -> bool:
-        """Whether curvature is that of sparse factors."""
-        return self._factors is not None and self._factors.is_on
+        """Whether curvature is that of sparse factors: not where parts turn out not to be the function, unless they are asked for."""
+        if self._factors is None or not self._factors.is_on:
+            return False
+        try:
+            self.sparse()
+        except DerivativeCheckError:
+            if self._factors.is_asked:
+                raise
+            self._factors.is_on = False
+        return self._factors.is_on
 
     def looks_sparse(self, factors: Factors) -> bool:
         """Tell whether the Hessian here is worth factoring."""
         with quiet():
             return factors.is_sparse(self._operator)
 
-    def sparse(self) -> csc_array:
-        """Hessian as a sparse matrix, in double precision; a product per color, once."""
+    def sparse(self) -> SymmetricSum:
+        """Hessian as a sparse matrix, in double precision, or as one plus low rank; a product per color, once."""
         assert self._factors is not None
         if self._sparse is None:
             self.counters.n_hess += 1
@@ -208,11 +216,11 @@ class ObjectivePoint(Point):
         self.counters.n_factor += 1
         return self._factors.factor(self.sparse(), shift)
 
-    def factored_near(self) -> tuple[csc_array, Factor] | None:
+    def factored_near(self) -> tuple[SymmetricSum, Factor] | None:
         """Hessian of an earlier point that was positive definite, and its factor."""
         return None if self._factors is None else self._factors.last
 
-    def factored_other(self, matrix: csc_array, shift: float) -> Factor:
+    def factored_other(self, matrix: SymmetricSum, shift: float) -> Factor:
         """Hessian of another point plus a multiple of the identity, factored."""
         assert self._factors is not None
         self.counters.n_factor += 1

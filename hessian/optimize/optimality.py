@@ -180,10 +180,10 @@ def _from_factor(point: Point, seed: int) -> Curvature | None:
     factorisation broke off, improved by Lanczos steps, shows one that is negative.
     """
     matrix = point.sparse()
-    if not np.isfinite(matrix.data).all():
+    if not matrix.is_finite:
         return UNKNOWN
     dtype, eps = point.x.dtype, float(np.finfo(point.x.dtype).eps)
-    scale = float(np.asarray(abs(matrix).sum(axis=1)).max())
+    scale = matrix.size
     start = np.random.default_rng(seed).standard_normal(point.x.size)
     near = _from_near(point, matrix, scale, start)
     if near is not None:
@@ -195,9 +195,9 @@ def _from_factor(point: Point, seed: int) -> Curvature | None:
         if definiteness is Definiteness.ZERO:
             # In units in which the diagonal is one, an eigenvalue is not lost beside a large one.
             units = 1.0 / np.sqrt(matrix.diagonal())
-            scaled = matrix.multiply(units[:, None]).multiply(units).tocsc()
+            scaled = matrix.scaled(units)
             least, _ = _of_inverse(scaled, lambda v: factor.solve(v / units) / units, start)
-            definiteness = judge(least, float(np.asarray(abs(scaled).sum(axis=1)).max()), dtype, True)
+            definiteness = judge(least, scaled.size, dtype, True)
         if definiteness is Definiteness.POSITIVE:
             newton = -factor.solve(scaled_gradient(point))
     else:
@@ -242,10 +242,10 @@ def _shifted_up(point: Point, shift: float, scale: float) -> Factor:
 def _from_near(point: Point, matrix: Any, scale: float, start: np.ndarray) -> Curvature | None:
     """Judge a Hessian by the factor of an earlier one that differs from it by little of the smallest eigenvalue of that (Weyl)."""
     last = point.factored_near()
-    if last is None or last[0].shape != matrix.shape or last[0].nnz != matrix.nnz:
+    if last is None:
         return None
     before, factor = last
-    change = float(np.asarray(abs(matrix - before).sum(axis=1)).max())
+    change = matrix.change(before)
     if not change <= NEAR * factor.least_pivot:
         return None
     smallest, vector = _of_inverse(before, factor.solve, start)

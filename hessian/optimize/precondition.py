@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csc_array
 from scipy.sparse.linalg import LinearOperator
 
 from hessian.errors import OptionError, ShapeMismatchError, message
@@ -15,6 +14,7 @@ from hessian.linalg import limits
 from hessian.linalg.diagonal import row_norms
 from hessian.linalg.factor import Factor
 from hessian.linalg.nystrom import EigenForm, eigen_form, random_columns
+from hessian.linalg.sums import SymmetricSum
 from hessian.linalg.vectors import norm, signs
 from hessian.optimize.krylov import Product
 from hessian.optimize.objective import Point
@@ -257,7 +257,7 @@ class EarlierFactor(Preconditioner):
     name = "factor"
 
     def __init__(self) -> None:
-        self._matrix: csc_array | None = None
+        self._matrix: SymmetricSum | None = None
         self._factor: Factor | None = None
         self._shift = 0.0
         self._seen = self._age = 0
@@ -280,7 +280,7 @@ class EarlierFactor(Preconditioner):
     def _taken(self, point: Point) -> Factor | None:
         """Factor the Hessian at a point; ``None`` where no shift makes it definite."""
         matrix = point.sparse()
-        size = float(np.asarray(abs(matrix).sum(axis=1)).max())
+        size = matrix.size
         if not 0.0 < size < math.inf:
             return None
         shift = 0.0
@@ -301,7 +301,7 @@ class EarlierFactor(Preconditioner):
     def state(self) -> dict[str, Any]:
         """The matrix that was factored."""
         matrix = self._matrix
-        parts = None if matrix is None else [matrix.data, matrix.indices, matrix.indptr]
+        parts = None if matrix is None else matrix.parts()
         return {"matrix": parts, "shift": self._shift, "seen": self._seen, "age": self._age}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -309,8 +309,7 @@ class EarlierFactor(Preconditioner):
         self._factor, self._shift = None, state["shift"]
         self._seen, self._age = state["seen"], state["age"]
         if state["matrix"] is not None:
-            data, indices, starts = state["matrix"]
-            self._matrix = csc_array((data, indices, starts), shape=(len(starts) - 1, len(starts) - 1))
+            self._matrix = SymmetricSum.of_parts(state["matrix"])
 
 
 class Given(Preconditioner):

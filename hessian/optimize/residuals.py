@@ -15,6 +15,7 @@ from hessian.errors import NonFiniteError, ShapeMismatchError, message
 from hessian.linalg import limits
 from hessian.linalg.factor import Factor, Plan
 from hessian.linalg.factoring import analyse, with_diagonal
+from hessian.linalg.sums import SymmetricSum
 from hessian.linalg.vectors import norm, row_norms
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
@@ -238,25 +239,25 @@ class ResidualPoint(Point):
         """Whether curvature is that of sparse factors."""
         return self._objective.is_sparse
 
-    def sparse(self) -> csc_array:
+    def sparse(self) -> SymmetricSum:
         """Exact Hessian of the cost in variables scaled by the norms of columns, as a sparse matrix with its whole diagonal."""
         return self._scaled_hessian
 
     @cached_property
-    def _scaled_hessian(self) -> csc_array:
+    def _scaled_hessian(self) -> SymmetricSum:
         with quiet():
             units = 1.0 / self.scale
             bent = self.sparse_curvature().multiply(units[:, None]).multiply(units)
-            return with_diagonal(self.sparse_normal(self.weights.bends, units) + bent)
+            return SymmetricSum(with_diagonal(self.sparse_normal(self.weights.bends, units) + bent))
 
     @cached_property
     def _plan(self) -> Plan:
-        return analyse(self.sparse())
+        return analyse(self.sparse().sparse)
 
     def factored(self, shift: float = 0.0) -> Factor:
         """Factor that plus a multiple of the identity, to see whether it is definite."""
         self.counters.n_factor += 1
-        return self._plan.factor(self.sparse(), shift, definite=True)
+        return self._plan.factor(self.sparse().sparse, shift, definite=True)
 
     def dense(self) -> np.ndarray:
         """Exact Hessian of the cost in variables scaled by the norms of columns, in double precision."""

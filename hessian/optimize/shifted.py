@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from hessian.linalg.factor import Factor
+from hessian.linalg.sums import SymmetricSum
 from hessian.linalg.vectors import norm
-from hessian.optimize.krylov import Step
+from hessian.optimize.krylov import Step, lanczos_lowest
 from hessian.optimize.spectral import SpectralModel
 
 EASY = 0.1
@@ -26,6 +26,9 @@ INVERSE_STEPS = 3
 
 SOLVES = 3
 """Powers of the inverse, times the gradient, that a model with a definite Hessian is minimised over where the radius binds."""
+
+LANCZOS_STEPS = 12
+"""Products for a direction of negative curvature where a factorisation shows none."""
 
 Factored = Callable[[float], Factor]
 
@@ -68,7 +71,7 @@ class ShiftedModel:
 
     Parameters
     ----------
-    matrix : csc_array
+    matrix : SymmetricSum
         Finite.
     gradient : ndarray
     factored : callable
@@ -83,16 +86,13 @@ class ShiftedModel:
 
     products = 0
 
-    def __init__(self, matrix: Any, gradient: np.ndarray, factored: Factored) -> None:
+    def __init__(self, matrix: SymmetricSum, gradient: np.ndarray, factored: Factored) -> None:
         self._matrix, self._factored, self._dtype = matrix, factored, gradient.dtype
         self._g = gradient.astype(np.float64)
         self._size = norm(self._g)
-        diagonal = np.asarray(matrix.diagonal())
-        sums = np.asarray(abs(matrix).sum(axis=1)).ravel()
-        self._largest = float(sums.max())
-        self._least = float((diagonal - (sums - np.abs(diagonal))).min())
+        self._largest, (self._least, _) = matrix.size, matrix.bounds()
         # No smaller shift makes it semidefinite: by the diagonal, and by every direction of negative curvature met.
-        self._floor = max(0.0, -float(diagonal.min()))
+        self._floor = max(0.0, -float(matrix.diagonal().min()))
         self._last = math.nan
         self._lowest: np.ndarray | None = None
         self._whole: np.ndarray | None = None
@@ -173,6 +173,9 @@ class ShiftedModel:
         """Learn from a factorisation that failed at a shift."""
         self._floor = max(self._floor, shift)
         d = factor.direction
+        if d is None and self._matrix.rank:
+            start = self._g if self._lowest is None else self._lowest
+            d = lanczos_lowest(self._matrix.__matmul__, start, LANCZOS_STEPS).vector
         if d is not None:
             self._lowest = d
             self._floor = max(self._floor, -float(d @ (self._matrix @ d)))
@@ -188,7 +191,7 @@ class ShiftedModel:
             factor = self._factored(shift)
             if not factor.is_definite:
                 self._raise_floor(factor, shift)
-                is_lost = factor.direction is None
+                is_lost = factor.direction is None and factor.inertia is None
                 low, shift = max(low, self._floor), math.nan
                 # Gershgorin's bound is one to rounding only.
                 high = max(high, low * (1.0 + 1e-8))

@@ -12,6 +12,7 @@ from hessian.errors import TooDenseError, message
 from hessian.linalg import limits
 from hessian.linalg.factor import Factor, Plan
 from hessian.linalg.factoring import analyse, factor, with_diagonal
+from hessian.linalg.sums import SymmetricSum
 from hessian.linalg.vectors import norm
 from hessian.optimize.gauss_newton_cg import ScaledPath
 from hessian.optimize.levenberg_marquardt import ScaledMethod
@@ -71,7 +72,7 @@ class SparseLevenbergMarquardt(ScaledMethod):
             return known[1].factor(matrix, shift, definite=True)
 
         gradient = point.gradient.astype(np.float64) / scale
-        return ScaledPath(ShiftedModel(matrix, gradient, factored), scale, point.x.dtype)
+        return ScaledPath(ShiftedModel(SymmetricSum(matrix), gradient, factored), scale, point.x.dtype)
 
 
 def same_pattern(a: csc_array, b: csc_array) -> bool:

@@ -33,7 +33,7 @@ FILLED_MODEL = 400
 def shifted_model(point: Point) -> ShiftedModel | SpectralModel:
     """Build the model of the sparse Hessian at a point; where that is not finite, a linear one along the gradient."""
     matrix = point.sparse()
-    if np.isfinite(matrix.data).all():
+    if matrix.is_finite:
         return ShiftedModel(matrix, point.gradient, point.factored)
     size, dtype = point.gradient_norm, point.x.dtype
     along = point.gradient / size
@@ -72,11 +72,11 @@ class SparseNewton(Newton):
     def model(self, point: Point) -> LineModel:
         """Factor the Hessian and take the Newton direction; where H is not finite, that of the gradient."""
         matrix = point.sparse()
-        if not np.isfinite(matrix.data).all():
+        if not matrix.is_finite:
             return along_gradient(point)
         gradient = point.gradient.astype(np.float64)
-        scale = float(np.asarray(abs(matrix).sum(axis=1)).max()) or 1.0
-        floor = matrix.shape[0] * float(np.finfo(point.x.dtype).eps) * scale
+        scale = matrix.size or 1.0
+        floor = matrix.order * float(np.finfo(point.x.dtype).eps) * scale
         direction, shift = self._shifted(point.factored, gradient, scale, floor, point)
         curvature = float(direction @ (matrix @ direction))
         status = "shifted" if shift else "newton"
@@ -100,13 +100,25 @@ class Adaptive(TrustNCG):
         self._factors = factors
         self._has_looked = False
         self._is_sparse = self._is_cheap = False
-        self._spent = 0
+        self._spent = self._after = 0
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The method that it is by now."""
+        return SparseTrustExact.name if self._factors.is_on else TrustNCG.name
+
+    @property
+    def note(self) -> str:  # type: ignore[override]
+        """What has been decided."""
+        if not self._factors.is_on:
+            return ""
+        return f"(After {self._after} products it went on with {self._factors.text()}.)"
 
     def model(self, point: Point) -> LocalModel:  # type: ignore[override]
         """Model at a point."""
         if not self._factors.is_on and isinstance(point, ObjectivePoint):
             self._consider(point)
-        if self._factors.is_on:
+        if point.is_factored:
             return shifted_model(point)
         path = self._truncated(point)
         self._spent = path.products
@@ -130,8 +142,7 @@ class Adaptive(TrustNCG):
             self._factors.is_on = True
             # The radius was that of paths that were cut short.
             self.bound.value = math.inf
-            self.note = f"(After {point.counters.n_hvp} products it went on with {self._factors.text()}.)"
-            self.name = SparseTrustExact.name
+            self._after = point.counters.n_hvp
 
     def state(self) -> dict[str, Any]:
         """Add what was decided."""
@@ -139,14 +150,15 @@ class Adaptive(TrustNCG):
             **super().state(),
             "has_looked": self._has_looked,
             "spent": self._spent,
+            "after": self._after,
             "is_sparse": self._is_sparse,
             "is_cheap": self._is_cheap,
-            "is_on": self._factors.is_on,
+            "factors": self._factors.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state."""
         super().restore(state)
-        self._has_looked, self._spent = state["has_looked"], state["spent"]
-        self._is_sparse, self._is_cheap, self._factors.is_on = state["is_sparse"], state["is_cheap"], state["is_on"]
-        self.name = SparseTrustExact.name if self._factors.is_on else TrustNCG.name
+        self._has_looked, self._spent, self._after = state["has_looked"], state["spent"], state["after"]
+        self._is_sparse, self._is_cheap = state["is_sparse"], state["is_cheap"]
+        self._factors.restore(state["factors"])

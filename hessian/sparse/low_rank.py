@@ -114,7 +114,7 @@ class SparsePlusLowRank:
         """Return the diagonal, shape (n,)."""
         return np.asarray(self.sparse.diagonal() + np.sum((self.factors @ self.core) * self.factors, axis=1))
 
-    def _orthogonal(self) -> tuple[np.ndarray, np.ndarray]:
+    def orthogonal(self) -> tuple[np.ndarray, np.ndarray]:
         """Return columns V and signs s with ``U D U' = V diag(s) V'``: the core may be singular."""
         factors, core = self.factors.astype(np.float64), self.core.astype(np.float64)
         with np.errstate(all="ignore"):
@@ -142,7 +142,7 @@ class SparsePlusLowRank:
         """
         self._check_damping(damping)
         matrix, plan = self._plan()
-        columns, signs = self._orthogonal()
+        columns, signs = self.orthogonal()
         return factor(matrix, damping, plan=plan, low_rank=(columns, np.diag(signs)))
 
     def _check_damping(self, damping: float) -> None:
@@ -202,7 +202,7 @@ class SparsePlusLowRank:
         self._check_damping(damping)
         if not self.shape[0]:
             return np.zeros(b.shape)
-        columns, signs = self._orthogonal()
+        columns, signs = self.orthogonal()
         # One column more asks how far the last digits of the entries matter.
         probe = np.random.default_rng(0).choice([-1.0, 1.0], self.shape[0])
         probe *= self.magnitude(np.ones(self.shape[0])) + abs(damping)

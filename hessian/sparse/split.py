@@ -56,6 +56,12 @@ class Parts:
         Of the second derivatives of L in x.
     doubled : bool
         Whether the replayed function takes leaves and arguments of the first one for its arguments.
+
+    Attributes
+    ----------
+    structure : Structure
+    products : int
+        That the matrix at a point takes.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class Parts:
         self._replay, self._doubled = replay, doubled
         self._number = {slot: k for k, slot in enumerate(cuts)}
         self._shapes, self.structure = shapes, structure
+        self.products = structure.pattern.n_colors + 2 * sum(map(math.prod, shapes))
         self._r = sum(map(math.prod, shapes))
         self.uses = 0
         self._plans: dict[Any, Any] = {}
@@ -153,7 +160,7 @@ class _Kept:
         return _Kept, ()
 
 
-def _parts_of(source: Source, widest: int | None) -> tuple[Parts | None, bool]:
+def _parts_of(source: Source, widest: int | None, most: int | None) -> tuple[Parts | None, bool]:
     """Return the parts of a function, ``None`` where nothing is cut, and whether they are those of this point only."""
     traced, is_volatile = source.trace(Tape, borrows=False)
     traced.scalar()
@@ -175,7 +182,7 @@ def _parts_of(source: Source, widest: int | None) -> tuple[Parts | None, bool]:
         walks.append(CuttingWalk(*args, widest=widest_of(n) if widest is None else widest))
         return walks[0]
 
-    found = hessian_pattern(source, traced, kind=kind)
+    found = hessian_pattern(source, traced, most, kind)
     (walk,) = walks
     is_volatile = is_volatile or walk.is_volatile
     if not walk.cuts:
@@ -208,6 +215,30 @@ def check_product(at: FunctionAtPoint, matrix: SparsePlusLowRank, where: str) ->
         raise DerivativeCheckError(message(where, what, why, "Use hs.sparse.hessian or hs.HessianOperator there"))
 
 
+def parts_at(at: FunctionAtPoint, source: Source, widest: int | None = None, most: int | None = None) -> Parts | None:
+    """Return the parts of a function at a point, kept with its program; ``None`` where nothing is cut.
+
+    It is given up, by :class:`TooDense`, where more than ``most`` variables meet in what is not.
+    """
+    key = ("split", widest, most)
+    kept = _Kept() if at.compiled is None else at.compiled.structures.setdefault(key, _Kept())
+    if kept.is_known:
+        return kept.parts
+    parts, is_volatile = _parts_of(source, widest, most)
+    kept.parts, kept.is_known = parts, not is_volatile
+    return parts
+
+
+def split_at(at: FunctionAtPoint, parts: Parts, source: Source, where: str) -> SparsePlusLowRank:
+    """Return the matrix at a point by its parts, compared with a product on the 1st, 2nd, 4th, ... time, as programs are."""
+    arguments = Arguments(source.args, source.kwargs, _numbers(source.argnums))
+    matrix = parts.matrix(tuple(at.primal.leaves), arguments.inputs)
+    parts.uses += 1
+    if parts.uses & (parts.uses - 1) == 0:
+        check_product(at, matrix, where)
+    return matrix
+
+
 class SplitHessian:
     """See :func:`split_hessian`.
 
@@ -232,27 +263,12 @@ class SplitHessian:
             what, why = "a value is traced by somebody else", "the parts hold plain numbers"
             raise DtypeError(message(_WHERE, what, why, "Use hs.hessian, hs.hvp or an operator there"))
         source = Source(self.function, args, kwargs, self._argnums, _WHERE)
-        parts = self._parts(at, source)
+        parts = parts_at(at, source, self._widest)
         if parts is None:
             sparse = matrix_at(at, structure_at(at, source), _WHERE)
             n = sparse.shape[0]
             return SparsePlusLowRank(sparse, np.zeros((n, 0), sparse.dtype), np.zeros((0, 0), sparse.dtype))
-        arguments = Arguments(args, kwargs, _numbers(self._argnums))
-        matrix = parts.matrix(tuple(at.primal.leaves), arguments.inputs)
-        # On the 1st, 2nd, 4th, ... time, as programs are.
-        parts.uses += 1
-        if parts.uses & (parts.uses - 1) == 0:
-            check_product(at, matrix, _WHERE)
-        return matrix
-
-    def _parts(self, at: FunctionAtPoint, source: Source) -> Parts | None:
-        key = ("split", self._widest)
-        kept = _Kept() if at.compiled is None else at.compiled.structures.setdefault(key, _Kept())
-        if kept.is_known:
-            return kept.parts
-        parts, is_volatile = _parts_of(source, self._widest)
-        kept.parts, kept.is_known = parts, not is_volatile
-        return parts
+        return split_at(at, parts, source, _WHERE)
 
     def __reduce__(self) -> Any:
         return SplitHessian, (self.function, self._argnums, self._widest)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
+from hessian.errors import ConvergenceError
+from hessian.linalg.factor import FactorStatus
+from hessian.linalg.factoring import factor
 from hessian.optimize import Status, least_squares, minimize
 
 
@@ -110,3 +114,41 @@ def test_saddles_of_sparse_least_squares_are_left():
     assert sparse.success, sparse.message
     assert len(sparse.saddles) >= 1
     np.testing.assert_allclose(sparse.cost, dense.cost, rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n", [60, 150, 400])
+def test_factors_without_a_diagonal_solve_or_say_that_they_do_not(n, seed):
+    """A bilinear form has no diagonal: pivots near it grow without bound, and solutions had errors of a tenth."""
+    rng = np.random.default_rng(seed)
+    half = sp.random_array((n, n), density=3.0 / n, rng=rng, data_sampler=lambda size: rng.standard_normal(size))
+    matrix = half + half.T
+    matrix = sp.csc_array(matrix - sp.diags_array(matrix.diagonal()))
+    columns, core = rng.standard_normal((n, 2)), np.diag([1.0, -2.0])
+    for low_rank in (None, (columns, core)):
+        dense = matrix.toarray() + (0.0 if low_rank is None else columns @ core @ columns.T)
+        found, b = factor(matrix, low_rank=low_rank), np.ones(n)
+        if found.status is FactorStatus.SINGULAR:
+            assert np.linalg.cond(matrix.toarray()) > 1e12
+            continue
+        z = found.solve(b)
+        assert np.abs(dense @ z - b).max() <= 1e-11 * np.abs(dense).sum(axis=1).max() * np.abs(z).max()
+        np.testing.assert_allclose(found.logdet, np.linalg.slogdet(dense)[1], rtol=1e-9)
+
+
+def test_attempts_at_definite_factors_do_not_solve_where_they_are_wrong():
+    # A large entry beside a tiny pivot, and a diagonal that is positive: not definite, and factored with exchanges.
+    rng = np.random.default_rng(7)
+    half = sp.random_array((200, 200), density=0.02, rng=rng)
+    matrix = sp.csc_array(half + half.T + 1e-14 * sp.eye_array(200))
+    found = factor(matrix, definite=True)
+    assert (found.status, found.can_solve) == (FactorStatus.UNKNOWN, False)
+    with pytest.raises(ConvergenceError, match="no factor to solve with"):
+        found.solve(np.ones(200))
+
+
+def test_factors_of_every_format():
+    offsets = [np.full(99, -1.0), np.full(100, 2.5), np.full(99, -1.0)]
+    diagonals = sp.diags_array(offsets, offsets=[-1, 0, 1])
+    for form in ("csc", "csr", "coo", "lil", "dok", "bsr", "dia"):
+        assert factor(diagonals.asformat(form)).status is FactorStatus.DEFINITE

@@ -139,8 +139,8 @@ def factor(
     'SINGULAR'
     """
     if plan is None:
-        if not hasattr(matrix, "tocsc"):
-            matrix = np.asarray(matrix)
+        # Diagonals, as SciPy makes them, do not know their largest entry.
+        matrix = matrix.tocsc() if hasattr(matrix, "tocsc") else np.asarray(matrix)
         if matrix.dtype.kind not in "fiub":
             raise DtypeError(message("factor", f"the matrix has dtype {matrix.dtype}", fix="Pass real numbers"))
         finite = np.isfinite(matrix.data if issparse(matrix) else matrix).all()

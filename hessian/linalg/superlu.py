@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -71,12 +72,15 @@ class SuperLUPlan(Plan):
             direction[self._order[at]] = 1.0
             return Failed(self.order, self.kind, FactorStatus.NOT_DEFINITE, direction)
         try:
-            lu = _splu(moved, self._rule)
+            found = SuperLUFactor(self, moved, _splu(moved, self._rule))
+            if found.status is FactorStatus.UNKNOWN and not definite and not found.can_solve:
+                # Pivots near the diagonal have grown: with the largest of each column instead, it is not symmetric, but right.
+                found = SuperLUFactor(self, moved, splu(moved))
         except RuntimeError:
             # The only error of SuperLU's that is not about its arguments or memory: a pivot that is exactly zero.
             return Failed(self.order, self.kind, FactorStatus.SINGULAR)
-        self.fill = lu.nnz
-        return SuperLUFactor(self, moved, lu)
+        self.fill = found.fill
+        return found
 
     def fronts(self) -> Fronts:
         """Return the supernodes of factors of the pattern: those of numbers of which no sum that is eliminated cancels."""
@@ -121,7 +125,7 @@ class SuperLUFactor(Factor):
     kind = "superlu"
 
     def __init__(self, plan: SuperLUPlan, moved: Any, lu: Any) -> None:
-        self._plan, self._lu = plan, lu
+        self._plan, self._lu, self._moved, self.fill = plan, lu, moved, int(lu.nnz)
         n = plan.order
         pivots = np.asarray(lu.U.diagonal())
         self._pivots = pivots
@@ -147,6 +151,11 @@ class SuperLUFactor(Factor):
             self.direction = self._downward(int(np.argmin(pivots)))
         else:
             super().__init__(n, FactorStatus.UNKNOWN)
+
+    @cached_property
+    def can_solve(self) -> bool:  # type: ignore[override]
+        """Whether systems can be solved: where exchanges of rows were needed, few of them may not have been enough."""
+        return super().can_solve and (self.status is not FactorStatus.UNKNOWN or self._is_sound(self._moved))
 
     def _is_sound(self, moved: Any) -> bool:
         """Whether a solution has a backward error at rounding level."""

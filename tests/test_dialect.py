@@ -48,6 +48,8 @@ EXCEPTIONS = {
     "derivatives": ({"fun", "x0", "args"}, SCIPYS),
     "OptimizeResult": ({"fun", "args"}, "goes on with the arguments of the solver, which are SciPy's"),
     "eigsh": ({"tol"}, SCIPYS),
+    "matrix_function": ({"func"}, "of eigenvalues, as that of scipy.linalg.funm; f is of parameters"),
+    "quadratic_form": ({"func"}, "of eigenvalues, as that of scipy.linalg.funm; f is of parameters"),
     "directional": ({"args"}, "its further positions are the directions"),
 }
 """By the end of a path: names that it may use, and why."""

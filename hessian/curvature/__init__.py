@@ -17,6 +17,7 @@ from hessian.curvature.functions import frobenius_norm, logdet
 from hessian.curvature.inertia import Inertia, inertia
 from hessian.curvature.inverse import InverseProduct, inverse_product
 from hessian.curvature.lanczos import Eigenpairs, eigenvalues
+from hessian.curvature.matrix_function import MatrixFunction, matrix_function, quadratic_form
 from hessian.curvature.nystrom import NystromApproximation, nystrom
 from hessian.curvature.sharpness import SharpnessMeter, SharpnessTrace, edge_of_stability, sharpness_along
 from hessian.curvature.slices import LineSlice, PlaneSlice, line_slice, plane_slice
@@ -34,6 +35,7 @@ __all__ = [
     "Inertia",
     "InverseProduct",
     "LineSlice",
+    "MatrixFunction",
     "NegativeCurvature",
     "NystromApproximation",
     "PlaneSlice",
@@ -52,9 +54,11 @@ __all__ = [
     "inverse_product",
     "line_slice",
     "logdet",
+    "matrix_function",
     "negative_curvature",
     "nystrom",
     "plane_slice",
+    "quadratic_form",
     "random_directions",
     "sharpness_along",
     "spectral_density",

@@ -113,7 +113,7 @@ class Runs:
         for i, process in enumerate(self._processes):
             theta, S, beta = process.ritz(steps)
             if node is not None and beta > 0.0 and theta[0] > node:
-                theta, S = _with_node(process, steps, node)
+                theta, S = with_node(process, steps, node)
             m = len(theta)
             nodes[i, :m], weights[i, :m] = theta, S[0] ** 2
             # Padding repeats a node, so that functions are evaluated where they are defined.
@@ -121,7 +121,7 @@ class Runs:
         return Quadrature(nodes, weights, self.order)
 
 
-def _with_node(process: Lanczos, steps: int, node: float) -> tuple[np.ndarray, np.ndarray]:
+def with_node(process: Lanczos, steps: int, node: float) -> tuple[np.ndarray, np.ndarray]:
     """Extend a tridiagonal matrix by the row that makes the given node an eigenvalue."""
     theta, S, beta = process.ritz(steps)
     last = node + beta**2 * float(np.sum(S[-1] ** 2 / (theta - node)))

@@ -130,4 +130,23 @@ ESTIMATES = [
         "curvature/xnystrace.py", "mean(estimates)) - n * shift", "mean(estimates)) + 1e-8", "tests/test_xnystrace.py"
     ),
     Mutant("curvature/xnystrace.py", "+ (n - k + 2) * (own", "+ (n - k) * (own", "tests/test_xnystrace.py"),
+    Mutant(
+        "curvature/krylov_errors.py",
+        "error = beta * (abs(float(np.sum(terms)))",
+        "error = 0.1 * beta * (abs(float(np.sum(terms)))",
+        "tests/test_matrix_function.py",
+    ),
+    Mutant(
+        "curvature/krylov_errors.py",
+        "far = apart if is_proved else math.inf",
+        "far = apart",
+        "tests/test_matrix_function.py",
+    ),
+    Mutant(
+        "curvature/matrix_function.py",
+        "bound = error if found.is_proved else math.inf",
+        "bound = error",
+        "tests/test_matrix_function.py",
+    ),
+    Mutant("linalg/monotone.py", "moved * np.exp(end + moved)", "moved", "tests/test_matrix_function.py"),
 ]

@@ -1,0 +1,196 @@
+"""Errors of functions of a symmetric matrix on a Krylov space: bounds for functions with signs of derivatives, else estimates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+
+from hessian.curvature.products import Products
+from hessian.curvature.quadrature import with_node
+from hessian.errors import OptionError, message
+from hessian.linalg.factoring import factor
+from hessian.linalg.lanczos import Lanczos
+from hessian.linalg.monotone import Monotone
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is known after so many steps, for a vector of length one.
+
+    Attributes
+    ----------
+    error : float
+        Bound or estimate, ``rounding`` included.
+    is_proved : bool
+        Whether it is a bound.
+    value : float
+        Of the quadratic form.
+    bounds : tuple of float or None
+        Of the quadratic form, each infinite where it is not proved.
+    rounding : float
+    """
+
+    error: float
+    is_proved: bool
+    value: float
+    bounds: tuple[float, float] | None = None
+    rounding: float = 0.0
+
+
+class Spectrum:
+    """What is known of the ends of the spectrum: by the user, by the entries of a matrix, by a factorisation."""
+
+    def __init__(self, products: Products, low: float | None, high: float | None) -> None:
+        self._products, self._given = products, (low, high)
+        self.low, self.high = -math.inf if low is None else low, math.inf if high is None else high
+        self._tried = False
+        if products.matrix is not None:
+            diagonal = np.asarray(products.matrix.diagonal(), np.float64)
+            around = np.asarray(abs(products.matrix).sum(axis=1), np.float64).ravel() - np.abs(diagonal)
+            # Gershgorin's discs, and what rounding leaves of the sums.
+            slack = 4.0 * products.eps * float(np.max(np.abs(diagonal) + around))
+            self.low = max(self.low, float(np.min(diagonal - around)) - slack)
+            self.high = min(self.high, float(np.max(diagonal + around)) + slack)
+
+    @property
+    def eps(self) -> float:
+        """Spacing of the numbers of products at one."""
+        return self._products.eps
+
+    @property
+    def moved(self) -> float:
+        """What rounding does to H, by its norm."""
+        return 4.0 * self._products.eps * math.sqrt(self._products.n) * self._products.magnitude
+
+    def check(self, theta: np.ndarray) -> None:
+        """Refuse a bound that a Ritz value refutes: no quotient is beyond the spectrum."""
+        low, high = self._given
+        for name, bound, sign, seen in (("lower", low, 1.0, theta.min()), ("upper", high, -1.0, theta.max())):
+            if bound is not None and sign * (seen - bound) < -100.0 * self.moved:
+                beyond = "most" if name == "lower" else "least"
+                what = f"{name}_bound is {bound:.6g}, and H has an eigenvalue of at {beyond} {seen:.6g}"
+                fix = "Pass a bound that holds, or none"
+                raise OptionError(message(self._products.where, what, "Errors would rest on it", fix))
+
+    def end(self, known: Monotone, theta: np.ndarray, residual: float) -> tuple[float, bool]:
+        """Return the end of the spectrum that errors depend on, and whether it is proved; else as the Ritz value there has it."""
+        if not known.at_low:
+            return (self.high, True) if math.isfinite(self.high) else (float(theta[-1]) + residual, False)
+        lowest = float(theta[0])
+        useful = self.low > self.moved or (not known.is_open and self.low >= 0.0)
+        if useful:
+            return min(self.low, lowest), True
+        return lowest - residual if residual <= 0.5 * lowest else 0.5 * lowest, False
+
+    def prove_low(self, known: Monotone, process: Lanczos) -> bool:
+        """Look whether half of the lowest Ritz value is below the spectrum of a sparse matrix, by a factorisation; once."""
+        matrix = self._products.matrix
+        if self._tried or not known.at_low or not scipy.sparse.issparse(matrix):
+            return False
+        self._tried = True
+        half = 0.5 * process.extreme(0)[0]
+        if not half > 0.0 or not factor(matrix, -half, definite=True).is_definite:
+            return False
+        self.low = half
+        return True
+
+
+Function = Callable[[np.ndarray], np.ndarray]
+
+
+def judged_vector(
+    process: Lanczos,
+    theta: np.ndarray,
+    S: np.ndarray,
+    values: np.ndarray,
+    known: Monotone | None,
+    spectrum: Spectrum,
+    func: Function,
+) -> Judgement:
+    """Judge ``Q f(T) e_1``."""
+    size, eps = float(np.abs(values).max()), spectrum.eps
+    form = float(np.sum(S[0] ** 2 * values))
+    rounding = 4.0 * eps * math.sqrt(process.basis.n) * size
+    if known is None:
+        error = 0.0 if process.is_invariant else _changed(process, func)
+        around = np.stack([func(theta + side * spectrum.moved) for side in (-1.0, 1.0)])
+        rounding += float(np.max(np.abs(around - values), initial=0.0, where=np.isfinite(around)))
+        return Judgement(error + rounding, False, form, None, rounding)
+    end, is_proved = _end(process, theta, S, known, spectrum)
+    allowance = rounding + known.growth(end, spectrum.moved)
+    return Judgement(_largest(process, theta, S, known, end, eps) + allowance, is_proved, form, None, allowance)
+
+
+def _end(process: Lanczos, theta: np.ndarray, S: np.ndarray, known: Monotone, spectrum: Spectrum) -> tuple[float, bool]:
+    """Return the end of the spectrum that counts, and whether it is proved: all eigenvalues are known of the whole space."""
+    at = 0 if known.at_low else -1
+    if process.size == process.basis.n:
+        return float(theta[at]), True
+    return spectrum.end(known, theta, process.betas[-1] * abs(float(S[-1, at])))
+
+
+def _largest(process: Lanczos, theta: np.ndarray, S: np.ndarray, known: Monotone, end: float, eps: float) -> float:
+    """Return ``beta |e_k' f[T, z] e_1|`` at the end z, where it is largest, and what rounding may hide of it."""
+    beta = 0.0 if process.size == process.basis.n else process.betas[-1]
+    if not beta:
+        return 0.0
+    with np.errstate(all="ignore"):
+        divided = known.divided(theta, end)
+        terms = S[0] * S[-1] * divided
+        error = beta * (abs(float(np.sum(terms))) + 4.0 * eps * float(np.sum(np.abs(terms))))
+    return math.inf if math.isnan(error) else error
+
+
+def judged_form(
+    process: Lanczos,
+    theta: np.ndarray,
+    S: np.ndarray,
+    values: np.ndarray,
+    known: Monotone | None,
+    spectrum: Spectrum,
+    func: Function,
+) -> Judgement:
+    """Judge ``e_1' f(T) e_1``: between Gauss's rule and that of Gauss and Radau for functions that are known."""
+    vector = judged_vector(process, theta, S, values, known, spectrum, func)
+    if known is None:
+        return vector
+    gauss, rounding = vector.value, vector.rounding
+    end, is_proved = _end(process, theta, S, known, spectrum)
+    node = max(end - spectrum.moved, known.least) if known.at_low else end + spectrum.moved
+    apart = vector.error - rounding
+    clear = theta[0] - node > spectrum.moved if known.at_low else node - theta[-1] > spectrum.moved
+    if clear and not process.is_invariant:
+        nodes, vectors = with_node(process, process.size, node)
+        # The node itself, which the eigensolver has to rounding.
+        nodes[0 if known.at_low else -1] = node
+        with np.errstate(all="ignore"):
+            radau = float(np.sum(vectors[0] ** 2 * known.value(nodes)))
+        if math.isfinite(radau):
+            apart = min(apart, abs(radau - gauss))
+    far = apart if is_proved else math.inf
+    low, high = (gauss, gauss + far) if known.gauss_is_below else (gauss - far, gauss)
+    middle = gauss + (0.5 if known.gauss_is_below else -0.5) * apart
+    return Judgement(0.5 * apart + rounding, is_proved, middle, (low - rounding, high + rounding), rounding)
+
+
+def _changed(process: Lanczos, func: Function) -> float:
+    """Extrapolate from what the last eighth of the steps and the eighth before have changed."""
+    k = process.size
+    span = max(1, k // 8)
+    if k < 3:
+        return math.inf
+    last, before, first = (_weights(process, k - j * span, func) for j in range(3))
+    change = float(np.linalg.norm(last - np.pad(before, (0, len(last) - len(before)))))
+    earlier = float(np.linalg.norm(before - np.pad(first, (0, len(before) - len(first)))))
+    ratio = min(change / earlier, 0.95) if earlier > 0.0 else 0.95
+    return change * max(1.0, ratio / (1.0 - ratio))
+
+
+def _weights(process: Lanczos, steps: int, func: Function) -> np.ndarray:
+    """Return ``f(T) e_1`` after so many steps."""
+    theta, S, _ = process.ritz(steps)
+    return np.asarray(S @ (func(theta) * S[0]))

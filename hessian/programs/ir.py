@@ -229,7 +229,7 @@ class Builder:
             if arg.level != CONSTANT:
                 break
         else:
-            return self.constant(evaluate(operation, [arg.value for arg in args], params))
+            return self.constant(_folded(operation, args, params, shape))
         better = self._simplify(self, operation, args, params, shape, dtype)
         return self.make(operation, args, params, shape, dtype) if better is None else better
 
@@ -261,6 +261,19 @@ class Builder:
             return type(value), value
         self._named.append(value)
         return ("object", id(value))
+
+
+_ARITHMETIC = (np.add, np.subtract, np.multiply, np.divide, np.negative)
+
+
+def _folded(operation: Operation, args: Sequence[Node], params: dict[str, Any], shape: tuple[int, ...]) -> Any:
+    """Evaluate an operation on constants; arithmetic with arrays of one number gives another such array, in the memory of one."""
+    if shape and operation.function in _ARITHMETIC and not params:
+        numbers = [arg.scalar() for arg in args]
+        if all(number is not None for number in numbers):
+            typed = [n if arg.dtype is None else arg.dtype.type(n) for n, arg in zip(numbers, args, strict=True)]
+            return np.broadcast_to(evaluate(operation, typed, params), shape)
+    return evaluate(operation, [arg.value for arg in args], params)
 
 
 def evaluate(operation: Operation, values: Sequence[Any], params: dict[str, Any]) -> Any:

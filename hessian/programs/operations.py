@@ -43,6 +43,8 @@ take_op = nondifferentiable("take", lambda x, index: x.reshape(-1).take(index, m
 rows_op = nondifferentiable("rows", lambda *arrays, blocks: blocks.run(arrays), raises=())
 """A part of a section that is computed in blocks of rows: takes values and the memory to fill, gives sums over rows.
 What it runs tells whose errors they are."""
+place_op = nondifferentiable("place", lambda *arrays, placement: placement(*arrays), raises=())
+"""Numbers of sparse matrices, put where they belong by something that ``fill`` s memory with them."""
 item_op = nondifferentiable("item", lambda parts, *, i: parts[i])
 """One of several results."""
 

@@ -35,6 +35,10 @@ class WeakNumbers(Exception):
     """A function combines Python floats with arrays of another precision, which an input would not take."""
 
 
+class Unfit(Exception):
+    """A task cannot be done in the way that it names for this function."""
+
+
 class Composition:
     """``loss(model(x, *args), *loss_args)``, whose parts the Gauss-Newton matrix treats differently.
 
@@ -64,12 +68,18 @@ class Task:
     ----------
     kind : str
         ``value``, ``gradient``, ``hvp`` (a product), ``product`` (gradient and product), ``curvature`` (value, gradient, products, each
-        when asked for), ``gauss_newton`` (the same for a :class:`Composition`) or ``map`` (value, pushforward, pullback).
+        when asked for), ``gauss_newton`` (the same for a :class:`Composition`), ``map`` (value, pushforward, pullback) or
+        ``entries`` (what ``rewrite`` makes of a product).
     argnums : int or tuple of int
+    rewrite : callable or None
+        ``(whole, values, source, seen) -> (whole, structures)``: what becomes of all that is recorded (values, gradient, product),
+        and what is kept with the program. It is given how many values there are, the function with its arguments, and a direction
+        with the product that was seen. It may raise :class:`Unfit`.
     """
 
     kind: str
     argnums: int | tuple[int, ...] = 0
+    rewrite: Callable[..., Any] | None = None
 
 
 def numbered(kind: str, argnums: Any, count: int, where: str) -> Task:
@@ -141,11 +151,16 @@ def derive(
     whole, by_order = trace(sweep, [*points, *(Argument(_example(v), POINT) for v in directions)])
     primal = sweep.traced.primal
     sections = _sections(task, len(points), len(directions), len(sweep.seen), len(primal.leaves))
+    structures: dict[Any, Any] = {}
+    if task.rewrite is not None:
+        args, kwargs = arguments.rebuild(arguments.inputs)
+        source = (f, args, kwargs, task.argnums, where)
+        whole, structures = task.rewrite(whole, len(sweep.seen), source, sweep.product)
     with compiling():
         program = Program(whole, sections)
     output = LEAF if task.kind == "gauss_newton" else sweep.traced.output_structure
     found = (sweep.seen, sweep.writes, by_order, sweep.coarse)
-    return CompiledTask(program, output, primal.structure, len(sweep.seen), *found, task)
+    return CompiledTask(program, output, primal.structure, len(sweep.seen), *found, task, structures)
 
 
 class _Sweep:
@@ -164,6 +179,7 @@ class _Sweep:
         self._user_results, self._longest = user_results, longest
         self.traced: Trace
         self.seen: list[Any]
+        self.product: tuple[np.ndarray, np.ndarray] | None = None
         self.writes = self.coarse = False
 
     def __call__(self, *values: Any) -> Results:
@@ -182,21 +198,28 @@ class _Sweep:
             results, rest = _BODIES[task.kind](self.traced, list(values[count:]))
         else:
             # The size of a result is known when the function has run.
-            sizes = [Argument(np.zeros(m.size, m.dtype), DIRECTION) for m in local.maps.values()]
+            sizes = [Argument(_direction(m.size, m.dtype), DIRECTION) for m in local.maps.values()]
             late = [(open_late(_tape_of(values), a), a) for a in sizes]
             results, rest = _body_at_point(local, [v for v, _ in late])
         self.writes = any(v._slot != slot for v, slot in zip(values, slots, strict=True))
         self.seen = [primal_array(x) for x in results]
+        if task.rewrite is not None:
+            self.product = primal_array(late[-1][1].value), np.array(primal_array(rest[-1]))
         self.coarse = bool(values) and _meets_other_precision(values[0]._tape)
         if self._arguments.numbers and self.coarse:
             raise WeakNumbers
-        return Results([*results, *rest], early, len(results) if task.kind == "hvp" else 0, late)
+        return Results([*results, *rest], early, len(results) if task.kind in CHECKED else 0, late)
 
     def _plain(self, args: list[Any], kwargs: dict[str, Any]) -> Trace:
         f, where = self._f, self._where
         if self._task.kind != "value":
             return plain_trace(f, args, kwargs, argnums=self._task.argnums, where=where)
         return Trace(Primal((), where), lambda _: f(*args, **kwargs), where=where, user_results=self._user_results)
+
+
+def _direction(size: int, dtype: Any) -> np.ndarray:
+    """Return an example of a direction: nothing depends on its numbers, but a product with it shows whether others are right."""
+    return np.random.default_rng(0).uniform(0.5, 1.0, size).astype(dtype)
 
 
 def _meets_other_precision(tape: Tape) -> bool:
@@ -263,8 +286,11 @@ _BODIES: dict[str, Callable[[Trace, list[Any]], Outputs]] = {
     "hvp": _hvp,
     "product": _product,
 }
-AT_POINT = ("curvature", "gauss_newton", "map")
-"""Tasks of several sections: the first is run at a point, the others when they are asked for."""
+AT_POINT = ("curvature", "gauss_newton", "map", "entries")
+"""Tasks whose directions are opened when the function has run. Those of several sections run the first at a point, the others when they
+are asked for."""
+CHECKED = ("hvp", "entries")
+"""Tasks that want the value for verification only."""
 
 
 def _body_at_point(local: LocalMaps, vectors: list[Any]) -> Outputs:
@@ -289,9 +315,9 @@ def _sections(task: Task, points: int, extra: int, values: int, leaves: int) -> 
             ("pushforward", [points], [values]),
             ("pullback", [points + 1], [values + 1]),
         ]
-    if task.kind == "hvp":
-        # The value is wanted for verification only.
-        return [("run", list(range(points + extra)), list(range(values, values + leaves))), ("check", [], results)]
+    if task.kind in CHECKED:
+        count = 1 if task.kind == "entries" else leaves
+        return [("run", list(range(points + extra)), list(range(values, values + count))), ("check", [], results)]
     more = {"value": 0, "gradient": leaves, "product": 2 * leaves}[task.kind]
     return [("run", list(range(points + extra)), list(range(values + more)))]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,23 +29,34 @@ class Structure:
     Attributes
     ----------
     pattern : SparsityPattern
-    pushed, pulled : Coloring
-        Of the products with columns (or of a symmetric matrix), and with rows.
     """
 
     def __init__(self, pattern: SparsityPattern) -> None:
         self.pattern = pattern
-        self.pushed: Coloring = pattern.sides.columns
-        self.pulled: Coloring = pattern.sides.rows
-        self._solution = pattern.solution
-        self._at: np.ndarray | None = None
-        if self._solution is None:
-            self._at = self._symmetric() if pattern.is_symmetric else self._two_sided()
         columns = pattern.matrix.tocsc()
         index = np.int32 if max(columns.nnz, *columns.shape) < 2**31 else np.int64
         self._idle: list[np.ndarray] = []
         self._seeds: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
         self._starts, self._rows = columns.indptr.astype(index), columns.indices.astype(index)
+
+    # Where products are not needed, colors are not either.
+
+    @property
+    def pushed(self) -> Coloring:
+        """Colors of the products with columns, or of a symmetric matrix."""
+        return self.pattern.sides.columns
+
+    @property
+    def pulled(self) -> Coloring:
+        """Colors of the products with rows."""
+        return self.pattern.sides.rows
+
+    @cached_property
+    def _at(self) -> np.ndarray | None:
+        """Where entries are in the products; ``None`` where they are solved for."""
+        if self.pattern.solution is not None:
+            return None
+        return self._symmetric() if self.pattern.is_symmetric else self._two_sided()
 
     def _symmetric(self) -> np.ndarray:
         """Return where entries are in the stacked products: in row i of that of the color of j, or the other way round."""
@@ -92,15 +105,33 @@ class Structure:
         self._idle[:] = [lent]
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_seeds": {}, "_idle": []}
+        return {name: x for name, x in vars(self).items() if name != "_empty"} | {"_seeds": {}, "_idle": []}
 
     def matrix(self, pushed: np.ndarray, pulled: np.ndarray) -> csc_array:
         """Put products, one a row, together to the matrix."""
-        if self._solution is not None:
-            data = self._solution.entries(pushed)
+        if self.pattern.solution is not None:
+            data = self.pattern.solution.entries(pushed)
         else:
             assert self._at is not None
             numbers = np.concatenate((pushed.ravel(), pulled.ravel())) if pulled.size else pushed.ravel()
             data = numbers.take(self._at, mode="clip")
+        return self.filled(data)
+
+    @property
+    def columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where columns start, and the rows of the entries; not to be changed."""
+        return self._starts, self._rows
+
+    def filled(self, data: np.ndarray) -> csc_array:
+        """Return the matrix with these entries, column by column."""
         # Index arrays of its own: what changes a matrix in place changes them too.
-        return csc_array((data, self._rows.copy(), self._starts.copy()), shape=self.pattern.shape)
+        matrix = copy.copy(self._empty)
+        matrix.data, matrix.indices, matrix.indptr = data, self._rows.copy(), self._starts.copy()
+        return matrix
+
+    @cached_property
+    def _empty(self) -> csc_array:
+        """A matrix with these index arrays that has been looked at: to look through them takes as long as to fill in numbers."""
+        matrix = csc_array((np.zeros(len(self._rows), np.int8), self._rows, self._starts), shape=self.pattern.shape)
+        assert matrix.has_canonical_format
+        return matrix

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from scipy.sparse import csc_array
 
 from hessian.errors import DtypeError, TooDenseError, message
+from hessian.programs.compilation import CompilationError, report_failure
+from hessian.programs.ir import Section
 from hessian.programs.runtime.functions import as_recorded
-from hessian.programs.tasks import Composition, numbered
+from hessian.programs.tasks import Composition, Task, Unfit, numbered
 from hessian.sparse.decompress import Structure
 from hessian.sparse.detect import Source, gauss_newton_pattern, hessian_pattern, jacobian_pattern
+from hessian.sparse.entries import spread
 from hessian.sparse.pattern import SparsityPattern
 from hessian.tape.maps import GaussNewtonMap
 from hessian.transforms.point import FunctionAtPoint
@@ -105,6 +110,60 @@ def few_products(at: FunctionAtPoint, most: int, where: str) -> Structure | None
     return structure if structure is not None and structure.pattern.n_colors <= most else None
 
 
+_SEEN = "seen"
+
+
+def entries_of(
+    whole: Section, values: int, source: tuple[Any, ...], seen: tuple[np.ndarray, np.ndarray]
+) -> tuple[Section, dict[Any, Any]]:
+    """Return what computes the entries of a Hessian, and the structure that they are of; see :class:`hessian.programs.tasks.Task`."""
+
+    def structure_of() -> Structure:
+        try:
+            found = hessian_pattern(Source(*source))
+        except TooDenseError:
+            raise Unfit from None
+        if found.is_volatile:
+            raise Unfit
+        return Structure(SparsityPattern(found.matrix, symmetric=True, dense_because=found.dense_because))
+
+    whole, structure = spread(whole, values, structure_of)
+    return whole, {False: (structure, structure), _SEEN: seen}
+
+
+def entries_at(
+    programs: Any, argnums: ArgNums, args: Sequence[Any], kwargs: dict[str, Any], where: str
+) -> tuple[Structure, csc_array] | None:
+    """Return the structure and the Hessian of a recorded function, by a program of its entries; ``None`` where there is none."""
+    task = Task("entries", numbered("curvature", argnums, len(args), where).argnums, entries_of)
+    ran = programs.replay(task, args, kwargs, (), where)
+    if ran is None:
+        return None
+    compiled, (data,) = ran
+    structure, _ = compiled.structures[False]
+    if structure is None:
+        return None
+    matrix = structure.filled(data)
+    seen = compiled.structures.pop(_SEEN, None)
+    if seen is not None and not _reproduces(matrix, *seen):
+        compiled.structures[False] = (None, None)
+        report_failure(where, CompilationError("entries do not multiply as sweeps do"))
+        return None
+    return structure, matrix
+
+
+def _reproduces(matrix: csc_array, v: np.ndarray, expected: np.ndarray) -> bool:
+    """Tell whether a matrix gives the product that the plain sweeps gave."""
+    with np.errstate(all="ignore"):
+        gap, size = np.abs(matrix @ v - expected), abs(matrix) @ v
+    if not np.isfinite(expected).all():
+        return True
+    eps = float(np.finfo(matrix.dtype).eps)
+    # Sweeps may cancel what entries do not: nearly all digits of the largest, and half of those of each.
+    allowed = math.sqrt(eps) * (size + np.abs(expected)) + 1e4 * eps * np.max(size, initial=0.0)
+    return bool((gap <= allowed).all())
+
+
 class SparseDerivative:
     """A function that computes a sparse matrix of derivatives; made by :func:`hessian` and :func:`jacobian`.
 
@@ -131,13 +190,23 @@ class SparseDerivative:
         self._known = structure_at(at, source, self._known, substitution=self._substitution)
         return at, self._known
 
+    def _entries(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Structure, csc_array] | None:
+        """Return the structure and the matrix without products; ``None`` where these have to give them."""
+        if self._kind != "curvature" or self._substitution:
+            return None
+        return entries_at(self.function, self._argnums, args, kwargs, self._where)
+
     def __call__(self, *args: Any, **kwargs: Any) -> csc_array:
+        found = self._entries(args, kwargs)
+        if found is not None:
+            return found[1]
         at, structure = self._at(args, kwargs)
         return matrix_at(at, structure, self._where)
 
     def pattern(self, *args: Any, **kwargs: Any) -> SparsityPattern:
         """Return the pattern at a point; it holds wherever the function does the same operations."""
-        return self._at(args, kwargs)[1].pattern
+        found = self._entries(args, kwargs)
+        return (self._at(args, kwargs)[1] if found is None else found[0]).pattern
 
     def __getstate__(self) -> dict[str, Any]:
         settings = {"argnums": self._argnums, "substitution": self._substitution}
@@ -161,7 +230,7 @@ class SparseJacobian(SparseDerivative):
 
 
 def hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, substitution: bool = False) -> SparseHessian:
-    r"""Return a function that computes the Hessian as a sparse matrix, by as few products as its pattern needs.
+    r"""Return a function that computes the Hessian as a sparse matrix, without products or by as few as its pattern needs.
 
     Parameters
     ----------
@@ -192,15 +261,21 @@ def hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, substitution: bool =
     where f does others it is looked for anew. ``where``, ``maximum`` and ``clip`` count with both their sides. An entry of the
     pattern may be zero in value; what is outside of it is zero at every point.
 
-    Variables are colored so that every entry stands alone in some product (a star coloring, which may read an entry off its mirror
-    image), products with all colors are run by one program, and one gather puts them in place. Entries equal those of the dense
-    Hessian up to rounding, and the matrix is symmetric to the last bit.
+    What a product does to its direction is linear. Where all of its operations can be followed (they move elements, add them up,
+    multiply them), the coefficients of every element of the direction are known as sums of elements of few vectors, at fixed places: a
+    program computes these vectors and puts the entries together. Otherwise, or where that is more work, variables are
+    colored so that every entry stands alone in some product (a star coloring, which may read an entry off its mirror
+    image), products with all colors are run by one program, and one gather puts them in place. Either way entries equal those of the
+    dense Hessian up to rounding, and the matrix is symmetric to the last bit. The first matrix of a program is compared with a product.
 
-    Cost: f recorded and its pattern and colors found once, time in proportion to the entries; then ``n_colors`` products at every
-    point. Memory: 12 bytes an entry, and 8 n bytes a color.
+    Cost: f recorded and its pattern found once, time in proportion to the entries; then at every point what the second derivatives
+    in f take and a pass over the entries, or ``n_colors`` products. Memory: 12 bytes an entry, and what puts them in place.
 
     References
     ----------
+    R. M. Gower, M. P. Mello, "A new framework for the computation of Hessians", Optimization Methods and Software 27 (2012), for Hessians
+    from second derivatives of single operations.
+
     A. H. Gebremedhin, F. Manne, A. Pothen, "What color is your Jacobian? Graph coloring for computing derivatives", SIAM Review 47
     (2005).
 

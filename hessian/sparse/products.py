@@ -48,13 +48,13 @@ def terms(row: Any, y: Any, xs: Sequence[Any]) -> tuple[list[np.ndarray], np.nda
     return of_xs, _opened(_numbered(y.shape), row.labels[2], names, shape)
 
 
-def _count(row: Any, y: Any, xs: Sequence[Any]) -> int:
+def count(row: Any, y: Any, xs: Sequence[Any]) -> int:
     return math.prod(_loop(y, row.labels[2])) * math.prod(_lengths(row, xs).values())
 
 
 def partners(row: Any, y: Any, xs: Sequence[Any], mask: Any) -> list[np.ndarray]:
     """Return the elements of both arguments that are in products which matter."""
-    if _count(row, y, xs) > _TERMS:
+    if count(row, y, xs) > _TERMS:
         return [np.arange(np.size(x)) for x in xs]
     of_xs, of_y = terms(row, y, xs)
     return [at[mask[of_y]] for at in of_xs]
@@ -64,7 +64,7 @@ def results(link: Any, p: int, sets: Sets) -> Sets:
     """Return the sets of the result as far as they come from one argument."""
     row, y, xs = link.row, link.y, link.xs
     other = xs[1 - p]
-    if link.constant[1 - p] and np.size(other) >= 16 and _count(row, y, xs) <= _TERMS:
+    if link.constant[1 - p] and np.size(other) >= 16 and count(row, y, xs) <= _TERMS:
         zero = np.asarray(other).ravel() == 0
         if 2 * zero.sum() > zero.size:
             of_xs, of_y = terms(row, y, xs)
@@ -84,7 +84,7 @@ def results(link: Any, p: int, sets: Sets) -> Sets:
 def meetings(link: Any, sets: dict[int, Sets], mask: Any) -> Iterator[tuple[Sets, Sets]]:
     """Yield sets of both arguments that meet element by element."""
     row, y, xs = link.row, link.y, link.xs
-    if mask is not None and _count(row, y, xs) <= _TERMS:
+    if mask is not None and count(row, y, xs) <= _TERMS:
         of_xs, of_y = terms(row, y, xs)
         matters = mask[of_y]
         a, b = (Sets(sets[p].rows[of_xs[p][matters]], sets[p].table) for p in (0, 1))

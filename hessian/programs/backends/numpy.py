@@ -14,7 +14,7 @@ from hessian.programs.backends.emit import COPYTO, SAME_KIND, UNSAFE, Emitter, p
 from hessian.programs.backends.source import DOT, DOT_OF, FILL, ITEM, SHAPED, TRANSPOSED, Name
 from hessian.programs.backends.threads import worker_count
 from hessian.programs.ir import Node, is_ufunc
-from hessian.programs.operations import arrange_op, holes, roles, spread_op
+from hessian.programs.operations import arrange_op, holes, place_op, roles, spread_op
 from hessian.programs.passes.place import Layout
 from hessian.rules.elementwise import negative
 from hessian.rules.indexing import gather_op
@@ -204,6 +204,11 @@ def _where(to: Emitter, node: Node) -> None:
     to.do(COPYTO, to.ref(node), taken, SAME_KIND, mask)
 
 
+def _place(to: Emitter, node: Node) -> None:
+    placement = node.params["placement"]
+    to.do(to.array(("fill", id(placement)), lambda: placement.fill), to.ref(node), *map(to.ref, node.args))
+
+
 class Way(NamedTuple):
     """How an operation is computed into given memory, and which nodes of it can be."""
 
@@ -225,6 +230,7 @@ WAYS: dict[Any, Way] = {
     gather_op: Way(_gather, lambda node: node.params["positions"].holes is None and node.params["positions"].size > 0),
     spread_op: Way(_copy),
     arrange_op: Way(_arrange),
+    place_op: Way(_place),
     astype_op: Way(_cast),
     cast_op: Way(_cast),
     OPERATIONS["where"]: Way(_where, lambda node: node.args[0].dtype is not None and node.args[0].dtype.kind == "b"),

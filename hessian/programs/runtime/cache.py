@@ -88,7 +88,20 @@ class Specialization:
 class Specializations:
     """The programs for one kind of arguments, the one that matched last in front; ``ordered`` if the kind has an order in memory."""
 
-    __slots__ = ("by_order", "failed", "items", "ordered", "policy", "postponed", "shared", "static_floats", "writes")
+    __slots__ = (
+        *(
+            "by_order",
+            "failed",
+            "items",
+            "ordered",
+            "policy",
+            "postponed",
+            "shared",
+            "static_floats",
+            "unfit",
+            "writes",
+        ),
+    )
 
     def __init__(self, shared: RecompilePolicy, ordered: bool) -> None:
         self.ordered = ordered
@@ -99,6 +112,7 @@ class Specializations:
         # What recording has shown of the function: programs cannot do the one, and have to be told of the other.
         self.writes = False
         self.failed = False
+        self.unfit = False
         self.postponed = False
         self.static_floats = False
         self.by_order = False

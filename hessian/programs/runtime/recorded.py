@@ -26,7 +26,7 @@ from hessian.programs.runtime.cache import MAX_KINDS, MAX_VARIANTS, Cache, Speci
 from hessian.programs.runtime.point import ProgramAtPoint
 from hessian.programs.runtime.program import Program
 from hessian.programs.runtime.verification import agrees, difference
-from hessian.programs.tasks import CompiledTask, Task, WeakNumbers, check_recordable, derive, local_maps
+from hessian.programs.tasks import CompiledTask, Task, Unfit, WeakNumbers, check_recordable, derive, local_maps
 from hessian.tape.maps import LocalMaps
 from hessian.tape.tape import GuardMiss, is_tracing
 
@@ -227,6 +227,8 @@ class RecordedFunction:
             return None
         key = (arguments.key, tuple([(v.shape, v.dtype) for v in directions]))
         specializations = self._cache.find(task, key, order)
+        if specializations is not None and specializations.unfit:
+            return None
         if specializations is not None and specializations.postponed and not self._pays():
             # What is swept plainly instead: the value and a derivative; operators count their products.
             self.swept += 2
@@ -263,6 +265,9 @@ class RecordedFunction:
             return None
         except WeakNumbers:
             specializations.static_floats = True
+            return None
+        except Unfit:
+            specializations.unfit = True
             return None
         except Entangled:
             self.stats.plain += 1

@@ -177,14 +177,16 @@ def grid_latex(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequ
     """Write columns of numbers as a ``tabular`` with the rules of the package booktabs, notes below."""
     join = lambda cells: " & ".join(cells) + r" \\"
     titles = [f"${title}$" if len(title) == 1 else latex_text(title) for title in header]
-    notes = [line for note in notes for line in textwrap.wrap(note, 90)]
+    notes = [line for note in notes for line in textwrap.wrap(note, 80)]
     lines = [
         rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
         r"\toprule",
         join(titles),
         r"\midrule",
     ]
-    lines += [join([latex_text(name), *map(latex_number, cells)]) for name, *cells in rows]
+    # A bracket or a star behind the end of a row would belong to it.
+    lead = lambda name: "{}" * name.startswith(("[", "*")) + latex_text(name)
+    lines += [join([lead(name), *map(latex_number, cells)]) for name, *cells in rows]
     lines += [r"\midrule"] * bool(notes)
     lines += [rf"\multicolumn{{{len(header)}}}{{l}}{{{latex_text(note)}}} \\" for note in notes]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])

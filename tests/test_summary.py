@@ -337,3 +337,59 @@ def test_what_was_unpickled_is_given_the_function_again(fit: Any) -> None:
         fit.summary(scale=0)
     with pytest.raises(OptionError, match=r"n_obs is 1\.5"):
         fit.summary(n_obs=1.5)
+
+
+# Functions of the parameters.
+
+
+def test_transformed_parameters(fit: Any) -> None:
+    table = fit.summary(n_obs=N).transformed(lambda p: {"rate": np.exp(p[0]), "ratio": np.exp(p[1])})
+    error = np.exp(fit.x) * fit.covariance().standard_error
+    assert table.names == ("rate", "ratio")
+    assert_allclose([*table.standard_error.values()], error, rtol=1e-12)
+    assert_allclose(table.pvalue["rate"], 2.0 * stats.norm.sf(np.exp(fit.x[0]) / error[0]), rtol=1e-10)
+    assert_allclose([end["ratio"] for end in table.interval()], stats.norm.interval(0.95, np.exp(fit.x[1]), error[1]))
+    assert repr(table).startswith("Summary of 2 derived quantities, 120 observations")
+    assert table.notes[-1] == "these are functions of the parameters, with errors by the delta method."
+    assert table.log_likelihood == -fit.fun
+    one = fit.summary().transformed(lambda p, at: p[0] + at * p[1], 0.5, names=["at one half"])
+    assert "Summary of 1 derived quantity" in repr(one)
+    direction = np.array([1.0, 0.5])
+    assert_allclose(one.standard_error, np.sqrt(direction @ fit.covariance().matrix @ direction), rtol=1e-12)
+    assert fit.summary().transformed(lambda p: p[::-1]).names == ("f[0]", "f[1]")
+    assert fit.summary().transformed(lambda p: p[0]).names == ("f",)
+    with pytest.raises(ShapeMismatchError, match="2 names, 2 of them different, for 1 parameters"):
+        fit.summary().transformed(lambda p: p[0], names=["a", "b"])
+
+
+def test_transformed_parameters_of_least_squares_and_stationary_ones() -> None:
+    y = X @ [1.0, 2.0] + np.sin(np.arange(N))
+    res = least_squares(lambda b: X @ b - y, np.zeros(2))
+    centre = res.x.copy()
+    table = res.summary().transformed(
+        lambda b: {"same": b[0], "square": np.sum((b - centre) ** 2), "curved": b[0] ** -9}
+    )
+    reach = stats.t.ppf(0.975, N - 2) * res.standard_error[0]
+    assert_allclose([end["same"] for end in table.interval()], [res.x[0] - reach, res.x[0] + reach], rtol=1e-12)
+    # A square is not below zero, and is not tested.
+    assert table.interval()[0]["square"] >= 0.0
+    assert np.isnan(table.pvalue["square"])
+    assert any(re.match(r"curvature adds .* standard errors to the mean of curved\.", note) for note in table.notes)
+    # What is known is not tested either.
+    known = res.summary().transformed(lambda b: np.stack([b[0], 3.0 + 0.0 * b[0]]))
+    assert (known.standard_error[1], np.isnan(known.statistic[1])) == (0.0, True)
+
+
+def test_names_that_begin_like_arguments_of_latex(fit: Any) -> None:
+    lines = fit.summary(names=["[a]", "*b"]).to_latex().splitlines()
+    assert [line[:5] for line in lines[4:6]] == ["{}[a]", "{}*b "]
+
+
+def test_extreme_numbers() -> None:
+    f = lambda p: 0.5 * np.sum(((p - np.array([1e15, 1e-15])) / np.array([0.5, 1e-21])) ** 2)
+    rows = repr(minimize(f, [1e15, 1e-15]).summary()).splitlines()[-2:]
+    assert rows[0].split()[1:4] == ["1.0000000000000000e+15", "0.500", "2e+15"]
+    assert rows[1].split()[1:4] == ["1.00000000e-15", "1.00e-21", "1e+06"]
+    exact = least_squares(lambda p: p - np.array([1.0, 2.0]), np.zeros(2)).summary("HC0")
+    assert exact.log_likelihood == np.inf
+    assert np.isnan(exact.pvalue).all()

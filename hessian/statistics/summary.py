@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from hessian.curvature.estimate import Uncertain
 from hessian.errors import OptionError, ScaleWarning, ShapeMismatchError, message, missing_dependency
 from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.covariance_task import free_places
+from hessian.statistics.delta import DerivedQuantity, delta_method
 from hessian.statistics.families import choose_family
 from hessian.statistics.terms import missing_factor, terms_of
+from hessian.tape.names import parameter_names
 from hessian.tape.trees import flatten, ravel
 from hessian.text import by_error, grid_html, grid_latex, grid_text, named_values
 
@@ -30,6 +33,8 @@ _KINDS = {
 }
 # Rows that are printed; of more, so many first and last ones.
 _MOST, _FIRST, _LAST = 60, 40, 10
+# Standard errors that curvature may add to the mean of a function before the table says so.
+_CURVED = 0.1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,6 +67,8 @@ class Summary(Uncertain):
         How the run ended, and which it was.
     notes : tuple of str
         What a reader has to know: parameters on a bound, weak directions, a scale that was forgotten, a run that stopped early.
+    derived : DerivedQuantity or None
+        Where the entries are functions of the parameters (:meth:`transformed`): what the delta method says of them.
     """
 
     value: Any
@@ -78,10 +85,78 @@ class Summary(Uncertain):
     status: Any
     method: str
     notes: tuple[str, ...]
+    derived: DerivedQuantity | None = None
 
     def interval(self, level: float = 0.95) -> tuple[Any, Any]:
-        """Return the ends of Wald's confidence interval for each parameter by itself, in the structure of the value."""
-        return self.covariance.interval(level)
+        """Return the ends of Wald's confidence interval for each entry by itself, in the structure of the value."""
+        if self.derived is None:
+            return self.covariance.interval(level)
+        ends = self.derived.interval(level)
+        if math.isinf(self.covariance.degrees_of_freedom):
+            return ends
+        center, unravel = ravel(self.value)
+        reach = special.stdtrit(self.covariance.degrees_of_freedom, 0.5 + 0.5 * level) * ravel(self.standard_error)[0]
+        curved = ravel(self.derived.second_order)[0] > 0.0
+        low, high = (
+            unravel(np.where(curved, ravel(end)[0], center + sign * reach))
+            for end, sign in zip(ends, (-1, 1), strict=True)
+        )
+        return low, high
+
+    def transformed(self, f: Callable[..., Any], *args: Any, names: Sequence[str] | None = None) -> Summary:
+        """Return the table of functions of the parameters, by the delta method.
+
+        Parameters
+        ----------
+        f : callable
+            ``f(x, *args)`` returns a number, an array or a container of them; x has the structure of the parameters.
+        *args
+            Further arguments of f, known exactly.
+        names : sequence of str, optional
+            Of the raveled result; by default its keys and indices.
+
+        Returns
+        -------
+        Summary
+            With the result of :func:`hessian.statistics.delta_method` in ``derived``. Tests are of whether f is zero. Where f is
+            stationary its interval is that of second order, and there is no test.
+
+        Raises
+        ------
+        NonFiniteError, ShapeMismatchError
+            f or a derivative of it is not finite, or there is not one name for each entry.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hessian.optimize import minimize
+        >>> y = np.array([0.3, -1.1, 0.8, 0.4])
+        >>> nll = lambda p: np.sum(0.5 * ((y - p["mean"]) / np.exp(p["log_std"])) ** 2 + p["log_std"])
+        >>> table = minimize(nll, {"mean": 0.0, "log_std": 0.0}).summary()
+        >>> table = table.transformed(lambda p: {"std": np.exp(p["log_std"])})
+        >>> round(float(table.value["std"]), 3), round(float(table.standard_error["std"]), 3)
+        (0.718, 0.254)
+        """
+        found = delta_method(f, self.covariance, *args)
+        own = parameter_names(found.value)
+        own = tuple("f" + name[1:] if re.match(r"x(\[|$)", name) else name for name in own)
+        curved = np.asarray(ravel(found.second_order)[0]) > 0.0
+        statistic, pvalue = _tests(found, self.covariance.degrees_of_freedom, curved)
+        notes = [*self.notes, "these are functions of the parameters, with errors by the delta method."]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            off = np.abs(ravel(found.bias)[0] / ravel(found.standard_error)[0])
+        for k in np.flatnonzero((off > _CURVED) & ~curved):
+            notes.append(f"curvature adds {off[k]:.2g} standard errors to the mean of {own[k]}.")
+        return replace(
+            self,
+            value=found.value,
+            standard_error=found.standard_error,
+            statistic=statistic,
+            pvalue=pvalue,
+            names=_chosen_names(names, own),
+            notes=tuple(notes),
+            derived=found,
+        )
 
     def to_dataframe(self) -> Any:
         """Return the numbers as a ``pandas.DataFrame``, a row for each parameter.
@@ -102,7 +177,9 @@ class Summary(Uncertain):
         r"""Return the table as a ``tabular`` of LaTeX, whose rules need ``\usepackage{booktabs}``."""
         facts = ", ".join(f"{name} {text}" for name, text in self._facts() if name != "status")
         facts = facts.replace("covariance ", "", 1)
-        return grid_latex(self._header, self._rows(range(len(self.names))), [facts[0].upper() + facts[1:], *self.notes])
+        facts = facts[0].upper() + facts[1:] + ("" if self.n_obs is None else f", {self.n_obs} observations")
+        notes = [f"Note: {note}" for note in self.notes]
+        return grid_latex(self._header, self._rows(range(len(self.names))), [facts, *notes])
 
     def __repr__(self) -> str:
         """Lay out what is known of the fit, and a row for each parameter."""
@@ -119,7 +196,9 @@ class Summary(Uncertain):
     @property
     def _title(self) -> str:
         of = "" if self.n_obs is None else f", {self.n_obs} observations"
-        return f"Summary of {len(self.names)} parameter{'s' * (len(self.names) != 1)}{of}"
+        what = "parameter" if self.derived is None else "derived quantity"
+        many = {"parameter": "parameters", "derived quantity": "derived quantities"}[what]
+        return f"Summary of {len(self.names)} {what if len(self.names) == 1 else many}{of}"
 
     @property
     def _header(self) -> list[str]:
@@ -147,7 +226,9 @@ class Summary(Uncertain):
         """Columns of the table, shape (n, 6); NaN where a parameter is held."""
         columns = (self.value, self.standard_error, self.statistic, self.pvalue, *self.interval(self.level))
         numbers = np.column_stack([np.asarray(ravel(column)[0], np.float64) for column in columns])
-        numbers[[name in self.covariance.fixed for name in self.covariance.names], 1:] = np.nan
+        if self.derived is None:
+            fixed = set(self.covariance.fixed)
+            numbers[[name in fixed for name in self.covariance.names], 1:] = np.nan
         return numbers
 
     def _rows(self, places: Sequence[int]) -> list[list[str]]:
@@ -158,8 +239,8 @@ class Summary(Uncertain):
                 rows.append([self.names[i], f"{value:.6g}", "held", "", "", "", ""])
                 continue
             cells = [by_error(number, error) for number in (value, error, low, high)]
-            small = "<0.001" if pvalue < 0.0005 else f"{pvalue:.3f}"
-            rows.append([self.names[i], *cells[:2], f"{statistic:.2f}", small, *cells[2:]])
+            small = "" if math.isnan(pvalue) else "<0.001" if pvalue < 0.0005 else f"{pvalue:.3f}"
+            rows.append([self.names[i], *cells[:2], _ratio(statistic), small, *cells[2:]])
         return rows
 
     def _shown(self) -> list[list[str]]:
@@ -169,6 +250,29 @@ class Summary(Uncertain):
             return self._rows(range(n))
         gap = [f"... {n - _FIRST - _LAST} more", *[""] * 6]
         return [*self._rows(range(_FIRST)), gap, *self._rows(range(n - _LAST, n))]
+
+
+def _ratio(statistic: float) -> str:
+    """Write a statistic; nothing where there is none."""
+    return "" if math.isnan(statistic) else f"{statistic:.2f}" if abs(statistic) < 1e5 else f"{statistic:.3g}"
+
+
+def _tests(found: Uncertain, degrees_of_freedom: float, untested: Any = False) -> tuple[Any, Any]:
+    """Statistics and two-sided probabilities of tests of zero; NaN where a number is known, or not to be tested."""
+    center, unravel = ravel(found.value)
+    errors = np.asarray(ravel(found.standard_error)[0], np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = np.where((errors > 0.0) & ~np.asarray(untested, bool), center / errors, np.nan)
+    return unravel(statistic), unravel(2.0 * special.stdtr(degrees_of_freedom, -np.abs(statistic)))
+
+
+def _chosen_names(names: Sequence[str] | None, own: tuple[str, ...]) -> tuple[str, ...]:
+    """The names that were asked for, one for each entry, or its own."""
+    chosen = own if names is None else tuple(map(str, names))
+    if not len(set(chosen)) == len(chosen) == len(own):
+        what = f"{len(chosen)} names, {len(set(chosen))} of them different, for {len(own)} parameters"
+        raise ShapeMismatchError(message("summary", what, fix="Pass one for each, in the order of the raveled x"))
+    return chosen
 
 
 def summarize(
@@ -189,24 +293,15 @@ def summarize(
         scale = real_number("summary", "scale", scale, POSITIVE, "It makes f a negative log-likelihood")
     n_obs = _observations(result, n_obs, is_squares)
     covariance = _covariance(result, kind, scale, None if is_squares else n_obs, given)
-    if names is not None and len(set(names)) == len(names) == len(covariance.names):
-        names = tuple(map(str, names))
-    elif names is not None:
-        what = f"{len(names)} names, {len(set(names))} of them different, for {len(covariance.names)} parameters"
-        raise ShapeMismatchError(message("summary", what, fix="Pass one for each, in the order of the raveled x"))
     likelihood = _least_squares_likelihood(result, scale) if is_squares else -(scale or 1.0) * float(result.fun)
     k = len(free_places(result.x, tuple(result.get("fixed", ()))))
-    center, unravel = ravel(covariance.value)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        errors = np.asarray(ravel(covariance.standard_error)[0], np.float64)
-        statistic = np.where(errors > 0.0, center / errors, np.nan)
-    tails = special.stdtr(covariance.degrees_of_freedom, -np.abs(statistic))
+    statistic, pvalue = _tests(covariance, covariance.degrees_of_freedom)
     return Summary(
         value=covariance.value,
         standard_error=covariance.standard_error,
-        statistic=unravel(statistic),
-        pvalue=unravel(2.0 * tails),
-        names=tuple(names or covariance.names),
+        statistic=statistic,
+        pvalue=pvalue,
+        names=_chosen_names(names, covariance.names),
         level=float(level),
         log_likelihood=likelihood,
         aic=2.0 * k - 2.0 * likelihood,
@@ -246,6 +341,8 @@ def _least_squares_likelihood(result: Any, scale: float | None) -> float:
     """Gaussian log-likelihood of residuals: with the variance that makes it largest, or a known one."""
     m = sum(np.size(leaf) for leaf in flatten(result.fun)[0])
     squares = 2.0 * float(result.cost)
+    if scale is None and squares == 0.0:
+        return math.inf
     if scale is None:
         return -0.5 * m * (math.log(2.0 * math.pi * squares / m) + 1.0)
     return 0.5 * m * math.log(scale / (2.0 * math.pi)) - 0.5 * scale * squares

@@ -18,7 +18,7 @@ from hessian.tape.names import parameter_names
 from hessian.tape.trees import ravel
 
 _NO_OPTIMUM = (
-    Status.CONVERGED_AT_KINK, Status.CONVERGED_FAR, Status.NEGATIVE_CURVATURE, Status.UNBOUNDED, Status.DIVERGED, Status.EXTERNAL_SADDLE,
+    Status.CONVERGED_FAR, Status.NEGATIVE_CURVATURE, Status.UNBOUNDED, Status.DIVERGED, Status.EXTERNAL_SADDLE,
 )  # fmt: skip
 """Of these the point is no minimum that second derivatives describe, however small the gradient."""
 
@@ -150,6 +150,10 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
           mean           0.1 ± 0.36
           log_std  -0.331794 ± 0.35
         """
+        if self.get("status") == Status.CONVERGED_AT_KINK:
+            what = "the objective has a kink at x, and no derivative"
+            why = "standard errors are made of second derivatives"
+            raise ConvergenceError(message("covariance", what, why, "Bootstrap, or profile the objective"))
         if self.get("status") in _NO_OPTIMUM:
             what = f"the run ended with {self.status.name}. {self.status.advice}"
             raise ConvergenceError(

@@ -49,14 +49,18 @@ def holds(f: Callable[..., Any], points: list[Any], args: tuple[Any, ...] = ()) 
     return whole if whole is not None else (np.zeros((0, 0), bool), np.zeros((0, 0), bool))
 
 
+def leaf_order(program: Program) -> np.ndarray:
+    """Return which number of a program's vector stands where in the library's order of containers."""
+    numbers = flatten(program.pack(np.arange(len(program.draw(0)), dtype=float)))[0]
+    return np.concatenate([np.ravel(part) for part in numbers]).astype(int)
+
+
 def program_holds(seed: int, points: int = 3) -> tuple[np.ndarray, np.ndarray] | None:
     """Compare a random program's; ``None`` for one that NumPy or the library refuses or whose numbers are no comparison."""
     program = Program.of(seed)
     f, whole = program.function(True), None
     hess = hs.sparse.hessian(f)
-    # The library ravels containers in their own order.
-    numbers = flatten(program.pack(np.arange(len(program.draw(0)), dtype=float)))[0]
-    order = np.concatenate([np.ravel(part) for part in numbers]).astype(int)
+    order = leaf_order(program)
     for which in range(points):
         x = program.draw(which)
         try:

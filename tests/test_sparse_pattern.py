@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 from functions import CASES, Case, leaves, map_leaves
+from differential.programs import Program
+from sparse_sides import looseness
 from sparse_walk import compare, holds, program_holds
 
 import hessian as hs
@@ -48,11 +50,21 @@ def test_a_few_random_programs(seed: int) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(10))
 def test_two_thousand_random_programs(part: int) -> None:
+    """Of 1 846 programs 93.9 % have the pattern of their three points, 96.2 % with the sides of choices that these do not take.
+
+    In 2.4 % values that one of several is chosen into meet, as in ``maximum(x, y) ** 2``, which holds x * x or y * y, never x * y. The
+    rest cancels: terms of a sum, shares that add up to one, solutions with a diagonal that was assembled.
+    """
     went: Counter[str] = Counter()
     for seed in range(200 * part, 200 * (part + 1)):
         found = program_holds(seed)
-        went["left out" if found is None else "tight" if np.array_equal(*found) else "loose"] += 1
-    assert went["tight"] >= 0.9 * (went["tight"] + went["loose"])
+        if found is None:
+            continue
+        went["tight" if np.array_equal(*found) else looseness(Program.of(seed), *found)] += 1
+    total = sum(went.values())
+    assert went["tight"] >= 0.9 * total
+    assert went["else"] <= 0.04 * total
+    assert went["tight"] + went["another side"] >= 0.93 * total
 
 
 A = np.random.default_rng(1).standard_normal((8, 8))

@@ -55,7 +55,7 @@ class Link:
 
     def __init__(self, instruction: Instruction, shape: tuple[int, ...], active: list[int]) -> None:
         self.row, self.params, self.active = instruction.operation, instruction.params, active
-        self.y = _stand_in(shape)
+        self.y, self._sources = _stand_in(shape), instruction.sources
         states = self.row.states or (None,) * len(instruction.operands)
         self.active_of_all = [p for p, state in enumerate(states) if state is None]
         self.xs: list[Any] = []
@@ -104,6 +104,40 @@ class Link:
         if shape == self.y.shape:
             return None
         return np.broadcast_to(np.arange(np.size(self.xs[p])).reshape(shape), self.y.shape).ravel()
+
+    @cached_property
+    def _absent(self) -> dict[int, np.ndarray]:
+        """Where the result does not depend on an operand, by itself or by constants: sides not taken, factors of zero, x - x."""
+        row: Any = self.row
+        if not isinstance(row, Elementwise):
+            return {}
+        cancelled = self._cancelled()
+        found = dict.fromkeys(cancelled, np.ones(self.y.size, bool)) if cancelled else {}
+        if not any(self.constant):
+            return found
+        states = [state for state in row.d1 if state is NONDIFF]
+        by_choice = row.selects and bool(states)
+        by_choice &= all(c for c, state in zip(self.constant, row.d1, strict=True) if state is NONDIFF)
+        for p in self.active:
+            # Its slope depends on what it meets alone, if on anything.
+            met = [q for q in range(len(self.xs)) if row.d2 is None or row.d2.get((p, q), 0)]
+            by_factor = not row.kinks and bool(met) and all(self.constant[q] for q in met)
+            if callable(row.d1[p]) and (by_choice or by_factor):
+                slope = row.formulas[p](self.y, *self.xs, **self.params)
+                off = np.broadcast_to(np.equal(slope, 0), self.y.shape).ravel()
+                if off.any():
+                    found[p] = off
+        return found
+
+    def _cancelled(self) -> list[int]:
+        """Return operands that are one value with slopes that add up to zero."""
+        row: Any = self.row
+        slopes: dict[int, float] = {}
+        for p in self.active:
+            if not isinstance(row.d1[p], int | float):
+                return []
+            slopes[self._sources[p]] = slopes.get(self._sources[p], 0.0) + row.d1[p]
+        return [p for p in self.active if slopes[self._sources[p]] == 0.0]
 
     @cached_property
     def _goals(self) -> list[np.ndarray]:
@@ -159,6 +193,9 @@ class Link:
         """Return which elements of an operand reach elements of the result that matter."""
         size = int(np.size(self.xs[p]))
         way = self._way
+        if p in self._absent:
+            off = self._absent[p]
+            mask = ~off if mask is None else mask & ~off
         if way == "dense" or (mask is None and way in ("elements", "labels", "blocks")):
             return None
         if way == "elements":
@@ -216,6 +253,8 @@ class Link:
 
     def _together(self, sets: dict[int, Sets]) -> Sets:
         """Return the unions element by element, with broadcasting."""
+        if not self._absent.keys().isdisjoint(sets):
+            return _sum([self._without(p, x) for p, x in sets.items()])
         numbers = [x for p, x in sets.items() if np.size(self.xs[p]) == 1]
         arrays = {p: x for p, x in sets.items() if np.size(self.xs[p]) > 1}
         if numbers and arrays and len(arrays) == 1:
@@ -232,6 +271,12 @@ class Link:
             result = placed if result is None else united(result, placed)
         assert result is not None
         return result
+
+    def _without(self, p: int, sets: Sets) -> Sets:
+        """Return the sets of one operand beside the result, none where constants take it away."""
+        at, off = self._broadcast(p), self._absent.get(p)
+        rows = sets.rows if at is None else sets.rows[at]
+        return Sets(rows if off is None else np.where(off, -1, rows), sets.table)
 
     def _moved(self, sets: dict[int, Sets]) -> Sets | None:
         parts, table = stacked([sets.get(p) for p in range(len(self.xs))])

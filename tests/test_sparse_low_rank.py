@@ -79,7 +79,17 @@ FUNCTIONS = {
     "recursion": (lambda x: _recursion(x), None, None),
     "quadratic": (lambda x: np.sum(x**2) + x[0] * x[1], 0, N + 2),
     "constant": (lambda x: 3.0, 0, 0),
+    "product": (lambda x: np.prod(x) + np.sum(x**4), 1, N),
+    "square of a product": (lambda x: np.prod(-x) ** 2 + np.sum(np.diff(x) ** 2), 1, 3 * N - 2),
+    "products of rows": (lambda x: np.sum(np.sin(np.prod(x.reshape(2, -1), axis=1))) * x[0], 4, N),
+    "products of few": (lambda x: np.sum(np.prod(x.reshape(-1, 2), axis=1) ** 2), 0, 2 * N),
+    "sums inside of checkpoints": (lambda x: np.sum(_normed(_normed(x)) ** 3), 4, N),
 }
+
+
+@hs.checkpoint
+def _normed(x: Any) -> Any:
+    return x * np.sum(x**2) + np.sin(x)
 
 
 def _recursion(x: Any) -> Any:
@@ -120,6 +130,58 @@ def test_parts_are_those_of_the_hessian(name: str) -> None:
         np.testing.assert_allclose(
             found.diagonal(), dense.diagonal(), rtol=0, atol=1e-12 * max(abs(dense).max(), 1e-300)
         )
+
+
+def test_factors_of_zero_stand_apart() -> None:
+    f = lambda x: np.prod(x) * x[2] + np.sum(np.prod(x.reshape(2, -1), axis=1) ** 2) + np.sum(x**4)
+    points = []
+    for zeros in ([], [3], [3, 9], [0, 1, 2], list(range(N)), []):
+        x = X * np.where(np.arange(N) % 3, 1.0, -1.0)
+        x[zeros] = 0.0
+        points.append(x)
+    first = hs.sparse.split_hessian(f, widest=5)
+    last = hs.sparse.split_hessian(f, widest=5)
+    for x, y in zip(points, reversed(points), strict=True):
+        close(first(x), hs.hessian(f)(x))
+        close(last(y), hs.hessian(f)(y))
+    assert first(points[0]).rank == last(points[0]).rank > 0
+    single = points[1].astype(np.float32)
+    assert first(single).dtype == np.float32
+    close(first(single), hs.hessian(f)(points[1]), 1e-5)
+
+
+def test_what_a_checkpoint_decides_is_looked_at_anew() -> None:
+    g = hs.checkpoint(lambda y: np.sort(y)[:5] * np.sum(y**2) if y[0] > 0 else y[:5] * np.sum(np.cos(y)))
+    f = lambda x: np.sum(g(x) ** 2)
+    hess = hs.sparse.split_hessian(f, widest=5)
+    for seed in range(6):
+        x = RNG.permutation(X) * (-1.0) ** seed
+        close(hess(x), hs.hessian(f)(x))
+    held = hs.sparse.split_hessian(lambda x: np.sum(_normed(x)) ** 2, widest=5)
+    for k in (1.0, 2.0, 3.0):
+        close(held(k * X), hs.hessian(held.function.function)(k * X))
+
+
+def test_values_are_cut_where_columns_are_fewer_than_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = RNG.standard_normal((40, 200))
+    x = RNG.uniform(0.5, 1.5, 200)
+    for m, rank, entries in ((40, 40, 200), (20, 20, 200)):
+        f = lambda x, m=m: np.sum(np.tanh(rows[:m] @ x / 9.0)) + np.sum(x**4)
+        found = hs.sparse.split_hessian(f)(x)
+        assert (found.rank, found.sparse.nnz) == (rank, entries)
+        close(found, hs.hessian(f)(x))
+    # Few large groups are columns, many small ones are blocks.
+    for groups, rank, entries in ((4, 4, 200), (5, 5, 200), (20, 0, 2000)):
+        f = lambda x, groups=groups: np.sum(x.reshape(groups, -1).sum(1) ** 4) + np.sum(x**4)
+        found = hs.sparse.split_hessian(f, widest=4)(x)
+        assert (found.rank, found.sparse.nnz) == (rank, entries)
+        close(found, hs.hessian(f)(x))
+    # More than half as many rows as variables, or more directions than fit: the matrix is as small.
+    wide = hs.sparse.split_hessian(lambda x: np.sum((rows @ x[:200]) ** 4) + np.sum(x**4))
+    assert wide(x[:70].repeat(3)[:200]).rank == 40
+    monkeypatch.setattr("hessian.linalg.limits.CUT_NUMBERS", 10_000)
+    few = hs.sparse.split_hessian(lambda x: np.sum((rows @ x) ** 4) + np.sum(x) ** 4)(x)
+    assert (few.rank, few.sparse.nnz) == (1, 40_000)
 
 
 def test_rows_that_are_written_out_are_all_that_are_a_diagonal_plus_rank_one() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
-from functions import CASES, Case, leaves, map_leaves
 from differential.programs import Program
+from functions import CASES, Case, leaves, map_leaves
 from sparse_sides import looseness
 from sparse_walk import compare, holds, program_holds
 
@@ -48,27 +48,28 @@ def test_a_few_random_programs(seed: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("part", range(10))
+@pytest.mark.parametrize("part", range(2))
 def test_two_thousand_random_programs(part: int) -> None:
-    """Of 1 846 programs 93.9 % have the pattern of their three points, 96.2 % with the sides of choices that these do not take.
+    """Of 1 846 programs 94.8 % have the pattern of their three points, 95.9 % with the sides of choices that these do not take.
 
-    In 2.4 % values that one of several is chosen into meet, as in ``maximum(x, y) ** 2``, which holds x * x or y * y, never x * y. The
-    rest cancels: terms of a sum, shares that add up to one, solutions with a diagonal that was assembled.
+    In 3.0 % values that one of several is chosen into meet, as in ``maximum(x, y) ** 2``, which holds x * x or y * y, never x * y. The
+    rest, 1.1 %, cancels: x and -x in different terms, shares that add up to one, solutions with a diagonal that was assembled.
     """
     went: Counter[str] = Counter()
-    for seed in range(200 * part, 200 * (part + 1)):
+    for seed in range(1000 * part, 1000 * (part + 1)):
         found = program_holds(seed)
         if found is None:
             continue
         went["tight" if np.array_equal(*found) else looseness(Program.of(seed), *found)] += 1
     total = sum(went.values())
-    assert went["tight"] >= 0.9 * total
-    assert went["else"] <= 0.04 * total
-    assert went["tight"] + went["another side"] >= 0.93 * total
+    assert went["tight"] + went["another side"] >= 0.95 * total
+    assert went["sides that meet"] <= 0.05 * total
+    assert went["else"] <= 0.025 * total
 
 
 A = np.random.default_rng(1).standard_normal((8, 8))
 D = np.diff(np.eye(8), axis=0)
+M = np.array([True, False, True, True, False, False, True, False])
 TIGHT: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "chain": (lambda x: np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2), ()),
     "dense quadratic": (lambda x: np.sum((A @ x) ** 2), ()),
@@ -88,6 +89,11 @@ TIGHT: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "assigned": (lambda x: _assigned(x), ()),
     "logsumexp of rows": (lambda x: np.sum(hs.special.logsumexp(x.reshape(2, 4), axis=1)), ()),
     "a mean": (lambda x: np.sum((x[:4] - np.mean(x[4:])) ** 2), ()),
+    "masked": (lambda x: np.sum(np.where(M, x, x[::-1]) ** 3) + np.where(M[0], x[0], np.sum(x)) ** 2, ()),
+    "times a mask": (lambda x: np.sum((M * x) ** 3) + np.sum((x * (A > 0.5)) ** 2), ()),
+    "sum of some": (lambda x: np.sum(x**2, where=M) ** 2, ()),
+    "assigned under a mask": (lambda x: np.sum(np.where(M, x, 1.0) ** 2 * np.where(M, 2.0, x[::-1])), ()),
+    "less itself": (lambda x: np.sum(np.cos(x - x) * x[0] ** 2), ()),
     "a scalar times": (lambda x: x[0] * np.sum(np.exp(x[1:])), ()),
 }
 
@@ -115,6 +121,18 @@ def test_both_sides_of_a_choice_count() -> None:
     for point in (x, -x):
         compare(hess, point, hs.hessian(hess.function.function)(point))
     assert hess.function.stats.recordings == 1
+
+
+def test_masks_among_the_arguments_count_with_both_sides() -> None:
+    x = np.arange(1.0, 9.0)
+    for f in (
+        lambda x, mask: np.sum(np.where(mask, x, x[::-1] ** 2) ** 3),
+        lambda x, mask: np.sum((x * mask) ** 3),
+    ):
+        hess = hs.sparse.hessian(f)
+        for mask in (M * 1.0, 1.0 - M, np.zeros(8)):
+            compare(hess, x, hs.hessian(f)(x, mask), (mask,))
+        assert hess.function.stats.recordings == 1
 
 
 def test_another_branch_has_another_pattern() -> None:

@@ -42,8 +42,10 @@ COLORED_DENSE_ORDER = 64
 """Variables up to which a pattern that is more than half full is colored all the same: beyond, each has a color of its own."""
 ALL_ORDERS_ENTRIES = 2 * 10**4
 """Entries of a pattern up to which it is colored in every order, for the fewest colors: each takes about a microsecond an entry."""
-CUT_NUMBERS = 64
-"""Numbers of one value that is cut out of a pattern, and four times as many of all: they are the order of what is not sparse."""
+CUT_NUMBERS = 2**26
+"""Numbers in the directions that values cut out of a pattern take, two of n numbers for each of their elements (0.5 GiB in float64)."""
+WEAK_ROWS = 64
+"""Rows of a sparse matrix that spoil its factor and are strengthened, to be put right as one of low rank."""
 FACTOR_ORDER = 32
 """Order up to which a sparse matrix is factored densely."""
 FACTOR_SHARE = 4

@@ -80,7 +80,7 @@ def _weak_rows(plan: Plan, base: Factor, sparse: csc_array, shift: float) -> np.
     if isinstance(base, Failed):
         size = float(np.max(np.abs(sparse.data), initial=0.0)) or 1.0
         base = plan.factor(sparse, shift + NEARLY * size)
-    return base.weakest(limits.CUT_NUMBERS)
+    return base.weakest(limits.WEAK_ROWS)
 
 
 def _row_sums(sparse: csc_array, rows: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ def widest_of(n: int) -> int:
 
 
 class CuttingWalk(Walk):
-    """A walk behind which values that depend on more than ``widest`` variables, and on more than they have elements, depend on none.
+    """A walk behind which values that depend on more than ``widest`` variables depend on none, where that takes fewer numbers.
 
     What a value is made of meets in it as before; what it is used in is taken to be a function of a constant. Values that no second
     derivative reaches have no sets, and are not cut.
@@ -32,20 +32,27 @@ class CuttingWalk(Walk):
         Slots of these values.
     """
 
-    def __init__(self, tape: Tape, inputs: Sequence[int], results: dict[int, Mask], *, widest: int) -> None:
+    def __init__(self, tape: Tape, inputs: Sequence[int], results: dict[int, Mask], *, n: int, widest: int) -> None:
         super().__init__(tape, inputs, results)
         self.cuts: list[int] = []
-        self._widest, self._numbers = widest, 0
+        self._n, self._widest, self._numbers = n, widest, 0
 
     def _step(
         self, slot: int, link: Link, known: dict[int, Sets], wanted: bool, meetings: Meetings | None
     ) -> Sets | None:
         made = super()._step(slot, link, known, wanted, meetings)
-        if made is None or made.size > limits.CUT_NUMBERS or self._numbers + made.size > 4 * limits.CUT_NUMBERS:
-            return made
-        longest = int(np.max(made.table.lengths(made.rows), initial=0))
-        if longest <= max(self._widest, made.size):
+        if made is None or not self._pays(made):
             return made
         self.cuts.append(slot)
         self._numbers += made.size
         return None
+
+    def _pays(self, made: Sets) -> bool:
+        """Tell whether a value is to be cut: by the columns that it gives, and the entries that it would give."""
+        lengths = made.table.lengths(made.rows).astype(float)
+        if not made.size or np.max(lengths) <= self._widest:
+            return False
+        directions = 2 * (self._numbers + made.size)
+        if directions * (self._n + directions) > limits.CUT_NUMBERS:
+            return False
+        return 2 * made.size * self._n < min(float(np.sum(lengths**2)), float(self._n) ** 2)

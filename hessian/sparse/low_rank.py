@@ -149,11 +149,12 @@ class SparsePlusLowRank:
         if not (np.ndim(damping) == 0 and math.isfinite(damping)):
             what, fix = f"damping is {damping!r}", "Pass a finite number"
             raise OptionError(message(f"{_WHERE}.solve", what, fix=fix))
-        if not self._is_finite():
+        if not self.is_finite():
             what = "the matrix has entries that are not finite"
             raise ConvergenceError(message(f"{_WHERE}.solve", what, fix="Look at the point: f has no Hessian there"))
 
-    def _is_finite(self) -> bool:
+    def is_finite(self) -> bool:
+        """Tell whether all numbers of its parts are finite."""
         return all(bool(np.isfinite(part).all()) for part in (self.sparse.data, self.factors, self.core))
 
     def solve(self, b: Any, *, damping: float = 0.0) -> np.ndarray:

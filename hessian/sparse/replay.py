@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from hessian.rules.linalg import norm_op, unit_op
+from hessian.rules.reductions import prod_op
+from hessian.rules.smooth import smooth_op
 from hessian.rules.softmax import log_softmax_op, logsumexp_op, shares_op, softmax_op
 from hessian.rules.spec import Operation
+from hessian.tape.array_methods import primal_array
 from hessian.tape.tape import Instruction, Tape
 from hessian.tape.trace import Trace
 from hessian.tape.variable import Variable
@@ -41,6 +44,20 @@ def _log_softmax(x: Any, *, axes: tuple[int, ...]) -> Any:
     return above - np.log(np.sum(np.exp(above), axis=axes, keepdims=True))
 
 
+def _product(x: Any, axes: tuple[int, ...]) -> tuple[Any, bool]:
+    """Return a product as an exponential of a sum, and whether factors are zero at this point, which stay apart."""
+    zero = np.equal(primal_array(x), 0)
+    away = np.where(zero, np.ones((), x.dtype), x) if zero.any() else x
+    size = np.exp(np.sum(np.log(np.abs(away)), axis=axes))
+    result = prod_op(np.sign(away), axes=axes) * size
+    if not zero.any():
+        return result, False
+    # Of three and more no second derivative is left.
+    few = zero & (np.sum(zero, axis=axes, keepdims=True) < 3)
+    constant = np.where(zero, np.zeros((), x.dtype), np.ones((), x.dtype))
+    return result * np.prod(np.where(few, x, constant), axis=axes), True
+
+
 WRITTEN_OUT: dict[Operation, Callable[..., Any]] = {
     norm_op: _norm,
     unit_op: lambda x, *, axes: x / _norm(x, axes=axes),
@@ -59,14 +76,23 @@ class Replay:
     ----------
     traced : Trace
         Its inputs may be values of one tape around it, whose inputs are then all arguments of the function.
+    widest : int
+        Factors up to which a product stays as it is.
+
+    Attributes
+    ----------
+    met_zeros : bool
+        Whether a product has been written out at a point where factors are zero, for that point.
 
     Notes
     -----
     What is constant on the tape is either a number or a value of the tape around, which is computed again from the arguments.
     """
 
-    def __init__(self, traced: Trace) -> None:
+    def __init__(self, traced: Trace, widest: int) -> None:
         self._instructions = list(traced.tape.instructions)
+        self._products = dict(_products(traced.tape, widest))
+        self.met_zeros = False
         self._inputs = list(traced.inputs)
         self._result = -1 if traced.slots[0] is None else traced.slots[0]
         outer = {x._tape for step in self._instructions if step is not None for x in step.operands if _is_outer(x)}
@@ -80,7 +106,13 @@ class Replay:
     @property
     def can_be_written_out(self) -> bool:
         """Whether some row has a form in other rows."""
-        return any(step is not None and step.operation in WRITTEN_OUT for step in self._instructions)
+        written = any(step is not None and step.operation in WRITTEN_OUT for step in self._instructions)
+        return written or self.has_products
+
+    @property
+    def has_products(self) -> bool:
+        """Whether products of many factors are among them."""
+        return bool(self._products)
 
     def _around(self, arguments: Sequence[Any]) -> dict[int, Any]:
         """Return the values of the tape around that are read."""
@@ -126,11 +158,28 @@ class Replay:
                 values[s] if s >= 0 else around[x._slot] if _is_outer(x) else x
                 for s, x in zip(step.sources, step.operands, strict=True)
             ]
+            if written_out and slot in self._products:
+                factors, axes = self._products[slot]
+                operands[0], zeros = _product(values[factors], axes)
+                self.met_zeros = self.met_zeros or zeros
             do = WRITTEN_OUT.get(step.operation, step.operation) if written_out else step.operation
             values[slot] = do(*operands, **step.params)
             if change is not None:
                 values[slot] = change(slot, values[slot])
         return values[self._result]
+
+
+def _products(tape: Tape, widest: int) -> Iterator[tuple[int, tuple[int, tuple[int, ...]]]]:
+    """Yield the slots of products of many factors, each with the slot of the factors and the axes along which they are."""
+    for slot, step in enumerate(tape.instructions):
+        if step is None or step.operation is not smooth_op or step.sources[1] < 0:
+            continue
+        value = tape.instructions[step.sources[1]]
+        if value is None or value.operation is not prod_op or value.sources[0] < 0:
+            continue
+        count = tape.values[value.sources[0]].size // max(tape.values[slot].size, 1)
+        if count > widest:
+            yield slot, (value.sources[0], value.params["axes"])
 
 
 def _is_outer(x: Any) -> bool:

@@ -23,6 +23,7 @@ from hessian.sparse.low_rank import SparsePlusLowRank
 from hessian.sparse.pattern import SparsityPattern
 from hessian.sparse.replay import Replay
 from hessian.tape.array_methods import primal_array
+from hessian.tape.checkpoint import looked_into
 from hessian.tape.tape import Tape
 from hessian.transforms.first_order import grad
 from hessian.transforms.point import FunctionAtPoint
@@ -59,6 +60,11 @@ class Parts:
 
     Attributes
     ----------
+    uses : int
+    has_products : bool
+        Whether products are written by logarithms, which a factor of zero has none of.
+    limits : tuple
+        Of the variables that meet in a value that is not cut, and in all that is not.
     structure : Structure
     products : int
         That the matrix at a point takes.
@@ -72,7 +78,8 @@ class Parts:
         self._shapes, self.structure = shapes, structure
         self.products = structure.pattern.n_colors + 2 * sum(map(math.prod, shapes))
         self._r = sum(map(math.prod, shapes))
-        self.uses = 0
+        self.uses, self.has_products = 0, False
+        self.limits: tuple[int | None, int | None] = (None, None)
         self._plans: dict[Any, Any] = {}
         self._multipliers = as_recorded(self._values_and_slopes)
         self._lagrangian = as_recorded(self._bordered)
@@ -162,11 +169,17 @@ class _Kept:
 
 def _parts_of(source: Source, widest: int | None, most: int | None) -> tuple[Parts | None, bool]:
     """Return the parts of a function, ``None`` where nothing is cut, and whether they are those of this point only."""
-    traced, is_volatile = source.trace(Tape, borrows=False)
+    with looked_into() as checkpoints:
+        traced, is_volatile = source.trace(Tape, borrows=False)
+    # What decides inside of a checkpoint is not among what a program asks before it runs.
+    is_volatile = is_volatile or (checkpoints.met and bool(traced.tape.guards))
     traced.scalar()
     if traced.slots[0] is None:
         return None, is_volatile
-    replay, doubled = Replay(traced), False
+    n = traced.primal.size
+    widest = widest_of(n) if widest is None else widest
+    replay, doubled = Replay(traced, widest), False
+    has_products = replay.has_products
     if replay.can_be_written_out:
         # Values of the tape around are constants of it alone.
         arguments = Arguments(source.args, source.kwargs, _numbers(source.argnums))
@@ -174,12 +187,12 @@ def _parts_of(source: Source, widest: int | None, most: int | None) -> tuple[Par
         written = functools.partial(replay, written_out=True)
         source, doubled = _Replayed(written, whole, {}, 0, source.where), True
         traced, again = source.trace(Tape, borrows=False)
-        replay, is_volatile = Replay(traced), is_volatile or again
-    n = traced.primal.size
+        is_volatile = is_volatile or again or replay.met_zeros
+        replay = Replay(traced, widest)
     walks: list[CuttingWalk] = []
 
     def kind(*args: Any) -> CuttingWalk:
-        walks.append(CuttingWalk(*args, widest=widest_of(n) if widest is None else widest))
+        walks.append(CuttingWalk(*args, n=n, widest=widest))
         return walks[0]
 
     found = hessian_pattern(source, traced, most, kind)
@@ -189,7 +202,9 @@ def _parts_of(source: Source, widest: int | None, most: int | None) -> tuple[Par
         return None, is_volatile
     shapes = [tuple(traced.tape.values[slot].shape) for slot in walk.cuts]
     structure = Structure(SparsityPattern(found.matrix, symmetric=True, dense_because=found.dense_because))
-    return Parts(replay, walk.cuts, shapes, structure, doubled), is_volatile
+    parts = Parts(replay, walk.cuts, shapes, structure, doubled)
+    parts.has_products, parts.limits = has_products, (widest, most)
+    return parts, is_volatile
 
 
 def _numbers(argnums: ArgNums) -> tuple[int, ...]:
@@ -231,12 +246,24 @@ def parts_at(at: FunctionAtPoint, source: Source, widest: int | None = None, mos
 
 def split_at(at: FunctionAtPoint, parts: Parts, source: Source, where: str) -> SparsePlusLowRank:
     """Return the matrix at a point by its parts, compared with a product on the 1st, 2nd, 4th, ... time, as programs are."""
-    arguments = Arguments(source.args, source.kwargs, _numbers(source.argnums))
-    matrix = parts.matrix(tuple(at.primal.leaves), arguments.inputs)
+    inputs = Arguments(source.args, source.kwargs, _numbers(source.argnums)).inputs
+    with np.errstate(all="ignore"):
+        matrix = parts.matrix(tuple(at.primal.leaves), inputs)
+    is_finite = matrix.is_finite()
+    if not is_finite and parts.has_products:
+        # A factor that has become zero, perhaps: parts of this point know better.
+        anew, _ = _parts_of(source, *parts.limits)
+        matrix = _whole(at, source, where) if anew is None else anew.matrix(tuple(at.primal.leaves), inputs)
     parts.uses += 1
-    if parts.uses & (parts.uses - 1) == 0:
+    if not is_finite or parts.uses & (parts.uses - 1) == 0:
         check_product(at, matrix, where)
     return matrix
+
+
+def _whole(at: FunctionAtPoint, source: Source, where: str) -> SparsePlusLowRank:
+    """Return the matrix without columns."""
+    sparse = matrix_at(at, structure_at(at, source), where)
+    return SparsePlusLowRank(sparse, np.zeros((sparse.shape[0], 0), sparse.dtype), np.zeros((0, 0), sparse.dtype))
 
 
 class SplitHessian:
@@ -265,9 +292,7 @@ class SplitHessian:
         source = Source(self.function, args, kwargs, self._argnums, _WHERE)
         parts = parts_at(at, source, self._widest)
         if parts is None:
-            sparse = matrix_at(at, structure_at(at, source), _WHERE)
-            n = sparse.shape[0]
-            return SparsePlusLowRank(sparse, np.zeros((n, 0), sparse.dtype), np.zeros((0, 0), sparse.dtype))
+            return _whole(at, source, _WHERE)
         return split_at(at, parts, source, _WHERE)
 
     def __reduce__(self) -> Any:
@@ -277,8 +302,8 @@ class SplitHessian:
 def split_hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, widest: int | None = None) -> SplitHessian:
     r"""Return a function that computes the Hessian as a sparse matrix plus one of low rank, :math:`H = S + U D U^T`.
 
-    Where a function passes through numbers that depend on many variables (sums, means, norms, dot products, logsumexps), its Hessian is
-    dense, and no pattern helps; with these numbers held fixed it is sparse, and what they add has a rank of one or two for each.
+    Where a function passes through numbers that depend on many variables (sums, means, products, norms, dot products, logsumexps), its
+    Hessian is dense, and no pattern helps; with these numbers held fixed it is sparse, and what they add has a rank of one or two for each.
 
     Parameters
     ----------
@@ -309,14 +334,16 @@ def split_hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, widest: int | 
 
     Notes
     -----
-    Cut is what meets nonlinearly further on, depends on more than ``widest`` variables and on more than it has elements, up to
-    64 elements a value and 256 in all. With its values t = T(x, t), f(x) = F(x, T(x)) has the Lagrangian
+    Cut is what meets nonlinearly further on, depends on more than ``widest`` variables, and has so few elements m that 2 m n numbers,
+    its columns, are fewer than the entries that it would make: of group sums those of few large groups, and rows of a dense matrix up
+    to n / 2, as long as all directions together fit in 0.5 GiB. With its values t = T(x, t), f(x) = F(x, T(x)) has the Lagrangian
     :math:`L(x, t, \lambda) = F(x, t) + \lambda^T (T(x, t) - t)`, and for :math:`\lambda = df/dt` the Hessian is
 
     .. math:: H = L_{xx} + L_{xt} J + J^T L_{tx} + J^T L_{tt} J, \qquad J = (1 - T_t)^{-1} T_x,
 
     so that S is L_xx, and U holds the rows of J and the columns of L_xt that are not zero. A value may depend on others that are cut.
-    ``logsumexp``, ``softmax``, ``log_softmax`` and norms are written out for it, as sums of functions of single elements. The Hessian of
+    ``logsumexp``, ``softmax``, ``log_softmax``, norms, and products of more than ``widest`` factors (by logarithms; factors of zero stand
+    apart) are written out for it, as sums of functions of single elements; checkpoints are run as if they were none. The Hessian of
     L in all its arguments is the bordered (Karush-Kuhn-Tucker) matrix of the system, had by one program: as many products as S has
     colors, and two for each element that is cut. A product with a random vector is compared with one by f itself on the 1st, 2nd,
     4th, ... call.

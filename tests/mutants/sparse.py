@@ -34,7 +34,9 @@ SPARSE = [
         "sparse/functions.py", "(None if is_volatile else structure, structure)", "(structure, structure)", _PATTERN
     ),
     Mutant("sparse/split.py", "jacobian[k] += nested[k, :k] @ jacobian[:k]", "pass", _LOW_RANK),
-    Mutant("sparse/split.py", "if parts.uses & (parts.uses - 1) == 0:", "if False:", _LOW_RANK),
+    Mutant("sparse/split.py", "if not is_finite or parts.uses & (parts.uses - 1) == 0:", "if False:", _LOW_RANK),
+    Mutant("sparse/split.py", "checkpoints.met and bool(traced.tape.guards)", "False", _LOW_RANK),
+    Mutant("sparse/links.py", "and all(self.constant[q] for q in met)", "", _PATTERN),
     Mutant("sparse/split.py", "parts, not is_volatile", "parts, True", _LOW_RANK),
     Mutant("sparse/replay.py", "if s >= 0 else around[x._slot] if _is_outer(x) else x", "if s >= 0 else x", _LOW_RANK),
     Mutant("sparse/low_rank.py", "(self._by_parts, self._as_a_whole)", "(self._by_parts,)", _LOW_RANK),

@@ -166,6 +166,49 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
                 raise
             raise ConvergenceError(f"{error} The run ended with {self.status.name}: {self.message}") from error
 
+    def confidence_intervals(
+        self,
+        kind: str = "wald",
+        level: float = 0.95,
+        *,
+        fun: Callable[..., Any] | None = None,
+        args: Any = (),
+        scale: float | None = None,
+    ) -> Any:  # -> hessian.statistics.ConfidenceIntervals
+        """Compute an interval for every parameter by itself: an array of shape (n, 2) that knows its names.
+
+        Parameters
+        ----------
+        kind : {"wald", "profile"}
+            ``"wald"``: estimates and so many standard errors of :meth:`covariance`, symmetric. ``"profile"``: where the likelihood ratio
+            reaches its cut (:func:`hessian.statistics.profile`), which does not depend on how the model is written.
+        level : float
+        fun, args, scale
+            As for :meth:`covariance`.
+
+        Raises
+        ------
+        OptionError, ConvergenceError
+            As for :meth:`covariance` and :func:`hessian.statistics.profile`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hessian.optimize import minimize
+        >>> counts = np.array([3.0, 5.0, 4.0, 4.0])
+        >>> res = minimize(lambda p: np.sum(np.exp(p["u"]) - counts * p["u"]), {"u": 0.0})
+        >>> res.confidence_intervals("profile")
+        95 % intervals of 1 parameter, profile
+          u  1.38629  0.852801 to 1.83933
+        >>> res.confidence_intervals()["u"].round(4).tolist()
+        [0.8963, 1.8763]
+        """
+        args = args if isinstance(args, tuple) else (args,)
+        if kind != "wald" and fun is None:
+            fun, own = self._remembered()
+            args = args or own
+        return room("statistics").intervals.of_result(self, kind, level, fun, args, scale)
+
     def _covariance(
         self,
         kind: Any,
@@ -340,7 +383,8 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
 
     def __dir__(self) -> list[str]:
         """Entries and methods."""
-        return sorted({*super().__dir__(), "hess", "covariance", "raise_if_failed", "summary"})
+        methods = {"covariance", "confidence_intervals", "raise_if_failed", "summary"}
+        return sorted({*super().__dir__(), "hess", *methods})
 
     def _hess(self) -> np.ndarray:
         """Form the Hessian, or say why it is not known."""

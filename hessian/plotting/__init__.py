@@ -11,6 +11,7 @@ from hessian.plotting.density import plot_density
 from hessian.plotting.estimates import plot_estimates
 from hessian.plotting.layers import plot_layers
 from hessian.plotting.paths import plot_paths
+from hessian.plotting.profiles import plot_profile
 from hessian.plotting.sharpness import plot_sharpness
 from hessian.plotting.slices import plot_line, plot_plane
 from hessian.plotting.sparsity import plot_pattern
@@ -29,6 +30,7 @@ __all__ = [
     "plot_paths",
     "plot_pattern",
     "plot_plane",
+    "plot_profile",
     "plot_sharpness",
     "plot_spectrum",
     "require_matplotlib",

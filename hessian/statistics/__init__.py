@@ -6,16 +6,20 @@ from hessian.statistics.delta import DerivedQuantity, delta_method
 from hessian.statistics.hypotheses import HypothesisTest, likelihood_ratio_test, wald_test
 from hessian.statistics.influence import ExampleScores, influence, leverage
 from hessian.statistics.information import WeakDirection
+from hessian.statistics.intervals import ConfidenceIntervals
 from hessian.statistics.laplace import Laplace, Prediction, laplace
+from hessian.statistics.profile import Profile, profile
 from hessian.statistics.summary import Summary
 
 __all__ = [
+    "ConfidenceIntervals",
     "Covariance",
     "DerivedQuantity",
     "ExampleScores",
     "HypothesisTest",
     "Laplace",
     "Prediction",
+    "Profile",
     "Summary",
     "WeakDirection",
     "covariance",
@@ -25,6 +29,7 @@ __all__ = [
     "least_squares_covariance",
     "leverage",
     "likelihood_ratio_test",
+    "profile",
     "wald_test",
 ]
 

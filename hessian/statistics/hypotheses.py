@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from hessian.errors import ConvergenceError, OptionError, ShapeMismatchError, me
 from hessian.linalg.vectors import row_norms
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.optimize.result import OptimizeResult
+from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.outputs import Outputs
 from hessian.tape.names import find_part
 from hessian.tape.trees import ravel
@@ -198,10 +200,10 @@ def wald_test(res: Any, R: Any, r: Any = 0.0) -> HypothesisTest:
     <HypothesisTest Wald: chi2(1) = 1.32418, p = 0.2498>
     """
     where = "wald_test"
-    rest = None
     if isinstance(res, OptimizeResult):
-        rest = int(res.degrees_of_freedom) if "degrees_of_freedom" in res else None
         res = res.covariance()
+    freedom = getattr(res, "degrees_of_freedom", math.inf)
+    rest = int(freedom) if isinstance(res, Covariance) and math.isfinite(freedom) else None
     center = ravel(res.value)[0].astype(np.float64)
     values, jacobian = _conditions(R, res.value, center, where)
     try:

@@ -10,7 +10,7 @@ import pytest
 from scipy import special, stats
 
 import hessian as hs
-from hessian.errors import ConvergenceError, OptionError, ShapeMismatchError
+from hessian.errors import ConvergenceError, OptionError, ScaleWarning, ShapeMismatchError
 from hessian.optimize import least_squares, minimize
 from hessian.statistics import delta_method, likelihood_ratio_test, wald_test
 from hessian.statistics.quadratic_forms import _imhof, distribution, quantile
@@ -97,6 +97,8 @@ def test_means_in_place_of_sums() -> None:
     np.testing.assert_allclose(
         likelihood_ratio_test(big, small, scale=len(y)).statistic, likelihood_ratio_test(*summed).statistic, rtol=1e-9
     )
+    with pytest.warns(ScaleWarning, match="pass scale=120"):
+        likelihood_ratio_test(big, small)
 
 
 def test_ways_to_say_what_is_tested() -> None:

@@ -27,8 +27,10 @@ from hessian.curvature import (
     spectral_density,
 )
 from hessian.errors import MissingDependencyError, OptionError, ShapeMismatchError
+from hessian.optimize import minimize
 from hessian.plotting import plot_comparison, plot_convergence
 from hessian.sparse import SparsityPattern
+from hessian.statistics import Profile, profile
 
 HISTORY = [
     SimpleNamespace(iteration=0, n_hvp=0, seconds=0.0, value=3.0, gradient_norm=1.0, accepted=True),
@@ -77,6 +79,12 @@ def estimate(x: Any, errors: Any) -> SimpleNamespace:
     return SimpleNamespace(value=x, standard_error=np.asarray(errors), names=tuple(f"x[{i}]" for i in range(len(x))))
 
 
+def profile_of_nothing() -> Profile:
+    """The profile of a parameter that its bounds leave no room."""
+    f = lambda x: np.sum((x - 1.0) ** 2)
+    return profile(f, minimize(f, np.zeros(2), bounds=[(0.5, 0.5), (None, None)]), 0)
+
+
 # One call of every picture with the simplest data there are: n = 1, and constant.
 SMALLEST: dict[str, Callable[[], Any]] = {
     "plot_alignment": lambda: plotting.plot_alignment(alignment([1.0])),
@@ -89,6 +97,7 @@ SMALLEST: dict[str, Callable[[], Any]] = {
     "plot_paths": lambda: plotting.plot_paths(lambda x: 1.0, {"none": [[0.0, 0.0]]}, points=3),
     "plot_pattern": lambda: plotting.plot_pattern(SparsityPattern(np.ones((1, 1)), symmetric=True)),
     "plot_plane": lambda: plotting.plot_plane(plane_slice(lambda x: 0.0 * x[0] + 1.0, np.zeros(2), U, V, points=2)),
+    "plot_profile": lambda: plotting.plot_profile(profile_of_nothing()),
     "plot_sharpness": lambda: plotting.plot_sharpness(trace([0.0])),
     "plot_spectrum": lambda: plotting.plot_spectrum([1.0]),
 }

@@ -12,7 +12,7 @@ import scipy.optimize
 from scipy import special, stats
 
 import hessian as hs
-from hessian.errors import ConvergenceError, OptionError
+from hessian.errors import ConvergenceError, OptionError, ScaleWarning
 from hessian.optimize import least_squares, minimize
 from hessian.plotting import plot_profile
 from hessian.statistics import Profile, profile
@@ -136,6 +136,10 @@ def test_levels_scales_and_rows_of_arguments() -> None:
     np.testing.assert_allclose(
         ends, np.asarray(profile(negative_binomial, summed, "beta[1]", X, y, level=0.8)), rtol=1e-7
     )
+    with pytest.warns(
+        ScaleWarning, match="f is the mean of 100 terms, and a log-likelihood is their sum: pass scale=100"
+    ):
+        profile(mean, res, "beta[1]", X, y)
     wide = profile(negative_binomial, summed, "beta[1]", X, y, level=0.99)
     assert wide.interval(0.99) == (wide.lower, wide.upper)
     assert wide.lower < ends[0] < ends[1] < wide.upper
@@ -202,6 +206,21 @@ def test_profiles_that_never_reach_the_cut_are_open() -> None:
     for height, end in ((1.9, np.inf), (1.95, np.sqrt(CUT / (3.9 - CUT)))):
         power = lambda x, height=height: height * x[0] ** 2 / (1.0 + x[0] ** 2)
         np.testing.assert_allclose(profile(power, solved(power, np.full(1, 0.1)), 0).upper, end, rtol=1e-6)
+
+
+def test_a_negative_binomial_that_may_be_a_poisson() -> None:
+    """Whose dispersion has no lower end: the likelihood tends to that of its limit."""
+    rng = np.random.default_rng(2)
+    y = rng.poisson(4.0, 40).astype(float)
+    X = np.ones((40, 1))
+    res = minimize(negative_binomial, {"beta": np.zeros(1), "log_alpha": -2.0}, (X, y), tol=1e-9)
+    found = profile(negative_binomial, res, "log_alpha", X, y)
+    limit = -np.sum(stats.poisson.logpmf(y, np.mean(y)))
+    assert 2.0 * (limit - res.fun) < CUT
+    assert found.lower == -np.inf
+    np.testing.assert_allclose(found.root[0], -np.sqrt(2.0 * (limit - res.fun)), rtol=1e-2)
+    fit = minimize(negative_binomial, res.x, (X, y), fixed={"log_alpha": found.upper}, tol=1e-9)
+    np.testing.assert_allclose(2.0 * (fit.fun - res.fun), CUT, rtol=1e-7)
 
 
 def test_the_edge_of_a_domain_ends_an_interval() -> None:

@@ -64,8 +64,9 @@ def plot_profile(profile: Profile, *, ax: Axes | None = None) -> Axes:
         t = np.linspace(left, right, _POINTS)
         wald = ((t - profile.value) / profile.standard_error) ** 2
         ax.plot(t, wald, color=COLORS[1], linestyle="--", lw=1.3, label="parabola of the curvature (Wald)")
-    t = np.linspace(max(left, profile.psi[0]), min(right, profile.psi[-1]), _POINTS)
-    ax.plot(t, _statistic(profile)(t), color=COLORS[0], lw=1.8, label="profile")
+    if len(profile.psi) > 1:
+        t = np.linspace(max(left, profile.psi[0]), min(right, profile.psi[-1]), _POINTS)
+        ax.plot(t, _statistic(profile)(t), color=COLORS[0], lw=1.8, label="profile")
     ax.plot(profile.psi, profile.root**2, "o", color=COLORS[0], markersize=4, label="fits of the others")
     ax.set_xlim(left, right)
     ax.set_ylim(-0.03 * top, top)
@@ -90,7 +91,7 @@ def _window(profile: Profile) -> tuple[float, float]:
         heights = np.where(side * profile.root > 0.0, np.abs(profile.root), 0.0)
         far = profile.psi[heights >= _RISEN * np.max(heights)]
         ends.append(side * float(np.min(side * far)))
-    width = ends[1] - ends[0]
+    width = ends[1] - ends[0] or max(abs(ends[0]), 1.0)
     margins = [0.15 * width if math.isfinite(end) else 0.4 * width for end in (profile.lower, profile.upper)]
     return ends[0] - margins[0], ends[1] + margins[1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,13 @@ import numpy as np
 from scipy import special
 
 from hessian.arguments import POSITIVE, real_number
-from hessian.errors import ConvergenceError, OptionError, ShapeMismatchError, message
+from hessian.errors import ConvergenceError, OptionError, ScaleWarning, ShapeMismatchError, message
 from hessian.linalg.vectors import row_norms
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.optimize.result import OptimizeResult
 from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.outputs import Outputs
+from hessian.statistics.terms import scale_note
 from hessian.tape.names import find_part
 from hessian.tape.trees import ravel
 from hessian.text import Shown
@@ -87,6 +89,11 @@ def likelihood_ratio_test(big: OptimizeResult, small: OptimizeResult, *, scale: 
     OptionError
         The smaller model has no fewer free parameters, one result is of least squares and the other is not, a robust loss.
 
+    Warns
+    -----
+    ScaleWarning
+        c times the objective is the mean of its terms, or as many times their sum, as its operations say.
+
     Notes
     -----
     Where the hypothesis lies on the boundary of the larger model (a variance of 0), the law is a mixture, and this p-value is too
@@ -116,6 +123,10 @@ def likelihood_ratio_test(big: OptimizeResult, small: OptimizeResult, *, scale: 
             what = f"the {name} model has stopped with status {getattr(res.get('status'), 'name', res.get('status'))}"
             why = "Its likelihood is not the largest"
             raise ConvergenceError(message(where, what, why, str(res.get("message", ""))))
+    source = big.__dict__.get("_source")
+    note = "" if source is None or "cost" in big else scale_note(source[0], big.x, source[1], c)
+    if note:
+        warnings.warn(message(where, note), ScaleWarning, stacklevel=2)
     are_squares = [("cost" in res) for res in (big, small)]
     if are_squares[0] != are_squares[1] or (are_squares[0] and not ("residual_std" in big and "residual_std" in small)):
         what = "one result is of least squares and the other is not, or a loss is robust"

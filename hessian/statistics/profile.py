@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from hessian.arguments import INSIDE, POSITIVE, check, real_number
-from hessian.errors import ConvergenceError, OptionError, message
+from hessian.errors import ConvergenceError, OptionError, ScaleWarning, message
 from hessian.optimize.objective import bound
 from hessian.optimize.result import OptimizeResult
 from hessian.optimize.scipy_conventions import one_number
@@ -20,6 +21,7 @@ from hessian.programs import RecordedFunction
 from hessian.statistics.covariance_task import free_places
 from hessian.statistics.profile_path import Side, center_of
 from hessian.statistics.refits import Problem
+from hessian.statistics.terms import scale_note
 from hessian.tape.names import find_part, parameter_names
 from hessian.tape.trees import flatten, ravel
 from hessian.text import Shown
@@ -149,6 +151,11 @@ def profile(
     OptionError
         ``which`` is no parameter, more than one, or held; the fit had constraints, or a robust loss.
 
+    Warns
+    -----
+    ScaleWarning
+        c f is the mean of its terms, or as many times their sum, as its operations say.
+
     Notes
     -----
     The path is followed from the estimate: the others are predicted along :math:`d\lambda / d\psi = -H_{\lambda\lambda}^{-1}
@@ -203,6 +210,9 @@ def prepared(
     check("profile", "level", level, INSIDE)
     x, unravel = ravel(res.x)
     objective, rest, c, cut = _likelihood(f, res, args, level, scale)
+    note = "" if "cost" in res else scale_note(f, res.x, args, c)
+    if note:
+        warnings.warn(message("profile", note), ScaleWarning, stacklevel=3)
     free = free_places(res.x, res.get("fixed", ()))
     bounds = res.__dict__.get("_bounds")
     low, high = (

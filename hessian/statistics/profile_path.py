@@ -16,6 +16,12 @@ _CLOSE = 1e-5
 _GROWTH = 3.0
 """A step beyond is at most so many times the distance gone."""
 _MOST = 60
+_RISING = 1e-2
+"""Rise over as much again, relative to what is missing, at which a root that rises ever less is called flat."""
+_FALLING = 0.9
+"""Share of one such rise that the next may be."""
+_LOOK = 0.5
+"""Step, relative to the distance gone, that is to confirm it."""
 _PATIENCE = 3
 """Proposals within a bracket that may leave it wider than a half."""
 _EDGE = 1e-9
@@ -88,7 +94,6 @@ class Side:
         self._high: Knot | None = None
         # The nearest place at which the objective has no value.
         self._wall: float | None = None
-        self._gains: list[float] = []
         self._has_fallen = False
         # Width of the bracket when it was last halved, and proposals since.
         self._width, self._slow = math.inf, 0
@@ -152,8 +157,6 @@ class Side:
         if gap < 0.0:
             self._high = knot
         else:
-            if self._high is None:
-                self._gains.append(knot.root - self._low.root)
             self._low = knot
             if knot.psi == self._limit:
                 return End(self._limit, "bound", f"the interval of {name} ends at its bound {self._limit:g}")
@@ -192,18 +195,25 @@ class Side:
         else:
             step = (self._target - low.root) / low.slope if low.slope > 0.0 else math.inf
             # A little beyond where the step is long, so that both sides are known sooner.
-            step = min(step, _GROWTH * gone)
+            # Where it seems flat, a look near by: far out rounding may be all there is.
+            step = min(step, (_LOOK if self._rise(low) <= _RISING else _GROWTH) * gone)
         psi = low.psi + self._sign * step
         return min(psi, self._limit) if self._sign > 0.0 else max(psi, self._limit)
 
+    def _rise(self, knot: Knot) -> float:
+        """What the root would rise or fall by over as much again as has been gone, relative to what is missing."""
+        return abs(knot.slope) * abs(knot.psi - self._center.psi) / (self._target - self._low.root)
+
     def _is_flat(self) -> bool:
-        """Whether gains shrink so fast, each over some four times the distance, that their sum stays below the target."""
-        if len(self._gains) < 4:
+        """Whether the root rises by ever less as the distance is multiplied, so that all that is to come stays below the target.
+
+        Where twice in a row the rise over as much again is a hundredth of what is missing, and falls as the distance grows, the rest of
+        it is no more than a few hundredths; for roots that rise like logarithms it hardly falls.
+        """
+        if len(self.knots) < 2:
             return False
-        before, last = self._gains[-2:]
-        gap = self._target - self._low.root
-        share = last / before if before > 0.0 else 0.0
-        return last <= 1e-3 * gap and (last <= 0.0 or share >= 1.0 or last * share / (1.0 - share) < 0.5 * gap)
+        before, last = (self._rise(knot) for knot in self.knots[-2:])
+        return max(before, last) <= _RISING and last <= max(_FALLING * before, 1e-6)
 
     def _inside(self, low: Knot, high: Knot) -> float:
         """Interpolate the distance as a cubic function of the root."""

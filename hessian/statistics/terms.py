@@ -125,3 +125,14 @@ def missing_factor(terms: list[Terms], scale: float) -> tuple[int, float] | None
             if abs(weight / count - 1.0) < 1e-9 and scale != 1.0:
                 return count, scale / count
     return None
+
+
+def scale_note(f: Callable[..., Any], x: Any, args: tuple[Any, ...], scale: float) -> str:
+    """Say so where scale * f is the mean of its terms, or many times their sum; nothing where it may be a log-likelihood."""
+    factor = missing_factor(terms_of(f, x, args), scale)
+    if factor is None:
+        return ""
+    count, meant = factor
+    given = "f" if scale == 1.0 else "scale * f"
+    is_mean = f"is the mean of {count} terms, and a log-likelihood is their sum"
+    return f"{given} {is_mean if meant > scale else f'is {count} times the sum of its terms'}: pass scale={meant:g}."

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import pickle
+import warnings
+
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.sparse as sp
 
+import hessian as hs
 from hessian.errors import ConvergenceError
 from hessian.linalg.factor import FactorStatus
 from hessian.linalg.factoring import factor
-from hessian.optimize import Status, least_squares, minimize
+from hessian.optimize import Status, derivatives, least_squares, minimize
 
 
 def rosenbrock(x):
     return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+def scaled_rosenbrock(x, a):
+    return a * rosenbrock(x)
 
 
 @pytest.mark.parametrize("method", ["trust-exact", "newton", "arc"])
@@ -152,3 +161,44 @@ def test_factors_of_every_format():
     diagonals = sp.diags_array(offsets, offsets=[-1, 0, 1])
     for form in ("csc", "csr", "coo", "lil", "dok", "bsr", "dia"):
         assert factor(diagonals.asformat(form)).status is FactorStatus.DEFINITE
+
+
+def test_derivatives_pickle_and_take_a_single_argument():
+    """Solvers that run in processes of their own send the functions there."""
+    made = derivatives(scaled_rosenbrock, np.full(9, 0.5), 2.0)
+    sent = pickle.loads(pickle.dumps(made))
+    x = np.linspace(0.0, 1.0, 9)
+    assert made.fun(x) == sent.fun(x) == 2.0 * rosenbrock(x)
+    assert (made.hess(x) != sent.hess(x)).nnz == 0
+    assert sent.hess_structure.pattern.n_colors == 3
+    assert not hasattr(pickle.loads(pickle.dumps(derivatives(rosenbrock, x, sparse=False))).hess(x), "tocsc")
+
+
+def test_derivatives_in_trust_constr_with_sparse_constraints():
+    target, n = np.linspace(0.0, 3.0, 30), 30
+    circles = lambda x: x[1:] ** 2 + x[:-1] ** 2 - 2.0
+    objective = lambda x: np.sum((x[1:] - x[:-1]) ** 2) + np.sum((x - target) ** 2)
+    made = derivatives(objective, np.full(n, 0.2))
+    hess = hs.sparse.hessian(lambda x, v: v @ circles(x))
+    for keep_feasible in (False, True):
+        inside = scipy.optimize.NonlinearConstraint(
+            circles, -np.inf, 0.0, jac=hs.sparse.jacobian(circles), hess=hess, keep_feasible=keep_feasible
+        )
+        with warnings.catch_warnings():
+            # SciPy's own, of conversions and of quasi-Newton updates.
+            warnings.simplefilter("ignore")
+            res = scipy.optimize.minimize(
+                made.fun,
+                made.x0,
+                jac=made.jac,
+                hess=made.hess,
+                method="trust-constr",
+                constraints=[inside],
+                bounds=[(-3.0, 3.0)] * n,
+                options={"gtol": 1e-8, "xtol": 1e-10, "maxiter": 500},
+            )
+            dense = minimize(
+                objective, made.x0, method="SLSQP", constraints={"type": "ineq", "fun": lambda x: -circles(x)}
+            )
+        assert res.status in (1, 2)
+        np.testing.assert_allclose(res.fun, dense.fun, rtol=1e-5)

@@ -44,7 +44,7 @@ class Derivatives:
     """
 
     def __init__(self, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...], sparse: bool) -> None:
-        self._space, self._args, self._sparse = Space(x0), args, sparse
+        self._source, self._space, self._args, self._sparse = (fun, x0), Space(x0), args, sparse
         self._function = as_recorded(one_number(fun, "derivatives"))
         self.x0 = self._space.start
         self._both = value_and_grad(self._function)
@@ -53,6 +53,10 @@ class Derivatives:
 
     def __repr__(self) -> str:
         return f"<Derivatives of a function of {len(self.x0)} variables, {'sparse' if self._sparse else 'dense'}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Programs and patterns are found anew, where fun can be sent.
+        return type(self), (*self._source, self._args, self._sparse)
 
     def fun(self, x: Any) -> float:
         """Return f(x)."""
@@ -98,7 +102,7 @@ class Derivatives:
         return HessianOperator(self._function, self._tree(x), *self._args)
 
 
-def derivatives(fun: Callable[..., Any], x0: Any, args: tuple[Any, ...] = (), *, sparse: bool = True) -> Derivatives:
+def derivatives(fun: Callable[..., Any], x0: Any, args: Any = (), *, sparse: bool = True) -> Derivatives:
     r"""Return a function with gradient, Hessian and Hessian-vector products, as functions of a vector, for solvers of anybody's.
 
     Parameters
@@ -108,9 +112,10 @@ def derivatives(fun: Callable[..., Any], x0: Any, args: tuple[Any, ...] = (), *,
     x0 : array, number or container
         A point of the shape and structure that fun takes; its numbers matter only to ``hess_structure``.
     args : tuple
-        Further arguments of fun.
+        Further arguments of fun; anything else than a tuple counts as one argument.
     sparse : bool
-        Whether ``hess`` returns :class:`scipy.sparse.csc_array` (:func:`hessian.sparse.hessian`) or dense arrays.
+        Whether ``hess`` returns :class:`scipy.sparse.csc_array` (:func:`hessian.sparse.hessian`) or dense arrays. Of SciPy's methods,
+        ``"trust-constr"`` and ``"Newton-CG"`` take sparse Hessians; the other trust-region methods take dense ones, or ``hessp``.
 
     Returns
     -------
@@ -129,7 +134,7 @@ def derivatives(fun: Callable[..., Any], x0: Any, args: tuple[Any, ...] = (), *,
 
     Notes
     -----
-    fun is recorded once for each derivative; value and gradient at one point are computed together.
+    fun is recorded once for each derivative; value and gradient at one point are computed together. The result pickles where fun does.
 
     Examples
     --------
@@ -141,4 +146,4 @@ def derivatives(fun: Callable[..., Any], x0: Any, args: tuple[Any, ...] = (), *,
     >>> d.hess_structure.rows.tolist(), d.hess_structure.columns.tolist()
     ([0, 1, 1, 2, 2, 3, 3, 4, 4], [0, 0, 1, 1, 2, 2, 3, 3, 4])
     """
-    return Derivatives(fun, x0, args, sparse)
+    return Derivatives(fun, x0, args if isinstance(args, tuple) else (args,), sparse)

@@ -12,6 +12,8 @@ from hessian.operators import (
     HessianOperator,
     JacobianOperator,
     RestrictedOperator,
+    hessian_diagonal,
+    laplacian,
 )
 from hessian.programs import RecordedFunction, record
 from hessian.rooms import room
@@ -25,11 +27,9 @@ from hessian.transforms import (
     grad,
     grad_and_hvp,
     hessian,
-    hessian_diagonal,
     hvp,
     jacobian,
     jvp,
-    laplacian,
     locate_nonfinite,
     taylor,
     third_derivative,

@@ -26,7 +26,8 @@ def surface(u: Any) -> Any:
 @pytest.mark.parametrize("seed", range(5))
 def test_no_row_is_taken_for_far_less_than_it_is(seed: int) -> None:
     x = np.random.default_rng(seed).normal(size=20 * 20)
-    point = VectorObjective(surface, x, ()).start()
+    # One product more, which makes the pattern dense: norms are estimated.
+    point = VectorObjective(lambda x: surface(x) + 1e-12 * np.sum(x) ** 2, x, ()).start()
     applied = Jacobi(seed).at(point, 1000)
     assert applied is not None
     before = point.counters.n_hvp
@@ -55,6 +56,22 @@ def test_rows_that_are_alike_lose_little_and_rows_that_are_not_gain_much() -> No
     res = minimize(chain, np.zeros(2000), method="trust-ncg", options={"preconditioner": "jacobi"})
     assert res.success
     assert res.n_hvp < 650  # 755 by the mean of signs times products, 11 000 without
+
+
+def test_few_colors_give_norms_exactly() -> None:
+    x = np.random.default_rng(0).normal(size=20 * 20)
+    objective = VectorObjective(surface, x, ())
+    for point in (objective.start(), objective.trial(x + 0.1)):
+        before = point.counters.n_hvp
+        applied = Jacobi(0).at(point, 1000)
+        assert applied is not None
+        assert point.counters.n_hvp - before == 7
+        found = 1.0 / applied(np.ones(x.size))
+        norms = np.linalg.norm(hs.hessian(surface)(point.x), axis=0)
+        ratios = found / np.maximum(norms, 1e-3 * norms.max())
+        np.testing.assert_allclose(ratios, ratios[0], rtol=1e-10)
+    # Not beyond what is left of the budget.
+    assert Jacobi(0).at(objective.start(), 8) is None
 
 
 def test_products_that_overflow_when_squared_are_no_matter() -> None:

@@ -11,7 +11,7 @@ from hessian.arguments import Rng, as_generator, whole_number
 from hessian.curvature.estimate import Estimate, widened
 from hessian.curvature.leave_out import Sketch, left, sketch
 from hessian.curvature.products import Products
-from hessian.curvature.trace import exact_diagonal
+from hessian.curvature.trace import diagonal_products, exact_diagonal
 from hessian.errors import OptionError, message
 from hessian.linalg.vectors import on_sphere, signs
 
@@ -62,7 +62,8 @@ def diagonal(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = 
     the mean counts the dependence between its terms as for the trace, entry by entry, by leaving out two. It is the better one
     where the spectrum decays fast, the worse one where the diagonal dominates, and its standard errors hold approximately.
 
-    Cost: n products in blocks (``H.diagonal()`` where there is one, nothing for a matrix), or ``max_hvp`` products and
+    Cost: n products in blocks (``H.diagonal()`` where there is one, nothing for a matrix; of 256 variables and more a product per color of
+    a sparse Hessian's pattern, where these are few), or ``max_hvp`` products and
     :math:`O(n k^2)` flops.
 
     References
@@ -81,7 +82,7 @@ def diagonal(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = 
     max_hvp = products.n if max_hvp is None else whole_number(where, "max_hvp", max_hvp)
     generator = as_generator(rng, where)
     if method == "auto":
-        exact, many = products.matrix is not None or max_hvp >= products.n, max_hvp >= 2 * _LEAST_XDIAG
+        exact, many = max_hvp >= diagonal_products(products, max_hvp), max_hvp >= 2 * _LEAST_XDIAG
         method = "exact" if exact else "xdiag" if many else "regression"
     if method == "exact":
         entries = exact_diagonal(products, max_hvp)

@@ -41,8 +41,8 @@ def trace(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = "au
     rng : int, numpy.random.Generator or None
         Seed of the test vectors.
     method : {"auto", "exact", "hutchinson", "hutch++", "xtrace", "xnystrace"}
-        ``"auto"`` is exact where the budget allows it, else XTrace, or Hutchinson with fewer than 20 products. ``"xnystrace"`` takes
-        positive semidefinite matrices.
+        ``"auto"`` is exact where the budget allows it (of a sparse Hessian few products do), else XTrace, or Hutchinson with fewer than
+        20 products. ``"xnystrace"`` takes positive semidefinite matrices.
 
     Returns
     -------
@@ -88,7 +88,8 @@ def trace(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = "au
     estimate of the rest is added, with its own standard error and one degree of freedom.
 
     Cost: ``max_hvp`` products, at once where they do not depend on each other, and :math:`O(n m^2)` flops for the last two;
-    n products for the exact trace (none for a matrix).
+    n products for the exact trace (none for a matrix; of 256 variables and more a product per color of a sparse Hessian's pattern, where
+    these are few).
 
     References
     ----------
@@ -121,7 +122,7 @@ def trace(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = "au
     if method == "auto":
         method = (
             "exact"
-            if products.matrix is not None or max_hvp >= products.n
+            if max_hvp >= diagonal_products(products, max_hvp)
             else "xtrace"
             if max_hvp >= _LEAST_FOR_XTRACE
             else "hutchinson"
@@ -144,17 +145,27 @@ def trace(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = "au
     return _hutch(products, max_hvp, 0, generator)
 
 
+def diagonal_products(products: Products, max_hvp: int) -> int:
+    """Return how many products the diagonal takes: none of a matrix, few where the operator knows a sparse pattern, else n."""
+    if products.matrix is not None:
+        return 0
+    if isinstance(products.source, SymmetricOperator):
+        return products.source.diagonal_products(max_hvp)
+    return products.n
+
+
 def exact_diagonal(products: Products, max_hvp: int) -> np.ndarray:
     """Return the diagonal: read off a matrix, by the operator's own way, or by n products in blocks."""
     n = products.n
     if products.matrix is not None:
         return np.asarray(products.matrix.diagonal(), products.dtype)
-    if max_hvp < n:
-        what = f"max_hvp is {max_hvp} products, exact results take {n}"
+    count = diagonal_products(products, max_hvp)
+    if max_hvp < count:
+        what = f"max_hvp is {max_hvp} products, exact results take {count}"
         raise OptionError(message(products.where, what, fix="Raise max_hvp or choose another method"))
     # Of an operator of somebody else's the diagonal does not tell whether it is symmetric: its products do.
     if isinstance(products.source, SymmetricOperator):
-        products.count += n
+        products.count += count
         diagonal = np.asarray(products.source.diagonal(), products.dtype)
         products.require_finite(diagonal, "the diagonal")
         return diagonal

@@ -1,6 +1,7 @@
 """Curvature and Jacobians as SciPy linear operators."""
 
 from hessian.operators.chunked import ChunkedOperator
+from hessian.operators.diagonal import hessian_diagonal, laplacian
 from hessian.operators.empirical_fisher import EmpiricalFisherOperator
 from hessian.operators.fisher import FisherOperator
 from hessian.operators.gauss_newton import GaussNewtonOperator
@@ -26,6 +27,8 @@ __all__ = [
     "RestrictedOperator",
     "ScaledOperator",
     "SumOperator",
+    "hessian_diagonal",
+    "laplacian",
     "named_blocks",
 ]
 

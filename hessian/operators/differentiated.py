@@ -118,7 +118,8 @@ class DifferentiatedOperator(MapOperator, SymmetricOperator):
         """Return the exact diagonal, shape (n,): by as few products as the pattern needs where that is few, else by n in blocks."""
         return self._at.diagonal() if self._few is None else self._from_few(self._few).diagonal()
 
-    def _from_few(self, structure: Structure) -> csc_array:
+    def _from_few(self, structure: Structure | None) -> csc_array:
+        assert structure is not None
         from hessian.sparse.functions import matrix_at
 
         return matrix_at(self._at, structure, type(self).__name__)
@@ -132,6 +133,20 @@ class DifferentiatedOperator(MapOperator, SymmetricOperator):
         from hessian.sparse.functions import few_products
 
         return few_products(self._at, n // limits.SPARSE_SHARE, type(self).__name__)
+
+    def diagonal_products(self, most: int) -> int:
+        """Return how many products :meth:`diagonal` takes, looking no further than ``most``."""
+        n = self.shape[0]
+        if "_few" not in self.__dict__ and n >= limits.SPARSE_ORDER:
+            found = self.few_products(min(most, n // limits.SPARSE_SHARE))
+            if found is not None:
+                self.__dict__["_few"] = found
+        few = self.__dict__.get("_few")
+        return n if few is None else few.pattern.n_colors
+
+    def sparse_by_few(self, most: int) -> csc_array | None:
+        """Return the matrix as a sparse one where at most so many products give it, and fewer than n; else ``None``."""
+        return None if self.diagonal_products(most) > min(most, self.shape[0] - 1) else self._from_few(self._few)
 
     def few_products(self, most: int) -> Structure | None:
         """Return the structure of the matrix if it takes at most so many products; else ``None``."""

@@ -49,6 +49,10 @@ class SymmetricOperator(SolvingOperator):
         """Return the exact diagonal, shape (n,), by n products in blocks; :func:`hessian.curvature.diagonal` is it, or an estimate."""
         return blocks.diagonal(self._apply, self.shape[0], self.dtype)
 
+    def diagonal_products(self, most: int) -> int:
+        """Return how many products :meth:`diagonal` takes; where that has to be found out, it may not look for fewer beyond ``most``."""
+        return self.shape[0]
+
     # SciPy's sums and multiples are plain operators; these stay symmetric ones.
 
     def __add__(self, other: Any) -> Any:
@@ -145,6 +149,10 @@ class SumOperator(SymmetricOperator):
         """Return the exact diagonal, shape (n,): the sum of the terms'."""
         return np.asarray(sum(term.diagonal() for term in self.terms), self.dtype)
 
+    def diagonal_products(self, most: int) -> int:
+        """Return how many products the terms take: as many of the sum, at most."""
+        return max(term.diagonal_products(most) for term in self.terms)
+
 
 class ScaledOperator(SymmetricOperator):
     r"""The multiple :math:`c A` of a symmetric operator.
@@ -191,6 +199,10 @@ class ScaledOperator(SymmetricOperator):
     def diagonal(self) -> np.ndarray:
         """Return the exact diagonal, shape (n,)."""
         return np.asarray(self.factor * self.operator.diagonal(), self.dtype)
+
+    def diagonal_products(self, most: int) -> int:
+        """Return how many products the operator takes."""
+        return self.operator.diagonal_products(most)
 
 
 class DampedOperator(SymmetricOperator):
@@ -252,6 +264,10 @@ class DampedOperator(SymmetricOperator):
         """Return the exact diagonal, shape (n,)."""
         return np.asarray(self.operator.diagonal() + self._added, self.dtype)
 
+    def diagonal_products(self, most: int) -> int:
+        """Return how many products the operator takes."""
+        return self.operator.diagonal_products(most)
+
 
 class MatrixOperator(SymmetricOperator):
     """A symmetric matrix, dense or sparse, as an operator.
@@ -310,6 +326,10 @@ class MatrixOperator(SymmetricOperator):
     def diagonal(self) -> np.ndarray:
         """Return the diagonal, shape (n,)."""
         return np.array(self.matrix.diagonal())
+
+    def diagonal_products(self, most: int) -> int:
+        """There is nothing to multiply."""
+        return 0
 
 
 class ForeignOperator(SymmetricOperator):

@@ -118,11 +118,12 @@ def minimize(
             Least ratio of actual to predicted reduction at which a step is accepted; default 1e-4.
         preconditioner : {"jacobi", "lbfgs", "factor", "nystrom"}, array like x0, linear operator or callable
             Of the conjugate gradients of ``"trust-ncg"``: the diagonal of the Hessian (beyond 256 variables norms of its
-            rows, estimated from 8 products), pairs collected at the last point, the factor of the sparse Hessian of an earlier point
-            (taken anew every 5 points, and after a step of more than 10 products), the 40 leading eigenvalues from a random sketch
-            (once a step takes as many products, anew after 5 points at the earliest), the diagonal of an M > 0, an operator that
-            applies ``M^-1``, a :class:`hessian.curvature.NystromApproximation`, or a function of x that returns one of the last
-            three. By default none, and ``"lbfgs"`` where no method is asked for.
+            rows, estimated from 8 products, or exact where a sparse pattern needs no more), pairs collected at the last point, the
+            factor of the sparse Hessian of an earlier point (taken anew every 5 points, and after a step of more than 10 products),
+            the 40 leading eigenvalues from a random sketch (once a step takes as many products, anew after 5 points at the
+            earliest), the diagonal of an M > 0, an operator that applies ``M^-1``, a
+            :class:`hessian.curvature.NystromApproximation`, or a function of x that returns one of the last three. By default
+            none, and ``"lbfgs"`` where no method is asked for.
         check_curvature : bool
             Look for negative curvature where the gradient is small, and move on along it; default True.
         rng : int, numpy.random.Generator or None

@@ -76,6 +76,10 @@ class Point:
         """Diagonal of the Hessian, exactly."""
         return np.diag(self.dense())
 
+    def row_norms(self, most: int) -> np.ndarray | None:
+        """Norms of the rows of the Hessian, where at most so many products give them; else None."""
+        return None
+
     @property
     def is_factored(self) -> bool:
         """Whether curvature is that of sparse factors."""
@@ -176,6 +180,18 @@ class ObjectivePoint(Point):
         self.counters.n_hvp += self.x.size
         with quiet():
             return np.asarray(self._operator.diagonal())
+
+    def row_norms(self, most: int) -> np.ndarray | None:
+        """Norms of the rows of the Hessian, where its pattern takes at most so many products."""
+        with quiet():
+            matrix = self._operator.sparse_by_few(most)
+            if matrix is None:
+                return None
+            self.counters.n_hvp += self._operator.diagonal_products(most)
+            largest = float(np.max(np.abs(matrix.data), initial=0.0))
+            # Relative to the largest, so that squares fit.
+            squares = (matrix.data / (largest or 1.0)) ** 2
+            return largest * np.sqrt(np.bincount(matrix.indices, squares, self.x.size))
 
     def dense(self) -> np.ndarray:
         """Hessian as a matrix."""

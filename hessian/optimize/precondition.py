@@ -69,9 +69,9 @@ def make_preconditioner(choice: Any, structured: Callable[[np.ndarray], Any], se
 
 
 class Jacobi(Preconditioner):
-    """The diagonal of H for few variables, else norms of its rows, estimated; magnitudes, and never below a floor.
+    """The diagonal of H for few variables, else norms of its rows; magnitudes, and never below a floor.
 
-    Deterministic given the seed.
+    Norms are exact where a sparse pattern gives them by as many products as their estimate takes. Deterministic given the seed.
     """
 
     name = "jacobi"
@@ -98,12 +98,16 @@ class Jacobi(Preconditioner):
         if n <= limits.JACOBI_ORDER:
             diagonal = np.array(point.diagonal())
         else:
-            probes = signs(self._rng, n, PROBES, point.x.dtype)
-            diagonal = row_norms(np.stack([point.product(probe) for probe in probes.T], axis=1))
+            known = point.row_norms(PROBES)
+            diagonal = self._estimated(point) if known is None else known
         size = np.abs(diagonal)
         if not np.all(np.isfinite(size)) or not np.any(size):
             return np.ones_like(point.x)
         return np.asarray(np.maximum(size, FLOOR * size.max()))
+
+    def _estimated(self, point: Point) -> np.ndarray:
+        probes = signs(self._rng, point.x.size, PROBES, point.x.dtype)
+        return row_norms(np.stack([point.product(probe) for probe in probes.T], axis=1))
 
     def state(self) -> dict[str, Any]:
         """The diagonal, its age and the random state."""

@@ -18,6 +18,7 @@ from hessian.programs.tasks import Composition, Task, Unfit, numbered
 from hessian.sparse.decompress import Structure
 from hessian.sparse.detect import Source, gauss_newton_pattern, hessian_pattern, jacobian_pattern
 from hessian.sparse.entries import spread
+from hessian.sparse.glance import is_wide
 from hessian.sparse.pattern import SparsityPattern
 from hessian.tape.maps import GaussNewtonMap
 from hessian.transforms.point import FunctionAtPoint
@@ -94,11 +95,31 @@ def source_of(at: FunctionAtPoint, where: str) -> Source:
     return Source(f, args, {}, argnums, where)
 
 
-def few_products(at: FunctionAtPoint, most: int, where: str) -> Structure | None:
-    """Return the structure of a Hessian at a point if it takes few products; ``None`` where it takes more, or holds traced values."""
+_REFUSED = "refused"
+
+
+def few_products(at: FunctionAtPoint, most: int, where: str, source: Source | None = None) -> Structure | None:
+    """Return the structure of a Hessian at a point if it takes few products; ``None`` where it takes more, or holds traced values.
+
+    Of a program it is known for the next time that it takes more.
+    """
     if at.passes_traced(None) or at.is_swept:
         return None
-    source = source_of(at, where)
+    known = {} if at.compiled is None else at.compiled.structures
+    if known.get(_REFUSED, 0) >= most:
+        return None
+    structure = _few_products(at, most, source_of(at, where) if source is None else source)
+    if structure is None:
+        known[_REFUSED] = most
+    return structure
+
+
+def _few_products(at: FunctionAtPoint, most: int, source: Source) -> Structure | None:
+    if at.compiled is None:
+        traced = at.sweeps.local.traced
+        results = [slot for slot in traced.slots if slot is not None]
+        if not isinstance(source.f, Composition) and is_wide(traced.tape, traced.inputs, results, most):
+            return None
     try:
         if at.compiled is None:
             pattern, _ = detected(at, source, most)

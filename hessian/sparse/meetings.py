@@ -26,7 +26,7 @@ class Meetings:
     most : int
         Entries from which on it is given up.
     widest : int
-        Members of a clique from which on it is.
+        Products for all entries from which on it is: a clique takes one for each of its members, and one gives n numbers.
     """
 
     def __init__(self, n: int, most: int, widest: int) -> None:
@@ -73,6 +73,10 @@ class Meetings:
         sizes = of_a * of_b
         if int(sizes.max(initial=0)) > self._most:
             raise TooDense
+        for one, lengths in ((a, of_b), (b, of_a)):
+            # Of different inputs alone, half of the pairs differ.
+            if one.table.starts is None and int(lengths.sum()) > 2 * self.n * self._widest and _differ(one.rows):
+                raise TooDense
         if a.table.starts is None and b.table.starts is None:
             self._add(np.minimum(a.rows, b.rows), np.maximum(a.rows, b.rows))
         elif int(sizes.sum()) <= _PAIRS:
@@ -123,12 +127,19 @@ class Meetings:
         # Duplicates go by summing ones in a type that does not overflow to zero: booleans add by "or".
         half = csr_array((np.ones(len(low), bool), (low, high)), shape=(n, n))
         half.sum_duplicates()
+        if half.nnz > n * self._widest:
+            raise TooDense
         diagonal = csr_array((np.ones(len(on), bool), (on, on)), shape=(n, n))
         whole = csr_array(half + half.T.tocsr() + diagonal)
         whole.sum_duplicates()
         if whole.nnz > self._most:
             raise TooDense
         return whole
+
+
+def _differ(rows: np.ndarray) -> bool:
+    """Whether no number is there twice."""
+    return int(np.bincount(rows).max(initial=0)) < 2
 
 
 def _distinct(table: Table) -> Table:

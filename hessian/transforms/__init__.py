@@ -1,7 +1,6 @@
 """Derivatives of plain functions."""
 
 from hessian.transforms.checks import DerivativeReport, check_derivatives
-from hessian.transforms.diagonal import hessian_diagonal, laplacian
 from hessian.transforms.first_order import grad, jacobian, jvp, value_and_grad, vjp
 from hessian.transforms.higher_order import directional, taylor
 from hessian.transforms.locate import locate_nonfinite
@@ -15,11 +14,9 @@ __all__ = [
     "grad",
     "grad_and_hvp",
     "hessian",
-    "hessian_diagonal",
     "hvp",
     "jacobian",
     "jvp",
-    "laplacian",
     "locate_nonfinite",
     "taylor",
     "third_derivative",

@@ -1,4 +1,4 @@
-"""The diagonal of the Hessian and its sum, exactly."""
+"""The diagonal of the Hessian of a function and its sum, exactly: as few products as the structure needs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from hessian.linalg import limits
+from hessian.programs.runtime.functions import programs_of
 from hessian.programs.tasks import numbered
 from hessian.tape.trace import detached
 from hessian.tape.trees import split_vector
@@ -29,9 +31,9 @@ def hessian_diagonal(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bo
 
     Notes
     -----
-    Cost: n Hessian-vector products, in blocks that share the interpreter's work, and memory for one block. A recorded function uses its
-    structure: what a section adds elementwise takes one product. For an estimate from a few products see
-    :func:`hessian.curvature.diagonal`; for repeated use at one point, ``HessianOperator(f, x).diagonal()``.
+    Cost: n Hessian-vector products, in blocks that share the interpreter's work, and memory for one block; a product per color of a
+    sparse Hessian's pattern (:func:`hessian.sparse.hessian`), from 256 variables on and where these are few. For an estimate from a few
+    products see :func:`hessian.curvature.diagonal`; for repeated use at one point, ``HessianOperator(f, x).diagonal()``.
 
     Examples
     --------
@@ -44,7 +46,9 @@ def hessian_diagonal(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bo
     def hessian_diagonal_f(*args: Any, **kwargs: Any) -> Any:
         task = numbered("curvature", argnums, len(args), "hessian_diagonal")
         at = FunctionAtPoint(f, task, args, kwargs, where="hessian_diagonal", has_aux=has_aux)
-        pieces = split_vector(at.diagonal(), at.primal.shapes)
+        # What returns something beside its value is not run again, which naming its operations takes.
+        source = None if has_aux else (programs_of(f).function, args, kwargs, argnums, "hessian_diagonal")
+        pieces = split_vector(_diagonal(at, source), at.primal.shapes)
         diagonal = at.primal.build([detached(p, x.dtype) for p, x in zip(pieces, at.primal.leaves, strict=True)])
         return (diagonal, at.aux) if has_aux else diagonal
 
@@ -75,7 +79,22 @@ def laplacian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = Fa
     def laplacian_f(*args: Any, **kwargs: Any) -> Any:
         task = numbered("curvature", argnums, len(args), "laplacian")
         at = FunctionAtPoint(f, task, args, kwargs, where="laplacian", has_aux=has_aux)
-        total = np.sum(at.diagonal())
+        # What returns something beside its value is not run again, which naming its operations takes.
+        source = None if has_aux else (programs_of(f).function, args, kwargs, argnums, "laplacian")
+        total = np.sum(_diagonal(at, source))
         return (total, at.aux) if has_aux else total
 
     return laplacian_f
+
+
+def _diagonal(at: FunctionAtPoint, source: tuple[Any, ...] | None) -> Any:
+    """Return the diagonal at a point: read off a sparse matrix where the pattern of the function, ``source``, takes few products."""
+    n = at.primal.size
+    if n < limits.SPARSE_ORDER or source is None:
+        return at.diagonal()
+    from hessian.sparse.detect import Source
+    from hessian.sparse.functions import few_products, matrix_at
+
+    where = source[-1]
+    structure = few_products(at, n // limits.SPARSE_SHARE, where, Source(*source))
+    return at.diagonal() if structure is None else matrix_at(at, structure, where).diagonal()

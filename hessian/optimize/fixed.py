@@ -189,8 +189,7 @@ class Held:
         result.fixed = self.fixed
         names = ", ".join(list(self.fixed)[:4]) + (", ..." if len(self.fixed) > 4 else "")
         result.message += f" ({self.held.size} of {self._full.size} parameters were held: {names}.)"
-        remembers = "_source" in result.__dict__
-        (result.remember if remembers else result.remember_objective)(fun, args)
+        result.remember(fun, args)
         return result
 
     def describe(self, state: Any) -> None:

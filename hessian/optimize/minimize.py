@@ -238,9 +238,9 @@ def _by_scipy(
     called, options = _without_programs(fun, options)
     result = minimize_by_scipy(called, x0, args, method, options=options, **given)
     result.setdefault("history", [])
-    box, is_free = flat_bounds(given["bounds"], x0), not constraint_list(given["constraints"])
-    (result.remember if is_free else result.remember_objective)(one_number(fun, "minimize"), args)
-    result.remember_bounds(box)
+    result.remember(one_number(fun, "minimize"), args)
+    result.remember_bounds(flat_bounds(given["bounds"], x0))
+    result.remember_constraints(constraint_list(given["constraints"]))
     return result
 
 
@@ -270,6 +270,7 @@ def _minimize_free(
     )
     held.restored(result, fun, args)
     result.remember_bounds(flat_bounds(bounds, held.tree))
+    result.remember_constraints(constraint_list(constraints))
     held.with_derivatives(result, "jac", lambda x: grad(one_number(fun, "minimize"))(x, *args))
     return result
 

@@ -80,12 +80,14 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         self.__dict__["_source"] = self.__dict__["_objective"] = fun, args
 
     def remember_bounds(self, bounds: scipy.optimize.Bounds | None) -> None:
-        """Keep the bounds on the raveled parameters: what one of them holds has no standard error."""
-        self.__dict__["_bounds"] = bounds
+        """Keep the bounds on the raveled parameters, if there are any: what one of them holds has no standard error."""
+        if bounds is not None:
+            self.__dict__["_bounds"] = bounds
 
-    def remember_objective(self, fun: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        """Keep the function for :attr:`hess` only: under constraints its Hessian is not the information."""
-        self.__dict__["_objective"] = fun, args
+    def remember_constraints(self, constraints: list[Any]) -> None:
+        """Keep the constraints, if there are any: standard errors are those along what they leave free."""
+        if constraints:
+            self.__dict__["_constraints"] = constraints
 
     def __getstate__(self) -> None:
         """Pickle the entries only: functions may be lambdas, and data large."""
@@ -117,7 +119,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
             least squares.
         fun : callable, optional
             The function that was minimised, ``fun(x, *args)``. The result remembers it, with its arguments; to be passed
-            where it has been unpickled or copied, or had constraints.
+            where it has been unpickled or copied.
         args : tuple
             Further arguments of the functions passed here; by default those of the run.
         scale : float, optional
@@ -137,6 +139,8 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         Notes
         -----
         Parameters that a bound holds (its multiplier is not zero) count as known, and it says so: errors are those of the others.
+        Constraints that hold leave errors along the directions in which they stay active
+        (:func:`hessian.statistics.constrained_covariance`).
 
         Examples
         --------
@@ -231,20 +235,18 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         else:
             own = args
         if "cost" not in self:
-            return statistics.covariance(
-                fun,
-                self.x,
-                *own,
-                kind=kind or "observed",
-                scale=1.0 if scale is None else scale,
-                per_example=None if per_example is None else lambda x, *_: per_example(x, *args),
-                model=None if model is None else lambda x, *_: model(x, *args),
-                likelihood=likelihood,
-                groups=groups,
-                n_obs=n_obs,
-                fixed=self._held(fun, own),
-                structure=structure or "auto",
-            )
+            given = {
+                "kind": kind or "observed",
+                "scale": 1.0 if scale is None else scale,
+                "per_example": None if per_example is None else lambda x, *_: per_example(x, *args),
+                "model": None if model is None else lambda x, *_: model(x, *args),
+                **{"likelihood": likelihood, "groups": groups, "n_obs": n_obs, "structure": structure or "auto"},
+            }
+            if "_constraints" not in self.__dict__:
+                return statistics.covariance(fun, self.x, *own, fixed=self._held(fun, own), **given)
+            more = {"constraints": self.__dict__["_constraints"], "bounds": self.__dict__.get("_bounds")}
+            fixed = tuple(self.get("fixed", ()))
+            return statistics.constrained_covariance(fun, self.x, *own, fixed=fixed, **more, **given)
         if any(given is not None for given in (per_example, model, likelihood, n_obs)):
             what = "least squares takes neither per_example nor model, likelihood or n_obs"
             raise OptionError(message("covariance", what, "Its residuals say it all", "Leave them out"))
@@ -314,7 +316,8 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         Notes
         -----
         The log-likelihood has the constants that ``fun`` has: compare AIC between functions that have the same. A penalty in it is taken
-        for a part of the likelihood. k counts the parameters that were not held by ``fixed=``. For least squares log L is Gaussian, with
+        for a part of the likelihood. k counts the parameters that were not held by ``fixed=``, less the directions that
+        constraints hold. For least squares log L is Gaussian, with
         the variance that makes it largest where none is given, which k does not count (as in statsmodels; R does); tests are Student's t
         for kinds that rest on the estimated variance, else normal. Cost: that of the covariance, and ``fun`` once.
 
@@ -366,7 +369,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         """The function that was minimised and its arguments, or the error that asks for it."""
         if "_source" not in self.__dict__:
             what = "the result does not know the function that was minimised"
-            why = "Functions are neither pickled nor copied with results, and not kept where there were constraints"
+            why = "Functions are neither pickled nor copied with results"
             raise OptionError(message("covariance", what, why, "Pass fun=, and args= if it takes any"))
         remembered: tuple[Callable[..., Any], tuple[Any, ...]] = self.__dict__["_source"]
         return remembered

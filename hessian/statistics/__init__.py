@@ -10,6 +10,7 @@ from hessian.statistics.intervals import ConfidenceIntervals
 from hessian.statistics.laplace import Laplace, Prediction, laplace
 from hessian.statistics.profile import Profile, profile
 from hessian.statistics.summary import Summary
+from hessian.statistics.tangent import constrained_covariance
 
 __all__ = [
     "ConfidenceIntervals",
@@ -22,6 +23,7 @@ __all__ = [
     "Profile",
     "Summary",
     "WeakDirection",
+    "constrained_covariance",
     "covariance",
     "delta_method",
     "influence",

@@ -46,6 +46,8 @@ class Covariance(Spreading):
         Those of the names that were held, by a bound for one: known exactly, with rows and columns of zeros.
     n_groups : int
         Clusters; 0 for other kinds.
+    tied : int
+        How many directions of the others constraints hold; the matrix is singular then.
     structure : {"dense", "sparse"}
         How it is held: by a root, or by the sparse factor of its inverse. ``spread`` is what holds it.
     """
@@ -60,6 +62,7 @@ class Covariance(Spreading):
     degrees_of_freedom: float = math.inf
     n_groups: int = 0
     fixed: tuple[str, ...] = ()
+    tied: int = 0
 
     def interval(self, level: float = 0.95) -> tuple[Any, Any]:
         """Return the ends of a confidence interval for each parameter by itself, in the structure of the value.
@@ -100,6 +103,7 @@ class Covariance(Spreading):
         ]
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         held = f", {len(self.fixed)} of them held" if self.fixed else ""
+        held += f", tied by {self.tied} constraint{'s' * (self.tied > 1)}" if self.tied else ""
         lines = [f"Covariance of {len(self.names)} parameters{held}, {self.kind}"]
         lines += [f"  {name:<{widths[0]}}  {x:>{widths[1]}} {error:<{widths[2]}}".rstrip() for name, x, error in rows]
         if len(self.names) > shown:

@@ -58,7 +58,8 @@ class Summary(Uncertain):
     log_likelihood : float
         ``-scale * fun``, with the constants that the function has.
     aic, bic : float
-        ``2 k - 2 log L`` and ``k log n - 2 log L`` for k parameters that were not held by the caller; ``bic`` is NaN without ``n_obs``.
+        ``2 k - 2 log L`` and ``k log n - 2 log L`` for k parameters that were not held by the caller, less the directions that
+        constraints hold; ``bic`` is NaN without ``n_obs``.
     n_obs : int or None
         Number of observations.
     covariance : Covariance
@@ -294,7 +295,7 @@ def summarize(
     n_obs = _observations(result, n_obs, is_squares)
     covariance = _covariance(result, kind, scale, None if is_squares else n_obs, given)
     likelihood = _least_squares_likelihood(result, scale) if is_squares else -(scale or 1.0) * float(result.fun)
-    k = len(free_places(result.x, tuple(result.get("fixed", ()))))
+    k = len(free_places(result.x, tuple(result.get("fixed", ())))) - covariance.tied
     statistic, pvalue = _tests(covariance, covariance.degrees_of_freedom)
     return Summary(
         value=covariance.value,
@@ -360,6 +361,12 @@ def _notes(result: Any, covariance: Covariance, source: Any, scale: float) -> li
     if by_bounds:
         shown = ", ".join(by_bounds[:4]) + (", ..." if len(by_bounds) > 4 else "")
         notes.append(f"a bound holds {shown}: standard errors are those of the other parameters with it known.")
+    if covariance.tied:
+        many = covariance.tied > 1
+        notes.append(
+            f"{covariance.tied} constraint{'s tie' if many else ' ties'} the parameters: standard errors are those along the directions "
+            f"that {'they leave' if many else 'it leaves'} free."
+        )
     for weak in covariance.weak_directions[:3]:
         notes.append(f"the data hardly determine {weak.text} (relative information {weak.eigenvalue:.2g}).")
     factor = None if source is None else missing_factor(terms_of(source[0], covariance.value, source[1]), scale)

@@ -10,6 +10,7 @@ import numpy as np
 from hessian.arguments import unknown
 from hessian.optimize.result import OptimizeResult
 from hessian.statistics.profile import Profile, follow, prepared
+from hessian.statistics.profile_path import Minimum
 from hessian.tape.names import find_part, parameter_names
 from hessian.tape.trees import ravel
 from hessian.text import Shown
@@ -100,9 +101,9 @@ def of_result(
     problem, cut = prepared(fun, res, args, level, scale)
     x = ravel(res.x)[0]
     array = np.column_stack([x, x]).astype(np.float64)
-    profiles = {}
+    profiles, minimum = {}, Minimum.near(problem, x.astype(np.float64))
     for k in problem.free:
-        found = profiles[names[k]] = follow(problem, int(k), x, level, cut)
+        found = profiles[names[k]] = follow(problem, int(k), x, level, cut, minimum)
         array[k] = found.lower, found.upper
     held = tuple(f"{name} was held" for name in names if name not in profiles)
     notes = tuple(dict.fromkeys(note for found in profiles.values() for note in found.notes))

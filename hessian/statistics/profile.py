@@ -19,7 +19,7 @@ from hessian.optimize.result import OptimizeResult
 from hessian.optimize.scipy_conventions import one_number
 from hessian.programs import RecordedFunction
 from hessian.statistics.covariance_task import free_places
-from hessian.statistics.profile_path import Side, center_of
+from hessian.statistics.profile_path import Minimum, Side
 from hessian.statistics.refits import Problem
 from hessian.statistics.terms import scale_note
 from hessian.tape.names import find_part, parameter_names
@@ -222,10 +222,14 @@ def prepared(
     return Problem(objective, rest, unravel, x.dtype, c, free, low, high, parameter_names(res.x)), cut
 
 
-def follow(problem: Problem, k: int, x: np.ndarray, level: float, cut: float) -> Profile:
-    """Follow the path of a parameter to both sides of an estimate; counts are of this one."""
+def follow(
+    problem: Problem, k: int, x: np.ndarray, level: float, cut: float, minimum: Minimum | None = None
+) -> Profile:
+    """Follow the path of a parameter to both sides of an estimate; counts are of this one, and of the minimum where it is not given."""
     problem = dataclasses.replace(problem, n_value=0, n_grad=0, n_hvp=0, n_fits=0)
-    center, bend, held = center_of(problem, k, x.astype(np.float64))
+    minimum = minimum or Minimum.near(problem, x.astype(np.float64))
+    center, bend = minimum.center(problem, k)
+    held = minimum.held
     noise = 8.0 * float(np.finfo(problem.dtype).eps) * problem.scale * abs(center.fit.value)
     sides = [Side(problem, k, center, bend, sign, cut, noise) for sign in (-1.0, 1.0)]
     lower, upper = (side.run() for side in sides)

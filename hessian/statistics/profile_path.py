@@ -9,7 +9,7 @@ import numpy as np
 
 from hessian.errors import ConvergenceError, message
 from hessian.statistics.information import Information
-from hessian.statistics.refits import Curvature, Fit, Problem, Refits
+from hessian.statistics.refits import Curvature, Fit, Place, Problem, Refits
 
 _CLOSE = 1e-5
 """Distance of the root from its target, relative to it, at which a last step of Newton's ends the search."""
@@ -24,6 +24,8 @@ _LOOK = 0.5
 """Step, relative to the distance gone, that is to confirm it."""
 _PATIENCE = 3
 """Proposals within a bracket that may leave it wider than a half."""
+_EXACT = 1e-8
+"""Squared distance of an estimate from the minimum, in standard errors, from which on the Hessian there is formed anew."""
 _EDGE = 1e-9
 """Share of the distance to which the edge of a domain is located."""
 
@@ -237,49 +239,77 @@ class Side:
         return 0.5 * (first + last)
 
 
-def center_of(problem: Problem, k: int, x: np.ndarray) -> tuple[Knot, float, np.ndarray]:
-    """Polish the estimate, and return it with the second derivative of its profile and the parameters that bounds hold.
+@dataclass(frozen=True)
+class Minimum:
+    """An estimate, polished, and the Hessian near by.
 
-    Raises
-    ------
-    ConvergenceError
-        x is no minimum.
+    Attributes
+    ----------
+    place : Place
+    curvature : Curvature
+    held : ndarray of bool
+        Parameters that a bound holds.
     """
-    place = problem.at(x)
-    if not place.is_finite:
-        what = "f or its gradient is not finite at x"
-        raise ConvergenceError(message("profile", what, "A profile starts at the minimum", "Minimise again"))
-    curvature = Curvature.of(problem, place)
-    held = problem.held_by_bounds(place)
-    inner = problem.free[~held[problem.free]]
-    if curvature.dense is not None and inner.size:
-        # Refuses a singular or indefinite one by the combination of parameters that it leaves open.
-        matrix = problem.scale * curvature.dense[np.ix_(inner, inner)]
-        Information.of_matrix(matrix, [problem.names[i] for i in inner], where="profile")
-    for _ in range(4):
-        held = problem.held_by_bounds(place)
-        inner = problem.free[~held[problem.free]]
-        step = -curvature.solve(inner, place.gradient[inner])
-        away = -problem.scale * float(place.gradient[inner] @ step)
-        if not 0.0 <= away <= 1e-2:
-            what = f"x is {math.sqrt(abs(away)):.2g} standard errors from the minimum of the quadratic model there"
-            fix = "Minimise with a smaller gtol, or start again from x"
-            raise ConvergenceError(message("profile", what, "A profile starts at the minimum", fix))
-        if away <= 1e-14:
-            break
-        moved = place.x.copy()
-        moved[inner] += step
-        trial = problem.at(problem.clipped(moved))
-        noise = 4.0 * float(np.finfo(problem.dtype).eps) * abs(place.value)
-        if not trial.is_finite or trial.value > place.value + noise:
-            break
-        place = trial
-    others = inner[inner != k]
-    coupled = curvature.column(k)
-    tangent = np.zeros(x.size)
-    tangent[others], tangent[k] = -curvature.solve(others, coupled[others]), 1.0
-    bend = float(coupled[k] + coupled[others] @ tangent[others])
-    slope = float(place.gradient[k]) if held[k] else 0.0
-    fit = Fit(place.x, place.value, slope, tangent, curvature)
-    root_slope = math.inf if slope else math.sqrt(problem.scale * bend) if bend > 0.0 else 0.0
-    return Knot(float(place.x[k]), 0.0, root_slope, fit), bend, held
+
+    place: Place
+    curvature: Curvature
+    held: np.ndarray
+
+    @classmethod
+    def near(cls, problem: Problem, x: np.ndarray) -> Minimum:
+        """Polish an estimate by Newton steps on one Hessian.
+
+        Raises
+        ------
+        ConvergenceError
+            x is no minimum.
+        """
+        place = problem.at(x)
+        if not place.is_finite:
+            what = "f or its gradient is not finite at x"
+            raise ConvergenceError(message("profile", what, "A profile starts at the minimum", "Minimise again"))
+        curvature = Curvature.of(problem, place)
+        inner = _inner(problem, place)
+        if curvature.dense is not None and inner.size:
+            # Refuses a singular or indefinite one by the combination of parameters that it leaves open.
+            matrix = problem.scale * curvature.dense[np.ix_(inner, inner)]
+            Information.of_matrix(matrix, [problem.names[i] for i in inner], where="profile")
+        start = place
+        for _ in range(4):
+            inner = _inner(problem, place)
+            step = -curvature.solve(inner, place.gradient[inner])
+            away = -problem.scale * float(place.gradient[inner] @ step)
+            if not 0.0 <= away <= 1e-2:
+                what = f"x is {math.sqrt(abs(away)):.2g} standard errors from the minimum of the quadratic model there"
+                fix = "Minimise with a smaller gtol, or start again from x"
+                raise ConvergenceError(message("profile", what, "A profile starts at the minimum", fix))
+            if away <= 1e-14:
+                break
+            moved = place.x.copy()
+            moved[inner] += step
+            trial = problem.at(problem.clipped(moved))
+            noise = 4.0 * float(np.finfo(problem.dtype).eps) * abs(place.value)
+            if not trial.is_finite or trial.value > place.value + noise:
+                break
+            if place is start and away > _EXACT:
+                curvature = Curvature.of(problem, trial)
+            place = trial
+        return cls(place, curvature, problem.held_by_bounds(place))
+
+    def center(self, problem: Problem, k: int) -> tuple[Knot, float]:
+        """Return the start of the paths of a parameter, and the second derivative of its profile there."""
+        x, curvature = self.place.x, self.curvature
+        others = problem.free[~self.held[problem.free] & (problem.free != k)]
+        coupled = curvature.column(k)
+        tangent = np.zeros(x.size)
+        tangent[others], tangent[k] = -curvature.solve(others, coupled[others]), 1.0
+        bend = float(coupled[k] + coupled[others] @ tangent[others])
+        slope = float(self.place.gradient[k]) if self.held[k] else 0.0
+        fit = Fit(x, self.place.value, slope, tangent, curvature)
+        rises = math.sqrt(problem.scale * bend) if bend > 0.0 else 0.0
+        return Knot(float(x[k]), 0.0, math.inf if slope else rises, fit), bend
+
+
+def _inner(problem: Problem, place: Place) -> np.ndarray:
+    """Free parameters that no bound holds."""
+    return problem.free[~problem.held_by_bounds(place)[problem.free]]

@@ -20,7 +20,7 @@ from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.covariance_task import free_places
 from hessian.statistics.delta import DerivedQuantity, delta_method
 from hessian.statistics.families import choose_family
-from hessian.statistics.terms import missing_factor, terms_of
+from hessian.statistics.terms import scale_note
 from hessian.tape.names import parameter_names
 from hessian.tape.trees import flatten, ravel
 from hessian.text import by_error, grid_html, grid_latex, grid_text, named_values
@@ -369,14 +369,8 @@ def _notes(result: Any, covariance: Covariance, source: Any, scale: float) -> li
         )
     for weak in covariance.weak_directions[:3]:
         notes.append(f"the data hardly determine {weak.text} (relative information {weak.eigenvalue:.2g}).")
-    factor = None if source is None else missing_factor(terms_of(source[0], covariance.value, source[1]), scale)
-    if factor is not None:
-        count, meant = factor
-        given = "f" if scale == 1.0 else "scale * f"
-        is_mean = f"is the mean of {count} terms, and a log-likelihood is their sum"
-        what = (
-            f"{given} {is_mean if meant > scale else f'is {count} times the sum of its terms'}: pass scale={meant:g}."
-        )
+    what = "" if source is None else scale_note(source[0], covariance.value, source[1], scale)
+    if what:
         notes.append(what)
         warnings.warn(message("summary", what), ScaleWarning, stacklevel=4)
     return notes

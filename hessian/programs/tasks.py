@@ -198,7 +198,8 @@ class _Sweep:
             results, rest = _BODIES[task.kind](self.traced, list(values[count:]))
         else:
             # The size of a result is known when the function has run.
-            sizes = [Argument(_direction(m.size, m.dtype), DIRECTION) for m in local.maps.values()]
+            example = _direction if task.rewrite is not None else np.zeros
+            sizes = [Argument(example(m.size, m.dtype), DIRECTION) for m in local.maps.values()]
             late = [(open_late(_tape_of(values), a), a) for a in sizes]
             results, rest = _body_at_point(local, [v for v, _ in late])
         self.writes = any(v._slot != slot for v, slot in zip(values, slots, strict=True))

@@ -213,7 +213,7 @@ class Coefficients:
         arg, other = node.args[p], node.args[1 - p]
         xs = [np.broadcast_to(0.0, x.shape) for x in node.args]
         y = np.broadcast_to(0.0, node.shape)
-        if labelled.count(operation, y, xs) > _PRODUCTS:
+        if labelled.count(operation, y, xs) > min(_PRODUCTS, self._left[0]):
             raise Unfit
         of_xs, of_y = labelled.terms(operation, y, xs)
         entries, result = Entries(of_xs[p], arg.size), []
@@ -365,8 +365,10 @@ def spread(whole: Section, values: int, structure_of: Callable[[], Structure]) -
     followed = Coefficients(whole, direction)
     structure = structure_of()
     finish = Finish(followed.products, followed.of(whole.outputs[-1]), *structure.columns)
-    # It takes two colors where anything is beside the diagonal, and how many it takes is to be known only where it matters.
-    if finish.work > 2 * followed.work and finish.work > structure.pattern.n_colors * followed.work:
+    known = {node.serial for node in whole.nodes}
+    work = finish.work + sum(node.size for node in reachable([finish.node], known) if node.operation is not None)
+    # Products take two colors where anything is beside the diagonal; how many they take is to be known only where it matters.
+    if work > 2 * followed.work and work > structure.pattern.n_colors * followed.work:
         raise Unfit
     outputs = [*whole.outputs[:values], finish.node]
     ends = [*outputs, *(guard.node for guard in whole.guards)]

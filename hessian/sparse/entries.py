@@ -286,7 +286,7 @@ class Finish:
         term = term if inside.all() else term.picked(np.flatnonzero(inside), term.rows[inside])
         keys = term.cols * self._n + term.rows
         places = np.searchsorted(self._keys, keys)
-        if not np.array_equal(self._keys.take(places, mode="clip"), keys):
+        if term.size and not (len(self._keys) and np.array_equal(self._keys.take(places, mode="clip"), keys)):
             # The pattern knows better, or worse: products decide.
             raise Unfit
         return Term(self._share(places), term.cols, term.weights, term.node, self._share(term.at))

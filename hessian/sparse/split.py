@@ -18,7 +18,7 @@ from hessian.programs.tasks import Task, numbered
 from hessian.sparse.cuts import CuttingWalk, widest_of
 from hessian.sparse.decompress import Structure
 from hessian.sparse.detect import Source, hessian_pattern
-from hessian.sparse.functions import matrix_at, structure_at
+from hessian.sparse.functions import matrix_at, numbers_of, structure_at
 from hessian.sparse.low_rank import SparsePlusLowRank
 from hessian.sparse.pattern import SparsityPattern
 from hessian.sparse.replay import Replay
@@ -182,7 +182,7 @@ def _parts_of(source: Source, widest: int | None, most: int | None) -> tuple[Par
     has_products = replay.has_products
     if replay.can_be_written_out:
         # Values of the tape around are constants of it alone.
-        arguments = Arguments(source.args, source.kwargs, _numbers(source.argnums))
+        arguments = Arguments(source.args, source.kwargs, numbers_of(source.argnums))
         whole = (tuple(map(primal_array, traced.primal.leaves)), tuple(arguments.inputs))
         written = functools.partial(replay, written_out=True)
         source, doubled = _Replayed(written, whole, {}, 0, source.where), True
@@ -205,10 +205,6 @@ def _parts_of(source: Source, widest: int | None, most: int | None) -> tuple[Par
     parts = Parts(replay, walk.cuts, shapes, structure, doubled)
     parts.has_products, parts.limits = has_products, (widest, most)
     return parts, is_volatile
-
-
-def _numbers(argnums: ArgNums) -> tuple[int, ...]:
-    return (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
 
 def check_product(at: FunctionAtPoint, matrix: SparsePlusLowRank, where: str) -> None:
@@ -246,7 +242,7 @@ def parts_at(at: FunctionAtPoint, source: Source, widest: int | None = None, mos
 
 def split_at(at: FunctionAtPoint, parts: Parts, source: Source, where: str) -> SparsePlusLowRank:
     """Return the matrix at a point by its parts, compared with a product on the 1st, 2nd, 4th, ... time, as programs are."""
-    inputs = Arguments(source.args, source.kwargs, _numbers(source.argnums)).inputs
+    inputs = Arguments(source.args, source.kwargs, numbers_of(source.argnums)).inputs
     with np.errstate(all="ignore"):
         matrix = parts.matrix(tuple(at.primal.leaves), inputs)
     is_finite = matrix.is_finite()

@@ -167,13 +167,15 @@ class RecordedFunction:
             return None
         inputs = (*arguments.inputs, *directions)
         for specialization in specializations.items:
+            # Decided once: another thread may count a replay meanwhile, and only a run that is due has what is compared.
+            due = self._is_due(specialization)
             try:
-                run = start(specialization.compiled.program, inputs, self._is_due(specialization))
+                run = start(specialization.compiled.program, inputs, due)
             except Exception as error:
                 if self._misses(specializations, specialization, error, where):
                     continue
                 return None
-            stands = self._replayed(specializations, specialization, arguments, run)
+            stands = self._replayed(specializations, specialization, arguments, run, due)
             return (specialization.compiled, run, arguments) if stands else None
         new = self._record(task, specializations, arguments, directions, where)
         if new is None:
@@ -330,12 +332,16 @@ class RecordedFunction:
         report_failure(where or "record", error, tell=self.stats.failures == 1)
 
     def _replayed(
-        self, specializations: Specializations, specialization: Specialization, arguments: Arguments, run: Any
+        self,
+        specializations: Specializations,
+        specialization: Specialization,
+        arguments: Arguments,
+        run: Any,
+        due: bool,
     ) -> bool:
-        """Count a replay, verify it if it is its turn, and refuse results that are not finite."""
+        """Count a replay, verify it if it is due, and refuse results that are not finite."""
         if not specializations.items or specializations.items[0] is not specialization:
             specializations.promote(specialization)
-        due = self._is_due(specialization)
         specialization.replays += 1
         specializations.policy.replays += 1
         specializations.shared.replays += 1

@@ -212,7 +212,19 @@ def test_superlu_keeps_its_order():
     first, second = plan.factor(matrix), plan.factor(matrix, 1.0)
     assert first.is_definite
     assert second.is_definite
-    np.testing.assert_allclose(second.solve(matrix @ np.ones(1600) + 1.0), np.ones(1600), rtol=1e-12)
+    others = [plan.factor(matrix, float(shift)) for shift in range(4)]
+    # Also those that were made before the order was settled.
+    for shift, found in [(0.0, first), (1.0, second), *enumerate(others)]:
+        np.testing.assert_allclose(found.solve(matrix @ np.ones(1600) + shift), np.ones(1600), rtol=1e-12)
+        inverse = np.linalg.inv(matrix.toarray() + shift * np.eye(1600))
+        np.testing.assert_allclose(found.inverse_diagonal(), np.diag(inverse), rtol=1e-10)
+    low = plan.factor(matrix, -1.0, definite=False)
+    assert low.inertia == (
+        np.sum(np.linalg.eigvalsh(matrix.toarray()) > 1.0),
+        np.sum(np.linalg.eigvalsh(matrix.toarray()) < 1.0),
+        0,
+    )
+    assert low.direction @ (matrix @ low.direction) < 1.0
 
 
 class _Cholmod(types.ModuleType):

@@ -12,7 +12,7 @@ from hessian.errors import OptionError, TooDenseError
 from hessian.linalg import factoring
 from hessian.optimize import Status, least_squares, minimize
 from hessian.optimize.objective import VectorObjective
-from hessian.optimize.shifted import ShiftedModel
+from hessian.optimize.shifted import ShiftedModel, StraightModel
 from hessian.optimize.spectral import EigenModel
 
 METHODS = ("trust-exact", "newton", "arc")
@@ -329,3 +329,26 @@ def test_least_squares_refuses_dense_jacobians():
     assert np.isnan(flat.standard_error).all()
     operator = least_squares(lambda x: x**2 - 1.0, np.full(5, 2.0), structure="operator")
     assert (operator.structure, operator.method) == ("operator", "gauss-newton-cg")
+
+
+def test_newton_steps_are_shortened_where_that_costs_little():
+    n, rng = 60, np.random.default_rng(0)
+    g = rng.standard_normal(n)
+    objective = VectorObjective(lambda x: g @ x + 0.5 * np.sum(np.arange(1.0, n + 1) * x**2), np.zeros(n), ())
+    objective.factors.is_on = True
+    point = objective.start()
+    straight, exact = (kind(point.sparse(), g, point.factored) for kind in (StraightModel, ShiftedModel))
+    whole = straight.step(np.inf)
+    for share in (0.5, 0.1, 1e-3):
+        radius = share * whole.norm
+        step, best = straight.step(radius), exact.step(radius)
+        np.testing.assert_allclose(step.vector, share * whole.vector, rtol=1e-12)
+        assert best.predicted >= step.predicted >= 0.1 * best.predicted
+        assert step.on_boundary
+    # Where the way to the Newton step is nearly across the gradient, a short step is the model's.
+    steep = VectorObjective(lambda x: g @ x + 0.5 * np.sum(np.r_[1e-6, np.full(n - 1, 1.0)] * x**2), np.zeros(n), ())
+    steep.factors.is_on = True
+    point = steep.start()
+    straight, exact = (kind(point.sparse(), g, point.factored) for kind in (StraightModel, ShiftedModel))
+    np.testing.assert_array_equal(straight.step(1e-3).vector, exact.step(1e-3).vector)
+    assert straight.step(1e-3).predicted > 0.8e-3 * np.linalg.norm(g)

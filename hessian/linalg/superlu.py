@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csc_array, csc_matrix
+from scipy.sparse import csc_array, csc_matrix, csr_array
 from scipy.sparse.linalg import splu
 
 from hessian.linalg.banded import dense_rows
@@ -19,68 +19,64 @@ ROUNDING = 1e3
 _TERMS = 8
 """Terms that a pivot is taken to be a sum of, whose roundings add up."""
 _OPTIONS = {"SymmetricMode": True}
+_PANEL = 4
+"""Columns that SuperLU updates together: with its own 20 grids of 5e4 variables take a quarter to a half longer."""
+SETTLING = 2
+"""Factorisations after which the order is kept that SuperLU has found each time: a tenth of each of them, and to keep it takes as long."""
 
 
-def _splu(matrix: Any, order: str) -> Any:
-    return splu(csc_matrix(matrix), permc_spec=order, diag_pivot_thresh=0.0, options=_OPTIONS)
+def _splu(matrix: Any, rule: str) -> Any:
+    return splu(csc_matrix(matrix), permc_spec=rule, diag_pivot_thresh=0.0, panel_size=_PANEL, options=_OPTIONS)
 
 
-class SuperLUPlan(Plan):
-    """The order of elimination of matrices of one pattern, and where their entries are in it.
+class Elimination:
+    """An order in which the variables of a pattern are eliminated, and where entries are in it.
 
     Parameters
     ----------
     matrix : csc_array
-        Symmetric, with its diagonal in the pattern.
+    order : ndarray or None
+        Variables, the first to be eliminated first; ``None`` for the order that they are in.
+    rule : str
+        What SuperLU makes of that: ``"NATURAL"`` keeps it.
     """
 
-    kind = "superlu"
-
-    def __init__(self, matrix: Any) -> None:
-        n = self.order = matrix.shape[0]
-        degrees = np.diff(matrix.indptr)
-        last = dense_rows(degrees)
-        first = np.setdiff1d(np.arange(n), last)
-        # Minimum degree takes a tenth of a factorisation, unless there are dense rows, which take it n^2.
-        self._order, self._rule = np.arange(n), "MMD_AT_PLUS_A"
-        if len(last):
-            self._order, self._rule = np.concatenate([first[_minimum_degree(matrix, first)], last]), "NATURAL"
-        place = np.empty(n, np.intp)
-        place[self._order] = np.arange(n)
-        self._place = place
-        columns = np.repeat(np.arange(n), degrees)
-        row, column = place[matrix.indices], place[columns]
-        self._gather = np.lexsort((row, column))
-        self._indices = row[self._gather].astype(np.int32)
-        starts = np.concatenate([[0], np.cumsum(np.bincount(column, minlength=n))])
-        self._indptr = starts.astype(np.int32)
-        self._diagonal = np.flatnonzero(self._indices == column[self._gather])
+    def __init__(self, matrix: Any, order: np.ndarray | None, rule: str) -> None:
+        n = self.size = matrix.shape[0]
+        self._rule, self._order, self._place = rule, order, order
+        self._gather: np.ndarray | None = None
+        self._indices, self._indptr = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
+        if order is not None:
+            self._place = np.empty(n, np.intp)
+            self._place[order] = np.arange(n)
+            numbered = csr_array((np.arange(matrix.nnz), self._place[matrix.indices], matrix.indptr), shape=(n, n))
+            # Transposing sorts, and a symmetric pattern is its transpose.
+            moved = csr_array(numbered[order].tocsc().T).tocsc()
+            self._gather = moved.data
+            self._indices, self._indptr = moved.indices.astype(np.int32), moved.indptr.astype(np.int32)
+        columns = np.repeat(np.arange(n, dtype=np.int32), np.diff(self._indptr))
+        self._diagonal = np.flatnonzero(self._indices == columns)
         self._fronts: Fronts | None = None
-        self.fill = 4 * matrix.nnz
 
-    def factor(self, matrix: Any, shift: float = 0.0, *, definite: bool = False) -> Factor:
-        """Factor ``matrix + shift I``, a ``csc_array`` of the pattern."""
-        data = matrix.data[self._gather]
+    def moved(self, matrix: Any, shift: float) -> tuple[csc_matrix, np.ndarray]:
+        """Return ``matrix + shift I`` in the order, and its diagonal."""
+        data = matrix.data if self._gather is None else matrix.data[self._gather]
         if shift:
+            data = data.copy() if self._gather is None else data
             data[self._diagonal] += shift
-        if not np.isfinite(data).all():
-            return Failed(self.order, self.kind, FactorStatus.NOT_FINITE)
-        moved = csc_matrix((data, self._indices, self._indptr), shape=(self.order, self.order))
-        if definite and data[self._diagonal].min(initial=math.inf) <= 0.0:
-            at = int(np.argmin(data[self._diagonal]))
-            direction = np.zeros(self.order)
-            direction[self._order[at]] = 1.0
-            return Failed(self.order, self.kind, FactorStatus.NOT_DEFINITE, direction)
-        try:
-            found = SuperLUFactor(self, moved, _splu(moved, self._rule))
-            if found.status is FactorStatus.UNKNOWN and not definite and not found.can_solve:
-                # Pivots near the diagonal have grown: with the largest of each column instead, it is not symmetric, but right.
-                found = SuperLUFactor(self, moved, splu(moved))
-        except RuntimeError:
-            # The only error of SuperLU's that is not about its arguments or memory: a pivot that is exactly zero.
-            return Failed(self.order, self.kind, FactorStatus.SINGULAR)
-        self.fill = found.fill
-        return found
+        return csc_matrix((data, self._indices, self._indptr), shape=(self.size, self.size)), data[self._diagonal]
+
+    def factored(self, moved: csc_matrix) -> Any:
+        """Factor a matrix in the order."""
+        return _splu(moved, self._rule)
+
+    def settled(self, matrix: Any, lu: Any) -> Elimination:
+        """Return the order that SuperLU has made of this, which it need not look for again."""
+        if self._rule == "NATURAL":
+            return self
+        found = np.empty(self.size, np.intp)
+        found[lu.perm_c] = np.arange(self.size)
+        return Elimination(matrix, found, "NATURAL")
 
     def fronts(self) -> Fronts:
         """Return the supernodes of factors of the pattern: those of numbers of which no sum that is eliminated cancels."""
@@ -92,15 +88,65 @@ class SuperLUPlan(Plan):
 
     def forth(self, b: np.ndarray) -> np.ndarray:
         """Put a vector, or rows of a matrix, in the order of elimination."""
-        return b[self._order]
+        return b if self._order is None else b[self._order]
 
     def back(self, z: np.ndarray) -> np.ndarray:
         """Undo that."""
-        return z[self._place]
+        return z if self._place is None else z[self._place]
 
     def rows(self, at: np.ndarray) -> np.ndarray:
         """Return the variables at places in the order of elimination."""
-        return self._order[at]
+        return at if self._order is None else self._order[at]
+
+
+class SuperLUPlan(Plan):
+    """The order of elimination of matrices of one pattern.
+
+    Parameters
+    ----------
+    matrix : csc_array
+        Symmetric, with its diagonal in the pattern.
+    """
+
+    kind = "superlu"
+
+    def __init__(self, matrix: Any) -> None:
+        n = self.order = matrix.shape[0]
+        last = dense_rows(np.diff(matrix.indptr))
+        # Minimum degree takes a tenth of a factorisation, unless there are dense rows, which take it n^2.
+        if len(last):
+            first = np.setdiff1d(np.arange(n), last)
+            order = np.concatenate([first[_minimum_degree(matrix, first)], last])
+            self._elimination = Elimination(matrix, order, "NATURAL")
+        else:
+            self._elimination = Elimination(matrix, None, "MMD_AT_PLUS_A")
+        self._count = 0
+        self.fill = 4 * matrix.nnz
+
+    def factor(self, matrix: Any, shift: float = 0.0, *, definite: bool = False) -> Factor:
+        """Factor ``matrix + shift I``, a ``csc_array`` of the pattern."""
+        if not (np.isfinite(matrix.data).all() and math.isfinite(shift)):
+            return Failed(self.order, self.kind, FactorStatus.NOT_FINITE)
+        way = self._elimination
+        moved, diagonal = way.moved(matrix, shift)
+        if definite and diagonal.min(initial=math.inf) <= 0.0:
+            direction = np.zeros(self.order)
+            direction[way.rows(np.array([int(np.argmin(diagonal))]))] = 1.0
+            return Failed(self.order, self.kind, FactorStatus.NOT_DEFINITE, direction)
+        try:
+            lu = way.factored(moved)
+            found = SuperLUFactor(way, moved, diagonal, lu)
+            if found.status is FactorStatus.UNKNOWN and not definite and not found.can_solve:
+                # Pivots near the diagonal have grown: with the largest of each column instead, it is not symmetric, but right.
+                found = SuperLUFactor(way, moved, diagonal, splu(moved))
+        except RuntimeError:
+            # The only error of SuperLU's that is not about its arguments or memory: a pivot that is exactly zero.
+            return Failed(self.order, self.kind, FactorStatus.SINGULAR)
+        self.fill = found.fill
+        self._count += 1
+        if self._count == SETTLING:
+            self._elimination = way.settled(matrix, lu)
+        return found
 
 
 def _minimum_degree(matrix: Any, first: np.ndarray) -> np.ndarray:
@@ -124,16 +170,17 @@ class SuperLUFactor(Factor):
 
     kind = "superlu"
 
-    def __init__(self, plan: SuperLUPlan, moved: Any, lu: Any) -> None:
-        self._plan, self._lu, self._moved, self.fill = plan, lu, moved, int(lu.nnz)
-        n = plan.order
+    def __init__(self, way: Elimination, moved: Any, diagonal: np.ndarray, lu: Any) -> None:
+        self._way, self._lu, self._moved, self.fill = way, lu, moved, int(lu.nnz)
+        n = way.size
         pivots = np.asarray(lu.U.diagonal())
         self._pivots = pivots
         is_diagonal = np.array_equal(lu.perm_r, lu.perm_c)
-        diagonal = self._diagonal = np.asarray(moved.diagonal())
+        self._diagonal = diagonal
         size = float(np.max(np.abs(moved.data), initial=0.0))
         tiny = n * float(np.finfo(np.float64).eps) * size
-        eliminated = diagonal[np.argsort(lu.perm_c)]
+        eliminated = np.empty(n)
+        eliminated[lu.perm_c] = diagonal
         is_positive = is_diagonal and bool(pivots.min() > 0.0)
         is_zero = not np.isfinite(pivots).all() or not np.all(pivots)
         if is_zero or (is_positive and is_lost(pivots, eliminated, _TERMS)):
@@ -168,7 +215,7 @@ class SuperLUFactor(Factor):
     def _downward(self, at: int) -> np.ndarray | None:
         """Return ``L^-T e``, whose curvature is the pivot: ``A^-1 L e`` times the pivot, in any order of rows."""
         column = np.asarray(self._lu.L[:, [at]].toarray()).ravel()
-        return unit(self._plan.back(self._lu.solve(column[self._lu.perm_r])))
+        return unit(self._way.back(self._lu.solve(column[self._lu.perm_r])))
 
     def weakest(self, most: int) -> np.ndarray:
         """Return the rows whose pivots are next to nothing, or are not theirs."""
@@ -177,23 +224,23 @@ class SuperLUFactor(Factor):
         place[lu.perm_c] = np.arange(n)
         is_moved = (lu.perm_r != lu.perm_c)[place]
         at = of_least(np.where(is_moved, 0.0, self._pivots), self._diagonal[place], most)
-        return self._plan.rows(place[at])
+        return self._way.rows(place[at])
 
     def _solve(self, b: np.ndarray) -> np.ndarray:
-        return self._plan.back(self._lu.solve(np.ascontiguousarray(self._plan.forth(b))))
+        return self._way.back(self._lu.solve(np.ascontiguousarray(self._way.forth(b))))
 
     def _logdet(self) -> float:
         return float(np.log(np.abs(self._pivots)).sum())
 
     def _inverse_diagonal(self) -> np.ndarray:
-        fronts = self._plan.fronts() if self.is_definite else None
+        fronts = self._way.fronts() if self.is_definite else None
         lower = self._lu.L
         lower.sort_indices()
         # In the order of the columns of L, which is that of its rows: no pivot was off the diagonal.
         found = None if fronts is None else fronts.diagonal(lower.indptr, lower.indices, lower.data, self._pivots)
-        return super()._inverse_diagonal() if found is None else self._plan.back(found[self._lu.perm_c])
+        return super()._inverse_diagonal() if found is None else self._way.back(found[self._lu.perm_c])
 
     def _spread(self, z: np.ndarray) -> np.ndarray:
         # With A = L D L', A^-1 L D^(1/2).
         through = self._lu.L @ (np.sqrt(self._pivots) * z.T).T
-        return self._plan.back(self._lu.solve(np.ascontiguousarray(through[self._lu.perm_c])))
+        return self._way.back(self._lu.solve(np.ascontiguousarray(through[self._lu.perm_c])))

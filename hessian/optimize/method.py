@@ -16,6 +16,10 @@ from hessian.optimize.options import Options
 from hessian.optimize.ratio_test import Assessment
 from hessian.optimize.spectral import SpectralModel
 
+ETA = 1e-4
+"""Least ratio of actual to predicted reduction: any decrease is worth a new model where that costs little."""
+ETA_OF_FACTORS = 0.1
+"""Where a model takes a sparse factorisation, as long as a hundred values, a shorter step of the one that is there is tried first."""
 FORCING = 0.9
 GOLDEN = 0.5 * (1.0 + math.sqrt(5.0))
 LARGE_FORCING = 0.1
@@ -46,6 +50,9 @@ class Method:
     note = ""
     """What a run has decided on its way, for the message."""
 
+    least_ratio = ETA
+    """Ratio of actual to predicted reduction at which a step is accepted, where the options do not say."""
+
     def __init__(self, options: Options, bound: StepBound) -> None:
         self.options = options
         self.bound = bound
@@ -54,6 +61,11 @@ class Method:
         self._last_norm = 0.0
         self._forcing = LOOSEST
         self._patience = 1
+
+    @property
+    def eta(self) -> float:
+        """Least ratio at which a step is accepted."""
+        return self.least_ratio if self.options.eta is None else self.options.eta
 
     def model(self, point: Point) -> LocalModel:
         """Build the model at a point with a gradient that is not small."""

@@ -67,7 +67,7 @@ class ModelLoop(Loop):
         self._options: Options = options
         self._note_at_end = note
         self._point = start = objective.start()
-        self._ratio_test = RatioTest(start, options.eta)
+        self._ratio_test = RatioTest(start, method.eta)
         self._floor = -UNBOUNDED * max(1.0, abs(start.value))
         self._start_norm = norm(start.x)
         self._model: LocalModel | None = None
@@ -237,6 +237,7 @@ class ModelLoop(Loop):
         if trial.value == -math.inf:
             self._ended = Status.UNBOUNDED, ""
             return Assessment(math.inf, False, True)
+        self._ratio_test.eta = self._method.eta
         assessment = self._ratio_test.assess(self._point, trial, step, self._rejections)
         self._outside = 0 if math.isfinite(trial.value) else self._outside + 1
         if self._outside:

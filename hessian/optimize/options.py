@@ -56,7 +56,7 @@ class Options(LoopOptions):
     max_radius: float = math.inf
     initial_regularization: float | None = None
     preconditioner: Any = None
-    eta: float = 1e-4
+    eta: float | None = None
     check_curvature: bool = True
     rng: int = 0
 

@@ -50,7 +50,7 @@ class RatioTest:
     """
 
     def __init__(self, start: Point, eta: float) -> None:
-        self._eta = eta
+        self.eta = eta
         self._eps = float(np.finfo(start.x.dtype).eps)
         self.largest = abs(start.value)
         self._is_noisy = False
@@ -62,14 +62,14 @@ class RatioTest:
         by_value = (point.value - trial.value) / step.predicted
         resolved = abs(point.value - trial.value) > ROUNDING * self._eps * max(abs(point.value), abs(trial.value))
         is_doubtful = self._is_doubtful(point, trial, step, rejections)
-        if resolved and by_value <= self._eta and not is_doubtful:
+        if resolved and by_value <= self.eta and not is_doubtful:
             return Assessment(by_value, False, True)
         if not np.all(np.isfinite(trial.gradient)):
             return Assessment(math.nan, False, resolved)
         by_gradient = -0.5 * float((point.gradient + trial.gradient) @ step.vector) / step.predicted
         if not resolved:
-            return self._accept(trial, Assessment(by_gradient, by_gradient > self._eta, False))
-        if by_value > self._eta:
+            return self._accept(trial, Assessment(by_gradient, by_gradient > self.eta, False))
+        if by_value > self.eta:
             return self._accept(trial, Assessment(by_value, True, True))
         if abs(by_gradient - 1.0) > 0.5:
             return Assessment(by_value, False, True)

@@ -12,12 +12,12 @@ from hessian.optimize.bounds import TrustRadius
 from hessian.optimize.factors import Factors
 from hessian.optimize.krylov import CGPath, steihaug_toint
 from hessian.optimize.local_model import LineModel, LocalModel
-from hessian.optimize.method import Method
+from hessian.optimize.method import ETA_OF_FACTORS, Method
 from hessian.optimize.newton import Newton, along_gradient
 from hessian.optimize.objective import ObjectivePoint, Point
 from hessian.optimize.options import Options
 from hessian.optimize.precondition import CollectedPairs
-from hessian.optimize.shifted import CubicShiftedModel, ShiftedModel
+from hessian.optimize.shifted import CubicShiftedModel, ShiftedModel, StraightModel
 from hessian.optimize.spectral import CubicModel, SpectralModel
 from hessian.optimize.trust_krylov import Arc
 from hessian.optimize.trust_ncg import TrustNCG
@@ -30,11 +30,11 @@ FILLED_MODEL = 400
 """Products of a single model from which on a factorisation with fill costs less: on grids of 5e4 variables it takes what 450 do."""
 
 
-def shifted_model(point: Point) -> ShiftedModel | SpectralModel:
+def shifted_model(point: Point, kind: type[ShiftedModel] = StraightModel) -> ShiftedModel | SpectralModel:
     """Build the model of the sparse Hessian at a point; where that is not finite, a linear one along the gradient."""
     matrix = point.sparse()
     if matrix.is_finite:
-        return ShiftedModel(matrix, point.gradient, point.factored)
+        return kind(matrix, point.gradient, point.factored)
     size, dtype = point.gradient_norm, point.x.dtype
     along = point.gradient / size
     eps = float(np.finfo(dtype).eps)
@@ -42,9 +42,10 @@ def shifted_model(point: Point) -> ShiftedModel | SpectralModel:
 
 
 class SparseTrustExact(Method):
-    """The exact trust region with a :class:`~hessian.optimize.shifted.ShiftedModel` at every accepted point."""
+    """The exact trust region with a :class:`~hessian.optimize.shifted.StraightModel` at every accepted point."""
 
     name = "trust-exact"
+    least_ratio = ETA_OF_FACTORS
 
     def __init__(self, options: Options) -> None:
         super().__init__(options, TrustRadius(options.initial_radius, options.max_radius))
@@ -59,7 +60,7 @@ class SparseArc(Arc):
 
     def model(self, point: Point) -> Any:
         """Model at a point."""
-        model = shifted_model(point)
+        model = shifted_model(point, ShiftedModel)
         return CubicShiftedModel(model) if isinstance(model, ShiftedModel) else CubicModel(model)
 
 
@@ -67,6 +68,7 @@ class SparseNewton(Newton):
     """Newton's method with a line search, its shifts by sparse factors: as few as are needed, for they are what a step costs."""
 
     is_dense = False
+    least_ratio = ETA_OF_FACTORS
     shortenings = 0
 
     def model(self, point: Point) -> LineModel:
@@ -106,6 +108,11 @@ class Adaptive(TrustNCG):
     def name(self) -> str:  # type: ignore[override]
         """The method that it is by now."""
         return SparseTrustExact.name if self._factors.is_on else TrustNCG.name
+
+    @property
+    def least_ratio(self) -> float:  # type: ignore[override]
+        """That of the method that it is by now."""
+        return SparseTrustExact.least_ratio if self._factors.is_on else TrustNCG.least_ratio
 
     @property
     def note(self) -> str:  # type: ignore[override]

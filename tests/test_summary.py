@@ -6,6 +6,7 @@ import html.parser
 import re
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -177,7 +178,7 @@ def test_data_frame(fit: Any) -> None:
 
 def test_data_frame_without_pandas(fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingDependencyError, match="pandas"):
+    with pytest.raises(MissingDependencyError, match="pip install pandas"):
         fit.summary().to_dataframe()
 
 
@@ -236,6 +237,8 @@ MEANS = {
     "method": lambda p: poisson(p).mean(),
     "divided": lambda p: -np.sum(Y * (X @ p) - np.exp(X @ p)) / N,
     "by a dot": lambda p: (np.sum(np.exp(X @ p)) - Y @ (X @ p)) / N,
+    "half a mean of squares": lambda p: 0.5 * np.mean((X @ p - Y) ** 2),
+    "squares over 2 n": lambda p: np.sum((X @ p - Y) ** 2) / (2 * N),
     "average": lambda p: np.average(poisson(p)),
     "multiplied": lambda p: (1.0 / N) * total(p),
     "with a penalty": lambda p: np.mean(poisson(p)) + 1e-3 * np.sum(p**2),
@@ -393,3 +396,15 @@ def test_extreme_numbers() -> None:
     exact = least_squares(lambda p: p - np.array([1.0, 2.0]), np.zeros(2)).summary("HC0")
     assert exact.log_likelihood == np.inf
     assert np.isnan(exact.pvalue).all()
+
+
+def test_the_table_of_the_readme() -> None:
+    """Its example is run as a doctest; this is what it would show."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    dose, counts = np.arange(10.0), np.array([2.0, 1.0, 3.0, 2.0, 5.0, 4.0, 7.0, 9.0, 8.0, 14.0])
+
+    def nll(p: Any) -> Any:
+        log_rate = p["const"] + p["slope"] * dose
+        return np.sum(np.exp(log_rate) - counts * log_rate)
+
+    assert repr(minimize(nll, {"const": 0.0, "slope": 0.0}).summary(n_obs=10)) in readme

@@ -15,7 +15,7 @@ from scipy import special
 
 from hessian.arguments import INSIDE, POSITIVE, check, real_number, whole_number
 from hessian.curvature.estimate import Uncertain
-from hessian.errors import OptionError, ScaleWarning, ShapeMismatchError, message, missing_dependency
+from hessian.errors import MissingDependencyError, OptionError, ScaleWarning, ShapeMismatchError, message
 from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.covariance_task import free_places
 from hessian.statistics.delta import DerivedQuantity, delta_method
@@ -170,7 +170,8 @@ class Summary(Uncertain):
         try:
             import pandas
         except ImportError:
-            raise missing_dependency("Summary.to_dataframe", "pandas", "all") from None
+            what, fix = "the package 'pandas' is not installed", "Run: pip install pandas"
+            raise MissingDependencyError(message("Summary.to_dataframe", what, fix=fix)) from None
         numbers = zip(self._header[1:], self._numbers().T, strict=True)
         return pandas.DataFrame(dict(numbers), index=list(self.names))
 

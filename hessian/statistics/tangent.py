@@ -57,9 +57,24 @@ def constrained_covariance(
     OptionError
         A constraint brings its own Jacobian, so that its second derivatives are not known.
 
+    Notes
+    -----
+    Inequalities and bounds hold where their multipliers are not zero. Cost: the Jacobians of the constraints, a singular value
+    decomposition of the active rows, and the covariance of as many parameters as there are directions left.
+
     References
     ----------
     J. Aitchison and S. D. Silvey, Ann. Math. Statist. 29 (1958) 813-828.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessian.statistics import constrained_covariance
+    >>> counts, p = np.array([30.0, 50.0, 20.0]), np.array([0.3, 0.5, 0.2])
+    >>> one = {"type": "eq", "fun": lambda p: np.sum(p) - 1.0}
+    >>> found = constrained_covariance(lambda p: -np.sum(counts * np.log(p)), p, constraints=[one], bounds=None)
+    >>> np.allclose(found.matrix, (np.diag(p) - np.outer(p, p)) / 100.0)
+    True
     """
     center, unravel = ravel(x)
     flat = [flat_constraint(item, 2, center, unravel) for item in constraints]

@@ -111,8 +111,8 @@ _LINEAR: dict[str, Any] = {
 def missing_factor(terms: list[Terms], scale: float) -> tuple[int, float] | None:
     """Return how many terms scale * f is the mean of, and what the scale should be; ``None`` where nothing says so.
 
-    The most numerous terms decide. They are a mean where their weight is one over their number, or over that of their rows or columns,
-    and nothing as numerous is added up whole.
+    The most numerous terms decide. They are a mean where their weight is one over their number (or half of that, before squares), or
+    over that of their rows or columns, and nothing as numerous is added up whole.
     """
     most = max((found.size for found in terms), default=0)
     largest = [(found, abs(found.weight) * scale) for found in terms if found.size == most]
@@ -120,7 +120,8 @@ def missing_factor(terms: list[Terms], scale: float) -> tuple[int, float] | None
         for count in sorted({most, *found.shape}, reverse=True):
             if count < _LEAST:
                 continue
-            if abs(weight * count - 1.0) < 1e-9 and all(other < _WHOLE for _, other in largest):
+            is_mean = min(abs(weight * count - 1.0), abs(weight * count - 0.5)) < 1e-9
+            if is_mean and all(other < _WHOLE for _, other in largest):
                 return count, scale * count
             if abs(weight / count - 1.0) < 1e-9 and scale != 1.0:
                 return count, scale / count

@@ -10,8 +10,10 @@ from scipy.linalg import cholesky_banded
 from hessian.errors import ConvergenceError
 from hessian.linalg import limits
 from hessian.linalg.factor import Factor
-from hessian.linalg.factoring import factor, with_diagonal
+from hessian.linalg.factoring import analyse, factor, with_diagonal
 from hessian.linalg.selected import Fronts, banded_diagonal
+from hessian.linalg.sum_factor import factor_sum
+from hessian.linalg.sums import SymmetricSum
 from hessian.linalg.superlu import SuperLUPlan
 
 
@@ -112,6 +114,34 @@ def test_roots_of_other_factors():
     ):
         root = found.spread(np.eye(30))
         np.testing.assert_allclose(root @ root.T, np.linalg.inv(matrix), rtol=0.0, atol=1e-13)
+
+
+@pytest.mark.parametrize("signs", [[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
+def test_roots_and_diagonals_of_sums(signs):
+    sparse = with_diagonal(scattered(200, 1.0, 4))
+    columns = 0.05 * np.random.default_rng(2).standard_normal((200, 3))
+    # A column twice: the matrix between them is singular.
+    columns[:, 2] = columns[:, 0]
+    matrix = SymmetricSum(sparse, columns, np.append(signs, 1.0))
+    found = factor_sum(analyse(sparse), matrix, definite=True)
+    assert found.is_definite
+    inverse = np.linalg.inv(sparse.toarray() + (columns * matrix.signs) @ columns.T)
+    root = found.spread(np.eye(200))
+    np.testing.assert_allclose(root @ root.T, inverse, rtol=0.0, atol=1e-12)
+    np.testing.assert_allclose(found.inverse_diagonal(), np.diag(inverse), rtol=1e-12)
+
+
+def test_a_sum_whose_sparse_part_is_indefinite():
+    sparse = with_diagonal(scattered(200, 1.0, 4))
+    sparse = with_diagonal(sparse - 40.0 * sp.eye_array(200).tocsr()[:, [7]] @ sp.eye_array(200).tocsr()[[7], :])
+    columns = np.zeros((200, 1))
+    columns[7] = 7.0
+    found = factor_sum(analyse(sparse), SymmetricSum(sparse, columns, np.ones(1)), definite=True)
+    assert found.is_definite
+    inverse = np.linalg.inv(sparse.toarray() + columns @ columns.T)
+    root = found.spread(np.eye(200))
+    np.testing.assert_allclose(root @ root.T, inverse, rtol=0.0, atol=1e-12)
+    np.testing.assert_allclose(found.inverse_diagonal(), np.diag(inverse), rtol=1e-11)
 
 
 def smoothed_variances(n, noise, drift):

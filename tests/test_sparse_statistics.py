@@ -242,13 +242,13 @@ def test_units_do_not_matter() -> None:
 
 def test_refusals() -> None:
     x = minimize(chain, np.zeros(N), options={"gtol": 1e-10}).x
-    found = covariance(chain, x)
+    found, every = covariance(chain, x), np.random.default_rng(0).standard_normal((N, N))
     with pytest.raises(OptionError, match=r"no structure 'banded'"):
         covariance(chain, x, structure="banded")
     with pytest.raises(OptionError, match=r"laplace: there is no structure"):
         laplace(chain, x, prior_precision=1.0, structure="operator")
     with pytest.raises(TooDenseError, match=r"(?s)information matrix of 620 parameters.*is dense.*Leave structure out"):
-        covariance(lambda x: np.sum(x) ** 2, x, structure="sparse")
+        covariance(lambda x: np.sum(np.cos(every @ x)), x, structure="sparse")
     with pytest.raises(TooDenseError, match="is dense"):
         least_squares_covariance(lambda x: np.append(x, np.sum(x)), x, structure="sparse")
     with pytest.raises(ConvergenceError, match="standard errors from the minimum"):
@@ -298,3 +298,54 @@ def test_hypotheses_about_a_few_parameters(both: tuple[Any, Any]) -> None:
 def test_a_minimum_that_recedes_is_told() -> None:
     with pytest.raises(ConvergenceError, match=r"a Newton step from x.*leaves"):
         covariance(lambda x: np.sum(np.exp(-x)) + 1e-12 * np.sum((x[1:] - x[:-1]) ** 2), np.full(N, 18.0), scale=1e2)
+
+
+def pulled(x: Any) -> Any:
+    """A chain whose mean and norm are known: dense, but for two numbers that everything passes through."""
+    return chain(x) + 40.0 * (np.mean(x) - 0.2) ** 2 * N + 0.5 * (np.sum(x**2) / N - 1.0) ** 2 * N
+
+
+def softened(x: Any) -> Any:
+    return chain(x) + 3.0 * np.log(np.sum(np.exp(x)))
+
+
+@pytest.mark.parametrize("f", [pulled, softened])
+def test_sparse_plus_low_rank(f: Any) -> None:
+    res = minimize(f, np.zeros(N), options={"gtol": 1e-10})
+    sparse, dense = res.covariance(), res.covariance(structure="dense")
+    assert (sparse.structure, dense.structure) == ("sparse", "dense")
+    assert sparse.spread.factor.kind == "sum"
+    np.testing.assert_allclose(sparse.standard_error, dense.standard_error, rtol=1e-10)
+    np.testing.assert_allclose(sparse.among(5, 6), dense.matrix[5:7, 5:7], rtol=1e-10)
+    np.testing.assert_allclose(sparse.root @ sparse.root.T, dense.matrix, rtol=0.0, atol=1e-11)
+    np.testing.assert_allclose(
+        pickle.loads(pickle.dumps(sparse.spread)).product(np.ones(N)), dense.matrix.sum(axis=1), rtol=1e-9
+    )
+    held = covariance(f, res.x, fixed=["x[3]"], structure="sparse")
+    np.testing.assert_allclose(
+        held.standard_error, covariance(f, res.x, fixed=["x[3]"], structure="dense").standard_error, rtol=1e-10
+    )
+    ours, theirs = (
+        laplace(lambda x: f(x) - 0.05 * np.sum(x**2), res.x, prior_precision=0.1, structure=structure)
+        for structure in ("auto", "dense")
+    )
+    assert (ours.structure, theirs.structure) == ("sparse", "dense")
+    np.testing.assert_allclose(ours.log_evidence, theirs.log_evidence, rtol=1e-12)
+    np.testing.assert_allclose(ours.standard_error, theirs.standard_error, rtol=1e-10)
+
+
+def test_digits_lost_to_what_is_of_low_rank() -> None:
+    # Alone the chain leaves its level all but open: the penalty on the mean says it, and 8 digits would be gone.
+    f = lambda x: 0.5 * np.sum((x[1:] - x[:-1]) ** 2) + 1e-9 * np.sum(x**2) + 0.5 * N * np.mean(x) ** 2
+    sparse, dense = (covariance(f, np.zeros(N), structure=structure) for structure in ("auto", "dense"))
+    assert sparse.structure == "sparse"
+    np.testing.assert_allclose(sparse.standard_error, dense.standard_error, rtol=1e-9)
+
+
+def test_sparse_plus_low_rank_of_1e5_parameters() -> None:
+    n = 10**5
+    weights = np.linspace(1.0, 2.0, n)
+    found = covariance(lambda x: 0.5 * np.sum(weights * x**2) + 0.5 * np.sum(x) ** 2, np.zeros(n))
+    rest = 1.0 + np.sum(1.0 / weights)
+    np.testing.assert_allclose(found.standard_error**2, 1.0 / weights - 1.0 / weights**2 / rest, rtol=1e-12)
+    np.testing.assert_allclose(found.among(3, 7)[0, 1], -1.0 / weights[3] / weights[7] / rest, rtol=1e-10)

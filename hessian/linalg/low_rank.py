@@ -7,6 +7,8 @@ import scipy.linalg
 
 from hessian.linalg.factor import Factor, FactorStatus
 
+LOST = 1e3
+"""Size of what is taken apart, in units of the difference, from which on three digits of it are lost."""
 _EQUILIBRATIONS = 10
 
 
@@ -70,8 +72,29 @@ class LowRankFactor(Factor):
         )
 
     def _inverse_diagonal(self) -> np.ndarray:
+        return self.lost()[0]
+
+    def _spread(self, z: np.ndarray) -> np.ndarray:
+        if not self._base.is_definite:
+            return super()._spread(z)
+        # With R R' = S^-1, G = L L' and K the inverse of D^-1 + G: (I - S^-1 U M U') R, L' M L = I - (I - L' K L)^(1/2).
+        spread = self._base.spread(z)
+        values, vectors = scipy.linalg.eigh(self.gram, check_finite=False)
+        keep = values > len(values) * float(np.finfo(np.float64).eps) * np.max(values, initial=0.0)
+        lower = vectors[:, keep] * np.sqrt(values[keep])
+        turned = self._vectors.T @ (self._units[:, None] * lower)
+        inner, turns = scipy.linalg.eigh(np.eye(lower.shape[1]) - turned.T @ (turned / self._values[:, None]))
+        middle = (turns * (1.0 - np.sqrt(np.maximum(inner, 0.0)))) @ turns.T
+        inverse = vectors[:, keep] / np.sqrt(values[keep])
+        weights = inverse @ (middle @ (inverse.T @ (self._columns.T @ spread)))
+        return np.asarray(spread - self.through @ weights)
+
+    def lost(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the diagonal of the inverse, and where the difference that it is has lost digits."""
         turned = self.through @ (self._units[:, None] * self._vectors)
-        return np.asarray(self._base.inverse_diagonal() - np.sum(turned**2 / self._values, axis=1))
+        whole, taken = self._base.inverse_diagonal(), np.sum(turned**2 / self._values, axis=1)
+        size = np.abs(whole) + np.sum(turned**2 / np.abs(self._values), axis=1)
+        return whole - taken, np.flatnonzero(size > LOST * np.abs(whole - taken))
 
 
 def _signs(core: np.ndarray) -> tuple[np.ndarray | None, int]:

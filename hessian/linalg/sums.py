@@ -85,6 +85,24 @@ class SymmetricSum:
         sparse = csc_array((data, self.sparse.indices, starts), shape=self.sparse.shape)
         return SymmetricSum(sparse, self.columns * units[:, None], self.signs)
 
+    def times(self, factor: float) -> SymmetricSum:
+        """Return the multiple by a positive number."""
+        return SymmetricSum(self.sparse * factor, self.columns * math.sqrt(factor), self.signs)
+
+    def within(self, places: np.ndarray) -> SymmetricSum:
+        """Return the rows and columns at some places."""
+        if len(places) == self.order:
+            return self
+        return SymmetricSum(csc_array(self.sparse[places][:, places]), self.columns[places], self.signs)
+
+    def plus_diagonal(self, numbers: np.ndarray) -> SymmetricSum:
+        """Return the sum with a diagonal matrix."""
+        columns = np.repeat(np.arange(self.order), np.diff(self.sparse.indptr))
+        data = self.sparse.data.copy()
+        data[self.sparse.indices == columns] += numbers
+        sparse = csc_array((data, self.sparse.indices, self.sparse.indptr), shape=self.sparse.shape)
+        return SymmetricSum(sparse, self.columns, self.signs)
+
     def change(self, before: SymmetricSum) -> float:
         """Return a bound on the norm of the difference from another one; infinity where entries are in other places."""
         mine, other = self.sparse, before.sparse

@@ -10,6 +10,8 @@ import numpy as np
 
 from hessian.arguments import POSITIVE, real_number, whole_number
 from hessian.errors import ConvergenceError, NotScalarError, OptionError, ShapeMismatchError, message
+from hessian.linalg.factoring import with_diagonal
+from hessian.linalg.sums import SymmetricSum
 from hessian.linalg.vectors import row_norms
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
@@ -71,9 +73,8 @@ class CovarianceTask:
         """The Hessian of the negative log-likelihood."""
         sparse = sparse_matrix(self._operator, self._structure, "covariance")
         if sparse is not None:
-            part = sparse if len(self._free) == sparse.shape[0] else sparse[self._free][:, self._free]
-            scaled = part.dtype.type(self.scale) * part
-            return SparseInformation.of_sparse(scaled, self._free_names, where="covariance", source=self._operator)
+            part, dtype = sparse.within(self._free).times(self.scale), self._operator.dtype
+            return SparseInformation.of_sparse(part, dtype, self._free_names, where="covariance", source=self._operator)
         matrix = self._operator.to_dense()
         scaled = matrix.dtype.type(self.scale) * matrix[np.ix_(self._free, self._free)]
         return Information.of_matrix(scaled, self._free_names, where="covariance", source=self._operator)
@@ -81,10 +82,12 @@ class CovarianceTask:
     def normal(self, jacobian: Any, source: Any) -> Information:
         """The product of a sparse Jacobian with itself."""
         part = jacobian[:, self._free]
-        matrix = self.scale * (part.T @ part)
-        refuse_dense(matrix.nnz, len(self._free), "covariance")
-        what = "product of the Jacobian with itself"
-        return SparseInformation.of_sparse(matrix, self._free_names, where="covariance", what=what, source=source)
+        matrix = SymmetricSum(with_diagonal(self.scale * (part.T @ part)))
+        refuse_dense(matrix.sparse.nnz, len(self._free), "covariance")
+        what, dtype = "product of the Jacobian with itself", part.dtype
+        return SparseInformation.of_sparse(
+            matrix, dtype, self._free_names, where="covariance", what=what, source=source
+        )
 
     def information_of(self, root: np.ndarray, what: str, source: Any = None) -> Information:
         """The information by its root."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import diags_array
 
 from hessian.arguments import POSITIVE, Rng, as_generator, check, is_real, whole_number
 from hessian.curvature.estimate import spread_error, widened
@@ -361,11 +360,13 @@ def _information(
     """Decompose the precision of the posterior, or factor it as a sparse matrix."""
     what, sparse = "posterior precision", sparse_matrix(operator, structure, "laplace")
     if sparse is not None:
-        posterior = (scale * sparse.astype(np.float64) + diags_array(precision, format="csc")).astype(sparse.dtype)
-        return SparseInformation.of_sparse(posterior, names, where="laplace", what=what, source=operator)
+        posterior = sparse.times(scale).plus_diagonal(precision)
+        return SparseInformation.of_sparse(
+            posterior, operator.dtype, names, where="laplace", what=what, source=operator
+        )
     matrix = operator.to_dense()
-    posterior = (scale * matrix.astype(np.float64) + np.diag(precision)).astype(matrix.dtype)
-    return Information.of_matrix(posterior, names, where="laplace", what=what, source=operator)
+    dense = (scale * matrix.astype(np.float64) + np.diag(precision)).astype(matrix.dtype)
+    return Information.of_matrix(dense, names, where="laplace", what=what, source=operator)
 
 
 def _positive(prior_precision: Any, x: Any) -> np.ndarray:

@@ -6,16 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csc_array
 
 from hessian.arguments import unknown
-from hessian.errors import TooDenseError, message
+from hessian.errors import DerivativeCheckError, TooDenseError, message
 from hessian.linalg import limits
 from hessian.linalg.factor import Factor
 from hessian.linalg.factoring import analyse, with_diagonal
 from hessian.linalg.lanczos import Lanczos
+from hessian.linalg.sum_factor import factor_sum
+from hessian.linalg.sums import SymmetricSum
 from hessian.linalg.vectors import norm
 from hessian.operators.differentiated import DifferentiatedOperator
+from hessian.operators.hessian_operator import HessianOperator
 from hessian.optimize.optimality import Definiteness, judge
 from hessian.statistics.information import WEAK, Information, WeakDirection, describe_combination, indefinite
 from hessian.statistics.spread import FactoredSpread
@@ -31,11 +33,11 @@ _KNOWN = 0.05
 
 
 class SparseInformation(Information):
-    r"""A positive definite information matrix :math:`I = D C D` that is sparse, its diagonal scaled to 1 in C, by a factor of C.
+    r"""A positive definite information matrix :math:`I = D C D` that is sparse, or sparse plus low rank, its diagonal scaled to 1 in C.
 
     Parameters
     ----------
-    matrix : csc_array, shape (n, n)
+    matrix : SymmetricSum of order n
         C.
     found : Factor
         Of it.
@@ -45,15 +47,22 @@ class SparseInformation(Information):
     """
 
     def __init__(
-        self, matrix: csc_array, found: Factor, scale: np.ndarray, weak_directions: tuple[WeakDirection, ...]
+        self, matrix: SymmetricSum, found: Factor, scale: np.ndarray, weak_directions: tuple[WeakDirection, ...]
     ) -> None:
         self._matrix, self._factor, self._scale, self._weak = matrix, found, scale, weak_directions
 
     @classmethod
     def of_sparse(
-        cls, matrix: Any, names: Sequence[str], *, where: str, what: str = "Hessian", source: Any = None
+        cls,
+        matrix: SymmetricSum,
+        precision: np.dtype,
+        names: Sequence[str],
+        *,
+        where: str,
+        what: str = "Hessian",
+        source: Any = None,
     ) -> SparseInformation:
-        """Factor a sparse symmetric matrix, that of the operator ``source``.
+        """Factor a sparse symmetric matrix, that of the operator ``source``, computed in a precision.
 
         Raises
         ------
@@ -65,24 +74,20 @@ class SparseInformation(Information):
         Lanczos steps on the inverse find what is singular to working precision, where pivots need not show it, and the weakest directions:
         at most three, those whose eigenvalues are known to a twentieth.
         """
-        if not np.all(np.isfinite(matrix.data)):
+        if not matrix.is_finite:
             why = "Uncertainty is the inverse of finite curvature"
             text, origin = f"the {what} at x holds NaN or infinity", source and source.origin_of_nonfinite()
             raise not_finite(where, text, why, "Move x into the domain", origin)
-        precision = matrix.dtype
-        full = with_diagonal(matrix)
-        diagonal, rows = full.diagonal(), np.asarray(abs(full).max(axis=1).toarray()).ravel()
+        diagonal, rows = matrix.diagonal(), np.asarray(abs(matrix.sparse).max(axis=1).toarray()).ravel()
         scale = np.sqrt(np.where(diagonal > 0.0, diagonal, np.where(rows > 0.0, rows, 1.0)))
-        columns = np.repeat(np.arange(len(scale)), np.diff(full.indptr))
-        data = full.data / scale[full.indices] / scale[columns]
-        scaled = csc_array((data, full.indices, full.indptr), shape=full.shape)
-        plan = analyse(scaled)
-        found = plan.factor(scaled, definite=True)
-        largest = float(np.asarray(abs(scaled).sum(axis=1)).max())
+        scaled = matrix.scaled(1.0 / scale)
+        plan = analyse(scaled.sparse)
+        found = factor_sum(plan, scaled, definite=True)
+        largest = scaled.size
         shift = 0.0
-        while not found.is_definite:
+        while not found.is_definite and shift <= largest:
             shift = max(largest * float(np.finfo(np.float64).eps), 4.0 * shift)
-            found = plan.factor(scaled, shift, definite=True)
+            found = factor_sum(plan, scaled, shift, definite=True)
         values, vectors, errors = _weakest(scaled, found.solve)
         definiteness = judge(float(values[0]), largest, precision, True)
         if shift and definiteness is Definiteness.POSITIVE:
@@ -124,9 +129,11 @@ class SparseInformation(Information):
         return size * float(np.sqrt((scaled / size) @ self._factor.solve(scaled / size))) if size else 0.0
 
 
-def _weakest(matrix: csc_array, solve: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _weakest(
+    matrix: SymmetricSum, solve: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the smallest eigenvalues of a matrix, at most three, with unit vectors and bounds on errors, by solves near it."""
-    n = matrix.shape[0]
+    n = matrix.order
     steps = min(n, STEPS)
     lanczos = Lanczos(np.random.default_rng(0).standard_normal(n), steps)
     while lanczos.size < steps and lanczos.is_finite and not lanczos.is_invariant:
@@ -143,8 +150,8 @@ def _weakest(matrix: csc_array, solve: Callable[[np.ndarray], np.ndarray]) -> tu
     return values[order], vectors[order], errors[order]
 
 
-def sparse_matrix(operator: DifferentiatedOperator, structure: str, where: str) -> csc_array | None:
-    """Return the matrix of an operator as a sparse one where that is asked for, or by itself where it pays; else ``None``.
+def sparse_matrix(operator: DifferentiatedOperator, structure: str, where: str) -> SymmetricSum | None:
+    """Return the matrix of an operator as a sparse one, or one plus low rank, where that is asked for or pays; else ``None``.
 
     Raises
     ------
@@ -155,14 +162,30 @@ def sparse_matrix(operator: DifferentiatedOperator, structure: str, where: str) 
     n = operator.shape[0]
     if structure == "dense" or (structure == "auto" and n <= limits.SPECTRUM_ORDER):
         return None
-    if structure == "auto":
-        found = operator.few_products(min(limits.FACTOR_COLORS, n // limits.SPARSE_SHARE))
-        if found is None or limits.SPARSE_SHARE * found.pattern.nnz > n * n:
+    most = n // limits.SPARSE_SHARE if structure == "sparse" else min(limits.FACTOR_COLORS, n // limits.SPARSE_SHARE)
+    found = operator.few_products(most)
+    if found is not None and limits.SPARSE_SHARE * found.pattern.nnz <= n * n:
+        return SymmetricSum(with_diagonal(operator.sparse_by(found)[0]))
+    split = _split(operator, most) if isinstance(operator, HessianOperator) and n > limits.SPECTRUM_ORDER else None
+    if split is not None or structure == "auto":
+        return split
+    found = operator.structure()
+    refuse_dense(found.pattern.nnz, n, where)
+    return SymmetricSum(with_diagonal(operator.sparse_by(found)[0]))
+
+
+def _split(operator: HessianOperator, most: int) -> SymmetricSum | None:
+    """Return the matrix as a sparse one plus one of low rank, where so many products give it; else ``None``."""
+    n = operator.shape[0]
+    try:
+        parts = operator.parts(most)
+        if parts is None or limits.SPARSE_SHARE * parts.structure.pattern.nnz > n * n:
             return None
-    else:
-        found = operator.structure()
-        refuse_dense(found.pattern.nnz, n, where)
-    return operator.sparse_by(found)[0]
+        found = operator.split_by(parts)
+    except DerivativeCheckError:
+        # Cut is what the function does not depend on smoothly here: products know better.
+        return None
+    return SymmetricSum(with_diagonal(found.sparse), *found.orthogonal())
 
 
 def check_structure(structure: str, where: str) -> None:

@@ -13,7 +13,9 @@ from hessian.curvature.estimate import Uncertain
 from hessian.errors import ShapeMismatchError, TooDenseError, message
 from hessian.linalg import limits
 from hessian.linalg.factor import Factor
-from hessian.linalg.factoring import factor
+from hessian.linalg.factoring import analyse
+from hessian.linalg.sum_factor import factor_sum
+from hessian.linalg.sums import SymmetricSum
 from hessian.linalg.vectors import row_norms
 from hessian.tape.names import find_part
 
@@ -139,11 +141,11 @@ class DenseSpread(Spread):
 
 
 class FactoredSpread(Spread):
-    """The inverse of a sparse matrix ``D C D``, by a factor of C; rows and columns of zeros for what is known.
+    """The inverse of ``D C D``, C sparse, or sparse plus low rank, by a factor of C; rows and columns of zeros for what is known.
 
     Parameters
     ----------
-    matrix : csc_array, shape (k, k)
+    matrix : SymmetricSum of order k
         C, positive definite.
     found : Factor
         Of it.
@@ -155,7 +157,7 @@ class FactoredSpread(Spread):
         How many there are in all.
     """
 
-    def __init__(self, matrix: csc_array, found: Factor, scale: np.ndarray, free: np.ndarray, order: int) -> None:
+    def __init__(self, matrix: SymmetricSum, found: Factor, scale: np.ndarray, free: np.ndarray, order: int) -> None:
         self._matrix, self._scale, self._free, self.order = matrix, scale, free, order
         self._factor: Factor | None = found
 
@@ -167,7 +169,7 @@ class FactoredSpread(Spread):
     def factor(self) -> Factor:
         """The factor of C."""
         if self._factor is None:
-            self._factor = factor(self._matrix, definite=True)
+            self._factor = factor_sum(analyse(self._matrix.sparse), self._matrix, definite=True)
         return self._factor
 
     @cached_property

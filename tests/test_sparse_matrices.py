@@ -13,6 +13,7 @@ import scipy.sparse
 
 import hessian as hs
 from hessian.errors import NotScalarError, OptionError, ShapeMismatchError, TooDenseError
+from hessian.plotting.canvas import GREY
 
 
 def chain(x: Any) -> Any:
@@ -183,7 +184,7 @@ def test_derivatives_take_containers_and_refuse_what_is_no_vector_of_theirs() ->
 
 
 def test_a_picture_of_a_pattern() -> None:
-    pytest.importorskip("matplotlib")
+    matplotlib = pytest.importorskip("matplotlib")
     pattern = hs.sparse.hessian(chain).pattern(X[:12])
     ax = hs.plotting.plot_pattern(pattern)
     assert len(ax.collections[0].get_offsets()) == 34
@@ -193,6 +194,35 @@ def test_a_picture_of_a_pattern() -> None:
     hs.plotting.plot_pattern(hs.sparse.jacobian(lambda x: np.array([np.sum(x)])).pattern(X))
     with pytest.raises(OptionError, match="nothing to draw"):
         hs.plotting.plot_pattern(hs.sparse.SparsityPattern(np.zeros((0, 3)), symmetric=False))
+    with pytest.raises(OptionError, match=r"csr_array.*SparsityPattern\(matrix"):
+        hs.plotting.plot_pattern(pattern.matrix)
+    # Of a full row and a full column each takes a product, and no entry is without one.
+    cross = hs.sparse.SparsityPattern(np.eye(12)[:, :1] + np.eye(12)[:1], symmetric=False)
+    assert (cross.sides.columns.n_colors, cross.sides.rows.n_colors) == (1, 1)
+    shades = hs.plotting.plot_pattern(cross).collections[0].get_facecolors()
+    assert not (shades == matplotlib.colors.to_rgba(GREY)).all(axis=1).any()
+    assert len({tuple(c) for c in shades}) == 2
+
+
+def test_patterns_are_not_written_to_and_need_a_matrix() -> None:
+    hess = hs.sparse.hessian(chain)
+    pattern = hess.pattern(X)
+    for part in (pattern.matrix.data, pattern.matrix.indices, pattern.matrix.indptr):
+        with pytest.raises(ValueError, match="read-only"):
+            part[0] = 0
+    again = pickle.loads(pickle.dumps(pattern))
+    assert again == pattern
+    assert not again.matrix.data.flags.writeable
+    given = scipy.sparse.csr_array(np.eye(3))
+    hs.sparse.SparsityPattern(given, symmetric=True)
+    given.data[:] = 2.0
+    given.indices[0] = 1
+    for wrong in ("x", None, [[1], [1, 2]], np.array([[None]])):
+        with pytest.raises(OptionError, match="without numbers"):
+            hs.sparse.SparsityPattern(wrong, symmetric=True)
+    for shape in ((3,), (2, 2, 2), ()):
+        with pytest.raises(ShapeMismatchError, match="two axes"):
+            hs.sparse.SparsityPattern(np.ones(shape), symmetric=True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="timing of threads")

@@ -93,6 +93,7 @@ TIGHT: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "times a mask": (lambda x: np.sum((M * x) ** 3) + np.sum((x * (A > 0.5)) ** 2), ()),
     "sum of some": (lambda x: np.sum(x**2, where=M) ** 2, ()),
     "assigned under a mask": (lambda x: np.sum(np.where(M, x, 1.0) ** 2 * np.where(M, 2.0, x[::-1])), ()),
+    "less itself alone": (lambda x: np.sum(np.cos(x - x)), ()),
     "less itself": (lambda x: np.sum(np.cos(x - x) * x[0] ** 2), ()),
     "a scalar times": (lambda x: x[0] * np.sum(np.exp(x[1:])), ()),
 }

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from hessian.errors import OptionError, message
 from hessian.plotting.canvas import COLORS, GREY, axes_for
+from hessian.sparse.columns import readable_sides
+from hessian.sparse.pattern import SparsityPattern
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +38,7 @@ def plot_pattern(pattern: Any, *, ax: Axes | None = None, color: bool = True) ->
     Raises
     ------
     OptionError
-        The matrix has no rows or no columns.
+        The matrix has no rows or no columns; it is not a SparsityPattern.
 
     Notes
     -----
@@ -49,7 +52,11 @@ def plot_pattern(pattern: Any, *, ax: Axes | None = None, color: bool = True) ->
     >>> ax.get_title()
     '34 entries, 3 colors'
     """
-    where, (m, n) = "plot_pattern", pattern.shape
+    where = "plot_pattern"
+    if not isinstance(pattern, SparsityPattern):
+        fix = "Pass hs.sparse.hessian(f).pattern(x), or SparsityPattern(matrix, symmetric=False)"
+        raise OptionError(message(where, f"the pattern is {type(pattern).__name__}", fix=fix))
+    m, n = pattern.shape
     if not m * n:
         raise OptionError(message(where, f"the matrix has shape ({m}, {n})", "There is nothing to draw"))
     ax = axes_for(where, ax, 4.6, 4.6)
@@ -57,7 +64,12 @@ def plot_pattern(pattern: Any, *, ax: Axes | None = None, color: bool = True) ->
     step = -(-len(rows) // _POINTS) or 1
     rows, columns = rows[::step], columns[::step]
     sides = pattern.sides
-    of_entry = sides.columns.colors[columns] if sides.columns.n_colors else sides.rows.colors[rows]
+    of_entry = sides.columns.colors[columns]
+    if sides.rows.n_colors:
+        transposed = csr_array(pattern.matrix.T.tocsr())
+        transposed.sort_indices()
+        forward, _ = readable_sides(pattern.matrix, transposed, sides.columns.colors, sides.rows.colors)
+        of_entry = np.where(forward[::step], of_entry, sides.columns.n_colors + sides.rows.colors[rows])
     shades = np.array([*COLORS, GREY])
     shown = np.where(of_entry >= 0, of_entry % len(COLORS), len(COLORS)) if color else np.full(len(rows), len(COLORS))
     size = max(0.2, min(60.0, (220.0 / max(m, n)) ** 2))

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.sparse.acyclic import Substitution, acyclic_coloring
@@ -32,7 +32,7 @@ class SparsityPattern:
     Attributes
     ----------
     matrix : csr_array of bool, shape (m, n)
-        Sorted; rows and columns are raveled results and arguments.
+        Sorted, not to be written to; rows and columns are raveled results and arguments.
     shape : tuple of int
     nnz : int
     dense_because : tuple of str
@@ -49,7 +49,9 @@ class SparsityPattern:
     Raises
     ------
     OptionError
-        It is said to be symmetric and is not, or substitution is asked for and it is not that of a Hessian.
+        It is no matrix; it is said to be symmetric and is not; substitution is asked for and it is not that of a Hessian.
+    ShapeMismatchError
+        It has not two axes, or is said to be symmetric and is not square.
 
     Notes
     -----
@@ -67,9 +69,7 @@ class SparsityPattern:
     """
 
     def __init__(self, matrix: Any, *, symmetric: bool, dense_because: Any = (), substitution: bool = False) -> None:
-        ones = csr_array(matrix)
-        self.matrix = csr_array((np.ones(ones.nnz, bool), ones.indices, ones.indptr), shape=ones.shape)
-        self.matrix.sum_duplicates()
+        self.matrix = _ones(matrix)
         self.is_symmetric = symmetric
         self.dense_because = tuple(dense_because)
         self.substitution = substitution
@@ -126,6 +126,10 @@ class SparsityPattern:
         """Number of products."""
         return self.sides.n_colors
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        _freeze(self.matrix)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SparsityPattern):
             return NotImplemented
@@ -142,3 +146,27 @@ class SparsityPattern:
         share = 100.0 * self.nnz / max(m * n, 1)
         text = f"<SparsityPattern of a {m} x {n} {kind}: {self.nnz} entries ({share:.2g} %), {self.n_colors} colors"
         return text + (f", dense because of {'; '.join(self.dense_because)}>" if self.dense_because else ">")
+
+
+def _ones(matrix: Any) -> csr_array:
+    """Return a matrix of ones where one has entries, sorted."""
+    try:
+        given = matrix if issparse(matrix) else np.asarray(matrix)
+    except ValueError:
+        given = np.empty((), object)  # of rows of different lengths
+    if given.dtype.kind not in "biufc":
+        what, fix = f"the matrix is {type(matrix).__name__} without numbers", "Pass a matrix, sparse or not"
+        raise OptionError(message("SparsityPattern", what, fix=fix))
+    if given.ndim != 2:
+        raise ShapeMismatchError(message("SparsityPattern", f"the matrix has shape {given.shape}", fix="Pass two axes"))
+    found = csr_array(given)
+    ones = csr_array((np.ones(found.nnz, bool), found.indices.copy(), found.indptr.copy()), shape=found.shape)
+    ones.sum_duplicates()
+    _freeze(ones)
+    return ones
+
+
+def _freeze(matrix: csr_array) -> None:
+    """Let nobody write to a pattern, which is that of what is computed later, too."""
+    for part in (matrix.data, matrix.indices, matrix.indptr):
+        part.setflags(write=False)

@@ -378,6 +378,10 @@ def test_what_cannot_be_held_is_refused() -> None:
         minimize(f, x0, fixed={"beta": np.zeros(2)})
     with pytest.raises(OptionError, match="Nothing can be computed there"):
         minimize(f, x0, fixed={"beta": np.nan})
+    with pytest.raises(OptionError, match=r"x\[1\] is to be held at nan"):
+        minimize(np.sum, np.array([0.0, np.nan]), fixed=[1])
+    with pytest.raises(OptionError, match=r"traced value.*hs.argmin"):
+        hs.grad(lambda s: minimize(lambda x: np.sum(x**2), np.zeros(2), fixed={1: s}).x[0])(1.0)
     parts = {"layers[0]": {"W": np.zeros((2, 3))}, "beta": 0.0, "layers[1]": Pair(0.0, 0.0), 7: 0.0}
     res = minimize(lambda x: x["layers"][0]["W"].sum() + (x["log sigma"] - 1.0) ** 2, x0, fixed=parts)
     assert res.success

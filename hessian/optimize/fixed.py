@@ -17,7 +17,7 @@ from hessian.optimize.scipy_constraints import constraint_list, flat_bounds
 from hessian.optimize.scipy_conventions import Callback
 from hessian.programs.runtime.functions import programs_of
 from hessian.tape.names import Part, find_part
-from hessian.tape.trees import flatten, ravel, scipy_point
+from hessian.tape.trees import flatten, holds_traced, ravel, scipy_point
 
 _TANGENTS = ("jac", "grad", "lagrangian_grad", "escape", "standard_error")
 """Entries of results that are like x and vanish where x is held."""
@@ -74,6 +74,9 @@ class Held:
         mask[places] = True
         if value is not _AS_IT_IS:
             self._full[places] = _numbers_of(part, value, self._where)
+        if not np.all(np.isfinite(self._full[places])):
+            what = f"{part.name} is to be held at {self._full[places][0]:g}"
+            raise OptionError(message(self._where, what, "Nothing can be computed there", "Pass finite numbers"))
         given = part.structure.build([self._full[place][()] for place in part.places])
         self.fixed[part.name] = given
 
@@ -250,6 +253,10 @@ def _numbers_of(part: Part, value: Any, where: str) -> np.ndarray:
         if not is_complex:
             what = f"fixed holds {part.name}, {part.structure.describe()}, at {value!r}"
             raise OptionError(message(where, what, fix=f"Pass {part.structure.describe()}, or name its arrays"))
+    if holds_traced(value):
+        what = f"{part.name} is to be held at a traced value"
+        why = "A run of a solver has no derivative in it"
+        raise OptionError(message(where, what, why, "Take hs.argmin, which has, and pass the value in its args"))
     leaves = part.structure.leaves_of(value, where, f"fixed[{part.name!r}]")
     found = []
     for leaf, place in zip(leaves, part.places, strict=True):
@@ -260,9 +267,6 @@ def _numbers_of(part: Part, value: Any, where: str) -> np.ndarray:
             raise ShapeMismatchError(message(where, what, fix="Pass a number, or an array of its shape")) from None
         found.append(np.ravel(numbers))
     numbers = np.concatenate(found)
-    if not np.all(np.isfinite(numbers)):
-        what = f"{part.name} is to be held at {value!r}"
-        raise OptionError(message(where, what, "Nothing can be computed there", "Pass finite numbers"))
     return numbers
 
 

@@ -96,7 +96,6 @@ class Side:
         self._high: Knot | None = None
         # The nearest place at which the objective has no value.
         self._wall: float | None = None
-        self._has_fallen = False
         # Width of the bracket when it was last halved, and proposals since.
         self._width, self._slow = math.inf, 0
 
@@ -145,8 +144,6 @@ class Side:
             raise ConvergenceError(message("profile", what, why, "Minimise again from there"))
         root = math.sqrt(max(loss, 0.0))
         slope = self._problem.scale * self._sign * fit.slope / root if root > 0.0 else 0.0
-        if not slope > 0.0:
-            self._has_fallen = True
         return Knot(psi, root, slope, fit)
 
     def _settled(self, knot: Knot, name: str) -> End | None:
@@ -155,7 +152,8 @@ class Side:
         close = max(_CLOSE * self._target, 3.0 * self._noise / self._target)
         note = f"the profile of {name} is not monotone: there may be other minima, and more than one interval"
         if abs(gap) <= close and knot.slope > 0.0:
-            return End(knot.psi + self._sign * gap / knot.slope, "cut", note if self._has_fallen else "")
+            has_fallen = any(not inner.slope > 0.0 for inner in self.knots if self._sign * (inner.psi - knot.psi) < 0.0)
+            return End(knot.psi + self._sign * gap / knot.slope, "cut", note if has_fallen else "")
         if gap < 0.0:
             self._high = knot
         else:

@@ -85,6 +85,10 @@ def quotients(x: Any) -> Any:
     return np.sum(x[:-2] / (2 + x[1:-1] ** 2)) + np.sum(np.roll(x, 3)[::2] ** 2 * x[::2]) + np.sum(np.sort(x)[:9] ** 3)
 
 
+def turned(x: Any) -> Any:
+    return np.sum((x**2)[::-1] ** 3 * np.exp(x)) + np.sum(np.sin(x.reshape(9, 10) ** 2).T ** 2 * x.reshape(10, 9))
+
+
 def deep(x: Any) -> Any:
     for k in range(12):
         x = np.tanh(x[1:] * x[:-1] + 0.1 * k)
@@ -92,7 +96,7 @@ def deep(x: Any) -> Any:
 
 
 FOLLOWED: dict[str, Callable[..., Any]] = {
-    f.__name__: f for f in (chain, bratu, surface, network, panel, spline, choices, arrow, products, quotients)
+    f.__name__: f for f in (chain, bratu, surface, network, panel, spline, choices, arrow, products, quotients, turned)
 }
 X = RNG.uniform(-1.5, 1.5, 90)
 

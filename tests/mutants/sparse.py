@@ -7,6 +7,7 @@ from mutants.mutant import Mutant
 _PATTERN = "tests/test_sparse_pattern.py"
 _COLORING = "tests/test_sparse_coloring.py"
 _MATRICES = "tests/test_sparse_matrices.py"
+_ENTRIES = "tests/test_sparse_entries.py"
 _LOW_RANK = "tests/test_sparse_low_rank.py"
 
 SPARSE = [
@@ -32,6 +33,23 @@ SPARSE = [
     Mutant("sparse/decompress.py", "self._rows.copy()", "self._rows", _MATRICES),
     Mutant(
         "sparse/functions.py", "(None if is_volatile else structure, structure)", "(structure, structure)", _PATTERN
+    ),
+    Mutant(
+        "sparse/terms.py", "found = self._starts[rows[which]] + within", "found = self._starts[rows[which]]", _ENTRIES
+    ),
+    Mutant(
+        "sparse/terms.py", "return beside if np.array_equal(beside[at], other) else None", "return beside", _ENTRIES
+    ),
+    Mutant("sparse/terms.py", "if np.array_equal(there[wanted], beside[wanted]):", "if True:", _ENTRIES),
+    Mutant("sparse/entries.py", "self._mirrors <= np.arange", "self._mirrors >= np.arange", _ENTRIES),
+    Mutant("sparse/entries.py", "inside = term.rows <= term.cols", "inside = term.rows < term.cols", _ENTRIES),
+    Mutant("sparse/placement.py", "None if held[0] else constant", "constant", _ENTRIES),
+    Mutant("sparse/functions.py", "if _reproduces(matrix, seen, compiled.coarse):", "if True:", _ENTRIES),
+    Mutant(
+        "programs/runtime/recorded.py",
+        "if due and run.finite:",
+        "if self._is_due(specialization) and run.finite:",
+        _ENTRIES,
     ),
     Mutant("sparse/split.py", "jacobian[k] += nested[k, :k] @ jacobian[:k]", "pass", _LOW_RANK),
     Mutant("sparse/split.py", "if not is_finite or parts.uses & (parts.uses - 1) == 0:", "if False:", _LOW_RANK),

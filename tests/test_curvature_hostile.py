@@ -14,7 +14,7 @@ from scipy.sparse.linalg import LinearOperator
 
 import hessian as hs
 from hessian.curvature import eigenvalues, inertia, plane_slice, spectral_density, summary, trace
-from hessian.errors import HessianError, OptionError
+from hessian.errors import ConvergenceError, HessianError, OptionError
 from hessian.operators.restricted import RestrictedOperator, named_blocks
 from hessian.operators.symmetric import DampedOperator
 from hessian.statistics.covariance import covariance
@@ -211,8 +211,14 @@ def test_sandwich_of_terms_in_the_right_unit() -> None:
 def test_expected_information_has_no_scale_of_its_own() -> None:
     options: dict[str, Any] = {"kind": "expected", "model": lambda u: u + np.zeros(4), "likelihood": "poisson"}
     assert_allclose(covariance(lambda u: np.mean(terms(u)), np.log(4.0), **options).matrix, 1.0 / 16.0)
-    with pytest.raises(OptionError, match="Leave scale at 1"):
-        covariance(lambda u: np.mean(terms(u)), np.log(4.0), scale=4.0, **options)
+    # That of all rows, whatever f is a multiple of; the scale says how far x is from the optimum.
+    assert_allclose(covariance(lambda u: np.mean(terms(u)), np.log(4.0), scale=4.0, **options).matrix, 1.0 / 16.0)
+    near = np.log(4.0) + 0.012
+    assert covariance(lambda u: np.mean(terms(u)), near, **options).kind == "expected"
+    with pytest.raises(ConvergenceError, match="standard errors from the minimum"):
+        covariance(lambda u: 4.0 * np.mean(terms(u)), near + 0.02, **options)
+    with pytest.raises(ConvergenceError, match="standard errors from the minimum"):
+        covariance(lambda u: np.mean(terms(u)), near + 0.02, scale=4.0, **options)
 
 
 # Pictures

@@ -361,6 +361,7 @@ def test_transformed_parameters(fit: Any) -> None:
     assert_allclose(one.standard_error, np.sqrt(direction @ fit.covariance().matrix @ direction), rtol=1e-12)
     assert fit.summary().transformed(lambda p: p[::-1]).names == ("f[0]", "f[1]")
     assert fit.summary().transformed(lambda p: p[0]).names == ("f",)
+    assert fit.summary().transformed(lambda p: p[0], names="intercept").names == ("intercept",)
     with pytest.raises(ShapeMismatchError, match="2 names, 2 of them different, for 1 parameters"):
         fit.summary().transformed(lambda p: p[0], names=["a", "b"])
 

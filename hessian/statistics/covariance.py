@@ -60,8 +60,9 @@ def covariance(
         ``"HC2"`` and ``"HC3"`` correct scores by leverages, which the model tells.
     scale : float
         c: 1 for a sum of negative log-likelihoods, the number of examples n for their mean, :math:`1 / \sigma^2` for half
-        a sum of squares of residuals with the variance :math:`\sigma^2`. For ``"expected"`` it multiplies the information
-        of the model: 1 except for a Gaussian, where it is :math:`1 / \sigma^2`.
+        a sum of squares of residuals with the variance :math:`\sigma^2`. The expected information is that of all rows
+        of the model whatever f is a multiple of, but multiplied with c for ``"gaussian"`` and ``"gamma"``, whose variance or shape it
+        stands for.
     per_example : callable
         For the sandwich: ``per_example(x, *args)`` returns the n terms of c f, shape (n,), a penalty left out. (For a
         cluster of dependent examples, their sum may be one term, too.)
@@ -98,9 +99,8 @@ def covariance(
         or x is more than a tenth of a standard error from the minimum of the quadratic model there, or that minimum is none of f:
         it recedes as one goes there.
     OptionError
-        The kind is unknown, an argument that it needs is missing, the scale is not positive, the expected information of
-        a likelihood without a scale is asked for with one, or the terms of the sandwich add up to c f times or by their
-        number, or to f where c is not 1; too few observations or clusters, or a leverage of 1.
+        The kind is unknown, an argument that it needs is missing, the scale is not positive, or the terms of the
+        sandwich add up to c f times or by their number, or to f where c is not 1; too few observations or clusters, or a leverage of 1.
     NotScalarError, NonFiniteError, ShapeMismatchError, DtypeError
         By functions that do not return what they should.
 
@@ -143,11 +143,9 @@ def covariance(
             why = "An expectation over data cannot be read off the data's own likelihood"
             fix = 'Pass model=(x -> z) and likelihood="bernoulli" (or the like), or use kind="observed"'
             raise OptionError(message("covariance", what, why, fix))
-        if not choose_family("covariance", likelihood).scaled and task.scale != 1.0:
-            what = f"scale is {task.scale:g} with likelihood={likelihood!r}"
-            why = "The expected information is that of all rows of the model, whatever f is a multiple of"
-            raise OptionError(message("covariance", what, why, "Leave scale at 1"))
-        root = math.sqrt(task.scale) * fisher_root(model, likelihood, x, args, "covariance")
+        root = fisher_root(model, likelihood, x, args, "covariance")
+        if choose_family("covariance", likelihood).scaled:
+            root = math.sqrt(task.scale) * root
         return task.finish(task.information_of(root.reshape(-1, root.shape[-1]), "Fisher information"))
     if per_example is None:
         what = f"kind={kind!r} needs the gradient of every example"

@@ -139,6 +139,7 @@ class CovarianceTask:
         spread = information.spread(self._free, len(center))
         check_step(
             lambda x: HessianOperator(self._f, unravel(x), *self.args).gradient,
+            lambda v: self._operator @ v,
             center,
             information,
             spread,

@@ -11,12 +11,13 @@ from hessian.errors import ConvergenceError, message
 from hessian.statistics.information import Information
 from hessian.statistics.spread import Spread
 
-# Share of the gradient, in standard errors, that a Newton step may leave. Where f falls as exp(-t) does, it is 1/e.
+# Share of the gradient, in standard errors, by which curvature may mispredict it a step away. Where f falls as exp(-t) does, it is 1/e.
 _LEFT = 0.25
 
 
 def check_step(
     gradient_at: Callable[[np.ndarray], Any],
+    product: Callable[[np.ndarray], Any],
     x: np.ndarray,
     information: Information,
     spread: Spread,
@@ -24,16 +25,19 @@ def check_step(
     gradient: np.ndarray,
     free: np.ndarray,
 ) -> None:
-    r"""Refuse a point from which a Newton step leaves most of the gradient, though it is but a small part of a standard error.
+    r"""Refuse a point whose Hessian mispredicts the gradient at the minimum, though that is but a small part of a standard error away.
 
-    At a minimum the gradient after a step is of second order in it. Where the function falls for ever, as its value does like
-    :math:`e^{-t}` for classes that can be separated, the step is always as long and the gradient's decrease the same. With the inverse
-    information :math:`R R^T`, gradients are compared in standard errors, :math:`|R^T g|`.
+    Near a minimum the gradient after a step s is g + H s to second order in it. Where the function falls for ever, as its value does
+    like :math:`e^{-t}` for classes that can be separated, the step to the supposed minimum is always as long and the misprediction the
+    same. With the inverse information :math:`R R^T`, the step is :math:`-R R^T g`, and gradients are compared in standard errors,
+    :math:`|R^T g|`. Cost: a product and a gradient, where g is not lost in rounding.
 
     Parameters
     ----------
     gradient_at : callable
         The gradient at another raveled point.
+    product : callable
+        The Hessian at x times a vector.
     x : ndarray, shape (n,)
         The point.
     information : Information
@@ -61,9 +65,10 @@ def check_step(
     if not np.any(moved != x):
         return
     with np.errstate(all="ignore"):
-        after = information.length(scale * np.asarray(gradient_at(moved), np.float64)[free])
-    if not after <= _LEFT * away:
-        what = f"a Newton step from x, of {away:.2g} standard errors, leaves {after / away:.0%} of the gradient"
+        predicted = gradient + scale * np.asarray(product(moved - x), np.float64)[free]
+        missed = information.length(scale * np.asarray(gradient_at(moved), np.float64)[free] - predicted)
+    if not missed <= _LEFT * away:
+        what = f"the gradient a step of {away:.2g} standard errors from x is {missed / away:.0%} off what the Hessian at x predicts"
         why = "The minimum recedes, as where classes can be separated, or is flatter than quadratic"
         fix = "Minimise with a smaller gtol; if that goes on for ever, add a penalty or take out what is separated"
         raise ConvergenceError(message("covariance", what, why, fix))

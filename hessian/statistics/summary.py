@@ -19,7 +19,6 @@ from hessian.errors import MissingDependencyError, OptionError, ScaleWarning, Sh
 from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.covariance_task import free_places
 from hessian.statistics.delta import DerivedQuantity, delta_method
-from hessian.statistics.families import choose_family
 from hessian.statistics.terms import scale_note
 from hessian.tape.names import parameter_names
 from hessian.tape.trees import flatten, ravel
@@ -270,7 +269,7 @@ def _tests(found: Uncertain, degrees_of_freedom: float, untested: Any = False) -
 
 def _chosen_names(names: Sequence[str] | None, own: tuple[str, ...]) -> tuple[str, ...]:
     """The names that were asked for, one for each entry, or its own."""
-    chosen = own if names is None else tuple(map(str, names))
+    chosen = own if names is None else (names,) if isinstance(names, str) else tuple(map(str, names))
     if not len(set(chosen)) == len(chosen) == len(own):
         what = f"{len(chosen)} names, {len(set(chosen))} of them different, for {len(own)} parameters"
         raise ShapeMismatchError(message("summary", what, fix="Pass one for each, in the order of the raveled x"))
@@ -294,7 +293,7 @@ def summarize(
     if scale is not None:
         scale = real_number("summary", "scale", scale, POSITIVE, "It makes f a negative log-likelihood")
     n_obs = _observations(result, n_obs, is_squares)
-    covariance = _covariance(result, kind, scale, None if is_squares else n_obs, given)
+    covariance = result.covariance(kind, scale=scale, n_obs=None if is_squares else n_obs, **given)
     likelihood = _least_squares_likelihood(result, scale) if is_squares else -(scale or 1.0) * float(result.fun)
     k = len(free_places(result.x, tuple(result.get("fixed", ())))) - covariance.tied
     statistic, pvalue = _tests(covariance, covariance.degrees_of_freedom)
@@ -329,14 +328,6 @@ def _observations(result: Any, n_obs: int | None, is_squares: bool) -> int | Non
             message("summary", what, "Every residual of least squares is an observation", "Leave n_obs out")
         )
     return count
-
-
-def _covariance(result: Any, kind: str | None, scale: float | None, n_obs: int | None, given: dict[str, Any]) -> Any:
-    """The covariance; the expected information of most families does not depend on what f is a multiple of."""
-    likelihood = given["likelihood"]
-    if kind == "expected" and likelihood is not None and not choose_family("summary", likelihood).scaled:
-        scale = None
-    return result.covariance(kind, scale=scale, n_obs=n_obs, **given)
 
 
 def _least_squares_likelihood(result: Any, scale: float | None) -> float:

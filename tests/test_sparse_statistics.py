@@ -15,6 +15,7 @@ from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeM
 from hessian.linalg import limits
 from hessian.optimize import least_squares, minimize
 from hessian.statistics import covariance, delta_method, laplace, least_squares_covariance, wald_test
+from hessian.statistics.outputs import Outputs
 
 N = 620
 Y = np.cumsum(0.2 * np.random.default_rng(0).standard_normal(N)) + np.random.default_rng(1).standard_normal(N)
@@ -76,6 +77,36 @@ def test_covariances_are_those_of_the_dense_matrix(both: tuple[Any, Any]) -> Non
 def test_functions_of_parameters(both: tuple[Any, Any]) -> None:
     found, wanted = (delta_method(lambda x: np.exp(0.1 * x[3]), one) for one in both)
     np.testing.assert_allclose(found.standard_error, wanted.standard_error, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x[3] * x[9] + np.exp(x[11]),
+        lambda x: {"a": x[:4] ** 2, "b": np.sum(x[100:105])},
+        lambda x: (x[7] - 0.0 * x[8]) ** 2,
+        lambda x: np.ones(2) * x[0] * 0.0 + 1.0,
+    ],
+)
+def test_functions_of_a_few_parameters(both: tuple[Any, Any], f: Any) -> None:
+    found, wanted = (delta_method(f, one) for one in both)
+    for name in ("standard_error", "bias", "second_order_error"):
+        ours, theirs = (Outputs(getattr(one, name)).vector for one in (found, wanted))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(found.covariance, wanted.covariance, rtol=1e-9, atol=1e-14)
+
+
+def test_functions_of_a_few_of_1e5_parameters() -> None:
+    n = 10**5
+    found = covariance(lambda x: 0.5 * np.sum((x[1:] - x[:-1]) ** 2) + np.sum(x**2), np.zeros(n))
+    apart = delta_method(lambda x: x[10] - x[11], found)
+    among = found.among(10, 11)
+    np.testing.assert_allclose(apart.standard_error**2, among[0, 0] + among[1, 1] - 2.0 * among[0, 1], rtol=1e-12)
+    assert wald_test(found, ["x[10]", "x[11]"]).statistic == pytest.approx(0.0)
+    constant = delta_method(lambda x: np.ones(2), found)
+    assert constant.standard_error.tolist() == [0.0, 0.0]
+    with pytest.raises(TooDenseError, match=r"root of a covariance of 100000 numbers.*\.multiply"):
+        delta_method(np.mean, found)
 
 
 def test_copies_factor_again(both: tuple[Any, Any]) -> None:

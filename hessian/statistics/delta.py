@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from hessian.curvature.estimate import Uncertain
+from hessian.linalg import limits
+from hessian.linalg.dense import eigh
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
+from hessian.sparse.detect import Source, jacobian_pattern
 from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.laplace import Laplace
 from hessian.statistics.outputs import Outputs
@@ -149,7 +152,8 @@ def delta_method(f: Callable[..., Any], covariance: Covariance | Laplace, *args:
     Cost: one Jacobian, min(m, n) sweeps, and second derivatives along the n columns of the root of the covariance: n products with
     each of m Hessians, or second directional derivatives along n (n + 1) / 2 pairs where m is larger than n; 2 n evaluations of f a
     standard error away, which derivatives that vanish are compared with. Computed from the
-    root, so that a combination of strongly correlated parameters does not cancel.
+    root, so that a combination of strongly correlated parameters does not cancel. Of a large sparse model n counts the parameters that f
+    depends on, up to 500 of them, each of which takes a solve; the root is that of the covariance between these.
 
     References
     ----------
@@ -175,22 +179,25 @@ def delta_method(f: Callable[..., Any], covariance: Covariance | Laplace, *args:
     operator = JacobianOperator(f, covariance.value, *args)
     outputs = Outputs(operator.value)
     jacobian = operator.to_dense().astype(np.float64)
+    directions = _root(f, covariance, args)
     with np.errstate(invalid="ignore"):
-        curvatures = _curvatures(f, covariance, args, len(outputs.vector))
+        curvatures = _curvatures(f, covariance.value, directions, args, len(outputs.vector))
     if not all(np.all(np.isfinite(numbers)) for numbers in (jacobian, outputs.vector, curvatures)):
         what = "f or a derivative of it is not finite at the estimates"
         why = "The method takes f to be smooth around them"
         origin = origin_in(f, (covariance.value, *args))
         raise not_finite("delta_method", what, why, "Choose an f that is finite there", origin)
     bias = 0.5 * np.trace(curvatures, axis1=1, axis2=2)
-    root = jacobian @ covariance.root
+    root = jacobian @ directions
     matrix = root @ root.T
     second = 0.5 * np.einsum("iab,jab->ij", curvatures, curvatures)
     curved = _STATIONARY**2 * np.diag(second) > np.diag(matrix)
     matrix = matrix + np.where(np.logical_and.outer(curved, curved), second, 0.0)
     errors = np.sqrt(np.diag(matrix))
     least = 100.0 * float(np.finfo(np.float64).eps) * np.abs(outputs.vector)
-    unseen = _changes(f, covariance, args, outputs.vector) > np.maximum(_UNSEEN * np.hypot(errors, bias), least)
+    unseen = _changes(f, covariance.value, directions, args, outputs.vector) > np.maximum(
+        _UNSEEN * np.hypot(errors, bias), least
+    )
     return DerivedQuantity(
         operator.value,
         outputs.structured(np.where(unseen, np.inf, errors)),
@@ -202,6 +209,22 @@ def delta_method(f: Callable[..., Any], covariance: Covariance | Laplace, *args:
     )
 
 
+def _root(f: Callable[..., Any], covariance: Covariance | Laplace, args: tuple[Any, ...]) -> np.ndarray:
+    """Return a root of the covariance of the parameters that f depends on, shape (n, k), zero in the rows of others."""
+    n = covariance.spread.order
+    if not covariance.spread.is_sparse:
+        return covariance.root
+    pattern = jacobian_pattern(Source(f, (covariance.value, *args), {}, 0, "delta_method")).matrix
+    at = np.unique(pattern.indices)
+    if len(at) > limits.SPECTRUM_ORDER:
+        return covariance.root
+    root = np.zeros((n, len(at)))
+    if len(at):
+        values, vectors = eigh(covariance.spread.columns(at)[at])
+        root[at] = vectors * np.sqrt(np.maximum(values, 0.0))
+    return root
+
+
 def _weights(curvatures: np.ndarray) -> np.ndarray:
     """Eigenvalues of half the second derivatives along the root; those that are rounding are 0."""
     weights = 0.5 * np.linalg.eigvalsh(curvatures)
@@ -209,15 +232,13 @@ def _weights(curvatures: np.ndarray) -> np.ndarray:
     return np.where(np.abs(weights) > 1e-12 * largest, weights, 0.0)
 
 
-def _changes(
-    f: Callable[..., Any], covariance: Covariance | Laplace, args: tuple[Any, ...], value: np.ndarray
-) -> np.ndarray:
+def _changes(f: Callable[..., Any], x: Any, root: np.ndarray, args: tuple[Any, ...], value: np.ndarray) -> np.ndarray:
     """How much f changes within a standard error of the parameters, along the columns of the root; 0 where it is undefined."""
-    center, unravel = ravel(covariance.value)
+    center, unravel = ravel(x)
     across, bend = np.zeros((2, len(value)))
     try:
         with np.errstate(all="ignore"):
-            for column in covariance.root.T.astype(center.dtype):
+            for column in root.T.astype(center.dtype):
                 above, below = (Outputs(f(unravel(center + step), *args)).vector for step in (column, -column))
                 across += (0.5 * (above - below)) ** 2
                 bend += 0.5 * (above + below) - value
@@ -226,10 +247,10 @@ def _changes(
     return np.nan_to_num(np.sqrt(across + bend**2), nan=0.0, posinf=0.0)
 
 
-def _curvatures(f: Callable[..., Any], covariance: Covariance | Laplace, args: tuple[Any, ...], m: int) -> np.ndarray:
+def _curvatures(f: Callable[..., Any], x: Any, root: np.ndarray, args: tuple[Any, ...], m: int) -> np.ndarray:
     """Second derivatives along the columns R of the root, ``R^T H_i R`` for every output i, shape (m, r, r)."""
-    center, unravel = ravel(covariance.value)
-    root = covariance.root.astype(center.dtype)
+    center, unravel = ravel(x)
+    root = root.astype(center.dtype)
     r = root.shape[1]
     found = np.empty((m, r, r))
     if m > r:
@@ -237,11 +258,11 @@ def _curvatures(f: Callable[..., Any], covariance: Covariance | Laplace, args: t
         columns = [unravel(column) for column in root.T]
         for a in range(r):
             for b in range(a + 1):
-                second = directional(f, covariance.value, columns[a], columns[b], args=args)
+                second = directional(f, x, columns[a], columns[b], args=args)
                 found[:, a, b] = found[:, b, a] = Outputs(second).vector
         return found
     for i in range(m):
-        operator = HessianOperator(lambda x, i=i: _entry(f(x, *args), i), covariance.value)
+        operator = HessianOperator(lambda x, i=i: _entry(f(x, *args), i), x)
         found[i] = root.T.astype(np.float64) @ np.asarray(operator @ root, np.float64)
     return 0.5 * (found + np.swapaxes(found, 1, 2))
 

@@ -261,7 +261,9 @@ def _chosen(keys: list[Any], x: Any, center: np.ndarray, where: str) -> tuple[np
     """Parameters by their names."""
     places = [np.ravel(place) for key in keys for place in find_part(x, key, where).places]
     rows = np.concatenate(places) if places else np.empty(0, int)
-    return center[rows], np.eye(center.size)[rows]
+    jacobian = np.zeros((len(rows), center.size))
+    jacobian[np.arange(len(rows)), rows] = 1.0
+    return center[rows], jacobian
 
 
 def _linearized(function: Callable[..., Any], x: Any) -> tuple[np.ndarray, np.ndarray]:

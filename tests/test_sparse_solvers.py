@@ -313,10 +313,23 @@ def test_least_squares_with_large_residuals_takes_the_exact_hessian():
 
 
 def test_least_squares_refuses_dense_jacobians():
-    with pytest.raises(TooDenseError, match=r"the Jacobian, shape \(50, 50\), has 2500 entries"):
+    with pytest.raises(
+        TooDenseError, match=r"the Jacobian, shape \(50, 50\), has 2500 entries: sum, at .*solvers.py:.* makes"
+    ):
         least_squares(lambda x: x * np.sum(x**2) - 1.0, np.ones(50), structure="sparse")
-    with pytest.raises(TooDenseError, match=r"product of the Jacobian with itself"):
+    with pytest.raises(TooDenseError, match=r"product of the Jacobian with itself.*: sum, at .*solvers.py:.* makes"):
         least_squares(lambda x: {"a": x - 1.0, "b": np.sum(x) - 3.0}, np.ones(50), structure="sparse")
+    blocks = np.kron(np.eye(7), np.ones((1, 10)))[:, :66]
+    orders = [np.random.default_rng(seed).permutation(66) for seed in range(8)]
+    several = lambda x: [x - 1.0, *(blocks @ x[order] for order in orders)]
+    with pytest.raises(TooDenseError, match=r"product of the Jacobian with itself.*: matvec, at .*solvers.py"):
+        least_squares(several, np.ones(66), structure="sparse")
+    mixed = np.random.default_rng(0).standard_normal((60, 60))
+    with pytest.raises(TooDenseError, match=r"the Jacobian, .*: matvec, at .*solvers.py:.* makes it dense"):
+        least_squares(lambda x: mixed @ x**2 - 1.0, np.ones(60), structure="sparse")
+    # A product of 1e10 entries is not formed.
+    with pytest.raises(TooDenseError, match=r"product of the Jacobian with itself.*: sum, at"):
+        least_squares(lambda x: {"a": x - 1.0, "b": np.sum(x) - 3.0}, np.ones(10**5), structure="sparse")
     with pytest.raises(OptionError, match="structure"):
         least_squares(lambda x: x - 1.0, np.ones(5), structure="spares")
     with pytest.raises(OptionError, match="does not take structure"):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csc_array
 
+from hessian.linalg import limits
 from hessian.operators.differentiated import MapOperator
 from hessian.operators.vectors import as_direction, as_rows
 from hessian.programs.tasks import Task
@@ -81,3 +82,10 @@ class JacobianOperator(MapOperator):
         from hessian.sparse.functions import sparse_matrix
 
         return sparse_matrix(self._at, "JacobianOperator.to_sparse")
+
+    def makes_dense(self) -> str:
+        """Name the operation whose result first depends on many variables, and the user's line."""
+        from hessian.sparse.detect import makes_jacobian_dense
+        from hessian.sparse.functions import source_of
+
+        return makes_jacobian_dense(source_of(self._at, "JacobianOperator"), self.shape[1] // limits.SPARSE_SHARE)

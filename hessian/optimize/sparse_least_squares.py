@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from scipy.sparse import csc_array
@@ -25,12 +25,21 @@ def refuse_dense(point: ResidualPoint) -> None:
     jacobian, n = point.sparse_jacobian, point.x.size
     if n <= limits.STEP_ORDER:
         return
-    for what, matrix in (("Jacobian", jacobian), ("product of the Jacobian with itself", jacobian.T @ jacobian)):
-        height, width = matrix.shape
-        if limits.DENSE_SHARE * matrix.nnz > height * width:
-            said = f"the {what}, shape {matrix.shape}, has {matrix.nnz} entries: it is dense"
-            fix = "Leave structure out, or pass structure='operator', which multiplies with it"
-            raise TooDenseError(message("least_squares", said, "Factors of it take n^3 operations", fix))
+    product = "product of the Jacobian with itself"
+    if limits.DENSE_SHARE * jacobian.nnz > jacobian.shape[0] * n:
+        _refuse(point, "Jacobian", jacobian.shape, jacobian.nnz)
+    longest = int(np.bincount(jacobian.indices, minlength=1).max())
+    # A row of the Jacobian is a block of the product, which need not fit in memory.
+    entries = longest**2 if limits.DENSE_SHARE * longest**2 > n * n else (jacobian.T @ jacobian).nnz
+    if limits.DENSE_SHARE * entries > n * n:
+        _refuse(point, product, (n, n), entries)
+
+
+def _refuse(point: ResidualPoint, what: str, shape: tuple[int, ...], entries: int) -> NoReturn:
+    because = point.operator.makes_dense()
+    said = f"the {what}, shape {shape}, has {entries} entries: {because} makes it dense"
+    fix = "Leave structure out, or pass structure='operator', which multiplies with it"
+    raise TooDenseError(message("least_squares", said, "Factors of it take n^3 operations", fix))
 
 
 class SparseLevenbergMarquardt(ScaledMethod):

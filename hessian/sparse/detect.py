@@ -18,7 +18,7 @@ from hessian.errors import HessianError, TooDenseError, message
 from hessian.programs.runtime.arguments import Arguments
 from hessian.programs.runtime.functions import programs_of
 from hessian.programs.tasks import Composition
-from hessian.sparse.links import Mask
+from hessian.sparse.links import Link, Mask
 from hessian.sparse.meetings import Meetings, TooDense
 from hessian.sparse.sets import Sets, Table, identity
 from hessian.sparse.walk import Walk
@@ -183,6 +183,33 @@ def makes_dense(source: Source, widest: int) -> str:
     walk.mark()
     try:
         walk.forward(whole.inputs(), walk.curved_operands(), Meetings(whole.n, MOST_ENTRIES, widest))
+    except TooDense:
+        return whole.named(walk.at)
+    return whole.named(None)
+
+
+class _WideningWalk(Walk):
+    """A walk that breaks off where a value depends on many variables."""
+
+    widest = 0
+
+    def _step(
+        self, slot: int, link: Link, known: dict[int, Sets], wanted: bool, meetings: Meetings | None
+    ) -> Sets | None:
+        made = super()._step(slot, link, known, wanted, meetings)
+        if made is not None and int(np.max(made.table.lengths(made.rows), initial=0)) > self.widest:
+            raise TooDense
+        return made
+
+
+def makes_jacobian_dense(source: Source, widest: int) -> str:
+    """Name the operation, and the user's line, of the first value that depends on more than so many variables."""
+    whole = _Walk(source, None, _WideningWalk)
+    walk = whole.walk
+    assert isinstance(walk, _WideningWalk)
+    walk.widest = widest
+    try:
+        walk.forward(whole.inputs(), [slot for slot in whole.traced.slots if slot is not None])
     except TooDense:
         return whole.named(walk.at)
     return whole.named(None)

@@ -353,7 +353,9 @@ def test_transformed_parameters(fit: Any) -> None:
     assert_allclose(table.pvalue["rate"], 2.0 * stats.norm.sf(np.exp(fit.x[0]) / error[0]), rtol=1e-10)
     assert_allclose([end["ratio"] for end in table.interval()], stats.norm.interval(0.95, np.exp(fit.x[1]), error[1]))
     assert repr(table).startswith("Summary of 2 derived quantities, 120 observations")
-    assert table.notes[-1] == "these are functions of the parameters, with errors by the delta method; tests are of zero."
+    assert (
+        table.notes[-1] == "these are functions of the parameters, with errors by the delta method; tests are of zero."
+    )
     assert table.log_likelihood == -fit.fun
     one = fit.summary().transformed(lambda p, at: p[0] + at * p[1], 0.5, names=["at one half"])
     assert "Summary of 1 derived quantity" in repr(one)

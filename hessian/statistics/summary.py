@@ -142,7 +142,10 @@ class Summary(Uncertain):
         own = tuple("f" + name[1:] if re.match(r"x(\[|$)", name) else name for name in own)
         curved = np.asarray(ravel(found.second_order)[0]) > 0.0
         statistic, pvalue = _tests(found, self.covariance.degrees_of_freedom, curved)
-        notes = [*self.notes, "these are functions of the parameters, with errors by the delta method; tests are of zero."]
+        notes = [
+            *self.notes,
+            "these are functions of the parameters, with errors by the delta method; tests are of zero.",
+        ]
         with np.errstate(divide="ignore", invalid="ignore"):
             off = np.abs(ravel(found.bias)[0] / ravel(found.standard_error)[0])
         for k in np.flatnonzero((off > _CURVED) & ~curved):

@@ -202,3 +202,56 @@ def test_derivatives_in_trust_constr_with_sparse_constraints():
             )
         assert res.status in (1, 2)
         np.testing.assert_allclose(res.fun, dense.fun, rtol=1e-5)
+
+
+def smooth_curve(n, weight=300.0):
+    """Residuals of an ill-conditioned fit: noisy data and small second differences."""
+    y = np.sin(np.linspace(0.0, 9.0, n)) + 0.1 * np.random.default_rng(0).standard_normal(n)
+    return lambda x: {"data": np.exp(0.1 * x) - np.exp(0.1 * y), "rough": weight * (x[2:] - 2.0 * x[1:-1] + x[:-2])}
+
+
+@pytest.mark.parametrize("loss", ["linear", "soft_l1"])
+def test_long_least_squares_go_on_with_sparse_factors(loss, tmp_path):
+    """Products alone take 84 000; a model is cut short to look."""
+    fun, start = smooth_curve(1000), np.zeros(1000)
+    res = least_squares(fun, start, loss=loss)
+    assert (res.method, res.structure, res.status) == ("lm", "sparse", Status.CONVERGED)
+    assert res.n_hvp < 150
+    assert "products it went on with a sparse Jacobian of 3994 entries, factors banded" in res.message
+    named = least_squares(fun, start, loss=loss, structure="sparse")
+    np.testing.assert_allclose(res.x, named.x, atol=1e-7)
+    if loss == "linear":
+        np.testing.assert_allclose(res.standard_error, named.standard_error, rtol=1e-6)
+    for maxiter in (1, 2, 1000):
+        options = {"checkpoint": tmp_path / "run", "resume": True, "maxiter": maxiter, "checkpoint_every": 0.0}
+        again = least_squares(fun, start, loss=loss, options=options)
+    np.testing.assert_array_equal(again.x, res.x)
+    assert (again.nit, again.message) == (res.nit, res.message)
+
+
+def test_least_squares_that_stay_with_products(tmp_path):
+    rng = np.random.default_rng(0)
+    design = rng.standard_normal((600, 300)) * np.exp(rng.uniform(-4.0, 4.0, 300))
+    dense = least_squares(lambda x: np.tanh(design @ x / 50.0) - 0.3 * np.sin(np.arange(600)), np.zeros(300))
+    assert (dense.method, dense.structure) == ("gauss-newton-cg", "operator")
+    # One residual of all variables makes the product of the Jacobian with itself dense.
+    summed = least_squares(lambda x: {**smooth_curve(300, 10.0)(x), "sum": np.sum(x)}, np.zeros(300))
+    assert (summed.method, summed.structure, summed.success) == ("gauss-newton-cg", "operator", True)
+    small = least_squares(smooth_curve(200, 3.0), np.zeros(200))
+    assert small.structure == "operator"
+    for options in ({"max_cg": 10**6}, {"max_hvp": 10**6}):
+        assert least_squares(smooth_curve(300, 3.0), np.zeros(300), options=options).structure == "operator"
+    assert least_squares(smooth_curve(300, 3.0), np.zeros(300), method="gauss-newton-cg").structure == "operator"
+
+
+def test_grids_of_least_squares_wait_for_long_models(tmp_path):
+    """Factors with fill are taken once a model takes hundreds of products; a run that is resumed decides the same."""
+    image = np.random.default_rng(0).standard_normal((64, 64))
+    fun = lambda u: {"data": u - image, "down": 60.0 * (u[1:] - u[:-1]), "across": 60.0 * (u[:, 1:] - u[:, :-1])}
+    res = least_squares(fun, np.zeros((64, 64)))
+    assert res.success, res.message
+    for maxiter in (1, 2, 1000):
+        options = {"checkpoint": tmp_path / "run", "resume": True, "maxiter": maxiter, "checkpoint_every": 0.0}
+        again = least_squares(fun, np.zeros((64, 64)), options=options)
+    np.testing.assert_array_equal(again.x, res.x)
+    assert (again.structure, again.message) == (res.structure, res.message)

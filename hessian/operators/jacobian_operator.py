@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import csc_array
@@ -15,6 +15,9 @@ from hessian.programs.tasks import Task
 from hessian.tape.trace import detached
 from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.seeds import check_room
+
+if TYPE_CHECKING:
+    from hessian.sparse.decompress import Structure
 
 
 class JacobianOperator(MapOperator):
@@ -89,3 +92,9 @@ class JacobianOperator(MapOperator):
         from hessian.sparse.functions import source_of
 
         return makes_jacobian_dense(source_of(self._at, "JacobianOperator"), self.shape[1] // limits.SPARSE_SHARE)
+
+    def few_products(self, most: int) -> Structure | None:
+        """Return the structure of the matrix if it takes at most so many products; else ``None``."""
+        from hessian.sparse.functions import few_products
+
+        return few_products(self._at, most, type(self).__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,7 +28,7 @@ from hessian.optimize.result import OptimizeResult
 from hessian.optimize.robust_losses import find_loss
 from hessian.optimize.scipy_constraints import binds
 from hessian.optimize.scipy_conventions import Callback, some_numbers
-from hessian.optimize.sparse_least_squares import SparseLevenbergMarquardt, standard_errors
+from hessian.optimize.sparse_least_squares import AdaptiveGaussNewton, SparseLevenbergMarquardt, standard_errors
 from hessian.optimize.status import Status
 from hessian.tape.trees import ravel, scipy_point
 from hessian.transforms.first_order import vjp
@@ -95,7 +96,9 @@ def least_squares(
     structure : {"auto", "dense", "sparse", "operator"}
         How the Jacobian is used: ``"dense"`` is ``"lm"``, ``"operator"`` is ``"gauss-newton-cg"``, ``"sparse"`` is ``"lm"`` with the
         Jacobian as a sparse matrix (:func:`hessian.sparse.jacobian`) and sparse factors of its product with itself, which halves the
-        digits of ill-conditioned problems; standard errors are by selected solves. ``"auto"`` goes by the method.
+        digits of ill-conditioned problems; standard errors are by selected solves. ``"auto"`` goes by the method, but without one
+        a run of 256 variables and more looks for a sparse Jacobian after 100 products, and goes on with ``"lm"`` on sparse factors
+        if they are cheap; ``res.structure`` and the message say so.
     x_scale : "jac", or numbers like x0
         Sizes of variables in units of which steps are measured. ``"jac"``: the inverse norms of the Jacobian's columns,
         never increasing (Moré 1978), so that units do not matter.
@@ -214,7 +217,11 @@ def least_squares(
     kind = _method(method, objective.size, structure)
     _reject_options(parsed, kind)
     objective.is_dense, objective.is_sparse = kind.is_dense, kind is SparseLevenbergMarquardt
-    solver = kind(parsed, _fixed_scale(x_scale, objective))
+    scale = _fixed_scale(x_scale, objective)
+    # What is said of products asks for products.
+    is_free = parsed.max_cg is None and parsed.max_hvp == sys.maxsize and objective.size >= limits.SPARSE_ORDER
+    is_adaptive = method is None and structure == "auto" and is_free
+    solver = AdaptiveGaussNewton(parsed, scale, objective) if is_adaptive else kind(parsed, scale)
     note = "" if method is not None else f"(Method {kind.name} was chosen for {objective.size} variables.)"
     with Progress(parsed.progress, "least_squares") as progress:
         objective.announce(progress.compiling)

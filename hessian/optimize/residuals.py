@@ -91,6 +91,11 @@ class ResidualPoint(Point):
             self.counters.n_hess += 1
             return csc_array(self._curvature.to_sparse(), dtype=np.float64)
 
+    def forget_estimates(self) -> None:
+        """Drop what was estimated from products, where the Jacobian is a sparse matrix from now on."""
+        for name in ("column_norms", "scale", "cosines", "_rounding", "_cosine_scale"):
+            self.__dict__.pop(name, None)
+
     @property
     def _has_jacobian(self) -> bool:
         """Whether the dense Jacobian is there, or is computed anyway."""

@@ -1,8 +1,9 @@
-"""Levenberg-Marquardt on sparse factors: the normal matrix in scaled variables, shifted until steps fit the radius."""
+"""Levenberg-Marquardt on sparse factors: the normal matrix in scaled variables, shifted until steps fit the radius; and when to take it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,10 +15,13 @@ from hessian.linalg.factor import Factor, Plan
 from hessian.linalg.factoring import analyse, factor, with_diagonal
 from hessian.linalg.sums import SymmetricSum
 from hessian.linalg.vectors import norm
-from hessian.optimize.gauss_newton_cg import ScaledPath
+from hessian.optimize.gauss_newton_cg import GaussNewtonCG, ScaledPath
 from hessian.optimize.levenberg_marquardt import ScaledMethod
-from hessian.optimize.residuals import ResidualPoint
+from hessian.optimize.local_model import LocalModel
+from hessian.optimize.objective import FAILURES, Point
+from hessian.optimize.residuals import ResidualPoint, Residuals
 from hessian.optimize.shifted import ShiftedModel
+from hessian.optimize.sparse_methods import FILLED_MODEL, LONG_MODEL, LOOK_AFTER
 
 
 def refuse_dense(point: ResidualPoint) -> None:
@@ -82,6 +86,100 @@ class SparseLevenbergMarquardt(ScaledMethod):
 
         gradient = point.gradient.astype(np.float64) / scale
         return ScaledPath(ShiftedModel(SymmetricSum(matrix), gradient, factored), scale, point.x.dtype)
+
+
+class AdaptiveGaussNewton(GaussNewtonCG):
+    """Gauss-Newton by conjugate gradients that looks for a sparse Jacobian once that is worth it, and then goes on with sparse factors.
+
+    It looks once a model has taken tens of products, or all together a hundred. What is decided depends on counts alone: a run without
+    a sparse Jacobian is that of gauss-newton-cg, but for a model that is built a second time.
+    """
+
+    def __init__(self, options: Any, fixed: np.ndarray | None, objective: Residuals) -> None:
+        super().__init__(options, fixed)
+        self._objective, self._factors = objective, SparseLevenbergMarquardt(options, fixed)
+        self._has_looked = False
+        self._plan: Plan | None = None
+        self._spent = 0
+
+    def model(self, point: Point) -> LocalModel:
+        """Model at a point."""
+        assert isinstance(point, ResidualPoint)
+        if not self._objective.is_sparse:
+            self._consider(point)
+        return super().model(point)
+
+    def scaled_model(self, point: ResidualPoint, scale: np.ndarray) -> ScaledPath:
+        """Gauss-Newton model at a point, by products or by factors."""
+        return self._looking(lambda way: way.scaled_model(point, scale), point)
+
+    def exact_model(self, point: ResidualPoint, scale: np.ndarray) -> ScaledPath:
+        """Model with the exact Hessian at a point, by products or by factors."""
+        return self._looking(lambda way: way.exact_model(point, scale), point)
+
+    def cg_limit(self, point: Point) -> int:
+        """Products the next model may spend: no more than it takes to look, until it has looked."""
+        most = super().cg_limit(point)
+        return most if self._has_looked else min(most, LOOK_AFTER)
+
+    def _looking(self, build: Callable[[Any], ScaledPath], point: ResidualPoint) -> ScaledPath:
+        """Return a model; one that is cut short to look is built again."""
+        path = build(self._factors if self._objective.is_sparse else super())
+        self._spent = path.products
+        if not self._has_looked and path.products >= LOOK_AFTER:
+            self._consider(point)
+            path = build(self._factors if self._objective.is_sparse else super())
+            self._spent = path.products
+        return path
+
+    def _consider(self, point: ResidualPoint) -> None:
+        """Decide whether to look, and whether to go on with factors."""
+        if not self._has_looked:
+            if self._spent < LONG_MODEL and point.counters.n_hvp < LOOK_AFTER:
+                return
+            self._has_looked = True
+            self._plan = _worthwhile(point)
+        if self._plan is None or (self._plan.kind not in _NARROW and self._spent < FILLED_MODEL):
+            return
+        self._objective.is_sparse = True
+        point.forget_estimates()
+        # The radius was that of paths that were cut short.
+        self.bound.value = math.inf
+        entries = f"{point.sparse_jacobian.nnz} entries, factors {self._plan.kind}"
+        self.note = f"(After {point.counters.n_hvp} products it went on with a sparse Jacobian of {entries}.)"
+        self.name = SparseLevenbergMarquardt.name
+
+    def state(self) -> dict[str, Any]:
+        """Add what was decided."""
+        own = {"has_looked": self._has_looked, "spent": self._spent, "is_sparse": self._objective.is_sparse}
+        return {**super().state(), **own, "note": self.note, "is_found": self._plan is not None}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        super().restore(state)
+        # A plan that was made before is made again where it is asked for.
+        self._has_looked, self._spent = state["has_looked"] and not state["is_found"], state["spent"]
+        self._objective.is_sparse, self.note = state["is_sparse"], state["note"]
+        self.name = SparseLevenbergMarquardt.name if state["is_sparse"] else GaussNewtonCG.name
+
+
+_NARROW = ("diagonal", "banded", "bordered", "dense")
+"""Factors that cost what tens of products do."""
+
+
+def _worthwhile(point: ResidualPoint) -> Plan | None:
+    """Return how the Gauss-Newton matrix would be factored, where the Jacobian takes few products and few of its numbers are entries."""
+    n = point.x.size
+    try:
+        if point.operator.few_products(min(limits.FACTOR_COLORS, n // limits.SPARSE_SHARE)) is None:
+            return None
+        jacobian = point.sparse_jacobian
+    except FAILURES:
+        return None
+    lengths = np.bincount(jacobian.indices, minlength=jacobian.shape[0]).astype(np.float64)
+    if limits.SPARSE_SHARE * float(lengths @ lengths) > float(n) * n or not np.isfinite(jacobian.data).all():
+        return None
+    return analyse(with_diagonal(point.sparse_normal(np.ones(len(lengths)), np.ones(n))))
 
 
 def same_pattern(a: csc_array, b: csc_array) -> bool:

@@ -100,7 +100,7 @@ _REFUSED = "refused"
 
 
 def few_products(at: FunctionAtPoint, most: int, where: str, source: Source | None = None) -> Structure | None:
-    """Return the structure of a Hessian at a point if it takes few products; ``None`` where it takes more, or holds traced values.
+    """Return the structure of a matrix at a point if it takes few products; ``None`` where it takes more, or holds traced values.
 
     Of a program it is known for the next time that it takes more.
     """
@@ -116,7 +116,7 @@ def few_products(at: FunctionAtPoint, most: int, where: str, source: Source | No
 
 
 def _few_products(at: FunctionAtPoint, most: int, source: Source) -> Structure | None:
-    if at.compiled is None:
+    if at.compiled is None and "product" in at.sizes:
         traced = at.sweeps.local.traced
         results = [slot for slot in traced.slots if slot is not None]
         if not isinstance(source.f, Composition) and is_wide(traced.tape, traced.inputs, results, most):

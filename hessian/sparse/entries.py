@@ -8,7 +8,7 @@ the matrix is a sum of elements of these, at places that never change. What it t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ from hessian.sparse.terms import (
     times,
 )
 
-_SPREAD, _FREE = 32, 2**14
+_SPREAD, _FREE = 24, 2**14
 """Coefficients that are followed for every element that a product computes, and for nothing; products are better at what takes more."""
 _TERMS, _FREE_TERMS = 8, 64
 """Terms that are followed for every operation of a product, and for nothing."""
@@ -166,9 +166,14 @@ class Coefficients:
         """Return terms of a result whose elements are elements of the operand, or zero."""
         if len(origins) == size and np.array_equal(origins, np.arange(size)):
             return list(terms)
-        entries = Entries(origins, size)
-        met = [entries.met(term.rows) for term in terms]
-        return [term.picked(which, rows) for term, (which, rows) in zip(terms, met, strict=True)]
+        return [term.picked(which, rows) for term, which, rows in self._met(terms, Entries(origins, size))]
+
+    def _met(self, terms: Sequence[Term], entries: Entries) -> Iterator[tuple[Term, np.ndarray | None, np.ndarray]]:
+        """Yield terms with which of their coefficients meet which entries of a matrix, unless that is too many."""
+        if sum(entries.count(term.rows) for term in terms) > self._left[0]:
+            raise Unfit
+        for term in terms:
+            yield term, *entries.met(term.rows)
 
     def _goals(self, node: Node, operation: Linear, p: int) -> np.ndarray:
         """Return to which element of the result each element of an operand is added; negative for none."""
@@ -203,8 +208,7 @@ class Coefficients:
     def _by_matrix(self, arg: Node, matrix: csr_array) -> list[Term]:
         coo = matrix.tocoo()
         entries, result = Entries(coo.col.astype(np.intp), matrix.shape[1]), []
-        for term in self.of(arg):
-            which, found = entries.met(term.rows)
+        for term, which, found in self._met(self.of(arg), entries):
             result.append(term.picked(which, coo.row[found].astype(np.intp)).weighted(coo.data[found]))
         return result
 
@@ -217,8 +221,7 @@ class Coefficients:
             raise Unfit
         of_xs, of_y = labelled.terms(operation, y, xs)
         entries, result = Entries(of_xs[p], arg.size), []
-        for term in self.of(arg):
-            which, found = entries.met(term.rows)
+        for term, which, found in self._met(self.of(arg), entries):
             each = term.picked(which, of_y[found])
             result.append(by_elements(self.products, each, other, of_xs[1 - p][found]))
         return result

@@ -88,6 +88,10 @@ class Entries:
         in_order = not nowhere and bool((columns[1:] >= columns[:-1]).all())
         self._order = None if in_order else np.argsort(columns, kind="stable")[nowhere:]
 
+    def count(self, rows: np.ndarray) -> int:
+        """Return how often coefficients of such rows meet entries."""
+        return int(self._counts[rows].sum())
+
     def met(self, rows: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
         """Return which coefficients of a term with such rows meet which entries; the first is ``None`` if each meets just one."""
         counts = self._counts[rows]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from optimize_problems import arwhead, engval1, tridia
@@ -11,8 +13,10 @@ import hessian as hs
 from hessian.errors import OptionError, TooDenseError
 from hessian.linalg import factoring
 from hessian.optimize import Status, least_squares, minimize
+from hessian.optimize.factors import Factors
 from hessian.optimize.objective import VectorObjective
 from hessian.optimize.shifted import ShiftedModel, StraightModel
+from hessian.optimize.sparse_methods import spreads
 from hessian.optimize.spectral import EigenModel
 
 METHODS = ("trust-exact", "newton", "arc")
@@ -365,3 +369,28 @@ def test_newton_steps_are_shortened_where_that_costs_little():
     straight, exact = (kind(point.sparse(), g, point.factored) for kind in (StraightModel, ShiftedModel))
     np.testing.assert_array_equal(straight.step(1e-3).vector, exact.step(1e-3).vector)
     assert straight.step(1e-3).predicted > 0.8e-3 * np.linalg.norm(g)
+
+
+def test_neighbourhoods_tell_grids_from_chains():
+    n = 30
+    chain_of = lambda k: lambda x: sum(np.sum((x[d:] - x[:-d]) ** 2) for d in range(1, k + 1))
+    square = lambda x: np.sum(np.diff(x.reshape(n, n), axis=0) ** 2) + np.sum(np.diff(x.reshape(n, n)) ** 2)
+    cube = lambda x: sum(np.sum(np.diff(x.reshape(16, 16, 16), axis=k) ** 2) for k in range(3))
+    hub = lambda x: np.sum(x[1:] ** 2 * x[0]) + np.sum(np.diff(x) ** 2)
+    for fun, size, expected in (
+        (chain_of(1), 900, False),
+        (chain_of(5), 900, False),
+        (square, n * n, True),
+        (cube, 4096, True),
+        (hub, 900, False),
+        (lambda x: np.sum(x**2) ** 2, 900, False),
+        (lambda x: np.sum(x), 900, False),
+    ):
+        assert spreads(VectorObjective(fun, np.ones(size), ()).start()) is expected
+    # Nothing is looked for on a grid whose steps take few products.
+    energy = lambda x: square(x) + np.sum(np.cosh(x - 1.0))
+    with mock.patch.object(Factors, "is_sparse", side_effect=AssertionError):
+        res = minimize(energy, np.zeros(n * n))
+        assert (res.structure, res.success) == ("operator", True)
+        with pytest.raises(AssertionError):
+            minimize(tridia, np.ones(2000))

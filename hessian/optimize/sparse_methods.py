@@ -26,8 +26,13 @@ LOOK_AFTER = 100
 """Products after which a run looks whether the Hessian is sparse: finding its pattern takes about as long."""
 LONG_MODEL = 20
 """Products of a single model after which it does so at once: the next models ask for smaller residuals, and take more."""
-FILLED_MODEL = 400
-"""Products of a single model from which on a factorisation with fill costs less: on grids of 5e4 variables it takes what 450 do."""
+FILLED_MODEL = 300
+"""Products of a single model from which on a factorisation with fill costs less: on grids of 5e4 variables it takes what 300 do."""
+NEAR, FAR = 4, 8
+"""Powers of the Hessian whose neighbourhoods are compared."""
+SPREADING = 3.0
+"""How many times as many variables are within twice as many steps, from which on a pattern is like that of a grid, or worse: twice as
+many in chains, four times in grids, eight times in those of three dimensions."""
 
 
 def shifted_model(point: Point, kind: type[ShiftedModel] = StraightModel) -> ShiftedModel | SpectralModel:
@@ -39,6 +44,19 @@ def shifted_model(point: Point, kind: type[ShiftedModel] = StraightModel) -> Shi
     along = point.gradient / size
     eps = float(np.finfo(dtype).eps)
     return SpectralModel(np.zeros(1), np.array([size]), lambda y: np.asarray(y[0] * along).astype(dtype), eps)
+
+
+def spreads(point: Point) -> bool:
+    """Tell by eight products whether the neighbourhood of a variable grows like a grid's, whose factors fill in."""
+    n, sizes = point.x.size, []
+    rng, direction = np.random.default_rng(0), np.zeros(n, point.x.dtype)
+    direction[n // 3] = 1.0
+    for _ in range(FAR):
+        reached = point.product(direction) != 0.0
+        sizes.append(int(np.count_nonzero(reached)))
+        direction = np.where(reached, rng.standard_normal(n), 0.0).astype(point.x.dtype)
+    # Where all are reached, there is a hub, or nothing is sparse.
+    return SPREADING * sizes[NEAR - 1] < sizes[FAR - 1] < n // 2
 
 
 class SparseTrustExact(Method):
@@ -93,14 +111,15 @@ class Adaptive(TrustNCG):
     """Truncated Newton that looks for a sparse Hessian once that is worth it, and then goes on with its factors.
 
     Until then conjugate gradients run as they are; from then on with a preconditioner of pairs where the Hessian is not sparse.
-    It looks once a model has taken tens of products, or all together a hundred. What is decided depends on counts alone, and between
-    two models: a run without a sparse Hessian is that of trust-ncg.
+    It looks once a model has taken tens of products, or all together a hundred; where eight products show that factors would fill in,
+    once a model has taken as many as such a factorisation costs. What is decided depends on counts alone, and between two models: a run
+    without a sparse Hessian is that of trust-ncg.
     """
 
     def __init__(self, options: Options, factors: Factors) -> None:
         super().__init__(options, CollectedPairs())
         self._factors = factors
-        self._has_looked = False
+        self._has_asked = self._has_looked = self._spreads = False
         self._is_sparse = self._is_cheap = False
         self._spent = self._after = 0
 
@@ -132,16 +151,18 @@ class Adaptive(TrustNCG):
         return path
 
     def _truncated(self, point: Point) -> CGPath:
-        if self._has_looked:
+        if self._has_asked:
             return super().model(point)
         tolerance = self.tolerance(point)
         return steihaug_toint(point.product, point.gradient, self.bound.value, tolerance, self.cg_limit(point))
 
     def _consider(self, point: ObjectivePoint) -> None:
         """Decide whether to look, and whether to go on with factors."""
-        if not self._has_looked:
+        if not self._has_asked:
             if self._spent < LONG_MODEL and point.counters.n_hvp < LOOK_AFTER:
                 return
+            self._has_asked, self._spreads = True, spreads(point)
+        if not self._has_looked and (self._spent >= FILLED_MODEL or not self._spreads):
             self._has_looked = True
             self._is_sparse = point.looks_sparse(self._factors)
             self._is_cheap = self._is_sparse and self._factors.is_cheap()
@@ -155,6 +176,8 @@ class Adaptive(TrustNCG):
         """Add what was decided."""
         return {
             **super().state(),
+            "has_asked": self._has_asked,
+            "spreads": self._spreads,
             "has_looked": self._has_looked,
             "spent": self._spent,
             "after": self._after,
@@ -166,6 +189,7 @@ class Adaptive(TrustNCG):
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state."""
         super().restore(state)
+        self._has_asked, self._spreads = state["has_asked"], state["spreads"]
         self._has_looked, self._spent, self._after = state["has_looked"], state["spent"], state["after"]
         self._is_sparse, self._is_cheap = state["is_sparse"], state["is_cheap"]
         self._factors.restore(state["factors"])

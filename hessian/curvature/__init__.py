@@ -12,11 +12,12 @@ from hessian.curvature.directions import (
     negative_curvature,
     random_directions,
 )
+from hessian.curvature.eigenpairs import Eigenpairs
+from hessian.curvature.eigenvalues import eigenvalues
 from hessian.curvature.estimate import Estimate
 from hessian.curvature.functions import frobenius_norm, logdet
 from hessian.curvature.inertia import Inertia, inertia
 from hessian.curvature.inverse import InverseProduct, inverse_product
-from hessian.curvature.lanczos import Eigenpairs, eigenvalues
 from hessian.curvature.matrix_function import MatrixFunction, matrix_function, quadratic_form
 from hessian.curvature.nystrom import NystromApproximation, nystrom
 from hessian.curvature.sharpness import SharpnessMeter, SharpnessTrace, edge_of_stability, sharpness_along

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hessian.arguments import Rng, as_seed, whole_number
+from hessian.curvature.eigenpairs import Eigenpairs
+from hessian.curvature.eigenvalues import eigenvalues
 from hessian.curvature.estimate import Estimate, with_error
-from hessian.curvature.lanczos import Eigenpairs, eigenvalues
 from hessian.curvature.products import Products
 from hessian.curvature.trace import trace
 from hessian.errors import OptionError, message

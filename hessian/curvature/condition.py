@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import INSIDE, NOT_NEGATIVE, Rng, check, real_number, whole_number
+from hessian.curvature.eigenvalues import eigenvalues
 from hessian.curvature.estimate import Uncertain
-from hessian.curvature.lanczos import eigenvalues
 from hessian.curvature.misses import MISS, beyond
 from hessian.curvature.products import Products
 from hessian.errors import OptionError, message

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import Rng, as_generator, whole_number
-from hessian.curvature.lanczos import eigenvalues
+from hessian.curvature.eigenvalues import eigenvalues
 from hessian.errors import OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.tape.trees import flatten, ravel

@@ -1,163 +1,38 @@
-"""Extreme eigenpairs of a symmetric operator, with bounds on their errors."""
+"""The search for extreme eigenpairs of a symmetric operator: thick-restart Lanczos, and a second look."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from hessian.arguments import INSIDE, Rng, as_generator, real_number, whole_number
+from hessian.curvature.eigenpairs import Eigenpairs
 from hessian.curvature.misses import MISS, chance
 from hessian.curvature.products import Products
 from hessian.errors import ConvergenceError, OptionError, message
 from hessian.linalg import limits
 from hessian.linalg.dense import eigenpairs, pick
 from hessian.linalg.lanczos import BlockLanczos
-from hessian.text import Shown
-
-_WHICH = ("LA", "SA", "LM", "BE")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Eigenpairs(Shown):
-    """Eigenpairs with their residuals.
-
-    Attributes
-    ----------
-    values : ndarray, shape (k,), ascending
-    vectors : ndarray, shape (n, k)
-        Orthonormal columns.
-    residuals : ndarray, shape (k,)
-        ``|H v - theta v|`` plus an allowance for rounding: an eigenvalue of H lies within that distance of each value.
-    n_hvp : int
-        Products spent.
-    success : bool
-        Whether the residuals met the tolerance.
-    miss_probability : float
-        Bound on the probability, over the random start, that an eigenvalue farther out was missed; 0 where the whole
-        spectrum was computed, NaN where nobody looked.
-    method : str
-    steps : int
-        Lanczos steps from the first random start before anything was dropped; 0 where the whole spectrum was computed.
-    """
-
-    values: np.ndarray
-    vectors: np.ndarray
-    residuals: np.ndarray
-    n_hvp: int
-    success: bool
-    miss_probability: float
-    method: str
-    steps: int = 0
-
-    def __repr__(self) -> str:
-        head = f"{len(self.values)} eigenvalue{'s' * (len(self.values) != 1)} ({self.method}, {self.n_hvp} products"
-        lines = [head + (")" if self.success else ", not converged)")]
-        pairs = zip(self.values, self.residuals, strict=True)
-        return "\n".join([*lines, *(f"  {value: .12g}  within {bound:.1e}" for value, bound in pairs)])
-
-
-def eigenvalues(
-    H: Any,
-    k: int | None = None,
-    which: str = "LA",
+def extreme_pairs(
+    products: Products,
+    k: int,
+    which: str,
     *,
-    rtol: float | None = None,
-    max_hvp: int | None = None,
-    block: int = 1,
-    confirm: bool = True,
-    rng: Rng = 0,
+    rtol: float,
+    max_hvp: int | None,
+    block: int,
+    confirm: bool,
+    rng: np.random.Generator,
 ) -> Eigenpairs:
-    r"""Compute extreme eigenpairs :math:`H v = \lambda v` by thick-restart block Lanczos; ``H.eigsh(k)`` is SciPy's way.
-
-    Parameters
-    ----------
-    H : LinearOperator or matrix, shape (n, n)
-        Symmetric.
-    k : int, optional
-        How many, copies counted; by default 6, or all of fewer.
-    which : {"LA", "SA", "LM", "BE"}
-        Largest, smallest, largest in magnitude, or half of them from either end.
-    rtol : float, optional
-        Residual asked for, relative to the largest magnitude; by default the precision to the power 2/3.
-    max_hvp : int, optional
-        Products at most. Then the best pairs found come back, converged or not; their residuals say how good they are.
-    block : int
-        Directions per step. A step costs that many products at once, and needs them at a better price to pay.
-    confirm : bool
-        Look a second time, from a random start orthogonal to what was found. One start sees one copy of a multiple
-        eigenvalue only.
-    rng : int, numpy.random.Generator or None
-        Seed of the starting directions.
-
-    Returns
-    -------
-    Eigenpairs
-        ``.values``, ``.vectors``, ``.residuals``, ``.n_hvp``.
-
-    Raises
-    ------
-    OptionError
-        k is not in 1..n, ``max_hvp`` is below k, H is not symmetric, or ``which`` is unknown.
-    NonFiniteError
-        A product holds NaN or inf.
-    ConvergenceError
-        Without ``max_hvp``: the tolerance was not met.
-
-    Notes
-    -----
-    For orthonormal v, :math:`|\lambda - \theta| \le \|H v - \theta v\|` for some eigenvalue :math:`\lambda` (Parlett 1998,
-    theorem 4.5.1); the residuals come from coefficients of products already made, for no further product.
-
-    Let u be the kth value, and suppose an eigenvalue beyond it were missing. In its second look, j steps from a random start
-    in the complement of dimension at most n, Lanczos has a largest Ritz value :math:`\theta'` with residual r. Either
-    probability is a bound on seeing that little:
-    :math:`1.648 \sqrt n \exp(-\sqrt\epsilon (2j - 1))` with :math:`\epsilon = (u - \theta') / (u - \theta_{\min})` (Kuczynski and
-    Wozniakowski), or :math:`(2/\pi) \arctan(r / (u - \theta'))`, since the Ritz vector's polynomial only grows beyond its roots,
-    so that the start must have had so small a part of the missing vector, compared with the one found. The search ends when
-    either is below 1e-3 at each end in question.
-
-    Cost: one product per step and direction; n products where n is at most 2k + 20, none for a
-    matrix up to n = 500. Memory: a basis of up to
-    max(2k + 30, 120) vectors, of up to n where n is at most 500: then a look takes n products at most.
-
-    References
-    ----------
-    K. Wu and H. Simon, "Thick-restart Lanczos method for large symmetric eigenvalue problems", SIAM J. Matrix Anal. Appl. 22
-    (2000). B. N. Parlett, The Symmetric Eigenvalue Problem (1998). J. Kuczynski and H. Wozniakowski, "Estimating the largest
-    eigenvalue by the power and Lanczos algorithms with a random start", SIAM J. Matrix Anal. Appl. 13 (1992), theorem 4.1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hessian.curvature import eigenvalues
-    >>> n = 100
-    >>> laplacian = 2 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)
-    >>> found = eigenvalues(laplacian, 2)
-    >>> exact = 2 - 2 * np.cos(np.array([n - 1, n]) * np.pi / (n + 1))
-    >>> bool(np.all(np.abs(found.values - exact) <= found.residuals)), bool(found.residuals.max() < 1e-9)
-    (True, True)
-    """
-    where = "eigenvalues"
-    products = Products(H, where)
+    """Return k eigenpairs from the ends: of the whole matrix where that takes no more products, else by the search."""
     n = products.n
-    if which not in _WHICH:
-        raise OptionError(message(where, f"which is {which!r}", fix=f"Pass one of {', '.join(_WHICH)}"))
-    k = min(6, n) if k is None else k
-    if whole_number(where, "k", k) > n:
-        raise OptionError(message(where, f"k is {k} for an operator of order {n}", fix=f"Pass 1 <= k <= {n}"))
-    whole_number(where, "block", block)
-    generator = as_generator(rng, where)
-    if max_hvp is not None:
-        whole_number(where, "max_hvp", max_hvp, k, f"{k} eigenpairs need at least {k} products")
-    rtol = products.eps ** (2 / 3) if rtol is None else real_number(where, "rtol", rtol, INSIDE)
     if (products.matrix is not None and n <= limits.SPECTRUM_ORDER) or (
         n <= 2 * k + 20 and (max_hvp is None or max_hvp >= n)
     ):
         return _dense(products, k, which)
-    return _Search(products, k, which, max(rtol, 10.0 * products.eps), max_hvp, min(block, n), generator).run(confirm)
+    return _Search(products, k, which, max(rtol, 10.0 * products.eps), max_hvp, min(block, n), rng).run(confirm)
 
 
 def _dense(products: Products, k: int, which: str) -> Eigenpairs:

@@ -11,10 +11,11 @@ import numpy as np
 from hessian.arguments import FINITE, Rng, as_generator, check, whole_number
 from hessian.curvature.density import SpectralDensity, density_of
 from hessian.curvature.density_text import bars, picture
+from hessian.curvature.eigenpairs import Eigenpairs
+from hessian.curvature.eigenvalues import eigenvalues
 from hessian.curvature.estimate import KNOWN, Estimate, widened
 from hessian.curvature.functions import log_gap, remainder
 from hessian.curvature.inertia import Inertia, count_signs, zero_below
-from hessian.curvature.lanczos import Eigenpairs, eigenvalues
 from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.errors import OptionError, message

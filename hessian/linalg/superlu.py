@@ -244,3 +244,24 @@ class SuperLUFactor(Factor):
         # With A = L D L', A^-1 L D^(1/2).
         through = self._lu.L @ (np.sqrt(self._pivots) * z.T).T
         return self._way.back(self._lu.solve(np.ascontiguousarray(through[self._lu.perm_c])))
+
+    # With A = K K', K being L D^(1/2) in the order of the rows, the root R of the inverse is K^-T.
+
+    def spread_transposed(self, x: np.ndarray) -> np.ndarray:
+        """Return R'x of a definite matrix, R that of :meth:`spread`."""
+        return self._of_rows(self._lu.solve(np.ascontiguousarray(self._way.forth(x))))
+
+    def gather(self, x: np.ndarray) -> np.ndarray:
+        """Return the inverse of R times x."""
+        return self._of_rows(self._way.forth(x))
+
+    def gather_transposed(self, y: np.ndarray) -> np.ndarray:
+        """Return the inverse of R' times y."""
+        through = self._lu.L @ (np.sqrt(self._pivots) * y.T).T
+        return self._way.back(through[self._lu.perm_c])
+
+    def _of_rows(self, w: np.ndarray) -> np.ndarray:
+        """Multiply with K'."""
+        moved = np.empty_like(w)
+        moved[self._lu.perm_c] = w
+        return np.asarray((np.sqrt(self._pivots) * (self._lu.L.T @ moved).T).T)

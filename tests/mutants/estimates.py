@@ -149,4 +149,20 @@ ESTIMATES = [
         "tests/test_matrix_function.py",
     ),
     Mutant("linalg/monotone.py", "moved * np.exp(end + moved)", "moved", "tests/test_matrix_function.py"),
+    Mutant(
+        "curvature/interior.py",
+        "self._products.n), block + missing",
+        "self._products.n), block",
+        "tests/test_interior_eigenvalues.py",
+    ),
+    Mutant("curvature/interior.py", "0.0 if missing == 0 else math.nan", "0.0", "tests/test_interior_eigenvalues.py"),
+    Mutant(
+        "curvature/interior.py",
+        "left[picked[: self._k]] / mu[picked[: self._k]] ** 2",
+        "0.0 * mu[:1]",
+        "tests/test_interior_eigenvalues.py",
+    ),
+    Mutant("curvature/pencil.py", "(left + rounding)[order]", "rounding[order]", "tests/test_pencils.py"),
+    Mutant("curvature/pencil.py", "np.abs(values) * metric.sizes(V)", "0.0", "tests/test_pencils.py"),
+    Mutant("linalg/superlu.py", "moved[self._lu.perm_c] = w", "moved[:] = w", "tests/test_pencils.py"),
 ]

@@ -1,0 +1,49 @@
+"""Eigenpairs with bounds on their errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessian.text import Shown
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Eigenpairs(Shown):
+    """Eigenpairs with their residuals.
+
+    Attributes
+    ----------
+    values : ndarray, shape (k,), ascending
+    vectors : ndarray, shape (n, k)
+        Orthonormal columns; with M, ``V.T @ M @ V`` is the identity.
+    residuals : ndarray, shape (k,)
+        ``|H v - theta v|`` plus an allowance for rounding: an eigenvalue of H lies within that distance of each value. With M, of
+        ``H v - theta M v`` in the norm of ``M^-1``.
+    n_hvp : int
+        Products spent.
+    success : bool
+        Whether the residuals met the tolerance.
+    miss_probability : float
+        Bound on the probability, over the random start, that an eigenvalue farther out (of the closest: nearer) was missed; 0 where
+        the whole spectrum was computed, or inertias counted it; NaN where nobody looked, or could.
+    method : str
+    steps : int
+        Lanczos steps from the first random start before anything was dropped; 0 where the whole spectrum was computed.
+    """
+
+    values: np.ndarray
+    vectors: np.ndarray
+    residuals: np.ndarray
+    n_hvp: int
+    success: bool
+    miss_probability: float
+    method: str
+    steps: int = 0
+
+    def __repr__(self) -> str:
+        head = f"{len(self.values)} eigenvalue{'s' * (len(self.values) != 1)} ({self.method}, {self.n_hvp} products"
+        lines = [head + (")" if self.success else ", not converged)")]
+        pairs = zip(self.values, self.residuals, strict=True)
+        return "\n".join([*lines, *(f"  {value: .12g}  within {bound:.1e}" for value, bound in pairs)])

@@ -255,3 +255,20 @@ def test_grids_of_least_squares_wait_for_long_models(tmp_path):
         again = least_squares(fun, np.zeros((64, 64)), options=options)
     np.testing.assert_array_equal(again.x, res.x)
     assert (again.structure, again.message) == (res.structure, res.message)
+
+
+@pytest.mark.parametrize(
+    ("fun", "start"),
+    [
+        (lambda x: np.sum(np.cos(x)) + 0.01 * np.sum((x[1:] - x[:-1]) ** 2), np.zeros(300)),
+        (lambda x: x[0] * np.sum(x[1:]) + np.sum(x**4), np.zeros(300)),
+        (lambda x: np.sum(np.exp(x) - 2.0 * x) + np.sum((x[1:] - x[:-1]) ** 2), np.zeros(300)),
+    ],
+)
+def test_smallest_eigenvalues_beside_a_crowd(fun, start):
+    """An eigenvalue of its own below hundreds that are alike; a few looks at the inverse gave that of the crowd."""
+    for method in ("trust-exact", "arc"):
+        res = minimize(fun, start, method=method, structure="sparse")
+        values = np.linalg.eigvalsh(hs.hessian(fun)(res.x))
+        assert res.status is Status.CONVERGED, res.message
+        np.testing.assert_allclose(res.smallest_eigenvalue, values[0], rtol=0.02)

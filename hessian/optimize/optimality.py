@@ -13,6 +13,7 @@ import numpy as np
 from hessian.linalg import limits
 from hessian.linalg.dense import eigh, symmetrized
 from hessian.linalg.factor import Factor
+from hessian.linalg.lanczos import Lanczos
 from hessian.linalg.vectors import norm
 from hessian.optimize.krylov import lanczos_lowest
 from hessian.optimize.objective import Point
@@ -27,8 +28,10 @@ LEAST_ORTHOGONAL = 8
 """Vectors of it that are orthogonal to each other in any case."""
 NEAR = 0.1
 """Share of the smallest eigenvalue that a Hessian may have changed by since it was factored."""
-INVERSE_STEPS = 6
-"""Lanczos steps on the inverse by a factor, each a solve."""
+INVERSE_STEPS = 8
+"""Lanczos steps on the inverse by a factor, at most, each a solve."""
+CLOSE = 0.01
+"""Residual, relative to the value and to the part that one eigenvector has in a random start, at which they end."""
 STRIDE = 30.0
 """Factor between shifts that are tried one after the other."""
 HALVINGS = 3
@@ -263,7 +266,13 @@ def _of_inverse(
     matrix: Any, solve: Callable[[np.ndarray], np.ndarray], start: np.ndarray, steps: int = INVERSE_STEPS
 ) -> tuple[float, np.ndarray]:
     """Return the smallest Rayleigh quotient that a few Lanczos steps on the inverse find, and its vector."""
-    vector = lanczos_lowest(lambda v: -solve(v), start, steps).vector
+    process = Lanczos(start, min(steps, start.size))
+    while not process.is_invariant and process.is_finite and process.size < min(steps, start.size):
+        process.absorb(solve(process.next))
+        value, weights = process.extreme(-1)
+        if process.betas[-1] * abs(float(weights[-1])) <= CLOSE / math.sqrt(start.size) * abs(value):
+            break
+    vector = process.basis.lift(weights) if process.size else start
     for _ in range(2):
         # What is left of other eigenvectors is small, but large eigenvalues make much of it.
         vector = solve(vector / norm(vector))

@@ -24,7 +24,7 @@ class CuttingWalk(Walk):
     """A walk behind which values that depend on more than ``widest`` variables depend on none, where that takes fewer numbers.
 
     What a value is made of meets in it as before; what it is used in is taken to be a function of a constant. Values that no second
-    derivative reaches have no sets, and are not cut.
+    derivative reaches have no sets, and are not cut. If ``most`` is given, no more directions are taken, two for each element.
 
     Attributes
     ----------
@@ -32,10 +32,12 @@ class CuttingWalk(Walk):
         Slots of these values.
     """
 
-    def __init__(self, tape: Tape, inputs: Sequence[int], results: dict[int, Mask], *, n: int, widest: int) -> None:
+    def __init__(
+        self, tape: Tape, inputs: Sequence[int], results: dict[int, Mask], *, n: int, widest: int, most: int | None
+    ) -> None:
         super().__init__(tape, inputs, results)
         self.cuts: list[int] = []
-        self._n, self._widest, self._numbers = n, widest, 0
+        self._n, self._widest, self._most, self._numbers = n, widest, most, 0
 
     def _step(
         self, slot: int, link: Link, known: dict[int, Sets], wanted: bool, meetings: Meetings | None
@@ -53,6 +55,6 @@ class CuttingWalk(Walk):
         if not made.size or np.max(lengths) <= self._widest:
             return False
         directions = 2 * (self._numbers + made.size)
-        if directions * (self._n + directions) > limits.CUT_NUMBERS:
+        if directions * (self._n + directions) > limits.CUT_NUMBERS or directions > (self._most or directions):
             return False
         return 2 * made.size * self._n < min(float(np.sum(lengths**2)), float(self._n) ** 2)

@@ -192,7 +192,7 @@ def _parts_of(source: Source, widest: int | None, most: int | None) -> tuple[Par
     walks: list[CuttingWalk] = []
 
     def kind(*args: Any) -> CuttingWalk:
-        walks.append(CuttingWalk(*args, n=n, widest=widest))
+        walks.append(CuttingWalk(*args, n=n, widest=widest, most=most))
         return walks[0]
 
     found = hessian_pattern(source, traced, most, kind)

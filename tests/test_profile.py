@@ -274,6 +274,13 @@ def test_paths_that_turn_into_saddles_are_left() -> None:
         profile(g, solved(g, np.full(2, 0.1)), 0)
 
 
+def test_fits_settle_by_their_own_curvature() -> None:
+    """Which falls to a thousandth on the way; the profile is a parabola."""
+    f = lambda x: 0.5 * x[0] ** 2 + 0.5 * np.exp(-1.8 * x[0] ** 2) * (x[1] - 0.026 * x[0] ** 2) ** 2
+    found = profile(f, solved(f, np.full(2, 0.1)), 0)
+    np.testing.assert_allclose(np.asarray(found), np.sqrt(CUT) * np.array([-1.0, 1.0]), rtol=1e-7)
+
+
 def test_an_end_out_of_reach_is_an_error() -> None:
     f = lambda x: 0.6 * np.log1p(np.log1p(np.log1p(x[0] ** 2)))
     with pytest.raises(ConvergenceError, match="was not found after 60 fits"):

@@ -100,9 +100,9 @@ class Side:
         self._width, self._slow = math.inf, 0
 
     def run(self) -> End:
-        """Follow the path to its end; once more, with a Hessian for every fit, where the last one is no minimum."""
+        """Follow the path to its end; once more, with a Hessian for every fit, where the last one is no minimum by its own."""
         end = self._run()
-        if not self._refits.is_minimum():
+        if not self._refits.is_minimum(exactly=end.kind == "cut"):
             self._refits.is_careful = True
             self._begin()
             end = self._run()

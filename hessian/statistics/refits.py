@@ -237,20 +237,26 @@ class Refits:
             fit = None
         return self._by_solver(psi, place.x) if fit is None else fit
 
-    def is_minimum(self) -> bool:
-        """Whether the Hessian of the last fit has no negative curvature in the others that no bound holds; taken for it by products."""
+    def is_minimum(self, exactly: bool = True) -> bool:
+        """Whether the last fit stands before a Hessian of its own: none of its curvature is negative, in the others that no bound holds.
+
+        ``exactly`` asks whether what is left of the gradient is small by that Hessian, too. By products nothing is asked.
+        """
         place = self._last
         if place is None or place.x.size > limits.SOLVE_ORDER:
             return True
-        inner = self._inner(place)
-        dense = Curvature.of(self.problem, place).dense
-        assert dense is not None
-        block = dense[np.ix_(inner, inner)]
+        inner, curvature = self._inner(place), Curvature.of(self.problem, place)
+        assert curvature.dense is not None
+        block = curvature.dense[np.ix_(inner, inner)]
         if not inner.size or not np.all(np.isfinite(block)):
             return not inner.size
         units = np.sqrt(np.maximum(np.abs(np.diag(block)), np.finfo(float).tiny))
-        values = np.linalg.eigvalsh(block / units / units[:, None])
-        return bool(values[0] >= -_ROUNDING * np.max(np.abs(values)))
+        values, vectors = np.linalg.eigh(block / units / units[:, None])
+        if values[0] < -_ROUNDING * np.max(np.abs(values)):
+            return False
+        slopes = vectors.T @ (place.gradient[inner] / units)
+        away = self.problem.scale * float(np.sum(slopes**2 / np.maximum(values, _ROUNDING * values[-1])))
+        return not exactly or away <= 10.0 * SETTLED
 
     def _inner(self, place: Place) -> np.ndarray:
         """The others that no bound holds."""

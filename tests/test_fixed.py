@@ -167,6 +167,16 @@ def test_recordings_are_shared_between_values() -> None:
     assert plain.gradient_norm < 1e-10 < abs(slope)
 
 
+def test_recordings_of_other_sets_are_others() -> None:
+    f = hs.record(chain)
+    for held in ({1: 0.7}, {3: 0.7}, {"x[2:4]": [0.7, 1.2]}, {"x[1:3]": [0.7, 1.2]}, {1: 0.9}):
+        ((key, value),) = held.items()
+        numbers = np.ravel(find_part(np.zeros(5), key, "test").places[0])
+        places = dict(zip(numbers.tolist(), np.ravel(value).tolist(), strict=True))
+        res = minimize(f, np.ones(5), fixed=held, options=TIGHT)
+        np.testing.assert_allclose(res.x, free_minimum(places), atol=1e-8)
+
+
 def test_keys_alone_hold_what_x0_has() -> None:
     x0 = {"a": 1.0, "k": 0.5, "sigma": 0.25}
     held = minimize(negative_log_likelihood, x0, (T, Y), fixed=["sigma"])

@@ -167,6 +167,20 @@ def test_bounds_of_others_are_kept() -> None:
     assert found.x[-1][1] == -0.5
 
 
+def test_bounds_let_go_on_the_way() -> None:
+    """At the estimate a bound holds the other; beyond 0.3 it is free, and its profile a parabola about 0."""
+    f = lambda x: 0.5 * x[0] ** 2 + 0.5 * (x[1] - x[0] + 0.3) ** 2
+    for sign in (1.0, -1.0):
+        box = [(None, None), (0.0, None) if sign > 0.0 else (None, 0.0)]
+        g = lambda x, sign=sign: f(sign * x)
+        res = minimize(g, np.array([0.0, sign]), bounds=box, tol=1e-10)
+        np.testing.assert_allclose(sign * res.x, [0.15, 0.0], atol=1e-7)
+        lower = 0.15 - np.sqrt(CUT / 2.0)
+        np.testing.assert_allclose(
+            np.sort(sign * np.asarray(profile(g, res, 0))), [lower, np.sqrt(CUT + 0.045)], rtol=1e-7
+        )
+
+
 def test_its_own_bound_ends_an_interval() -> None:
     f = lambda x: 0.5 * np.sum((x - 1.0) ** 2)
     found = profile(f, minimize(f, np.zeros(2), bounds=[(0.0, None), (None, None)], tol=1e-9), 0)
@@ -254,6 +268,21 @@ def test_several_minima() -> None:
     np.testing.assert_allclose(np.asarray(found), ends, rtol=1e-7)
     with pytest.raises(ConvergenceError, match="The estimate is not the minimum"):
         profile(wells, solved(wells, np.ones(2)), 0)
+
+
+def test_a_narrow_valley_with_a_sharp_bend() -> None:
+    f = lambda x: 0.5 * (1.0 - x[0]) ** 2 + 50.0 * (x[1] - x[0] ** 2) ** 2
+    found = profile(f, solved(f, np.zeros(2)), 1)
+
+    def ratio(y: float) -> float:
+        fit = scipy.optimize.minimize_scalar(
+            lambda x: f((x, y)), bounds=(0.0, 4.0), method="bounded", options={"xatol": 1e-12}
+        )
+        return float(2.0 * fit.fun - CUT)
+
+    ends = scipy.optimize.brentq(ratio, -1.0, 0.0, xtol=1e-13), scipy.optimize.brentq(ratio, 5.0, 10.0, xtol=1e-13)
+    np.testing.assert_allclose(np.asarray(found), ends, atol=1e-6)
+    assert found.n_grad < 200
 
 
 def fork(x: Any, quartic: float) -> Any:

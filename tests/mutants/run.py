@@ -25,6 +25,7 @@ from mutants.orders import ORDERS
 from mutants.programs import PROGRAMS
 from mutants.rules import RULES
 from mutants.sparse import SPARSE
+from mutants.statistics import STATISTICS
 
 MUTANTS: dict[str, list[Mutant]] = {
     "engine": ENGINE,
@@ -33,6 +34,7 @@ MUTANTS: dict[str, list[Mutant]] = {
     "orders": ORDERS,
     "estimates": ESTIMATES,
     "sparse": SPARSE,
+    "statistics": STATISTICS,
 }
 _COPIED = ("hessian", "tests", "benchmarks", "pyproject.toml", "README.md", "CONTRIBUTING.md")
 

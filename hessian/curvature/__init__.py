@@ -20,10 +20,12 @@ from hessian.curvature.inertia import Inertia, inertia
 from hessian.curvature.inverse import InverseProduct, inverse_product
 from hessian.curvature.matrix_function import MatrixFunction, matrix_function, quadratic_form
 from hessian.curvature.nystrom import NystromApproximation, nystrom
+from hessian.curvature.per_example import PerExample, per_example
 from hessian.curvature.sharpness import SharpnessMeter, SharpnessTrace, edge_of_stability, sharpness_along
 from hessian.curvature.slices import LineSlice, PlaneSlice, line_slice, plane_slice
 from hessian.curvature.summary import CurvatureSummary, summary
 from hessian.curvature.trace import trace
+from hessian.operators.kfac import gauss_newton_diagonal
 
 __all__ = [
     "Alignment",
@@ -39,6 +41,7 @@ __all__ = [
     "MatrixFunction",
     "NegativeCurvature",
     "NystromApproximation",
+    "PerExample",
     "PlaneSlice",
     "SharpnessMeter",
     "SharpnessTrace",
@@ -50,6 +53,7 @@ __all__ = [
     "eigen_directions",
     "eigenvalues",
     "frobenius_norm",
+    "gauss_newton_diagonal",
     "gradient_alignment",
     "inertia",
     "inverse_product",
@@ -58,6 +62,7 @@ __all__ = [
     "matrix_function",
     "negative_curvature",
     "nystrom",
+    "per_example",
     "plane_slice",
     "quadratic_form",
     "random_directions",

@@ -69,14 +69,26 @@ class Convolution(ArrayLayer):
         return {"W": drawn[:, : self.n_out].reshape(shape), "b": np.zeros(self.n_out)}
 
     def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
-        W = params["W"]
-        height, width, n_in, n_out = np.shape(W)
-        check_features("Convolution", X, n_in, "n, h, w")
-        windows = _windows("Convolution", X, (height, width), (1, 1))
-        places = np.shape(windows[0])[:3]
-        patches = windows[0] if len(windows) == 1 else np.concatenate(windows, axis=-1)
-        rows = np.reshape(patches, (-1, height * width * n_in)) @ np.reshape(W, (height * width * n_in, n_out))
-        return np.reshape(rows + params["b"], (*places, n_out))
+        patches = self._patches(X)
+        entries = np.shape(patches)[-1]
+        rows = np.reshape(patches, (-1, entries)) @ np.reshape(params["W"], (entries, self.n_out))
+        return np.reshape(rows + params["b"], (*np.shape(patches)[:3], self.n_out))
+
+    def _patches(self, X: Any) -> Any:
+        """Return all windows side by side, shape (n, h', w', rows columns n_in)."""
+        check_features("Convolution", X, self.n_in, "n, h, w")
+        windows = _windows("Convolution", X, _pair("Convolution", self.size), (1, 1))
+        return windows[0] if len(windows) == 1 else np.concatenate(windows, axis=-1)
+
+    def affine_rows(self, X: Any) -> np.ndarray:
+        """Return what W multiplies, shape (n, places, rows columns n_in); for Kronecker factors."""
+        patches = self._patches(X)
+        return np.reshape(patches, (np.shape(patches)[0], -1, np.shape(patches)[-1]))
+
+    def shifted(self, params: Mapping[str, Any], X: Any, shift: Any) -> Any:
+        """Evaluate the layer with ``shift``, shape (n, places, n_out), added to the output."""
+        output = self._evaluate(params, X)
+        return output + np.reshape(shift, np.shape(output))
 
 
 @dataclass(frozen=True, repr=False)

@@ -69,12 +69,24 @@ class Dense(ArrayLayer):
         return {"W": W, "b": np.zeros(self.n_out)}
 
     def _evaluate(self, params: Mapping[str, Any], X: Any) -> Any:
+        self._check(X)
+        return get_activation(self.activation)(affine(params, X))
+
+    def _check(self, X: Any) -> None:
         shape = np.shape(X)
         if len(shape) < 2 or shape[-1] != self.n_in:
             what = f"X has shape {shape}, expected (n, ..., {self.n_in})"
             why = "each row is one example, and the last axis holds its features"
             raise ShapeMismatchError(message("Dense", what, why, "Reshape X, or change the layer's n_in"))
-        return get_activation(self.activation)(affine(params, X))
+
+    def affine_rows(self, X: Any) -> np.ndarray:
+        """Return what W multiplies, shape (n, places, n_in): of more axes than two, each place is one; for Kronecker factors."""
+        self._check(X)
+        return np.reshape(X, (np.shape(X)[0], -1, self.n_in))
+
+    def shifted(self, params: Mapping[str, Any], X: Any, shift: Any) -> Any:
+        """Evaluate the layer with ``shift``, shape (n, places, n_out), added before the activation."""
+        return get_activation(self.activation)(affine(params, X) + np.reshape(shift, (*np.shape(X)[:-1], self.n_out)))
 
 
 class Parameterless(ArrayLayer):

@@ -7,6 +7,7 @@ from hessian.operators.fisher import FisherOperator
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
+from hessian.operators.kfac import KFACOperator
 from hessian.operators.restricted import RestrictedOperator, named_blocks
 from hessian.operators.symmetric import (
     DampedOperator,
@@ -23,6 +24,7 @@ __all__ = [
     "GaussNewtonOperator",
     "HessianOperator",
     "JacobianOperator",
+    "KFACOperator",
     "MatrixOperator",
     "RestrictedOperator",
     "ScaledOperator",

@@ -147,6 +147,28 @@ def test_drawn_cotangents_are_right_in_the_mean():
     np.testing.assert_array_equal(again.to_dense(), draws[0].to_dense())
 
 
+def test_inverses_are_operators():
+    network, X = NETWORKS["dense"]
+    params = network.init(1)
+    K = hs.KFACOperator(network, softmax_cross_entropy, params, X, loss_args=(CLASSES,))
+    G = hs.GaussNewtonOperator(network, softmax_cross_entropy, params, X, loss_args=(CLASSES,))
+    large = np.diag(np.linspace(1.0, 3.0, 700))
+    for operator, damping in ((K, 0.1), (G, 0.1), (large, 0.0), (np.diag([2.0, -4.0]), 0.0)):
+        inverse = hs.operators.InverseOperator(operator, damping)
+        matrix = operator if isinstance(operator, np.ndarray) else operator.to_dense()
+        wanted = np.linalg.inv(matrix + damping * np.eye(len(matrix)))
+        b = RNG.standard_normal((len(matrix), 2))
+        np.testing.assert_allclose(inverse @ b, wanted @ b, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(inverse @ b[:, 0], wanted @ b[:, 0], rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(
+            (2.0 * inverse + np.eye(len(matrix))) @ b, 2.0 * wanted @ b + b, rtol=1e-6, atol=1e-7
+        )
+    with pytest.raises(ConvergenceError, match="singular"):
+        hs.operators.InverseOperator(K) @ np.ones(len(K.primal))
+    with pytest.raises(OptionError, match="damping"):
+        hs.operators.InverseOperator(K, -1.0)
+
+
 def test_many_blocks_have_a_short_repr():
     network = hs.nn.mlp((2, 2, 2, 2, 2, 2, 2))
     K = hs.KFACOperator(network, lambda z: np.sum(z**2), network.init(0), np.ones((3, 2)), eigenvalue_corrected=True)

@@ -6,6 +6,7 @@ from hessian.operators.empirical_fisher import EmpiricalFisherOperator
 from hessian.operators.fisher import FisherOperator
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.operators.hessian_operator import HessianOperator
+from hessian.operators.inverse import InverseOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.operators.kfac import KFACOperator
 from hessian.operators.restricted import RestrictedOperator, named_blocks
@@ -23,6 +24,7 @@ __all__ = [
     "FisherOperator",
     "GaussNewtonOperator",
     "HessianOperator",
+    "InverseOperator",
     "JacobianOperator",
     "KFACOperator",
     "MatrixOperator",

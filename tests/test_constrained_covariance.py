@@ -105,3 +105,13 @@ def test_what_cannot_be_known_is_refused() -> None:
     res = minimize(f, np.ones(2), method="SLSQP", constraints=both)
     with pytest.raises(ConvergenceError, match="hold every direction"):
         res.summary()
+
+
+def test_what_the_caller_holds_has_no_part_in_multipliers() -> None:
+    """Its derivative is not zero, and a curved constraint would take it up."""
+    f = lambda x: 0.5 * np.sum((x - np.array([2.0, 1.0, -9.0])) ** 2)
+    curve = {"type": "eq", "fun": lambda x: x[0] * x[1] + x[2] - 2.5}
+    res = minimize(f, np.ones(3), method="SLSQP", constraints=curve, fixed={"x[2]": 1.0}, options=TIGHT)
+    along = hs.hessian(lambda t: f(np.stack([t, 1.5 / t, 1.0 + 0.0 * t])))(res.x[0])
+    tangent = np.array([1.0, -1.5 / res.x[0] ** 2, 0.0])
+    assert_allclose(res.covariance().matrix, np.outer(tangent, tangent) / along, atol=1e-6)

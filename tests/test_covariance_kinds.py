@@ -297,3 +297,10 @@ def test_least_squares_take_no_number_of_observations() -> None:
     with pytest.raises(OptionError, match="takes neither"):
         res.covariance("HC1", n_obs=30)
     assert least_squares_covariance(lambda b: X @ b - Y, res.x, kind="HC1").kind == "HC1"
+
+
+@pytest.mark.parametrize("likelihood", ["ordered_logit", "ordered_probit"])
+def test_classes_that_are_rare_keep_their_digits(likelihood: str) -> None:
+    """Far up as far down: the classes in the other order."""
+    z = np.array([5.0, 5.5, 7.0]) * (1.0 if likelihood == "ordered_probit" else 6.0)
+    assert_allclose(information(likelihood, z), information(likelihood, -z[::-1])[::-1, ::-1], rtol=1e-12)

@@ -272,6 +272,7 @@ SUMS = {
     "half a sum of squares": lambda p: 0.5 * np.sum((X @ p - Y) ** 2),
     "by a dot": lambda p: 0.5 * (X @ p - Y) @ (X @ p - Y),
     "penalty that is a mean": lambda p: total(p) + np.mean(np.concatenate([p, p]) ** 2),
+    "penalty as long as the data": lambda p: total(p) + np.mean((X @ p) ** 2),
     "by einsum": lambda p: np.einsum("i->", poisson(p)),
     "logarithm of a mean": lambda p: 0.5 * N * np.log(np.mean((X @ p - Y) ** 2)),
     "with constants": lambda p: 3.0 + total(p) - 2.0 / 3.0,

@@ -26,6 +26,7 @@ from mutants.programs import PROGRAMS
 from mutants.rules import RULES
 from mutants.sparse import SPARSE
 from mutants.statistics import STATISTICS
+from mutants.tables import TABLES
 
 MUTANTS: dict[str, list[Mutant]] = {
     "engine": ENGINE,
@@ -35,6 +36,7 @@ MUTANTS: dict[str, list[Mutant]] = {
     "estimates": ESTIMATES,
     "sparse": SPARSE,
     "statistics": STATISTICS,
+    "tables": TABLES,
 }
 _COPIED = ("hessian", "tests", "benchmarks", "pyproject.toml", "README.md", "CONTRIBUTING.md")
 

@@ -131,6 +131,22 @@ def test_roots_and_diagonals_of_sums(signs):
     np.testing.assert_allclose(found.inverse_diagonal(), np.diag(inverse), rtol=1e-12)
 
 
+def test_what_loses_digits_is_solved_for(monkeypatch):
+    sparse = with_diagonal(scattered(200, 1.0, 4))
+    columns = 0.05 * np.random.default_rng(2).standard_normal((200, 2))
+    found = factor_sum(analyse(sparse), SymmetricSum(sparse, columns, np.ones(2)), definite=True)
+    plain = found.inverse_diagonal()
+    solved = []
+    columns_of = Factor.inverse_columns
+    monkeypatch.setattr(Factor, "inverse_columns", lambda self, at: (solved.extend(at), columns_of(self, at))[1])
+    assert found.inverse_diagonal().tolist() == plain.tolist()
+    assert not solved
+    # As if every difference had lost too many.
+    monkeypatch.setattr("hessian.linalg.low_rank.LOST", 0.0)
+    np.testing.assert_allclose(found.inverse_diagonal(), plain, rtol=1e-13)
+    assert solved == list(range(200))
+
+
 def test_a_sum_whose_sparse_part_is_indefinite():
     sparse = with_diagonal(scattered(200, 1.0, 4))
     sparse = with_diagonal(sparse - 40.0 * sp.eye_array(200).tocsr()[:, [7]] @ sp.eye_array(200).tocsr()[[7], :])

@@ -245,7 +245,7 @@ def test_a_glance_tells_what_is_dense(name: str) -> None:
 
 @pytest.mark.parametrize("name", WIDE)
 def test_a_glance_is_right(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hessian.sparse.functions.is_wide", lambda *_: False)
+    monkeypatch.setattr("hessian.sparse.detect.is_wide", lambda *_: False)
     assert hs.HessianOperator(WIDE[name], np.linspace(0.1, 1.0, 300)).few_products(37) is None
 
 

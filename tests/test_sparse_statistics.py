@@ -365,8 +365,7 @@ def test_sparse_plus_low_rank(f: Any) -> None:
     np.testing.assert_allclose(ours.standard_error, theirs.standard_error, rtol=1e-10)
 
 
-def test_digits_lost_to_what_is_of_low_rank() -> None:
-    # Alone the chain leaves its level all but open: the penalty on the mean says it, and 8 digits would be gone.
+def test_a_level_that_only_what_is_of_low_rank_determines() -> None:
     f = lambda x: 0.5 * np.sum((x[1:] - x[:-1]) ** 2) + 1e-9 * np.sum(x**2) + 0.5 * N * np.mean(x) ** 2
     sparse, dense = (covariance(f, np.zeros(N), structure=structure) for structure in ("auto", "dense"))
     assert sparse.structure == "sparse"

@@ -18,6 +18,7 @@ from hessian.errors import HessianError, TooDenseError, message
 from hessian.programs.runtime.arguments import Arguments
 from hessian.programs.runtime.functions import programs_of
 from hessian.programs.tasks import Composition
+from hessian.sparse.glance import is_wide
 from hessian.sparse.links import Link, Mask
 from hessian.sparse.meetings import Meetings, TooDense
 from hessian.sparse.sets import Sets, Table, identity
@@ -163,6 +164,8 @@ def hessian_pattern(
     whole = _Walk(source, traced, kind)
     whole.traced.scalar()
     walk = whole.walk
+    if widest is not None and kind is Walk and is_wide(walk.tape, walk.inputs, list(walk.masks), widest):
+        raise TooDense
     walk.mark()
     meetings = Meetings(whole.n, MOST_ENTRIES, whole.n if widest is None else widest)
     try:

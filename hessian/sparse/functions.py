@@ -19,7 +19,6 @@ from hessian.programs.tasks import Composition, Task, Unfit, numbered
 from hessian.sparse.decompress import Structure
 from hessian.sparse.detect import Source, gauss_newton_pattern, hessian_pattern, jacobian_pattern
 from hessian.sparse.entries import spread
-from hessian.sparse.glance import is_wide
 from hessian.sparse.pattern import SparsityPattern
 from hessian.tape.maps import GaussNewtonMap
 from hessian.transforms.point import FunctionAtPoint
@@ -116,11 +115,6 @@ def few_products(at: FunctionAtPoint, most: int, where: str, source: Source | No
 
 
 def _few_products(at: FunctionAtPoint, most: int, source: Source) -> Structure | None:
-    if at.compiled is None and "product" in at.sizes:
-        traced = at.sweeps.local.traced
-        results = [slot for slot in traced.slots if slot is not None]
-        if not isinstance(source.f, Composition) and is_wide(traced.tape, traced.inputs, results, most):
-            return None
     try:
         if at.compiled is None:
             pattern, _ = detected(at, source, most)

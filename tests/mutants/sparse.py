@@ -9,8 +9,25 @@ _COLORING = "tests/test_sparse_coloring.py"
 _MATRICES = "tests/test_sparse_matrices.py"
 _ENTRIES = "tests/test_sparse_entries.py"
 _LOW_RANK = "tests/test_sparse_low_rank.py"
+_SELECTED = "tests/test_selected_inverse.py"
+_STATISTICS = "tests/test_sparse_statistics.py"
+_OPERATORS = "tests/test_sparse_operators.py"
 
 SPARSE = [
+    Mutant("linalg/selected.py", "behind = found[0]", "behind = found[-1]", _SELECTED),
+    Mutant("linalg/selected.py", "corner = corner + beside @ across.T", "pass", _SELECTED),
+    Mutant(
+        "linalg/sum_factor.py",
+        "found[at] = self.inverse_columns(at)[at, np.arange(len(at))]",
+        "found[at] = 0.0",
+        _SELECTED,
+    ),
+    Mutant(
+        "statistics/spread.py", "found[self._free] = (rows.T / self._scale).T", "found[self._free] = rows", _STATISTICS
+    ),
+    Mutant("statistics/sparse_information.py", "if value < WEAK and error <= _KNOWN * value", "", _STATISTICS),
+    Mutant("sparse/glance.py", "share = np.count_nonzero(other) / np.size(other)", "share = 1.0", _OPERATORS),
+    Mutant("sparse/detect.py", "beside = csr_array(outer.matrix @ jacobian)", "beside = jacobian", _OPERATORS),
     Mutant("sparse/links.py", "goals >= 0 if mask is None else (goals >= 0) & mask[goals]", "goals >= 0", _PATTERN),
     Mutant("sparse/links.py", "return [(0, 1)] if len(active) > 1 else []", "return []", _PATTERN),
     Mutant("sparse/links.py", "self.is_volatile |= read and not self.constant[p]", "pass", _PATTERN),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.optimize
 from scipy import special, stats
 
 import hessian as hs
@@ -99,6 +100,18 @@ def test_means_in_place_of_sums() -> None:
     )
     with pytest.warns(ScaleWarning, match="pass scale=120"):
         likelihood_ratio_test(big, small)
+
+
+def test_constraints_count_as_conditions() -> None:
+    X, y = counts()
+    big = minimize(poisson, np.zeros(4), (X, y), options=TIGHT)
+    tie = scipy.optimize.LinearConstraint([[0.0, 1.0, -1.0, 0.0]], 0.0, 0.0)
+    small = minimize(poisson, np.zeros(4), (X, y), constraints=tie, options={"ftol": 1e-15})
+    merged = np.column_stack([X[:, 0], X[:, 1] + X[:, 2], X[:, 3]])
+    reference = minimize(poisson, np.zeros(3), (merged, y), options=TIGHT)
+    ours = likelihood_ratio_test(big, small)
+    assert ours.df == 1
+    np.testing.assert_allclose(ours.statistic, 2.0 * (reference.fun - big.fun), rtol=1e-6)
 
 
 def test_ways_to_say_what_is_tested() -> None:

@@ -71,9 +71,9 @@ def likelihood_ratio_test(big: OptimizeResult, small: OptimizeResult, *, scale: 
     Parameters
     ----------
     big, small : OptimizeResult
-        Of two fits to the same data, ``small`` with q free parameters less: parameters of the other held (``fixed=``), or a function
-        of its own. For results of :func:`~hessian.optimize.least_squares`, whose variance is estimated, the second formula holds, S being
-        sums of squares; for linear models it is exact.
+        Of two fits to the same data, ``small`` with q free parameters less: parameters of the other held (``fixed=``) or tied by
+        constraints that are active, or a function of its own. For results of :func:`~hessian.optimize.least_squares`, whose variance is
+        estimated, the second formula holds, S being sums of squares; for linear models it is exact.
     scale : float
         c, which makes the objective a negative log-likelihood: 1 for a sum, n for a mean of n terms. It must be the same in both,
         constants included.
@@ -97,7 +97,7 @@ def likelihood_ratio_test(big: OptimizeResult, small: OptimizeResult, *, scale: 
     Notes
     -----
     Where the hypothesis lies on the boundary of the larger model (a variance of 0), the law is a mixture, and this p-value is too
-    large. Cost: none.
+    large. Cost: none; with constraints that of a covariance.
 
     References
     ----------
@@ -157,9 +157,10 @@ def likelihood_ratio_test(big: OptimizeResult, small: OptimizeResult, *, scale: 
 
 
 def _count(res: OptimizeResult) -> int:
-    """Number of free parameters."""
+    """Number of free parameters, less what constraints tie."""
     held = sum(len(np.ravel(place)) for key in res.get("fixed", ()) for place in find_part(res.x, key, "test").places)
-    return ravel(res.x)[0].size - held
+    tied = int(res.covariance().tied) if "constr_violation" in res else 0
+    return ravel(res.x)[0].size - held - tied
 
 
 def wald_test(res: Any, R: Any, r: Any = 0.0) -> HypothesisTest:

@@ -31,7 +31,8 @@ def diagonal(n, seed, zeros=0, negative=0):
 
 def scattered(n, seed):
     rng = np.random.default_rng(seed)
-    part = sp.random_array((n, n), density=3.0 / n, rng=rng)
+    rows, columns = rng.integers(0, n, (2, 3 * n))
+    part = sp.csc_array(sp.coo_array((rng.uniform(0.0, 1.0, 3 * n), (rows, columns)), shape=(n, n)))
     return part + part.T + sp.diags_array(rng.uniform(-1.0, 3.0, n))
 
 

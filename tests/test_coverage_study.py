@@ -56,6 +56,9 @@ def test_a_part_of_the_study_runs_from_the_command_line(tmp_path: Path, capsys: 
         "summary",
         "condition",
         "density",
+        "Nystrom",
+        "function, ",
+        "quadratic form",
     ],
 )
 def test_error_bars_hold_as_often_as_they_promise(only: str) -> None:

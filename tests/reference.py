@@ -7,6 +7,7 @@ singularity) the limit is taken, if there is one.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -31,6 +32,13 @@ def _signed_power(x: Any, p: Any) -> Any:
     return mp.sign(x) * abs(x) ** p
 
 
+def _remembered(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with its last values kept, by arguments and precision: ways to a limit share coordinates."""
+    values = functools.lru_cache(512)(lambda _, *args: f(*args))
+    return lambda *args: values(mp.prec, *args)
+
+
+@_remembered
 def psi(n: int, x: Any) -> Any:
     """Return the polygamma function by its recurrence and asymptotic series; mpmath's own takes seconds far out."""
     if x <= 0 and x == mp.floor(x):
@@ -55,6 +63,7 @@ def psi(n: int, x: Any) -> Any:
                 return (-1) ** (n + 1) * (mp.factorial(n) * total + tail)
 
 
+@_remembered
 def _gammaln(x: Any) -> Any:
     """Return log |gamma(x)| by Stirling's series."""
     if x <= 0 and x == mp.floor(x):

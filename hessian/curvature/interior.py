@@ -201,9 +201,10 @@ class _Search:
         for reach, inside in self._cuts(found):
             if reach <= 0.0:
                 return 0
-            counts = [self._below(self._sigma + side * reach) for side in (-1.0, 1.0)]
-            if None not in counts:
-                return int(counts[1] - counts[0] - inside)
+            below = self._below(self._sigma - reach)
+            above = None if below is None else self._below(self._sigma + reach)
+            if above is not None:
+                return int(above - below - inside)
         return None
 
     def _cuts(self, found: Eigenpairs) -> Iterator[tuple[float, int]]:

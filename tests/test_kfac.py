@@ -198,6 +198,9 @@ def test_what_has_no_kronecker_factors_is_refused():
     residual = Residual(hs.nn.Dense(3, 3))
     with pytest.raises(OptionError, match="not its layers one after the other"):
         make(residual, x=residual.init(0))
+    centered = hs.nn.sequential(hs.nn.Dense(3, 4), lambda z: z - np.mean(z, axis=0), hs.nn.Dense(4, 1))
+    with pytest.raises(OptionError, match="examples meet in the model"):
+        make(centered, x=centered.init(0))
     with pytest.raises(OptionError, match="examples meet in the loss"):
         make(loss=lambda z: np.sum(z) ** 2)
     with pytest.raises(OptionError, match="not convex in the outputs: it has an eigenvalue of -2"):

@@ -17,6 +17,8 @@ from hessian.tape.trees import ravel
 
 #: Numbers of what comes back that are held at once.
 _AT_ONCE = 2**24
+#: Rounding, in units of the largest output, by which those of blocks of examples differ.
+_SAME = 1e4
 
 
 @runtime_checkable
@@ -118,6 +120,21 @@ class TappedNetwork:
             raise OptionError(message(where, what, why, "Use GaussNewtonOperator"))
         if not np.isfinite(self.outputs).all():
             raise NonFiniteError(message(where, "an output of the model is NaN or inf"))
+        self._check_apart(model, params, where)
+
+    def _check_apart(self, model: Any, params: Any, where: str) -> None:
+        """Refuse a model in which examples meet, as in means over a batch: half of them, drawn at random, have other outputs then."""
+        if self.n_examples < 2:
+            return
+        half = np.random.default_rng(0).permutation(self.n_examples)[: self.n_examples // 2]
+        whole, alone = self.outputs[half], np.asarray(model(params, np.asarray(self._X)[half]))
+        size = np.abs(self.outputs).max(initial=0.0)
+        if (
+            alone.shape != whole.shape
+            or np.abs(alone - whole).max(initial=0.0) > _SAME * np.finfo(whole.dtype).eps * size
+        ):
+            what, why = "examples meet in the model", "What comes back to a layer would not be that of its own example"
+            raise OptionError(message(where, what, why, "Use GaussNewtonOperator"))
 
     @property
     def n_examples(self) -> int:

@@ -1,5 +1,6 @@
 """What an optimum says: covariances and standard errors, Laplace approximations, derived quantities, influence of examples."""
 
+from hessian.statistics.class_prediction import ClassPrediction
 from hessian.statistics.covariance import covariance, least_squares_covariance
 from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.delta import DerivedQuantity, delta_method
@@ -7,12 +8,15 @@ from hessian.statistics.hypotheses import HypothesisTest, likelihood_ratio_test,
 from hessian.statistics.influence import ExampleScores, influence, leverage
 from hessian.statistics.information import WeakDirection
 from hessian.statistics.intervals import ConfidenceIntervals
-from hessian.statistics.laplace import Laplace, Prediction, laplace
+from hessian.statistics.laplace import laplace
+from hessian.statistics.laplace_result import Laplace
+from hessian.statistics.prediction import Prediction
 from hessian.statistics.profile import Profile, profile
 from hessian.statistics.summary import Summary
 from hessian.statistics.tangent import constrained_covariance
 
 __all__ = [
+    "ClassPrediction",
     "ConfidenceIntervals",
     "Covariance",
     "DerivedQuantity",

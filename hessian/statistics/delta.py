@@ -15,7 +15,7 @@ from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.sparse.detect import Source, jacobian_pattern
 from hessian.statistics.covariance_result import Covariance
-from hessian.statistics.laplace import Laplace
+from hessian.statistics.laplace_result import Laplace
 from hessian.statistics.outputs import Outputs
 from hessian.statistics.quadratic_forms import quantile
 from hessian.tape.trees import flatten, ravel

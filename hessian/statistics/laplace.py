@@ -1,236 +1,23 @@
-"""Laplace's approximation: the posterior as a Gaussian at its mode, by the exact Hessian or the Gauss-Newton matrix."""
+"""Laplace's approximation: the posterior as a Gaussian at its mode, by the exact Hessian, the Gauss-Newton matrix or parts of these."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hessian.arguments import POSITIVE, Rng, as_generator, check, is_real, whole_number
-from hessian.curvature.estimate import spread_error, widened
-from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.arguments import POSITIVE, check
 from hessian.operators.differentiated import DifferentiatedOperator
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.operators.hessian_operator import HessianOperator
-from hessian.operators.jacobian_operator import JacobianOperator
-from hessian.statistics.information import Information, WeakDirection
-from hessian.statistics.outputs import Outputs
-from hessian.statistics.sparse_information import SparseInformation, sparse_matrix
-from hessian.statistics.spread import Spread, Spreading
-from hessian.tape.names import parameter_names
-from hessian.tape.origins import Origin
-from hessian.tape.trees import describe, flatten, is_container, join_vector, map_leaves, only_numbers, ravel
-from hessian.text import Shown
-from hessian.transforms.locate import not_finite, origin_in
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Prediction(Shown):
-    """What a model predicts where its parameters are uncertain.
-
-    Attributes
-    ----------
-    mean, variance : like the model's output
-        Of the model's output over the posterior: the uncertainty of the parameters, without noise of the data.
-    covariance : ndarray, shape (m, m), or None
-        Between raveled outputs, where it was asked for.
-    method : {"linearized", "samples"}
-    n_samples : int
-        0 for the linearised prediction.
-    standard_error : like the model's output
-        Of the mean, over the samples, widened for few of them; ``inf`` for the linearised prediction, whose error nothing bounds.
-        Of outputs with long tails, samples that never reached them say too little of both errors.
-    variance_error : like the model's output
-        Standard error of the variance, by the fourth moments of the samples, likewise.
-    """
-
-    mean: Any
-    variance: Any
-    covariance: np.ndarray | None
-    method: str
-    n_samples: int
-    standard_error: Any
-    variance_error: Any
-
-    @property
-    def standard_deviation(self) -> Any:
-        """Square root of the variance."""
-        return map_leaves(np.sqrt, self.variance)
-
-    def __repr__(self) -> str:
-        deviations = np.sqrt(Outputs(self.variance).vector)
-        count = "" if self.method == "linearized" else f" of {self.n_samples}"
-        return (
-            f"<Prediction of {deviations.size} outputs, {self.method}{count}: "
-            f"standard deviations {deviations.min(initial=math.inf):.3g} to {deviations.max(initial=0.0):.3g}, {self._doubt()}>"
-        )
-
-    def _doubt(self) -> str:
-        """Say how well the mean is known."""
-        if self.method == "linearized":
-            return "error of the linearisation not bounded"
-        return f"means ± up to {Outputs(self.standard_error).vector.max(initial=0.0):.2g}"
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Laplace(Spreading):
-    """Gaussian approximation of a posterior.
-
-    Attributes
-    ----------
-    value : array or container
-        Its mean, the mode of the posterior, x.
-    standard_error : like x
-        Standard deviations of the posterior.
-    covariance : ndarray, shape (n, n)
-        Inverse of the posterior precision, between raveled parameters. Of a large sparse model it is refused by a
-        :class:`TooDenseError`: take :meth:`among`.
-    root : ndarray, shape (n, n)
-        ``root @ root.T`` is the covariance. Refused likewise.
-    log_evidence : float
-        Logarithm of the marginal likelihood of the data, constants included as far as f includes them.
-    log_likelihood : float
-        ``-scale * f(x)``.
-    log_prior : float
-        Logarithm of the prior density at x.
-    log_occam : float
-        Logarithm of the volume of the posterior, ``n/2 log 2 pi + 1/2 log det covariance``; the evidence is the sum of the
-        three.
-    effective_parameters : float
-        Directions that the data determine rather than the prior, ``n - tr(prior precision @ covariance)``.
-    names : tuple of str
-    weak_directions : tuple of WeakDirection
-    curvature : {"hessian", "gauss-newton"}
-    structure : {"dense", "sparse"}
-        How the covariance is held: by a root, or by the sparse factor of the precision. ``spread`` is what holds it.
-    """
-
-    value: Any
-    standard_error: Any
-    spread: Spread
-    log_evidence: float
-    log_likelihood: float
-    log_prior: float
-    log_occam: float
-    effective_parameters: float
-    names: tuple[str, ...]
-    weak_directions: tuple[WeakDirection, ...]
-    curvature: str
-
-    @property
-    def covariance(self) -> np.ndarray:
-        """Covariance between raveled parameters, shape (n, n)."""
-        return self.spread.matrix
-
-    def __repr__(self) -> str:
-        return (
-            f"<Laplace approximation of {len(self.names)} parameters ({self.curvature}): log evidence {self.log_evidence:.6g}, "
-            f"{self.effective_parameters:.4g} effective parameters>"
-        )
-
-    def sample(self, n_samples: int, rng: Rng = 0) -> list[Any]:
-        """Draw parameters from the approximation.
-
-        Parameters
-        ----------
-        n_samples : int
-        rng : int, numpy.random.Generator or None
-
-        Returns
-        -------
-        list
-            Of parameters like x.
-
-        Raises
-        ------
-        OptionError
-            The number of samples is not a positive integer.
-        """
-        whole_number("sample", "n_samples", n_samples)
-        center, unravel = ravel(self.value)
-        draws = self.spread.draws(n_samples, as_generator(rng, "sample"))
-        return [unravel(center + draw.astype(center.dtype)) for draw in draws]
-
-    def predict(
-        self,
-        model: Callable[..., Any],
-        *args: Any,
-        method: str = "linearized",
-        n_samples: int = 1000,
-        rng: Rng = 0,
-        full: bool = False,
-    ) -> Prediction:
-        r"""Predict with uncertain parameters.
-
-        .. math:: \text{mean } g(\hat x), \qquad \text{covariance } J V J^T, \qquad J = \partial g / \partial x \text{ at } \hat x
-
-        Parameters
-        ----------
-        model : callable
-            ``model(x, *args)`` returns the outputs g, an array of any shape or a container.
-        *args
-            Inputs.
-        method : {"linearized", "samples"}
-            The formulas above by exact Jacobians, or moments of the outputs at parameters drawn from the approximation. With
-            ``curvature="gauss-newton"`` the linearised prediction is the consistent one (Immer et al. 2021): samples leave
-            the region where that matrix describes the network.
-        n_samples, rng
-            For samples.
-        full : bool
-            Compute the covariance between all outputs.
-
-        Raises
-        ------
-        OptionError
-            An unknown method, or fewer than two samples.
-        NonFiniteError
-            The prediction is not finite.
-
-        Notes
-        -----
-        Add the variance of the noise for the variance of new data. Cost: min(m, n) sweeps for m outputs, or an evaluation
-        per sample. Of a sparse model the products that a sparse Jacobian of the outputs takes, and a solve for each of them.
-
-        References
-        ----------
-        D. J. C. MacKay, Neural Computation 4 (1992) 448-472. A. Immer, M. Korzepa and M. Bauer, "Improving predictions of
-        Bayesian neural nets via local linearization", AISTATS (2021).
-        """
-        if method == "samples":
-            return self._sampled(model, args, n_samples, rng, full)
-        if method != "linearized":
-            fix = "Pass 'linearized' or 'samples'"
-            raise OptionError(message("predict", f"method is {method!r}", fix=fix))
-        operator = JacobianOperator(model, self.value, *args)
-        jacobian = operator.to_sparse().tocsr() if self.spread.is_sparse else operator.to_dense()
-        variance, covariance = self.spread.carried(jacobian.astype(np.float64), full)
-        unknown = np.full(len(variance), math.inf)
-        find = operator.origin_of_nonfinite
-        return _prediction(operator.value, None, variance, covariance, method, 0, (unknown, unknown), find)
-
-    def _sampled(
-        self, model: Callable[..., Any], args: tuple[Any, ...], n_samples: int, rng: Any, full: bool
-    ) -> Prediction:
-        draws = self.sample(n_samples, rng)
-        if n_samples < 2:
-            raise OptionError(message("predict", "n_samples is 1", "A variance takes two", "Pass n_samples >= 2"))
-        outputs = [model(draw, *args) for draw in draws]
-        table = np.stack([Outputs(output).vector for output in outputs])
-        mean = table.mean(axis=0)
-        apart = table - mean
-        variance = np.sum(apart * apart, axis=0) / (n_samples - 1)
-        covariance = apart.T @ apart / (n_samples - 1) if full else None
-        # Relative to the spread: the fourth powers of small numbers vanish.
-        relative = apart / np.where(variance > 0.0, np.sqrt(variance), 1.0)
-        kurtosis = np.maximum(np.mean(relative**4, axis=0), 3.0)
-        dof = (n_samples - 1.0) * 2.0 / (kurtosis - 1.0)
-        errors = widened(np.sqrt(variance / n_samples), n_samples - 1.0), variance * spread_error(dof)
-        lost = next((draw for draw, row in zip(draws, table, strict=True) if not np.isfinite(row).all()), None)
-        find = lambda: None if lost is None else origin_in(model, (lost, *args), order=0)
-        return _prediction(outputs[0], mean, variance, covariance, "samples", n_samples, errors, find)
+from hessian.statistics.laplace_curvature import curvature_of
+from hessian.statistics.laplace_result import Laplace, Mode, Prior, approximation
+from hessian.statistics.prior import numbers_like, positive_like
+from hessian.statistics.selection import Selection
+from hessian.tape.trees import ravel
+from hessian.transforms.locate import not_finite
 
 
 def laplace(
@@ -241,7 +28,10 @@ def laplace(
     prior_mean: Any = 0.0,
     scale: float = 1.0,
     model: Callable[..., Any] | None = None,
-    structure: str = "auto",
+    structure: Any = "auto",
+    rank: int | None = None,
+    only: Any = None,
+    at_mode: bool = True,
 ) -> Laplace:
     r"""Approximate a posterior by a Gaussian at its mode.
 
@@ -272,9 +62,19 @@ def laplace(
     model : callable, optional
         ``model(x, *args)`` returns outputs z: the Gauss-Newton matrix of ``f(model(x, *args))`` then takes the place of the
         Hessian. It is never negative where f is convex in z, which a network's Hessian need not be.
-    structure : {"auto", "dense", "sparse"}
-        How the precision is inverted: ``"sparse"`` by a factor of the sparse matrix, ``"auto"`` so beyond 500 parameters where few products
-        give it and few of its numbers are entries.
+    structure : {"auto", "dense", "sparse", "diagonal", "kronecker", "low-rank"}, KFACOperator or NystromApproximation
+        ``"sparse"``: the precision is inverted by a factor of the sparse matrix; ``"auto"``: so beyond 500 parameters where few
+        products give it and few of its numbers are entries, else dense. The others are approximations that leave curvature out:
+        ``"diagonal"``, its diagonal; ``"kronecker"``, the blocks of :class:`hessian.KFACOperator`, to whose eigenvalues the prior is
+        added, one precision in each layer; ``"low-rank"``, its largest eigenpairs by Lanczos. An operator is taken for the curvature
+        of f without ``scale``; its blocks or eigenpairs are what counts.
+    rank : int, optional
+        Eigenpairs of ``"low-rank"``; by default 50, or n if that is less.
+    only : key, or list of keys, optional
+        The arrays of x that are uncertain (``[-1]``: the last layer of a network); the others are held where they are, and take no
+        part in prior, evidence and predictions. Keys are those of ``fixed=`` of :func:`hessian.optimize.minimize`.
+    at_mode : bool
+        Refuse an x that is not the mode. With False the numbers are those of the Gaussian about x, wherever that is.
 
     Returns
     -------
@@ -285,7 +85,8 @@ def laplace(
     ConvergenceError
         The precision is not positive definite (the message names the combination of parameters), or x is not the mode.
     OptionError
-        The prior precision or the scale is not positive.
+        The prior precision or the scale is not positive; ``only`` names no array; the structure is unknown, or takes a network; the
+        precision differs within a layer of Kronecker factors.
     ShapeMismatchError
         The prior does not have the structure of x.
     NonFiniteError
@@ -297,7 +98,9 @@ def laplace(
     -----
     Exact for a linear model with Gaussian noise. Cost: the dense matrix, n products in blocks, and an eigendecomposition,
     O(n^3): up to a few thousand parameters. Of a sparse matrix: a product per color, a factorisation, whose pivots give the
-    determinant, and a few times that for the deviations (Takahashi's equations).
+    determinant, and a few times that for the deviations (Takahashi's equations). Of a diagonal: n products, or a sweep per output
+    of a network of affine layers. Of Kronecker factors: those of :class:`hessian.KFACOperator`. Of low rank: the products of
+    :func:`hessian.curvature.eigenvalues`, and O(n r^2).
 
     References
     ----------
@@ -318,106 +121,20 @@ def laplace(
     """
     where = "laplace"
     check(where, "scale", scale, POSITIVE, fix="It is 1 for a sum, n for a mean of n terms")
-    center, unravel = ravel(x)
-    precision = _positive(prior_precision, x)
-    operator = HessianOperator(f, x, *args) if model is None else GaussNewtonOperator(model, f, x, *args)
+    prior = Prior(positive_like(prior_precision, x), numbers_like(prior_mean, x, "prior_mean"))
+    chosen = Selection(x, only, where)
+    free = chosen.free
+    if model is None:
+        operator: DifferentiatedOperator = HessianOperator(chosen.function(f), free, *args)
+    else:
+        operator = GaussNewtonOperator(chosen.function(model), f, free, *args)
     value = scale * float(operator.value)
     if not math.isfinite(value):
         fix = "Choose an x at which f is finite"
         raise not_finite(where, f"f is {value} at x", "", fix, operator.origin_of_nonfinite())
-    names = parameter_names(x)
-    information = _information(operator, scale, precision, structure, names)
-    apart = center.astype(np.float64) - _like(prior_mean, x, "prior_mean")
-    gradient = scale * np.asarray(operator.gradient, dtype=np.float64) + precision * apart
-    why, fix = (
-        "The approximation is made at the mode",
-        "Minimise scale * f + 1/2 prior_precision * |x - prior_mean|^2, with a small gtol",
-    )
-    information.check_optimum(gradient, where, "deviations", "mode", why, fix)
-    n = len(center)
-    spread = information.spread(np.arange(n), n)
-    deviations = spread.deviations
-    log_prior = 0.5 * float(np.sum(np.log(precision)) - apart @ (precision * apart) - n * math.log(2.0 * math.pi))
-    log_occam = 0.5 * (n * math.log(2.0 * math.pi) - information.log_determinant)
-    return Laplace(
-        value=unravel(center),
-        standard_error=unravel(deviations),
-        spread=spread,
-        log_evidence=-value + log_prior + log_occam,
-        log_likelihood=-value,
-        log_prior=log_prior,
-        log_occam=log_occam,
-        effective_parameters=n - float(precision @ deviations**2),
-        names=names,
-        weak_directions=information.weak_directions,
-        curvature="hessian" if model is None else "gauss-newton",
-    )
-
-
-def _information(
-    operator: DifferentiatedOperator, scale: float, precision: np.ndarray, structure: str, names: tuple[str, ...]
-) -> Information:
-    """Decompose the precision of the posterior, or factor it as a sparse matrix."""
-    what, sparse = "posterior precision", sparse_matrix(operator, structure, "laplace")
-    if sparse is not None:
-        posterior = sparse.times(scale).plus_diagonal(precision)
-        return SparseInformation.of_sparse(
-            posterior, operator.dtype, names, where="laplace", what=what, source=operator
-        )
-    matrix = operator.to_dense()
-    dense = (scale * matrix.astype(np.float64) + np.diag(precision)).astype(matrix.dtype)
-    return Information.of_matrix(dense, names, where="laplace", what=what, source=operator)
-
-
-def _positive(prior_precision: Any, x: Any) -> np.ndarray:
-    precision = _like(prior_precision, x, "prior_precision")
-    if not np.all(np.isfinite(precision) & (precision > 0.0)):
-        what = "prior_precision has entries that are not positive and finite"
-        raise OptionError(
-            message("laplace", what, "A prior without precision has no density to compare with", "Pass > 0")
-        )
-    return precision
-
-
-def _like(numbers: Any, x: Any, name: str) -> np.ndarray:
-    leaves, structure = flatten(x)
-    if is_real(numbers):
-        return np.full(sum(np.size(leaf) for leaf in leaves), float(numbers))
-    parts = structure.leaves_of(numbers, "laplace", name)
-    for part in parts:
-        if is_container(part) and not only_numbers(part):
-            what = f"{name} is {describe(part)} where x has an array"
-            raise ShapeMismatchError(message("laplace", what, fix=f"Pass one number, or {name} like x"))
-    found = [np.asarray(part) for part in parts]
-    for one in found:
-        if one.dtype.kind not in "fiu":
-            raise OptionError(message("laplace", f"{name} has dtype {one.dtype}", fix="Pass real numbers"))
-    given = [one.astype(np.float64) for one in found]
-    for one, leaf in zip(given, leaves, strict=True):
-        if one.ndim and one.shape != np.shape(leaf):
-            what = f"{name} has an array of shape {one.shape} where x has {np.shape(leaf)}"
-            raise ShapeMismatchError(message("laplace", what, fix=f"Pass one number, or {name} like x"))
-    full = [np.broadcast_to(one, np.shape(leaf)) for one, leaf in zip(given, leaves, strict=True)]
-    return np.asarray(join_vector(full), dtype=np.float64)
-
-
-def _prediction(
-    like: Any,
-    mean: np.ndarray | None,
-    variance: np.ndarray,
-    covariance: np.ndarray | None,
-    method: str,
-    count: int,
-    errors: tuple[np.ndarray, np.ndarray],
-    find: Callable[[], Origin | None],
-) -> Prediction:
-    """Give moments the structure of an output."""
-    outputs = Outputs(like)
-    finite = np.all(np.isfinite(variance)) and np.all(np.isfinite(outputs.vector if mean is None else mean))
-    if not finite:
-        why = "Some parameters within the posterior lead out of the model's domain" if count else ""
-        what = "the model is not finite at a draw" if count else "the model or its derivative is not finite at the mode"
-        raise not_finite("predict", what, why, "Check the inputs", find())
-    value = like if mean is None else outputs.structured(mean)
-    mean_error, variance_error = (outputs.structured(error) for error in errors)
-    return Prediction(value, outputs.structured(variance), covariance, method, count, mean_error, variance_error)
+    network = None if model is None else (model, f, x, args)
+    curvature = curvature_of(operator, network, chosen, chosen.names(x), scale, structure, rank)
+    gradient = scale * np.asarray(operator.gradient, dtype=np.float64)
+    center, unravel = ravel(x)
+    kind = "hessian" if model is None else "gauss-newton"
+    return approximation(Mode(unravel(center), chosen, curvature, kind, -value, gradient), prior, at_mode)

@@ -31,10 +31,13 @@ class Spread:
     order : int
     is_sparse : bool
         Whether the matrix is not at hand, but solves with its inverse.
+    kind : str
+        How it is held.
     """
 
     order: int
     is_sparse = True
+    kind = "sparse"
 
     @property
     def deviations(self) -> np.ndarray:
@@ -84,6 +87,16 @@ class Spread:
                 covariance[:, part] = jacobian @ solved
         return variances, covariance if covariance is None else 0.5 * (covariance + covariance.T)
 
+    def carried_by(self, operator: Any, full: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the variances of the outputs of a Jacobian operator, and their covariance where it is asked for."""
+        return self.carried(operator.to_sparse().tocsr().astype(np.float64), full)
+
+    def blocks(self, jacobian: np.ndarray) -> np.ndarray:
+        """Return the covariance of the outputs of each example, (N, K, K), from their Jacobians, (N, K, n)."""
+        count, width, n = jacobian.shape
+        rows = jacobian.reshape(-1, n)
+        return np.asarray(jacobian @ self.product(rows.T).T.reshape(count, width, n).swapaxes(1, 2))
+
     def carried_root(self, jacobian: np.ndarray) -> np.ndarray:
         """Return a root of the covariance of a few outputs, with zeros for what depends on others to working precision."""
         _, covariance = self.carried(csc_array(jacobian).tocsr(), True)
@@ -99,6 +112,7 @@ class DenseSpread(Spread):
     """By a root, from which everything comes, so that nothing cancels."""
 
     is_sparse = False
+    kind = "dense"
 
     def __init__(self, root: np.ndarray) -> None:
         self._root, self.order = root, len(root)
@@ -130,6 +144,15 @@ class DenseSpread(Spread):
         """Multiply the root with a dense Jacobian."""
         root = jacobian @ self._root
         return np.sum(root * root, axis=1), root @ root.T if full else None
+
+    def carried_by(self, operator: Any, full: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        """Multiply the root with the dense Jacobian."""
+        return self.carried(operator.to_dense().astype(np.float64), full)
+
+    def blocks(self, jacobian: np.ndarray) -> np.ndarray:
+        """Multiply the root with each."""
+        root = jacobian @ self._root
+        return np.asarray(root @ root.swapaxes(1, 2))
 
     def carried_root(self, jacobian: np.ndarray) -> np.ndarray:
         """Multiply the root with it."""
@@ -257,8 +280,8 @@ class Spreading(Uncertain):
 
     @property
     def structure(self) -> str:
-        """How the covariance is held: ``"dense"``, by a root, or ``"sparse"``, by the factor of its inverse."""
-        return "sparse" if self.spread.is_sparse else "dense"
+        """How the covariance is held: ``"dense"``, by a root, ``"sparse"``, by the factor of its inverse, or as it was asked for."""
+        return self.spread.kind
 
     @property
     def root(self) -> np.ndarray:

@@ -11,11 +11,15 @@ import numpy as np
 
 from hessian.errors import NonFiniteError, ShapeMismatchError, message
 from hessian.operators.jacobian_operator import JacobianOperator
+from hessian.programs import record
+from hessian.tape.trees import ravel
 from hessian.text import Shown
+from hessian.transforms.first_order import grad
 from hessian.transforms.seeds import check_room
 
-_BLOCK = 16
-"""Examples whose gradients are computed together: an evaluation costs some of them, and each has a sweep over all of these."""
+_BLOCK, _SHORT = 16, 4096
+"""Rows that are taken together where parameters are few; where there are as many as that, the sweep of each over all of a block costs
+more than calls do, and rows are taken one by one."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,8 +91,8 @@ def per_example(losses: Callable[..., Any], x: Any, *args: Any) -> PerExample:
 
     Notes
     -----
-    Cost: with rows in ``args``, N / 16 evaluations of 16 rows with 16 reverse sweeps each, and a sweep over all rows as a test; else a
-    reverse sweep of all for each example. Memory: N n numbers.
+    Cost: with rows in ``args``, an evaluation and a reverse sweep of each row alone (of few parameters, of 16 rows at a time), and a sweep
+    over all rows as a test; else a reverse sweep of all for each example. Memory: N n numbers.
 
     References
     ----------
@@ -125,18 +129,24 @@ def _by_blocks(
 ) -> np.ndarray | None:
     """Return the gradients by blocks of rows; ``None`` where rows are not those of examples."""
     size = len(values)
-    if not args or size <= _BLOCK or any(not isinstance(a, np.ndarray) or not a.ndim or len(a) != size for a in args):
+    if not args or size == 1 or any(not isinstance(a, np.ndarray) or not a.ndim or len(a) != size for a in args):
         return None
+    block = max(1, min(_BLOCK, _SHORT // max(whole.shape[1], 1)))
     gradients = np.empty(whole.shape, whole.dtype)
-    for start in range(0, size, _BLOCK):
-        part = slice(start, start + _BLOCK)
+    gradient = grad(record(lambda x, *rows: np.sum(losses(x, *rows))))
+    for start in range(0, size, block):
+        part = slice(start, start + block)
+        rows = [a[part] for a in args]
         try:
-            block = JacobianOperator(losses, x, *(a[part] for a in args))
+            if block == 1:
+                gradients[start] = ravel(gradient(x, *rows))[0]
+                continue
+            found = JacobianOperator(losses, x, *rows)
         except Exception:  # What fails on some of the rows is not a function of single rows: all are taken together.
             return None
-        if np.shape(block.value) != np.shape(values[part]):
+        if np.shape(found.value) != np.shape(values[part]):
             return None
-        gradients[part] = block.to_dense()
+        gradients[part] = found.to_dense()
     # Losses of rows alone have the same weighted sums of gradients; others differ for weights drawn at random.
     weights = np.random.default_rng(0).standard_normal(size).astype(whole.dtype)
     gap = np.abs(weights @ gradients - whole.T @ weights).max(initial=0.0)

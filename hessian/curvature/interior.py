@@ -28,7 +28,7 @@ STEPS = 300
 """Steps from one shift at most."""
 SHARES = (0.0, 1e-7, -1e-7, 1e-5, -1e-5, 1e-4, 1e-3)
 """Shifts that are tried beside the first, in units of the largest magnitude."""
-ORDERS = 4
+ELIMINATIONS = 4
 """Orders of elimination in which inertias are looked for."""
 LOOKS = 5
 """Searches at most."""
@@ -226,7 +226,7 @@ class _Search:
     def _below(self, x: float) -> Any:
         """Count the eigenvalues below a number: the negative ones of H - x M; ``None`` where that is not known."""
         moved = self._at(x)
-        for attempt in range(ORDERS):
+        for attempt in range(ELIMINATIONS):
             if attempt and scipy.sparse.issparse(moved):
                 # Pivots that are nearly zero in one order of elimination are others in another; signs are the same in all.
                 order = self._rng.permutation(self._products.n)

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 from scipy.sparse.linalg import aslinearoperator
 
+import hessian as hs
 from hessian.curvature import inverse_product
-from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError
-from hessian.statistics import covariance, delta_method, influence, laplace
+from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError
+from hessian.optimize import least_squares, minimize
+from hessian.statistics import covariance, delta_method, influence, laplace, likelihood_ratio_test, profile, wald_test
 
 
 def normal(n: int = 2) -> Any:
@@ -110,3 +113,165 @@ def test_lower_bounds_that_the_solution_refutes() -> None:
         with pytest.raises(OptionError, match="lower_bound is 5, and H has an eigenvalue of at most"):
             use(5.0)
         assert np.all(np.isfinite(use(1.0).standard_error))
+
+
+RNG = np.random.default_rng(0)
+X = np.column_stack([np.ones(60), RNG.standard_normal((60, 2))])
+Y = (RNG.random(60) < special.expit(X @ [0.2, 1.0, -1.0])).astype(float)
+
+
+def logistic(x: Any = X, y: Any = Y) -> tuple[Any, Any]:
+    """Return the terms of a regression, and its fit."""
+    terms = lambda b: np.logaddexp(0.0, x @ b) - y * (x @ b)
+    return terms, minimize(lambda b: np.sum(terms(b)), np.zeros(x.shape[1]))
+
+
+GROUPS = np.arange(60) % 7
+LETTERS = [*"abcdef"] * 10
+
+
+class _Unsaid:
+    """Like pandas.NA: it does not say whether it is another."""
+
+    def __ne__(self, other: object) -> Any:
+        return self
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise TypeError("ambiguous")
+
+
+@pytest.mark.parametrize(
+    ("groups", "text"),
+    [
+        ([None, *LETTERS[1:]], "1 examples have the group NaN, None"),
+        ([np.nan, *LETTERS[1:]], "1 examples"),
+        ([np.nan, 1, *LETTERS[2:]], "1 examples"),
+        ([_Unsaid(), *LETTERS[1:]], "1 examples"),
+        (np.where(GROUPS == 0, np.datetime64("NaT"), GROUPS.astype("M8[D]")), "9 examples"),
+        (np.ma.masked_equal(GROUPS, 0), "9 examples"),
+        (np.array([[1], *LETTERS[1:]], dtype=object), "a group is no label: unhashable type"),
+    ],
+)
+def test_groups_that_are_missing_are_no_group(groups: Any, text: str) -> None:
+    terms, res = logistic()
+    with pytest.raises(OptionError, match=text):
+        res.covariance("cluster", per_example=terms, groups=groups)
+
+
+def test_groups_of_any_labels_are_those_of_numbers() -> None:
+    terms, res = logistic()
+    known = res.covariance("cluster", per_example=terms, groups=GROUPS).standard_error
+    labels = np.array([1, "1", 2.5, ("a", 1), b"b", frozenset(), True + 1.0], dtype=object)
+    for groups in (labels[GROUPS], [f"g{k}" for k in GROUPS], np.ma.array(GROUPS), GROUPS.astype("M8[D]")):
+        found = res.covariance("cluster", per_example=terms, groups=groups).standard_error
+        np.testing.assert_allclose(found, known, rtol=1e-13)
+
+
+@pytest.mark.parametrize("column", [None, (np.arange(60) < 5).astype(float)], ids=["all", "one"])
+@pytest.mark.parametrize("structure", ["dense", "sparse"])
+def test_classes_that_are_separated_so_far_that_the_gradient_is_rounding(column: Any, structure: str) -> None:
+    if column is None:
+        b, x, y = np.array([-82.66123241, 1040.45175772, 86.36727181]), X, (X[:, 1] > 0.0).astype(float)
+    else:
+        x, y = np.column_stack([X, column]), np.where(column, 1.0, Y)
+        _, rest = logistic(x[5:, :3], y[5:])
+        b = np.append(rest.x, 33.0)
+    # The others are at their minimum, and the last is as good as at infinity.
+    nll = lambda b: np.sum(np.logaddexp(0.0, x @ b) - y * (x @ b))
+    with pytest.raises(ConvergenceError, match=r"to either side the curvature is gone.*separated"):
+        covariance(nll, b, structure=structure)
+
+
+def test_estimates_of_zero_have_errors() -> None:
+    def picky(p: Any) -> Any:
+        if abs(p[0]) > 0.05:
+            raise ValueError("too far")
+        return np.sum(np.cosh(p))
+
+    for f in (lambda p: np.sum(np.cosh(p)), lambda p: np.sum(np.cosh(p)) + 0.0 * np.sqrt(1e-4 - p[0] ** 2), picky):
+        np.testing.assert_allclose(covariance(f, np.zeros(3)).standard_error, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("R", "r", "error", "text"),
+    [
+        ([np.nan, 0.0, 1.0], 0.0, NonFiniteError, "holds NaN or infinity"),
+        ([0.0, 0.0, 1.0], np.inf, NonFiniteError, "holds NaN or infinity"),
+        ({}, 0.0, OptionError, "there are no conditions"),
+        ([], 0.0, OptionError, "there are no conditions"),
+        ({0: [1.0, 2.0]}, 0.0, ShapeMismatchError, r"x\[0\] of shape \(\)"),
+        ({"x": 0.0}, 1.0, OptionError, "r is given with a dict"),
+        ([1j, 0.0, 0.0], 0.0, OptionError, "dtype complex128"),
+        (np.array([True, False, True]), 0.0, OptionError, "dtype bool"),
+        ("x[0]", "one", ShapeMismatchError, "r has shape"),
+    ],
+)
+def test_conditions_that_are_none(R: Any, r: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        wald_test(normal(3), R, r)
+
+
+def test_residuals_of_other_data_are_not_compared() -> None:
+    big = least_squares(lambda b: X @ b - Y, np.zeros(3))
+    small = least_squares(lambda b: X[:50, :2] @ b - Y[:50], np.zeros(2))
+    with pytest.raises(OptionError, match="big has 60 residuals, small 50"):
+        likelihood_ratio_test(big, small)
+
+
+def test_levels_near_zero_and_one() -> None:
+    terms, res = logistic()
+    f = lambda b: np.sum(terms(b))
+    tiny = profile(f, res, 0, level=1e-9)
+    assert tiny.lower <= tiny.value <= tiny.upper
+    level = 1.0 - 1e-16
+    reach = np.diff(covariance(f, res.x).interval(level), axis=0)[0] / 2.0 / res.covariance().standard_error
+    np.testing.assert_allclose(special.ndtr(-reach), 0.5 - 0.5 * level, rtol=1e-12)
+    low, high = res.confidence_intervals("profile", level)[0]
+    at = [minimize(f, res.x, fixed={0: end}).fun - res.fun for end in (low, high)]
+    np.testing.assert_allclose(np.sqrt(2.0 * np.array(at)), reach[0], rtol=1e-6)
+
+
+def test_complex_parameters_by_their_parts() -> None:
+    z = np.array([1.0 + 2.0j, 0.5 - 1.0j])
+    f = lambda p: np.sum(np.abs(p["z"] - z) ** 2) + np.sum(p["z"].imag ** 2)
+    res = minimize(f, {"z": np.zeros(2, complex)})
+    assert res.summary().names == ("z.real[0]", "z.real[1]", "z.imag[0]", "z.imag[1]")
+    intervals = res.confidence_intervals()
+    np.testing.assert_array_equal(intervals["z.imag[1]"], intervals.array[3])
+    np.testing.assert_array_equal(intervals["z[1]"], intervals.array[[1, 3]])
+    np.testing.assert_array_equal(intervals["z", "real", 0], intervals.array[0])
+    for key in ("z[1]", ("z", 1)):
+        held = minimize(f, {"z": np.zeros(2, complex)}, fixed={key: 3.0 + 1.0j})
+        np.testing.assert_allclose(held.x["z"], [1.0 + 1.0j, 3.0 + 1.0j], atol=1e-6)
+        assert held.covariance().fixed == ("z.real[1]", "z.imag[1]")
+    held = minimize(f, {"z": np.zeros(2, complex)}, fixed={"z.real[0]": 3.0})
+    np.testing.assert_allclose(held.x["z"], [3.0 + 1.0j, 0.5 - 0.5j], atol=1e-6)
+
+
+def test_two_parameters_of_one_name_are_refused() -> None:
+    f = lambda p: (p["a.b"] - 1.0) ** 2 + 9.0 * (p["a"]["b"] - 2.0) ** 2
+    res = minimize(f, {"a.b": 0.0, "a": {"b": 0.0}})
+    with pytest.raises(OptionError, match=r"two parameters are called 'a\.b'"):
+        res.summary()
+
+
+def test_what_is_held_at_no_number() -> None:
+    for value in (None, "1"):
+        with pytest.raises(ShapeMismatchError, match="Pass a number"):
+            minimize(lambda p: np.sum(p**2), np.zeros(2), fixed={0: value})
+
+
+def test_names_stay_on_their_lines() -> None:
+    _, res = logistic()
+    table = res.summary(names=["a\n\nb", "<b>\t&", "c"])
+    assert "a b &" in table.to_latex()
+    assert "  a b " in repr(table)
+
+
+def test_no_examples_have_no_factors() -> None:
+    network = hs.nn.mlp((3, 4, 1))
+    for use in (hs.KFACOperator, hs.curvature.gauss_newton_diagonal):
+        with pytest.raises(ShapeMismatchError, match="there are no examples"):
+            use(network, lambda z: np.sum(z**2), network.init(0), np.zeros((0, 3)))

@@ -33,7 +33,7 @@ class Uncertain(Shown):
             The level is not between 0 and 1.
         """
         check("interval", "level", level, INSIDE)
-        quantile = special.stdtrit(self.degrees_of_freedom, 0.5 + 0.5 * level)
+        quantile = -special.stdtrit(self.degrees_of_freedom, 0.5 - 0.5 * level)
         center, unravel = ravel(self.value)
         reach = quantile * (ravel(self.standard_error)[0] / _factor(self.degrees_of_freedom))
         return unravel(center - reach), unravel(center + reach)

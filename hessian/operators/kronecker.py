@@ -87,6 +87,8 @@ class TappedNetwork:
             )
             raise OptionError(message(where, what, "Layers take their inputs and nothing else", fix))
         X = args[0]
+        if np.ndim(X) and not len(X):
+            raise ShapeMismatchError(message(where, "there are no examples", fix="Pass at least one row"))
         self.vector, unravel = ravel(params)
         self._steps: list[tuple[Any, Any, bool]] = []
         self.taps: list[Tap] = []

@@ -73,7 +73,7 @@ class Held:
             raise OptionError(message(self._where, what, fix="Name each parameter once"))
         mask[places] = True
         if value is not _AS_IT_IS:
-            self._full[places] = _numbers_of(part, value, self._where)
+            self._full[places] = held_numbers(part, value, self._where)
         if not np.all(np.isfinite(self._full[places])):
             what = f"{part.name} is to be held at {self._full[places][0]:g}"
             raise OptionError(message(self._where, what, "Nothing can be computed there", "Pass finite numbers"))
@@ -245,7 +245,7 @@ def _pairs(fixed: Any, where: str) -> Iterable[tuple[Any, Any]]:
     )
 
 
-def _numbers_of(part: Part, value: Any, where: str) -> np.ndarray:
+def held_numbers(part: Part, value: Any, where: str) -> np.ndarray:
     """The numbers of a value that is to be held, in the order of the places of a part."""
     shape_of = lambda place: np.shape(place)
     if part.structure.kind is not None and np.ndim(value) == 0 and not isinstance(value, Mapping):
@@ -261,6 +261,8 @@ def _numbers_of(part: Part, value: Any, where: str) -> np.ndarray:
     found = []
     for leaf, place in zip(leaves, part.places, strict=True):
         try:
+            if np.asarray(leaf).dtype.kind not in "biuf":
+                raise TypeError
             numbers = np.broadcast_to(np.asarray(leaf, np.float64), shape_of(place))
         except (TypeError, ValueError):
             what = f"{part.name} of shape {shape_of(place)} is to be held at {leaf!r}"

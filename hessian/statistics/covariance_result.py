@@ -74,7 +74,7 @@ class Covariance(Spreading):
         """
         check("interval", "level", level, INSIDE)
         center, unravel = ravel(self.value)
-        reach = special.stdtrit(self.degrees_of_freedom, 0.5 + 0.5 * level) * ravel(self.standard_error)[0]
+        reach = two_sided(level, self.degrees_of_freedom) * ravel(self.standard_error)[0]
         return unravel(center - reach), unravel(center + reach)
 
     @property
@@ -111,3 +111,11 @@ class Covariance(Spreading):
         for weak in self.weak_directions[:3]:
             lines.append(f"  weak: {weak.text} (relative information {weak.eigenvalue:.2g})")
         return "\n".join(lines)
+
+
+def two_sided(level: float, degrees_of_freedom: float = math.inf) -> float:
+    """Return the quantile that a variable of Student's law stays within on both sides with a probability; normal where it is infinite.
+
+    By the tail, whose digits the level does not have.
+    """
+    return -float(special.stdtrit(degrees_of_freedom, 0.5 - 0.5 * level))

@@ -17,7 +17,7 @@ from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.information import Information
-from hessian.statistics.optimum import check_step
+from hessian.statistics.optimum import check_reach, check_step
 from hessian.statistics.robust import ROBUST, weighted_scores
 from hessian.statistics.sparse_information import SparseInformation, check_structure, refuse_dense, sparse_matrix
 from hessian.statistics.spread import sandwich
@@ -137,16 +137,9 @@ class CovarianceTask:
         information.check_optimum(gradient, "covariance", "errors", "minimum", why, fix)
         center, unravel = ravel(self.x)
         spread = information.spread(self._free, len(center))
-        check_step(
-            lambda x: HessianOperator(self._f, unravel(x), *self.args).gradient,
-            lambda v: self._operator @ v,
-            center,
-            information,
-            spread,
-            self.scale,
-            gradient,
-            self._free,
-        )
+        at = lambda x: self._operator if x is center else HessianOperator(self._f, unravel(x), *self.args)
+        check_step(at, center, information, spread, self.scale, gradient, self._free)
+        check_reach(at, center, spread, self.scale, self._free, self.names)
         n_groups = 0
         if scores is not None:
             free = self._free.size

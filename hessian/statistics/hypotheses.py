@@ -12,15 +12,16 @@ import numpy as np
 from scipy import special
 
 from hessian.arguments import POSITIVE, real_number
-from hessian.errors import ConvergenceError, OptionError, ScaleWarning, ShapeMismatchError, message
+from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ScaleWarning, ShapeMismatchError, message
 from hessian.linalg.vectors import row_norms
 from hessian.operators.jacobian_operator import JacobianOperator
+from hessian.optimize.fixed import held_numbers
 from hessian.optimize.result import OptimizeResult
 from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.outputs import Outputs
 from hessian.statistics.terms import scale_note
 from hessian.tape.names import find_part
-from hessian.tape.trees import ravel
+from hessian.tape.trees import flatten, ravel
 from hessian.text import Shown
 
 _ROUNDING = 1e-9
@@ -149,6 +150,10 @@ def likelihood_ratio_test(big: OptimizeResult, small: OptimizeResult, *, scale: 
     gain = max(gain, 0.0)
     if not are_squares[0]:
         return _finished("likelihood ratio", 2.0 * c * gain, q, None)
+    many = [sum(np.size(leaf) for leaf in flatten(res.fun)[0]) for res in (big, small)]
+    if many[0] != many[1]:
+        what = f"big has {many[0]} residuals, small {many[1]}"
+        raise OptionError(message(where, what, "Both are of the same data", "Fit both to the rows that both have"))
     rest = int(big.degrees_of_freedom)
     if rest <= 0 or values[0] == 0.0:
         what = f"the larger model leaves {rest} degrees of freedom and a cost of {values[0]:.3g}"
@@ -218,11 +223,19 @@ def wald_test(res: Any, R: Any, r: Any = 0.0) -> HypothesisTest:
     rest = int(freedom) if isinstance(res, Covariance) and math.isfinite(freedom) else None
     center = ravel(res.value)[0].astype(np.float64)
     values, jacobian = _conditions(R, res.value, center, where)
+    if not values.size:
+        raise OptionError(message(where, "there are no conditions", fix="Pass at least one"))
+    if isinstance(R, Mapping) and np.any(np.asarray(r) != 0.0):
+        what = "r is given with a dict of values"
+        raise OptionError(message(where, what, "The dict says what each parameter is compared with", "Leave r out"))
     try:
         gap = values - np.broadcast_to(np.asarray(r, np.float64), values.shape)
-    except ValueError:
+    except (TypeError, ValueError):
         what = f"r has shape {np.shape(r)} for {values.size} conditions"
         raise ShapeMismatchError(message(where, what, fix="Pass a number, or one for each")) from None
+    if not (np.isfinite(gap).all() and np.isfinite(jacobian).all()):
+        what = "a condition or its Jacobian at the estimates holds NaN or infinity"
+        raise NonFiniteError(message(where, what, fix="Pass conditions that are finite there"))
     root = res.spread.carried_root(jacobian)
     lengths = row_norms(root)
     sizes = np.where(lengths > 0.0, lengths, 1.0)
@@ -240,17 +253,16 @@ def _conditions(R: Any, x: Any, center: np.ndarray, where: str) -> tuple[np.ndar
     """Values and Jacobian of conditions."""
     if isinstance(R, Mapping):
         values, jacobian = _chosen(list(R), x, center, where)
-        wanted = [
-            np.broadcast_to(np.asarray(value, np.float64), np.shape(place)).ravel()
-            for key, value in R.items()
-            for place in find_part(x, key, where).places
-        ]
-        return values - np.concatenate(wanted), jacobian
+        wanted = [number for key, value in R.items() for number in held_numbers(find_part(x, key, where), value, where)]
+        return values - np.array(wanted), jacobian
     if callable(R):
         return _linearized(R, x)
     is_name = isinstance(R, str | int | np.integer | tuple)
     if is_name or (isinstance(R, list) and all(isinstance(key, str | tuple) for key in R)):
         return _chosen([R] if is_name else R, x, center, where)
+    if np.asarray(R).dtype.kind not in "iuf":
+        what = f"R is an array of dtype {np.asarray(R).dtype}"
+        raise OptionError(message(where, what, "Its rows are coefficients", "Pass real numbers, or names"))
     matrix = np.atleast_2d(np.asarray(R, np.float64))
     if matrix.ndim != 2 or matrix.shape[1] != center.size or not len(matrix):
         what = f"R has shape {np.shape(R)}, there are {center.size} parameters"

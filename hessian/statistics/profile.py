@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from hessian.arguments import INSIDE, POSITIVE, check, real_number
 from hessian.errors import ConvergenceError, OptionError, ScaleWarning, message
@@ -18,6 +17,7 @@ from hessian.optimize.objective import bound
 from hessian.optimize.result import OptimizeResult
 from hessian.optimize.scipy_conventions import one_number
 from hessian.programs import RecordedFunction
+from hessian.statistics.covariance_result import two_sided
 from hessian.statistics.covariance_task import free_places
 from hessian.statistics.profile_path import Minimum, Side
 from hessian.statistics.refits import Problem
@@ -251,8 +251,9 @@ def follow(
         value=center.psi,
         standard_error=error,
         level=level,
-        lower=lower.psi,
-        upper=upper.psi,
+        # Where rounding is all that there is to the cut, an end may come out on the wrong side.
+        lower=min(lower.psi, center.psi),
+        upper=max(upper.psi, center.psi),
         cut=cut,
         nonlinearity=max(reach) if reach else math.nan,
         psi=np.array([knot.psi for _, knot in path]),
@@ -292,7 +293,7 @@ def _likelihood(
         scale = real_number("profile", "scale", scale, POSITIVE, "It makes f a negative log-likelihood")
     if "cost" not in res:
         objective, rest = bound(one_number(f, "profile"), args)
-        return objective, rest, scale or 1.0, float(special.ndtri(0.5 + 0.5 * level))
+        return objective, rest, scale or 1.0, two_sided(level)
     if "residual_std" not in res:
         what = "a robust loss is no likelihood with a known scale"
         raise OptionError(message("profile", what, fix="Write the cost as a function for minimize"))
@@ -305,6 +306,6 @@ def _likelihood(
     def cost(x: Any, *rest: Any) -> Any:
         return 0.5 * sum(np.sum(leaf * leaf) for leaf in flatten(plain(x, *rest))[0])
 
-    quantile = special.ndtri(0.5 + 0.5 * level) if scale else special.stdtrit(freedom, 0.5 + 0.5 * level)
     objective, rest = bound(cost, args)
-    return objective, rest, scale or float(res.residual_std) ** -2.0, float(quantile)
+    quantile = two_sided(level, math.inf if scale else freedom)
+    return objective, rest, scale or float(res.residual_std) ** -2.0, quantile

@@ -62,17 +62,47 @@ def weighted_scores(
 
 def _sums(scores: Any, groups: Any) -> Any:
     """Sums of scores in groups, shape (G, p), sparse where scores are."""
-    labels, count = np.asarray(groups), scores.shape[0]
+    count = scores.shape[0]
+    places, distinct = _numbered(groups, count)
+    if issparse(scores):
+        members = csc_array((np.ones(count), (places, np.arange(count))), shape=(distinct, count))
+        return members @ scores
+    sums = np.zeros((distinct, scores.shape[1]))
+    np.add.at(sums, places, scores.astype(np.float64))
+    return sums
+
+
+def _numbered(groups: Any, count: int) -> tuple[np.ndarray, int]:
+    """Number the groups: that of every example, and how many there are."""
+    labels = np.asarray(groups)
     if labels.size != count:
         what = f"groups has shape {labels.shape}, there are {count} examples"
         raise ShapeMismatchError(message("covariance", what, fix="Pass the group of every example, shape (n,)"))
-    if labels.dtype.kind == "f" and np.any(np.isnan(labels)):
-        what = f"{int(np.sum(np.isnan(labels)))} examples have the group NaN"
+    if labels.dtype.kind in "US" and not isinstance(groups, np.ndarray):
+        # Of a list of strings and NaN an array makes the string "nan".
+        labels = np.asarray(groups, dtype=object)
+    labels = labels.ravel()
+    is_mixed = labels.dtype.kind == "O"
+    lost = np.array([_is_missing(label) for label in labels], bool) if is_mixed else labels != labels
+    lost = lost | np.ma.getmaskarray(groups).ravel() if isinstance(groups, np.ma.MaskedArray) else lost
+    if np.any(lost):
+        what = f"{int(np.sum(lost))} examples have the group NaN, None or NaT, or a masked one"
         raise OptionError(message("covariance", what, fix="Leave these examples out, or give them groups"))
-    distinct, places = np.unique(labels.ravel(), return_inverse=True)
-    if issparse(scores):
-        members = csc_array((np.ones(count), (places.reshape(-1), np.arange(count))), shape=(len(distinct), count))
-        return members @ scores
-    sums = np.zeros((len(distinct), scores.shape[1]))
-    np.add.at(sums, places.reshape(-1), scores.astype(np.float64))
-    return sums
+    if not is_mixed:
+        distinct, places = np.unique(labels, return_inverse=True)
+        return places.reshape(-1), len(distinct)
+    # Labels of several types have no order.
+    numbers: dict[Any, int] = {}
+    try:
+        return np.array([numbers.setdefault(label, len(numbers)) for label in labels], np.intp), len(numbers)
+    except TypeError as error:
+        what = f"a group is no label: {error}"
+        raise OptionError(message("covariance", what, fix="Pass numbers or strings")) from None
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether a label stands for none: what is not itself, or does not say whether it is."""
+    try:
+        return label is None or bool(label != label)
+    except (TypeError, ValueError):
+        return not isinstance(label, list | np.ndarray)

@@ -16,7 +16,7 @@ from scipy import special
 from hessian.arguments import INSIDE, POSITIVE, check, real_number, whole_number
 from hessian.curvature.estimate import Uncertain
 from hessian.errors import MissingDependencyError, OptionError, ScaleWarning, ShapeMismatchError, message
-from hessian.statistics.covariance_result import Covariance
+from hessian.statistics.covariance_result import Covariance, two_sided
 from hessian.statistics.covariance_task import free_places
 from hessian.statistics.delta import DerivedQuantity, delta_method
 from hessian.statistics.terms import scale_note
@@ -95,7 +95,7 @@ class Summary(Uncertain):
         if math.isinf(self.covariance.degrees_of_freedom):
             return ends
         center, unravel = ravel(self.value)
-        reach = special.stdtrit(self.covariance.degrees_of_freedom, 0.5 + 0.5 * level) * ravel(self.standard_error)[0]
+        reach = two_sided(level, self.covariance.degrees_of_freedom) * ravel(self.standard_error)[0]
         curved = ravel(self.derived.second_order)[0] > 0.0
         low, high = (
             unravel(np.where(curved, ravel(end)[0], center + sign * reach))
@@ -238,13 +238,15 @@ class Summary(Uncertain):
     def _rows(self, places: Sequence[int]) -> list[list[str]]:
         numbers, rows = self._numbers(), []
         for i in places:
+            # A line or a tab in a name would take the table apart.
+            name = " ".join(self.names[i].split())
             value, error, statistic, pvalue, low, high = (float(number) for number in numbers[i])
             if math.isnan(error):
-                rows.append([self.names[i], f"{value:.6g}", "held", "", "", "", ""])
+                rows.append([name, f"{value:.6g}", "held", "", "", "", ""])
                 continue
             cells = [by_error(number, error) for number in (value, error, low, high)]
             small = "" if math.isnan(pvalue) else "<0.001" if pvalue < 0.0005 else f"{pvalue:.3f}"
-            rows.append([self.names[i], *cells[:2], _ratio(statistic), small, *cells[2:]])
+            rows.append([name, *cells[:2], _ratio(statistic), small, *cells[2:]])
         return rows
 
     def _shown(self) -> list[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,13 @@ def parameter_names(x: Any) -> tuple[str, ...]:
     ('layers[0].W[0, 0]', 'layers[0].W[0, 1]', 'bias')
     >>> parameter_names(np.zeros(2))
     ('x[0]', 'x[1]')
+    >>> parameter_names({"z": np.zeros(2, complex)})
+    ('z.real[0]', 'z.real[1]', 'z.imag[0]', 'z.imag[1]')
+
+    Raises
+    ------
+    OptionError
+        Two have one name, as ``{"a.b": 1.0, "a": {"b": 2.0}}`` makes them.
     """
     leaves, structure = flatten(x)
     found = []
@@ -31,6 +39,12 @@ def parameter_names(x: Any) -> tuple[str, ...]:
         name = path or "x"
         for index in np.ndindex(np.shape(leaf)):
             found.append(f"{name}[{', '.join(map(str, index))}]" if index else name)
+    if len(set(found)) < len(found):
+        twice = Counter(found).most_common(1)[0][0]
+        what = f"two parameters are called {twice!r}"
+        raise OptionError(
+            message("parameters", what, "What is said of one would be taken for the other", "Rename a key")
+        )
     return tuple(found)
 
 
@@ -43,12 +57,16 @@ def _paths(structure: Structure, path: str) -> list[str]:
 
 def _steps(structure: Structure) -> Sequence[Any]:
     """What the parts of a container are called: keys of a dict, fields, positions."""
+    if structure.kind is complex:
+        return ("real", "imag")
     return structure.keys or getattr(structure.kind, "_fields", ()) or range(len(structure.children))
 
 
 def _children(structure: Structure, path: str) -> list[tuple[str, Structure]]:
     """Paths of the parts of a container, and what they are."""
-    if structure.keys or hasattr(structure.kind, "_fields"):
+    if structure.kind is complex:
+        steps = [f"{path or 'x'}.{key}" for key in _steps(structure)]
+    elif structure.keys or hasattr(structure.kind, "_fields"):
         steps = [f"{path}.{key}" if path else str(key) for key in _steps(structure)]
     else:
         steps = [f"{path or 'x'}[{i}]" for i in range(len(structure.children))]
@@ -111,7 +129,7 @@ def find_part(x: Any, key: Any, where: str) -> Part:
     part = whole
     steps = key if isinstance(key, tuple) and not is_key else (key,)
     for number, step in enumerate(steps):
-        if part.structure.kind is None:
+        if part.structure.kind is None or (part.structure.kind is complex and not isinstance(step, str)):
             return _indexed(part, steps[number:] if len(steps[number:]) > 1 else step, key, where)
         names = list(_steps(part.structure))
         if step in names:
@@ -150,7 +168,7 @@ def _by_name(whole: Part, name: str, where: str) -> Part:
     if name in named:
         return named[name]
     match = re.fullmatch(r"(.+)\[([^\[\]]*)\]", name)
-    if match is None or match[1] not in named or named[match[1]].structure.kind is not None:
+    if match is None or match[1] not in named or named[match[1]].structure.kind not in (None, complex):
         raise _no_part(whole, name, where)
     index = tuple(_parsed(text, whole, name, where) for text in match[2].split(","))
     return _indexed(named[match[1]], index if len(index) > 1 else index[0], name, where)
@@ -168,18 +186,17 @@ def _parsed(text: str, whole: Part, name: str, where: str) -> int | slice:
 
 
 def _indexed(part: Part, index: Any, key: Any, where: str) -> Part:
-    """Numbers of an array."""
+    """Numbers of an array; of a complex one their real and imaginary parts."""
     steps = index if isinstance(index, tuple) else (index,)
-    (places,) = part.places
     is_index = all(is_whole(step) or isinstance(step, slice) for step in steps)
     try:
-        chosen = np.asarray(places[index]) if is_index else np.empty(0, int)
+        chosen = [np.asarray(places[index]) if is_index else np.empty(0, int) for places in part.places]
     except IndexError:
-        chosen = np.empty(0, int)
-    if not chosen.size:
+        chosen = [np.empty(0, int)]
+    if not chosen[0].size:
         raise _no_part(part, key, where)
     text = ", ".join(_written(step) for step in steps)
-    return Part(f"{part.name}[{text}]", part.structure, (chosen,))
+    return Part(f"{part.name}[{text}]", part.structure, tuple(chosen))
 
 
 def _written(step: Any) -> str:

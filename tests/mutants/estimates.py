@@ -66,7 +66,7 @@ ESTIMATES = [
         _ENDINGS,
     ),
     Mutant("curvature/estimate.py", "return _factor(degrees_of_freedom) * deviation", "return deviation", _ERRORS),
-    Mutant("curvature/estimate.py", "0.5 + 0.5 * level)", "level)", "tests/test_dialect.py"),
+    Mutant("curvature/estimate.py", "0.5 - 0.5 * level)", "1.0 - level)", "tests/test_dialect.py"),
     Mutant("curvature/condition.py", "1.0 - self.miss_probability >= level", "True", "tests/test_dialect.py"),
     Mutant("arguments.py", "int(rng) if isinstance(rng, numbers.Integral) else ", "", "tests/test_dialect.py"),
     Mutant("curvature/blocks.py", "rng=seed) for which in", "rng=None) for which in", "tests/test_dialect.py"),

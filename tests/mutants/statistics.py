@@ -22,8 +22,8 @@ STATISTICS = [
     Mutant("statistics/profile_path.py", "last <= max(_FALLING * before, 1e-6)", "True", _PROFILES),
     Mutant(
         "statistics/profile.py",
-        "special.stdtrit(freedom, 0.5 + 0.5 * level)",
-        "special.ndtri(0.5 + 0.5 * level)",
+        "two_sided(level, math.inf if scale else freedom)",
+        "two_sided(level)",
         _PROFILES,
     ),
     Mutant("statistics/hypotheses.py", "gain / q / (values[0] / rest)", "gain / (values[0] / rest)", _TESTS),

@@ -7,6 +7,7 @@ from mutants.mutant import Mutant
 _KINDS, _SUMMARY, _TIED = (
     f"tests/test_{name}.py" for name in ("covariance_kinds", "summary", "constrained_covariance")
 )
+_HOSTILE = "tests/test_statistics_hostile.py"
 
 TABLES = [
     Mutant("statistics/robust.py", "scores * np.sqrt(rows / (rows - parameters))", "scores", _KINDS),
@@ -15,8 +16,14 @@ TABLES = [
     Mutant("statistics/robust.py", "    if np.any(left < _WHOLE):", "    if False:", _KINDS),
     Mutant("statistics/optimum.py", "if not missed <= _LEFT * away:", "if False:", _KINDS),
     Mutant(
-        "statistics/optimum.py", "gradient + scale * np.asarray(product(moved - x), np.float64)[free]", "0.0", _KINDS
+        "statistics/optimum.py",
+        "gradient + scale * np.asarray(operator_at(x) @ (moved - x), np.float64)[free]",
+        "0.0",
+        _KINDS,
     ),
+    Mutant("statistics/optimum.py", "if max(sides) < _THERE:", "if False:", _HOSTILE),
+    Mutant("statistics/robust.py", "    if np.any(lost):", "    if False:", _HOSTILE),
+    Mutant("statistics/profile.py", "lower=min(lower.psi, center.psi)", "lower=lower.psi", _HOSTILE),
     Mutant("statistics/families.py", "0.5 + odd", "0.5", _KINDS),
     Mutant("statistics/families.py", "_log1p_rest(u)", "0.0", _KINDS),
     Mutant(

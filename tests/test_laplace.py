@@ -149,6 +149,17 @@ def test_evidence_by_its_gradient(structure):
     assert_allclose(found.with_prior(tuned.prior_precision).log_evidence, tuned.log_evidence, rtol=1e-12)
 
 
+def test_groups_have_precisions_of_their_own():
+    found = of(prior_precision=1.0, prior_mean=0.3).tune_prior(groups=["x[0].W", 1])
+    slopes, precisions = found.evidence_gradient, found.prior_precision
+    sums = [slopes[0]["W"].sum(), slopes[0]["b"].sum(), slopes[1]["W"].sum() + slopes[1]["b"].sum()]
+    assert_allclose(sums, 0.0, atol=1e-4)
+    values = [np.unique(precisions[k][key]) for k, key in ((0, "W"), (0, "b"), (1, "W"), (1, "b"))]
+    assert [len(value) for value in values] == [1, 1, 1, 1]
+    assert values[2] == values[3]
+    assert len({float(value[0]) for value in values}) == 3
+
+
 def test_low_rank_says_what_is_left_out():
     full = of("dense")
     values = np.linalg.eigvalsh(G)
@@ -177,6 +188,9 @@ def test_operators_as_structures():
     assert_allclose(found.covariance, V, rtol=1e-9, atol=1e-12)
     H = hs.GaussNewtonOperator(network, loss, params, X)
     sketch = hs.curvature.nystrom(H, 10)
+    left_out = np.log1p(40.0 * sketch.error_bound / 0.5)
+    assert_allclose(of(sketch).truncation, 0.5 * (N - 10) * left_out, rtol=1e-12)
+    assert 0.0 <= of(sketch).log_evidence - of("dense").log_evidence <= of(sketch).truncation
     found = of(sketch)
     V = np.linalg.inv(40.0 * sketch.to_dense() + np.diag(precision))
     assert_allclose(found.covariance, V, rtol=1e-9, atol=1e-12)

@@ -103,7 +103,7 @@ class KFACOperator(SymmetricOperator):
     ------
     OptionError
         A layer with parameters does not tell its affine map, the model does more than its layers one after the other, examples meet in
-        the loss, the loss is not convex in the outputs, or an option is unknown.
+        the model or the loss, the loss is not convex in the outputs, or an option is unknown.
     ShapeMismatchError, NonFiniteError
         The parameters are those of another model; outputs or second derivatives are not finite.
 

@@ -53,7 +53,7 @@ def curvature_of(
         return _kronecker(structure, chosen, scale)
     if isinstance(structure, NystromApproximation):
         _same_order(structure, len(names))
-        return LowRankCurvature(scale * structure.values.astype(np.float64), structure.vectors)
+        return LowRankCurvature(scale * structure.values, structure.vectors, scale * structure.error_bound)
     if not isinstance(structure, str) or structure not in _NAMES:
         raise unknown(where, "structure", structure, _NAMES)
     if structure == "diagonal":
@@ -74,7 +74,8 @@ def curvature_of(
         if k > n:
             raise OptionError(message(where, f"rank is {k} for {n} parameters", fix=f"Pass 1 <= rank <= {n}"))
         pairs = eigenvalues(operator, k, "LA")
-        return LowRankCurvature(scale * pairs.values.astype(np.float64), pairs.vectors)
+        values = scale * pairs.values.astype(np.float64)
+        return LowRankCurvature(values, pairs.vectors, max(float(values[0]), 0.0))
     sparse = sparse_matrix(operator, structure, where)
     if sparse is not None:
         return SparseCurvature(sparse.times(scale), operator.dtype, names, operator)

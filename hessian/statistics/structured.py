@@ -185,10 +185,10 @@ def _corrected(form: EigenForm, on_range: np.ndarray, width: np.ndarray, V: np.n
 
 
 class LowRankCurvature(Curvature):
-    """Some eigenpairs, those that are positive."""
+    """Some eigenpairs, those that are positive, and how large eigenvalues of the rest are at most."""
 
-    def __init__(self, values: np.ndarray, vectors: np.ndarray) -> None:
-        keep = values > 0.0
+    def __init__(self, values: np.ndarray, vectors: np.ndarray, left_out: float) -> None:
+        keep, self._left_out = values > 0.0, left_out
         self._values, self._vectors = values[keep].astype(np.float64), vectors[:, keep].astype(np.float64)
 
     def _form(self, precision: np.ndarray) -> EigenForm:
@@ -215,10 +215,9 @@ class LowRankCurvature(Curvature):
         return self._form(precision).values
 
     def truncation(self, precision: np.ndarray) -> float:
-        """None left out is larger than the smallest."""
+        """The rest adds nothing to the range of the pairs."""
         beside = len(precision) - len(self._values)
-        least = float(np.min(self._values, initial=np.inf))
-        return 0.5 * beside * float(np.log1p(least / precision.min())) if len(self._values) else np.inf
+        return 0.5 * beside * float(np.log1p(self._left_out / precision.min())) if beside else 0.0
 
 
 class StructuredInformation(Information):

@@ -7,6 +7,7 @@ from mutants.mutant import Mutant
 _HELD = "tests/test_fixed.py"
 _PROFILES = "tests/test_profile.py"
 _TESTS = "tests/test_hypotheses.py"
+_LAPLACE = "tests/test_laplace.py"
 
 STATISTICS = [
     Mutant("optimize/fixed.py", "vector[order]", "vector", _HELD),
@@ -35,4 +36,31 @@ STATISTICS = [
         "tail = 1.0 - level if is_below and is_above",
         _TESTS,
     ),
+    Mutant("statistics/selection.py", "next(given) if chosen else leaf", "leaf if chosen else leaf", _LAPLACE),
+    Mutant("statistics/structured.py", "beside = len(precision) - len(self._values)", "beside = 1", _LAPLACE),
+    Mutant("statistics/structured.py", "np.maximum(1.0 - np.sum(squares, axis=1), 0.0)", "1.0", _LAPLACE),
+    Mutant("statistics/structured.py", "sizes**2, 0.0, 0.0", "sizes, 0.0, 0.0", _LAPLACE),
+    Mutant("statistics/structured.py", "if inside.max() > inside.min():", "if False:", _LAPLACE),
+    Mutant(
+        "statistics/structured.py",
+        "block.eigenvalues.ravel().astype(np.float64) / one",
+        "block.eigenvalues.ravel()",
+        _LAPLACE,
+    ),
+    Mutant("statistics/laplace_curvature.py", "eigenvalues=scale * block", "eigenvalues=1.0 * block", _LAPLACE),
+    Mutant(
+        "statistics/laplace_curvature.py",
+        "places = np.searchsorted(chosen.places, block.places)",
+        "places = block.places",
+        _LAPLACE,
+    ),
+    Mutant("statistics/laplace_result.py", "0.5 - 0.5 * self.prior.precision", "0.5 - self.prior.precision", _LAPLACE),
+    Mutant("statistics/evidence.py", "if np.any(relative < -lost):", "if False:", _LAPLACE),
+    Mutant("statistics/evidence.py", "labels[place] = number", "labels[place] = 1", _LAPLACE),
+    Mutant("statistics/class_prediction.py", "math.pi / 8.0 * variances", "math.pi / 4.0 * variances", _LAPLACE),
+    Mutant("statistics/class_prediction.py", "/ math.sqrt(n_samples)", "", _LAPLACE),
+    Mutant(
+        "statistics/class_prediction.py", "return bool(np.all(gap <=", "return True or bool(np.all(gap <=", _LAPLACE
+    ),
+    Mutant("operators/kronecker.py", "self._check_apart(model, params, where)", "pass", "tests/test_kfac.py"),
 ]

@@ -14,7 +14,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 import hessian as hs
 from hessian.curvature import eigenvalues
 from hessian.curvature.metric import metric_of
-from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError
+from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError
 
 
 def tridiagonal(below: float, diagonal: float, n: int) -> Any:
@@ -193,6 +193,13 @@ def test_budgets() -> None:
         eigenvalues(aslinearoperator(H), 3, M=M, max_hvp=5)
 
 
+def test_masses_in_the_shape_of_the_point() -> None:
+    H, masses = symmetric(12), np.random.default_rng(0).uniform(1.0, 2.0, (4, 3))
+    for M in (masses, masses.tolist(), masses.reshape(12, 1)):
+        np.testing.assert_array_equal(eigenvalues(H, 3, M=M).values, eigenvalues(H, 3, M=masses.ravel()).values)
+    np.testing.assert_allclose(eigenvalues(np.eye(1), 1, M=[[4.0]]).values, 0.25)
+
+
 def test_refusals() -> None:
     H = symmetric(40)
     for M in (
@@ -208,11 +215,21 @@ def test_refusals() -> None:
     for M in (np.ones(3), np.eye(3), scipy.sparse.eye_array(3)):
         with pytest.raises(ShapeMismatchError, match="M has order 3, H has order 40"):
             eigenvalues(H, 2, M=M)
+    with pytest.raises(ShapeMismatchError, match=r"M has order 20, H has order 40.*np\.repeat\(masses, 2\)"):
+        eigenvalues(H, 2, M=np.ones(20))
+    with pytest.raises(ShapeMismatchError, match=r"M has shape \(4, 3\)"):
+        eigenvalues(H, 2, M=np.ones((4, 3)))
+    with pytest.raises(DtypeError, match="M has dtype complex128"):
+        eigenvalues(H, 2, M=np.ones(40, complex))
+    with pytest.raises(DtypeError, match="masked"):
+        eigenvalues(H, 2, M=np.ma.masked_equal(np.arange(40.0), 0.0))
+    with pytest.raises(ShapeMismatchError, match="M is dict"):
+        eigenvalues(H, 2, M={"a": 1.0})
+    with pytest.raises(NonFiniteError, match="M holds NaN or inf, M is ndarray of order 40"):
+        eigenvalues(H, 2, M=np.full((40, 40), np.nan))
     with pytest.raises(NonFiniteError, match="M holds NaN or inf"):
         eigenvalues(H, 2, M=np.full(40, np.nan))
-    with pytest.raises(NonFiniteError):
-        eigenvalues(H, 2, M=np.full((40, 40), np.nan))
-    with pytest.raises(OptionError, match="is not symmetric"):
+    with pytest.raises(OptionError, match="M is not symmetric"):
         eigenvalues(H, 2, M=np.triu(np.ones((40, 40))))
     with pytest.raises(OptionError, match="an eigenvalue that is negative"):
         eigenvalues(aslinearoperator(tridiagonal(-1.0, 2.0, 2100)), 1, M=aslinearoperator(tridiagonal(1.0, 0.5, 2100)))

@@ -44,7 +44,8 @@ def eigenvalues(
     sigma : float, optional
         :math:`\sigma`; 0 by default.
     M : LinearOperator, matrix or vector, optional
-        Positive definite, by default the identity: dense, sparse, the diagonal of a diagonal one (masses), or an operator.
+        Positive definite, by default the identity: dense, sparse, the diagonal of a diagonal one (n masses, in the shape of the point
+        too), or an operator.
     rtol : float, optional
         Residual asked for, relative to the largest magnitude; by default the precision to the power 2/3.
     max_hvp : int, optional

@@ -17,6 +17,7 @@ from hessian.linalg import limits
 from hessian.linalg.factoring import with_diagonal
 from hessian.linalg.superlu import SuperLUPlan
 from hessian.linalg.vectors import norm
+from hessian.operators.vectors import as_reals
 
 Map = Callable[[np.ndarray], np.ndarray]
 _STEPS = 20
@@ -166,18 +167,21 @@ class ByProducts(Metric):
 
 
 def metric_of(M: Any, n: int, where: str) -> Metric:
-    """Return the metric of M: a vector of masses, a matrix, sparse or dense, or an operator.
+    """Return the metric of M: an array of n masses in any shape, a matrix, sparse or dense, or an operator.
 
     Raises
     ------
     ShapeMismatchError, OptionError, NonFiniteError
         It does not fit H, is not symmetric, not positive definite, or not finite.
     """
-    if not scipy.sparse.issparse(M) and not hasattr(M, "matvec") and np.ndim(M) == 1:
-        return _diagonal(np.asarray(M, np.float64), n, where)
+    if isinstance(M, np.ndarray | list | tuple):
+        # Of n > 1 numbers no array is a matrix of order n.
+        numbers = as_reals(M, np.dtype(np.float64), where, "M")
+        if numbers.size == n or numbers.ndim == 1:
+            return _diagonal(numbers.ravel(), n, where)
     if hasattr(M, "matvec") and n <= limits.MATRIX_ORDER:
         M = M.to_dense() if hasattr(M, "to_dense") else M @ np.eye(n)
-    products = Products(M, where)
+    products = Products(M, where, "M")
     if products.n != n:
         raise _misfit(products.n, n, where)
     matrix = products.matrix
@@ -200,7 +204,10 @@ def _diagonal(diagonal: np.ndarray, n: int, where: str) -> Diagonal:
 
 
 def _misfit(order: int, n: int, where: str) -> ShapeMismatchError:
-    return ShapeMismatchError(message(where, f"M has order {order}, H has order {n}", fix=f"Pass an M of order {n}"))
+    fix = f"Pass an M of order {n}"
+    if order < n and n % order == 0:
+        fix += f"; masses of which each moves along {n // order} coordinates, as np.repeat(masses, {n // order})"
+    return ShapeMismatchError(message(where, f"M has order {order}, H has order {n}", fix=fix))
 
 
 def _not_definite(where: str) -> OptionError:

@@ -22,28 +22,29 @@ class Products:
 
     Matrices are checked for symmetry entry by entry. An operator cannot be: its products are compared as they are made, whatever
     asked for them (:class:`hessian.operators.symmetry.Witness`). Estimators that have more of them at hand compare more
-    (:func:`check_symmetric`).
+    (:func:`check_symmetric`). Errors call it by its letter, ``called``.
     """
 
-    def __init__(self, H: Any, where: str) -> None:
+    def __init__(self, H: Any, where: str, called: str = "H") -> None:
         self.where = where
+        self.called = called
         self.source = H
         self.count = 0
         self.magnitude = 0.0
-        self.matrix = _as_matrix(refuse_mask(H, where, "H"))
+        self.matrix = _as_matrix(refuse_mask(H, where, called))
         if self.matrix is None and not hasattr(H, "matvec"):
-            what = f"H is {type(H).__name__}"
+            what = f"{called} is {type(H).__name__}"
             raise ShapeMismatchError(message(where, what, fix="Pass a symmetric LinearOperator or matrix"))
         shape = np.shape(H) if self.matrix is None else self.matrix.shape
         if len(shape) != 2 or shape[0] != shape[1]:
-            what = f"H has shape {tuple(shape)}"
+            what = f"{called} has shape {tuple(shape)}"
             raise ShapeMismatchError(message(where, what, "Curvature is square", "Pass an operator of shape (n, n)"))
         if shape[0] == 0:
             raise ShapeMismatchError(
-                message(where, "H has order 0", "It has no curvature", "Pass at least one parameter")
+                message(where, f"{called} has order 0", "It has no curvature", "Pass at least one parameter")
             )
         self.n = int(shape[0])
-        self.dtype = _working_dtype(getattr(H if self.matrix is None else self.matrix, "dtype", None), where)
+        self.dtype = _working_dtype(getattr(H if self.matrix is None else self.matrix, "dtype", None), where, called)
         self._witness = Witness(self.eps)
         if self.matrix is not None:
             # First, since differences of booleans are undefined and those of unsigned numbers wrap around.
@@ -81,12 +82,16 @@ class Products:
         return f"{type(self.source).__name__} of order {np.shape(self.source)[0]}"
 
     def require_finite(self, numbers: np.ndarray, what: str) -> None:
-        """Refuse numbers of H that are not finite, wherever they come from."""
+        """Refuse numbers that are not finite, wherever they come from."""
         if not np.isfinite(numbers).all():
             why, fix = "Every number from it would be wrong", "Look at the point of differentiation, and at H.gradient"
             find = getattr(self.source, "origin_of_nonfinite", None)
             raise not_finite(
-                self.where, f"{what} holds NaN or inf, H is {self.name}", why, fix, None if find is None else find()
+                self.where,
+                f"{what} holds NaN or inf, {self.called} is {self.name}",
+                why,
+                fix,
+                None if find is None else find(),
             )
 
     def _compare(self, V: np.ndarray, images: np.ndarray) -> None:
@@ -105,7 +110,9 @@ class Products:
         low, high = 1e3 * float(limits.tiny) ** 0.5, 1e-3 * float(limits.max) ** 0.5
         if growth > high or (growth < low and self.magnitude < low and np.any(result)):
             what = f"products are of size {np.abs(result).max():.3g}"
-            raise NonFiniteError(message(self.where, what, f"Their squares leave {self.dtype}", "Pass a multiple of H"))
+            raise NonFiniteError(
+                message(self.where, what, f"Their squares leave {self.dtype}", f"Pass a multiple of {self.called}")
+            )
         self.magnitude = max(self.magnitude, growth)
 
     def is_dense(self, max_hvp: int) -> bool:
@@ -122,7 +129,7 @@ class Products:
         else:
             full = self(np.eye(self.n, dtype=self.dtype))
         full = np.asarray(full, self.dtype)
-        self.require_finite(full, "H")
+        self.require_finite(full, self.called)
         self.magnitude = max(self.magnitude, float(np.abs(full).max()))
         self.check_symmetric(full)
         return symmetrized(full, self.dtype)
@@ -145,15 +152,16 @@ class Products:
             self._refuse(gap, scale)
 
     def _refuse(self, gap: float, scale: float) -> None:
-        what = f"H is not symmetric: x.Hy and y.Hx differ by {gap:.3g}, products are of size {scale:.3g}"
+        H = self.called
+        what = f"{H} is not symmetric: x.{H}y and y.{H}x differ by {gap:.3g}, products are of size {scale:.3g}"
         fix = "Pass a symmetric operator, for example (A + A.T) / 2"
         raise OptionError(message(self.where, what, "Estimates of its curvature would be wrong", fix))
 
     def _check_matrix(self, matrix: Any) -> None:
-        self.require_finite(matrix.data if scipy.sparse.issparse(matrix) else matrix, "H")
+        self.require_finite(matrix.data if scipy.sparse.issparse(matrix) else matrix, self.called)
         gap = float(abs(matrix - matrix.T).max())
         if gap > self._witness.slack * float(abs(matrix).max()):
-            what = f"H is not symmetric: entries and their mirror images differ by up to {gap:.3g}"
+            what = f"{self.called} is not symmetric: entries and their mirror images differ by up to {gap:.3g}"
             fix = "Pass (A + A.T) / 2"
             raise OptionError(message(self.where, what, "Estimates of its curvature would be wrong", fix))
 
@@ -167,11 +175,11 @@ def _as_matrix(H: Any) -> Any:
     return None
 
 
-def _working_dtype(dtype: Any, where: str) -> np.dtype:
+def _working_dtype(dtype: Any, where: str, called: str) -> np.dtype:
     """Return float32 for float32, float64 for other real numbers."""
     if dtype is None:
         return np.dtype(np.float64)
     dtype = np.dtype(dtype)
     if dtype.kind not in "fiub":
-        raise DtypeError(message(where, f"H has dtype {dtype}", "The operator is real", "Pass real numbers"))
+        raise DtypeError(message(where, f"{called} has dtype {dtype}", "The operator is real", "Pass real numbers"))
     return dtype if dtype == np.float32 else np.dtype(np.float64)

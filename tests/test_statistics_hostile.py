@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -275,3 +277,14 @@ def test_no_examples_have_no_factors() -> None:
     for use in (hs.KFACOperator, hs.curvature.gauss_newton_diagonal):
         with pytest.raises(ShapeMismatchError, match="there are no examples"):
             use(network, lambda z: np.sum(z**2), network.init(0), np.zeros((0, 3)))
+
+
+def test_bounds_and_constraints_of_copies() -> None:
+    f = lambda p: 2.0 * (p[0] - 0.3) ** 2 + 2.0 * (p[1] - p[0]) ** 2
+    res = minimize(f, np.ones(2), bounds=[(0.0, None), (None, 0.5)])
+    known = res.confidence_intervals("profile").array
+    tied = minimize(f, np.ones(2), constraints={"type": "eq", "fun": lambda p: p[0] - p[1]})
+    for copied in (copy.copy, copy.deepcopy, lambda r: pickle.loads(pickle.dumps(r))):
+        np.testing.assert_array_equal(copied(res).confidence_intervals("profile", fun=f).array, known)
+        with pytest.raises(OptionError, match="does not know its constraints"):
+            copied(copied(tied)).covariance(fun=f)

@@ -89,9 +89,12 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         if constraints:
             self.__dict__["_constraints"] = constraints
 
-    def __getstate__(self) -> None:
-        """Pickle the entries only: functions may be lambdas, and data large."""
-        return None
+    def __getstate__(self) -> dict[str, Any] | None:
+        """Pickle the entries and the bounds only: functions may be lambdas, and data large. That there were constraints stays known."""
+        kept = {name: self.__dict__[name] for name in ("_bounds",) if name in self.__dict__}
+        if "_constraints" in self.__dict__:
+            kept["_constraints"] = None
+        return kept or None
 
     def covariance(  # -> hessian.statistics.Covariance
         self,
@@ -244,6 +247,9 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
             }
             if "_constraints" not in self.__dict__:
                 return statistics.covariance(fun, self.x, *own, fixed=self._held(fun, own), **given)
+            if self.__dict__["_constraints"] is None:
+                what, why = "the result does not know its constraints", "Functions are neither pickled nor copied with results"
+                raise OptionError(message("covariance", what, why, "Take the original, or minimise again from x"))
             more = {"constraints": self.__dict__["_constraints"], "bounds": self.__dict__.get("_bounds")}
             fixed = tuple(self.get("fixed", ()))
             return statistics.constrained_covariance(fun, self.x, *own, fixed=fixed, **more, **given)

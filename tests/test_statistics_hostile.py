@@ -288,3 +288,15 @@ def test_bounds_and_constraints_of_copies() -> None:
         np.testing.assert_array_equal(copied(res).confidence_intervals("profile", fun=f).array, known)
         with pytest.raises(OptionError, match="does not know its constraints"):
             copied(copied(tied)).covariance(fun=f)
+
+
+@pytest.mark.parametrize("method", ["L-BFGS-B", "BFGS", "SLSQP"])
+def test_kinks_at_which_methods_of_others_stop(method: str) -> None:
+    f = lambda b: np.sum((b - np.array([0.0, 2.0])) ** 2) + 3.0 * np.abs(b[0])
+    res = minimize(f, np.array([0.0, 1.0]), method=method)
+    with pytest.raises(ConvergenceError, match=r"f has a kink at x \(absolute\)"):
+        res.summary()
+    np.testing.assert_allclose(covariance(f, res.x, fixed=[0]).standard_error, [0.0, np.sqrt(0.5)])
+    # Kinks that cancel are none.
+    at = covariance(lambda b: np.maximum(b[0], 0.0) + np.log1p(np.exp(-np.abs(b[0]))) - 0.5 * b[0], np.zeros(1))
+    np.testing.assert_allclose(at.standard_error, 2.0)

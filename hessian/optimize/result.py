@@ -248,7 +248,10 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
             if "_constraints" not in self.__dict__:
                 return statistics.covariance(fun, self.x, *own, fixed=self._held(fun, own), **given)
             if self.__dict__["_constraints"] is None:
-                what, why = "the result does not know its constraints", "Functions are neither pickled nor copied with results"
+                what, why = (
+                    "the result does not know its constraints",
+                    "Functions are neither pickled nor copied with results",
+                )
                 raise OptionError(message("covariance", what, why, "Take the original, or minimise again from x"))
             more = {"constraints": self.__dict__["_constraints"], "bounds": self.__dict__.get("_bounds")}
             fixed = tuple(self.get("fixed", ()))

@@ -17,7 +17,7 @@ from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.information import Information
-from hessian.statistics.optimum import check_reach, check_step
+from hessian.statistics.optimum import check_reach, check_smooth, check_step
 from hessian.statistics.robust import ROBUST, weighted_scores
 from hessian.statistics.sparse_information import SparseInformation, check_structure, refuse_dense, sparse_matrix
 from hessian.statistics.spread import sandwich
@@ -129,6 +129,7 @@ class CovarianceTask:
 
     def finish(self, information: Information, scores: Any = None, leverages: np.ndarray | None = None) -> Covariance:
         """Check that x is the optimum, and put the result together."""
+        check_smooth(self._operator, self._free)
         gradient = self.scale * self._operator.gradient.astype(np.float64)[self._free]
         why, fix = (
             "Curvature elsewhere is not that of the optimum",

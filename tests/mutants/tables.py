@@ -21,6 +21,7 @@ TABLES = [
         "0.0",
         _KINDS,
     ),
+    Mutant("statistics/optimum.py", "if slopes is not None:", "if False:", _HOSTILE),
     Mutant("statistics/optimum.py", "if max(sides) < _THERE:", "if False:", _HOSTILE),
     Mutant("statistics/robust.py", "    if np.any(lost):", "    if False:", _HOSTILE),
     Mutant("statistics/profile.py", "lower=min(lower.psi, center.psi)", "lower=lower.psi", _HOSTILE),

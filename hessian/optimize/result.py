@@ -247,13 +247,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
             }
             if "_constraints" not in self.__dict__:
                 return statistics.covariance(fun, self.x, *own, fixed=self._held(fun, own), **given)
-            if self.__dict__["_constraints"] is None:
-                what, why = (
-                    "the result does not know its constraints",
-                    "Functions are neither pickled nor copied with results",
-                )
-                raise OptionError(message("covariance", what, why, "Take the original, or minimise again from x"))
-            more = {"constraints": self.__dict__["_constraints"], "bounds": self.__dict__.get("_bounds")}
+            more = {"constraints": self._constraints_of_run(), "bounds": self.__dict__.get("_bounds")}
             fixed = tuple(self.get("fixed", ()))
             return statistics.constrained_covariance(fun, self.x, *own, fixed=fixed, **more, **given)
         if any(given is not None for given in (per_example, model, likelihood, n_obs)):
@@ -363,6 +357,17 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
             n_obs=n_obs,
             given={**given, "fun": fun, "args": args},
         )
+
+    def _constraints_of_run(self) -> list[Any]:
+        """The constraints, or the error that misses them."""
+        found: list[Any] | None = self.__dict__["_constraints"]
+        if found is None:
+            what, why = (
+                "the result does not know its constraints",
+                "Functions are neither pickled nor copied with results",
+            )
+            raise OptionError(message("covariance", what, why, "Take the original, or minimise again from x"))
+        return found
 
     def _held(self, fun: Callable[..., Any], args: tuple[Any, ...]) -> tuple[str, ...]:
         """Names of the parameters that were held, and of those that a bound holds."""

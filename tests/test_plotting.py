@@ -328,7 +328,7 @@ def test_what_the_estimators_return_is_drawn() -> None:
     drawn = plotting.plot_spectrum(top).containers[0][0]
     np.testing.assert_array_equal(drawn.get_ydata(), top.values[::-1])
     line = plotting.plot_density(estimated).lines[0]
-    np.testing.assert_array_equal(line.get_ydata(), estimated.density)
+    np.testing.assert_array_equal(line.get_ydata(), estimated.view().density)
     found = gradient_alignment(bowl, np.ones(2), k=2)
     np.testing.assert_array_equal(plotting.plot_alignment(found).lines[0].get_ydata(), found.cumulative)
     measured, _ = edge_of_stability(bowl, np.ones(2), step_size=0.1, steps=20)

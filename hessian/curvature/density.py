@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
-import scipy.special
 
-from hessian.arguments import INSIDE, NOT_NEGATIVE, Rng, as_generator, check, real_number, whole_number
+from hessian.arguments import INSIDE, NOT_NEGATIVE, POSITIVE, Rng, as_generator, check, real_number, whole_number
+from hessian.curvature.density_band import gamma_band
+from hessian.curvature.density_view import DensityView, Measured, view_of
+from hessian.curvature.misses import MISS, beyond
 from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.errors import OptionError, message
@@ -24,6 +25,7 @@ _DISTANCE = 0.02
 _WIDTHS = (0.02, 0.12)
 _EXACT_WIDTH = 0.05
 _MARGIN = 4.0
+AXES = ("auto", "linear", "symlog")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,6 +46,8 @@ class SpectralDensity(Shown):
     n_hvp : int
     method : str
     level : float
+    bounds : tuple of float
+        No eigenvalue is outside: up to rounding if exact, else but for a probability of a thousandth. Infinite where nothing bounds.
     """
 
     grid: np.ndarray
@@ -55,6 +59,37 @@ class SpectralDensity(Shown):
     n_hvp: int
     method: str
     level: float
+    _measured: Measured
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Where all eigenvalues are."""
+        return self._measured.bounds
+
+    def view(self, axis: str = "auto", *, linear_below: float | None = None) -> DensityView:
+        """Return the density along a linear axis or a symmetric logarithmic one, as pictures show it.
+
+        There kernels are reflected at the ends of :attr:`bounds`, beyond which nothing is, and eigenvalues that are zero to rounding are
+        counted apart. On a symlog axis their width follows the eigenvalue.
+
+        Parameters
+        ----------
+        axis : {"auto", "linear", "symlog"}
+            ``"auto"`` takes symlog where magnitudes are a factor 30 apart.
+        linear_below : float, optional
+            Magnitude up to which the symlog axis is linear; by default the smallest that is not zero to rounding, or where that is
+            larger what the steps tell apart.
+
+        Raises
+        ------
+        OptionError
+            The axis is unknown, or ``linear_below`` is not positive.
+        """
+        if axis not in AXES:
+            raise OptionError(message("view", f"axis is {axis!r}", fix=f"Pass one of: {', '.join(AXES)}"))
+        if linear_below is not None:
+            check("view", "linear_below", linear_below, POSITIVE)
+        return view_of(self._measured, axis, linear_below)
 
     @property
     def is_exact(self) -> bool:
@@ -160,8 +195,13 @@ def density_of(
     width: float | None = None,
     grid: Any = None,
     level: float = 0.95,
+    ritz: np.ndarray | None = None,
+    lower_bound: float = -math.inf,
 ) -> SpectralDensity:
-    """Smooth a quadrature of what known eigenvalues leave; all eigenvalues are their own quadrature."""
+    """Smooth a quadrature of what known eigenvalues leave; all eigenvalues are their own quadrature.
+
+    ``ritz`` are values of another Krylov space, beyond which the ends of the spectrum are; below ``lower_bound`` is nothing.
+    """
     n, share = products.n, rule.n / products.n
     known = np.zeros(0) if known is None else known
     seen = np.concatenate([rule.nodes[rule.weights > 0.0], known])
@@ -177,7 +217,7 @@ def density_of(
         moved = rounding * math.exp(-0.5) / (math.sqrt(2.0 * math.pi) * width**2)
         band = np.stack([np.maximum(density - moved, 0.0), density + moved])
     else:
-        band = _band(density, truncation, points, width, rule.n, rule.nodes.shape[0], seen, level)
+        band = gamma_band(density, truncation, points, width, rule.n, rule.nodes.shape[0], seen, level)
     p = rule.nodes.shape[0]
     nodes = np.concatenate([rule.nodes, np.broadcast_to(known, (p, len(known)))], axis=1)
     weights = np.concatenate([share * rule.weights, np.full((p, len(known)), 1.0 / n)], axis=1)
@@ -191,7 +231,50 @@ def density_of(
         products.count,
         "exact" if exact else "Lanczos quadrature",
         level,
+        _measured(rule, before, known, products, exact, ritz, lower_bound, level),
     )
+
+
+def _measured(
+    rule: Quadrature,
+    before: Quadrature | None,
+    known: np.ndarray,
+    products: Products,
+    exact: bool,
+    ritz: np.ndarray | None,
+    lower_bound: float,
+    level: float,
+) -> Measured:
+    """Say what a density is made of: where eigenvalues can be, and what distance between them is seen."""
+    seen = np.concatenate([rule.nodes[rule.weights > 0.0], known])
+    low, high = float(seen.min()), float(seen.max())
+    zero = 4.0 * math.sqrt(products.n) * products.eps * max(abs(low), abs(high))
+    resolution = 0.0
+    if ritz is not None:
+        low, high = min(low, float(ritz.min())), max(high, float(ritz.max()))
+    is_moving = np.zeros((1, 1), bool) if exact or before is rule else _moving(rule, before, zero)
+    if is_moving.any():
+        # Steps that found the others are lost for these, which reach over the gaps between as many.
+        steps, gaps = rule.nodes.shape[1], int(is_moving.sum(axis=1).max()) - 1
+        inside = rule.nodes[is_moving] if gaps else rule.nodes[rule.weights > 0.0]
+        resolution = _STEPS_PER_RANGE * float(np.ptp(inside)) / (gaps or steps)
+        nodes = rule.nodes[rule.weights > 0.0]
+        far = beyond(rule.n, steps, float(np.ptp(nodes)), MISS)
+        low, high = min(low, float(nodes.min()) - far), max(high, float(nodes.max()) + far)
+    # A bound may be above the lowest node by rounding.
+    low = max(low, min(lower_bound, float(seen.min())))
+    return Measured(products.n, rule, before, known, zero, (low, high), resolution, exact, level, products.count)
+
+
+def _moving(rule: Quadrature, before: Quadrature | None, zero: float) -> np.ndarray:
+    """Return which nodes the last steps still moved: those that stand still are eigenvalues, and the others share the steps."""
+    moving = rule.weights > 0.0
+    if before is None:
+        return moving
+    near = 1e-6 * float(np.ptp(rule.nodes)) + zero
+    for row, old, mask in zip(rule.nodes, before.nodes, moving, strict=True):
+        mask &= np.min(np.abs(row[:, None] - old[None]), axis=1) > near
+    return moving
 
 
 def _run(
@@ -273,39 +356,3 @@ def _smoothed(rule: Quadrature, points: np.ndarray, width: float) -> np.ndarray:
         z = (points[:, None] - nodes[None, start : start + 512]) / width
         density += np.exp(-0.5 * z * z) @ weights[start : start + 512]
     return density / (width * math.sqrt(2.0 * math.pi))
-
-
-def _band(
-    density: np.ndarray,
-    truncation: np.ndarray,
-    points: np.ndarray,
-    width: float,
-    n: int,
-    p: int,
-    nodes: np.ndarray,
-    level: float,
-) -> np.ndarray:
-    """Invert the gamma distribution in its shape."""
-    places = max(1.0, float(nodes.max() - nodes.min()) / width)
-    tail = 0.5 * (1.0 - level) / places
-    peak = 2.0 / (width * math.sqrt(2.0 * math.pi)) / ((n + 2) * p)
-    # Away from all nodes no eigenvalue contributes by the peak of K: the scale is as much smaller as K is at the nearest.
-    ordered = np.sort(nodes)
-    after = np.minimum(np.searchsorted(ordered, points), len(ordered) - 1)
-    nearest = np.minimum(np.abs(points - ordered[np.maximum(after - 1, 0)]), np.abs(points - ordered[after]))
-    away = np.maximum(peak * np.exp(-0.5 * np.minimum(nearest / width, 30.0) ** 2), 1e-200 * peak)
-    lower = [scale * _shape(density / scale, 1.0 - tail) for scale in (peak, away)]
-    upper = [scale * _shape(density / scale, tail) for scale in (peak, away)]
-    return np.stack([np.maximum(0.0, np.minimum(*lower) - truncation), np.maximum(*upper) + truncation])
-
-
-def _shape(seen: np.ndarray, probability: float) -> np.ndarray:
-    """Solve ``gammainc(shape, seen) = probability`` for the shape, by bisection in its logarithm."""
-    seen = np.maximum(seen, 1e-300)
-    low, high = np.full(seen.shape, -30.0), np.log(4.0 * seen + 200.0)
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        # A larger shape moves the variable up, and the probability of being below what was seen down.
-        below = scipy.special.gammainc(np.exp(middle), seen) > probability
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.exp(0.5 * (low + high))

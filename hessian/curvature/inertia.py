@@ -64,7 +64,9 @@ class Inertia(Shown):
         )
         if not self.standard_error:
             return ", ".join(f"{count:.4g} {name}" for count, name, _ in named)
-        return ", ".join(f"{round(count)} {name} ({low} to {high})" for count, name, (low, high) in named)
+        return ", ".join(
+            f"{min(max(round(count), low), high)} {name} ({low} to {high})" for count, name, (low, high) in named
+        )
 
     def __repr__(self) -> str:
         return f"inertia: {self.counts()} ({self.method}, {self.n_hvp} products)"

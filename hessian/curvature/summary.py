@@ -10,7 +10,7 @@ import numpy as np
 
 from hessian.arguments import FINITE, Rng, as_generator, check, whole_number
 from hessian.curvature.density import SpectralDensity, density_of
-from hessian.curvature.density_text import bars, picture
+from hessian.curvature.density_text import bars, caption, picture
 from hessian.curvature.eigenpairs import Eigenpairs
 from hessian.curvature.eigenvalues import eigenvalues
 from hessian.curvature.estimate import KNOWN, Estimate, widened
@@ -66,7 +66,7 @@ class CurvatureSummary:
         unknown = "none: not seen to be positive definite"
         return [
             ("largest eigenvalues", self._listed(range(k - 1, k // 2 - 1, -1))),
-            ("smallest eigenvalues", self._listed(range(k // 2))),
+            ("smallest eigenvalues", self._listed(range(max(1, k // 2)))),
             ("trace", _shown(self.trace)),
             ("Frobenius norm", _shown(self.frobenius_norm)),
             ("log-determinant", unknown if self.logdet is None else _shown(self.logdet)),
@@ -80,21 +80,28 @@ class CurvatureSummary:
         return f"Curvature of order {self.n}, from {self.n_hvp} products: {how}"
 
     def __repr__(self) -> str:
-        drawn = bars(self.density, self.n)
-        table = [*self.rows(), *([("density (log scale)", drawn)] if drawn else [])]
+        view = self.density.view()
+        names = ("density", *[""] * 9)
+        lines = [line for line in (bars(view), *caption(view)) if line]
+        table = [*self.rows(), *zip(names, lines, strict=False)]
         return f"{self.heading()}\n{named_values(table, '  ')}"
 
     def _repr_html_(self) -> str:
         """Return the table and a picture of the density for a notebook."""
-        return f"<div>{html_table(self.rows(), self.heading())}{picture(self.density, self.n)}</div>"
+        return f"<div>{html_table(self.rows(), self.heading())}{picture(self.density.view())}</div>"
 
     def _listed(self, positions: range) -> str:
         """Write eigenvalues with the bounds on their errors."""
         values, bounds = self.eigenvalues.values, self.eigenvalues.residuals
         # Below a millionth of the scale, a bound would only be noise to read.
         small = 1e-6 * float(np.abs(values).max())
+        zero = self.inertia.threshold
         parts = [
-            f"{values[k]:.6g}" if bounds[k] <= small else with_error(float(values[k]), float(bounds[k]), False)
+            f"0 ± {zero:.1g}"
+            if zero and abs(values[k]) <= zero
+            else f"{values[k]:.6g}"
+            if bounds[k] <= small
+            else with_error(float(values[k]), float(bounds[k]), False)
             for k in positions
         ]
         return ", ".join(parts) or "none"
@@ -245,7 +252,10 @@ def _estimated(
     if known_bound is not None:
         signs = Inertia(0, 0, n, 0.0, 0, n, signs.threshold, products.count, "known bound")
     before = rest if complete else joined([part.quadrature(max(1, part.steps - 2)) for part in every])
-    density = density_of(rest, known, products, exact=False, before=before)
+    floor = -math.inf if lower_bound is None else lower_bound
+    density = density_of(
+        rest, known, products, exact=False, before=before, ritz=ends.values.astype(float), lower_bound=floor
+    )
     return CurvatureSummary(n, products.count, ends, trace, norm, logdet, signs, condition, density, False)
 
 

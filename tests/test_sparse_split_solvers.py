@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import csc_array
 
 import hessian as hs
 from hessian.errors import DerivativeCheckError, TooDenseError
+from hessian.linalg.factoring import analyse
+from hessian.linalg.sum_factor import factor_sum
+from hessian.linalg.sums import SymmetricSum
 from hessian.optimize import Status, minimize
 from hessian.optimize.factors import Factors
 from hessian.optimize.objective import VectorObjective
 from hessian.optimize.shifted import ShiftedModel
 from hessian.optimize.spectral import EigenModel
 from hessian.sparse import split
+from hessian.sparse.split import PartsOverflowError
 
 N = 400
 RNG = np.random.default_rng(0)
@@ -230,3 +235,69 @@ def test_parts_that_are_not_the_function_are_not_used(monkeypatch):
         assert (res.structure, res.method, res.success, bool(calls)) == ("operator", "trust-ncg", True, True)
     with pytest.raises(DerivativeCheckError):
         minimize(slow, np.zeros(500), structure="sparse")
+
+
+@pytest.mark.parametrize("method", ["trust-exact", "newton", "arc"])
+@pytest.mark.parametrize("start", [0.15, 0.3])
+def test_what_is_of_low_rank_may_be_as_large_as_it_likes(method, start):
+    # exp(120) beside 1: a product with V V' has no digit of S left.
+    n = 400
+    fun = lambda x: 0.5 * np.sum((x - NOISE) ** 2) + np.exp(np.sum(x))
+    res = minimize(fun, np.full(n, start), method=method, structure="sparse", options={"maxiter": 300, "gtol": 1e-7})
+    total = np.sum(res.x)
+    assert (res.structure, res.status) == ("sparse plus low rank", Status.CONVERGED), res.message
+    np.testing.assert_allclose(res.x, NOISE - np.exp(total), atol=1e-7)
+
+
+@pytest.mark.parametrize("weight", [1e9, 1e15, 1e24])
+def test_solutions_beside_large_columns(weight):
+    n = 200
+    b = np.cos(np.arange(n)) + weight
+    matrix = SymmetricSum(csc_array(np.eye(n)), np.full((n, 1), np.sqrt(weight)), np.ones(1))
+    found = factor_sum(analyse(matrix.sparse), matrix).solve(b)
+    mean = np.mean(b) / (1.0 + n * weight)
+    # The numbers of b are no closer.
+    np.testing.assert_allclose(found, b - np.mean(b) + mean, rtol=0.0, atol=n * np.spacing(weight))
+    assert abs(np.mean(found) - mean) <= 1e-13 * np.abs(found).max()
+
+
+def test_single_precision_inside_is_no_mistake():
+    def fun(x):
+        single = np.float32(0.37) * x.astype(np.float32)
+        return np.sum((x - NOISE) ** 2) + 1e-3 * np.sum(single).astype(float) ** 4 + np.sum(np.sin(single) ** 2)
+
+    hess = hs.sparse.split_hessian(fun)
+    for x in (NOISE, np.ones(N)):
+        dense = hs.hessian(fun)(x)
+        np.testing.assert_allclose(hess(x).to_dense(), dense, rtol=0.0, atol=1e-5 * np.abs(dense).max())
+    res = minimize(fun, np.ones(N), method="newton", structure="sparse", options={"maxiter": 5})
+    assert res.structure == "sparse plus low rank"
+
+
+def test_parts_that_overflow():
+    # Squares of these lengths are zero: what is cut has no derivative, where f has.
+    fun = lambda x: np.sum(x**2) + 10.0 * np.linalg.norm(x)
+    x = 1e-170 * NOISE
+    with pytest.raises(DerivativeCheckError, match="overflow"):
+        hs.sparse.split_hessian(fun)(x)
+    for is_asked in (False, True):
+        objective = VectorObjective(fun, NOISE, ())
+        operator = objective.hessian_at(objective.first)
+        factors = Factors()
+        factors.refuse_dense(operator, "test")
+        assert factors.is_split
+        factors.is_asked = is_asked
+        small = hs.HessianOperator(fun, x)
+        if is_asked:
+            assert not factors.matrix(small).is_finite
+        else:
+            with pytest.raises(PartsOverflowError):
+                factors.matrix(small)
+
+
+@pytest.mark.parametrize("method", ["trust-exact", "newton", "arc"])
+def test_runs_go_on_where_parts_overflow(method):
+    fun = lambda x: np.sum(x**2) + 10.0 * np.linalg.norm(x)
+    res = minimize(fun, np.ones(60), method=method, structure="sparse", options={"maxiter": 300})
+    assert res.fun < 1e-6
+    assert res.status is not Status.CONVERGED

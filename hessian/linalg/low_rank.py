@@ -59,10 +59,14 @@ class LowRankFactor(Factor):
                 self.least_pivot = base.least_pivot
 
     def _solve(self, b: np.ndarray) -> np.ndarray:
+        return self.bordered(b, 0.0)[0]
+
+    def bordered(self, b: np.ndarray, c: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        """Solve ``S z + U w = b``, ``U' z - D^-1 w = c``."""
         z = self._base.solve(b)
-        turned = self._vectors.T @ (self._units * (self._columns.T @ z).T).T
+        turned = self._vectors.T @ (self._units * (self._columns.T @ z - c).T).T
         weights = (self._units * (self._vectors @ (turned.T / self._values).T).T).T
-        return np.asarray(z - self.through @ weights)
+        return np.asarray(z - self.through @ weights), np.asarray(weights)
 
     def _logdet(self) -> float:
         return (

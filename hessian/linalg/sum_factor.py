@@ -18,6 +18,10 @@ ROUNDS = 4
 """Times that weak rows are strengthened and S is factored again."""
 NEARLY = 1e-12
 """Multiple of the identity, beside the rows of S, with which a matrix that is exactly singular shows where."""
+REFINEMENTS = 4
+"""Times that a solution is refined: each leaves of an error the share that rounding is of what is of low rank beside S."""
+_REFINED = 16.0
+"""Units of rounding up to which a backward error is left as it is."""
 ROUNDING = 1e3
 """Units of rounding up to which the backward error of a solution is at rounding level."""
 _EPS = float(np.finfo(np.float64).eps)
@@ -97,7 +101,7 @@ def _strengthened(sparse: csc_array, rows: np.ndarray, gains: np.ndarray) -> csc
 
 
 class SumFactor(Factor):
-    """A factor of ``S + V s V' + shift I``, solutions refined once where that changes anything."""
+    """A factor of ``S + V s V' + shift I``, solutions refined where that changes anything."""
 
     kind = "sum"
 
@@ -106,6 +110,7 @@ class SumFactor(Factor):
         units[rows, np.arange(len(rows))] = np.sqrt(gains)
         columns = np.concatenate((matrix.columns, units), axis=1)
         self._signs = np.append(matrix.signs, -np.ones(len(rows)))
+        self._columns, self._units = columns, units
         self._inner = LowRankFactor(base, columns, np.diag(self._signs))
         super().__init__(matrix.order, self._inner.status, self._inner.inertia)
         self._matrix, self._shift = matrix, shift
@@ -148,10 +153,19 @@ class SumFactor(Factor):
         return unit(through @ (scale * vectors[:, 0]))
 
     def _solve(self, b: np.ndarray) -> np.ndarray:
-        z = self._inner.solve(b)
-        residual = self._residual(z, b)
-        if self._error(z, residual, b) > 16.0 and np.isfinite(residual).all():
-            z = z + self._inner.solve(residual)
+        z, w = self._inner.bordered(b, 0.0)
+        error = self._error(z, self._residual(z, b), b)
+        for _ in range(REFINEMENTS):
+            if not _REFINED < error < math.inf:
+                break
+            # Residuals of the bordered system: V V' alone might lose all of S beside it.
+            beside = self._matrix.sparse @ z + self._shift * z + self._units @ (self._units.T @ z)
+            first, second = b - beside - self._columns @ w, (self._signs * w.T).T - self._columns.T @ z
+            more, weights = self._inner.bordered(first, second)
+            found = self._error(z + more, self._residual(z + more, b), b)
+            if not found < error:
+                break
+            z, w, error = z + more, w + weights, found
         return np.asarray(z)
 
     def _logdet(self) -> float:

@@ -14,6 +14,7 @@ from hessian.linalg.factoring import analyse, with_diagonal
 from hessian.linalg.sum_factor import factor_sum
 from hessian.linalg.sums import SymmetricSum
 from hessian.operators.hessian_operator import HessianOperator
+from hessian.sparse.split import PartsOverflowError
 
 if TYPE_CHECKING:
     from hessian.sparse.decompress import Structure
@@ -92,7 +93,14 @@ class Factors:
             matrix, structure = operator.sparse_by(self.structure)
             self._keep(structure)
             return SymmetricSum(self._with_diagonal(matrix))
-        found = operator.split_by(parts)
+        try:
+            found = operator.split_by(parts)
+        except PartsOverflowError:
+            if not self.is_asked:
+                raise
+            # At this point a sparse Hessian has no numbers, and steps are along the gradient.
+            n = operator.shape[0]
+            return SymmetricSum(csc_array((np.full(n, np.nan), np.arange(n), np.arange(n + 1)), shape=(n, n)))
         self._keep(parts.structure)
         columns, signs = found.orthogonal()
         self._rank = len(signs)

@@ -104,9 +104,17 @@ class ShiftedModel:
         if self._floor == 0.0:
             factor = factored(0.0)
             if factor.is_definite:
-                self._inverse, self._whole = factor, -factor.solve(self._g)
+                self._learn(factor)
             else:
                 self._raise_floor(factor, 0.0)
+
+    def _learn(self, factor: Factor) -> None:
+        """Take the Newton step of a definite factor, unless rounding has left nothing of it."""
+        whole = -factor.solve(self._g)
+        with np.errstate(all="ignore"):
+            predicted = self._step(whole, "newton", False).predicted
+        if 0.0 < predicted < math.inf or not self._size:
+            self._inverse, self._whole = factor, whole
 
     @property
     def end_norm(self) -> float:
@@ -160,7 +168,10 @@ class ShiftedModel:
             back, forth = columns[1], self._matrix @ columns[0]
             for _ in range(SOLVES - 1):
                 back = self._inverse.solve(back)
-                back = back / norm(back)
+                size = norm(back)
+                if not 0.0 < size < math.inf:
+                    break
+                back = back / size
                 columns.append(back)
             size = norm(forth)
             columns += [forth / size] if size > 0.0 else []

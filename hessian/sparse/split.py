@@ -156,6 +156,10 @@ class Parts:
         return SparsePlusLowRank(sparse, factors[:, used], core[np.ix_(used, used)], plans=self._plans)
 
 
+class PartsOverflowError(DerivativeCheckError):
+    """Parts are not finite where the Hessian is: what is cut has overflowed, or has no derivatives at this point."""
+
+
 @dataclass
 class _Kept:
     """What a program keeps of its parts; recorded anew after it was pickled."""
@@ -218,12 +222,14 @@ def check_product(at: FunctionAtPoint, matrix: SparsePlusLowRank, where: str) ->
     if not np.isfinite(expected).all() and not np.isfinite(found).all():
         return
     # What single entries are rounded to, and a share of the largest: where everything cancels there is nothing to compare.
-    eps = float(np.finfo(at.dtype).eps)
+    coarse = at.compiled is not None and at.compiled.coarse
+    eps = float(np.finfo(np.float32 if coarse else at.dtype).eps)
     allowed = math.sqrt(eps) * (size + np.abs(expected)) + 100.0 * eps * np.max(size, initial=0.0)
     if not (gap <= allowed).all():
         what = f"a product with the parts differs from the product with the Hessian by {float(np.max(gap)):.3g}"
         why = "What is cut may be what f does not depend on smoothly here, or overflow where f does not"
-        raise DerivativeCheckError(message(where, what, why, "Use hs.sparse.hessian or hs.HessianOperator there"))
+        kind = DerivativeCheckError if np.isfinite(found).all() else PartsOverflowError
+        raise kind(message(where, what, why, "Use hs.sparse.hessian or hs.HessianOperator there"))
 
 
 def parts_at(at: FunctionAtPoint, source: Source, widest: int | None = None, most: int | None = None) -> Parts | None:

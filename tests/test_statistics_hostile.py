@@ -300,3 +300,18 @@ def test_kinks_at_which_methods_of_others_stop(method: str) -> None:
     # Kinks that cancel are none.
     at = covariance(lambda b: np.maximum(b[0], 0.0) + np.log1p(np.exp(-np.abs(b[0]))) - 0.5 * b[0], np.zeros(1))
     np.testing.assert_allclose(at.standard_error, 2.0)
+
+
+def test_an_estimate_on_a_bound_where_the_objective_bends_down() -> None:
+    f = lambda p: p[0] - 0.3 * p[0] ** 2 + 0.1 * p[0] ** 3 + (p[1] - p[0]) ** 2
+    res = minimize(f, np.ones(2), bounds=[(0.0, None), (None, None)])
+    found = profile(f, res, 0)
+    np.testing.assert_allclose(np.polyval([0.1, -0.3, 1.0, 0.0], found.upper), 0.5 * found.cut**2, rtol=1e-8)
+    assert found.lower == 0.0
+    # Where the others have no minimum there, it says which.
+    flat = lambda p: (
+        p[0] ** 2 + np.exp(-p[1]) * (1.0 + p[0] ** 2) + 0.01 * np.exp(p[1]) * np.maximum(1.0 - p[0] ** 2, 0.0)
+    )
+    res = minimize(flat, np.array([0.0, 2.0]), bounds=[(-9.0, 9.0), (None, None)])
+    with pytest.raises(ConvergenceError, match=r"the fit of the others fails \("):
+        profile(flat, res, 0)

@@ -190,8 +190,10 @@ class Side:
             return math.inf
         if low is self._center:
             slope = self._problem.scale * self._sign * low.fit.slope
-            # c (2 slope t + bend t^2) = target^2, of which slope is 0 unless a bound holds the estimate.
-            step = self._target**2 / (slope + math.sqrt(slope**2 + self._problem.scale * self._bend * self._target**2))
+            # c (2 slope t + bend t^2) = target^2, of which slope is 0 unless a bound holds the estimate; there it may bend down, and
+            # the parabola end below the target.
+            square = slope**2 + self._problem.scale * self._bend * self._target**2
+            step = self._target**2 / (slope + math.sqrt(max(square, 0.0)))
         else:
             step = (self._target - low.root) / low.slope if low.slope > 0.0 else math.inf
             # A little beyond where the step is long, so that both sides are known sooner.

@@ -339,7 +339,8 @@ class Refits:
             fit = self._steps(place, Curvature.of(problem, place), is_new=True) if place.is_finite else None
             if fit is not None:
                 return fit
-        raise _failed(problem.names[self.k], psi, res.status.name)
+        how = f"{res.status.name}, but no minimum with a definite Hessian" if res.success else res.status.name
+        raise _failed(problem.names[self.k], psi, how)
 
 
 def _failed(name: str, psi: float, how: str) -> ConvergenceError:

@@ -315,3 +315,26 @@ def test_an_estimate_on_a_bound_where_the_objective_bends_down() -> None:
     res = minimize(flat, np.array([0.0, 2.0]), bounds=[(-9.0, 9.0), (None, None)])
     with pytest.raises(ConvergenceError, match=r"the fit of the others fails \("):
         profile(flat, res, 0)
+
+
+@pytest.mark.parametrize("many", [2.0, 0.5, 60.0])
+@pytest.mark.parametrize("structure", ["dense", "sparse"])
+def test_terms_that_are_a_multiple_but_for_a_constant(many: float, structure: str) -> None:
+    terms, res = logistic()
+    given = {"kind": "sandwich", "structure": structure}
+    f = lambda b: np.sum(terms(b))
+    known = covariance(f, res.x, per_example=terms, **given).standard_error
+    np.testing.assert_allclose(
+        covariance(f, res.x, per_example=lambda b: terms(b) + 3.0, **given).standard_error, known
+    )
+    with pytest.raises(OptionError, match=f"add up to {many:g} times scale"):
+        covariance(f, res.x, per_example=lambda b: many * terms(b) + 3.0, **given)
+
+
+def test_penalties_are_no_multiples() -> None:
+    y = RNG.standard_normal(20) + 1.0
+    terms = lambda m: 0.5 * (y - m[0]) ** 2
+    f = lambda m: np.sum(terms(m)) + 5.0 * m[0] ** 2
+    res = minimize(f, np.zeros(1))
+    found = covariance(f, res.x, kind="HC0", per_example=terms)
+    np.testing.assert_allclose(found.standard_error, np.linalg.norm(y - res.x) / 30.0)

@@ -107,7 +107,9 @@ class CovarianceTask:
                 raise NotScalarError(message("covariance", what, fix="Return one term per example, shape (n,)"))
             raise ShapeMismatchError(message("covariance", what, fix="Return one term per example, shape (n,)"))
         self._check_unit(terms)
-        return operator.to_sparse() if sparse else operator.to_dense()
+        scores = operator.to_sparse() if sparse else operator.to_dense()
+        self._check_multiple(per_example, scores)
+        return scores
 
     def _check_unit(self, terms: np.ndarray) -> None:
         """Refuse terms whose sum is c f but for a factor that mistakes are made of."""
@@ -126,6 +128,31 @@ class CovarianceTask:
         if is_near(value, total) or (count > 1 and is_near(self.scale * value, total * count)):
             what = f"the terms of per_example add up to {total:.6g}, scale * f is {self.scale * value:.6g}"
             raise OptionError(message("covariance", what, why, "Return the terms of scale * f, not those of f"))
+
+    def _check_multiple(self, per_example: Callable[..., Any], scores: Any) -> None:
+        """Refuse terms whose sum is a multiple of c f but for a constant: it has its gradient, which is zero, and as often its curvature.
+
+        Penalties in f, which the terms leave out, change the gradient at least.
+        """
+        free, eps = self._free, float(np.finfo(self._operator.dtype).eps)
+        rng, allowed = np.random.default_rng(0), eps**0.375
+        summed = HessianOperator(lambda x, *args: np.sum(per_example(x, *args)), self.x, *self.args)
+        ratios = []
+        for _ in range(2):
+            v = np.zeros(self._operator.shape[0], self._operator.dtype)
+            v[free] = rng.standard_normal(free.size) / np.maximum(np.abs(ravel(self.x)[0][free]), 1.0)
+            whole, part = (float(v @ np.asarray(H @ v, np.float64)) for H in (self._operator, summed))
+            ratios.append(part / (self.scale * whole) if whole > 0.0 else math.nan)
+        many = 0.5 * sum(ratios)
+        if not (abs(ratios[0] - ratios[1]) <= allowed * abs(many) and abs(many - 1.0) > allowed):
+            return
+        gap = np.asarray(scores.sum(axis=0), np.float64).ravel() - many * self.scale * self._operator.gradient
+        sizes = np.asarray(abs(scores).sum(axis=0), np.float64).ravel()
+        if np.all(np.abs(gap[free]) <= allowed * sizes[free]):
+            what = f"the terms of per_example add up to {many:.6g} times scale * f, but for a constant"
+            raise OptionError(
+                message("covariance", what, "H and scores need one unit", "Return the terms of scale * f")
+            )
 
     def finish(self, information: Information, scores: Any = None, leverages: np.ndarray | None = None) -> Covariance:
         """Check that x is the optimum, and put the result together."""

@@ -277,6 +277,8 @@ def test_no_examples_have_no_factors() -> None:
     for use in (hs.KFACOperator, hs.curvature.gauss_newton_diagonal):
         with pytest.raises(ShapeMismatchError, match="there are no examples"):
             use(network, lambda z: np.sum(z**2), network.init(0), np.zeros((0, 3)))
+        with pytest.raises(OptionError, match="does not tell its layers"):
+            use(lambda p, x: network(p, x), lambda z: np.sum(z**2), network.init(0), np.zeros((2, 3)))
 
 
 def test_bounds_and_constraints_of_copies() -> None:

@@ -86,6 +86,11 @@ class TappedNetwork:
                 "Pass the inputs, one example per row",
             )
             raise OptionError(message(where, what, "Layers take their inputs and nothing else", fix))
+        if not hasattr(model, "apply") and not hasattr(model, "layers"):
+            what, why = f"the model is {model!r}, which does not tell its layers", "Each has a block of the matrix"
+            raise OptionError(
+                message(where, what, why, "Pass a layer or a network of hs.nn, or use GaussNewtonOperator")
+            )
         X = args[0]
         if np.ndim(X) and not len(X):
             raise ShapeMismatchError(message(where, "there are no examples", fix="Pass at least one row"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -161,7 +162,7 @@ def test_notes_tell_what_is_not_drawn():
     assert "all 5 are zero to rounding" in empty.texts[0].get_text()
     assert all(not len(line.get_xdata()) for line in empty.lines)
     one = plot_density(spectral_density(np.diag([3.0, 3.0])))
-    assert [entry.get_text() for entry in one.get_legend().get_texts()] == ["2 of 2 at 3"]
+    assert [entry.get_text() for entry in one.get_legend().get_texts()] == ["all 2 at 3"]
 
 
 def test_estimates_say_their_method_and_band():
@@ -205,3 +206,71 @@ def test_text_and_html_show_the_same_and_say_it():
     assert "|" not in repr(summary(np.zeros((5, 5))))
     assert "smallest eigenvalues  3\n" in repr(summary(np.diag([3.0])))
     assert "<svg" not in summary(np.zeros((5, 5)))._repr_html_()
+
+
+STORIES = {
+    "indefinite": np.concatenate([np.linspace(-0.1, 0.1, 1500), [1.0, 5.0, 50.0, 500.0, 5000.0]]),
+    "deficient": np.concatenate([np.zeros(1500), np.geomspace(1e-3, 1e2, 20)]),
+    "wide": np.geomspace(1e-6, 10.0, 1500),
+    "definite": np.concatenate([np.linspace(1.0, 2.0, 1000), [50.0, 100.0]]),
+    "negative": -np.concatenate([np.linspace(1.0, 2.0, 1000), [50.0, 100.0]]),
+    "one negative": np.concatenate([[-0.01], np.linspace(0.1, 10.0, 1500)]),
+    "identity": np.ones(300),
+    "zero": np.zeros(300),
+}
+
+
+@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("max_hvp", [24, 60, 120])
+def test_summaries_do_not_contradict_themselves(name, max_hvp):
+    spectrum = STORIES[name]
+    for seed in range(3):
+        found = summary(operator(spectrum), max_hvp, rng=seed)
+        values, signs, text = found.eigenvalues.values, found.inertia, repr(found)
+        notes = "\n".join(found.notes())
+        ranges, cut, low = signs.ranges, signs.threshold, found.density.bounds[0]
+        # Eigenvalues, signs and bounds.
+        assert ranges[0][0] >= np.sum(values < -cut)
+        assert ranges[2][0] >= np.sum(values > cut)
+        if low > cut:
+            assert ranges[0] == (0, 0)
+        if ranges[0][1] == 0:
+            assert found.density.view().below_zero() == 0.0
+            assert values.min() >= -cut
+        # The counts that are printed are within their ranges and those add up.
+        assert sum(low for low, _ in ranges) <= len(spectrum) <= sum(high for _, high in ranges)
+        # Norm, trace and condition number against eigenvalues.
+        assert found.frobenius_norm.value >= np.linalg.norm(values) * (1.0 - 1e-12)
+        size = np.abs(spectrum)
+        truth = size.max() / size.min() if size.min() > cut else np.inf
+        if "if positive definite" not in text:
+            assert found.condition_number <= truth * (1.0 + 1e-9)
+        # What is not decided is said.
+        undecided = ranges[0][0] == ranges[1][0] == 0 and ranges[0][1] + ranges[1][1] > 0
+        assert ("do not decide whether H is positive definite" in notes) == undecided
+        assert ("if positive definite" in text) == (undecided and found.logdet is not None)
+        assert all(note in text and note in found._repr_html_() for note in found.notes())
+        view = found.density.view()
+        smoothing = view.below_zero() * len(spectrum) > ranges[0][1] + 0.5
+        assert ("density below zero is smoothing" in notes) == smoothing
+        assert max(map(len, text.splitlines())) <= 140
+
+
+def test_what_other_spaces_found_is_said():
+    found = summary(operator(STORIES["one negative"]), 60)
+    assert not any("more products find it" in note for note in found.notes())
+    nodes = found.density.nodes[found.density.weights > 0.0]
+    inner = replace(found.eigenvalues, values=np.array([nodes.min() + 1.0, nodes.max() - 1.0]))
+    notes = replace(found, eigenvalues=inner).notes()
+    assert f"the smallest eigenvalue is at most {nodes.min():.4g}: more products find it" in notes
+    assert f"the largest eigenvalue is at least {nodes.max():.4g}: more products find it" in notes
+
+
+def test_multiplicities_are_not_told_by_lists():
+    found = summary(operator(STORIES["deficient"]), 100)
+    assert "1500 zero (1497 to 1500), 20 positive (20 to 23)" in repr(found)
+    assert "those listed may be multiple" in repr(found)
+    assert "not known" in repr(summary(operator(STORIES["one negative"]), 100))
+    assert "800 positive," not in repr(summary(operator(np.ones(800)), 30))
+    assert "0 negative, 0 zero, 800 positive\n" in repr(summary(operator(np.ones(800)), 30))
+    assert "all 800 at 1" in repr(summary(operator(np.ones(800)), 30))

@@ -112,14 +112,14 @@ class DensityView:
         of, found = self.measured, []
         if self.zero_share > 0.0:
             count = round(self.zero_share * of.n)
-            if of.is_exact:
+            if of.is_exact or self.zero_share > 1.0 - 1e-9:
                 what = f"all {of.n} are zero" if count == of.n else f"{count} of {of.n} are zero"
             else:
                 what = f"about {self.zero_share:.2g} of all are zero"
             found.append(f"{what} to rounding (within ±{self.zero_below:.1g}): not drawn")
         found += self.spot_names()
         low, high = (0.0 if abs(end) <= self.zero_below else end for end in of.bounds)
-        if math.isfinite(low) and math.isfinite(high) and self.zero_share < 1.0:
+        if math.isfinite(low) and math.isfinite(high) and self.zero_share < 1.0 - 1e-9:
             sure = "none outside" if of.is_exact else f"with probability {1.0 - MISS:g} none outside"
             found.append(f"{sure} [{low:.3g}, {high:.3g}]")
         if self.axis == "symlog" and not of.is_exact and np.abs(self.grid).min(initial=math.inf) < self.linear_below:
@@ -132,6 +132,7 @@ class DensityView:
         for low, mean, high, share in self.spots:
             where = f"at {mean:.4g}" if high - low <= self.zero_below else f"between {low:.4g} and {high:.4g}"
             count = f"{share * of.n:.0f} of {of.n}" if of.is_exact else f"about {share:.2g} of all"
+            count = f"all {of.n}" if share > 1.0 - 1e-9 else count
             found.append(f"{count} {where}")
         return found
 
@@ -183,7 +184,7 @@ def view_of(of: Measured, axis: str, linear_below: float | None = None) -> Densi
     for a, b in segments:
         u = position(nodes)
         chosen = alive & (u >= a) & (u <= b)
-        if b - a > _NARROW * width:
+        if b - a > _NARROW * width and float(position.back(b) - position.back(a)) > _NARROW * of.zero_below:
             drawn.append((a, b))
         elif weights[chosen].sum() > 0.0:
             inside = nodes[chosen & (weights > 0.0)]
@@ -207,10 +208,10 @@ class _Position:
         size = np.abs(t) / self.c
         return np.sign(t) * np.where(size <= 1.0, size, 1.0 + np.log(np.maximum(size, 1.0))) / _LN10
 
-    def back(self, u: np.ndarray) -> np.ndarray:
+    def back(self, u: np.ndarray | float) -> np.ndarray:
         """Return the eigenvalues at positions."""
         if math.isinf(self.c):
-            return u
+            return np.asarray(u, float)
         size = np.abs(u) * _LN10
         return np.sign(u) * self.c * np.where(size <= 1.0, size, np.exp(np.maximum(size, 1.0) - 1.0))
 

@@ -65,7 +65,8 @@ class Inertia(Shown):
         if not self.standard_error:
             return ", ".join(f"{count:.4g} {name}" for count, name, _ in named)
         return ", ".join(
-            f"{min(max(round(count), low), high)} {name} ({low} to {high})" for count, name, (low, high) in named
+            f"{low} {name}" if low == high else f"{min(max(round(count), low), high)} {name} ({low} to {high})"
+            for count, name, (low, high) in named
         )
 
     def __repr__(self) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -64,15 +65,59 @@ class CurvatureSummary:
         k = len(self.eigenvalues.values)
         bound = "" if self.is_exact or math.isinf(self.condition_number) else "at least "
         unknown = "none: not seen to be positive definite"
+        supposed = "" if self.is_decided else ", if positive definite"
+        # A Ritz value bounds the eigenvalue nearest to zero where all have one sign.
+        condition = f"{bound}{self.condition_number:.4g}" + (supposed if self.logdet is not None else "")
+        if (
+            not self.is_exact
+            and self.condition_number <= 1.0
+            and min(self.inertia.ranges[0][0], self.inertia.ranges[2][0])
+        ):
+            condition = "not known: what is nearest to zero lies inside the spectrum"
         return [
             ("largest eigenvalues", self._listed(range(k - 1, k // 2 - 1, -1))),
             ("smallest eigenvalues", self._listed(range(max(1, k // 2)))),
             ("trace", _shown(self.trace)),
             ("Frobenius norm", _shown(self.frobenius_norm)),
-            ("log-determinant", unknown if self.logdet is None else _shown(self.logdet)),
+            ("log-determinant", unknown if self.logdet is None else _shown(self.logdet) + supposed),
             ("signs", self.inertia.counts()),
-            ("condition number", f"{bound}{self.condition_number:.4g}"),
+            ("condition number", condition),
         ]
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the signs leave no doubt that all eigenvalues are positive, or that some are not."""
+        negative, zero, _ = self.inertia.ranges
+        return not self.inertia.standard_error or negative[0] > 0 or zero[0] > 0 or negative[1] == zero[1] == 0
+
+    def notes(self) -> list[str]:
+        """Say what the numbers leave open, and what may look like a contradiction."""
+        if self.is_exact:
+            return []
+        found, values = [], self.eigenvalues.values
+        negative, zero, positive = self.inertia.ranges
+        if not self.is_decided:
+            unsure = " or ".join(
+                f"{high} {name}" for (_, high), name in ((negative, "negative"), (zero, "zero")) if high
+            )
+            found.append(f"{self.n_hvp} products do not decide whether H is positive definite: up to {unsure}")
+        nodes = self.density.nodes[self.density.weights > 0.0]
+        slack = self.inertia.threshold
+        # Of any Krylov space, the ends of the spectrum are beyond the Ritz values.
+        if nodes.min() < values[0] - slack:
+            found.append(f"the smallest eigenvalue is at most {nodes.min():.4g}: more products find it")
+        if nodes.max() > values[-1] + slack:
+            found.append(f"the largest eigenvalue is at least {nodes.max():.4g}: more products find it")
+        listed = int(np.sum(np.abs(values) <= slack))
+        if self.n > zero[0] > listed > 0:
+            found.append("products do not tell how often an eigenvalue occurs: those listed may be multiple")
+        view = self.density.view()
+        below = self.n * view.below_zero()
+        above = self.n * (1.0 - view.zero_share) - below
+        for count, (_, most), side in ((below, negative, "below"), (above, positive, "above")):
+            if count > most + 0.5:
+                found.append(f"the density {side} zero is smoothing: by the signs at most {most} eigenvalues are there")
+        return found
 
     def heading(self) -> str:
         """Return what was looked at, and at what price."""
@@ -84,11 +129,13 @@ class CurvatureSummary:
         names = ("density", *[""] * 9)
         lines = [line for line in (bars(view), *caption(view)) if line]
         table = [*self.rows(), *zip(names, lines, strict=False)]
+        table += zip(("notes", *[""] * 9), self.notes(), strict=False)
         return f"{self.heading()}\n{named_values(table, '  ')}"
 
     def _repr_html_(self) -> str:
         """Return the table and a picture of the density for a notebook."""
-        return f"<div>{html_table(self.rows(), self.heading())}{picture(self.density.view())}</div>"
+        below = "".join(f"<div>{escape(note)}</div>" for note in self.notes())
+        return f"<div>{html_table(self.rows(), self.heading())}{picture(self.density.view())}{below}</div>"
 
     def _listed(self, positions: range) -> str:
         """Write eigenvalues with the bounds on their errors."""
@@ -234,7 +281,8 @@ def _estimated(
     # Of a norm near one, so that fourth powers of numbers fit.
     scale = products.magnitude or 1.0
     square = total("square", lambda t: (t / scale) ** 2, float(np.sum((known / scale) ** 2)), 2.0 * doubt / scale)
-    size = math.sqrt(square.value)
+    # Ritz values of one Krylov space: no norm is less than theirs.
+    size = max(math.sqrt(square.value), float(np.linalg.norm(ends.values.astype(np.float64) / scale)))
     error = scale * square.standard_error / (2.0 * size) if size else 0.0
     norm = Estimate("frobenius norm", scale * size, error, products.count, square.method, square.degrees_of_freedom)
     lowest = min(float(rest.nodes.min()), float(ends.values.min()))
@@ -249,14 +297,45 @@ def _estimated(
         logdet = total("logdet", np.log, float(np.log(known).sum()), doubt / lowest, gap)
     condition = _condition(np.concatenate([ends.values, rest.nodes.ravel()]), known, definite, products)
     signs = count_signs(rest, known, products, exact=False, complete=complete)
+    signs = _at_least(signs, ends.values, zero)
     if known_bound is not None:
         signs = Inertia(0, 0, n, 0.0, 0, n, signs.threshold, products.count, "known bound")
-    before = rest if complete else joined([part.quadrature(max(1, part.steps - 2)) for part in every])
-    floor = -math.inf if lower_bound is None else lower_bound
-    density = density_of(
-        rest, known, products, exact=False, before=before, ritz=ends.values.astype(float), lower_bound=floor
-    )
+    shorter = rest if complete else joined([part.quadrature(max(1, part.steps - 2)) for part in every])
+    density, signs = _drawn(rest, shorter, known, products, ends, signs, lower_bound)
     return CurvatureSummary(n, products.count, ends, trace, norm, logdet, signs, condition, density, False)
+
+
+def _drawn(
+    rest: Quadrature,
+    before: Quadrature,
+    known: np.ndarray,
+    products: Products,
+    ends: Eigenpairs,
+    signs: Inertia,
+    lower_bound: float | None,
+) -> tuple[SpectralDensity, Inertia]:
+    """Return a density without what the counts exclude, and counts without what its bounds exclude."""
+    n, zero = products.n, zero_below(products) * products.magnitude
+    # Where the counts exclude negative eigenvalues, the density has none either.
+    floor = 0.0 if not signs.ranges[0][1] else -math.inf
+    floor = floor if lower_bound is None else max(floor, lower_bound)
+    ritz = ends.values.astype(float)
+    density = density_of(rest, known, products, exact=False, before=before, ritz=ritz, lower_bound=floor)
+    low, high = density.bounds
+    if signs.standard_error and (low > zero or high < -zero):
+        # The same probability that the bounds have: the counts are not to doubt what these say.
+        minus, plus = (0, n) if low > zero else (n, 0)
+        signs = replace(signs, negative=minus, zero=0, positive=plus, standard_error=0.0, method="Lanczos bounds")
+    return density, signs
+
+
+def _at_least(signs: Inertia, ritz: np.ndarray, zero: float) -> Inertia:
+    """Count the signs of Ritz values, too: no Krylov space has more of a sign than the operator."""
+    return replace(
+        signs,
+        at_least_negative=max(signs.at_least_negative, int(np.sum(ritz < -zero))),
+        at_least_positive=max(signs.at_least_positive, int(np.sum(ritz > zero))),
+    )
 
 
 def _processes(products: Products, known: np.ndarray, left: int, rng: np.random.Generator) -> list[Runs]:

@@ -14,7 +14,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 import hessian as hs
 from hessian.curvature import inverse_product
-from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError
+from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ScaleWarning, ShapeMismatchError
 from hessian.optimize import least_squares, minimize
 from hessian.statistics import covariance, delta_method, influence, laplace, likelihood_ratio_test, profile, wald_test
 
@@ -340,3 +340,18 @@ def test_penalties_are_no_multiples() -> None:
     res = minimize(f, np.zeros(1))
     found = covariance(f, res.x, kind="HC0", per_example=terms)
     np.testing.assert_allclose(found.standard_error, np.linalg.norm(y - res.x) / 30.0)
+
+
+def test_a_mean_is_not_compared_with_a_sum() -> None:
+    terms, res = logistic()
+    mean = minimize(lambda b: np.mean(terms(b)), np.zeros(3))
+    held = [minimize(lambda b, take=take: take(terms(b)), np.zeros(3), fixed=[1, 2]) for take in (np.sum, np.mean)]
+    with pytest.warns(ScaleWarning, match="of the larger model, unlike the other, f is the mean"):
+        likelihood_ratio_test(mean, held[0])
+    with pytest.warns(ScaleWarning, match=r"of the smaller model, unlike the other, scale \* f is 60 times the sum"):
+        likelihood_ratio_test(mean, held[0], scale=60.0)
+    with pytest.warns(ScaleWarning) as caught:
+        likelihood_ratio_test(mean, held[1])
+    assert len(caught) == 1
+    assert "unlike" not in str(caught[0].message)
+    np.testing.assert_array_equal(list(res.confidence_intervals()), res.confidence_intervals().array)

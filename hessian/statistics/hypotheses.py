@@ -124,9 +124,7 @@ def likelihood_ratio_test(big: OptimizeResult, small: OptimizeResult, *, scale: 
             what = f"the {name} model has stopped with status {getattr(res.get('status'), 'name', res.get('status'))}"
             why = "Its likelihood is not the largest"
             raise ConvergenceError(message(where, what, why, str(res.get("message", ""))))
-    source = big.__dict__.get("_source")
-    note = "" if source is None or "cost" in big else scale_note(source[0], big.x, source[1], c)
-    if note:
+    for note in _scale_notes(big, small, c):
         warnings.warn(message(where, note), ScaleWarning, stacklevel=2)
     are_squares = [("cost" in res) for res in (big, small)]
     if are_squares[0] != are_squares[1] or (are_squares[0] and not ("residual_std" in big and "residual_std" in small)):
@@ -159,6 +157,19 @@ def likelihood_ratio_test(big: OptimizeResult, small: OptimizeResult, *, scale: 
         what = f"the larger model leaves {rest} degrees of freedom and a cost of {values[0]:.3g}"
         raise OptionError(message(where, what, "They cannot tell the variance of the errors", "Add data"))
     return _finished("likelihood ratio", gain / q / (values[0] / rest), q, rest)
+
+
+def _scale_notes(big: OptimizeResult, small: OptimizeResult, c: float) -> list[str]:
+    """What is to be said of the scale: once where both are alike."""
+    notes = []
+    for res in (big, small):
+        source = res.__dict__.get("_source")
+        known = source is not None and "cost" not in res
+        notes.append(scale_note(source[0], res.x, source[1], c) if known else None)
+    if None in notes or notes[0] == notes[1]:
+        return list(dict.fromkeys(note for note in notes if note))
+    names = ("the larger model", "the smaller model")
+    return [f"of {name}, unlike the other, {note}" for name, note in zip(names, notes, strict=True) if note]
 
 
 def _count(res: OptimizeResult) -> int:

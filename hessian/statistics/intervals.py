@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,10 @@ class ConfidenceIntervals(Shown):
 
     def __len__(self) -> int:
         return len(self.array)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Go through the rows, one for each parameter."""
+        return iter(self.array)
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """Return the rows of parameters, shape (..., 2).

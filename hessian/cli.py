@@ -180,7 +180,8 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
 
 def _add_curvature(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="RUN_FOLDER", type=Path, help="folder that `hessian train` wrote")
-    _add(parser, "--max-hvp", "Hessian-vector products to spend", type=_at_least(int, 12), default=100)
+    text = "Hessian-vector products to spend (default: all, for exact numbers, up to 5000 parameters; 100 beyond)"
+    _add(parser, "--max-hvp", text, type=_at_least(int, 12))
     _add(parser, "--seed", "seed of random vectors", type=_at_least(int, 0), default=0)
     _add(parser, "--threads", "threads of the BLAS", type=_at_least(int, 1), default=1)
     _add(parser, "--no-plot", "leave the pictures out (matplotlib is not needed then)", action="store_true")

@@ -43,6 +43,18 @@ def test_the_curvature_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -
     assert "trace" in (run / "curvature.txt").read_text()
 
 
+def test_all_numbers_are_exact_by_default_and_agree(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["curvature", str(run), "--no-plot"]) == 0
+    assert "note:" not in capsys.readouterr().out
+    found = json.loads((run / "curvature.json").read_text())
+    objective, params = load_run(run)
+    values = np.linalg.eigvalsh(hs.HessianOperator(objective, params).to_dense())
+    assert found["is_exact"]
+    assert_allclose(found["trace"][0], values.sum(), rtol=1e-10)
+    assert_allclose(sum(layer["trace"] for layer in found["layers"].values()), values.sum(), rtol=1e-10)
+    assert found["signs"]["negative"] == [int(np.sum(values < -1e-10))] * 2
+
+
 def test_the_same_seed_gives_the_same_numbers(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = []
     for _ in range(2):

@@ -274,3 +274,43 @@ def test_multiplicities_are_not_told_by_lists():
     assert "800 positive," not in repr(summary(operator(np.ones(800)), 30))
     assert "0 negative, 0 zero, 800 positive\n" in repr(summary(operator(np.ones(800)), 30))
     assert "all 800 at 1" in repr(summary(operator(np.ones(800)), 30))
+
+
+def test_spectra_leave_out_what_is_zero_within_its_error():
+    pytest.importorskip("matplotlib")
+    from hessian.curvature import eigenvalues
+    from hessian.plotting import plot_spectrum
+
+    values = np.concatenate([np.geomspace(1e-3, 1e2, 20), np.linspace(-1e-15, 1e-15, 40)])
+    for pairs in (eigenvalues(np.diag(values), 30, "LM"), values, values.astype(np.float32)):
+        ax = plot_spectrum(pairs, scale="log")
+        drawn = np.concatenate([container[0].get_ydata() for container in ax.containers])
+        assert_allclose(np.sort(drawn), values[:20], rtol=1e-6)
+        assert "zero within their errors: not drawn" in ax.texts[0].get_text()
+    pairs = eigenvalues(np.diag(values), 30, "LM")
+    ax = plot_spectrum(pairs)
+    assert ax.get_xlabel() == "rank among 30 of 60"
+    assert ax.get_title() == f"30 eigenvalues ({pairs.method}), bars: bounds on their errors"
+    plot_spectrum(values, ax=ax, label="numbers", scale="log")
+    assert ax.get_title().startswith("Eigenvalues")
+    assert "numbers: 40 of 60" in ax.texts[0].get_text()
+
+
+def test_densities_of_matrices_are_exact_up_to_5000():
+    assert spectral_density(scipy.sparse.eye_array(2100, format="csr")).is_exact
+    assert not spectral_density(scipy.sparse.eye_array(5001, format="csr"), 8).is_exact
+
+
+def test_layers_that_know_more_than_the_summary_are_told():
+    from hessian.commands.curvature import contradictions
+    from hessian.curvature import block_spectra
+
+    H = np.diag(np.concatenate([np.linspace(0.1, 10.0, 300), [-1.0, 20.0]]))
+    layers = block_spectra(H, {"first": slice(0, 300), "last": slice(300, 302)}, k=1)
+    found = summary(H)
+    assert contradictions(found, layers) == []
+    blind = replace(found, eigenvalues=replace(found.eigenvalues, values=np.array([0.1, 10.0])))
+    assert contradictions(blind, layers) == [
+        "by last the smallest eigenvalue is at most -1: raise --max-hvp to find it",
+        "by last the largest eigenvalue is at least 20: raise --max-hvp to find it",
+    ]

@@ -25,12 +25,16 @@ from hessian.curvature import (
     line_slice,
     summary,
 )
+from hessian.curvature.summary import LEAST
 from hessian.errors import OptionError, message
+from hessian.linalg import limits
 from hessian.nn import TrainingObjective, softmax_cross_entropy, squared_error
 from hessian.operators import HessianOperator
 from hessian.plotting import plot_density, plot_layers, plot_line, plot_spectrum, require_matplotlib
 from hessian.text import Column, heading, line
 
+BUDGET = 100
+"""Products for the summary of a network too large for all."""
 BLOCK_BUDGET = 30
 """Products for each layer's spectrum."""
 MOST_OUTLIERS = 12
@@ -50,11 +54,20 @@ def run_curvature(args: argparse.Namespace) -> int:
     objective, params = load_run(args.folder)
     with threadpool_limits(args.threads, user_api="blas"):
         operator = HessianOperator(objective, params)
-        found = summary(operator, args.max_hvp, lower_bound=known_bound(args.folder, operator), rng=args.seed)
+        found = summary(
+            operator,
+            _budget(args.max_hvp, operator.shape[0]),
+            lower_bound=known_bound(args.folder, operator),
+            rng=args.seed,
+        )
         print(found)
         places = {f"layer {k}": (k - 1,) for k in range(1, len(params) + 1)}
-        layers = block_spectra(operator, places, k=1, max_hvp=BLOCK_BUDGET, rng=args.seed)
+        # Blocks of at most a third of their budget are formed: beside exact numbers all of them are.
+        budget = 3 * found.n if found.is_exact else BLOCK_BUDGET
+        layers = block_spectra(operator, places, k=1, max_hvp=budget, rng=args.seed)
         print("\n" + format_layers(layers))
+        for note in contradictions(found, layers):
+            print(f"note: {note}")
         top = eigenvalues(operator, min(MOST_OUTLIERS, operator.shape[0]), which="LA", rng=args.seed)
         lines = None if args.no_plot else _slices(objective, params, args.seed)
     try:
@@ -66,6 +79,26 @@ def run_curvature(args: argparse.Namespace) -> int:
         return EXIT_NOT_SAVED
     print(f"\nwritten to {args.folder}")
     return EXIT_CONVERGED
+
+
+def _budget(asked: int | None, n: int) -> int:
+    """Products for the summary: what was asked for, or all, where that takes seconds, so that its numbers are exact."""
+    if asked is not None:
+        return asked
+    return max(LEAST, n) if n <= limits.REPORT_ORDER else BUDGET
+
+
+def contradictions(found: CurvatureSummary, layers: dict[str, BlockSpectrum]) -> list[str]:
+    """Say where a layer knows more of the whole than the summary does: no block has an eigenvalue beyond those of the whole."""
+    values, slack = found.eigenvalues.values, found.inertia.threshold
+    notes = []
+    for name, block in layers.items():
+        low, high = float(block.lowest.values[0]), float(block.highest.values[-1])
+        if low < float(values[0]) - slack:
+            notes.append(f"by {name} the smallest eigenvalue is at most {low:.4g}: raise --max-hvp to find it")
+        if high > float(values[-1]) + slack:
+            notes.append(f"by {name} the largest eigenvalue is at least {high:.4g}: raise --max-hvp to find it")
+    return notes
 
 
 def load_run(folder: Path) -> tuple[TrainingObjective, list[dict[str, np.ndarray]]]:
@@ -143,6 +176,8 @@ def save_curvature(folder: Path, found: CurvatureSummary, layers: dict[str, Bloc
         "residuals": top.residuals[::-1].tolist(),
         "trace": [float(found.trace.value), float(found.trace.standard_error)],
         "frobenius_norm": [float(found.frobenius_norm.value), float(found.frobenius_norm.standard_error)],
+        "signs": dict(zip(("negative", "zero", "positive"), map(list, found.inertia.ranges), strict=True)),
+        "is_exact": found.is_exact,
         "layers": {
             name: {"largest": float(block.highest.values[-1]), "trace": float(block.trace.value)}
             for name, block in layers.items()
@@ -159,7 +194,8 @@ def _draw(
         "spectrum": plot_spectrum(top),
         "density": plot_density(found.density, eigenvalues=top.values),
         "layers": plot_layers(
-            {name: block.trace for name, block in layers.items()}, label="trace of the Hessian's block"
+            {name: block.trace for name, block in layers.items()},
+            label="trace of the Hessian's block" + (", exact" if found.is_exact else " ± standard error"),
         ),
     }
     axes |= {f"slice{k}": plot_line(line) for k, line in enumerate(lines, 1)}

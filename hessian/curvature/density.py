@@ -15,6 +15,7 @@ from hessian.curvature.misses import MISS, beyond
 from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.errors import OptionError, message
+from hessian.linalg import limits
 from hessian.text import Shown
 
 # A Gaussian of width w times the range is resolved to 1e-3 by 1/w steps: its Chebyshev coefficients fall as exp(-(2 w j)^2 / 2),
@@ -118,7 +119,7 @@ def spectral_density(
     H : LinearOperator or matrix, shape (n, n)
         Symmetric.
     max_hvp : int, optional
-        Products at most; 100 by default. If n is not larger, the density is exact.
+        Products at most; 100 by default. If n is not larger, the density is exact; so it is for a matrix up to n = 5000.
     width : float, optional
         Standard deviation of K, at least the range by the number of steps; by default that, as many of them as leave
         enough test vectors for an expected L1 distance of 0.02 from the exact density; a twentieth of the range if that is exact.
@@ -178,7 +179,7 @@ def spectral_density(
     if width is not None and not real_number(where, "width", width, NOT_NEGATIVE):
         raise OptionError(message(where, "width is 0", "A density of points is not a function", "Pass a number > 0"))
     check(where, "level", level, INSIDE)
-    if products.is_dense(max_hvp):
+    if products.is_dense(max_hvp, limits.DENSITY_ORDER):
         rule = Quadrature.of(products.eigenvalues())
         return density_of(rule, None, products, exact=True, width=width, grid=grid, level=level)
     rule, before = _run(products, max_hvp, width, steps, generator)

@@ -115,9 +115,9 @@ class Products:
             )
         self.magnitude = max(self.magnitude, growth)
 
-    def is_dense(self, max_hvp: int) -> bool:
-        """Whether the whole matrix is to be had: by products that are allowed, or as given up to an order of 2000."""
-        return max_hvp >= self.n or (self.matrix is not None and self.n <= limits.MATRIX_ORDER)
+    def is_dense(self, max_hvp: int, order: int = limits.MATRIX_ORDER) -> bool:
+        """Whether the whole matrix is to be had: by products that are allowed, or as given up to an order, 2000 by default."""
+        return max_hvp >= self.n or (self.matrix is not None and self.n <= order)
 
     def dense(self) -> np.ndarray:
         """Return the symmetric matrix in the working dtype: as given, by the operator's own way, or by n products."""

@@ -140,6 +140,16 @@ def check_log(where: str, shown: np.ndarray) -> None:
         raise OptionError(message(where, what, "A log axis has no place for the others", 'Pass scale="linear"'))
 
 
+def note_below(ax: Axes, text: str) -> None:
+    """Write a line below the axes, after those that are there."""
+    notes = [one for one in ax.texts if one.get_gid() == "notes"]
+    text = "\n".join([*(one.get_text() for one in notes), text])
+    for one in notes:
+        one.remove()
+    place: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0.0, -40.0), "textcoords": "offset points"}
+    ax.annotate(text, (0.0, 0.0), va="top", fontsize=8, color=GREY, gid="notes", **place)
+
+
 def as_row(where: str, name: str, data: Any) -> np.ndarray:
     """Return data as float64, shape (m,), m > 0."""
     row = np.asarray(data, dtype=float)

@@ -10,7 +10,7 @@ import numpy as np
 from hessian.curvature.density import AXES, SpectralDensity
 from hessian.curvature.density_view import DensityView
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.plotting.canvas import GREY, as_row, axes_for, label_axes, line_style, wants_log
+from hessian.plotting.canvas import as_row, axes_for, label_axes, line_style, note_below, wants_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,22 +143,7 @@ def _annotate(ax: Axes, view: DensityView, color: str, label: str | None, is_fir
     elif is_first:
         _limit(ax, view)
     notes = "\n".join(view.notes())
-    before = getattr(ax, "_density_notes", "")
-    notes = f"{before}\n{label or 'density'}: {notes}" if before else f"{label}: {notes}" if label else notes
-    for text in [text for text in ax.texts if text.get_gid() == "notes"]:
-        text.remove()
-    ax._density_notes = notes  # type: ignore[attr-defined]
-    ax.annotate(
-        notes,
-        (0.0, 0.0),
-        (0.0, -40.0),
-        "axes fraction",
-        textcoords="offset points",
-        va="top",
-        fontsize=8,
-        color=GREY,
-        gid="notes",
-    )
+    note_below(ax, notes if label is None else f"{label}: {notes}")
 
 
 def _limit(ax: Axes, view: DensityView) -> None:

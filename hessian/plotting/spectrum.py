@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hessian.plotting.canvas import (
     check_log,
     label_axes,
     line_style,
+    note_below,
     wants_log,
     whole_numbers,
 )
@@ -52,6 +54,8 @@ def plot_spectrum(
 
     Notes
     -----
+    On a log axis those that are zero within their errors (bare numbers: to rounding of the largest) are left out, and a line below
+    tells how many. Ranks are those among the eigenvalues given, of how many the axis says.
     More than a hundred eigenvalues are drawn as points against the logarithm of their rank.
 
     Examples
@@ -73,10 +77,23 @@ def plot_spectrum(
     order = np.argsort(-values, kind="stable")
     rank, values, errors = np.arange(1, len(values) + 1), values[order], None if errors is None else errors[order]
     named = {"marker": marker, "color": color, "label": label}
+    _entitle(ax, pairs, len(values), errors is not None)
     if is_log:
         ax.set_yscale("log")
-        _draw(ax, ~(values <= 0.0), rank, values, errors, named)
-        _draw(ax, values < 0.0, rank, -values, errors, {"marker": "v", "color": COLORS[1], "label": "negative"})
+        # What is no larger than its error has no sign and no magnitude.
+        is_zero = np.abs(values) <= (_rounding(pairs, values) if errors is None else errors)
+        if is_zero.any():
+            what = f"{is_zero.sum()} of {len(values)} are zero within their errors: not drawn"
+            note_below(ax, what if label is None else f"{label}: {what}")
+        _draw(ax, ~((values <= 0.0) | is_zero), rank, values, errors, named)
+        _draw(
+            ax,
+            (values < 0.0) & ~is_zero,
+            rank,
+            -values,
+            errors,
+            {"marker": "v", "color": COLORS[1], "label": "negative"},
+        )
     else:
         _draw(ax, np.ones(len(values), dtype=bool), rank, values, errors, named)
         ax.axhline(0.0, color="black", linewidth=0.6)
@@ -84,7 +101,24 @@ def plot_spectrum(
         ax.set_xscale("log")
     else:
         whole_numbers(ax)
-    return label_axes(ax, "rank", "magnitude of the eigenvalue" if is_log and np.any(values < 0.0) else "eigenvalue")
+    order = len(getattr(pairs, "vectors", values))
+    ranked = "rank" if order == len(values) else f"rank among {len(values)} of {order}"
+    return label_axes(ax, ranked, "magnitude of the eigenvalue" if is_log and np.any(values < 0.0) else "eigenvalue")
+
+
+def _entitle(ax: Axes, pairs: Any, count: int, has_errors: bool) -> None:
+    """Say how many eigenvalues there are, by what method, and what the bars are; of several spectra only the last."""
+    method = getattr(pairs, "method", None)
+    named = f"{count} eigenvalue{'s' * (count != 1)}" + (f" ({method})" if method else "")
+    bars = ", bars: bounds on their errors" if has_errors else ""
+    ax.set_title(("Eigenvalues" if ax.containers else named) + bars, fontsize=10)
+
+
+def _rounding(pairs: Any, values: np.ndarray) -> float:
+    """Magnitude below which an eigenvalue is rounding of the largest."""
+    kind = np.asarray(pairs).dtype
+    eps = float(np.finfo(kind if kind.kind == "f" else np.float64).eps)
+    return 4.0 * math.sqrt(len(values)) * eps * float(np.max(np.abs(values), where=np.isfinite(values), initial=0.0))
 
 
 def _errors(where: str, pairs: Any, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -287,6 +287,26 @@ def test_examples_that_meet_are_taken_together():
         )
 
 
+@pytest.mark.parametrize("only", [None, [0], ["x[3].W"]])
+@pytest.mark.parametrize("numbers", [2**22, 500])
+def test_variances_by_layers(only, numbers, monkeypatch):
+    images = rng.standard_normal((20, 4, 4, 1))
+    model = hs.nn.sequential(hs.nn.Convolution(1, 2, 3), "tanh", hs.nn.Flatten(), hs.nn.Dense(8, 2))
+    x = model.init(0)
+    half = lambda z: 0.5 * np.sum(z**2)
+    found = laplace(half, x, images, model=model, prior_precision=1.0, structure="diagonal", only=only, at_mode=False)
+    K = hs.JacobianOperator(model, x, images).to_dense()
+    wanted = K @ found.covariance @ K.T
+    # In one block, and one example at a time.
+    monkeypatch.setattr(hs.linalg.limits, "BLOCK_NUMBERS", numbers)
+    assert_allclose(found.predict(model, images).variance.ravel(), np.diag(wanted), rtol=1e-9)
+    assert_allclose(found.predict(model, images, full=True).covariance, wanted, rtol=1e-9, atol=1e-12)
+    blocks = found.predict_classes(model, images).covariance
+    assert_allclose(blocks[7], wanted[14:16, 14:16], rtol=1e-9)
+    plain = found.predict(lambda p, X: model(p, X), images)
+    assert_allclose(plain.variance.ravel(), np.diag(wanted), rtol=1e-9)
+
+
 # What goes wrong is said.
 
 

@@ -14,6 +14,7 @@ from hessian.errors import OptionError, message
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.statistics.class_prediction import ClassPrediction, predict_classes
 from hessian.statistics.evidence import best_precision
+from hessian.statistics.example_jacobians import by_examples
 from hessian.statistics.information import WeakDirection
 from hessian.statistics.prediction import Prediction, prediction, sampled
 from hessian.statistics.prior import numbers_like, positive_like
@@ -276,7 +277,8 @@ class Laplace(Spreading):
         -----
         Add the variance of the noise for the variance of new data. Cost: min(m, n) sweeps for m outputs, or an evaluation
         per sample. Of a sparse model the products that a sparse Jacobian of the outputs takes, and a solve for each of them. With a
-        structure a sweep for each output, in blocks: no matrix of n x n is formed.
+        structure a sweep for each output of all examples together where the model is one of affine layers, else for each output, in
+        blocks: no matrix of n x n is formed.
 
         References
         ----------
@@ -293,7 +295,13 @@ class Laplace(Spreading):
             raise OptionError(message("predict", f"method is {method!r}", fix=fix))
         chosen = self.mode.selection
         operator = JacobianOperator(chosen.function(model), chosen.free, *args)
-        variance, covariance = self._inner.carried_by(operator, full)
+        table = _rows_of(operator.value) if not full and self.structure not in ("dense", "sparse") else None
+        if table is None:
+            variance, covariance = self._inner.carried_by(operator, full)
+        else:
+            rows = by_examples(model, self.value, chosen, args, operator, table)
+            variance = np.concatenate([self._inner.variances(jacobian) for jacobian in rows]).ravel()
+            covariance = None
         unknown = np.full(len(variance), math.inf)
         find = operator.origin_of_nonfinite
         return prediction(operator.value, None, variance, covariance, method, 0, (unknown, unknown), find)
@@ -327,8 +335,8 @@ class Laplace(Spreading):
 
         Notes
         -----
-        Samples are of N x K logits, not of n parameters. Cost: N / 16 evaluations of 16 rows with 16 K reverse sweeps each, and a product
-        with the covariance for each logit.
+        Samples are of N x K logits, not of n parameters. Cost: of a network of affine layers K reverse sweeps, else N / 16 evaluations
+        of 16 rows with 16 K sweeps each; and a product with a root of the covariance for each logit.
 
         References
         ----------
@@ -348,14 +356,19 @@ class Laplace(Spreading):
         >>> bool(0.5 < doubtful < certain)
         True
         """
-        chosen = self.mode.selection
-        free = chosen.function(model), chosen.free
-        return predict_classes(*free, args, self._inner, method, n_samples, as_generator(rng, "predict_classes"))
+        generator = as_generator(rng, "predict_classes")
+        return predict_classes(model, self.value, self.mode.selection, args, self._inner, method, n_samples, generator)
 
     @property
     def _inner(self) -> Spread:
         """The covariance of what is uncertain."""
         return self.spread.inner if isinstance(self.spread, PlacedSpread) else self.spread
+
+
+def _rows_of(output: Any) -> np.ndarray | None:
+    """Return an array of outputs as a table with a row for each example; ``None`` where it is none."""
+    is_table = isinstance(output, np.ndarray) and output.ndim and output.size
+    return output.reshape(len(output), -1).astype(np.float64) if is_table else None
 
 
 def approximation(mode: Mode, prior: Prior, at_mode: bool) -> Laplace:

@@ -97,6 +97,10 @@ class Spread:
         rows = jacobian.reshape(-1, n)
         return np.asarray(jacobian @ self.product(rows.T).T.reshape(count, width, n).swapaxes(1, 2))
 
+    def variances(self, jacobian: np.ndarray) -> np.ndarray:
+        """Return the variances of the outputs of each example, (N, K), from their Jacobians, (N, K, n)."""
+        return np.diagonal(self.blocks(jacobian), axis1=1, axis2=2)
+
     def carried_root(self, jacobian: np.ndarray) -> np.ndarray:
         """Return a root of the covariance of a few outputs, with zeros for what depends on others to working precision."""
         _, covariance = self.carried(csc_array(jacobian).tocsr(), True)

@@ -101,6 +101,7 @@ class DiagonalCurvature(Curvature):
         return StructuredInformation(
             partial(_scaled, 1.0 / np.sqrt(total)),
             partial(_scaled, 1.0 / total),
+            partial(_scaled, 1.0 / np.sqrt(total)),
             1.0 / total,
             float(np.sum(np.log(total))),
             "diagonal",
@@ -142,6 +143,7 @@ class KroneckerCurvature(Curvature):
         return StructuredInformation(
             partial(_through, blocks, _inverse_root),
             partial(_through, blocks, np.reciprocal),
+            partial(_into, blocks),
             variances,
             float(sum(np.sum(np.log(block.eigenvalues)) for block in blocks)),
             "kronecker",
@@ -164,6 +166,16 @@ def _through(
     return np.asarray(result.T.reshape(V.shape))
 
 
+def _into(blocks: Sequence[KroneckerBlock], V: np.ndarray) -> np.ndarray:
+    """Multiply columns with the transpose of a root of the inverse that is not turned back from the eigenvectors."""
+    rows = np.ascontiguousarray(V.reshape(len(V), -1).T)
+    result = np.empty_like(rows)
+    for block in blocks:
+        left, right = block.bases
+        result[:, block.places] = (left.T @ rows[:, block.places] @ right) / np.sqrt(block.eigenvalues)
+    return np.asarray(result.T.reshape(V.shape))
+
+
 def _inverse_root(values: np.ndarray) -> np.ndarray:
     """Return ``1 / sqrt(values)``."""
     return np.asarray(1.0 / np.sqrt(values))
@@ -177,6 +189,11 @@ def _scaled(weights: np.ndarray, V: np.ndarray) -> np.ndarray:
 def _corrected_root(form: EigenForm, on_range: np.ndarray, width: np.ndarray, Z: np.ndarray) -> np.ndarray:
     """Multiply with the root of a corrected prior, of which ``width`` are the deviations."""
     return _scaled(width, form.function(Z, on_range, 1.0))
+
+
+def _corrected_inward(form: EigenForm, on_range: np.ndarray, width: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """Multiply with the transpose of that root."""
+    return form.function(_scaled(width, V), on_range, 1.0)
 
 
 def _corrected(form: EigenForm, on_range: np.ndarray, width: np.ndarray, V: np.ndarray) -> np.ndarray:
@@ -205,6 +222,7 @@ class LowRankCurvature(Curvature):
         return StructuredInformation(
             partial(_corrected_root, form, np.sqrt(shrunk), width),
             partial(_corrected, form, shrunk, width),
+            partial(_corrected_inward, form, np.sqrt(shrunk), width),
             (beside + squares @ shrunk) / precision,
             float(np.sum(np.log(precision)) + np.sum(np.log1p(form.values))),
             "low-rank",
@@ -225,8 +243,8 @@ class StructuredInformation(Information):
 
     Parameters
     ----------
-    half, inverse : callable
-        Multiply a vector or columns with a root of the inverse, or with it.
+    half, inverse, inward : callable
+        Multiply a vector or columns with a root of the inverse, with it, or with the transpose of a root.
     variances : ndarray, shape (n,)
         Diagonal of the inverse.
     log_determinant : float
@@ -238,11 +256,13 @@ class StructuredInformation(Information):
         self,
         half: Callable[[np.ndarray], np.ndarray],
         inverse: Callable[[np.ndarray], np.ndarray],
+        inward: Callable[[np.ndarray], np.ndarray],
         variances: np.ndarray,
         log_determinant: float,
         kind: str,
     ) -> None:
-        self._half, self._inverse, self._variances, self._kind = half, inverse, variances, kind
+        self._half, self._inverse, self._inward = half, inverse, inward
+        self._variances, self._kind = variances, kind
         self._log_determinant = log_determinant
 
     @property
@@ -257,7 +277,7 @@ class StructuredInformation(Information):
 
     def spread(self, free: np.ndarray, order: int) -> Spread:
         """Return the inverse; all of the parameters are free."""
-        return StructuredSpread(self._half, self._inverse, self._variances, self._kind)
+        return StructuredSpread(self._half, self._inverse, self._inward, self._variances, self._kind)
 
     def length(self, gradient: np.ndarray) -> float:
         """Length of a gradient in the inverse, ``sqrt(g^T I^-1 g)``."""

@@ -18,7 +18,9 @@ class StructuredSpread(Spread):
     Parameters
     ----------
     half, whole : callable
-        Multiply a vector or columns with a root, shape (n, n), or with the covariance.
+        Multiply a vector or columns with a root R, shape (n, n), or with the covariance ``R R'``.
+    inward : callable
+        Multiplies columns with ``R'``.
     variances : ndarray, shape (n,)
     kind : str
     """
@@ -29,10 +31,12 @@ class StructuredSpread(Spread):
         self,
         half: Callable[[np.ndarray], np.ndarray],
         whole: Callable[[np.ndarray], np.ndarray],
+        inward: Callable[[np.ndarray], np.ndarray],
         variances: np.ndarray,
         kind: str,
     ) -> None:
-        self._half, self._whole, self._variances, self.kind = half, whole, variances, kind
+        self._half, self._whole, self._inward = half, whole, inward
+        self._variances, self.kind = variances, kind
         self.order = len(variances)
 
     @property
@@ -53,6 +57,20 @@ class StructuredSpread(Spread):
     def draws(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Multiply standard normal numbers with the root."""
         return self._half(rng.standard_normal((count, self.order)).T).T
+
+    def _rooted(self, jacobian: np.ndarray) -> np.ndarray:
+        count, width, n = jacobian.shape
+        return self._inward(jacobian.reshape(-1, n).T).T.reshape(count, width, n)
+
+    def blocks(self, jacobian: np.ndarray) -> np.ndarray:
+        """Multiply the root with each."""
+        root = self._rooted(jacobian)
+        return np.asarray(root @ root.swapaxes(1, 2))
+
+    def variances(self, jacobian: np.ndarray) -> np.ndarray:
+        """Return the variances of the outputs of each example, (N, K), from their Jacobians, (N, K, n)."""
+        root = self._rooted(jacobian)
+        return np.sum(root * root, axis=2)
 
     def carried_by(self, operator: Any, full: bool) -> tuple[np.ndarray, np.ndarray | None]:
         """Take rows of the Jacobian in blocks."""

@@ -309,3 +309,13 @@ def test_regular_numbers_are_slices() -> None:
     assert regular(np.array([3, 6, 9])) == slice(3, 10, 3)
     assert regular(np.array([4])) == slice(4, 5)
     assert regular(np.array([3, 2, 1])) is regular(np.array([0, 1, 3])) is regular(np.zeros(0, int)) is None
+
+
+def test_pieces_of_pieces_take_products() -> None:
+    # Each of two hundred sums would look through the terms of all.
+    starts = np.arange(0, 600, 3)
+    hess = hs.sparse.hessian(lambda x: np.sum(np.add.reduceat(x, starts) ** 3))
+    for x in (np.ones(600), np.arange(600.0)):
+        sums = np.repeat(np.add.reduceat(x, starts), 3)
+        assert abs(hess(x) - scipy.sparse.block_diag([np.full((3, 3), 6.0 * s) for s in sums[::3]])).max() <= 1e-9
+    assert not is_followed(hess)

@@ -41,6 +41,8 @@ _SPREAD, _FREE = 24, 2**14
 """Coefficients that are followed for every element that a product computes, and for nothing; products are better at what takes more."""
 _TERMS, _FREE_TERMS = 8, 64
 """Terms that are followed for every operation of a product, and for nothing."""
+_READS = 4
+"""How many times as many terms are read."""
 _UNITS = 2**18
 """Numbers in the unit vectors that a linear map without positions is asked about."""
 _PRODUCTS = 2**22
@@ -74,7 +76,12 @@ class Coefficients:
         nodes = [node for node in section.nodes if node.level == DIRECTION and node.operation is not None]
         self.work = sum(node.size for node in nodes)
         self._left = [_SPREAD * self.work + _FREE, _TERMS * len(nodes) + _FREE_TERMS]
+        reads = _READS * self._left[1]
         for node in nodes:
+            # Pieces of what was put together from pieces read all of them, though few are left of each.
+            reads -= sum(len(self.of(arg)) for arg in node.args)
+            if reads < 0:
+                raise Unfit
             self._terms[node.serial] = self._counted([term for term in self._follow(node) if term.size])
 
     def _counted(self, terms: list[Term]) -> list[Term]:

@@ -250,6 +250,7 @@ OF_SEVERAL = {
     "FisherOperator": "the operator is the value; its diagonal has the errors",
     "curvature.Inertia": "one error of three counts, which `ranges` uses",
     "curvature.SharpnessTrace": "a column of a table, of an error to one side",
+    "statistics.ClassPrediction": "probabilities: the errors are those of their samples, of numbers between 0 and 1",
     "statistics.Prediction": "a distribution: the errors are those of its mean, beside its variance",
 }
 

@@ -314,3 +314,20 @@ def test_layers_that_know_more_than_the_summary_are_told():
         "by last the smallest eigenvalue is at most -1: raise --max-hvp to find it",
         "by last the largest eigenvalue is at least 20: raise --max-hvp to find it",
     ]
+
+
+def test_thin_lines_and_bars_are_explained_once():
+    pytest.importorskip("matplotlib")
+    from types import SimpleNamespace
+
+    from hessian.plotting import plot_layers, plot_sharpness, plot_spectrum
+
+    values = {"a": 1.0, "b": 2.0}
+    assert not plot_layers(values, label="x").texts
+    ax = plot_layers(values, label="x", errors={"a": 0.1, "b": 0.2})
+    assert [text.get_text() for text in ax.texts] == ["thin lines: the errors given"]
+    run = SimpleNamespace(iterations=[0, 1], sharpness=[1.0, 2.0], residuals=[0.1, 0.1], threshold=3.0)
+    ax = plot_sharpness(run)
+    plot_sharpness(run, ax=ax)
+    assert [text.get_text() for text in ax.texts] == ["bars: bounds on the errors of the eigenvalues"]
+    assert all(float(tick).is_integer() for tick in plot_spectrum([3.0]).get_xticks())

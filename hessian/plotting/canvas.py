@@ -107,7 +107,7 @@ def whole_numbers(ax: Axes) -> None:
     """Put no ticks between the whole numbers of the horizontal axis."""
     from matplotlib.ticker import MaxNLocator
 
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def few_ticks(ax: Axes) -> None:
@@ -143,7 +143,9 @@ def check_log(where: str, shown: np.ndarray) -> None:
 def note_below(ax: Axes, text: str) -> None:
     """Write a line below the axes, after those that are there."""
     notes = [one for one in ax.texts if one.get_gid() == "notes"]
-    text = "\n".join([*(one.get_text() for one in notes), text])
+    # One that is there already is not said twice.
+    lines = [line for one in notes for line in one.get_text().splitlines()]
+    text = "\n".join([*lines, *(line for line in text.splitlines() if line not in lines)])
     for one in notes:
         one.remove()
     place: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0.0, -40.0), "textcoords": "offset points"}

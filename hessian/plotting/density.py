@@ -103,7 +103,7 @@ def plot_density(
         ax.set_ylim(bottom=bottom if is_first else min(bottom, ends[0]))
         if view is not None:
             # Room for the legend above what is drawn.
-            top = 4.0 * max(
+            top = 20.0 * max(
                 float(band[1].max()), *(share * view.measured.n * view.single for *_, share in view.spots), 0.0
             )
             ax.set_ylim(top=top if is_first else max(top, ends[1]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.plotting.canvas import COLORS, axes_for, check_log, few_ticks, name_rows, wants_log
+from hessian.plotting.canvas import COLORS, axes_for, check_log, few_ticks, name_rows, note_below, wants_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,4 +75,6 @@ def plot_layers(
         ax.axvline(0.0, color="black", linewidth=0.6)
         few_ticks(ax)
     name_rows(ax, list(values), label)
+    if bars:
+        note_below(ax, "thin lines: the errors given" if errors else "thin lines: standard errors")
     return ax

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hessian.plotting.canvas import as_row, axes_for, label_axes, line_style
+from hessian.plotting.canvas import as_row, axes_for, label_axes, line_style, note_below
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,4 +63,6 @@ def plot_sharpness(trace: Any, *, ax: Axes | None = None, label: str | None = No
         ax.axhline(trace.threshold, color=style["color"], linestyle="--", linewidth=1.0, label=name)
     ends = sharpness[known] - residuals[known]
     ax.set_ylim(bottom=float(np.min(ends, initial=0.0)))
+    if np.any(residuals[known] > 0.0):
+        note_below(ax, "bars: bounds on the errors of the eigenvalues")
     return label_axes(ax, "iteration", "sharpness (largest eigenvalue)")

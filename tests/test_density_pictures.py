@@ -173,7 +173,10 @@ def test_estimates_say_their_method_and_band():
     ax = plot_density(found)
     assert ax.get_title() == f"Spectral density of order 1505: Lanczos quadrature, {found.n_hvp} products"
     assert "95% band" in [entry.get_text() for entry in ax.get_legend().get_texts()]
-    assert "where the steps tell no more apart" in ax.texts[0].get_text()
+    view = found.view()
+    width = np.log(10.0) * view.width * view.linear_below
+    linear = f"linear within ±{view.linear_below:.1g}, smoothed by {width:.1g}, where the steps tell no more apart"
+    assert linear in ax.texts[0].get_text()
     plot_density(spectral_density(np.diag(ESTIMATED["outliers"])), ax=ax, label="exact")
     assert ax.get_title() == "Spectral densities"
     assert "exact:" in ax.texts[0].get_text()

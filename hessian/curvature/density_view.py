@@ -123,7 +123,10 @@ class DensityView:
             sure = "none outside" if of.is_exact else f"with probability {1.0 - MISS:g} none outside"
             found.append(f"{sure} [{low:.3g}, {high:.3g}]")
         if self.axis == "symlog" and not of.is_exact and np.abs(self.grid).min(initial=math.inf) < self.linear_below:
-            found.append(f"linear within ±{self.linear_below:.1g}, where the steps tell no more apart")
+            width = _LN10 * self.width * self.linear_below
+            found.append(
+                f"linear within ±{self.linear_below:.1g}, smoothed by {width:.1g}, where the steps tell no more apart"
+            )
         return found
 
     def spot_names(self) -> list[str]:

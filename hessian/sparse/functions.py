@@ -262,7 +262,8 @@ def hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, substitution: bool =
     Parameters
     ----------
     f : callable
-        Real scalar function written in NumPy, plain or recorded: ``f(x, *args, **kwargs)``.
+        Real scalar function written in NumPy, plain or recorded: ``f(x, *args, **kwargs)``. A plain one is recorded, too
+        (:func:`hessian.record`): data that change between calls are to be arguments, for what f captures is looked at in some calls only.
     argnums : int or tuple of int
         Which positional arguments to differentiate in.
     substitution : bool
@@ -324,7 +325,7 @@ def jacobian(f: Callable[..., Any], argnums: ArgNums = 0) -> SparseJacobian:
     Parameters
     ----------
     f : callable
-        ``f(x, *args, **kwargs)`` returns an array or a container of arrays.
+        ``f(x, *args, **kwargs)`` returns an array or a container of arrays. It is recorded, as for :func:`hessian`.
     argnums : int or tuple of int
         Which positional arguments to differentiate in.
 

@@ -310,7 +310,7 @@ def split_hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, widest: int | 
     Parameters
     ----------
     f : callable
-        Real scalar function written in NumPy, plain or recorded: ``f(x, *args, **kwargs)``.
+        Real scalar function written in NumPy, plain or recorded: ``f(x, *args, **kwargs)``. It is recorded, as for :func:`hessian`.
     argnums : int or tuple of int
         Which positional arguments to differentiate in.
     widest : int, optional

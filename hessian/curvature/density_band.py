@@ -29,10 +29,9 @@ def gamma_band(
     after = np.minimum(np.searchsorted(ordered, points), len(ordered) - 1)
     nearest = np.minimum(np.abs(points - ordered[np.maximum(after - 1, 0)]), np.abs(points - ordered[after]))
     away = np.maximum(peak * np.exp(-0.5 * np.minimum(nearest / width, 30.0) ** 2), 1e-200 * peak)
-    lower = [scale * _shape(density / scale, 1.0 - tail) for scale in (peak, away)]
-    upper = [scale * _shape(density / scale, tail) for scale in (peak, away)]
-    lower = np.where(density > 0.0, np.minimum(*lower), 0.0)
-    return np.stack([np.maximum(0.0, lower - truncation), np.maximum(*upper) + truncation])
+    low, high = ([scale * _shape(density / scale, p) for scale in (peak, away)] for p in (1.0 - tail, tail))
+    lower = np.where(density > 0.0, np.minimum(*low), 0.0)
+    return np.stack([np.maximum(0.0, lower - truncation), np.maximum(*high) + truncation])
 
 
 def _shape(seen: np.ndarray, probability: float) -> np.ndarray:

@@ -101,8 +101,8 @@ def plot_spectrum(
         ax.set_xscale("log")
     else:
         whole_numbers(ax)
-    order = len(getattr(pairs, "vectors", values))
-    ranked = "rank" if order == len(values) else f"rank among {len(values)} of {order}"
+    n = len(getattr(pairs, "vectors", values))
+    ranked = "rank" if n == len(values) else f"rank among {len(values)} of {n}"
     return label_axes(ax, ranked, "magnitude of the eigenvalue" if is_log and np.any(values < 0.0) else "eigenvalue")
 
 

@@ -164,8 +164,7 @@ def _scale_notes(big: OptimizeResult, small: OptimizeResult, c: float) -> list[s
     notes = []
     for res in (big, small):
         source = res.__dict__.get("_source")
-        known = source is not None and "cost" not in res
-        notes.append(scale_note(source[0], res.x, source[1], c) if known else None)
+        notes.append(None if source is None or "cost" in res else scale_note(source[0], res.x, source[1], c))
     if None in notes or notes[0] == notes[1]:
         return list(dict.fromkeys(note for note in notes if note))
     names = ("the larger model", "the smaller model")

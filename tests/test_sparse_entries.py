@@ -16,6 +16,7 @@ from sparse_walk import compare
 import hessian as hs
 from hessian.errors import ProgramWarning
 from hessian.programs.runtime.program import Program
+from hessian.sparse import entries
 from hessian.sparse.placement import Placement, Planner, Scatter, regular
 from hessian.transforms.point import FunctionAtPoint
 
@@ -319,3 +320,14 @@ def test_pieces_of_pieces_take_products() -> None:
         sums = np.repeat(np.add.reduceat(x, starts), 3)
         assert abs(hess(x) - scipy.sparse.block_diag([np.full((3, 3), 6.0 * s) for s in sums[::3]])).max() <= 1e-9
     assert not is_followed(hess)
+
+
+def test_products_of_many_terms_take_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "_PRODUCTS", 10)
+    rng = np.random.default_rng(1)
+    x, A = rng.standard_normal(8), rng.standard_normal((8, 8))
+    S = scipy.sparse.csr_array(np.where(rng.random((6, 4)) < 0.5, 1.0, 0.0))
+    for f, args in ((lambda x, A: np.sum((A @ x) ** 3), (A,)), (lambda x: np.sum((S @ x.reshape(4, 2)) ** 3), ())):
+        hess = hs.sparse.hessian(f)
+        np.testing.assert_allclose(hess(x, *args).toarray(), hs.hessian(f)(x, *args), rtol=1e-12, atol=1e-13)
+        assert not is_followed(hess)

@@ -15,6 +15,7 @@ from sparse_walk import compare, holds, program_holds
 
 import hessian as hs
 from hessian.errors import DtypeError, NotScalarError, OptionError, TooDenseError
+from hessian.sparse.detect import Source, hessian_pattern
 
 
 def raveled(f: Any, x: Any) -> tuple[Any, np.ndarray]:
@@ -320,3 +321,12 @@ def test_unions_that_are_one_of_the_two_are_not_written_down(monkeypatch: pytest
     inside, true = holds(apart, [x])
     assert inside.sum() > true.sum()
     assert hs.sparse.hessian(centered).pattern(x) == patterns[0]
+
+
+def test_many_pairs_of_few_each_are_given_up():
+    """Bands that were entered one by one, each of them narrow."""
+    x, wide = np.ones(300), lambda x: sum(np.sum(x[k:] * np.sin(x[:-k])) for k in range(1, 12))
+    source = Source(wide, (x,), {}, 0, "test")
+    assert hessian_pattern(source, widest=24).matrix.nnz == 299 + 2 * sum(300 - k for k in range(1, 12))
+    with pytest.raises(TooDenseError):
+        hessian_pattern(source, widest=9)

@@ -233,8 +233,20 @@ def test_parts_that_are_not_the_function_are_not_used(monkeypatch):
         monkeypatch.setattr(split, "check_product", refuse(calls, good))
         res = minimize(slow, np.zeros(500))
         assert (res.structure, res.method, res.success, bool(calls)) == ("operator", "trust-ncg", True, True)
+    curved = lambda x: slow(x) + np.sum(x**4)
+    for good in (0, 1):
+        monkeypatch.setattr(split, "check_product", refuse([], good))
+        with pytest.raises(DerivativeCheckError):
+            minimize(curved, np.zeros(500), structure="sparse")
+    # Where the test of the end is the first to look.
+    monkeypatch.setattr(split, "check_product", refuse([], 10))
+    objective = VectorObjective(curved, np.zeros(500), ())
+    objective.factors.refuse_dense(objective.hessian_at(objective.first), "test")
+    objective.factors.is_on = objective.factors.is_asked = True
+    point = objective.start()
+    monkeypatch.setattr(split, "check_product", refuse([], 0))
     with pytest.raises(DerivativeCheckError):
-        minimize(slow, np.zeros(500), structure="sparse")
+        _ = point.is_factored
 
 
 @pytest.mark.parametrize("method", ["trust-exact", "newton", "arc"])

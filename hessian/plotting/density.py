@@ -102,10 +102,11 @@ def plot_density(
         ends = ax.get_ylim()
         ax.set_ylim(bottom=bottom if is_first else min(bottom, ends[0]))
         if view is not None:
-            # Room for the legend above what is drawn.
-            top = 20.0 * max(
+            highest = max(
                 float(band[1].max()), *(share * view.measured.n * view.single for *_, share in view.spots), 0.0
             )
+            # Room for the legend above what is drawn: a third of the axis.
+            top = highest * max(20.0, math.sqrt(highest / bottom) if bottom > 0.0 else 0.0)
             ax.set_ylim(top=top if is_first else max(top, ends[1]))
     elif peak > 0.0:
         ax.set_ylim(bottom=0.0)

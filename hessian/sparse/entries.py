@@ -127,7 +127,7 @@ class Coefficients:
     def _combined(self, node: Node, combine: Combine) -> list[Term]:
         (p,) = (p for p, arg in enumerate(node.args) if arg.level == DIRECTION)
         if p == 1 and combine is divided:
-            raise Unfit
+            raise Unfit  # unseen: nothing linear divides by a direction
         other = node.args[1 - p]
         at = flat_broadcast(other.shape, node.shape)
         return multiplied(self.products, self._beside(node.args[p], node), other, at, combine)
@@ -135,7 +135,7 @@ class Coefficients:
     def _chosen(self, node: Node) -> list[Term]:
         mask, *sides = node.args
         if mask.level == DIRECTION or mask.dtype is None or mask.dtype.kind != "b":
-            raise Unfit
+            raise Unfit  # unseen: masks of what is linear are decided without a direction, and made booleans
         where, result = OPERATIONS["where"], []
         zero = lambda products: products.constant(0.0)
         one = lambda products, x: products.constant(1.0) if x is None else x

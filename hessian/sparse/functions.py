@@ -140,7 +140,7 @@ def entries_of(
         except TooDenseError:
             raise Unfit from None
         if found.is_volatile:
-            raise Unfit
+            raise Unfit  # unseen: what moves by computed positions is not followed, which comes first
         return Structure(SparsityPattern(found.matrix, symmetric=True, dense_because=found.dense_because))
 
     whole, structure = spread(whole, values, structure_of)

@@ -318,7 +318,12 @@ def test_pieces_of_pieces_take_products() -> None:
     hess = hs.sparse.hessian(lambda x: np.sum(np.add.reduceat(x, starts) ** 3))
     for x in (np.ones(600), np.arange(600.0)):
         sums = np.repeat(np.add.reduceat(x, starts), 3)
-        assert abs(hess(x) - scipy.sparse.block_diag([np.full((3, 3), 6.0 * s) for s in sums[::3]])).max() <= 1e-9
+        assert (
+            abs(
+                hess(x) - scipy.sparse.block_diag([scipy.sparse.coo_array(np.full((3, 3), 6.0 * s)) for s in sums[::3]])
+            ).max()
+            <= 1e-9
+        )
     assert not is_followed(hess)
 
 

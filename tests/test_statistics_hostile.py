@@ -151,7 +151,7 @@ class _Unsaid:
         ([np.nan, *LETTERS[1:]], "1 examples"),
         ([np.nan, 1, *LETTERS[2:]], "1 examples"),
         ([_Unsaid(), *LETTERS[1:]], "1 examples"),
-        (np.where(GROUPS == 0, np.datetime64("NaT"), GROUPS.astype("M8[D]")), "9 examples"),
+        (np.where(GROUPS == 0, np.datetime64("NaT", "D"), GROUPS.astype("M8[D]")), "9 examples"),
         (np.ma.masked_equal(GROUPS, 0), "9 examples"),
         (np.array([[1], *LETTERS[1:]], dtype=object), "a group is no label: unhashable type"),
     ],

@@ -10,18 +10,11 @@ import scipy.optimize
 import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from spectra import with_spectrum
 
 import hessian as hs
 from hessian.curvature import eigenvalues
 from hessian.errors import ConvergenceError, DtypeError, NonFiniteError, OptionError, ShapeMismatchError
-
-
-def with_spectrum(spectrum: np.ndarray, seed: int = 0) -> np.ndarray:
-    """A dense symmetric matrix with random eigenvectors."""
-    n = len(spectrum)
-    q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))
-    matrix = (q * spectrum) @ q.T
-    return 0.5 * (matrix + matrix.T)
 
 
 def laplacian(n: int) -> Any:

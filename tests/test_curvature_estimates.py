@@ -10,6 +10,7 @@ import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from spectra import with_spectrum
 
 import hessian as hs
 from hessian.curvature import (
@@ -28,14 +29,6 @@ from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeM
 from hessian.statistics import influence, leverage
 
 SEEDS = range(100)
-
-
-def with_spectrum(spectrum: np.ndarray, seed: int = 0) -> np.ndarray:
-    """A dense symmetric matrix with random eigenvectors."""
-    n = len(spectrum)
-    q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))
-    matrix = (q * spectrum) @ q.T
-    return 0.5 * (matrix + matrix.T)
 
 
 def marchenko_pastur(n: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse
 from numpy.testing import assert_allclose
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from spectra import with_spectrum
 
 import hessian as hs
 from hessian.curvature import NystromApproximation, inverse_product, nystrom
@@ -17,13 +18,6 @@ from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeM
 from hessian.operators import DampedOperator
 
 N = 150
-
-
-def with_spectrum(spectrum: np.ndarray, seed: int = 0) -> np.ndarray:
-    """A dense symmetric matrix with random eigenvectors."""
-    q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((len(spectrum), len(spectrum))))
-    matrix = (q * spectrum) @ q.T
-    return 0.5 * (matrix + matrix.T)
 
 
 SPECTRA = {

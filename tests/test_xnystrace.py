@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.sparse.linalg import aslinearoperator
+from spectra import with_spectrum
 
 from hessian.curvature import trace
 from hessian.curvature.leave_out import judged
@@ -15,13 +16,6 @@ from hessian.curvature.xnystrace import _left_out
 from hessian.errors import NonFiniteError, OptionError
 
 N = 150
-
-
-def with_spectrum(spectrum: np.ndarray, seed: int = 0) -> np.ndarray:
-    """A dense symmetric matrix with random eigenvectors."""
-    q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((len(spectrum), len(spectrum))))
-    matrix = (q * spectrum) @ q.T
-    return 0.5 * (matrix + matrix.T)
 
 
 SPECTRA = {

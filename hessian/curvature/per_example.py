@@ -11,15 +11,15 @@ import numpy as np
 
 from hessian.errors import NonFiniteError, ShapeMismatchError, message
 from hessian.operators.jacobian_operator import JacobianOperator
+from hessian.operators.rows import ROWS, blocks_of_rows, has_rows
 from hessian.programs import record
 from hessian.tape.trees import ravel
 from hessian.text import Shown
 from hessian.transforms.first_order import grad
 from hessian.transforms.seeds import check_room
 
-_BLOCK, _SHORT = 16, 4096
-"""Rows that are taken together where parameters are few; where there are as many as that, the sweep of each over all of a block costs
-more than calls do, and rows are taken one by one."""
+_SHORT = 4096
+"""Parameters from which on the sweep of each row over all of a block costs more than calls do, and rows are taken one by one."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,26 +129,38 @@ def _by_blocks(
 ) -> np.ndarray | None:
     """Return the gradients by blocks of rows; ``None`` where rows are not those of examples."""
     size = len(values)
-    if not args or size == 1 or any(not isinstance(a, np.ndarray) or not a.ndim or len(a) != size for a in args):
+    if size == 1 or not has_rows(args, size):
         return None
-    block = max(1, min(_BLOCK, _SHORT // max(whole.shape[1], 1)))
-    gradients = np.empty(whole.shape, whole.dtype)
-    gradient = grad(record(lambda x, *rows: np.sum(losses(x, *rows))))
-    for start in range(0, size, block):
-        part = slice(start, start + block)
-        rows = [a[part] for a in args]
-        try:
-            if block == 1:
-                gradients[start] = ravel(gradient(x, *rows))[0]
-                continue
-            found = JacobianOperator(losses, x, *rows)
-        except Exception:  # What fails on some of the rows is not a function of single rows: all are taken together.
-            return None
-        if np.shape(found.value) != np.shape(values[part]):
-            return None
-        gradients[part] = found.to_dense()
+    block = max(1, min(ROWS, _SHORT // max(whole.shape[1], 1)))
+    gradients = _one_by_one(losses, x, args, whole) if block == 1 else _together(losses, x, args, whole, block)
+    if gradients is None:
+        return None
     # Losses of rows alone have the same weighted sums of gradients; others differ for weights drawn at random.
     weights = np.random.default_rng(0).standard_normal(size).astype(whole.dtype)
     gap = np.abs(weights @ gradients - whole.T @ weights).max(initial=0.0)
     scale = np.abs(weights) @ np.abs(gradients).max(axis=1, initial=0.0)
     return gradients if gap <= 64.0 * float(np.finfo(whole.dtype).eps) * scale else None
+
+
+def _one_by_one(
+    losses: Callable[..., Any], x: Any, args: tuple[Any, ...], whole: JacobianOperator
+) -> np.ndarray | None:
+    gradients = np.empty(whole.shape, whole.dtype)
+    gradient = grad(record(lambda x, *rows: np.sum(losses(x, *rows))))
+    for k in range(len(gradients)):
+        try:
+            gradients[k] = ravel(gradient(x, *(a[k : k + 1] for a in args)))[0]
+        except Exception:  # What fails on some of the rows is not a function of single rows: all are taken together.
+            return None
+    return gradients
+
+
+def _together(
+    losses: Callable[..., Any], x: Any, args: tuple[Any, ...], whole: JacobianOperator, block: int
+) -> np.ndarray | None:
+    gradients = np.empty(whole.shape, whole.dtype)
+    for part, found in blocks_of_rows(losses, x, args, np.shape(whole.value), block):
+        if found is None:
+            return None
+        gradients[part] = found.to_dense()
+    return gradients

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from hessian.arguments import NOT_NEGATIVE, Rng, check, whole_number
 from hessian.errors import ConvergenceError, OptionError, message
+from hessian.linalg import limits
+from hessian.linalg.dense import eigh
 from hessian.operators.kronecker import Tap, TappedNetwork, output_roots
 from hessian.operators.symmetric import SymmetricOperator
 from hessian.operators.vectors import as_right_hand_side
 
 _SHARING = ("expand", "reduce")
-#: Numbers of per-example gradients that are held at once.
-_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,17 @@ class KroneckerBlock:
 
     def __repr__(self) -> str:
         return f"<KroneckerBlock {self.name}: {self.inputs.shape[0]} x {self.outputs.shape[0]}>"
+
+
+def over_blocks(
+    blocks: Sequence[KroneckerBlock], product: Callable[[KroneckerBlock, np.ndarray], np.ndarray], V: np.ndarray
+) -> np.ndarray:
+    """Multiply columns with a block-diagonal matrix, by what multiplies matrices of shape (k, n_in + 1, n_out) with each block."""
+    rows = np.ascontiguousarray(V.reshape(len(V), -1).T)
+    result = np.empty_like(rows)
+    for block in blocks:
+        result[:, block.places] = product(block, rows[:, block.places])
+    return np.asarray(result.T.reshape(V.shape))
 
 
 class KFACOperator(SymmetricOperator):
@@ -180,11 +191,7 @@ class KFACOperator(SymmetricOperator):
 
     def _through(self, function: Callable[[np.ndarray], np.ndarray], V: np.ndarray) -> np.ndarray:
         """Return a function of the matrix, given on eigenvalues, times columns."""
-        rows = np.ascontiguousarray(V.reshape(self.shape[0], -1).T)
-        result = np.zeros_like(rows)
-        for block in self.blocks:
-            result[:, block.places] = block.apply(function, rows[:, block.places])
-        return np.asarray(result.T.reshape(V.shape), self.dtype)
+        return np.asarray(over_blocks(self.blocks, lambda block, M: block.apply(function, M), V), self.dtype)
 
     def _apply(self, V: np.ndarray) -> np.ndarray:
         return self._through(lambda values: values, V)
@@ -325,7 +332,7 @@ def _moments(network: TappedNetwork, roots: np.ndarray, sharing: str) -> list[tu
 
 
 def _block(tap: Tap, inputs: np.ndarray, outputs: np.ndarray) -> KroneckerBlock:
-    pairs = [np.linalg.eigh(0.5 * (factor + factor.T)) for factor in (inputs, outputs)]
+    pairs = [eigh(factor, factor.dtype) for factor in (inputs, outputs)]
     # What rounding leaves of a semidefinite matrix below zero is zero.
     left, right = (np.maximum(values, 0.0) for values, _ in pairs)
     bases = (pairs[0][1], pairs[1][1])
@@ -354,7 +361,7 @@ def _add_squares(total: np.ndarray, rows: np.ndarray, back: np.ndarray) -> None:
     if rows.shape[1] == 1:
         total += (rows[:, 0] ** 2).T @ back[:, 0] ** 2
         return
-    step = max(1, _AT_ONCE // max(total.size, 1))
+    step = limits.block_columns(total.size)
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         total += np.sum((rows[part].swapaxes(1, 2) @ back[part]) ** 2, axis=0)

@@ -10,13 +10,12 @@ import numpy as np
 
 from hessian.arguments import Rng, as_generator
 from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
+from hessian.linalg import limits
 from hessian.linalg.vectors import signs
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.tape.trees import ravel
 
-#: Numbers of what comes back that are held at once.
-_AT_ONCE = 2**24
 #: Rounding, in units of the largest output, by which those of blocks of examples differ.
 _SAME = 1e4
 
@@ -160,7 +159,7 @@ class TappedNetwork:
         shapes = [(n, tap.rows.shape[1], tap.places.shape[1]) for tap in self.taps]
         at = JacobianOperator(self._shifted, [np.zeros(shape, self.vector.dtype) for shape in shapes], record=False)
         ends = np.cumsum([np.prod(shape) for shape in shapes])
-        block = max(1, _AT_ONCE // max(int(ends[-1]), 1))
+        block = limits.block_columns(int(ends[-1]))
         for start in range(0, cotangents.shape[1], block):
             back = at.T @ cotangents[:, start : start + block]
             for column in back.T:

@@ -22,7 +22,7 @@ from hessian.rules.smooth import smooth_op
 from hessian.rules.spec import Operation, Traced
 from hessian.tape.array_methods import primal_array
 from hessian.tape.sweeps import in_place
-from hessian.tape.tape import Instruction, Tape
+from hessian.tape.tape import Instruction, Tape, reaching
 from hessian.tape.variable import Variable, variable
 
 
@@ -175,16 +175,7 @@ def _essential(array: np.ndarray) -> tuple[int, ...]:
 
 def _sources(tape: Tape, slots: Iterable[int]) -> bytearray:
     """Mark what some slots of a tape depend on, themselves included."""
-    marked = bytearray(len(tape))
-    for slot in slots:
-        marked[slot] = 1
-    for slot in range(len(tape) - 1, -1, -1):
-        instruction = tape.instructions[slot]
-        if marked[slot] and instruction is not None:
-            for source in _sources_of_value(instruction):
-                if source >= 0:
-                    marked[source] = 1
-    return marked
+    return reaching(tape, slots, _sources_of_value)
 
 
 def _sources_of_value(instruction: Instruction) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 from hessian.rules.spec import Bilinear, Elementwise, General, Linear, Traced
 from hessian.sparse.links import Mask
 from hessian.sparse.walk import Walk
-from hessian.tape.tape import Instruction, Tape
+from hessian.tape.tape import Instruction, Tape, reaching
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def _widest(
     tape: Tape, inputs: Sequence[int], results: Sequence[int], n: int, widest: int
 ) -> tuple[_Sum, float] | None:
     """Return what an operation with second derivatives reads that may depend on so many variables, and how many are too many there."""
-    reaching = _reaching(tape, results)
+    reached = reaching(tape, results)
     sums: dict[int, _Sum | None] = dict.fromkeys(inputs)
     for slot, instruction in enumerate(tape.instructions):
-        if instruction is None or not reaching[slot]:
+        if instruction is None or not reached[slot]:
             continue
         active = [source for source in instruction.sources if source in sums]
         if not active:
@@ -99,20 +99,6 @@ def _enough(instruction: Instruction, tape: Tape, slot: int, n: int, widest: int
 
 def _count(part: _Sum | None) -> float:
     return 1.0 if part is None else part.count * part.share
-
-
-def _reaching(tape: Tape, results: Sequence[int]) -> bytearray:
-    """Mark what results are made of."""
-    reaching = bytearray(len(tape))
-    for slot in results:
-        reaching[slot] = 1
-    for slot in range(len(tape) - 1, -1, -1):
-        instruction = tape.instructions[slot]
-        if reaching[slot] and instruction is not None:
-            for source in instruction.sources:
-                if source >= 0:
-                    reaching[source] = 1
-    return reaching
 
 
 def _joined(slot: int, instruction: Instruction, active: list[int], tape: Tape) -> _Sum | None:

@@ -13,7 +13,7 @@ from hessian.rules.smooth import smooth_op
 from hessian.rules.softmax import log_softmax_op, logsumexp_op, shares_op, softmax_op
 from hessian.rules.spec import Operation
 from hessian.tape.array_methods import primal_array
-from hessian.tape.tape import Instruction, Tape
+from hessian.tape.tape import Instruction, Tape, reaching
 from hessian.tape.trace import Trace
 from hessian.tape.variable import Variable
 
@@ -189,8 +189,4 @@ def _is_outer(x: Any) -> bool:
 def _needed(around: Tape, instructions: Sequence[Instruction | None]) -> list[int]:
     """Return the slots of the tape around that constants of the inner one are made from, in order."""
     wanted = {x._slot for step in instructions if step is not None for x in step.operands if _is_outer(x)}
-    for slot in range(len(around.instructions) - 1, -1, -1):
-        step = around.instructions[slot]
-        if slot in wanted and step is not None:
-            wanted.update(source for source in step.sources if source >= 0)
-    return sorted(wanted)
+    return [slot for slot, is_needed in enumerate(reaching(around, wanted)) if is_needed]

@@ -11,10 +11,9 @@ from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError
 from hessian.linalg import limits
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.operators.kronecker import AffineLayer, TappedNetwork
+from hessian.operators.rows import ROWS, blocks_of_rows, has_rows
 from hessian.statistics.selection import Selection
 
-_ROWS = 16
-"""Examples whose Jacobians are computed together: an evaluation costs some of them, and each has a sweep over all of these."""
 _SAME = 1e3
 """Rounding, in units of the largest number, by which results of blocks of examples differ."""
 
@@ -34,17 +33,17 @@ def by_examples(
     """
     size, width = table.shape
     step = max(1, limits.BLOCK_NUMBERS // (width * max(whole.shape[1], 1)))
-    has_rows = bool(args) and all(isinstance(a, np.ndarray) and a.ndim and len(a) == size for a in args)
-    if has_rows and (hasattr(model, "layers") or isinstance(model, AffineLayer)):
+    are_rows = has_rows(args, size)
+    if are_rows and (hasattr(model, "layers") or isinstance(model, AffineLayer)):
         found = _tapped(model, value, args, table, step)
         if found is not None:
             for network in found:
                 yield _of_layers(network, chosen, width)
             return
     free = chosen.function(model)
-    if size > _ROWS and has_rows and _is_apart(free, chosen.free, args, whole, table):
-        for start in range(0, size, _ROWS):
-            part = JacobianOperator(free, chosen.free, *(a[start : start + _ROWS] for a in args))
+    if size > ROWS and are_rows and _is_apart(free, chosen.free, args, whole, table):
+        for start in range(0, size, ROWS):
+            part = JacobianOperator(free, chosen.free, *(a[start : start + ROWS] for a in args))
             yield part.to_dense().reshape(-1, width, whole.shape[1]).astype(np.float64)
         return
     step = max(1, min(step, limits.BLOCK_NUMBERS // (width * whole.shape[0])))
@@ -98,13 +97,8 @@ def _is_apart(
     """Whether outputs of blocks of rows are those of all rows, and a weighted sum of derivatives is."""
     weights = np.random.default_rng(0).standard_normal(table.shape).astype(whole.dtype)
     total, scale = np.zeros((2, whole.shape[1]))
-    for start in range(0, len(table), _ROWS):
-        part = slice(start, start + _ROWS)
-        try:
-            block = JacobianOperator(model, x, *(a[part] for a in args))
-        except Exception:  # What fails on some of the rows is not a function of single rows: all are taken together.
-            return False
-        if np.shape(block.value) != (len(table[part]), *np.shape(whole.value)[1:]):
+    for part, block in blocks_of_rows(model, x, args, np.shape(whole.value)):
+        if block is None:
             return False
         pulled = block.T @ weights[part].ravel()
         total += pulled

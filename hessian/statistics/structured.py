@@ -15,7 +15,7 @@ from hessian.linalg.dense import symmetrized
 from hessian.linalg.nystrom import EigenForm
 from hessian.linalg.sums import SymmetricSum
 from hessian.linalg.vectors import norm
-from hessian.operators.kfac import KroneckerBlock
+from hessian.operators.kfac import KroneckerBlock, over_blocks
 from hessian.optimize.optimality import Definiteness
 from hessian.statistics.information import Information, WeakDirection, indefinite
 from hessian.statistics.sparse_information import SparseInformation
@@ -159,21 +159,17 @@ def _through(
     blocks: Sequence[KroneckerBlock], function: Callable[[np.ndarray], np.ndarray], V: np.ndarray
 ) -> np.ndarray:
     """Return a function of a block-diagonal matrix times columns."""
-    rows = np.ascontiguousarray(V.reshape(len(V), -1).T)
-    result = np.empty_like(rows)
-    for block in blocks:
-        result[:, block.places] = block.apply(function, rows[:, block.places])
-    return np.asarray(result.T.reshape(V.shape))
+    return over_blocks(blocks, lambda block, M: block.apply(function, M), V)
 
 
 def _into(blocks: Sequence[KroneckerBlock], V: np.ndarray) -> np.ndarray:
     """Multiply columns with the transpose of a root of the inverse that is not turned back from the eigenvectors."""
-    rows = np.ascontiguousarray(V.reshape(len(V), -1).T)
-    result = np.empty_like(rows)
-    for block in blocks:
+
+    def product(block: KroneckerBlock, M: np.ndarray) -> np.ndarray:
         left, right = block.bases
-        result[:, block.places] = (left.T @ rows[:, block.places] @ right) / np.sqrt(block.eigenvalues)
-    return np.asarray(result.T.reshape(V.shape))
+        return np.asarray((left.T @ M @ right) / np.sqrt(block.eigenvalues))
+
+    return over_blocks(blocks, product, V)
 
 
 def _inverse_root(values: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -233,3 +234,19 @@ def _is_frozen(x: Any) -> bool:
             return False
         x = x.base
     return x is None
+
+
+def reaching(
+    tape: Tape, slots: Iterable[int], sources: Callable[[Instruction], Iterable[int]] = lambda step: step.sources
+) -> bytearray:
+    """Mark what some slots of a tape are made of, themselves included."""
+    marked = bytearray(len(tape))
+    for slot in slots:
+        marked[slot] = 1
+    for slot in range(len(tape) - 1, -1, -1):
+        instruction = tape.instructions[slot]
+        if marked[slot] and instruction is not None:
+            for source in sources(instruction):
+                if source >= 0:
+                    marked[source] = 1
+    return marked

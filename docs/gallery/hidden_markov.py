@@ -8,7 +8,8 @@ A process moves between states s_t unseen, with transition probabilities A, and 
 Rows of A are softmaxes of free numbers. The Baum-Welch algorithm would alternate expectations and maximisations; here the
 likelihood is written down as the recursion has it, and Newton's method does the rest. Its gradient with respect to the
 log densities is, by the way, the posterior probability of each state at each time: the backward recursion for free.
-The Hessian at the end gives the standard errors, which Baum-Welch leaves open.
+The Hessian at the end gives the standard errors, which Baum-Welch leaves open. (With T below some 150 a transition never
+occurs, its logit runs away, and ``covariance()`` refuses to tell errors of it.)
 
 Expected output: -log p(y) per observation falls from 1.4461 to 1.1322 in 9 steps; means and deviations come out within two
 standard errors, and 97 % of the hidden states are guessed correctly.

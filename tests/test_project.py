@@ -255,6 +255,7 @@ def test_runtime_dependencies_and_extras() -> None:
         "plot",
         "threads",
         "notebooks",
+        "docs",
         "test",
         "peers",
         "all",

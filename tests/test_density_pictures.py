@@ -299,6 +299,18 @@ def test_spectra_leave_out_what_is_zero_within_its_error():
     assert "numbers: 40 of 60" in ax.texts[0].get_text()
 
 
+def test_a_second_spectrum_keeps_the_axis_of_the_first():
+    pytest.importorskip("matplotlib")
+    from hessian.plotting import plot_spectrum
+
+    ax = plot_spectrum([-1.0, 2.0], label="saddle")
+    plot_spectrum([1.0, 100.0], ax=ax, label="minimum")
+    assert ax.get_yscale() == "linear"  # a log axis would have dropped -1
+    ax = plot_spectrum([1.0, 100.0], label="minimum")
+    plot_spectrum([-1.0, 2.0], ax=ax, label="saddle")
+    assert ax.get_yscale() == "log" and "negative" in ax.get_legend_handles_labels()[1]
+
+
 def test_densities_of_matrices_are_exact_up_to_5000():
     assert spectral_density(scipy.sparse.eye_array(2100, format="csr")).is_exact
     assert not spectral_density(scipy.sparse.eye_array(5001, format="csr"), 8).is_exact

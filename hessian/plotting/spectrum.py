@@ -41,7 +41,7 @@ def plot_spectrum(
         Name in the legend.
     scale : {"auto", "linear", "log"}
         Of the vertical axis. A log axis shows magnitudes, with triangles that point down for negative eigenvalues.
-        ``"auto"`` takes it where all are positive and a factor 30 apart.
+        ``"auto"`` takes it where all are positive and a factor 30 apart; axes that hold a spectrum already keep theirs.
     marker : str
         As matplotlib names it.
 
@@ -69,6 +69,8 @@ def plot_spectrum(
     where = "plot_spectrum"
     values = as_row(where, "the spectrum", getattr(pairs, "values", pairs))
     errors = _errors(where, pairs, values.shape)
+    if scale == "auto" and ax is not None and ax.containers:
+        scale = ax.get_yscale()  # a log axis would drop what another spectrum has below zero
     is_log = wants_log(where, scale, values)
     if is_log:
         check_log(where, np.abs(values))

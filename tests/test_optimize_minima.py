@@ -227,6 +227,13 @@ def test_a_few_lanczos_steps_may_not_decide() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_a_jump_at_zero_ends_without_warnings(method: str) -> None:
+    # Steps down to the smallest numbers there are: no warning of NumPy's leaves the solver.
+    res = minimize(lambda x: x[0] + 10.0 * (x[0] < 0), [0.5], method=method)
+    assert not res.success and 0.0 <= res.x[0] < 1e-100
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_second_derivatives_that_are_infinite(method: str) -> None:
     # |x|^1.5 has an infinite second derivative at 0, where the second variable starts.
     res = minimize(lambda x: np.sum(np.abs(x) ** 1.5), [1.0, 0.0], method=method)

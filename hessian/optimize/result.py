@@ -64,8 +64,8 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
     fixed : dict
         Where parameters were held: their names and values.
     structure : str
-        Of :func:`~hessian.optimize.minimize` by methods of the library's own: how the Hessian was used, ``"dense"``, ``"sparse"`` or
-        ``"operator"``.
+        Of :func:`~hessian.optimize.minimize` by methods of the library's own: how the Hessian was used, ``"dense"``, ``"sparse"``,
+        ``"sparse plus low rank"`` or ``"operator"``.
     """
 
     def raise_if_failed(self) -> OptimizeResult:

@@ -144,7 +144,8 @@ class SparsityPattern:
         m, n = self.shape
         kind = "Hessian" if self.is_symmetric else "Jacobian"
         share = 100.0 * self.nnz / max(m * n, 1)
-        text = f"<SparsityPattern of a {m} x {n} {kind}: {self.nnz} entries ({share:.2g} %), {self.n_colors} colors"
+        percent = f"{share:.2g}" if share < 99.5 else "100"
+        text = f"<SparsityPattern of a {m} x {n} {kind}: {self.nnz} entries ({percent} %), {self.n_colors} colors"
         return text + (f", dense because of {'; '.join(self.dense_because)}>" if self.dense_because else ">")
 
 

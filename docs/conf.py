@@ -23,7 +23,7 @@ extensions = [
     "myst_nb",
     "sphinx_design",
     "sphinx_copybutton",
-    "matplotlib.sphinxext.plot_directive",
+    "docs.tools.plots",
     "docs.tools.mathml",
     "docs.tools.aliases",
 ]

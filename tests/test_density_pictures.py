@@ -308,7 +308,8 @@ def test_a_second_spectrum_keeps_the_axis_of_the_first():
     assert ax.get_yscale() == "linear"  # a log axis would have dropped -1
     ax = plot_spectrum([1.0, 100.0], label="minimum")
     plot_spectrum([-1.0, 2.0], ax=ax, label="saddle")
-    assert ax.get_yscale() == "log" and "negative" in ax.get_legend_handles_labels()[1]
+    assert ax.get_yscale() == "log"
+    assert "negative" in ax.get_legend_handles_labels()[1]
 
 
 def test_densities_of_matrices_are_exact_up_to_5000():

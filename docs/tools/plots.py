@@ -1,4 +1,4 @@
-"""matplotlib's ``plot`` directive on pages in MyST, whose parser has no source to insert what the directive writes: it is parsed by itself."""
+"""matplotlib's ``plot`` directive on pages in MyST, whose parser takes no insertions: what the directive writes is parsed by itself."""
 
 from __future__ import annotations
 

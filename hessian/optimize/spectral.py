@@ -177,7 +177,8 @@ class SpectralModel:
 
     def _reduction(self, y: np.ndarray, mu: float) -> float:
         """Reduction of the quadratic model, divided by |g|; squares of y alone might underflow."""
-        with np.errstate(invalid="ignore"):  # a radius beyond floating point has an infinite multiplier: NaN ends the run
+        # A radius beyond floating point has an infinite multiplier: NaN, which ends the run.
+        with np.errstate(invalid="ignore"):
             return 0.5 * float(y @ ((self._levels + mu) * y)) + 0.5 * float(y @ (mu * y))
 
 

@@ -23,6 +23,8 @@ def main() -> int:
     sys.path.insert(0, str(DOCS.parent))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(DOCS.parent), os.environ.get("PYTHONPATH")]))
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if args.execute:
+        os.environ["HESSIAN_DOCS_EXECUTE"] = "1"
     from sphinx.cmd.build import main as sphinx
 
     started = time.perf_counter()

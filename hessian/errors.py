@@ -8,6 +8,29 @@ from __future__ import annotations
 
 from numpy.linalg import LinAlgError
 
+__all__ = [
+    "CheckpointError",
+    "CheckpointWarning",
+    "ConvergenceError",
+    "DerivativeCheckError",
+    "DtypeError",
+    "HessianError",
+    "LeavesTapeError",
+    "MissingDependencyError",
+    "MissingRuleError",
+    "NonFiniteError",
+    "NotScalarError",
+    "OptionError",
+    "ProgramWarning",
+    "ReadOnlyError",
+    "ScaleWarning",
+    "ShapeMismatchError",
+    "StaleRecordingError",
+    "StaleVariableError",
+    "TooDenseError",
+    "UndefinedDerivativeError",
+]
+
 
 class HessianError(Exception):
     """Base of every error the library raises on purpose."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from docs.tools import names, reference, stored
+from docs.tools.groups import TITLES
 from docs.tools.snippets import run_page
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -31,3 +33,42 @@ def test_pages_can_be_found(page: Path) -> None:
     index = (page.parent / "index.md").read_text(encoding="utf-8")
     listed = "\n".join(re.findall(r"```\{toctree\}\n(.*?)```", index, flags=re.DOTALL))
     assert page.stem in listed.split()
+
+
+def test_every_public_name_has_one_page() -> None:
+    """Every name in ``__all__`` of every public module is a canonical name or an alias of one, and one page documents that."""
+    found, pages = names.collect(), reference.pages()
+    paths = [path for name in found for path in [name.path, *name.aliases]]
+    assert len(set(paths)) == len(paths)
+    for room, module in names.rooms().items():
+        for name in getattr(module, "__all__", ()):
+            path = names.SAME.get(f"{room}.{name}", f"{room}.{name}")
+            assert path in paths, f"{path} has no page: it is in no group of docs/tools/groups.py"
+    for name in found:
+        last = re.escape(name.path.rpartition(".")[2])
+        here = (
+            rf"^\.\. module:: {name.path}$" if name.kind == "module" else rf"^\.\. (py:|auto)\w+:: ([\w.]+\.)?{last}$"
+        )
+        described = [
+            page for page, text in pages.items() for _ in re.findall(here, text, re.MULTILINE) if page == name.page
+        ]
+        assert len(described) == 1, name.path
+
+
+def test_groups_of_the_reference_name_what_there_is() -> None:
+    for room, module in names.rooms().items():
+        listed = [name for group in names.grouped(room, module).values() for name in group]
+        assert sorted(listed) == sorted(getattr(module, "__all__", ())), f"docs/tools/groups.py, {room}"
+        assert room.startswith("hessian.scipy.") or room in TITLES
+
+
+def test_pages_of_the_reference_differ_by_more_than_the_case_of_letters() -> None:
+    pages = [page.lower() for page in reference.pages()]
+    assert len(set(pages)) == len(pages)
+
+
+def test_every_program_of_the_gallery_has_its_outputs() -> None:
+    for program in stored.programs():
+        assert (stored.OUTPUTS / f"{program.stem}.txt").read_text(encoding="utf-8").strip()
+        assert (stored.OUTPUTS / f"{program.stem}.png").stat().st_size < 100_000
+    assert set(stored.stored_hashes()) == {program.stem for program in stored.programs()}

@@ -115,5 +115,23 @@ def main(max_hvp=1000, hidden=24, window=25, length=600, seed=0):
     return result
 
 
+def picture(result, window=25, length=600, ax=None):
+    """Draw the probabilities of the next letter along the first window, with a ring around the letter that comes; return the axes."""
+    import matplotlib.pyplot as plt
+
+    letters, windows = make_data(window, length=length)
+    logits = states(result.x, windows[:1, :-1])[0] @ result.x["B"] + result.x["d"]
+    probabilities = np.exp(scipy.special.log_softmax(logits, axis=-1))
+    ax = ax or plt.subplots(figsize=(6.4, 5.6), layout="constrained")[1]
+    drawn = ax.imshow(probabilities.T, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    ax.plot(np.arange(window), np.argmax(windows[0, 1:], axis=-1), "o", fillstyle="none", color="darkorange")
+    read = [letters[code] for code in np.argmax(windows[0, :-1], axis=-1)]
+    ax.set_xticks(np.arange(window), labels=[letter.replace(" ", "␣") for letter in read])
+    ax.set_yticks(np.arange(len(letters)), labels=[letter.replace(" ", "␣") for letter in letters], fontsize=7)
+    ax.set(xlabel="letter read", ylabel="next letter", title="Probabilities of the next letter; rings: what comes")
+    ax.figure.colorbar(drawn, ax=ax)
+    return ax
+
+
 if __name__ == "__main__":
     main()

@@ -88,6 +88,17 @@ GROUPS: dict[str, dict[str, str]] = {
         "States of an argument": "ZERO NONDIFF MISSING",
     },
     "hessian.tape": {"Tracing": "trace Trace Tape Variable", "Sweeps": "Dual Linearization"},
+    "hessian.errors": {
+        "What you asked for": (
+            "HessianError ShapeMismatchError DtypeError NotScalarError OptionError CheckpointError MissingDependencyError"
+        ),
+        "What the function does": (
+            "MissingRuleError LeavesTapeError StaleVariableError StaleRecordingError ReadOnlyError NonFiniteError"
+            " UndefinedDerivativeError DerivativeCheckError"
+        ),
+        "What a run reaches": "ConvergenceError TooDenseError",
+        "Warnings": "ScaleWarning ProgramWarning CheckpointWarning",
+    },
     "hessian.scipy": {},
 }
 """Rooms under ``hessian.scipy`` follow SciPy's order, and have one group."""
@@ -102,6 +113,7 @@ TITLES = {
     "hessian.nn": "Networks and training",
     "hessian.plotting": "Pictures",
     "hessian.scipy": "SciPy under SciPy's names",
+    "hessian.errors": "Errors and warnings",
     "hessian.programs": "Recorded functions",
     "hessian.transforms": "Derivatives, where they are written",
     "hessian.rules": "Declarations of operations",

@@ -19,6 +19,7 @@ def _markup(writer: Any, node: Any, *, block: bool) -> str:
     text = node.astext().strip()
     for command, known in SPELLINGS.items():
         text = re.sub(re.escape(command) + r"(?![A-Za-z*])", lambda _, known=known: known, text)
+    text = re.sub(r"(\\[td]?frac)\s*([0-9A-Za-z])\s*([0-9A-Za-z])", r"\1{\2}{\3}", text)
     if block and "\\\\" in text and "\\begin" not in text:
         text = f"\\begin{{aligned}}{text}\\end{{aligned}}"
     try:

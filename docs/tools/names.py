@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+import itertools
 import pkgutil
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -32,7 +36,7 @@ class Name:
     def summary(self) -> str:
         """First paragraph of its docstring, on one line."""
         if self.kind == "data":
-            return ""
+            return summary_of_data(self.path, self.value)
         text = inspect.getdoc(self.value) or ""
         return " ".join(text.strip().split("\n\n")[0].split())
 
@@ -71,6 +75,27 @@ def kind_of(value: Any) -> str:
     return "function" if callable(value) and hasattr(value, "__name__") else "data"
 
 
+def summary_of_data(path: str, value: Any) -> str:
+    """What the text below an assignment says of a constant, wherever in the package that is."""
+    name = path.rpartition(".")[2]
+    if (original := getattr(value, "original", None)) is not None:
+        calls = [
+            call for call in ("pdf", "pmf", "logpdf", "logpmf", "cdf", "logcdf", "sf", "logsf") if hasattr(value, call)
+        ]
+        shown = ", ".join(f"``{call}``" for call in calls)
+        return f"Twin of :data:`scipy.stats.{getattr(original, 'name', name)}`: {shown} of traced values."
+    for module in [module for key, module in sys.modules.items() if key.startswith("hessian.") and module]:
+        if vars(module).get(name) is not value or not getattr(module, "__file__", None):
+            continue
+        body = ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body
+        for node, after in itertools.pairwise(body):
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            is_it = any(isinstance(target, ast.Name) and target.id == name for target in targets)
+            if is_it and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                return " ".join(inspect.cleandoc(str(after.value.value)).split("\n\n")[0].split())
+    return "Version of the package." if path == "hessian.__version__" else ""
+
+
 def collect() -> list[Name]:
     """Every public name once, with its aliases. The first room that has it gives the canonical path."""
     found: dict[Any, Name] = {}
@@ -102,7 +127,7 @@ def page_of(name: Name, modules: dict[str, ModuleType], taken: set[str]) -> str:
     room = name.path.rpartition(".")[0]
     if name.kind == "module":
         return f"reference/{name.path}"
-    if name.kind == "data" or room.startswith("hessian.scipy"):
+    if name.kind == "data" or room.startswith(("hessian.scipy", "hessian.errors")):
         return f"reference/{room}"
     twins = [other for other in modules[room].__all__ if other.lower() == name.path.rpartition(".")[2].lower()]
     return f"reference/{name.path}-class" if len(twins) > 1 and name.kind == "class" else f"reference/{name.path}"

@@ -44,8 +44,12 @@ def _table(rows: list[tuple[str, str]]) -> str:
 def _index(modules: dict[str, ModuleType]) -> str:
     text = _heading("Reference")
     text += "Every public name has one page. ``hs`` is ``import hessian as hs``; rooms are loaded when first used.\n\n"
-    text += _table([(f":mod:`{room}`", TITLES.get(room, f"Twins of SciPy's ``{room[8:]}``")) for room in modules])
-    return text + _toctree([*modules], "hidden")
+    text += _table([(f":mod:`{room}`", TITLES[room]) for room in modules if room in TITLES])
+    text += "What NumPy and SciPy functions do on traced values, with conventions and accuracy: :doc:`operations`"
+    text += "; what is missing, and why: :doc:`/coverage`.\n\n"
+    return text + _toctree(
+        [*(room for room in modules if not room.startswith("hessian.scipy.")), "operations", "/coverage"]
+    )
 
 
 def _room(room: str, module: ModuleType, by_path: dict[str, Name]) -> str:
@@ -53,6 +57,8 @@ def _room(room: str, module: ModuleType, by_path: dict[str, Name]) -> str:
     text = _heading(f"{room}: {TITLES[room]}" if room in TITLES else room)
     text += f".. module:: {room}\n\n{_opening(module)}\n\n"
     pages, here = [], []
+    if room == "hessian.scipy":
+        return text + _mirror()
     for title, members in grouped(room, module).items():
         text += _heading(title, "-") if title else ""
         rows = []
@@ -66,6 +72,16 @@ def _room(room: str, module: ModuleType, by_path: dict[str, Name]) -> str:
         text += _table(rows)
     text += "".join(_described(name) for name in here)
     return text + (_toctree(pages) if pages else "")
+
+
+def _mirror() -> str:
+    """The modules of SciPy that have twins."""
+    inside = [room for room in rooms() if room.startswith("hessian.scipy.")]
+    text = (
+        "What is not listed in a room is SciPy's own object: ``hs.scipy.linalg.svdvals is scipy.linalg.svdvals``.\n\n"
+    )
+    rows = [(f":mod:`{room}`", ", ".join(f"``{name}``" for name in rooms()[room].__all__)) for room in inside]
+    return text + _table(rows) + _toctree(inside)
 
 
 def _opening(module: ModuleType) -> str:

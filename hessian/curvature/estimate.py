@@ -50,7 +50,7 @@ class Estimate(Uncertain):
     value : float or ndarray
     standard_error : float or ndarray
         Estimated standard deviation of ``value``, widened where few samples say it so that one, two and three of them cover the
-        truth as often as standard deviations of a normal variable do, or oftener (:func:`widened`); with half the reach of a known
+        truth as often as standard deviations of a normal variable do, or oftener; with half the reach of a known
         one-sided error where a function says so; for an exact method, a bound on rounding; ``inf`` where nothing bounds it.
     n_hvp : int
         Products with H spent.

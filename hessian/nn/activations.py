@@ -63,6 +63,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "softmax": _softmax,
     "identity": _identity,
 }
+"""Activations by name, each from an array to one of the same shape."""
 
 
 def get_activation(activation: str | Activation) -> Activation:

@@ -71,6 +71,7 @@ INITIALIZERS: dict[str, Initializer] = (
     | {f"{name}_normal": _normal(variance) for name, variance in _SCHEMES.items()}
     | {"zeros": _zeros, "orthogonal": _orthogonal}
 )
+"""Initialisers by name, each ``(rng, n_in, n_out) -> array``."""
 
 
 def get_initializer(initializer: str | Initializer) -> Initializer:

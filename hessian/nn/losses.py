@@ -150,6 +150,7 @@ LOSSES: dict[str, Loss] = {
     "softmax_cross_entropy": softmax_cross_entropy,
     "squared_error": squared_error,
 }
+"""Losses by name, each ``(outputs, targets) -> scalar``."""
 
 
 def get_loss(loss: str | Loss) -> Loss:

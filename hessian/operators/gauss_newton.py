@@ -35,7 +35,7 @@ class GaussNewtonOperator(DifferentiatedOperator):
     Attributes
     ----------
     value : float
-        loss(model(x, *args), *loss_args).
+        ``loss(model(x, *args), *loss_args)``.
     gradient : ndarray, shape (n,)
 
     Raises

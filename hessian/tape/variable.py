@@ -32,7 +32,7 @@ from hessian.tape.writes import Writes, placed
 
 
 class Variable(Handle, InMemory, InPlaceOperators, ArrayProtocol):
-    """A value on a tape: an :class:`Array`, or a :class:`Number` where NumPy has a scalar.
+    """A value on a tape: an ``Array``, or a ``Number`` where NumPy has a scalar.
 
     Its attributes are private: a plain number that could be read off a traced value would lose its derivative.
 

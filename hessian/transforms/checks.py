@@ -114,7 +114,7 @@ def check_derivatives(
     Notes
     -----
     Cost: one recording, then per direction 10 evaluations of f, 2 gradients and 2 products. A kink of f within reach of the
-    steps (0.1 max(1, |x|) along the direction) fails the check: f has no derivative there to be checked.
+    steps (``0.1 * max(1, abs(x))`` along the direction) fails the check: f has no derivative there to be checked.
 
     Examples
     --------

@@ -177,7 +177,7 @@ class LogitClassifier(ClassifierMixin):
 
         Parameters
         ----------
-        X : array or sparse matrix, (n, n_features_in_)
+        X : array or sparse matrix, (n, n_features)
 
         Returns
         -------

@@ -88,8 +88,11 @@ def test_without_the_end_it_is_an_estimate_and_says_so(kind: str, name: str) -> 
         assert not form.is_bound
         assert abs(form.value - v @ exact) <= 2.0 * form.error_estimate
         assert form.bounds[0] <= v @ exact <= form.bounds[1]
-        # Gauss's rule is a bound on its side whatever the end is.
-        assert np.isinf(form.bounds).sum() == (1 if func is name else 2)
+        # Gauss's rule is a bound on its side where no eigenvalue is outside the domain.
+        assert np.isinf(form.bounds).sum() == (1 if func is name == "exp" else 2)
+    form = quadratic_form(aslinearoperator(H), name, v, lower_bound=0.0)
+    assert form.bounds[0] <= v @ exact <= form.bounds[1]
+    assert np.isinf(form.bounds).sum() == (0 if name == "sqrt" else 1)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -352,6 +355,37 @@ def test_budgets() -> None:
         form = quadratic_form(aslinearoperator(H), "log", v, max_hvp=max_hvp, lower_bound=1e-3 * (1 - 1e-9))
         assert form.bounds[0] <= v @ exact <= form.bounds[1]
         assert not matrix_function(aslinearoperator(H), lambda t: t**2.5, v, max_hvp=max_hvp).is_bound
+
+
+def test_no_bound_rests_on_definiteness_that_nobody_knows() -> None:
+    """One product has not seen the negative eigenvalue, beyond which Gauss's rule is no bound of the inverse."""
+    H, v = np.diag([-1.0, 2.0]), np.array([0.1, 1.0])
+    for ends in ({}, {"lower_bound": -1.0}):
+        form = quadratic_form(aslinearoperator(H), "inverse", v, max_hvp=1, **ends)
+        assert not form.success
+        assert form.bounds == (-np.inf, np.inf)
+    with pytest.raises(OptionError, match="negative"):
+        quadratic_form(aslinearoperator(H), "inverse", v)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_an_end_that_no_ritz_value_rests_at_is_no_success(dtype: Any) -> None:
+    """At first steps the estimate of the end is far off: rounding seemed to be all that was left, or everything had underflowed."""
+    low = np.diag(np.r_[1e-17, np.linspace(1.0, 2.0, N - 1)]).astype(dtype)
+    for compute in (matrix_function, quadratic_form):
+        with pytest.raises(OptionError, match="zero to working precision"):
+            compute(aslinearoperator(low), "inverse", np.ones(N, dtype), rtol=1e-4)
+        far = compute(aslinearoperator(np.diag([-1.0, -900.0]).astype(dtype)), "exp", np.array([0.25, 2.0], dtype))
+        assert far.success
+        exact = 0.25 * np.exp(-1.0) if np.ndim(far.value) else 0.0625 * np.exp(-1.0)
+        assert_allclose(np.max(far.value), exact, rtol=1e-5 if dtype == np.float32 else 1e-12)
+
+
+def test_weights_beyond_single_precision_are_loud() -> None:
+    H = np.diag(np.array([1.0, 700.0], np.float32))
+    with pytest.raises(NonFiniteError, match="the result leaves float32"):
+        matrix_function(aslinearoperator(H), "exp", np.ones(2, np.float32))
+    assert quadratic_form(aslinearoperator(H), "exp", np.ones(2, np.float32)).value == pytest.approx(np.exp(700.0), rel=1e-4)
 
 
 def test_no_convergence_is_loud(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,8 @@ class Judgement:
     bounds : tuple of float or None
         Of the quadratic form, each infinite where it is not proved.
     rounding : float
+    is_settled : bool
+        Whether the end of the spectrum that the error rests on is proved, or seen by a Ritz value that has come to rest there.
     """
 
     error: float
@@ -39,6 +41,16 @@ class Judgement:
     value: float
     bounds: tuple[float, float] | None = None
     rounding: float = 0.0
+    is_settled: bool = True
+
+
+@dataclass(frozen=True)
+class End:
+    """The end of the spectrum that errors depend on: where it is, whether that is proved, and else whether a Ritz value rests there."""
+
+    at: float
+    is_proved: bool
+    is_settled: bool = True
 
 
 class Spectrum:
@@ -76,15 +88,23 @@ class Spectrum:
                 fix = "Pass a bound that holds, or none"
                 raise OptionError(message(self._products.where, what, "Errors would rest on it", fix))
 
-    def end(self, known: Monotone, theta: np.ndarray, residual: float) -> tuple[float, bool]:
-        """Return the end of the spectrum that errors depend on, and whether it is proved; else as the Ritz value there has it."""
+    def end(self, known: Monotone, theta: np.ndarray, residual: float) -> End:
+        """Return the end of the spectrum that errors depend on; where it is not proved as the Ritz value there has it."""
         if not known.at_low:
-            return (self.high, True) if math.isfinite(self.high) else (float(theta[-1]) + residual, False)
+            if math.isfinite(self.high):
+                return End(self.high, True)
+            # The exponential of an end that is off by one is off by a factor of three.
+            return End(float(theta[-1]) + residual, False, residual <= 1.0)
         lowest = float(theta[0])
         useful = self.low > self.moved or (not known.is_open and self.low >= 0.0)
         if useful:
-            return min(self.low, lowest), True
-        return lowest - residual if residual <= 0.5 * lowest else 0.5 * lowest, False
+            return End(min(self.low, lowest), True)
+        is_settled = residual <= 0.5 * lowest
+        return End(lowest - residual if is_settled else 0.5 * lowest, False, is_settled)
+
+    def is_within(self, known: Monotone) -> bool:
+        """Whether no eigenvalue is known to be outside the domain of the function, or may be: then Gauss's rule is a bound."""
+        return self.low >= known.least
 
     def prove_low(self, known: Monotone, process: Lanczos) -> bool:
         """Look whether half of the lowest Ritz value is below the spectrum of a sparse matrix, by a factorisation; once."""
@@ -120,16 +140,19 @@ def judged_vector(
         around = np.stack([func(theta + side * spectrum.moved) for side in (-1.0, 1.0)])
         rounding += float(np.max(np.abs(around - values), initial=0.0, where=np.isfinite(around)))
         return Judgement(error + rounding, False, form, None, rounding)
-    end, is_proved = _end(process, theta, S, known, spectrum)
-    allowance = rounding + known.growth(end, spectrum.moved)
-    return Judgement(_largest(process, theta, S, known, end, eps) + allowance, is_proved, form, None, allowance)
+    end = _end(process, theta, S, known, spectrum)
+    allowance = rounding + known.growth(end.at, spectrum.moved)
+    # Where the function is defined at the end of its domain, that is the worst that an end which nobody has seen can be.
+    far = end.at if end.is_settled or known.is_open else known.least
+    error = _largest(process, theta, S, known, far, eps) + allowance
+    return Judgement(error, end.is_proved, form, None, allowance, end.is_settled or not known.is_open)
 
 
-def _end(process: Lanczos, theta: np.ndarray, S: np.ndarray, known: Monotone, spectrum: Spectrum) -> tuple[float, bool]:
-    """Return the end of the spectrum that counts, and whether it is proved: all eigenvalues are known of the whole space."""
+def _end(process: Lanczos, theta: np.ndarray, S: np.ndarray, known: Monotone, spectrum: Spectrum) -> End:
+    """Return the end of the spectrum that counts: all eigenvalues are known of the whole space."""
     at = 0 if known.at_low else -1
     if process.size == process.basis.n:
-        return float(theta[at]), True
+        return End(float(theta[at]), True)
     return spectrum.end(known, theta, process.betas[-1] * abs(float(S[-1, at])))
 
 
@@ -159,8 +182,9 @@ def judged_form(
     if known is None:
         return vector
     gauss, rounding = vector.value, vector.rounding
-    end, is_proved = _end(process, theta, S, known, spectrum)
-    node = max(end - spectrum.moved, known.least) if known.at_low else end + spectrum.moved
+    end = _end(process, theta, S, known, spectrum)
+    is_proved = end.is_proved
+    node = max(end.at - spectrum.moved, known.least) if known.at_low else end.at + spectrum.moved
     apart = vector.error - rounding
     clear = theta[0] - node > spectrum.moved if known.at_low else node - theta[-1] > spectrum.moved
     if clear and not process.is_invariant:
@@ -172,9 +196,11 @@ def judged_form(
         if math.isfinite(radau):
             apart = min(apart, abs(radau - gauss))
     far = apart if is_proved else math.inf
-    low, high = (gauss, gauss + far) if known.gauss_is_below else (gauss - far, gauss)
+    near = 0.0 if is_proved or spectrum.is_within(known) else math.inf
+    low, high = (gauss - near, gauss + far) if known.gauss_is_below else (gauss - far, gauss + near)
     middle = gauss + (0.5 if known.gauss_is_below else -0.5) * apart
-    return Judgement(0.5 * apart + rounding, is_proved, middle, (low - rounding, high + rounding), rounding)
+    error = 0.5 * apart + rounding
+    return Judgement(error, is_proved, middle, (low - rounding, high + rounding), rounding, vector.is_settled)
 
 
 def _changed(process: Lanczos, func: Function) -> float:

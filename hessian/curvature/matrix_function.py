@@ -125,7 +125,8 @@ def matrix_function(
     allowed for by what a change of H of :math:`4 \epsilon \sqrt n\, \|H\|` may do to f (the process is kept orthogonal).
 
     Where that end is not known, the same formula with the outermost Ritz value is an estimate, since v may have little of the eigenvector
-    there; for other functions the estimate is what the last steps have changed. ``.is_bound`` tells.
+    there, and steps go on until that value has come to rest; for other functions the estimate is what the last steps have changed.
+    ``.is_bound`` tells.
 
     ``matrix_function(H, "inverse_sqrt", z)`` of standard normal numbers z is a draw with covariance :math:`H^{-1}`.
 
@@ -182,7 +183,8 @@ def quadratic_form(
     Notes
     -----
     Gauss's rule of the Lanczos process is one bound of functions whose even derivatives have a sign, Gauss and Radau's with a node
-    at the end of the spectrum the other; the value is in the middle. Without that end, the one bound stands and the other is an estimate.
+    at the end of the spectrum the other; the value is in the middle. Without that end the other is an estimate, and the one stands where
+    H is known to be in the domain of f: ``lower_bound=0.0`` tells it of a Gauss-Newton matrix, say; the exponential's has no end.
     For other functions the error is that of the vector :math:`f(H) v`, estimated, times the length of v. About half as many products do as
     for the vector. ``quadratic_form(H, "inverse", v)`` is a variance :math:`v^T H^{-1} v` or a leverage.
 
@@ -265,9 +267,10 @@ class _Problem:
                 weights, found, success = self._judged(process, True)
             if not success and limit is None and ends:
                 size = abs(found.value) if self.is_form else norm(weights)
-                self._fail(process.size, found.error / size if size else math.inf)
+                self._fail(process.size, found.error / size if 0.0 < size < math.inf else math.inf)
             if success or ends:
-                return self._result(process.basis.lift(weights), found, "Lanczos", success)
+                y = np.zeros(0) if self.is_form else _lifted(process, weights)
+                return self._result(y, found, "Lanczos", success)
 
     def _judged(self, process: Lanczos, ends: bool) -> Any:
         """Return the weights of the basis in the value, what is known of the error, and whether it is small enough.
@@ -292,8 +295,8 @@ class _Problem:
         found = judge(process, theta, S, values, self.known, self.spectrum, self._evaluated)
         size = abs(found.value) if self.is_form else norm(weights)
         # Above rounding no step makes it better.
-        success = math.isfinite(found.error) and found.error <= max(self.rtol * size, 2.0 * found.rounding)
-        return weights, found, bool(success or (process.is_invariant and math.isfinite(found.error)))
+        success = found.is_settled and found.error <= max(self.rtol * size, 2.0 * found.rounding)
+        return weights, found, math.isfinite(found.error) and bool(success or process.is_invariant)
 
     def _dense(self) -> MatrixFunction:
         """By all eigenvalues: nothing but rounding is off."""
@@ -376,3 +379,9 @@ class _Problem:
         what = f"the relative error is estimated at {error:.1e} after {steps} products, asked for {self.rtol:.1e}"
         fix = "Pass max_hvp to take what there is with its error, a larger rtol, or shift H away from where f is steep"
         raise ConvergenceError(message(self.where, what, fix=fix))
+
+
+def _lifted(process: Lanczos, weights: np.ndarray) -> np.ndarray:
+    """Combine the basis with weights that float32 may not hold."""
+    size = norm(weights) or 1.0
+    return np.asarray(size * process.basis.lift(weights / size).astype(np.float64))

@@ -385,7 +385,9 @@ def test_weights_beyond_single_precision_are_loud() -> None:
     H = np.diag(np.array([1.0, 700.0], np.float32))
     with pytest.raises(NonFiniteError, match="the result leaves float32"):
         matrix_function(aslinearoperator(H), "exp", np.ones(2, np.float32))
-    assert quadratic_form(aslinearoperator(H), "exp", np.ones(2, np.float32)).value == pytest.approx(np.exp(700.0), rel=1e-4)
+    assert quadratic_form(aslinearoperator(H), "exp", np.ones(2, np.float32)).value == pytest.approx(
+        np.exp(700.0), rel=1e-4
+    )
 
 
 def test_no_convergence_is_loud(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,7 +169,8 @@ def _along_one_direction(probe: _Probe, value: float, rng: np.random.Generator) 
         _order(steps, first, noise),
         _order(steps, second, noise),
         float(abs(u @ hv - v @ hu) / (2 * size_h + tiny)),
-        float(abs(slope - gradient @ v) / (size_g + abs(value) + tiny)),
+        # At an optimum the gradient vanishes, and what differences leave is of the size of curvature over the scale of x.
+        float(abs(slope - gradient @ v) / (size_g + abs(value) + scale * size_h + tiny)),
         float(np.linalg.norm(turned - hv) / (size_h + size_g + tiny)),
     ]
 

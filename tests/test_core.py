@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
-from hessian.errors import LeavesTapeError, OptionError, ShapeMismatchError
+from hessian.errors import DerivativeCheckError, LeavesTapeError, OptionError, ShapeMismatchError
 from hessian.tape import Dual, Tape, trace
 from hessian.tape.trees import flatten, map_leaves, ravel
 
@@ -267,6 +267,26 @@ def test_check_derivatives_reports(capsys):
     assert report.symmetry < 1e-14
     assert "passed" in str(report)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_check_derivatives_passes_at_an_optimum(seed):
+    """Where value and gradient vanish, what differences leave is of the size of the curvature."""
+    rng = np.random.default_rng(seed)
+    A, b = rng.normal(size=(5, 2)), 0.01 * rng.normal(size=5)
+    f = lambda p: np.sum((np.exp(A @ p) - 1.0 - b) ** 2)
+    best = hs.optimize.minimize(f, np.zeros(2), tol=1e-9).x
+    assert hs.check_derivatives(f, best).gradient_error < 1e-9
+    # Wrong by a thousandth of the curvature is still wrong.
+    wrong = hs.custom_rule(
+        f,
+        name="wrong",
+        pushforward=lambda y, xs, dots: (hs.grad(f)(xs[0]) + 1e-3) @ dots[0],
+        pullback=lambda y, xs, y_bar, wanted: [(hs.grad(f)(xs[0]) + 1e-3) * y_bar],
+        batched=False,
+    )
+    with pytest.raises(DerivativeCheckError, match="disagree"):
+        hs.check_derivatives(lambda p: wrong(p), best)
 
 
 def test_argnums_are_checked():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import linecache
 from collections.abc import Callable
 from typing import Any
 
@@ -396,3 +397,17 @@ def test_complex_numbers_have_their_own_guards() -> None:
     assert spectrum is not None
     assert spectrum.operation == "modulus"
     assert "z.real**2 + z.imag**2" in spectrum.fix
+
+
+def test_a_line_whose_source_cannot_be_read_is_told_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """doctest puts a function in the place of linecache's that fails for functions of an earlier test."""
+
+    def fails(filename: str, module_globals: Any = None) -> list[str]:
+        raise IndexError(filename)
+
+    monkeypatch.setattr(linecache, "getlines", fails)
+    found = hs.locate_nonfinite(roots, X)
+    assert found is not None
+    assert found.line.endswith(f"test_locate.py:{inspect.unwrap(roots).__code__.co_firstlineno + 2}")
+    with pytest.raises(NonFiniteError, match="The first derivative of sqrt is not finite"):
+        hs.optimize.minimize(roots, X)

@@ -79,9 +79,18 @@ def _is_of_package(frame: Any) -> bool:
     return bool(frame.f_code.co_filename.startswith(_PACKAGE))
 
 
+def source_lines(filename: str) -> list[str]:
+    """Return the source of a file; nothing where there is none, or where what has taken the place of linecache fails, as doctest's may."""
+    try:
+        return linecache.getlines(filename)
+    except Exception:
+        return []
+
+
 def source_line(frame: Any) -> str:
     """Return the line of code that a frame is at."""
-    return linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() if frame is not None else ""
+    lines = source_lines(frame.f_code.co_filename)[frame.f_lineno - 1 :][:1] if frame is not None else []
+    return lines[0].strip() if lines else ""
 
 
 def user_line() -> str:

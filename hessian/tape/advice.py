@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import dis
 import itertools
-import linecache
 import sys
 from typing import Any, NoReturn
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from hessian.errors import LeavesTapeError, MissingRuleError, message
 from hessian.rules.dispatch import public_name
-from hessian.rules.lines import in_pandas, scipy_functions, user_frame, user_line
+from hessian.rules.lines import in_pandas, scipy_functions, source_lines, user_frame, user_line
 from hessian.rules.spec import MISSING, Operation, Traced
 from hessian.rules.templates import declared, is_complex, template_of, template_of_running
 from hessian.rules.twins import twin_of
@@ -47,7 +46,7 @@ def _running(frame: Any) -> tuple[str, str]:
     name = dis.opname[code.co_code[at]]
     if line is None or last is None or start is None or stop is None:
         return name, ""
-    lines = [text.encode() for text in linecache.getlines(code.co_filename)[line - 1 : last]]
+    lines = [text.encode() for text in source_lines(code.co_filename)[line - 1 : last]]
     if not lines:
         return name, ""
     lines[-1] = lines[-1][:stop]

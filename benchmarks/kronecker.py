@@ -108,17 +108,34 @@ def in_turns(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int) ->
     return median(seconds[0]), median(seconds[1])
 
 
+def alone(run: Callable[[], Any], rounds: int) -> float:
+    """Return the median of seconds where nobody else has a turn."""
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return median(seconds)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a table."""
     parser = argparse.ArgumentParser(description="Time Kronecker-factored curvature.")
     parser.add_argument("--rounds", type=positive_int, default=7, help="turns of each (default: %(default)s)")
     parser.add_argument("--json", type=writable_path, help="file for the raw numbers")
+    parser.add_argument("--alone", choices=("hessian", "peer"), help="time one side only, without turns of the other")
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
     machine = describe_machine()
     print(machine)
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for name, pair in tasks().items():
+        if options.alone is not None:
+            run = pair[("hessian", "peer").index(options.alone)]
+            run()
+            found[name] = {options.alone: alone(run, options.rounds)}
+            print(f"{name:<30} {options.alone} alone {1e3 * found[name][options.alone]:9.2f} ms", flush=True)
+            continue
         pair[0](), pair[1]()
         ours, theirs = in_turns(*pair, options.rounds)
         found[name] = {"hessian": ours, "peer": theirs}

@@ -10,16 +10,22 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import NonFiniteError, ShapeMismatchError, message
+from hessian.operators.example_sweep import ExampleSweep, Unfit
 from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.operators.rows import ROWS, blocks_of_rows, has_rows
 from hessian.programs import record
-from hessian.tape.trees import ravel
+from hessian.tape.trace import Trace, detached, trace
+from hessian.tape.trees import join_vector, ravel
 from hessian.text import Shown
 from hessian.transforms.first_order import grad
 from hessian.transforms.seeds import check_room
 
 _SHORT = 4096
 """Parameters from which on the sweep of each row over all of a block costs more than calls do, and rows are taken one by one."""
+
+
+_SAME = 1e3
+"""Rounding, in units of the longest column, by which a sum of gradients differs from one that a plain sweep gives."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,6 +41,7 @@ class PerExample(Shown):
 
     losses: np.ndarray
     gradients: np.ndarray
+    _squares: np.ndarray | None = None
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -44,6 +51,8 @@ class PerExample(Shown):
     @cached_property
     def second_moment(self) -> np.ndarray:
         r""":math:`\frac1N \sum_i g_i^2`, shape (n,): the diagonal of the empirical Fisher matrix."""
+        if self._squares is not None:
+            return np.asarray(self._squares / len(self.losses))
         return np.asarray(np.mean(self.gradients**2, axis=0))
 
     @cached_property
@@ -64,7 +73,7 @@ class PerExample(Shown):
 
 
 def per_example(losses: Callable[..., Any], x: Any, *args: Any) -> PerExample:
-    r"""Compute the gradients of the losses of single examples.
+    r"""Compute the gradients of the losses of single examples, and their second moments, in one sweep.
 
     Parameters
     ----------
@@ -72,8 +81,7 @@ def per_example(losses: Callable[..., Any], x: Any, *args: Any) -> PerExample:
         ``losses(x, *args)`` returns the loss of every example, shape (N,), not their mean.
     x : array, or container of arrays
     *args
-        Data. Where every one is an array of N rows and each loss depends on its row alone, blocks of rows are evaluated by themselves,
-        which costs a fraction of sweeps over all of them; whether that is so is tested.
+        Data.
 
     Returns
     -------
@@ -91,8 +99,13 @@ def per_example(losses: Callable[..., Any], x: Any, *args: Any) -> PerExample:
 
     Notes
     -----
-    Cost: with rows in ``args``, an evaluation and a reverse sweep of each row alone (of few parameters, of 16 rows at a time), and a sweep
-    over all rows as a test; else a reverse sweep of all for each example. Memory: N n numbers.
+    Cost: an evaluation and two reverse sweeps, and N n numbers. What belongs to which example is read off the operations that were recorded
+    (rows of products, axes of broadcasting, places that elements are moved to): cotangents of values apart go back in one array, those
+    of parameters are products of what goes in and what comes back, example by example, and the second moments of ``X @ W`` are
+    :math:`(X \circ X)^T (D \circ D)` without them. Where examples meet, as in means over a batch, what they share gets an axis of
+    examples; where that takes more than four times the numbers of the gradients, each example has a sweep of its own: of its row alone,
+    where every one of ``args`` has N rows and that is right, which is tested, else of all. Sums with random weights are compared
+    with those of a plain sweep.
 
     References
     ----------
@@ -109,19 +122,43 @@ def per_example(losses: Callable[..., Any], x: Any, *args: Any) -> PerExample:
     True
     """
     where = "per_example"
-    whole = JacobianOperator(losses, x, *args)
-    values = np.asarray(whole.value)
-    if values.ndim != 1 or not values.size:
-        what = f"the losses have shape {values.shape}"
+    traced = trace(losses, (x, *args), where=where)
+    is_array, shapes = traced.output_structure.kind is None, [np.shape(value) for value in traced.values]
+    if not is_array or len(shapes[0]) != 1 or not shapes[0][0]:
+        what = f"the losses have shape {shapes[0]}" if is_array else "the losses are a container"
         raise ShapeMismatchError(message(where, what, "It needs the loss of every example", "Return shape (N,)"))
-    size, n = whole.shape
-    check_room(where, size, n, whole.dtype, None, "EmpiricalFisherOperator")
-    found = _by_blocks(losses, x, args, whole, values)
-    gradients = whole.to_dense() if found is None else found
-    if not np.isfinite(gradients).all():
-        row = int(np.flatnonzero(~np.isfinite(gradients).all(axis=1))[0])
+    values = detached(traced.values[0])
+    dtype = np.result_type(traced.primal.dtype, values.dtype)
+    check_room(where, len(values), traced.primal.size, dtype, None, "EmpiricalFisherOperator")
+    found = None if traced.tape.nested else _by_one_sweep(traced, dtype)
+    if found is None:
+        whole = JacobianOperator(losses, x, *args)
+        gradients = _by_blocks(losses, x, args, whole, values)
+        found = PerExample(values, whole.to_dense() if gradients is None else gradients)
+    if not np.isfinite(found.gradients).all():
+        row = int(np.flatnonzero(~np.isfinite(found.gradients).all(axis=1))[0])
         raise NonFiniteError(message(where, f"the gradient of example {row} holds NaN or inf"))
-    return PerExample(values, gradients)
+    return found
+
+
+def _weights(size: int, dtype: Any) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(size).astype(dtype)
+
+
+def _by_one_sweep(traced: Trace, dtype: Any) -> PerExample | None:
+    """Return gradients and their sums of squares; ``None`` where what examples share is too much, or a plain sweep disagrees."""
+    try:
+        sweep = ExampleSweep(traced, dtype)
+    except Unfit:
+        return None
+    found = PerExample(detached(traced.values[0]), sweep.gradients, sweep.squares)
+    weights = _weights(len(found.losses), dtype)
+    with np.errstate(all="ignore"):
+        pulled = join_vector(traced.gradient_leaves(sweep.pulled_back(weights)), 0)
+        gap = np.abs(weights @ found.gradients - pulled).max(initial=0.0)
+        scale = np.sqrt(np.max(sweep.squares, initial=0.0)) * np.linalg.norm(weights)
+    is_same = gap <= _SAME * float(np.finfo(dtype).eps) * scale
+    return found if is_same or not np.isfinite(gap) else None
 
 
 def _by_blocks(
@@ -136,7 +173,7 @@ def _by_blocks(
     if gradients is None:
         return None
     # Losses of rows alone have the same weighted sums of gradients; others differ for weights drawn at random.
-    weights = np.random.default_rng(0).standard_normal(size).astype(whole.dtype)
+    weights = _weights(size, whole.dtype)
     gap = np.abs(weights @ gradients - whole.T @ weights).max(initial=0.0)
     scale = np.abs(weights) @ np.abs(gradients).max(axis=1, initial=0.0)
     return gradients if gap <= 64.0 * float(np.finfo(whole.dtype).eps) * scale else None

@@ -349,18 +349,26 @@ def second_moments(
     if bases is not None:
         rows = [mine @ left for mine, (left, _) in zip(rows, bases, strict=True)]
     totals = [np.zeros(tap.places.shape, network.vector.dtype) for tap in network.taps]
+    # Of one place: squares of outer products are outer products of squares, and what goes in is the same for all cotangents.
+    sums = [
+        np.zeros((len(mine), tap.places.shape[1]), total.dtype)
+        for mine, tap, total in zip(rows, network.taps, totals, strict=True)
+    ]
     for column in network.pulled_back(roots):
         for k, back in enumerate(column):
             turned = back if bases is None else back @ bases[k][1]
-            _add_squares(totals[k], rows[k], turned)
+            if rows[k].shape[1] == 1:
+                sums[k] += turned[:, 0] ** 2
+            else:
+                _add_squares(totals[k], rows[k], turned)
+    for mine, squares, total in zip(rows, sums, totals, strict=True):
+        if mine.shape[1] == 1:
+            total += (mine[:, 0] ** 2).T @ squares
     return totals
 
 
 def _add_squares(total: np.ndarray, rows: np.ndarray, back: np.ndarray) -> None:
     """Add the squares of each example's gradient, the sum over its places of outer products."""
-    if rows.shape[1] == 1:
-        total += (rows[:, 0] ** 2).T @ back[:, 0] ** 2
-        return
     step = limits.block_columns(total.size)
     for start in range(0, len(rows), step):
         part = slice(start, start + step)

@@ -159,7 +159,7 @@ class TappedNetwork:
         shapes = [(n, tap.rows.shape[1], tap.places.shape[1]) for tap in self.taps]
         at = JacobianOperator(self._shifted, [np.zeros(shape, self.vector.dtype) for shape in shapes], record=False)
         ends = np.cumsum([np.prod(shape) for shape in shapes])
-        block = limits.block_columns(int(ends[-1]))
+        block = limits.block_columns(int(ends[-1]), limits.CACHED_NUMBERS)
         for start in range(0, cotangents.shape[1], block):
             back = at.T @ cotangents[:, start : start + block]
             for column in back.T:

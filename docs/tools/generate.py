@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from docs.tools import gallery, operations, reference, stored
+from docs.tools import benchmark_pages, benchmarks, gallery, operations, reference, stored
 
 CHANGELOG = "# Changelog\n\n```{include} ../CHANGELOG.md\n:start-line: 1\n```\n"
 
@@ -15,7 +16,28 @@ def write(docs: Path, *, execute: bool = False) -> None:
     stored.bring_notebooks(docs / "notebooks", everything=execute)
     pages = {f"{name}.rst": text for name, text in reference.pages().items()}
     pages |= {f"{name}.md": text for name, text in gallery.pages().items()}
+    pages |= _benchmarks(docs / "benchmarks")
     pages |= {"reference/operations.md": operations.page(), "changelog.md": CHANGELOG}
+    _write(docs, pages)
+
+
+def _benchmarks(folder: Path) -> dict[str, str]:
+    """Draw the pictures of the benchmarks; return their pages."""
+    folder.mkdir(exist_ok=True)
+    pages = {name: page() for name, page in benchmark_pages.PAGES.items()}
+    newest = max(path.stat().st_mtime for path in [*benchmarks.RESULTS.iterdir(), *Path(__file__).parent.glob("*.py")])
+    for name, page in pages.items():
+        picture = folder / f"{name}.png"
+        if page.ratios and not (picture.exists() and picture.stat().st_mtime > newest):
+            benchmarks.draw(page, picture)
+    for picture in benchmarks.RESULTS.glob("*.png"):
+        shutil.copyfile(picture, folder / picture.name)
+    texts = {f"benchmarks/{name}.md": benchmarks.render(name, page) for name, page in pages.items()}
+    return texts | {"benchmarks/index.md": benchmark_pages.overview(pages)}
+
+
+def _write(docs: Path, pages: dict[str, str]) -> None:
+    """Write what has changed, remove what is gone."""
     for name, text in pages.items():
         path = docs / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,7 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
@@ -56,10 +57,11 @@ html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_show_sourcelink = False
 html_copy_source = False
+html_sidebars: dict[str, list[str]] = {"index": [], "start": [], "changelog": []}
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "logo": {"text": "hessian"},
     "footer_start": ["copyright"],
     "footer_end": [],

@@ -32,7 +32,7 @@ def test_snippets_run_and_print_what_the_page_says(page: Path) -> None:
 def test_pages_can_be_found(page: Path) -> None:
     index = (page.parent / "index.md").read_text(encoding="utf-8")
     listed = "\n".join(re.findall(r"```\{toctree\}\n(.*?)```", index, flags=re.DOTALL))
-    assert page.stem in listed.split()
+    assert page.stem in re.findall(r"^(?:.*<)?([\w-]+)>?$", listed, flags=re.MULTILINE)
 
 
 def test_every_public_name_has_one_page() -> None:

@@ -5,6 +5,7 @@ are known without asking them for an inventory: a build needs no network."""
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Any
 
 from docutils import nodes
@@ -63,7 +64,13 @@ def _exists(path: str) -> bool:
     return False
 
 
+def _initials(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """References begin with initials, which reStructuredText would take for the letters of a list."""
+    lines[:] = [re.sub(r"^(\s*[A-Z])\. ", r"\1\\. ", line) for line in lines]
+
+
 def setup(app: Any) -> dict[str, bool]:
     app.connect("env-updated", _enter)
+    app.connect("autodoc-process-docstring", _initials, priority=100)
     app.connect("missing-reference", _resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import geometric_mean, median
@@ -18,6 +17,9 @@ TASKS = {
     "dense": "dense Hessian",
     "first": "function to first HVP",
 }
+WORDS = ("of", "")
+"""Heads of columns that hold words."""
+ONCE = ("function to first HVP", "pattern, compilation and the first Hessian")
 
 
 class Ratio(NamedTuple):
@@ -43,6 +45,7 @@ class Page(NamedTuple):
     ratios: list[Ratio]
     more: str = ""
     peers: str = "JAX"
+    holds: str = ""
 
 
 def load(name: str) -> Any:
@@ -77,7 +80,7 @@ def mark(ratio: float) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown, numbers to the right."""
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
+    lines = [head, ["---" if place == 0 or title in WORDS else "--:" for place, title in enumerate(head)], *rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in lines) + "\n\n"
 
 
@@ -127,27 +130,32 @@ def _medians(content: dict[str, Any]) -> dict[tuple[str, str, str], float]:
     return found
 
 
-def summary(ratios: Sequence[Ratio]) -> tuple[str, str, str]:
+def summary(ratios: Sequence[Ratio]) -> list[str]:
     """Geometric mean, how many are losses, and the worst."""
     values = [ratio.value for ratio in ratios]
     worst = max(ratios, key=lambda ratio: ratio.value)
     losses = sum(value > 1 for value in values)
-    return (
-        mark(geometric_mean(values)),
-        f"{losses} of {len(values)}",
-        f"{mark(worst.value)}: {worst.task}, {worst.case}",
-    )
+    return [mark(geometric_mean(values)), f"{losses} of {len(values)}", mark(worst.value), worst.case]
+
+
+def steady(ratios: Sequence[Ratio]) -> list[Ratio]:
+    """The ratios of what is paid again and again, without those of what is paid once."""
+    return [ratio for ratio in ratios if ratio.task not in ONCE]
 
 
 def render(name: str, page: Page) -> str:
     """Text of a page."""
     text = f"# {page.title}\n\n{page.opening}\n\n"
     if page.ratios:
-        mean, losses, worst = summary(page.ratios)
-        text += (
-            f"**In short**: geometric mean of ours over the peer's {mean}; slower in {losses}; the worst is {worst}. "
-            f"Below 1 we are faster; bold marks a loss.\n\n![Ratios, a point each]({name}.png)\n\n"
-        )
+        rows = []
+        for task in dict.fromkeys(ratio.task for ratio in page.ratios):
+            own = [ratio for ratio in page.ratios if ratio.task == task]
+            rows.append([task, *summary(own)])
+            apart = [ratio._replace(own=ratio.alone, other=1.0) for ratio in own if ratio.alone is not None]
+            if apart:
+                rows.append([f"the same, each library alone in its process ({len(apart)} cases)", *summary(apart)])
+        head = ["ours over the peer's", "geometric mean", "slower in", "worst", "of"]
+        text += f"{table(head, rows)}![Ratios, a point each]({name}.png)\n\n"
     tables = ratio_table(page.ratios, page.peers) if page.ratios else ""
     return text + page.more + (f"## Every number\n\n{tables}" if tables else "")
 
@@ -160,9 +168,7 @@ def draw(page: Page, path: Path) -> None:
     cases = {task: [ratio for ratio in page.ratios if ratio.task == task] for task in tasks}
     heights = [len(cases[task]) for task in tasks]
     figure = Figure(figsize=(7.2, 0.9 + 0.24 * sum(heights) + 0.55 * len(tasks)), layout="constrained")
-    axes = figure.subplots(len(tasks), 1, sharex=True, height_ratios=[height + 1 for height in heights], squeeze=False)[
-        :, 0
-    ]
+    axes = figure.subplots(len(tasks), 1, height_ratios=[height + 1 for height in heights], squeeze=False)[:, 0]
     for ax, task in zip(axes, tasks, strict=True):
         shown = cases[task][::-1]
         for place, ratio in enumerate(shown):
@@ -184,7 +190,7 @@ def draw(page: Page, path: Path) -> None:
         ax.axvline(1, color="0.3", linewidth=1)
         ax.set_title(task, fontsize=9, loc="left")
         ax.grid(axis="x", alpha=0.3)
-        ax.set_xscale("log")
+        _scale(ax, [value for ratio in shown for value in (ratio.value, ratio.alone) if value is not None])
     rings = (
         "; rings: each library alone in its process" if any(ratio.alone is not None for ratio in page.ratios) else ""
     )
@@ -192,7 +198,12 @@ def draw(page: Page, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def quantile_text(values: Sequence[float]) -> str:
-    """Median of some numbers, and their ends."""
-    ordered = sorted(value for value in values if not math.isnan(value))
-    return f"{median(ordered):.3g} ({ordered[0]:.3g} to {ordered[-1]:.3g})"
+def _scale(ax: Any, values: Sequence[float]) -> None:
+    """A logarithmic axis around 1, with few numbers."""
+    low, high = min(0.7, *values) / 1.25, max(1.4, *values) * 1.25
+    ax.set_xscale("log")
+    ax.set_xlim(low, high)
+    steps = (1, 2, 5) if high / low < 50 else (1,)
+    ticks = [digit * 10.0**power for power in range(-4, 4) for digit in steps if low <= digit * 10.0**power <= high]
+    ax.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks], fontsize=8)
+    ax.minorticks_off()

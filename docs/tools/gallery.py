@@ -15,7 +15,11 @@ TITLES = {
     "tanh_derivatives": "Derivatives of tanh",
     "rosenbrock": "Rosenbrock's valley",
 }
-OPENING = """# Gallery
+OPENING = """---
+html_theme.sidebar_secondary.remove: true
+---
+
+# Gallery
 
 Pictures of what the library does, each with the code that draws it. **Notebooks** explain as they go; **programs** are a hundred lines of
 ordinary NumPy and SciPy each, which run by `python docs/gallery/NAME.py`. All are executed, and shown with their outputs.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 from docs.tools import benchmark_pages, benchmarks, gallery, operations, reference, stored
-
-CHANGELOG = "# Changelog\n\n```{include} ../CHANGELOG.md\n:start-line: 1\n```\n"
 
 
 def write(docs: Path, *, execute: bool = False) -> None:
@@ -17,8 +16,13 @@ def write(docs: Path, *, execute: bool = False) -> None:
     pages = {f"{name}.rst": text for name, text in reference.pages().items()}
     pages |= {f"{name}.md": text for name, text in gallery.pages().items()}
     pages |= _benchmarks(docs / "benchmarks")
-    pages |= {"reference/operations.md": operations.page(), "changelog.md": CHANGELOG}
+    pages |= {"reference/operations.md": operations.page(), "changelog.md": _changelog(docs.parent / "CHANGELOG.md")}
     _write(docs, pages)
+
+
+def _changelog(source: Path) -> str:
+    """The changelog; its versions are no links here."""
+    return re.sub(r"^## \[([^\]]+)\]", r"## \1", source.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
 def _benchmarks(folder: Path) -> dict[str, str]:

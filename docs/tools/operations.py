@@ -21,7 +21,7 @@ What does *not* work, and what to write instead, is on the page {doc}`/coverage`
 - *Convention*: what is returned where the derivative does not exist, and why fewer digits are reached where that is so.
 
 """
-HEAD = "| function | kind | value | first | second | points | convention |\n|---|---|---|---|---|---|---|\n"
+HEAD = "| function | kind | convention | value | first | second | points |\n|---|---|---|--:|--:|--:|--:|\n"
 
 
 def page() -> str:
@@ -31,7 +31,7 @@ def page() -> str:
     for room, group in itertools.groupby(entries, key=lambda entry: _room(entry.name)):
         title = room.replace("hessian.special", "hessian.scipy.special")
         rows = [
-            f"| `{entry.name.removeprefix(f'{room}.')}` | {kind(entry)} | {_errors(entry)} | {_safe(remarks(entry))} |"
+            f"| `{entry.name.removeprefix(f'{room}.')}` | {kind(entry)} | {_safe(remarks(entry))} | {_errors(entry)} |"
             for entry in group
         ]
         text += f"## {title}\n\n{HEAD}" + "\n".join(rows) + "\n\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from types import ModuleType
 
-from docs.tools.groups import TITLES
+from docs.tools.groups import INSIDE_OPERATORS, TITLES
 from docs.tools.names import SAME, Name, collect, grouped, rooms
 
 ROLES = {"function": "func", "class": "class", "exception": "exc", "data": "data", "module": "mod"}
@@ -113,12 +113,21 @@ def _described(name: Name) -> str:
 def _page(name: Name) -> str:
     """Page of one function or class."""
     room, _, last = name.path.rpartition(".")
-    text = _heading(name.path) + f".. currentmodule:: {room}\n\n.. auto{name.kind}:: {last}\n\n"
+    text = _heading(name.path) + f".. currentmodule:: {room}\n\n.. auto{name.kind}:: {last}{_signature(name)}\n\n"
     if name.aliases:
         text += "Also named " + ", ".join(f"``{alias}``" for alias in name.aliases) + ".\n\n"
     if name.kind == "class":
         text += "".join(_member(last, member, value) for member, value in members(name.value))
     return text
+
+
+def _signature(name: Name) -> str:
+    """How a class is called, by its ``__init__``: Sphinx would ask the ``__new__`` of SciPy's operators, which takes anything."""
+    if name.kind != "class" or not getattr(name.value.__init__, "__module__", "").startswith("hessian"):
+        return ""
+    parameters = list(inspect.signature(name.value.__init__).parameters.values())[1:]
+    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+    return str(inspect.Signature(plain)) if "<" not in str(inspect.Signature(plain)) else ""
 
 
 def members(cls: type) -> list[tuple[str, object]]:
@@ -127,7 +136,8 @@ def members(cls: type) -> list[tuple[str, object]]:
     for member in dir(cls):
         home = next((base for base in cls.__mro__ if member in vars(base)), object)
         value = vars(home).get(member)
-        if member.startswith("_") or not home.__module__.startswith("hessian"):
+        inside = home.__module__.startswith("hessian.operators.") and member in INSIDE_OPERATORS
+        if member.startswith("_") or inside or not home.__module__.startswith("hessian"):
             continue
         if not (inspect.getdoc(value) if callable(value) or isinstance(value, property) else None):
             continue

@@ -62,6 +62,7 @@ html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "header_links_before_dropdown": 7,
+    "navbar_align": "left",
     "logo": {"text": "hessian"},
     "footer_start": ["copyright"],
     "footer_end": [],

@@ -47,10 +47,12 @@ def test_every_public_name_has_one_page() -> None:
     for name in found:
         last = re.escape(name.path.rpartition(".")[2])
         here = (
-            rf"^\.\. module:: {name.path}$" if name.kind == "module" else rf"^\.\. (py:|auto)\w+:: ([\w.]+\.)?{last}$"
+            rf"^\.\. module:: {name.path}$"
+            if name.kind == "module"
+            else rf"^\.\. (py:|auto)\w+:: ([\w.]+\.)?{last}(\(.*)?$"
         )
         described = [
-            page for page, text in pages.items() for _ in re.findall(here, text, re.MULTILINE) if page == name.page
+            page for page, text in pages.items() for _ in re.finditer(here, text, re.MULTILINE) if page == name.page
         ]
         assert len(described) == 1, name.path
 

@@ -165,7 +165,10 @@ def draw(page: Page, path: Path) -> None:
     from matplotlib.figure import Figure
 
     tasks = list(dict.fromkeys(ratio.task for ratio in page.ratios))
-    cases = {task: [ratio for ratio in page.ratios if ratio.task == task] for task in tasks}
+    cases = {
+        task: [ratio for ratio in page.ratios if ratio.task == task and "hs.hvp" not in ratio.case] for task in tasks
+    }
+    common = [value for ratio in steady(page.ratios) for value in (ratio.value, ratio.alone) if value is not None]
     heights = [len(cases[task]) for task in tasks]
     figure = Figure(figsize=(7.2, 0.9 + 0.24 * sum(heights) + 0.55 * len(tasks)), layout="constrained")
     axes = figure.subplots(len(tasks), 1, height_ratios=[height + 1 for height in heights], squeeze=False)[:, 0]
@@ -185,12 +188,13 @@ def draw(page: Page, path: Path) -> None:
                     markersize=7,
                 )
         labels = [ratio.case if ratio.peer == page.peers else f"{ratio.case} / {ratio.peer}" for ratio in shown]
+        labels = [label.replace(", hs.record", "") for label in labels]
         ax.set_yticks(range(len(shown)), labels=labels, fontsize=8)
         ax.set_ylim(-0.7, len(shown) - 0.3)
         ax.axvline(1, color="0.3", linewidth=1)
         ax.set_title(task, fontsize=9, loc="left")
         ax.grid(axis="x", alpha=0.3)
-        _scale(ax, [value for ratio in shown for value in (ratio.value, ratio.alone) if value is not None])
+        _scale(ax, [ratio.value for ratio in shown] if task in ONCE else common)
     rings = (
         "; rings: each library alone in its process" if any(ratio.alone is not None for ratio in page.ratios) else ""
     )

@@ -6,6 +6,8 @@ keeps working. A message says what is wrong (observed and expected), where, why 
 
 from __future__ import annotations
 
+from pickle import PicklingError
+
 from numpy.linalg import LinAlgError
 
 __all__ = [
@@ -94,6 +96,10 @@ class ConvergenceError(HessianError, RuntimeError):
 
 class CheckpointError(HessianError, ValueError):
     """A file to resume from is no checkpoint, or belongs to another run."""
+
+
+class PickleError(HessianError, PicklingError):
+    """An object cannot be pickled as it is; the message says what to pickle instead."""
 
 
 class CheckpointWarning(UserWarning):

@@ -13,7 +13,24 @@ from hessian.programs.tasks import numbered
 from hessian.tape.trace import detached
 from hessian.tape.trees import split_vector
 from hessian.transforms.point import FunctionAtPoint
-from hessian.transforms.selection import ArgNums, curried
+from hessian.transforms.selection import ArgNums, Transformed
+
+
+class HessianDiagonal(Transformed):
+    """See :func:`hessian_diagonal`."""
+
+    where = "hessian_diagonal"
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        task = numbered("curvature", self.argnums, len(args), "hessian_diagonal")
+        at = FunctionAtPoint(self.f, task, args, kwargs, where="hessian_diagonal", has_aux=self.has_aux)
+        # What returns something beside its value is not run again, which naming its operations takes.
+        source = (
+            None if self.has_aux else (programs_of(self.f).function, args, kwargs, self.argnums, "hessian_diagonal")
+        )
+        pieces = split_vector(_diagonal(at, source), at.primal.shapes)
+        diagonal = at.primal.build([detached(p, x.dtype) for p, x in zip(pieces, at.primal.leaves, strict=True)])
+        return (diagonal, at.aux) if self.has_aux else diagonal
 
 
 def hessian_diagonal(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
@@ -42,17 +59,21 @@ def hessian_diagonal(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bo
     [16.0, 12.0]
     """
 
-    @curried(f, argnums, "hessian_diagonal")
-    def hessian_diagonal_f(*args: Any, **kwargs: Any) -> Any:
-        task = numbered("curvature", argnums, len(args), "hessian_diagonal")
-        at = FunctionAtPoint(f, task, args, kwargs, where="hessian_diagonal", has_aux=has_aux)
-        # What returns something beside its value is not run again, which naming its operations takes.
-        source = None if has_aux else (programs_of(f).function, args, kwargs, argnums, "hessian_diagonal")
-        pieces = split_vector(_diagonal(at, source), at.primal.shapes)
-        diagonal = at.primal.build([detached(p, x.dtype) for p, x in zip(pieces, at.primal.leaves, strict=True)])
-        return (diagonal, at.aux) if has_aux else diagonal
+    return HessianDiagonal(f, argnums, has_aux)
 
-    return hessian_diagonal_f
+
+class Laplacian(Transformed):
+    """See :func:`laplacian`."""
+
+    where = "laplacian"
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        task = numbered("curvature", self.argnums, len(args), "laplacian")
+        at = FunctionAtPoint(self.f, task, args, kwargs, where="laplacian", has_aux=self.has_aux)
+        # What returns something beside its value is not run again, which naming its operations takes.
+        source = None if self.has_aux else (programs_of(self.f).function, args, kwargs, self.argnums, "laplacian")
+        total = np.sum(_diagonal(at, source))
+        return (total, at.aux) if self.has_aux else total
 
 
 def laplacian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
@@ -75,16 +96,7 @@ def laplacian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = Fa
     True
     """
 
-    @curried(f, argnums, "laplacian")
-    def laplacian_f(*args: Any, **kwargs: Any) -> Any:
-        task = numbered("curvature", argnums, len(args), "laplacian")
-        at = FunctionAtPoint(f, task, args, kwargs, where="laplacian", has_aux=has_aux)
-        # What returns something beside its value is not run again, which naming its operations takes.
-        source = None if has_aux else (programs_of(f).function, args, kwargs, argnums, "laplacian")
-        total = np.sum(_diagonal(at, source))
-        return (total, at.aux) if has_aux else total
-
-    return laplacian_f
+    return Laplacian(f, argnums, has_aux)
 
 
 def _diagonal(at: FunctionAtPoint, source: tuple[Any, ...] | None) -> Any:

@@ -12,7 +12,9 @@ from scipy.sparse.linalg import LinearOperator
 from hessian.linalg import limits
 from hessian.operators.symmetric import SymmetricOperator
 from hessian.operators.vectors import as_direction, as_operand, as_rows, read_only
+from hessian.pickles import name_in_module
 from hessian.programs.runtime.point import Product
+from hessian.programs.tasks import Composition
 from hessian.tape.origins import Origin
 from hessian.transforms.locate import origin_in
 from hessian.transforms.point import FunctionAtPoint
@@ -34,6 +36,12 @@ class MapOperator(LinearOperator):
 
     def _take(self, at: FunctionAtPoint) -> None:
         self._at, self._products, self.primal = at, at.products, at.primal
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        f = self._at.source[0]
+        parts = (f.model, f.loss) if isinstance(f, Composition) else (f,)
+        name_in_module(self, *parts, instead="Pickle to_dense(), or the point, and make the operator anew")
+        return super().__reduce_ex__(protocol)
 
     def origin_of_nonfinite(self) -> Origin | None:
         """Return where the function, or a derivative that the map is made of, stops being finite."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,7 +21,7 @@ from hessian.sparse.entries import spread
 from hessian.sparse.pattern import SparsityPattern
 from hessian.tape.maps import GaussNewtonMap
 from hessian.transforms.point import FunctionAtPoint
-from hessian.transforms.selection import ArgNums, curried
+from hessian.transforms.selection import ArgNums, Curried
 
 
 def detected(
@@ -191,7 +190,7 @@ def _reproduces(matrix: csc_array, seen: tuple[np.ndarray, np.ndarray], coarse: 
     return bool((gap <= allowed).all())
 
 
-class SparseDerivative:
+class SparseDerivative(Curried):
     """A function that computes a sparse matrix of derivatives; made by :func:`hessian` and :func:`jacobian`.
 
     Attributes
@@ -200,20 +199,19 @@ class SparseDerivative:
         The function, whose programs keep what is known of patterns.
     """
 
-    _kind, _where = "", ""
+    _kind = ""
 
     def __init__(self, f: Callable[..., Any], argnums: ArgNums, substitution: bool = False) -> None:
-        curried(f, argnums, self._where)
+        super().__init__(f, argnums)
         self._substitution = substitution
         self.function = as_recorded(f)
-        self._argnums = argnums
         self._known: Structure | None = None
-        functools.update_wrapper(self, self.function.function, updated=())
+        self._look_like(self.function.function)
 
     def _at(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[FunctionAtPoint, Structure]:
-        task = numbered(self._kind, self._argnums, len(args), self._where)
-        at = FunctionAtPoint(self.function, task, args, kwargs, where=self._where)
-        source = Source(self.function, args, kwargs, self._argnums, self._where)
+        task = numbered(self._kind, self.argnums, len(args), self.where)
+        at = FunctionAtPoint(self.function, task, args, kwargs, where=self.where)
+        source = Source(self.function, args, kwargs, self.argnums, self.where)
         self._known = structure_at(at, source, self._known, substitution=self._substitution)
         return at, self._known
 
@@ -221,14 +219,14 @@ class SparseDerivative:
         """Return the structure and the matrix without products; ``None`` where these have to give them."""
         if self._kind != "curvature" or self._substitution:
             return None
-        return entries_at(self.function, self._argnums, args, kwargs, self._where)
+        return entries_at(self.function, self.argnums, args, kwargs, self.where)
 
     def __call__(self, *args: Any, **kwargs: Any) -> csc_array:
         found = self._entries(args, kwargs)
         if found is not None:
             return found[1]
         at, structure = self._at(args, kwargs)
-        return matrix_at(at, structure, self._where)
+        return matrix_at(at, structure, self.where)
 
     def pattern(self, *args: Any, **kwargs: Any) -> SparsityPattern:
         """Return the pattern at a point; it holds wherever the function does the same operations."""
@@ -236,7 +234,7 @@ class SparseDerivative:
         return (self._at(args, kwargs)[1] if found is None else found[0]).pattern
 
     def __getstate__(self) -> dict[str, Any]:
-        settings = {"argnums": self._argnums, "substitution": self._substitution}
+        settings = {"argnums": self.argnums, "substitution": self._substitution}
         return {"function": self.function, "known": self._known, **settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -247,13 +245,13 @@ class SparseDerivative:
 class SparseHessian(SparseDerivative):
     """See :func:`hessian`."""
 
-    _kind, _where = "curvature", "sparse.hessian"
+    _kind, where = "curvature", "sparse.hessian"
 
 
 class SparseJacobian(SparseDerivative):
     """See :func:`jacobian`."""
 
-    _kind, _where = "map", "sparse.jacobian"
+    _kind, where = "map", "sparse.jacobian"
 
 
 def hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, substitution: bool = False) -> SparseHessian:

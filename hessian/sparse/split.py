@@ -27,7 +27,7 @@ from hessian.tape.checkpoint import looked_into
 from hessian.tape.tape import Tape
 from hessian.transforms.first_order import grad
 from hessian.transforms.point import FunctionAtPoint
-from hessian.transforms.selection import ArgNums, curried
+from hessian.transforms.selection import ArgNums, Curried
 
 _WHERE = "sparse.split_hessian"
 
@@ -268,7 +268,7 @@ def _whole(at: FunctionAtPoint, source: Source, where: str) -> SparsePlusLowRank
     return SparsePlusLowRank(sparse, np.zeros((sparse.shape[0], 0), sparse.dtype), np.zeros((0, 0), sparse.dtype))
 
 
-class SplitHessian:
+class SplitHessian(Curried):
     """See :func:`split_hessian`.
 
     Attributes
@@ -277,28 +277,30 @@ class SplitHessian:
         The function, whose programs keep its parts.
     """
 
+    where = _WHERE
+
     def __init__(self, f: Callable[..., Any], argnums: ArgNums, widest: int | None) -> None:
-        curried(f, argnums, _WHERE)
+        super().__init__(f, argnums)
         if widest is not None:
             whole_number(_WHERE, "widest", widest)
         self.function = as_recorded(f)
-        self._argnums, self._widest = argnums, widest
-        functools.update_wrapper(self, self.function.function, updated=())
+        self._widest = widest
+        self._look_like(self.function.function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> SparsePlusLowRank:
-        task = numbered("curvature", self._argnums, len(args), _WHERE)
+        task = numbered("curvature", self.argnums, len(args), _WHERE)
         at = FunctionAtPoint(self.function, task, args, kwargs, where=_WHERE)
         if at.passes_traced(None):
             what, why = "a value is traced by somebody else", "the parts hold plain numbers"
             raise DtypeError(message(_WHERE, what, why, "Use hs.hessian, hs.hvp or an operator there"))
-        source = Source(self.function, args, kwargs, self._argnums, _WHERE)
+        source = Source(self.function, args, kwargs, self.argnums, _WHERE)
         parts = parts_at(at, source, self._widest)
         if parts is None:
             return _whole(at, source, _WHERE)
         return split_at(at, parts, source, _WHERE)
 
     def __reduce__(self) -> Any:
-        return SplitHessian, (self.function, self._argnums, self._widest)
+        return SplitHessian, (self.function, self.argnums, self._widest)
 
 
 def split_hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, widest: int | None = None) -> SplitHessian:

@@ -16,7 +16,17 @@ from hessian.tape.trace import Primal, Trace, check_argnums, detached, trace
 from hessian.tape.trees import Structure
 from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.seeds import blocks_of, check_room
-from hessian.transforms.selection import ArgNums, curried, selected
+from hessian.transforms.selection import ArgNums, Transformed, selected
+
+
+class ValueAndGradient(Transformed):
+    """See :func:`value_and_grad`."""
+
+    where = "value_and_grad"
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        value, gradient, aux = _gradient(self.f, args, kwargs, self.argnums, self.has_aux, "value_and_grad")
+        return ((value, aux) if self.has_aux else value), gradient
 
 
 def value_and_grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
@@ -61,12 +71,17 @@ def value_and_grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool
     [(2+4j)]
     """
 
-    @curried(f, argnums, "value_and_grad")
-    def value_and_grad_f(*args: Any, **kwargs: Any) -> Any:
-        value, gradient, aux = _gradient(f, args, kwargs, argnums, has_aux, "value_and_grad")
-        return ((value, aux) if has_aux else value), gradient
+    return ValueAndGradient(f, argnums, has_aux)
 
-    return value_and_grad_f
+
+class Gradient(Transformed):
+    """See :func:`grad`."""
+
+    where = "grad"
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        _, gradient, aux = _gradient(self.f, args, kwargs, self.argnums, self.has_aux, "grad")
+        return (gradient, aux) if self.has_aux else gradient
 
 
 def grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
@@ -81,12 +96,7 @@ def grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) 
     (1.0, 1.0)
     """
 
-    @curried(f, argnums, "grad")
-    def grad_f(*args: Any, **kwargs: Any) -> Any:
-        _, gradient, aux = _gradient(f, args, kwargs, argnums, has_aux, "grad")
-        return (gradient, aux) if has_aux else gradient
-
-    return grad_f
+    return Gradient(f, argnums, has_aux)
 
 
 def _gradient(
@@ -237,6 +247,20 @@ def _cotangent_leaves(structure: Structure, values: Sequence[Any], y_bar: Any) -
     return bars, batch or ()
 
 
+class Jacobian(Transformed):
+    """See :func:`jacobian`."""
+
+    where = "jacobian"
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        positions = check_argnums(self.argnums, len(args), "jacobian")
+        numbers = self.argnums if isinstance(self.argnums, int) else tuple(self.argnums)
+        if self.has_aux:
+            return _jacobian(self.f, args, kwargs, numbers, self.has_aux)
+        make = lambda plain: lambda *args, **kwargs: _jacobian(plain, args, kwargs, numbers)
+        return programs_of(self.f).derived(("jacobian", numbers, positions), make, inputs=positions)(*args, **kwargs)
+
+
 def jacobian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes the Jacobian :math:`J_{ij} = \partial y_i / \partial x_j`.
 
@@ -275,16 +299,7 @@ def jacobian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = Fal
     [[3.0, 2.0], [0.0, 1.0]]
     """
 
-    @curried(f, argnums, "jacobian")
-    def jacobian_f(*args: Any, **kwargs: Any) -> Any:
-        positions = check_argnums(argnums, len(args), "jacobian")
-        numbers = argnums if isinstance(argnums, int) else tuple(argnums)
-        if has_aux:
-            return _jacobian(f, args, kwargs, numbers, has_aux)
-        make = lambda plain: lambda *args, **kwargs: _jacobian(plain, args, kwargs, numbers)
-        return programs_of(f).derived(("jacobian", numbers, positions), make, inputs=positions)(*args, **kwargs)
-
-    return jacobian_f
+    return Jacobian(f, argnums, has_aux)
 
 
 def _jacobian(

@@ -13,7 +13,7 @@ from hessian.rules.spec import Traced
 from hessian.tape.trace import Primal
 from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.seeds import blocks_of, check_room
-from hessian.transforms.selection import ArgNums, curried, selected
+from hessian.transforms.selection import ArgNums, Transformed, selected
 
 
 def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0) -> Any:
@@ -111,6 +111,24 @@ def _directions(x: Any, v: Any, where: str) -> tuple[list[Any], tuple[int, ...]]
     return Primal(x, where).tangent_leaves(v)
 
 
+class Hessian(Transformed):
+    """See :func:`hessian`."""
+
+    where = "hessian"
+
+    def __init__(self, f: Any, argnums: Any, has_aux: bool, max_bytes: int | None) -> None:
+        super().__init__(f, argnums, has_aux)
+        self.max_bytes = max_bytes
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        task = numbered("curvature", self.argnums, len(args), "hessian")
+        at = FunctionAtPoint(self.f, task, args, kwargs, where="hessian", has_aux=self.has_aux)
+        primal = at.primal
+        check_room("hessian", primal.size, primal.size, primal.dtype, self.max_bytes, "hs.sparse.hessian(f)(x)")
+        blocks = blocks_of(at.matrix(), primal.shapes, primal.shapes, primal.structure, primal.structure, real=True)
+        return (blocks, at.aux) if self.has_aux else blocks
+
+
 def hessian(
     f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False, max_bytes: int | None = None
 ) -> Callable[..., Any]:
@@ -146,13 +164,4 @@ def hessian(
     [[4.0, 2.0], [2.0, 0.0]]
     """
 
-    @curried(f, argnums, "hessian")
-    def hessian_f(*args: Any, **kwargs: Any) -> Any:
-        task = numbered("curvature", argnums, len(args), "hessian")
-        at = FunctionAtPoint(f, task, args, kwargs, where="hessian", has_aux=has_aux)
-        primal = at.primal
-        check_room("hessian", primal.size, primal.size, primal.dtype, max_bytes, "hs.sparse.hessian(f)(x)")
-        blocks = blocks_of(at.matrix(), primal.shapes, primal.shapes, primal.structure, primal.structure, real=True)
-        return (blocks, at.aux) if has_aux else blocks
-
-    return hessian_f
+    return Hessian(f, argnums, has_aux, max_bytes)

@@ -4,24 +4,90 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from types import MethodType
 from typing import Any
 
 from hessian.errors import OptionError, message
+from hessian.pickles import name_in_module
 from hessian.programs.runtime.functions import programs_of
 from hessian.tape.trace import check_argnums, replaced
 
 ArgNums = int | tuple[int, ...]
 
 
-def curried(f: Any, argnums: Any, where: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return what makes a function look like f; a point in the place of f, or of ``argnums``, is told here, before it is lost."""
-    if not callable(f):
-        what = f"the first argument is {type(f).__name__}, not a function"
-        raise OptionError(message(where, what, fix=f"Pass the function, and call the result: hs.{where}(f)(x)"))
-    if not isinstance(argnums, int | tuple | list):
-        why, fix = f"What hs.{where} returns is a function, and x is its argument", f"Write hs.{where}(f)(x)"
-        raise OptionError(message(where, f"argnums is {argnums!r}", why, fix))
-    return functools.wraps(f)
+class Curried:
+    """A function made of another one: a subclass computes what it returns, and this is how it looks.
+
+    Name, signature and documentation are those of the function it is made of, which is ``__wrapped__``. It can be pickled where that
+    can be, and is a method where that is one.
+
+    Parameters
+    ----------
+    f : callable
+    argnums : int or tuple of int
+        A point in the place of f, or of this, is told here, before it is lost.
+    """
+
+    where = ""
+    """What made it, as users write it after ``hs.``."""
+
+    def __init__(self, f: Any, argnums: Any) -> None:
+        if not callable(f):
+            what = f"the first argument is {type(f).__name__}, not a function"
+            fix = f"Pass the function, and call the result: hs.{self.where}(f)(x)"
+            raise OptionError(message(self.where, what, fix=fix))
+        if not isinstance(argnums, int | tuple | list):
+            why, fix = (
+                f"What hs.{self.where} returns is a function, and x is its argument",
+                f"Write hs.{self.where}(f)(x)",
+            )
+            raise OptionError(message(self.where, f"argnums is {argnums!r}", why, fix))
+        self.argnums: Any = argnums
+        self._look_like(f)
+
+    def _look_like(self, f: Any) -> None:
+        functools.update_wrapper(self, f, updated=())
+        own = getattr(f, "__doc__", None)
+        self.__doc__ = "\n\n".join([f"{self._made()}.", own] if own and own is not type(f).__doc__ else [f"{self._made()}."])
+
+    def _made(self) -> str:
+        numbers = [self.argnums] if isinstance(self.argnums, int) else self.argnums
+        of = f"{self.where} of {name_of(self.__wrapped__)}"  # type: ignore[attr-defined]
+        return f"{of} with respect to argument{'s' * (len(numbers) > 1)} {' and '.join(map(str, numbers))}"
+
+    def __repr__(self) -> str:
+        return f"<{self._made()}>"
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Return a method, where a class has this as an attribute."""
+        return self if instance is None or not hasattr(self.__wrapped__, "__get__") else MethodType(self, instance)  # type: ignore[attr-defined]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return name_in_module(self, self.__wrapped__) or super().__reduce_ex__(protocol)  # type: ignore[attr-defined]
+
+
+class Transformed(Curried):
+    """What :func:`hessian.grad` and those like it return: plain or recorded f, beside which it may return something else.
+
+    Parameters
+    ----------
+    f, argnums, has_aux
+        As for :func:`hessian.grad`.
+    """
+
+    def __init__(self, f: Any, argnums: Any, has_aux: bool = False) -> None:
+        super().__init__(f, argnums)
+        self.f, self.has_aux = f, has_aux
+
+
+def name_of(f: Any) -> str:
+    """Return what a function is called: methods with their class, what is made of others with these, objects by their class."""
+    if isinstance(f, Curried):
+        return f"{f.where} of {name_of(f.__wrapped__)}"  # type: ignore[attr-defined]
+    if isinstance(f, functools.partial):
+        return name_of(f.func)
+    name = getattr(f, "__qualname__", None) or getattr(f, "__name__", None) or type(f).__qualname__
+    return str(name).rsplit("<locals>.", 1)[-1]
 
 
 def selected(

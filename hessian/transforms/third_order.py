@@ -12,7 +12,22 @@ from hessian.linalg.blocks import unit_rows
 from hessian.tape.maps import HessianMap, JacobianMap
 from hessian.tape.trace import Primal, Trace, chosen_arguments, replaced
 from hessian.transforms.seeds import arrays_of, block_length
-from hessian.transforms.selection import ArgNums, curried
+from hessian.transforms.selection import ArgNums, Transformed
+
+
+class ThirdDerivative(Transformed):
+    """See :func:`third_derivative`."""
+
+    where = "third_derivative"
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        primal, numbers = chosen_arguments(args, self.argnums, "third_derivative")
+        plain = getattr(self.f, "plain_function", self.f)
+        whole = lambda x: plain(*replaced(args, self.argnums, numbers, x), **kwargs)
+        traced = Trace(primal, whole, where="third_derivative", has_aux=self.has_aux)
+        call = (lambda x: whole(x)[0]) if self.has_aux else whole
+        blocks = _blocks(_tensor(call, primal, block_length(traced.tape, primal.size)), primal)
+        return (blocks, traced.aux) if self.has_aux else blocks
 
 
 def third_derivative(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
@@ -41,18 +56,7 @@ def third_derivative(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bo
     >>> T[0, 0].tolist(), T[1, 1].tolist()
     ([0.0, 2.0], [0.0, 0.0])
     """
-    plain = getattr(f, "plain_function", f)
-
-    @curried(f, argnums, "third_derivative")
-    def third_derivative_f(*args: Any, **kwargs: Any) -> Any:
-        primal, numbers = chosen_arguments(args, argnums, "third_derivative")
-        whole = lambda x: plain(*replaced(args, argnums, numbers, x), **kwargs)
-        traced = Trace(primal, whole, where="third_derivative", has_aux=has_aux)
-        call = (lambda x: whole(x)[0]) if has_aux else whole
-        blocks = _blocks(_tensor(call, primal, block_length(traced.tape, primal.size)), primal)
-        return (blocks, traced.aux) if has_aux else blocks
-
-    return third_derivative_f
+    return ThirdDerivative(f, argnums, has_aux)
 
 
 def _tensor(call: Callable[[Any], Any], primal: Primal, length: int) -> Any:

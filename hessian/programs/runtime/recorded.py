@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hessian.errors import OptionError, message
+from hessian.pickles import name_in_module
 from hessian.programs.capture import Entangled
 from hessian.programs.compilation import (
     COMPILE_LONG_AFTER,
@@ -359,6 +360,9 @@ class RecordedFunction:
         """Pass finite results. Programs know no branches not taken: infinite partials are left to the plain sweeps."""
         self.stats.plain += not run.finite
         return bool(run.finite)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return name_in_module(self, self.function) or super().__reduce_ex__(protocol)
 
     def __getstate__(self) -> dict[str, Any]:
         return {

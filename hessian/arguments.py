@@ -5,6 +5,7 @@ Every check raises :class:`~hessian.errors.OptionError` naming who asks (``where
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 import os
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hessian.errors import OptionError, message
+from hessian.signatures import P, Y
 
 Rng = int | np.random.Generator | None
 """Where random numbers come from: drawn afresh from a seed, from a generator as it stands, or unlike any before (``None``)."""
@@ -107,6 +109,27 @@ def unknown(where: str, kind: str, name: Any, known: Iterable[str], fix: str = "
     question = did_you_mean(name, names)
     what, all_of_them = f"there is no {kind} {name!r}{of}", f"There are {', '.join(names)}"
     return OptionError(message(where, what, all_of_them, question or fix))
+
+
+def argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the arguments that a function written in Python has."""
+    code: Any = function.__code__  # type: ignore[attr-defined]
+    names: tuple[str, ...] = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return names
+
+
+def only_known(function: Callable[P, Y]) -> Callable[P, Y]:
+    """Let a function answer a keyword that it does not have by all it has, and the one that was meant."""
+    names = argument_names(function)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Y:
+        for name in kwargs:
+            if name not in names:
+                raise unknown(function.__name__, "argument", name, names)
+        return function(*args, **kwargs)
+
+    return call
 
 
 Chosen = TypeVar("Chosen", bound=Callable[..., Any])

@@ -9,6 +9,12 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hessian.statistics import ConfidenceIntervals as ConfidenceIntervals
+    from hessian.statistics import Covariance as Covariance
+    from hessian.statistics import Summary as Summary
 
 ROOMS = frozenset({"curvature", "nn", "optimize", "plotting", "sparse", "statistics", "transforms.rule_check"})
 

@@ -19,7 +19,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 # From the bottom up; a module may import from its own layer's package and from layers before it, never from one after
 # it.
 LAYERS = (
-    "errors", "pickles", "rooms", "arguments", "text", "linalg", "rules", "tape", "scipy", "special", "programs", "transforms", "sparse", "operators",
+    "errors", "signatures", "pickles", "rooms", "arguments", "text", "linalg", "rules", "tape", "scipy", "special", "programs", "transforms", "sparse", "operators",
     "optimize", "nn",
     "curvature", "statistics", "plotting", "commands", "cli", "__main__",
 )  # fmt: skip

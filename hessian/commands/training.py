@@ -156,7 +156,7 @@ def fit_network(
     args: argparse.Namespace,
     split: Split,
     model: Sequential,
-    method: str,
+    method: Any,
     options: dict[str, Any],
     callback: Callable[..., Any] | None,
     **keeping: Any,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -67,7 +67,9 @@ class SpectralDensity(Shown):
         """Where all eigenvalues are."""
         return self._measured.bounds
 
-    def view(self, axis: str = "auto", *, linear_below: float | None = None) -> DensityView:
+    def view(
+        self, axis: Literal["auto", "linear", "symlog"] = "auto", *, linear_below: float | None = None
+    ) -> DensityView:
         """Return the density along a linear axis or a symmetric logarithmic one, as pictures show it.
 
         There kernels are reflected at the ends of :attr:`bounds`, beyond which nothing is, and eigenvalues that are zero to rounding are

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,7 +18,10 @@ from hessian.linalg.vectors import on_sphere, signs
 _LEAST, _LEAST_XDIAG = 6, 12
 
 
-def diagonal(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = "auto") -> Estimate:
+Method = Literal["auto", "exact", "regression", "xdiag"]
+
+
+def diagonal(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: Method = "auto") -> Estimate:
     r"""Return :math:`h_{ii}`: ``H.diagonal()`` where n products are allowed, else an estimate.
 
     Parameters

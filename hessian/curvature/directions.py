@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -94,7 +94,7 @@ def eigen_directions(
     x: Any,
     *args: Any,
     k: int = 2,
-    which: str = "LA",
+    which: Literal["LA", "SA", "LM", "BE"] = "LA",
     rtol: float | None = None,
     max_hvp: int | None = None,
     rng: Rng = 0,
@@ -141,7 +141,7 @@ def eigen_directions(
 
 
 def random_directions(
-    x: Any, k: int = 2, *, normalize: str = "filter", filter_axis: int = -1, rng: Rng = 0
+    x: Any, k: int = 2, *, normalize: Literal["filter", "array", "unit"] = "filter", filter_axis: int = -1, rng: Rng = 0
 ) -> tuple[Direction, ...]:
     r"""Draw Gaussian directions scaled to the weights, so that slices of different networks can be compared.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from hessian.arguments import FINITE, INSIDE, Rng, as_generator, real_number, whole_number
 from hessian.curvature.eigenpairs import Eigenpairs
@@ -20,7 +20,7 @@ _WHICH = ("LA", "SA", "LM", "BE", "closest")
 def eigenvalues(
     H: Any,
     k: int | None = None,
-    which: str | None = None,
+    which: Literal["LA", "SA", "LM", "BE", "closest"] | None = None,
     *,
     sigma: float | None = None,
     M: Any = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -74,7 +74,7 @@ def inverse_product(
     b: Any,
     *,
     damping: float = 0.0,
-    method: str = "auto",
+    method: Literal["auto", "cg", "minres"] = "auto",
     rtol: float | None = None,
     max_hvp: int | None = None,
     lower_bound: float | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -74,9 +74,12 @@ class MatrixFunction(Shown):
         return f"{what}: {error} ({self.method}, {self.n_hvp} products{state})"
 
 
+Named = Literal["sqrt", "inverse_sqrt", "log", "inverse", "exp"]
+
+
 def matrix_function(
     H: Any,
-    func: str | Callable[[np.ndarray], Any],
+    func: Named | Callable[[np.ndarray], Any],
     v: Any,
     *,
     rtol: float = 1e-10,
@@ -155,7 +158,7 @@ def matrix_function(
 
 def quadratic_form(
     H: Any,
-    func: str | Callable[[np.ndarray], Any],
+    func: Named | Callable[[np.ndarray], Any],
     v: Any,
     *,
     rtol: float = 1e-10,

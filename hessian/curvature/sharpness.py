@@ -193,7 +193,7 @@ class SharpnessMeter:
         fresh = self._rng.standard_normal(H.shape[0])
         fresh /= np.linalg.norm(fresh)
         is_fresh = self._vector is None or len(self._vector) != len(fresh)
-        start = fresh if is_fresh else self._vector + _STIR * fresh
+        start = fresh if self._vector is None or is_fresh else self._vector + _STIR * fresh
         length = float(np.linalg.norm(start))
         return (start / length).astype(H.dtype), (1.0 if is_fresh else _STIR) / length
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -29,7 +29,10 @@ _AGREEING = 2.0
 _LEAST_FOR_XTRACE = 20
 
 
-def trace(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: str = "auto") -> Estimate:
+Method = Literal["auto", "exact", "hutchinson", "hutch++", "xtrace", "xnystrace"]
+
+
+def trace(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: Method = "auto") -> Estimate:
     r"""Estimate :math:`\mathrm{tr}\, H = \sum_i \lambda_i`.
 
     Parameters

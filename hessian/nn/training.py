@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from hessian.arguments import Rng, as_seed, did_you_mean, unknown, whole_number
+from hessian.arguments import Rng, as_seed, did_you_mean, only_known, unknown, whole_number
 from hessian.errors import OptionError, message
 from hessian.linalg import limits
 from hessian.nn.batch_methods.batches import split_rows
@@ -27,10 +27,12 @@ from hessian.nn.objective import BatchObjective, TrainingObjective
 from hessian.optimize import OptimizeResult, Status, minimize
 from hessian.optimize.observer import Progress
 from hessian.optimize.scipy_conventions import Callback
+from hessian.optimize.settings import Method
 from hessian.optimize.trust_ncg import TrustNCG
 from hessian.tape.trees import flatten, ravel
 from hessian.text import Shown, named_values
 
+BatchMethodName = Literal["hessian-free", "gradient-descent", "momentum", "adagrad", "rmsprop", "adam"]
 BATCH_METHODS = (HessianFree.name, *RULES)
 """Methods that work on batches of rows; all others see all rows at once."""
 
@@ -83,14 +85,15 @@ class TrainingResult(Shown):
         return np.asarray(self.model(self.params, np.asarray(X, dtype=dtype)))
 
 
+@only_known
 def train(
     model: Any,
     X: npt.ArrayLike,
     y: npt.ArrayLike,
     *,
-    loss: str | Loss = "softmax_cross_entropy",
+    loss: Literal["softmax_cross_entropy", "squared_error"] | Loss = "softmax_cross_entropy",
     l2: float = 0.0,
-    method: str | None = None,
+    method: Method | BatchMethodName | None = None,
     params: Parameters | None = None,
     rng: Rng = 0,
     dtype: npt.DTypeLike = np.float64,
@@ -209,7 +212,8 @@ def train(
         if name == TrustNCG.name or (name is None and ravel(start)[0].size > limits.STEP_ORDER):
             # On networks pairs of earlier iterations save a quarter to a third of the products (digits, five starts).
             options = {"preconditioner": "lbfgs", **(options or {})}
-        result = minimize(objective, start, method=method, callback=watch or callback, options=options)
+        given: dict[str, Any] = {"method": method, "callback": watch or callback, "options": options}
+        result = minimize(objective, start, **given)
     if watch is not None:
         result = watch.finished(result)
     seen = [] if watch is None else watch.seen

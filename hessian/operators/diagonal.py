@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Concatenate, Literal, overload
 
 import numpy as np
 
 from hessian.linalg import limits
 from hessian.programs.runtime.functions import programs_of
 from hessian.programs.tasks import numbered
+from hessian.signatures import Aux, First, P, X, Y
 from hessian.tape.trace import detached
 from hessian.tape.trees import split_vector
 from hessian.transforms.point import FunctionAtPoint
-from hessian.transforms.selection import ArgNums, Transformed
+from hessian.transforms.selection import ArgNums, Derivative
 
 
-class HessianDiagonal(Transformed):
+class HessianDiagonal(Derivative[P, Y]):
     """See :func:`hessian_diagonal`."""
 
     where = "hessian_diagonal"
@@ -33,6 +34,16 @@ class HessianDiagonal(Transformed):
         return (diagonal, at.aux) if self.has_aux else diagonal
 
 
+@overload
+def hessian_diagonal(
+    f: Callable[Concatenate[X, P], Any], argnums: First = 0, *, has_aux: Literal[False] = False
+) -> Derivative[Concatenate[X, P], X]: ...
+@overload
+def hessian_diagonal(
+    f: Callable[Concatenate[X, P], tuple[Any, Aux]], argnums: First = 0, *, has_aux: Literal[True]
+) -> Derivative[Concatenate[X, P], tuple[X, Aux]]: ...
+@overload
+def hessian_diagonal(f: Callable[P, Any], argnums: ArgNums, *, has_aux: bool = False) -> Derivative[P, Any]: ...
 def hessian_diagonal(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes the diagonal of the Hessian, :math:`\partial^2 f / \partial x_i^2`.
 
@@ -62,7 +73,7 @@ def hessian_diagonal(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bo
     return HessianDiagonal(f, argnums, has_aux)
 
 
-class Laplacian(Transformed):
+class Laplacian(Derivative[P, Y]):
     """See :func:`laplacian`."""
 
     where = "laplacian"
@@ -76,6 +87,14 @@ class Laplacian(Transformed):
         return (total, at.aux) if self.has_aux else total
 
 
+@overload
+def laplacian(
+    f: Callable[P, Any], argnums: ArgNums = 0, *, has_aux: Literal[False] = False
+) -> Derivative[P, float]: ...
+@overload
+def laplacian(
+    f: Callable[P, tuple[Any, Aux]], argnums: ArgNums = 0, *, has_aux: Literal[True]
+) -> Derivative[P, tuple[float, Aux]]: ...
 def laplacian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes the Laplacian :math:`\sum_i \partial^2 f / \partial x_i^2`.
 

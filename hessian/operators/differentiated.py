@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csc_array
 from scipy.sparse.linalg import LinearOperator
 
@@ -15,6 +16,7 @@ from hessian.operators.vectors import as_direction, as_operand, as_rows, read_on
 from hessian.pickles import name_in_module
 from hessian.programs.runtime.point import Product
 from hessian.programs.tasks import Composition
+from hessian.signatures import Multiplies
 from hessian.tape.origins import Origin
 from hessian.transforms.locate import origin_in
 from hessian.transforms.point import FunctionAtPoint
@@ -53,6 +55,10 @@ class MapOperator(LinearOperator):
         product = self._products.get(self._map)
         return None if product is None else product(v)
 
+    @overload
+    def __matmul__(self, other: Multiplies) -> LinearOperator: ...
+    @overload
+    def __matmul__(self, other: ArrayLike) -> NDArray[Any]: ...
     def __matmul__(self, other: Any) -> Any:
         # By far the most frequent, and SciPy's checks take longer than small products.
         product = self._products.get(self._map)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import scipy.linalg
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from hessian.arguments import NOT_NEGATIVE, POSITIVE, Wanted, check, is_whole
@@ -15,6 +16,7 @@ from hessian.linalg.dense import eigenpairs, solve
 from hessian.linalg.systems import solve_columns
 from hessian.linalg.vectors import norm
 from hessian.operators.vectors import as_reals, as_right_hand_side
+from hessian.signatures import Multiplies, Which
 from hessian.tape.origins import Origin
 from hessian.transforms.locate import not_finite
 
@@ -23,6 +25,18 @@ _WHICH = ("LA", "SA", "LM", "SM", "BE")
 
 class SolvingOperator(LinearOperator):
     """A symmetric operator that solves systems and finds eigenpairs."""
+
+    if TYPE_CHECKING:
+        shape: tuple[int, int]
+        dtype: np.dtype[Any]
+
+        def matvec(self, x: ArrayLike) -> NDArray[Any]: ...
+        def matmat(self, X: ArrayLike) -> NDArray[Any]: ...
+        @overload
+        def __matmul__(self, other: Multiplies) -> LinearOperator: ...
+        @overload
+        def __matmul__(self, other: ArrayLike) -> NDArray[Any]: ...
+        def __matmul__(self, other: Any) -> Any: ...
 
     def to_dense(self) -> np.ndarray:
         """Return the matrix, shape (n, n)."""
@@ -112,7 +126,7 @@ class SolvingOperator(LinearOperator):
         self,
         k: int | None = None,
         *,
-        which: str = "LA",
+        which: Which = "LA",
         tol: float = 0.0,
         maxiter: int | None = None,
         ncv: int | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import scipy.sparse
@@ -55,6 +55,10 @@ class SymmetricOperator(SolvingOperator):
 
     # SciPy's sums and multiples are plain operators; these stay symmetric ones.
 
+    @overload
+    def __add__(self, other: SymmetricOperator) -> SymmetricOperator: ...
+    @overload
+    def __add__(self, other: Any) -> Any: ...
     def __add__(self, other: Any) -> Any:
         return added(self, other)
 
@@ -62,22 +66,34 @@ class SymmetricOperator(SolvingOperator):
         # What sum() starts from.
         return self if isinstance(other, int) and other == 0 else added(other, self)
 
+    @overload
+    def __sub__(self, other: SymmetricOperator) -> SymmetricOperator: ...
+    @overload
+    def __sub__(self, other: Any) -> Any: ...
     def __sub__(self, other: Any) -> Any:
         return added(self, scaled(other, -1.0))
 
     def __rsub__(self, other: Any) -> Any:
         return added(other, scaled(self, -1.0))
 
-    def __neg__(self) -> Any:
+    def __neg__(self) -> SymmetricOperator:
         return scaled(self, -1.0)
 
+    @overload
+    def __mul__(self, other: float) -> SymmetricOperator: ...
+    @overload
+    def __mul__(self, other: Any) -> Any: ...
     def __mul__(self, other: Any) -> Any:
         return scaled(self, other) if is_number(other) else super().__mul__(other)
 
+    @overload
+    def __rmul__(self, other: float) -> SymmetricOperator: ...
+    @overload
+    def __rmul__(self, other: Any) -> Any: ...
     def __rmul__(self, other: Any) -> Any:
         return scaled(self, other) if is_number(other) else super().__rmul__(other)
 
-    def __truediv__(self, other: Any) -> Any:
+    def __truediv__(self, other: float) -> SymmetricOperator:
         if not is_number(other):
             return NotImplemented
         if other == 0:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hessian.errors import ConvergenceError, ShapeMismatchError, message
 from hessian.optimize.equation import Equation, Plain
 from hessian.optimize.minimize import minimize
 from hessian.optimize.roots import find_root, polished
 from hessian.optimize.scipy_conventions import one_number
+from hessian.optimize.settings import Numbers, Whole
 from hessian.rules.traced import Traced, entered
+from hessian.signatures import Inexact, X
 from hessian.tape.trace import Primal
 from hessian.tape.trees import flatten, holds_traced, is_container, join_vector, map_leaves, only_numbers, scipy_point
 from hessian.transforms.first_order import grad
@@ -20,6 +23,12 @@ from hessian.transforms.first_order import grad
 _ITERATIONS = 200
 
 
+@overload
+def root(fun: Callable[..., Any], x0: NDArray[Inexact], args: Any = ()) -> NDArray[Inexact]: ...
+@overload
+def root(fun: Callable[..., Any], x0: NDArray[Whole] | Numbers, args: Any = ()) -> NDArray[np.float64]: ...
+@overload
+def root(fun: Callable[..., Any], x0: X, args: Any = ()) -> X: ...
 def root(fun: Callable[..., Any], x0: Any, args: Any = ()) -> Any:
     r"""Solve :math:`F(x, \theta) = 0` for x, a function of :math:`\theta` with derivatives of any order.
 
@@ -93,6 +102,12 @@ class RootEquation(Equation):
         return find_root(system, start)
 
 
+@overload
+def fixed_point(fun: Callable[..., Any], x0: NDArray[Inexact], args: Any = ()) -> NDArray[Inexact]: ...
+@overload
+def fixed_point(fun: Callable[..., Any], x0: NDArray[Whole] | Numbers, args: Any = ()) -> NDArray[np.float64]: ...
+@overload
+def fixed_point(fun: Callable[..., Any], x0: X, args: Any = ()) -> X: ...
 def fixed_point(fun: Callable[..., Any], x0: Any, args: Any = ()) -> Any:
     r"""Solve :math:`x = f(x, \theta)` for x, a function of :math:`\theta` with derivatives of any order.
 
@@ -165,6 +180,12 @@ class FixedPointEquation(Equation):
         return find_root(system, x, near=True) if np.isfinite(size) else find_root(system, start)
 
 
+@overload
+def argmin(fun: Callable[..., Any], x0: NDArray[Inexact], args: Any = ()) -> NDArray[Inexact]: ...
+@overload
+def argmin(fun: Callable[..., Any], x0: NDArray[Whole] | Numbers, args: Any = ()) -> NDArray[np.float64]: ...
+@overload
+def argmin(fun: Callable[..., Any], x0: X, args: Any = ()) -> X: ...
 def argmin(fun: Callable[..., Any], x0: Any, args: Any = ()) -> Any:
     r"""Minimise :math:`f(x, \theta)` over x, a function of :math:`\theta` with derivatives of any order.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hessian.arguments import unknown
+from hessian.arguments import argument_names, unknown
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.linalg import limits
 from hessian.linalg.vectors import norm
@@ -28,8 +29,10 @@ from hessian.optimize.result import OptimizeResult
 from hessian.optimize.robust_losses import find_loss
 from hessian.optimize.scipy_constraints import binds
 from hessian.optimize.scipy_conventions import Callback, some_numbers
+from hessian.optimize.settings import LeastSquaresArguments, Numbers, Whole
 from hessian.optimize.sparse_least_squares import AdaptiveGaussNewton, SparseLevenbergMarquardt, standard_errors
 from hessian.optimize.status import Status
+from hessian.signatures import Inexact, Structure, X
 from hessian.tape.trees import ravel, scipy_point
 from hessian.transforms.first_order import vjp
 
@@ -63,19 +66,31 @@ _UNUSED = {
 _NO_CG = "It decomposes the Jacobian", "Leave it out, or pass method='gauss-newton-cg'"
 
 
+@overload
+def least_squares(
+    fun: Callable[..., Any], x0: NDArray[Inexact], args: Any = (), **settings: Unpack[LeastSquaresArguments]
+) -> OptimizeResult[NDArray[Inexact], Any]: ...
+@overload
+def least_squares(
+    fun: Callable[..., Any], x0: NDArray[Whole] | Numbers, args: Any = (), **settings: Unpack[LeastSquaresArguments]
+) -> OptimizeResult[NDArray[np.float64], Any]: ...
+@overload
+def least_squares(
+    fun: Callable[..., Any], x0: X, args: Any = (), **settings: Unpack[LeastSquaresArguments]
+) -> OptimizeResult[X, Any]: ...
 def least_squares(
     fun: Callable[..., Any],
     x0: Any,
     args: Any = (),
     *,
-    method: str | None = None,
+    method: Literal["lm", "gauss-newton-cg"] | None = None,
     x_scale: Any = "jac",
-    loss: str = "linear",
+    loss: Literal["linear", "soft_l1", "huber", "cauchy", "arctan"] = "linear",
     f_scale: float = 1.0,
     tol: float | None = None,
     callback: Callable[..., Any] | Callback | None = None,
     options: Mapping[str, Any] | None = None,
-    structure: str = "auto",
+    structure: Structure = "auto",
     fixed: Any = None,
     **unsupported: Any,
 ) -> OptimizeResult:
@@ -204,7 +219,7 @@ def least_squares(
     >>> res.status.name, res.x.round(4), res.standard_error.round(4)
     ('CONVERGED', array([1.995 , 1.0095]), array([0.0313, 0.0356]))
     """
-    refuse_arguments("least_squares", unsupported, _UNSUPPORTED, _changes_nothing)
+    refuse_arguments("least_squares", unsupported, _UNSUPPORTED, _changes_nothing, argument_names(least_squares))
     asked = parse_options(options, None, np.dtype(np.float64), "least_squares")
     args = args if isinstance(args, tuple) else (args,)
     x0 = scipy_point(x0)
@@ -238,15 +253,12 @@ def _free_least_squares(
     settings: dict[str, Any],
 ) -> OptimizeResult:
     """Fit the parameters that are not held."""
-    result = least_squares(
-        held.function(fun),
-        held.first,
-        (held.values, *args),
-        x_scale=held.like_x(x_scale, "x_scale"),
-        callback=held.callback(callback),
-        options=held.options(options),
-        **settings,
-    )
+    free: dict[str, Any] = {
+        "x_scale": held.like_x(x_scale, "x_scale"),
+        "callback": held.callback(callback),
+        "options": held.options(options),
+    }
+    result = least_squares(held.function(fun), held.first, (held.values, *args), **free, **settings)
     held.restored(result, fun, args)
     loss = find_loss(settings["loss"], settings["f_scale"])
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Unpack, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
+from hessian.arguments import argument_names
 from hessian.errors import OptionError, message
 from hessian.linalg import limits
 from hessian.optimize.choice import choose
@@ -19,7 +21,9 @@ from hessian.optimize.result import OptimizeResult
 from hessian.optimize.scipy_constraints import binds, constraint_list, flat_bounds
 from hessian.optimize.scipy_conventions import Callback, one_number
 from hessian.optimize.scipy_methods import SCIPY_METHODS, minimize_by_scipy
+from hessian.optimize.settings import Method, MinimizeArguments, Numbers, Whole
 from hessian.programs import RecordedFunction
+from hessian.signatures import Inexact, Structure, X
 from hessian.tape.trees import scipy_point
 from hessian.transforms.first_order import grad
 
@@ -31,18 +35,42 @@ _UNSUPPORTED = {
 }
 
 
+@overload
+def minimize(
+    fun: Callable[..., Any],
+    x0: NDArray[Inexact],
+    args: Any = (),
+    method: Method | None = None,
+    **settings: Unpack[MinimizeArguments],
+) -> OptimizeResult[NDArray[Inexact]]: ...
+@overload
+def minimize(
+    fun: Callable[..., Any],
+    x0: NDArray[Whole] | Numbers,
+    args: Any = (),
+    method: Method | None = None,
+    **settings: Unpack[MinimizeArguments],
+) -> OptimizeResult[NDArray[np.float64]]: ...
+@overload
+def minimize(
+    fun: Callable[..., Any],
+    x0: X,
+    args: Any = (),
+    method: Method | None = None,
+    **settings: Unpack[MinimizeArguments],
+) -> OptimizeResult[X]: ...
 def minimize(
     fun: Callable[..., Any],
     x0: Any,
     args: Any = (),
-    method: str | None = None,
+    method: Method | None = None,
     *,
     bounds: Any = None,
     constraints: Any = (),
     tol: float | None = None,
     callback: Callable[..., Any] | Callback | None = None,
     options: Mapping[str, Any] | None = None,
-    structure: str = "auto",
+    structure: Structure = "auto",
     fixed: Any = None,
     **unsupported: Any,
 ) -> OptimizeResult:
@@ -198,7 +226,8 @@ def minimize(
     >>> minimize(lambda x: (x[0] - 1.0) ** 2 + 10.0 * (x[1] - x[0] ** 2) ** 2, [0.0, 0.0], fixed={"x[1]": 0.0}).x.round(4)
     array([0.3234, 0.    ])
     """
-    refuse_arguments("minimize", unsupported, _UNSUPPORTED, lambda name, item: item is None or item is False)
+    is_nothing = lambda name, item: item is None or item is False
+    refuse_arguments("minimize", unsupported, _UNSUPPORTED, is_nothing, argument_names(minimize))
     args = args if isinstance(args, tuple) else (args,)
     x0 = scipy_point(x0)
     if asks_to_hold(fixed):
@@ -248,7 +277,7 @@ def _minimize_free(
     held: Held,
     fun: Callable[..., Any],
     args: tuple[Any, ...],
-    method: str | None,
+    method: Method | None,
     *,
     bounds: Any,
     constraints: Any,
@@ -257,17 +286,13 @@ def _minimize_free(
     **settings: Any,
 ) -> OptimizeResult:
     """Minimise in the parameters that are not held."""
-    result = minimize(
-        held.function(fun),
-        held.first,
-        (held.values, *args),
-        method,
-        bounds=held.bounds(bounds),
-        constraints=held.constraints(constraints),
-        callback=held.callback(callback, prefers_state=str(method).lower() == "trust-constr"),
-        options=held.options(options),
-        **settings,
-    )
+    free: dict[str, Any] = {
+        "bounds": held.bounds(bounds),
+        "constraints": held.constraints(constraints),
+        "callback": held.callback(callback, prefers_state=str(method).lower() == "trust-constr"),
+        "options": held.options(options),
+    }
+    result = minimize(held.function(fun), held.first, (held.values, *args), method=method, **free, **settings)
     held.restored(result, fun, args)
     result.remember_bounds(flat_bounds(bounds, held.tree))
     result.remember_constraints(constraint_list(constraints))

@@ -6,7 +6,7 @@ import math
 import numbers
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -24,6 +24,7 @@ from hessian.arguments import (
     at_least,
     check,
     check_options,
+    did_you_mean,
     is_real,
 )
 from hessian.errors import OptionError, message
@@ -139,6 +140,7 @@ def refuse_arguments(
     given: Mapping[str, Any],
     unsupported: Mapping[str, tuple[str, str]],
     asks_for_nothing: Callable[[str, Any], bool],
+    known: Iterable[str],
 ) -> None:
     """Explain arguments of SciPy's that do not apply, by reasons and what to do instead, and those that do not exist."""
     for name, item in given.items():
@@ -146,7 +148,8 @@ def refuse_arguments(
             what = f"{name} is an option, not an argument"
             raise OptionError(message(where, what, fix=f"Pass options={{{name!r}: {item!r}}}"))
         if name not in unsupported:
-            fix = f"See help(hessian.optimize.{where})"
+            question = did_you_mean(name, known)
+            fix = " ".join(filter(None, [question, f"See help(hessian.optimize.{where})"]))
             raise OptionError(message(where, f"there is no argument {name!r}", fix=fix))
         if not asks_for_nothing(name, item):
             raise OptionError(message(where, f"the argument {name} is not supported", *unsupported[name]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import scipy.optimize
@@ -12,10 +12,15 @@ from hessian.errors import ConvergenceError, OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.optimize.free_curvature import active_set
 from hessian.optimize.result_text import result_html, result_text
+from hessian.optimize.settings import Entries
 from hessian.optimize.status import Status
 from hessian.rooms import room
+from hessian.signatures import CovarianceKind, Point, Value
 from hessian.tape.names import parameter_names
 from hessian.tape.trees import ravel
+
+if TYPE_CHECKING:
+    from hessian.rooms import ConfidenceIntervals, Covariance, Summary
 
 _NO_OPTIMUM = (
     Status.CONVERGED_FAR, Status.NEGATIVE_CURVATURE, Status.UNBOUNDED, Status.DIVERGED, Status.EXTERNAL_SADDLE,
@@ -23,7 +28,7 @@ _NO_OPTIMUM = (
 """Of these the point is no minimum that second derivatives describe, however small the gradient."""
 
 
-class OptimizeResult(scipy.optimize.OptimizeResult):
+class OptimizeResult(scipy.optimize.OptimizeResult, Entries[Point, Value]):
     """Result of :func:`hessian.optimize.minimize`: SciPy's ``OptimizeResult`` with a :class:`Status` and a history.
 
     Attributes
@@ -68,7 +73,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         ``"sparse plus low rank"`` or ``"operator"``.
     """
 
-    def raise_if_failed(self) -> OptimizeResult:
+    def raise_if_failed(self) -> Self:
         """Raise :class:`~hessian.errors.ConvergenceError` with the message unless ``success``; return the result."""
         if not self.success:
             what = f"stopped after {self.nit} iterations with status {self.status.name}"
@@ -96,9 +101,9 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
             kept["_constraints"] = None
         return kept or None
 
-    def covariance(  # -> hessian.statistics.Covariance
+    def covariance(
         self,
-        kind: str | None = None,
+        kind: CovarianceKind | None = None,
         *,
         fun: Callable[..., Any] | None = None,
         args: Any = (),
@@ -108,8 +113,8 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         likelihood: Any = None,
         groups: Any = None,
         n_obs: int | None = None,
-        structure: str | None = None,
-    ) -> Any:
+        structure: Literal["auto", "dense", "sparse"] | None = None,
+    ) -> Covariance:
         """Compute the covariance of the parameters, with standard errors and the combinations that are poorly determined.
 
         Parameters that were held (``fixed=``) count as known, and it says so.
@@ -175,13 +180,13 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
 
     def confidence_intervals(
         self,
-        kind: str = "wald",
+        kind: Literal["wald", "profile"] = "wald",
         level: float = 0.95,
         *,
         fun: Callable[..., Any] | None = None,
         args: Any = (),
         scale: float | None = None,
-    ) -> Any:  # -> hessian.statistics.ConfidenceIntervals
+    ) -> ConfidenceIntervals:
         """Compute an interval for every parameter by itself: an array of shape (n, 2) that knows its names.
 
         Parameters
@@ -264,9 +269,9 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
             fun, self.x, *own, kind=kind or "expected", scale=scale, groups=groups, fixed=fixed, structure=structure
         )
 
-    def summary(  # -> hessian.statistics.Summary
+    def summary(
         self,
-        kind: str | None = None,
+        kind: CovarianceKind | None = None,
         level: float = 0.95,
         names: Sequence[str] | None = None,
         *,
@@ -278,7 +283,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult):
         groups: Any = None,
         model: Callable[..., Any] | None = None,
         likelihood: Any = None,
-    ) -> Any:
+    ) -> Summary:
         r"""Make the table of a fit: estimates, standard errors, tests of zero, intervals, log-likelihood, AIC and BIC.
 
         .. math:: z_j = \hat x_j / \sqrt{V_{jj}}, \qquad \log L = -c f(\hat x), \qquad

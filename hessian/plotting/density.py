@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def plot_density(
     ax: Axes | None = None,
     label: str | None = None,
     scale: str = "log",
-    axis: str = "auto",
+    axis: Literal["auto", "linear", "symlog"] = "auto",
     eigenvalues: Any = None,
 ) -> Axes:
     """Draw a density of eigenvalues with the band that holds it.
@@ -113,7 +113,7 @@ def plot_density(
     return label_axes(ax, "eigenvalue", f"share of eigenvalues per {'unit' if view is None else view.unit}")
 
 
-def _view(density: Any, ax: Axes, axis: str) -> DensityView | None:
+def _view(density: Any, ax: Axes, axis: Any) -> DensityView | None:
     """Return the density on an axis that suits it, or on the one that is there; ``None`` for numbers alone."""
     if not isinstance(density, SpectralDensity):
         return None

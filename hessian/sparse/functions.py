@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 from scipy.sparse import csc_array
@@ -15,6 +15,7 @@ from hessian.programs.ir import Section
 from hessian.programs.runtime.arguments import Arguments
 from hessian.programs.runtime.functions import as_recorded
 from hessian.programs.tasks import Composition, Task, Unfit, numbered
+from hessian.signatures import P
 from hessian.sparse.decompress import Structure
 from hessian.sparse.detect import Source, gauss_newton_pattern, hessian_pattern, jacobian_pattern
 from hessian.sparse.entries import spread
@@ -190,7 +191,7 @@ def _reproduces(matrix: csc_array, seen: tuple[np.ndarray, np.ndarray], coarse: 
     return bool((gap <= allowed).all())
 
 
-class SparseDerivative(Curried):
+class SparseDerivative(Curried, Generic[P]):
     """A function that computes a sparse matrix of derivatives; made by :func:`hessian` and :func:`jacobian`.
 
     Attributes
@@ -201,7 +202,7 @@ class SparseDerivative(Curried):
 
     _kind = ""
 
-    def __init__(self, f: Callable[..., Any], argnums: ArgNums, substitution: bool = False) -> None:
+    def __init__(self, f: Callable[P, Any], argnums: ArgNums, substitution: bool = False) -> None:
         super().__init__(f, argnums)
         self._substitution = substitution
         self.function = as_recorded(f)
@@ -221,14 +222,14 @@ class SparseDerivative(Curried):
             return None
         return entries_at(self.function, self.argnums, args, kwargs, self.where)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> csc_array:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> csc_array:
         found = self._entries(args, kwargs)
         if found is not None:
             return found[1]
         at, structure = self._at(args, kwargs)
         return matrix_at(at, structure, self.where)
 
-    def pattern(self, *args: Any, **kwargs: Any) -> SparsityPattern:
+    def pattern(self, /, *args: P.args, **kwargs: P.kwargs) -> SparsityPattern:
         """Return the pattern at a point; it holds wherever the function does the same operations."""
         found = self._entries(args, kwargs)
         return (self._at(args, kwargs)[1] if found is None else found[0]).pattern
@@ -242,19 +243,19 @@ class SparseDerivative(Curried):
         self._known = state["known"]
 
 
-class SparseHessian(SparseDerivative):
+class SparseHessian(SparseDerivative[P]):
     """See :func:`hessian`."""
 
     _kind, where = "curvature", "sparse.hessian"
 
 
-class SparseJacobian(SparseDerivative):
+class SparseJacobian(SparseDerivative[P]):
     """See :func:`jacobian`."""
 
     _kind, where = "map", "sparse.jacobian"
 
 
-def hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, substitution: bool = False) -> SparseHessian:
+def hessian(f: Callable[P, Any], argnums: ArgNums = 0, *, substitution: bool = False) -> SparseHessian[P]:
     r"""Return a function that computes the Hessian as a sparse matrix, without products or by as few as its pattern needs.
 
     Parameters
@@ -317,7 +318,7 @@ def hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, substitution: bool =
     return SparseHessian(f, argnums, substitution)
 
 
-def jacobian(f: Callable[..., Any], argnums: ArgNums = 0) -> SparseJacobian:
+def jacobian(f: Callable[P, Any], argnums: ArgNums = 0) -> SparseJacobian[P]:
     r"""Return a function that computes the Jacobian as a sparse matrix, by as few products as its pattern needs.
 
     Parameters

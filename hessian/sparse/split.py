@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from hessian.errors import DerivativeCheckError, DtypeError, message
 from hessian.programs.runtime.arguments import Arguments
 from hessian.programs.runtime.functions import as_recorded
 from hessian.programs.tasks import Task, numbered
+from hessian.signatures import P
 from hessian.sparse.cuts import CuttingWalk, widest_of
 from hessian.sparse.decompress import Structure
 from hessian.sparse.detect import Source, hessian_pattern
@@ -87,7 +88,7 @@ class Parts:
     def _values_and_slopes(self, leaves: Sequence[Any], inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """Return the cut values, and the derivatives of the function in them."""
 
-        def moved(shifts: Sequence[Any]) -> tuple[Any, list[Any]]:
+        def moved(shifts: list[Any]) -> tuple[Any, list[Any]]:
             seen: list[Any] = []
 
             def change(slot: int, made: Any) -> Any:
@@ -268,7 +269,7 @@ def _whole(at: FunctionAtPoint, source: Source, where: str) -> SparsePlusLowRank
     return SparsePlusLowRank(sparse, np.zeros((sparse.shape[0], 0), sparse.dtype), np.zeros((0, 0), sparse.dtype))
 
 
-class SplitHessian(Curried):
+class SplitHessian(Curried, Generic[P]):
     """See :func:`split_hessian`.
 
     Attributes
@@ -279,7 +280,7 @@ class SplitHessian(Curried):
 
     where = _WHERE
 
-    def __init__(self, f: Callable[..., Any], argnums: ArgNums, widest: int | None) -> None:
+    def __init__(self, f: Callable[P, Any], argnums: ArgNums, widest: int | None) -> None:
         super().__init__(f, argnums)
         if widest is not None:
             whole_number(_WHERE, "widest", widest)
@@ -287,7 +288,7 @@ class SplitHessian(Curried):
         self._widest = widest
         self._look_like(self.function.function)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> SparsePlusLowRank:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> SparsePlusLowRank:
         task = numbered("curvature", self.argnums, len(args), _WHERE)
         at = FunctionAtPoint(self.function, task, args, kwargs, where=_WHERE)
         if at.passes_traced(None):
@@ -303,7 +304,7 @@ class SplitHessian(Curried):
         return SplitHessian, (self.function, self.argnums, self._widest)
 
 
-def split_hessian(f: Callable[..., Any], argnums: ArgNums = 0, *, widest: int | None = None) -> SplitHessian:
+def split_hessian(f: Callable[P, Any], argnums: ArgNums = 0, *, widest: int | None = None) -> SplitHessian[P]:
     r"""Return a function that computes the Hessian as a sparse matrix plus one of low rank, :math:`H = S + U D U^T`.
 
     Where a function passes through numbers that depend on many variables (sums, means, products, norms, dot products, logsumexps), its

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.sparse import diags_array
@@ -12,6 +12,7 @@ from scipy.sparse import diags_array
 from hessian.errors import OptionError, ShapeMismatchError, message
 from hessian.linalg import limits
 from hessian.operators.jacobian_operator import JacobianOperator
+from hessian.signatures import CovarianceKind
 from hessian.statistics.covariance_result import Covariance
 from hessian.statistics.covariance_task import CovarianceTask, check_kind, checked_scale, free_places
 from hessian.statistics.families import choose_family
@@ -25,7 +26,7 @@ def covariance(
     f: Callable[..., Any],
     x: Any,
     *args: Any,
-    kind: str = "observed",
+    kind: CovarianceKind = "observed",
     scale: float = 1.0,
     per_example: Callable[..., Any] | None = None,
     model: Callable[..., Any] | None = None,
@@ -33,7 +34,7 @@ def covariance(
     groups: Any = None,
     n_obs: int | None = None,
     fixed: Iterable[Any] = (),
-    structure: str = "auto",
+    structure: Literal["auto", "dense", "sparse"] = "auto",
 ) -> Covariance:
     r"""Compute the covariance of the minimiser of a negative log-likelihood.
 
@@ -176,11 +177,11 @@ def least_squares_covariance(
     f: Callable[..., Any],
     x: Any,
     *args: Any,
-    kind: str = "expected",
+    kind: CovarianceKind = "expected",
     scale: float | None = None,
     groups: Any = None,
     fixed: Iterable[Any] = (),
-    structure: str = "auto",
+    structure: Literal["auto", "dense", "sparse"] = "auto",
 ) -> Covariance:
     r"""Compute the covariance of a least-squares estimate, whose ``f`` returns residuals.
 

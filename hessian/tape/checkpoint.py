@@ -12,6 +12,7 @@ import numpy as np
 
 from hessian.errors import OptionError, StaleRecordingError, message
 from hessian.rules.spec import NONDIFF, General
+from hessian.signatures import P, Y
 from hessian.tape.array_methods import primal_array
 from hessian.tape.checkpoint_call import CheckpointCall
 from hessian.tape.sweeps import Linearization, output_slot
@@ -42,7 +43,7 @@ def looked_into() -> Iterator[_Plain]:
         _plain.depth -= 1
 
 
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+def checkpoint(f: Callable[P, Y]) -> Callable[P, Y]:
     r"""Return a function equal to f of which a recording keeps nothing but the arguments and the result.
 
     Parameters
@@ -95,7 +96,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         raise OptionError(message("checkpoint", f"the argument is {type(f).__name__}, not a function"))
 
     @functools.wraps(f)
-    def checkpointed(*args: Any, **kwargs: Any) -> Any:
+    def checkpointed(*args: P.args, **kwargs: P.kwargs) -> Y:
         if not holds_traced((args, kwargs)):
             return f(*args, **kwargs)
         if _plain.depth:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Concatenate, Literal, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hessian.errors import DtypeError, ShapeMismatchError, message
 from hessian.programs.runtime.functions import programs_of
 from hessian.programs.tasks import Task, numbered
 from hessian.rules.spec import Traced
+from hessian.signatures import Aux, First, Number, P, Second, X, Y, Z
 from hessian.tape.numbers import check_numbers
 from hessian.tape.trace import Primal, Trace, check_argnums, detached, trace
 from hessian.tape.trees import Structure
 from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.seeds import blocks_of, check_room
-from hessian.transforms.selection import ArgNums, Transformed, selected
+from hessian.transforms.selection import ArgNums, Derivative, HigherDerivative, selected
 
 
-class ValueAndGradient(Transformed):
+class ValueAndGradient(Derivative[P, Y]):
     """See :func:`value_and_grad`."""
 
     where = "value_and_grad"
@@ -29,6 +31,26 @@ class ValueAndGradient(Transformed):
         return ((value, aux) if self.has_aux else value), gradient
 
 
+@overload
+def value_and_grad(f: np.ufunc, argnums: ArgNums = 0) -> Derivative[..., tuple[Any, Any]]: ...
+@overload
+def value_and_grad(
+    f: Callable[Concatenate[X, P], Y], argnums: First = 0, *, has_aux: Literal[False] = False
+) -> Derivative[Concatenate[X, P], tuple[Y, X]]: ...
+@overload
+def value_and_grad(
+    f: Callable[Concatenate[X, P], tuple[Y, Aux]], argnums: First = 0, *, has_aux: Literal[True]
+) -> Derivative[Concatenate[X, P], tuple[tuple[Y, Aux], X]]: ...
+@overload
+def value_and_grad(
+    f: Callable[Concatenate[Z, X, P], Y], argnums: Second
+) -> Derivative[Concatenate[Z, X, P], tuple[Y, X]]: ...
+@overload
+def value_and_grad(
+    f: Callable[Concatenate[Z, X, P], Y], argnums: tuple[First, Second]
+) -> Derivative[Concatenate[Z, X, P], tuple[Y, tuple[Z, X]]]: ...
+@overload
+def value_and_grad(f: Callable[P, Y], argnums: ArgNums, *, has_aux: bool = False) -> Derivative[P, tuple[Y, Any]]: ...
 def value_and_grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes ``f`` and its gradient together.
 
@@ -74,7 +96,7 @@ def value_and_grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool
     return ValueAndGradient(f, argnums, has_aux)
 
 
-class Gradient(Transformed):
+class Gradient(Derivative[P, Y]):
     """See :func:`grad`."""
 
     where = "grad"
@@ -84,6 +106,26 @@ class Gradient(Transformed):
         return (gradient, aux) if self.has_aux else gradient
 
 
+@overload
+def grad(f: np.ufunc, argnums: ArgNums = 0) -> Derivative[..., Any]: ...
+@overload
+def grad(
+    f: Callable[Concatenate[X, P], Any], argnums: First = 0, *, has_aux: Literal[False] = False
+) -> Derivative[Concatenate[X, P], X]: ...
+@overload
+def grad(
+    f: Callable[Concatenate[X, P], tuple[Any, Aux]], argnums: First = 0, *, has_aux: Literal[True]
+) -> Derivative[Concatenate[X, P], tuple[X, Aux]]: ...
+@overload
+def grad(f: Callable[Concatenate[Z, X, P], Any], argnums: Second) -> Derivative[Concatenate[Z, X, P], X]: ...
+@overload
+def grad(
+    f: Callable[Concatenate[Z, X, P], Any], argnums: tuple[First, Second]
+) -> Derivative[Concatenate[Z, X, P], tuple[Z, X]]: ...
+@overload
+def grad(f: Callable[P, Any], argnums: tuple[int, ...]) -> Derivative[P, tuple[Any, ...]]: ...
+@overload
+def grad(f: Callable[P, Any], argnums: ArgNums, *, has_aux: bool = False) -> Derivative[P, Any]: ...
 def grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes the gradient :math:`\nabla f`.
 
@@ -114,6 +156,12 @@ def _gradient(
     return detached(value), traced.primal.build(traced.gradient_leaves(bars)), traced.aux
 
 
+@overload
+def jvp(
+    f: Callable[..., NDArray[Number]], x: Any, v: Any, *args: Any, argnums: ArgNums = 0
+) -> tuple[NDArray[Number], NDArray[Number]]: ...
+@overload
+def jvp(f: Callable[..., Y], x: Any, v: Any, *args: Any, argnums: ArgNums = 0) -> tuple[Y, Any]: ...
 def jvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0) -> tuple[Any, Any]:
     r"""Compute ``f(x)`` and the Jacobian-vector product :math:`\dot y = J v`.
 
@@ -183,6 +231,12 @@ def output_tangents(traced: Trace, pushed: list[Any], batch: tuple[int, ...]) ->
     ]
 
 
+@overload
+def vjp(
+    f: Callable[..., Y], x: NDArray[Number], *args: Any, argnums: First = 0
+) -> tuple[Y, Callable[[Any], NDArray[Number]]]: ...
+@overload
+def vjp(f: Callable[..., Y], x: Any, *args: Any, argnums: ArgNums = 0) -> tuple[Y, Callable[[Any], Any]]: ...
 def vjp(f: Callable[..., Any], x: Any, *args: Any, argnums: ArgNums = 0) -> tuple[Any, Callable[[Any], Any]]:
     r"""Compute ``f(x)`` and its pullback :math:`\bar y \mapsto J^T \bar y`.
 
@@ -247,7 +301,7 @@ def _cotangent_leaves(structure: Structure, values: Sequence[Any], y_bar: Any) -
     return bars, batch or ()
 
 
-class Jacobian(Transformed):
+class Jacobian(HigherDerivative[X, P, Y]):
     """See :func:`jacobian`."""
 
     where = "jacobian"
@@ -261,6 +315,16 @@ class Jacobian(Transformed):
         return programs_of(self.f).derived(("jacobian", numbers, positions), make, inputs=positions)(*args, **kwargs)
 
 
+@overload
+def jacobian(f: np.ufunc, argnums: ArgNums = 0) -> HigherDerivative[Any, ..., Any]: ...
+@overload
+def jacobian(
+    f: Callable[Concatenate[X, P], Y], argnums: First = 0, *, has_aux: Literal[False] = False
+) -> HigherDerivative[X, P, Y]: ...
+@overload
+def jacobian(f: Callable[P, Any], argnums: First = 0, *, has_aux: Literal[True]) -> Derivative[P, Any]: ...
+@overload
+def jacobian(f: Callable[P, Any], argnums: ArgNums, *, has_aux: bool = False) -> Derivative[P, Any]: ...
 def jacobian(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes the Jacobian :math:`J_{ij} = \partial y_i / \partial x_j`.
 

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Concatenate, Literal, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hessian.programs.runtime.functions import programs_of
 from hessian.programs.tasks import Task, numbered
 from hessian.rules.spec import Traced
+from hessian.signatures import First, Number, P, X, Y
 from hessian.tape.trace import Primal
 from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.seeds import blocks_of, check_room
-from hessian.transforms.selection import ArgNums, Transformed, selected
+from hessian.transforms.selection import ArgNums, Derivative, HigherDerivative, selected
 
 
+@overload
+def hvp(f: Callable[..., Any], x: NDArray[Number], v: Any, *args: Any, argnums: First = 0) -> NDArray[Number]: ...
+@overload
+def hvp(f: Callable[..., Any], x: float, v: float, *args: Any, argnums: First = 0) -> float: ...
+@overload
+def hvp(f: Callable[..., Any], x: float, v: Any, *args: Any, argnums: First = 0) -> Any: ...
+@overload
+def hvp(f: Callable[..., Any], x: X, v: Any, *args: Any, argnums: First = 0) -> X: ...
+@overload
+def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums) -> Any: ...
 def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0) -> Any:
     r"""Compute the Hessian-vector product :math:`\nabla^2 f(x)\, v`.
 
@@ -57,6 +69,18 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0)
     return _grad_and_hvp(f, x, v, args, "hvp", "hvp")[1]
 
 
+@overload
+def grad_and_hvp(
+    f: Callable[..., Any], x: NDArray[Number], v: Any, *args: Any, argnums: First = 0
+) -> tuple[NDArray[Number], NDArray[Number]]: ...
+@overload
+def grad_and_hvp(f: Callable[..., Any], x: float, v: float, *args: Any, argnums: First = 0) -> tuple[float, float]: ...
+@overload
+def grad_and_hvp(f: Callable[..., Any], x: float, v: Any, *args: Any, argnums: First = 0) -> tuple[float, Any]: ...
+@overload
+def grad_and_hvp(f: Callable[..., Any], x: X, v: Any, *args: Any, argnums: First = 0) -> tuple[X, X]: ...
+@overload
+def grad_and_hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums) -> tuple[Any, Any]: ...
 def grad_and_hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, argnums: ArgNums = 0) -> tuple[Any, Any]:
     r"""Compute the gradient and the Hessian-vector product together, for the cost of the product.
 
@@ -111,7 +135,7 @@ def _directions(x: Any, v: Any, where: str) -> tuple[list[Any], tuple[int, ...]]
     return Primal(x, where).tangent_leaves(v)
 
 
-class Hessian(Transformed):
+class Hessian(HigherDerivative[X, P, Y]):
     """See :func:`hessian`."""
 
     where = "hessian"
@@ -129,6 +153,24 @@ class Hessian(Transformed):
         return (blocks, at.aux) if self.has_aux else blocks
 
 
+@overload
+def hessian(f: np.ufunc, argnums: ArgNums = 0, *, max_bytes: int | None = None) -> HigherDerivative[Any, ..., Any]: ...
+@overload
+def hessian(
+    f: Callable[Concatenate[X, P], Any],
+    argnums: First = 0,
+    *,
+    has_aux: Literal[False] = False,
+    max_bytes: int | None = None,
+) -> HigherDerivative[X, P, float]: ...
+@overload
+def hessian(
+    f: Callable[P, Any], argnums: First = 0, *, has_aux: Literal[True], max_bytes: int | None = None
+) -> Derivative[P, Any]: ...
+@overload
+def hessian(
+    f: Callable[P, Any], argnums: ArgNums, *, has_aux: bool = False, max_bytes: int | None = None
+) -> Derivative[P, Any]: ...
 def hessian(
     f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False, max_bytes: int | None = None
 ) -> Callable[..., Any]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hessian.errors import OptionError, message
 from hessian.pickles import name_in_module
 from hessian.programs.runtime.functions import programs_of
+from hessian.signatures import Out, P, Real, X
 from hessian.tape.trace import check_argnums, replaced
 
 ArgNums = int | tuple[int, ...]
@@ -28,6 +32,7 @@ class Curried:
         A point in the place of f, or of this, is told here, before it is lost.
     """
 
+    __wrapped__: Any
     where = ""
     """What made it, as users write it after ``hs.``."""
 
@@ -45,14 +50,20 @@ class Curried:
         self.argnums: Any = argnums
         self._look_like(f)
 
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
     def _look_like(self, f: Any) -> None:
         functools.update_wrapper(self, f, updated=())
         own = getattr(f, "__doc__", None)
-        self.__doc__ = "\n\n".join([f"{self._made()}.", own] if own and own is not type(f).__doc__ else [f"{self._made()}."])
+        self.__doc__ = "\n\n".join(
+            [f"{self._made()}.", own] if own and own is not type(f).__doc__ else [f"{self._made()}."]
+        )
 
     def _made(self) -> str:
         numbers = [self.argnums] if isinstance(self.argnums, int) else self.argnums
-        of = f"{self.where} of {name_of(self.__wrapped__)}"  # type: ignore[attr-defined]
+        of = f"{self.where} of {name_of(self.__wrapped__)}"
         return f"{of} with respect to argument{'s' * (len(numbers) > 1)} {' and '.join(map(str, numbers))}"
 
     def __repr__(self) -> str:
@@ -60,10 +71,10 @@ class Curried:
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """Return a method, where a class has this as an attribute."""
-        return self if instance is None or not hasattr(self.__wrapped__, "__get__") else MethodType(self, instance)  # type: ignore[attr-defined]
+        return self if instance is None or not hasattr(self.__wrapped__, "__get__") else MethodType(self, instance)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return name_in_module(self, self.__wrapped__) or super().__reduce_ex__(protocol)  # type: ignore[attr-defined]
+        return name_in_module(self, self.__wrapped__) or super().__reduce_ex__(protocol)
 
 
 class Transformed(Curried):
@@ -80,10 +91,48 @@ class Transformed(Curried):
         self.f, self.has_aux = f, has_aux
 
 
+class Derivative(Transformed, Generic[P, Out]):
+    """A function of arguments P that returns Out, as type checkers see it."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Out: ...
+
+
+class HigherDerivative(Derivative[Concatenate[X, P], Any], Generic[X, P, Out]):
+    """Derivatives of Out in X, with arguments P behind it: arrays are told as such, containers of containers are not."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(
+            self: HigherDerivative[NDArray[Real], P, float | np.floating[Any]],
+            x: NDArray[Real],
+            /,
+            *args: P.args,
+            **kwargs: P.kwargs,
+        ) -> NDArray[Real]: ...
+        @overload
+        def __call__(
+            self: HigherDerivative[NDArray[Real], P, NDArray[Any]],
+            x: NDArray[Real],
+            /,
+            *args: P.args,
+            **kwargs: P.kwargs,
+        ) -> NDArray[Real]: ...
+        @overload
+        def __call__(
+            self: HigherDerivative[float, P, float | np.floating[Any]], x: float, /, *args: P.args, **kwargs: P.kwargs
+        ) -> float: ...
+        @overload
+        def __call__(self, x: X, /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+        def __call__(self, x: Any, /, *args: Any, **kwargs: Any) -> Any: ...
+
+
 def name_of(f: Any) -> str:
     """Return what a function is called: methods with their class, what is made of others with these, objects by their class."""
     if isinstance(f, Curried):
-        return f"{f.where} of {name_of(f.__wrapped__)}"  # type: ignore[attr-defined]
+        return f"{f.where} of {name_of(f.__wrapped__)}"
     if isinstance(f, functools.partial):
         return name_of(f.func)
     name = getattr(f, "__qualname__", None) or getattr(f, "__name__", None) or type(f).__qualname__

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Concatenate, Literal, overload
 
 import numpy as np
 
 from hessian.linalg.blocks import unit_rows
+from hessian.signatures import First, P, X, Y
 from hessian.tape.maps import HessianMap, JacobianMap
 from hessian.tape.trace import Primal, Trace, chosen_arguments, replaced
 from hessian.transforms.seeds import arrays_of, block_length
-from hessian.transforms.selection import ArgNums, Transformed
+from hessian.transforms.selection import ArgNums, Derivative, HigherDerivative
 
 
-class ThirdDerivative(Transformed):
+class ThirdDerivative(HigherDerivative[X, P, Y]):
     """See :func:`third_derivative`."""
 
     where = "third_derivative"
@@ -30,6 +31,14 @@ class ThirdDerivative(Transformed):
         return (blocks, traced.aux) if self.has_aux else blocks
 
 
+@overload
+def third_derivative(
+    f: Callable[Concatenate[X, P], Any], argnums: First = 0, *, has_aux: Literal[False] = False
+) -> HigherDerivative[X, P, float]: ...
+@overload
+def third_derivative(f: Callable[P, Any], argnums: First = 0, *, has_aux: Literal[True]) -> Derivative[P, Any]: ...
+@overload
+def third_derivative(f: Callable[P, Any], argnums: ArgNums, *, has_aux: bool = False) -> Derivative[P, Any]: ...
 def third_derivative(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     r"""Return a function that computes the tensor :math:`T_{ijk} = \partial^3 f / \partial x_i \partial x_j \partial x_k`.
 

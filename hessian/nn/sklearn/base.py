@@ -144,11 +144,12 @@ class NewtonEstimator(BaseEstimator):
             "rng": int(state.randint(2**31 - 1)),
             "progress": bool(self.verbose),
         }
+        chosen: Any = self.method  # looked at above
         options = own | check_options(self._where, self.options, own)
         try:
             # What overflows at the start is an error below, which says more than NumPy's warning.
             with np.errstate(over="ignore", invalid="ignore"):
-                return minimize(objective, start, method=self.method, options=options)
+                return minimize(objective, start, method=chosen, options=options)
         except NonFiniteError as error:
             what = "the objective or its gradient is not finite at the starting weights"
             fix = "Scale X and y, e.g. with sklearn.preprocessing.StandardScaler"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from hessian.programs.runtime.cache import Statistics
 from hessian.programs.runtime.recorded import RecordedFunction
+from hessian.signatures import P, Y
 
 
 class PlainFunction:
@@ -39,7 +40,9 @@ def as_recorded(f: Callable[..., Any]) -> RecordedFunction:
     return f if isinstance(f, RecordedFunction) else RecordedFunction(f)
 
 
-def record(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFunction:
+def record(
+    f: Callable[P, Y], *, verify: Literal["doubling", "always", "never"] | bool = "doubling"
+) -> RecordedFunction[P, Y]:
     r"""Record a function: replay compiled programs of what it does instead of running it.
 
     Parameters

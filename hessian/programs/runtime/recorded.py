@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Concatenate, Generic, overload
 
 import numpy as np
 
@@ -28,11 +28,12 @@ from hessian.programs.runtime.point import ProgramAtPoint
 from hessian.programs.runtime.program import Program
 from hessian.programs.runtime.verification import agrees, difference
 from hessian.programs.tasks import CompiledTask, Task, Unfit, WeakNumbers, check_recordable, derive, local_maps
+from hessian.signatures import P, Rest, Y
 from hessian.tape.maps import LocalMaps
 from hessian.tape.tape import GuardMiss, is_tracing
 
 
-class RecordedFunction:
+class RecordedFunction(Generic[P, Y]):
     """A function that replays programs instead of running; made by :func:`record`.
 
     Attributes
@@ -54,13 +55,13 @@ class RecordedFunction:
     keeps_programs = True
 
     def __init__(
-        self, f: Callable[..., Any], *, verify: Any = "doubling", records: bool = True, eager: bool = True
+        self, f: Callable[P, Y], *, verify: Any = "doubling", records: bool = True, eager: bool = True
     ) -> None:
         check_recordable(f)
         if verify not in ("doubling", True, False, "always", "never"):
             fix = "Pass 'doubling' (the 1st, 2nd, 4th, ... replay), 'always' or 'never'"
             raise OptionError(message("record", f"verify is {verify!r}", fix=fix))
-        self.function: Callable[..., Any] = f
+        self.function: Callable[P, Y] = f
         self.verify = {True: "doubling", False: "never"}.get(verify, verify)
         self.records, self.eager, self.swept = records, eager, 0
         self.stats = Statistics()
@@ -75,12 +76,13 @@ class RecordedFunction:
         # Names and documentation, not the attributes: they could take the place of ours.
         functools.update_wrapper(self, self.function, updated=())
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Y:
         replayed = self.replay(Task("value"), args, kwargs)
         if replayed is None:
             return self.function(*args, **kwargs)
         compiled, results = replayed
-        return compiled.output.build(results)
+        output: Y = compiled.output.build(results)
+        return output
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", repr(self.function))
@@ -88,7 +90,7 @@ class RecordedFunction:
         return f"<RecordedFunction {name}: {count} programs, {self.stats}>"
 
     @property
-    def plain_function(self) -> Callable[..., Any]:
+    def plain_function(self) -> Callable[P, Y]:
         """The plain function, where it is to be recorded by somebody else."""
         return self.function
 
@@ -101,7 +103,13 @@ class RecordedFunction:
             for specialization in specializations.items
         ]
 
-    def __get__(self, instance: Any, owner: Any = None) -> RecordedFunction:
+    @overload
+    def __get__(self, instance: None, owner: Any = None) -> RecordedFunction[P, Y]: ...
+    @overload
+    def __get__(
+        self: RecordedFunction[Concatenate[Any, Rest], Y], instance: object, owner: Any = None
+    ) -> RecordedFunction[Rest, Y]: ...
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
         """Return the recorded form of the bound method, where a method has been recorded."""
         if instance is None or not hasattr(self.function, "__get__"):
             return self

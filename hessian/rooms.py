@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    # What results return, by its types; nothing here imports it.
     from hessian.statistics import ConfidenceIntervals as ConfidenceIntervals
     from hessian.statistics import Covariance as Covariance
     from hessian.statistics import Summary as Summary

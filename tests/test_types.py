@@ -83,7 +83,7 @@ def test_names_of_methods_and_of_options_are_those_there_are() -> None:
 def documented_names() -> Iterator[tuple[str, str, set[str], Any, str]]:
     """Arguments that are said to be one of several names: path, argument, these names, the function, its annotation."""
     for path, item in dialect.objects().items():
-        members = [(path, item)]
+        members = [] if dialect.is_row(item) else [(path, item)]
         if inspect.isclass(item):
             members += [
                 (f"{path}.{name}", method) for name, method in dialect.members(item) if inspect.isfunction(method)
@@ -94,7 +94,7 @@ def documented_names() -> Iterator[tuple[str, str, set[str], Any, str]]:
                 r'^\s*(\w+) : \{("[^}]*)\}', inspect.getdoc(function) or "", re.MULTILINE
             ):
                 known = inspect.signature(called).parameters
-                if argument in known:  # and no option
+                if argument in known and known[argument].annotation is not inspect.Parameter.empty:  # no option
                     parts = {part.strip(' "') for part in names.split(",")}
                     yield name, argument, parts, called, known[argument].annotation
 
@@ -111,4 +111,6 @@ def test_names_that_a_docstring_lists_are_those_that_type_checkers_know(
     said: tuple[str, str, set[str], Any, str],
 ) -> None:
     _, _, names, function, annotation = said
-    assert literals(eval(annotation, inspect.unwrap(function).__globals__)) == names
+    if isinstance(annotation, str):
+        annotation = eval(annotation, inspect.unwrap(function).__globals__)
+    assert literals(annotation) == names

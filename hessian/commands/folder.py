@@ -110,7 +110,7 @@ def save_run(folder: Path, fit: TrainingResult, summary: Mapping[str, Any], sett
     write_history(fit.result.history, folder / "history.csv")
     save_summary(folder, summary, settings)
     if not settings["no_plot"]:
-        against = "n_hvp" if fit.result.n_hvp else "iteration"
+        against: Any = "n_hvp" if fit.result.n_hvp else "iteration"
         left, _ = plot_convergence(fit.result.history, against=against, gtol=settings["gtol"])
         left.figure.savefig(folder / "convergence.png", dpi=120)
 

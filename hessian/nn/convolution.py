@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import index
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -116,7 +116,7 @@ class Pooling(Parameterless):
     """
 
     size: Pair
-    kind: str = "average"
+    kind: Literal["average", "max"] = "average"
 
     def __post_init__(self) -> None:
         choose("hessian.nn", "pooling", self.kind, _POOLINGS)

@@ -12,7 +12,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +65,9 @@ def _loss(
         first, second = list(signature.parameters)[:2]
 
         @functools.wraps(terms)
-        def call(*arguments: Any, weights: Any = None, reduction: str = "mean", **keywords: Any) -> Any:
+        def call(
+            *arguments: Any, weights: Any = None, reduction: Literal["mean", "sum"] = "mean", **keywords: Any
+        ) -> Any:
             given = signature.bind(*arguments, **keywords).arguments
             given[second] = check(name, given[first], given[second], first)
             return reduce(name, terms(**given), reduction, weights)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class Recurrent(ArrayLayer):
     n_in: int
     n_out: int
     activation: str | Activation = "tanh"
-    states: str = "last"
+    states: Literal["last", "all"] = "last"
 
     def __post_init__(self) -> None:
         check_positive("Recurrent", n_in=self.n_in, n_out=self.n_out)

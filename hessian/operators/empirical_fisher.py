@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -60,7 +60,12 @@ class EmpiricalFisherOperator(SymmetricOperator):
     """
 
     def __init__(
-        self, losses: Callable[..., Any], x: Any, *args: Any, reduction: str = "mean", record: bool = True
+        self,
+        losses: Callable[..., Any],
+        x: Any,
+        *args: Any,
+        reduction: Literal["mean", "sum"] = "mean",
+        record: bool = True,
     ) -> None:
         where = "EmpiricalFisherOperator"
         if reduction not in ("mean", "sum"):

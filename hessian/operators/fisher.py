@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.special
@@ -79,9 +79,9 @@ class FisherOperator(SymmetricOperator):
         model: Callable[..., Any],
         x: Any,
         *args: Any,
-        likelihood: str | Draw = "categorical",
+        likelihood: Literal["categorical", "bernoulli", "gaussian", "poisson"] | Draw = "categorical",
         n_samples: int = 1,
-        reduction: str = "mean",
+        reduction: Literal["mean", "sum"] = "mean",
         rng: Rng = 0,
         record: bool = True,
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -156,7 +156,7 @@ class KFACOperator(SymmetricOperator):
         *args: Any,
         loss_args: tuple[Any, ...] = (),
         eigenvalue_corrected: bool = False,
-        sharing: str = "expand",
+        sharing: Literal["expand", "reduce"] = "expand",
         n_samples: int | None = None,
         rng: Rng = 0,
     ) -> None:

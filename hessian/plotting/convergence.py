@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -34,7 +34,11 @@ class Record(Protocol):
 
 
 def plot_convergence(
-    history: Sequence[Record], *, ax: Any = None, against: str = "n_hvp", gtol: float | None = None
+    history: Sequence[Record],
+    *,
+    ax: Any = None,
+    against: Literal["n_hvp", "iteration", "seconds"] = "n_hvp",
+    gtol: float | None = None,
 ) -> np.ndarray:
     """Draw a solver's history: objective above its lowest value on the left, gradient norm on the right, both on log
     axes.

@@ -27,7 +27,7 @@ def plot_density(
     *,
     ax: Axes | None = None,
     label: str | None = None,
-    scale: str = "log",
+    scale: Literal["auto", "linear", "log"] = "log",
     axis: Literal["auto", "linear", "symlog"] = "auto",
     eigenvalues: Any = None,
 ) -> Axes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def plot_layers(
     label: str,
     ax: Axes | None = None,
     errors: Mapping[str, float] | None = None,
-    scale: str = "linear",
+    scale: Literal["auto", "linear", "log"] = "linear",
 ) -> Axes:
     """Draw a bar for each layer, the first on top, with its error where there is one.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -62,7 +62,13 @@ def plot_line(line: Any, *, ax: Axes | None = None, models: tuple[str, ...] = MO
     return label_axes(ax, f"multiple of {line.label} (length {line.length:.3g})", "loss")
 
 
-def plot_plane(plane: Any, *, ax: Axes | None = None, model: str | None = "quadratic", scale: str = "auto") -> Axes:
+def plot_plane(
+    plane: Any,
+    *,
+    ax: Axes | None = None,
+    model: Literal["quadratic", "cubic"] | None = "quadratic",
+    scale: Literal["auto", "linear", "log"] = "auto",
+) -> Axes:
     """Draw the loss over a plane through a point as filled contours, those of its Taylor model as dashed lines.
 
     Parameters

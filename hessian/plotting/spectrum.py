@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -27,7 +27,12 @@ _MANY = 100
 
 
 def plot_spectrum(
-    pairs: Any, *, ax: Axes | None = None, label: str | None = None, scale: str = "auto", marker: str = "o"
+    pairs: Any,
+    *,
+    ax: Axes | None = None,
+    label: str | None = None,
+    scale: Literal["auto", "linear", "log"] = "auto",
+    marker: str = "o",
 ) -> Axes:
     """Draw eigenvalues against their rank, the largest first, each with a bar as long as its residual.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def laplace(
     prior_mean: Any = 0.0,
     scale: float = 1.0,
     model: Callable[..., Any] | None = None,
-    structure: Any = "auto",
+    structure: Literal["auto", "dense", "sparse", "diagonal", "kronecker", "low-rank"] | Any = "auto",
     rank: int | None = None,
     only: Any = None,
     at_mode: bool = True,

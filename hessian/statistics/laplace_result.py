@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -242,7 +242,7 @@ class Laplace(Spreading):
         self,
         model: Callable[..., Any],
         *args: Any,
-        method: str = "linearized",
+        method: Literal["linearized", "samples"] = "linearized",
         n_samples: int = 1000,
         rng: Rng = 0,
         full: bool = False,
@@ -307,7 +307,12 @@ class Laplace(Spreading):
         return prediction(operator.value, None, variance, covariance, method, 0, (unknown, unknown), find)
 
     def predict_classes(
-        self, model: Callable[..., Any], *args: Any, method: str = "probit", n_samples: int = 1000, rng: Rng = 0
+        self,
+        model: Callable[..., Any],
+        *args: Any,
+        method: Literal["probit", "samples", "mean"] = "probit",
+        n_samples: int = 1000,
+        rng: Rng = 0,
     ) -> ClassPrediction:
         r"""Predict probabilities of classes with uncertain logits, :math:`z_i \sim N(g_i(\hat x), J_i V J_i^T)`.
 

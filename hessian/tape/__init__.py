@@ -8,3 +8,7 @@ from hessian.tape.trace import Trace, trace
 from hessian.tape.variable import Variable
 
 __all__ = ["Dual", "Linearization", "Tape", "Trace", "Variable", "trace"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

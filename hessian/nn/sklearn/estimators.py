@@ -7,7 +7,7 @@ for as an attribute of ``hessian.nn``.
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -192,7 +192,7 @@ class NewtonLogisticRegression(LogitClassifier, NewtonEstimator):
     (True, 'CONVERGED')
     """
 
-    penalty: str = "l2"
+    penalty: Literal["l2"] = "l2"
     _: KW_ONLY
     C: float = 1.0
     fit_intercept: bool = True

@@ -84,7 +84,7 @@ def test_a_lambda_is_copied_and_not_pickled(name):
     made = MADE[name](lambda x: np.sum(x**3))
     assert repr(copy.deepcopy(made)) == repr(made)
     with pytest.raises(
-        PickleError, match="of .*<lambda>, a function that has no name in its module .*Define the function with def"
+        PickleError, match=r"of .*<lambda>, a function that has no name in its module .*Define the function with def"
     ):
         pickle.dumps(made)
 

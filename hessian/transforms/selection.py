@@ -56,9 +56,9 @@ class Curried:
 
     def _look_like(self, f: Any) -> None:
         functools.update_wrapper(self, f, updated=())
-        own = getattr(f, "__doc__", None)
+        doc = getattr(f, "__doc__", None)
         self.__doc__ = "\n\n".join(
-            [f"{self._made()}.", own] if own and own is not type(f).__doc__ else [f"{self._made()}."]
+            [f"{self._made()}.", doc] if doc and doc is not type(f).__doc__ else [f"{self._made()}."]
         )
 
     def _made(self) -> str:

@@ -9,10 +9,11 @@ import pytest
 
 from docs.tools import names, reference, stored
 from docs.tools.groups import TITLES
-from docs.tools.snippets import run_page
+from docs.tools.snippets import plots, run_page, snippets
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FOLDERS = ("guides", "howto", "coming-from", "how-it-works")
+GENERATED = {("docs", "reference"), ("docs", "gallery"), ("docs", "notebooks"), ("docs", "benchmarks")}
 WRITTEN = sorted(
     [DOCS / "index.md", DOCS / "start.md", *(page for folder in FOLDERS for page in DOCS.glob(f"{folder}/*.md"))]
 )
@@ -74,3 +75,33 @@ def test_every_program_of_the_gallery_has_its_outputs() -> None:
         assert (stored.OUTPUTS / f"{program.stem}.txt").read_text(encoding="utf-8").strip()
         assert (stored.OUTPUTS / f"{program.stem}.png").stat().st_size < 100_000
     assert set(stored.stored_hashes()) == {program.stem for program in stored.programs()}
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=_id)
+def test_links_to_pages_lead_somewhere(page: Path) -> None:
+    """Links to documents, by role and by path, without Sphinx; those to generated pages are its own to check."""
+    text = page.read_text(encoding="utf-8")
+    prose = re.sub(r"^\s*(`{3,}).*?^\s*\1|`[^`]*`", "", text, flags=re.MULTILINE | re.DOTALL)
+    targets = re.findall(r"\{doc\}`(?:[^`<]*<)?([^`>]+)>?`", text) + re.findall(r"\]\((?!https?:|#)([^)#\s]+)", prose)
+    for target in targets:
+        path = (DOCS / target[1:] if target.startswith("/") else page.parent / target).resolve()
+        generated = path.relative_to(DOCS.parent).parts[:2] in GENERATED or path == DOCS / "changelog"
+        assert generated or path.exists() or path.with_name(f"{path.name}.md").exists(), target
+
+
+@pytest.mark.parametrize("page", [page for page in WRITTEN if plots(page.read_text(encoding="utf-8"))], ids=_id)
+def test_pictures_are_drawn(page: Path) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    for line, _, code in plots(page.read_text(encoding="utf-8")):
+        exec(compile("\n" * line + code, str(page), "exec"), {"__name__": "__main__"})
+        assert pyplot.get_fignums(), f"{page.name}:{line} draws nothing"
+        pyplot.close("all")
+
+
+def test_snippets_are_found_inside_of_directives() -> None:
+    text = "::::{grid} 2\n```python\n>>> 1\n1\n```\n::::\n````{note}\n```python\nx = 2\n```\n````\n"
+    text += "```py\nno\n```\n```{plot}\n:a: b\n\ny\n```\n"
+    assert [block.code for block in snippets(text)] == [">>> 1\n1\n", "x = 2\n"]
+    assert [block.code for block in plots(text)] == ["\ny\n"]

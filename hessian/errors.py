@@ -23,6 +23,7 @@ __all__ = [
     "NonFiniteError",
     "NotScalarError",
     "OptionError",
+    "PickleError",
     "ProgramWarning",
     "ReadOnlyError",
     "ScaleWarning",

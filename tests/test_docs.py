@@ -105,3 +105,12 @@ def test_snippets_are_found_inside_of_directives() -> None:
     text += "```py\nno\n```\n```{plot}\n:a: b\n\ny\n```\n"
     assert [block.code for block in snippets(text)] == [">>> 1\n1\n", "x = 2\n"]
     assert [block.code for block in plots(text)] == ["\ny\n"]
+
+
+def test_every_error_is_public() -> None:
+    from hessian import errors
+
+    classes = {
+        name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__
+    }
+    assert classes == set(errors.__all__)

@@ -90,7 +90,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "hessian.tape": {"Tracing": "trace Trace Tape Variable", "Sweeps": "Dual Linearization"},
     "hessian.errors": {
         "What you asked for": (
-            "HessianError ShapeMismatchError DtypeError NotScalarError OptionError CheckpointError MissingDependencyError"
+            "HessianError ShapeMismatchError DtypeError NotScalarError OptionError PickleError CheckpointError MissingDependencyError"
         ),
         "What the function does": (
             "MissingRuleError LeavesTapeError StaleVariableError StaleRecordingError ReadOnlyError NonFiniteError"

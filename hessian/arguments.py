@@ -6,6 +6,7 @@ Every check raises :class:`~hessian.errors.OptionError` naming who asks (``where
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import numbers
 import os
@@ -168,3 +169,14 @@ def first_nonfinite(name: str, array: np.ndarray) -> str:
     place = f"{name}[{', '.join(map(str, index))}]" if index else name
     more = f", and {len(bad) - 1} more of {array.size} entries are not finite" if len(bad) > 1 else ""
     return f"{place} is {array[index]:g}{more}"
+
+
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function can be called with so many arguments by position; where it does not say, it is taken to."""
+    try:
+        inspect.signature(getattr(function, "plain_function", function)).bind(*(None,) * count)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True

@@ -17,6 +17,7 @@ __all__ = [
     "DerivativeCheckError",
     "DtypeError",
     "HessianError",
+    "IntervalWarning",
     "LeavesTapeError",
     "MissingDependencyError",
     "MissingRuleError",
@@ -113,6 +114,10 @@ class ProgramWarning(UserWarning):
 
 class ScaleWarning(UserWarning):
     """A function is the mean of its terms where a sum was meant, so that standard errors are those of one example."""
+
+
+class IntervalWarning(UserWarning):
+    """An end of an interval is not known, and is NaN: the path to it could not be followed."""
 
 
 class MissingDependencyError(HessianError, ImportError):

@@ -304,3 +304,52 @@ def test_classes_that_are_rare_keep_their_digits(likelihood: str) -> None:
     """Far up as far down: the classes in the other order."""
     z = np.array([5.0, 5.5, 7.0]) * (1.0 if likelihood == "ordered_probit" else 6.0)
     assert_allclose(information(likelihood, z), information(likelihood, -z[::-1])[::-1, ::-1], rtol=1e-12)
+
+
+def _weighted_fits() -> dict[str, tuple[Any, Any]]:
+    """A function of coefficients and weights, with its terms, written in several ways."""
+    rng = np.random.default_rng(5)
+    X, w = rng.standard_normal((40, 3)), rng.uniform(0.5, 2.0, 40)
+    w[:3] = 0.0
+    y = rng.poisson(np.exp(X @ np.array([0.2, -0.3, 0.1]))).astype(float)
+    terms = lambda b: np.exp(X @ b) - y * (X @ b)
+    return {
+        "a product": (lambda b, w: np.sum(w * terms(b)), terms, w),
+        "a scalar product": (lambda b, w: terms(b) @ w, terms, w),
+        "an average": (lambda b, w: np.average(terms(b), weights=w), terms, w),
+        "in parts": (lambda b, w: np.sum(w * np.exp(X @ b)) - (w * y) @ (X @ b), None, w),
+        "one linear predictor": (lambda b, w: (lambda z: np.sum(w * np.exp(z)) - (w * y) @ z)(X @ b), terms, w),
+        "moments": (lambda b, w: np.sum(w * np.exp(X @ b)) - ((w * y) @ X) @ b, None, w),
+        "a penalty": (lambda b, w: np.sum(w * terms(b)) + b @ b, None, w),
+    }
+
+
+@pytest.mark.parametrize("name", _weighted_fits())
+def test_weights_that_the_terms_lack_are_refused(name: str) -> None:
+    f, terms, w = _weighted_fits()[name]
+    res = minimize(f, np.zeros(3), args=(w,), options={"gtol": 1e-9})
+    scale = float(w.sum()) if name == "an average" else 1.0
+    plain = _weighted_fits()["a product"][1]
+    own = lambda b: w * plain(b)
+    assert res.covariance("sandwich", per_example=own, scale=scale).kind == "sandwich"
+    if terms is not None:
+        with pytest.raises(
+            OptionError, match=r"scale \* f weighs the terms of per_example by .* to .*Return the weighted terms"
+        ):
+            res.covariance("sandwich", per_example=terms, scale=scale)
+    # Without weights nothing is refused, however it is written.
+    alike = minimize(f, np.zeros(3), args=(np.ones(40),), options={"gtol": 1e-9})
+    scale = 40.0 if name == "an average" else 1.0
+    found = alike.covariance("sandwich", per_example=plain, scale=scale)
+    assert np.all(found.standard_error > 0.0)
+    # Nor where the terms come in another order, or are those of one parameter.
+    reverse = lambda b: plain(b)[::-1]
+    np.testing.assert_allclose(
+        alike.covariance("sandwich", per_example=reverse, scale=scale).matrix, found.matrix, rtol=1e-10
+    )
+    one = minimize(lambda a: np.sum((a - w) ** 2), 0.0)
+    assert one.covariance("sandwich", per_example=lambda a: (a - w[::-1]) ** 2).kind == "sandwich"
+    with pytest.raises(OptionError, match="weighs the terms"):
+        minimize(lambda a: np.sum(w[::-1] * (a - w) ** 2), 0.0).covariance(
+            "sandwich", per_example=lambda a: (a - w) ** 2
+        )

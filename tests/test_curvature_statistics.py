@@ -14,6 +14,7 @@ import scipy.stats
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hessian as hs
+from hessian.arguments import takes
 from hessian.errors import (
     ConvergenceError,
     NonFiniteError,
@@ -279,6 +280,35 @@ def test_results_that_were_pickled_or_copied_ask_for_the_function() -> None:
             assert_array_equal(given.matrix, res.covariance().matrix)
     assert "_fun" not in res
     assert "covariance" not in res
+
+
+def test_functions_get_the_arguments_of_the_run_if_they_take_them() -> None:
+    res = minimize(model_nll, START, args=(Y,), options=TIGHT)
+    terms = lambda p, y: 0.5 * ((y - p["mean"]) / np.exp(p["log_std"])) ** 2 + p["log_std"]
+    ways = [
+        {"per_example": terms},
+        {"per_example": lambda p: terms(p, Y)},
+        {"per_example": terms, "fun": model_nll},
+        {"per_example": lambda p: terms(p, Y), "fun": hs.record(model_nll)},
+        {"per_example": lambda p: terms(p, Y), "fun": lambda p: model_nll(p, Y)},
+    ]
+    first, *rest = (res.covariance("sandwich", **way).matrix for way in ways)
+    for other in rest:
+        assert_allclose(other, first, rtol=1e-12)
+    assert_allclose(res.summary(fun=model_nll).aic, res.summary().aic)
+    intervals = res.confidence_intervals("profile", fun=model_nll)
+    assert_array_equal(intervals, res.confidence_intervals("profile"))
+    back = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(res))))
+    for call in (back.covariance, back.summary, lambda fun: back.confidence_intervals("profile", fun=fun)):
+        with pytest.raises(
+            OptionError, match=r"model_nll takes more than x, and args= is not given\. The run had 1 further argument,"
+        ):
+            call(fun=model_nll)
+    with pytest.raises(OptionError, match="takes more than x"):
+        back.covariance("sandwich", fun=lambda p: model_nll(p, Y), per_example=terms)
+    assert_array_equal(back.covariance(fun=model_nll, args=(Y,)).matrix, res.covariance().matrix)
+    # A function that does not say what it takes is called.
+    assert takes(np.ndarray.item, 1)
 
 
 def test_results_of_scipys_methods_take_the_function() -> None:

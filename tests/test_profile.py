@@ -12,7 +12,7 @@ import scipy.optimize
 from scipy import special, stats
 
 import hessian as hs
-from hessian.errors import ConvergenceError, OptionError, ScaleWarning
+from hessian.errors import ConvergenceError, IntervalWarning, OptionError, ScaleWarning
 from hessian.optimize import least_squares, minimize
 from hessian.plotting import plot_profile
 from hessian.statistics import Profile, profile
@@ -301,6 +301,30 @@ def test_paths_that_turn_into_saddles_are_left() -> None:
         ConvergenceError, match=r"where x\[0\] is held at -4.38\d*, the fit of the others fails \(UNBOUNDED"
     ):
         profile(g, solved(g, np.full(2, 0.1)), 0)
+
+
+def test_an_end_that_is_not_found_leaves_the_others() -> None:
+    """Of three parameters, one of whose paths falls without end."""
+    f = lambda x: fork(x, 0.0) + 0.5 * x[2] ** 2
+    res = solved(f, np.full(3, 0.1))
+    with pytest.warns(IntervalWarning, match=r"intervals of x\[0\], x\[1\] are NaN.* The others hold"):
+        found = res.confidence_intervals("profile")
+    assert np.isnan(found.array[0]).all()
+    np.testing.assert_allclose(found["x[2]"], np.sqrt(CUT) * np.array([-1.0, 1.0]), rtol=1e-7)
+    assert any(
+        note.startswith("the end above of x[0] is not known: profile: where x[0] is held at") for note in found.notes
+    )
+    assert "nan to nan" in repr(found)
+    # One side fails, the other is there.
+    g = lambda x: 0.1 * x[0] ** 2 + np.where(x[0] > 1.5, 1.0 - x[0] * x[1] ** 2, 1.0) * 0.5 * (1.0 + x[1] ** 2)
+    other = solved(g, np.array([0.1, 0.1]))
+    with pytest.warns(IntervalWarning):
+        ends = other.confidence_intervals("profile").array[0]
+    np.testing.assert_allclose(ends[0], -np.sqrt(CUT / 0.2), rtol=1e-7)
+    assert np.isnan(ends[1])
+    bad = solved(wells, np.ones(2))
+    with pytest.raises(ConvergenceError, match="The estimate is not the minimum"):
+        bad.confidence_intervals("profile")
 
 
 def test_fits_settle_by_their_own_curvature() -> None:

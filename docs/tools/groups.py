@@ -97,7 +97,7 @@ GROUPS: dict[str, dict[str, str]] = {
             " UndefinedDerivativeError DerivativeCheckError"
         ),
         "What a run reaches": "ConvergenceError TooDenseError",
-        "Warnings": "ScaleWarning ProgramWarning CheckpointWarning",
+        "Warnings": "ScaleWarning IntervalWarning ProgramWarning CheckpointWarning",
     },
     "hessian.scipy": {},
 }

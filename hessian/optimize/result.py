@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import scipy.optimize
 
+from hessian.arguments import takes
 from hessian.errors import ConvergenceError, OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.optimize.free_curvature import active_set
@@ -96,7 +97,9 @@ class OptimizeResult(scipy.optimize.OptimizeResult, Entries[Point, Value]):
 
     def __getstate__(self) -> dict[str, Any] | None:
         """Pickle the entries and the bounds only: functions may be lambdas, and data large. That there were constraints stays known."""
-        kept = {name: self.__dict__[name] for name in ("_bounds",) if name in self.__dict__}
+        kept = {name: self.__dict__[name] for name in ("_bounds", "_n_args") if name in self.__dict__}
+        if "_source" in self.__dict__ and self.__dict__["_source"][1]:
+            kept["_n_args"] = len(self.__dict__["_source"][1])
         if "_constraints" in self.__dict__:
             kept["_constraints"] = None
         return kept or None
@@ -129,7 +132,8 @@ class OptimizeResult(scipy.optimize.OptimizeResult, Entries[Point, Value]):
             The function that was minimised, ``fun(x, *args)``. The result remembers it, with its arguments; to be passed
             where it has been unpickled or copied.
         args : tuple
-            Further arguments of the functions passed here; by default those of the run.
+            Further arguments of the functions passed here; by default those of the run for functions that take them, and none for
+            functions of x alone.
         scale : float, optional
             Makes ``fun`` a negative log-likelihood: 1, the default, for a sum over examples; n for a mean of n terms; 1 over
             the variance for half a sum of squares, which least squares estimates where it is not given.
@@ -203,6 +207,11 @@ class OptimizeResult(scipy.optimize.OptimizeResult, Entries[Point, Value]):
         OptionError, ConvergenceError
             As for :meth:`covariance` and :func:`hessian.statistics.profile`.
 
+        Warns
+        -----
+        IntervalWarning
+            Of kind ``"profile"``: an end of one parameter cannot be found and is NaN, the notes say why; the others are as they are.
+
         Examples
         --------
         >>> import numpy as np
@@ -215,10 +224,8 @@ class OptimizeResult(scipy.optimize.OptimizeResult, Entries[Point, Value]):
         >>> res.confidence_intervals()["u"].round(4).tolist()
         [0.8963, 1.8763]
         """
-        args = args if isinstance(args, tuple) else (args,)
-        if kind != "wald" and fun is None:
-            fun, own = self._remembered()
-            args = args or own
+        if kind != "wald":
+            fun, args = self._function(fun, args)
         return room("statistics").intervals.of_result(self, kind, level, fun, args, scale)
 
     def _covariance(
@@ -236,18 +243,18 @@ class OptimizeResult(scipy.optimize.OptimizeResult, Entries[Point, Value]):
     ) -> Any:
         """Hand what is known to the room that computes it."""
         statistics = room("statistics")
-        args = args if isinstance(args, tuple) else (args,)
-        if fun is None:
-            fun, own = self._remembered()
-            args = args or own
-        else:
-            own = args
+        fun, own = self._function(fun, args)
         if "cost" not in self:
+
+            def bound(function: Any) -> Any:
+                rest = self._function(function, args)[1] if callable(function) else ()
+                return (lambda x, *_: function(x, *rest)) if callable(function) else function
+
             given = {
                 "kind": kind or "observed",
                 "scale": 1.0 if scale is None else scale,
-                "per_example": None if per_example is None else lambda x, *_: per_example(x, *args),
-                "model": None if model is None else lambda x, *_: model(x, *args),
+                "per_example": bound(per_example),
+                "model": bound(model),
                 **{"likelihood": likelihood, "groups": groups, "n_obs": n_obs, "structure": structure or "auto"},
             }
             if "_constraints" not in self.__dict__:
@@ -351,7 +358,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult, Entries[Point, Value]):
           b    1.9900      0.0597  33.32  <0.001  1.7999  2.1801
         """
         given = {"per_example": per_example, "groups": groups, "model": model, "likelihood": likelihood}
-        function, own = (fun, args if isinstance(args, tuple) else (args,)) if fun is not None else self._remembered()
+        function, own = self._function(fun, args)
         return room("statistics").summary.summarize(
             self,
             kind,
@@ -383,6 +390,24 @@ class OptimizeResult(scipy.optimize.OptimizeResult, Entries[Point, Value]):
         active = active_set((), bounds, ravel(self.x)[0], HessianOperator(fun, self.x, *args).gradient)
         names = parameter_names(self.x)
         return *fixed, *(names[k] for k in np.flatnonzero(active.fixed))
+
+    def _function(self, fun: Any, args: Any) -> tuple[Any, tuple[Any, ...]]:
+        """The function and its arguments: those of the run where they are not given, if it takes them."""
+        args = args if isinstance(args, tuple) else (args,)
+        if fun is None:
+            fun, own = self._remembered()
+            return fun, args or own
+        if args or not callable(fun):
+            return fun, args
+        own = self.__dict__.get("_source", (None, ()))[1]
+        count = len(own) or self.__dict__.get("_n_args", 0)
+        if own and takes(fun, 1 + count):
+            return fun, own
+        if count and not takes(fun, 1):
+            what = f"{getattr(fun, '__name__', 'the function')} takes more than x, and args= is not given"
+            why = f"The run had {count} further argument{'s' * (count > 1)}, which are neither pickled nor copied with results"
+            raise OptionError(message("covariance", what, why, "Pass args=, or a function of x alone"))
+        return fun, ()
 
     def _remembered(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """The function that was minimised and its arguments, or the error that asks for it."""

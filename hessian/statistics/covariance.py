@@ -101,7 +101,8 @@ def covariance(
         it recedes as one goes there.
     OptionError
         The kind is unknown, an argument that it needs is missing, the scale is not positive, or the terms of the
-        sandwich add up to c f times or by their number, or to f where c is not 1; too few observations or clusters, or a leverage of 1.
+        sandwich add up to c f times or by their number, or to f where c is not 1, or f is their weighted sum (as far as its operations
+        say, and without a penalty); too few observations or clusters, or a leverage of 1.
     NotScalarError, NonFiniteError, ShapeMismatchError, DtypeError
         By functions that do not return what they should.
 

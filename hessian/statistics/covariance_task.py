@@ -21,6 +21,7 @@ from hessian.statistics.optimum import check_reach, check_smooth, check_step
 from hessian.statistics.robust import ROBUST, weighted_scores
 from hessian.statistics.sparse_information import SparseInformation, check_structure, refuse_dense, sparse_matrix
 from hessian.statistics.spread import sandwich
+from hessian.statistics.weights import weights_of
 from hessian.tape.names import find_part, parameter_names
 from hessian.tape.trees import ravel
 
@@ -109,6 +110,7 @@ class CovarianceTask:
         self._check_unit(terms)
         scores = operator.to_sparse() if sparse else operator.to_dense()
         self._check_multiple(per_example, scores)
+        self._check_weights(operator)
         return scores
 
     def _check_unit(self, terms: np.ndarray) -> None:
@@ -153,6 +155,23 @@ class CovarianceTask:
             raise OptionError(
                 message("covariance", what, "H and scores need one unit", "Return the terms of scale * f")
             )
+
+    def _check_weights(self, terms: JacobianOperator) -> None:
+        """Refuse terms that f weighs: their gradients are not those of its own."""
+        rng, allowed = np.random.default_rng(1), float(np.finfo(self._operator.dtype).eps) ** 0.375
+        directions = np.zeros((2, self._operator.shape[0]), self._operator.dtype)
+        directions[:, self._free] = rng.standard_normal((2, self._free.size))
+        slopes = [np.asarray(terms @ u, np.float64) for u in directions]
+        if self._free.size == 1 and abs(np.sum(slopes[0])) <= allowed * np.sum(np.abs(slopes[0])):
+            return  # Any two lists of numbers are multiples of each other, row by row.
+        weights = weights_of(self._f, self.x, self.args, directions, slopes, allowed)
+        if weights is None:
+            return
+        least, most = (self.scale * end for end in (np.nanmin(weights), np.nanmax(weights)))
+        what = f"scale * f weighs the terms of per_example by {least:.4g} to {most:.4g}"
+        why = "Scores are the gradients of what is added up"
+        fix = "Return the weighted terms; where weights count repeated rows, repeat the rows (np.repeat)"
+        raise OptionError(message("covariance", what, why, fix))
 
     def finish(self, information: Information, scores: Any = None, leverages: np.ndarray | None = None) -> Covariance:
         """Check that x is the optimum, and put the result together."""

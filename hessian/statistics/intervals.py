@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import unknown
+from hessian.errors import IntervalWarning, message
 from hessian.optimize.result import OptimizeResult
 from hessian.statistics.profile import Profile, follow, prepared
 from hessian.statistics.profile_path import Minimum
@@ -35,7 +37,8 @@ class ConfidenceIntervals(Shown):
     names : tuple of str
         Of the raveled parameters.
     array : ndarray, shape (n, 2)
-        Lower and upper ends. Those of what was held are its value, twice.
+        Lower and upper ends. Those of what was held are its value, twice; NaN where an end could not be found, and infinite where
+        there is none.
     notes : tuple of str
         What is to be said of them.
     profiles : dict of str to Profile
@@ -110,6 +113,12 @@ def of_result(
     for k in problem.free:
         found = profiles[names[k]] = follow(problem, int(k), x, level, cut, minimum)
         array[k] = found.lower, found.upper
+    unknown_ends = [name for name, found in profiles.items() if np.isnan([found.lower, found.upper]).any()]
+    if unknown_ends:
+        names_of = f"{', '.join(unknown_ends[:4])}{' and others' * (len(unknown_ends) > 4)}"
+        what = f"ends of the intervals of {names_of} are NaN: the fits on the way to them fail"
+        why, fix = "The others hold", "Their notes say where; profile one alone for its error"
+        warnings.warn(message("confidence_intervals", what, why, fix), IntervalWarning, stacklevel=4)
     held = tuple(f"{name} was held" for name in names if name not in profiles)
     notes = tuple(dict.fromkeys(note for found in profiles.values() for note in found.notes))
     return ConfidenceIntervals(kind, level, res.x, names, array, held + notes, profiles)

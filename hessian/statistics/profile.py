@@ -225,14 +225,18 @@ def prepared(
 def follow(
     problem: Problem, k: int, x: np.ndarray, level: float, cut: float, minimum: Minimum | None = None
 ) -> Profile:
-    """Follow the path of a parameter to both sides of an estimate; counts are of this one, and of the minimum where it is not given."""
+    """Follow the path of a parameter to both sides of an estimate; counts are of this one, and of the minimum where it is not given.
+
+    One of several parameters, whose minimum is given, has ends that are NaN where they are not found.
+    """
+    is_one_of_many = minimum is not None
     problem = dataclasses.replace(problem, n_value=0, n_grad=0, n_hvp=0, n_fits=0)
     minimum = minimum or Minimum.near(problem, x.astype(np.float64))
     center, bend = minimum.center(problem, k)
     held = minimum.held
     noise = 8.0 * float(np.finfo(problem.dtype).eps) * problem.scale * abs(center.fit.value)
     sides = [Side(problem, k, center, bend, sign, cut, noise) for sign in (-1.0, 1.0)]
-    lower, upper = (side.run() for side in sides)
+    lower, upper = (side.run_or_say() if is_one_of_many else side.run() for side in sides)
     error = 0.0 if held[k] else 1.0 / math.sqrt(problem.scale * bend)
     reach = [
         abs(abs(end.psi - center.psi) / (cut * error) - 1.0)

@@ -30,6 +30,10 @@ _EDGE = 1e-9
 """Share of the distance to which the edge of a domain is located."""
 
 
+class LowerMinimum(ConvergenceError):
+    """On the way the objective has fallen below the estimate, which no interval is about then."""
+
+
 @dataclass(frozen=True)
 class Knot:
     """A fit on the path.
@@ -99,6 +103,22 @@ class Side:
         # Width of the bracket when it was last halved, and proposals since.
         self._width, self._slow = math.inf, 0
 
+    def run_or_say(self) -> End:
+        """Follow the path to its end; NaN, and why, where that fails.
+
+        Raises
+        ------
+        LowerMinimum
+            The estimate is not the minimum: then no end is one.
+        """
+        try:
+            return self.run()
+        except LowerMinimum:
+            raise
+        except ConvergenceError as error:
+            way = "above" if self._sign > 0.0 else "below"
+            return End(math.nan, "unknown", f"the end {way} of {self._problem.names[self._k]} is not known: {error}")
+
     def run(self) -> End:
         """Follow the path to its end; once more, with a Hessian for every fit, where the last one is no minimum by its own."""
         end = self._run()
@@ -141,7 +161,7 @@ class Side:
             values = f"{fit.value:.10g}, below the fit's {self._center.fit.value:.10g}"
             what = f"where {name} is held at {psi:.8g}, the objective falls to {values}"
             why = "The estimate is not the minimum, and intervals about it mean nothing"
-            raise ConvergenceError(message("profile", what, why, "Minimise again from there"))
+            raise LowerMinimum(message("profile", what, why, "Minimise again from there"))
         root = math.sqrt(max(loss, 0.0))
         slope = self._problem.scale * self._sign * fit.slope / root if root > 0.0 else 0.0
         return Knot(psi, root, slope, fit)

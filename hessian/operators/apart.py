@@ -56,8 +56,8 @@ def axis_of(step: Step, i: int, along: Along) -> Along | None:
         return None if along.axis - len(result) in step.params["axes"] else _aligned(along, shape, result)
     if operation.core is None or operation.says != "core":
         return None
-    loops, own = (len(x) - operation.core[p] for x, p in ((result, -1), (shape, step.positions[i])))
-    return None if along.axis >= loops else _aligned(along, shape[:own], result[:loops])
+    loops, core_start = (len(x) - operation.core[p] for x, p in ((result, -1), (shape, step.positions[i])))
+    return None if along.axis >= loops else _aligned(along, shape[:core_start], result[:loops])
 
 
 def _aligned(along: Along, shape: Shape, result: Shape) -> Along | None:
@@ -77,10 +77,10 @@ def names(step: Step) -> tuple[tuple[Name, ...], tuple[Name, ...], tuple[Name, .
 
 def _of_product(step: Step, i: int, along: Along) -> Along | None:
     *operands, result = names(step)
-    own, name = operands[step.positions[i]], result[along.axis]
-    if name not in own:
+    labels, name = operands[step.positions[i]], result[along.axis]
+    if name not in labels:
         return None
-    axis = own.index(name)
+    axis = labels.index(name)
     return Along(axis, along.block) if step.shapes[i][axis] == step.shape[along.axis] else None
 
 
@@ -113,7 +113,7 @@ def _alike(numbers: np.ndarray, result: Shape, along: Along, shape: Shape, *, of
     mine = along.examples(there if of_result else flat[there], result)
     for axis, length in enumerate(shape):
         if length and count and length % count == 0:
-            own = Along(axis, length // count)
-            if np.array_equal(own.examples(flat[there] if of_result else there, shape), mine):
-                return own
+            there_along = Along(axis, length // count)
+            if np.array_equal(there_along.examples(flat[there] if of_result else there, shape), mine):
+                return there_along
     return None

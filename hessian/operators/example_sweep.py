@@ -95,7 +95,7 @@ class ExampleSweep:
         self._pending: dict[int, list[Outer]] = defaultdict(list)
         self._table: dict[int, Any] = {}
         self._axes: dict[int, Along | None] = {}
-        self._own: dict[int, list[Along | None]] = {}
+        self._operand_axes: dict[int, list[Along | None]] = {}
         self._times = np.zeros(traced.primal.size, np.intp)
         self._squares: list[tuple[np.ndarray, np.ndarray]] = []
         slot = traced.slots[0]
@@ -140,10 +140,10 @@ class ExampleSweep:
                 continue
             along = self._axes[slot]
             axes = [None if along is None else axis_of(step, i, along) for i in range(len(sources))]
-            self._own[slot] = axes
-            for source, own in zip(sources, axes, strict=True):
+            self._operand_axes[slot] = axes
+            for source, place in zip(sources, axes, strict=True):
                 if source not in self._places:
-                    self._axes[source] = own if self._axes.get(source, own) == own else None
+                    self._axes[source] = place if self._axes.get(source, place) == place else None
 
     # The sweep.
 
@@ -158,9 +158,9 @@ class ExampleSweep:
                 for source, piece in zip(sources, step.pullback(g, 1), strict=True):
                     self._add(source, piece, None)
                 continue
-            axes = self._own[slot]
-            for source, piece, own in zip(sources, self._pieces(step, g, along, axes), axes, strict=True):
-                self._add(source, piece, own)
+            axes = self._operand_axes[slot]
+            for source, piece, place in zip(sources, self._pieces(step, g, along, axes), axes, strict=True):
+                self._add(source, piece, place)
         for slot, products in self._pending.items():
             self._flush(slot, products)
 
@@ -169,13 +169,13 @@ class ExampleSweep:
         if isinstance(step, ElementwiseStep):
             # Broadcast axes are summed over; with examples in front, over the places of each.
             return [
-                sum_to(term if own else along.in_front(term), shape, len(step.shape))
-                for term, own, shape in zip([scaled(d, g) for d in step.partials], axes, step.shapes, strict=True)
+                sum_to(term if place else along.in_front(term), shape, len(step.shape))
+                for term, place, shape in zip([scaled(d, g) for d in step.partials], axes, step.shapes, strict=True)
             ]
         if isinstance(step, BilinearStep) and not step.params:
-            return [_together(step, i, g) if own else _of_product(step, i, g, along) for i, own in enumerate(axes)]
+            return [_together(step, i, g) if place else _of_product(step, i, g, along) for i, place in enumerate(axes)]
         pieces = step.pullback(g, 0) if any(axes) else [None] * len(axes)
-        return [pieces[i] if own else self._apart(step, i, g, along) for i, own in enumerate(axes)]
+        return [pieces[i] if place else self._apart(step, i, g, along) for i, place in enumerate(axes)]
 
     def _apart(self, step: Step, i: int, g: Any, along: Along) -> Piece:
         """Return the cotangents of each example of an operand that all of them read."""
@@ -208,21 +208,21 @@ class ExampleSweep:
 
     # Where pieces go.
 
-    def _add(self, slot: int, piece: Piece, own: Along | None) -> None:
+    def _add(self, slot: int, piece: Piece, place: Along | None) -> None:
         if piece is None:
             return
         if slot in self._places:
             if isinstance(piece, Outer):
                 self._pending[slot].append(piece)
-            elif own is None:
+            elif place is None:
                 self._write(slot, piece)
             else:
-                self._write_places(slot, piece, own)
+                self._write_places(slot, piece, place)
             return
         if self._axes[slot] is None:
             is_outer = isinstance(piece, Outer)
-            self._take(int(np.prod(piece.shape, dtype=int)) * (self._count if is_outer or own else 1))
-            piece = piece.dense() if is_outer else _spread(piece, own, self._count) if own else piece
+            self._take(int(np.prod(piece.shape, dtype=int)) * (self._count if is_outer or place else 1))
+            piece = piece.dense() if is_outer else _spread(piece, place, self._count) if place else piece
         known = self._table.get(slot)
         self._table[slot] = piece if known is None else known + piece
 
@@ -309,62 +309,63 @@ def _together(step: Step, i: int, g: Any) -> Any:
 def _of_product(step: Step, i: int, g: Any, along: Along) -> Piece:
     """Return the cotangents of each example of an operand of a product that all of them read."""
     p, shape, axes = step.positions[i], step.shapes[i], names(step)
-    own, result, row = axes[p], axes[2], axes[2][along.axis]
+    labels, result, row = axes[p], axes[2], axes[2][along.axis]
     other, b = _without_short(axes[1 - p], step.operands[1 - p], result, step.shape)
-    kept = [
+    goal = [
         name
-        for name, length in zip(own, shape, strict=True)
+        for name, length in zip(labels, shape, strict=True)
         if name != row and (name not in result or length == step.shape[result.index(name)])
     ]
-    g, mine = _in_two(g, result, row, along.block)
+    g, of_result = _in_two(g, result, row, along.block)
     b, other = _in_two(b, other, row, along.block)
-    g, mine = _over(g, mine, {row, *other, *kept})
-    b, other = _over(b, other, {*mine, *kept})
+    g, of_result = _over(g, of_result, {row, *other, *goal})
+    b, other = _over(b, other, {*of_result, *goal})
     first, last = (
-        [name for name in kept if name in one and name not in two] for one, two in ((other, mine), (mine, other))
+        [name for name in goal if name in one and name not in two]
+        for one, two in ((other, of_result), (of_result, other))
     )
-    is_plain = all(len(set(one)) == len(one) for one in (mine, other, kept))
-    if not is_plain or kept not in ([*first, *last], [*last, *first]):
-        numbers = {name: k for k, name in enumerate({*mine, *other, row, *kept})}
-        terms = (x for pair in ((g, mine), (b, other)) for x in (pair[0], [numbers[name] for name in pair[1]]))
-        piece = np.einsum(*terms, [numbers[row], *(numbers[name] for name in kept)])
+    is_plain = all(len(set(one)) == len(one) for one in (of_result, other, goal))
+    if not is_plain or goal not in ([*first, *last], [*last, *first]):
+        numbers = {name: k for k, name in enumerate({*of_result, *other, row, *goal})}
+        terms = (x for pair in ((g, of_result), (b, other)) for x in (pair[0], [numbers[name] for name in pair[1]]))
+        piece = np.einsum(*terms, [numbers[row], *(numbers[name] for name in goal)])
         return piece.reshape((len(piece), *shape))
-    inner = [name for name in mine if name in other and name != row]
+    inner = [name for name in of_result if name in other and name != row]
     count = step.shape[along.axis] // along.block
     of_b = _arranged(b, other, row, count, first, inner)
-    of_g = _arranged(g, mine, row, count, last, inner)
-    left, right = (of_b, of_g) if kept == [*first, *last] else (of_g, of_b)
+    of_g = _arranged(g, of_result, row, count, last, inner)
+    left, right = (of_b, of_g) if goal == [*first, *last] else (of_g, of_b)
     return Outer(left, right.swapaxes(1, 2), shape)
 
 
 def _without_short(
-    own: Sequence[Name], x: Any, result: Sequence[Name], shape: tuple[int, ...]
+    labels: Sequence[Name], x: Any, result: Sequence[Name], shape: tuple[int, ...]
 ) -> tuple[list[Name], Any]:
-    short = [k for k, name in enumerate(own) if isinstance(name, int) and x.shape[k] != shape[result.index(name)]]
-    return [name for k, name in enumerate(own) if k not in short], x.reshape(
+    short = [k for k, name in enumerate(labels) if isinstance(name, int) and x.shape[k] != shape[result.index(name)]]
+    return [name for k, name in enumerate(labels) if k not in short], x.reshape(
         [n for k, n in enumerate(x.shape) if k not in short]
     )
 
 
-def _in_two(x: Any, own: Sequence[Name], row: Name, block: int) -> tuple[Any, list[Name]]:
+def _in_two(x: Any, labels: Sequence[Name], row: Name, block: int) -> tuple[Any, list[Name]]:
     """Give the places of an example an axis of their own."""
-    if block == 1 or row not in own:
-        return x, list(own)
-    at = own.index(row)
-    return x.reshape(Along(at, block).split(x.shape)), [*own[: at + 1], "places", *own[at + 1 :]]
+    if block == 1 or row not in labels:
+        return x, list(labels)
+    at = labels.index(row)
+    return x.reshape(Along(at, block).split(x.shape)), [*labels[: at + 1], "places", *labels[at + 1 :]]
 
 
-def _over(x: Any, own: Sequence[Name], wanted: set[Name]) -> tuple[Any, list[Name]]:
+def _over(x: Any, labels: Sequence[Name], wanted: set[Name]) -> tuple[Any, list[Name]]:
     """Sum over axes that nobody else has."""
-    alone = tuple(k for k, name in enumerate(own) if name not in wanted)
-    return (np.sum(x, axis=alone) if alone else x), [name for name in own if name in wanted]
+    alone = tuple(k for k, name in enumerate(labels) if name not in wanted)
+    return (np.sum(x, axis=alone) if alone else x), [name for name in labels if name in wanted]
 
 
 def _arranged(
-    x: Any, own: Sequence[Name], row: Name, count: int, outer: Sequence[Name], inner: Sequence[Name]
+    x: Any, labels: Sequence[Name], row: Name, count: int, outer: Sequence[Name], inner: Sequence[Name]
 ) -> np.ndarray:
     """Return an operand as matrices of one for each example, or of one for all: (N, outer, inner)."""
-    lead = [row] if row in own else []
-    turned = x.transpose([own.index(name) for name in [*lead, *outer, *inner]])
-    size, depth = (int(np.prod([x.shape[own.index(name)] for name in part], dtype=int)) for part in (outer, inner))
+    lead = [row] if row in labels else []
+    turned = x.transpose([labels.index(name) for name in [*lead, *outer, *inner]])
+    size, depth = (int(np.prod([x.shape[labels.index(name)] for name in part], dtype=int)) for part in (outer, inner))
     return np.broadcast_to(turned.reshape((count if lead else 1, size, depth)), (count, size, depth))

@@ -97,7 +97,7 @@ class OptimizeResult(scipy.optimize.OptimizeResult, Entries[Point, Value]):
 
     def __getstate__(self) -> dict[str, Any] | None:
         """Pickle the entries and the bounds only: functions may be lambdas, and data large. That there were constraints stays known."""
-        kept = {name: self.__dict__[name] for name in ("_bounds", "_n_args") if name in self.__dict__}
+        kept: dict[str, Any] = {name: self.__dict__[name] for name in ("_bounds", "_n_args") if name in self.__dict__}
         if "_source" in self.__dict__ and self.__dict__["_source"][1]:
             kept["_n_args"] = len(self.__dict__["_source"][1])
         if "_constraints" in self.__dict__:

@@ -164,7 +164,7 @@ class CovarianceTask:
         slopes = [np.asarray(terms @ u, np.float64) for u in directions]
         if self._free.size == 1 and abs(np.sum(slopes[0])) <= allowed * np.sum(np.abs(slopes[0])):
             return  # Any two lists of numbers are multiples of each other, row by row.
-        weights = weights_of(self._f, self.x, self.args, directions, slopes, allowed)
+        weights = weights_of(self._f, self.x, self.args, list(directions), slopes, allowed)
         if weights is None:
             return
         least, most = (self.scale * end for end in (np.nanmin(weights), np.nanmax(weights)))

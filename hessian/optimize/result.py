@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import scipy.optimize
 
-from hessian.arguments import takes
 from hessian.errors import ConvergenceError, OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.optimize.free_curvature import active_set
 from hessian.optimize.result_text import result_html, result_text
 from hessian.optimize.settings import Entries
+from hessian.optimize.scipy_conventions import arguments_of_run
 from hessian.optimize.status import Status
 from hessian.rooms import room
 from hessian.signatures import CovarianceKind, Point, Value
@@ -397,17 +397,8 @@ class OptimizeResult(scipy.optimize.OptimizeResult, Entries[Point, Value]):
         if fun is None:
             fun, own = self._remembered()
             return fun, args or own
-        if args or not callable(fun):
-            return fun, args
         own = self.__dict__.get("_source", (None, ()))[1]
-        count = len(own) or self.__dict__.get("_n_args", 0)
-        if own and takes(fun, 1 + count):
-            return fun, own
-        if count and not takes(fun, 1):
-            what = f"{getattr(fun, '__name__', 'the function')} takes more than x, and args= is not given"
-            why = f"The run had {count} further argument{'s' * (count > 1)}, which are neither pickled nor copied with results"
-            raise OptionError(message("covariance", what, why, "Pass args=, or a function of x alone"))
-        return fun, ()
+        return fun, args or arguments_of_run(fun, own, len(own) or self.__dict__.get("_n_args", 0))
 
     def _remembered(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """The function that was minimised and its arguments, or the error that asks for it."""

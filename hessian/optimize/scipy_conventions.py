@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import takes
 from hessian.errors import DtypeError, NotScalarError, OptionError, message
 from hessian.programs import RecordedFunction
 from hessian.rules.traced import Traced, entered
@@ -160,3 +161,14 @@ def _parameters(function: Callable[..., Any] | None) -> dict[str, inspect.Parame
         return dict(inspect.signature(function).parameters)
     except (TypeError, ValueError):
         return {}
+
+
+def arguments_of_run(fun: Any, known: tuple[Any, ...], count: int) -> tuple[Any, ...]:
+    """Return the arguments of a run, as far as they are known, for a function that takes so many; none for one that takes x alone."""
+    if known and callable(fun) and takes(fun, 1 + count):
+        return known
+    if count and callable(fun) and not takes(fun, 1):
+        what = f"{getattr(fun, '__name__', 'the function')} takes more than x, and args= is not given"
+        why = f"The run had {count} further argument{'s' * (count > 1)}, which are neither pickled nor copied with results"
+        raise OptionError(message("covariance", what, why, "Pass args=, or a function of x alone"))
+    return ()

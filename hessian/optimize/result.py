@@ -12,8 +12,8 @@ from hessian.errors import ConvergenceError, OptionError, message
 from hessian.operators.hessian_operator import HessianOperator
 from hessian.optimize.free_curvature import active_set
 from hessian.optimize.result_text import result_html, result_text
-from hessian.optimize.settings import Entries
 from hessian.optimize.scipy_conventions import arguments_of_run
+from hessian.optimize.settings import Entries
 from hessian.optimize.status import Status
 from hessian.rooms import room
 from hessian.signatures import CovarianceKind, Point, Value

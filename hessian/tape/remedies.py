@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-_BOTH = (
-    "Both np.where are needed: without the inner one the derivative of the branch not taken is 0 * inf, which is NaN"
-)
+_BOTH = "The inner np.where keeps 0 * inf out of recorded programs, and out of the gradients of other libraries"
 
 
 def _guard(call: str, test: str, safe: str = "1.0", value: str = "0.0") -> str:

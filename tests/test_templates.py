@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy
 import scipy.integrate
+import scipy.interpolate
 import scipy.ndimage
 import scipy.signal
 import scipy.special as sc
@@ -119,6 +120,13 @@ ARRAYS: dict[str, tuple[Callable[[Any], Any], list[str], tuple[Any, ...], dict[s
         {"zoom": 2, "order": 1},
     ),
 }
+
+
+@pytest.mark.parametrize("name", ["CubicSpline", "PchipInterpolator"])
+def test_methods_that_a_private_class_lends_lead_to_the_twin_of_their_own(name: str) -> None:
+    curve = getattr(scipy.interpolate, name)(np.arange(4.0), np.arange(4.0) ** 2)
+    with pytest.raises(hs.HessianError, match=rf"Use hessian\.scipy\.interpolate\.{name}"):
+        hs.grad(lambda x: np.sum(curve(x)))(np.array([0.5, 1.5]))
 
 
 @pytest.mark.parametrize("name", ARRAYS)

@@ -65,10 +65,18 @@ def scipy_functions(error: BaseException | None = None) -> list[str]:
         elif callable(decorated := frame.f_locals.get("hypotest_fun_in")):  # tests and moments of scipy.stats
             called[:0] = [f"{_public(module)}.{decorated.__name__}"]
         elif module.startswith(("scipy.", "numpy.polynomial.")):
-            called[:0] = [f"{_public(module)}.{part}" for part in reversed(frame.f_code.co_qualname.split("."))]
+            called[:0] = [f"{_public(module)}.{part}" for part in reversed(_qualified(frame))]
         elif not _is_of_package(frame) and module.partition(".")[0] not in _BETWEEN:
             break
     return called
+
+
+def _qualified(frame: Any) -> list[str]:
+    """Parts of the name of the function of a frame; of a method that a private class lends, the class of the object."""
+    parts = frame.f_code.co_qualname.split(".")
+    if len(parts) > 1 and parts[0].startswith("_") and "self" in frame.f_locals:
+        parts[0] = type(frame.f_locals["self"]).__name__
+    return list(parts)
 
 
 def _public(module: str) -> str:

@@ -1382,3 +1382,12 @@ def test_statistics_count() -> None:
     assert rec.function is _steered
     assert rec.__name__ == "_steered"
     assert hs.record(rec).function is _steered
+
+
+def test_a_printed_program_says_what_its_guards_have_to_see() -> None:
+    recorded = hs.record(lambda x: np.sum(x**2) if x[0] > 0 else np.sum(x[x > -1]))
+    recorded(np.ones(2))
+    recorded(-0.5 * np.ones(6))
+    first, second = map(str, recorded.programs)
+    assert first.splitlines()[-2].split()[0::2] == ["guard", "True"]
+    assert [line.split(": ")[1] for line in second.splitlines() if "guard" in line] == ["False", "as recorded, 6"]

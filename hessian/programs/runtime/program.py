@@ -212,7 +212,7 @@ def unpack(state: dict[str, Any]) -> list[Section]:
 
 
 def describe(sections: Sequence[Section]) -> str:
-    """Return the operations of a program, one per line, as a reader would write them."""
+    """Return the operations of a program, one per line, as a reader would write them, and what its guards have to see."""
     names: dict[int, str] = {}
     lines: list[str] = []
 
@@ -232,5 +232,10 @@ def describe(sections: Sequence[Section]) -> str:
             arguments = ", ".join(name(arg) for arg in node.args)
             shape = "x".join(map(str, node.shape)) or "scalar"
             lines.append(f"    {name(node)} = {node.operation.name}({arguments})    # {node.dtype} {shape}")
-        lines.append(f"    return {', '.join(name(n) for n in section.outputs)}")
+        for guard in section.guards:
+            seen = (
+                guard.seen.tolist() if guard.seen.size <= 4 else f"as recorded, {'x'.join(map(str, guard.seen.shape))}"
+            )
+            lines.append(f"    guard {name(guard.node)}: {seen}")
+        lines.append(f"    return {', '.join(name(n) for n in section.outputs)}".rstrip())
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from scipy.sparse.linalg import aslinearoperator
 from hessian.errors import DtypeError, NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.linalg import limits
 from hessian.linalg.dense import symmetrized
+from hessian.linalg.vectors import column_norms
 from hessian.operators.symmetry import Witness
 from hessian.operators.vectors import refuse_mask
 from hessian.transforms.locate import not_finite
@@ -104,8 +105,9 @@ class Products:
     def _measure(self, V: np.ndarray, result: np.ndarray) -> None:
         """Keep the largest ``|Hv| / |v|``, in whose square numbers have to fit."""
         with np.errstate(over="ignore", under="ignore"):
-            sizes = np.linalg.norm(V, axis=0)
-            growth = float(np.max(np.linalg.norm(result, axis=0) / np.where(sizes > 0.0, sizes, 1.0), initial=0.0))
+            V, result = V.reshape(self.n, -1), result.reshape(self.n, -1)
+            sizes = column_norms(V)
+            growth = float(np.max(column_norms(result) / np.where(sizes > 0.0, sizes, 1.0), initial=0.0))
         limits = np.finfo(self.dtype)
         low, high = 1e3 * float(limits.tiny) ** 0.5, 1e-3 * float(limits.max) ** 0.5
         if growth > high or (growth < low and self.magnitude < low and np.any(result)):

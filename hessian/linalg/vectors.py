@@ -29,6 +29,13 @@ def row_norms(matrix: np.ndarray) -> np.ndarray:
     return np.array([norm(row) for row in matrix])
 
 
+def column_norms(matrix: np.ndarray) -> np.ndarray:
+    """2-norms of columns, in double precision; a single column takes no array as large as itself."""
+    if matrix.shape[1] == 1:
+        return np.array([norm(matrix[:, 0])])
+    return np.asarray(np.linalg.norm(matrix, axis=0), np.float64)
+
+
 def signs(rng: np.random.Generator, n: int, k: int, dtype: np.dtype) -> np.ndarray:
     """Draw k columns of independent signs."""
     return (2.0 * rng.integers(0, 2, (k, n)) - 1.0).astype(dtype).T

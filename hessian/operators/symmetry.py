@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hessian.linalg.vectors import column_norms, norm
+
 
 class Witness:
     """A random combination x of all directions so far, and of their products: ``x.Hy`` is compared with ``y.Hx`` for every new y.
@@ -44,17 +46,17 @@ class Witness:
             lengths = np.where(lengths > 0.0, lengths, 1.0)
             self.magnitude = max(self.magnitude, float(np.max(_lengths(images) / lengths, initial=0.0)))
             weights = self._rng.standard_normal(V.shape[1]) / lengths
-            self._x = self._x + V @ weights
-            self._image = self._image + images @ weights
+            self._x += V @ weights
+            self._image += images @ weights
             gap = np.abs(self._x @ images - self._image @ V) / lengths
-            length = float(np.linalg.norm(self._x))
+            length = norm(self._x)
         worst = np.flatnonzero(gap > self.slack * self.magnitude * length)
         return (float(gap[worst[0]]), length) if len(worst) else None
 
 
 def _lengths(V: np.ndarray) -> np.ndarray:
     """Lengths of columns, also where their squares do not fit."""
-    lengths = np.linalg.norm(V, axis=0).astype(np.float64)
+    lengths = column_norms(V)
     if np.all((lengths > 1e-15) & (lengths < 1e15)):
         return lengths
     largest = np.max(np.abs(V), axis=0, initial=0.0).astype(np.float64)

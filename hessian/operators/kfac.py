@@ -319,24 +319,30 @@ def gauss_newton_diagonal(
 
 def _moments(network: TappedNetwork, roots: np.ndarray, sharing: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the factors of each block."""
-    outputs = [np.zeros((tap.places.shape[1],) * 2, network.vector.dtype) for tap in network.taps]
+    # In double precision: what rounding leaves of numbers that should be zero is squared then, and smaller than any prior.
+    outputs = [np.zeros((tap.places.shape[1],) * 2) for tap in network.taps]
     for column in network.pulled_back(roots):
         for total, back in zip(outputs, column, strict=True):
             flat = back.sum(axis=1) if sharing == "reduce" else back.reshape(-1, total.shape[0])
+            flat = flat.astype(np.float64, copy=False)
             total += flat.T @ flat
     inputs = []
     for tap in network.taps:
         rows = tap.rows.mean(axis=1) if sharing == "reduce" else tap.rows.reshape(-1, tap.rows.shape[2])
+        rows = rows.astype(np.float64, copy=False)
         inputs.append(rows.T @ rows / max(len(rows), 1))
     return list(zip(inputs, outputs, strict=True))
 
 
 def _block(tap: Tap, inputs: np.ndarray, outputs: np.ndarray) -> KroneckerBlock:
-    pairs = [eigh(factor, factor.dtype) for factor in (inputs, outputs)]
+    pairs = [eigh(factor) for factor in (inputs, outputs)]
     # What rounding leaves of a semidefinite matrix below zero is zero.
     left, right = (np.maximum(values, 0.0) for values, _ in pairs)
-    bases = (pairs[0][1], pairs[1][1])
-    return KroneckerBlock(tap.name, inputs, outputs, np.outer(left, right), tap.places, bases)
+    left_basis, right_basis, inputs, outputs = (
+        matrix.astype(tap.rows.dtype, copy=False) for matrix in (pairs[0][1], pairs[1][1], inputs, outputs)
+    )
+    values = np.outer(left, right).astype(tap.rows.dtype, copy=False)
+    return KroneckerBlock(tap.name, inputs, outputs, values, tap.places, (left_basis, right_basis))
 
 
 def second_moments(

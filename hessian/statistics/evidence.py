@@ -36,7 +36,7 @@ def best_precision(mode: Any, prior: Any, groups: Any, at: Callable[[Any], Any])
         raise ConvergenceError(message(WHERE, what, "Its evidence grows with the precision without end", _FIX))
     relative = mode.curvature.relative(precision) if len(distances) == 1 else None
     logs = (
-        np.array([_balance(relative, float(distances[0]))])
+        np.array([_balance(relative, float(distances[0]), mode.curvature.rounding)])
         if relative is not None
         else _convex(len(distances), labels, mode, prior, at)
     )
@@ -50,7 +50,7 @@ def _labels(mode: Any, groups: Any) -> np.ndarray:
     """Return the group of each selected parameter, numbered without gaps."""
     chosen = mode.selection
     labels = np.zeros(chosen.order, int)
-    for number, key in enumerate(groups, 1):
+    for number, key in enumerate(groups if isinstance(groups, list | tuple) else [groups], 1):
         for place in find_part(mode.value, key, WHERE).places:
             if labels[place].any():
                 what = f"groups names {key!r} twice"
@@ -59,15 +59,15 @@ def _labels(mode: Any, groups: Any) -> np.ndarray:
     return np.unique(labels[chosen.places], return_inverse=True)[1]
 
 
-def _balance(relative: np.ndarray, distance: float) -> float:
-    r"""Solve :math:`\alpha q = \sum_i \mu_i / (\mu_i + \alpha)` for :math:`\log\alpha`."""
+def _balance(relative: np.ndarray, distance: float, rounding: float) -> float:
+    r"""Solve :math:`\alpha q = \sum_i \mu_i / (\mu_i + \alpha)` for :math:`\log\alpha`, with that spacing of the numbers at one."""
     largest = float(np.max(np.abs(relative), initial=0.0))
-    lost = len(relative) * float(np.finfo(np.float64).eps) * largest
-    if np.any(relative < -lost):
+    if np.any(relative < -len(relative) * rounding * largest):
         what = f"there is negative curvature, {relative.min():.2g} of the prior's"
         why = "The evidence grows without end as the precision falls to where that is not positive definite"
         raise ConvergenceError(message(WHERE, what, why, "Pass model=, for the Gauss-Newton matrix"))
-    known = relative[relative > lost]
+    # Rounding leaves as much above zero of what is none as it leaves below.
+    known = relative[relative > max(8.0 * rounding * largest, -float(relative.min(initial=0.0)))]
     if not known.size:
         what = "the data do not depend on the parameters"
         raise ConvergenceError(message(WHERE, what, "The evidence grows as the precision falls to 0", _FIX))

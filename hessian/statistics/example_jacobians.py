@@ -13,9 +13,96 @@ from hessian.operators.jacobian_operator import JacobianOperator
 from hessian.operators.kronecker import AffineLayer, TappedNetwork
 from hessian.operators.rows import ROWS, blocks_of_rows, has_rows
 from hessian.statistics.selection import Selection
+from hessian.statistics.spread import OfLayer, Spread
 
 _SAME = 1e3
 """Rounding, in units of the largest number, by which results of blocks of examples differ."""
+
+
+class LayerJacobians:
+    """Jacobians of the outputs of examples in affine layers: outer products of what goes in and what comes back.
+
+    Parameters
+    ----------
+    network : TappedNetwork
+        Of b examples.
+    chosen : Selection
+        Which parameters count, k of them.
+    width : int
+        K, outputs of an example.
+
+    Attributes
+    ----------
+    is_single : bool
+        Whether no layer is used at several places of an example, as convolutions are.
+    """
+
+    def __init__(self, network: TappedNetwork, chosen: Selection, width: int) -> None:
+        self._network, self._chosen, self._width = network, chosen, width
+        self.is_single = all(tap.rows.shape[1] == 1 for tap in network.taps)
+
+    def _pulled_back(self) -> Iterator[list[np.ndarray]]:
+        # Examples do not meet: one sweep has the derivatives of an output of each of them.
+        units = np.tile(np.eye(self._width, dtype=self._network.vector.dtype), (self._network.n_examples, 1))
+        return self._network.pulled_back(units)
+
+    def dense(self) -> np.ndarray:
+        """Return the Jacobians, (b, K, k)."""
+        chosen, taps, count = self._chosen, self._network.taps, self._network.n_examples
+        found = np.zeros((count, self._width, len(chosen.places)))
+        places = [tap.places.ravel() for tap in taps]
+        taken = [np.flatnonzero(np.isin(place, chosen.places)) for place in places]
+        to = [np.searchsorted(chosen.places, place[at]) for place, at in zip(places, taken, strict=True)]
+        for k, back in enumerate(self._pulled_back()):
+            for tap, one, at, where in zip(taps, back, taken, to, strict=True):
+                if len(at):
+                    outer = np.asarray(tap.rows.swapaxes(1, 2) @ one, np.float64).reshape(count, -1)
+                    found[:, k, where] = outer[:, at]
+        return found
+
+    def carried(self, of_layer: OfLayer, full: bool) -> np.ndarray:
+        r"""Return the covariance of the outputs of each example, (b, K, K), or their variances, (b, K).
+
+        Where the covariance of a layer is :math:`(L \otimes R) \operatorname{diag}(D) (L \otimes R)^T`, that of outputs with the
+        Jacobian :math:`a \otimes B` is :math:`(B R) \operatorname{diag}((L^T a)^2 D) (B R)^T`.
+        """
+        chosen, count = self._chosen, self._network.n_examples
+        found = np.zeros((count, self._width, self._width) if full else (count, self._width))
+        columns = [np.stack(column, axis=1) for column in zip(*self._pulled_back(), strict=True)]
+        for tap, back in zip(self._network.taps, columns, strict=True):
+            inside = np.isin(tap.places, chosen.places)
+            if not inside.any():
+                continue
+            at = np.where(inside, np.searchsorted(chosen.places, tap.places), -1)
+            left, right, variances = of_layer(at)
+            rows, turned = tap.rows[:, 0].astype(np.float64), back[:, :, 0].astype(np.float64)
+            if left is not None and right is not None:
+                rows, turned = rows @ left, turned @ right
+            turned *= np.sqrt(rows**2 @ variances)[:, None, :]
+            found += turned @ turned.swapaxes(1, 2) if full else np.sum(turned**2, axis=2)
+        return found
+
+
+def blocks_of(spread: Spread, part: np.ndarray | LayerJacobians) -> np.ndarray:
+    """Return the covariance of the outputs of each example, (b, K, K)."""
+    if isinstance(part, np.ndarray):
+        return spread.blocks(part)
+    return (
+        spread.blocks(part.dense())
+        if spread.of_layer is None or not part.is_single
+        else part.carried(spread.of_layer, True)
+    )
+
+
+def variances_of(spread: Spread, part: np.ndarray | LayerJacobians) -> np.ndarray:
+    """Return the variances of the outputs of each example, (b, K)."""
+    if isinstance(part, np.ndarray):
+        return spread.variances(part)
+    return (
+        spread.variances(part.dense())
+        if spread.of_layer is None or not part.is_single
+        else part.carried(spread.of_layer, False)
+    )
 
 
 def by_examples(
@@ -25,8 +112,9 @@ def by_examples(
     args: tuple[Any, ...],
     whole: JacobianOperator,
     table: np.ndarray,
-) -> Iterator[np.ndarray]:
-    """Yield the Jacobians of examples in the chosen parameters, (b, K, k), in order.
+    spread: Spread,
+) -> Iterator[np.ndarray | LayerJacobians]:
+    """Yield the Jacobians of examples in the chosen parameters, (b, K, k), in order, for the covariance of these.
 
     ``whole`` is the Jacobian of all, and ``table`` holds the outputs, shape (N, K). Of affine layers by a sweep per output of all examples
     together; else, where examples do not meet, by blocks of rows; else by rows of the whole.
@@ -35,10 +123,10 @@ def by_examples(
     step = max(1, limits.BLOCK_NUMBERS // (width * max(whole.shape[1], 1)))
     are_rows = has_rows(args, size)
     if are_rows and (hasattr(model, "layers") or isinstance(model, AffineLayer)):
-        found = _tapped(model, value, args, table, step)
+        found = _tapped(model, value, args, table, step, spread.of_layer is not None)
         if found is not None:
             for network in found:
-                yield _of_layers(network, chosen, width)
+                yield LayerJacobians(network, chosen, width)
             return
     free = chosen.function(model)
     if size > ROWS and are_rows and _is_apart(free, chosen.free, args, whole, table):
@@ -46,7 +134,7 @@ def by_examples(
             part = JacobianOperator(free, chosen.free, *(a[start : start + ROWS] for a in args))
             yield part.to_dense().reshape(-1, width, whole.shape[1]).astype(np.float64)
         return
-    step = max(1, min(step, limits.BLOCK_NUMBERS // (width * whole.shape[0])))
+    step = max(1, min(step, limits.BLOCK_NUMBERS // (width * max(whole.shape[0], 1))))
     for start in range(0, size, step):
         count = min(step, size - start)
         units = np.zeros((whole.shape[0], count * width), whole.dtype)
@@ -54,14 +142,25 @@ def by_examples(
         yield np.asarray(whole.T @ units, np.float64).T.reshape(count, width, -1)
 
 
-def _tapped(model: Any, value: Any, args: tuple[Any, ...], table: np.ndarray, step: int) -> list[TappedNetwork] | None:
-    """Return the network at blocks of examples, or ``None`` where it is more than affine layers, or examples meet."""
-    found = []
-    for start in range(0, len(table), step):
-        try:
-            network = TappedNetwork(model, value, tuple(a[start : start + step] for a in args), "predict")
-        except (OptionError, ShapeMismatchError, NonFiniteError):
-            return None
+def _tapped(
+    model: Any, value: Any, args: tuple[Any, ...], table: np.ndarray, step: int, is_factored: bool
+) -> list[TappedNetwork] | None:
+    """Return the network at blocks of examples, or ``None`` where it is more than affine layers, or examples meet.
+
+    Where Jacobians need not be formed (``is_factored``), and no layer is used at several places, blocks have more than ``step``.
+    """
+    found: list[TappedNetwork] = []
+    open_up = lambda part: TappedNetwork(model, value, tuple(a[part] for a in args), "predict")
+    try:
+        if is_factored:
+            taps = open_up(slice(0, 1)).taps
+            width = table.shape[1]
+            numbers = width * (width + sum(tap.places.shape[1] for tap in taps))
+            step = limits.block_columns(numbers) if all(tap.rows.shape[1] == 1 for tap in taps) else step
+        networks = [open_up(slice(start, start + step)) for start in range(0, len(table), step)]
+    except (OptionError, ShapeMismatchError, NonFiniteError):
+        return None
+    for start, network in zip(range(0, len(table), step), networks, strict=True):
         mine, wanted = network.outputs.reshape(network.n_examples, -1), table[start : start + step]
         if mine.shape != wanted.shape or not _is_same(mine, wanted, np.abs(table), network.vector.dtype):
             return None
@@ -72,23 +171,6 @@ def _tapped(model: Any, value: Any, args: tuple[Any, ...], table: np.ndarray, st
 def _is_same(found: np.ndarray, wanted: np.ndarray, sizes: np.ndarray, dtype: Any) -> bool:
     gap = np.abs(found - wanted).max(initial=0.0)
     return bool(gap <= _SAME * float(np.finfo(dtype).eps) * sizes.max(initial=0.0))
-
-
-def _of_layers(network: TappedNetwork, chosen: Selection, width: int) -> np.ndarray:
-    """Return outer products of what goes into layers and what comes back, (b, K, k)."""
-    count = network.n_examples
-    found = np.zeros((count, width, len(chosen.places)))
-    places = [tap.places.ravel() for tap in network.taps]
-    taken = [np.flatnonzero(np.isin(place, chosen.places)) for place in places]
-    to = [np.searchsorted(chosen.places, place[at]) for place, at in zip(places, taken, strict=True)]
-    # Examples do not meet: one sweep has the derivatives of an output of each of them.
-    units = np.tile(np.eye(width, dtype=network.vector.dtype), (count, 1))
-    for k, back in enumerate(network.pulled_back(units)):
-        for tap, one, at, where in zip(network.taps, back, taken, to, strict=True):
-            if len(at):
-                outer = np.asarray(tap.rows.swapaxes(1, 2) @ one, np.float64).reshape(count, -1)
-                found[:, k, where] = outer[:, at]
-    return found
 
 
 def _is_apart(

@@ -9,13 +9,16 @@ from typing import Any, Literal
 import numpy as np
 
 from hessian.arguments import POSITIVE, check
+from hessian.errors import ShapeMismatchError, message
 from hessian.operators.differentiated import DifferentiatedOperator
 from hessian.operators.gauss_newton import GaussNewtonOperator
 from hessian.operators.hessian_operator import HessianOperator
-from hessian.statistics.laplace_curvature import curvature_of
+from hessian.statistics.laplace_curvature import check_convex, curvature_of
 from hessian.statistics.laplace_result import Laplace, Mode, Prior, approximation
-from hessian.statistics.prior import numbers_like, positive_like
+from hessian.statistics.optimum import check_smooth
+from hessian.statistics.prior import finite_like, positive_like
 from hessian.statistics.selection import Selection
+from hessian.statistics.structured import DenseCurvature, SparseCurvature
 from hessian.tape.trees import ravel
 from hessian.transforms.locate import not_finite
 
@@ -54,7 +57,7 @@ def laplace(
     *args
         Further arguments of f, or of ``model`` where there is one.
     prior_precision : number, or like x
-        :math:`\Lambda > 0`: what weight decay calls l2, times c.
+        :math:`\Lambda > 0`: what weight decay calls l2, times c. What it is for parameters that are held does not matter.
     prior_mean : number, or like x
         :math:`\mu`.
     scale : float
@@ -74,7 +77,8 @@ def laplace(
         The arrays of x that are uncertain (``[-1]``: the last layer of a network); the others are held where they are, and take no
         part in prior, evidence and predictions. Keys are those of ``fixed=`` of :func:`hessian.optimize.minimize`.
     at_mode : bool
-        Refuse an x that is not the mode. With False the numbers are those of the Gaussian about x, wherever that is.
+        Refuse an x that is not the mode. Structures that leave curvature of a Hessian out would hide a saddle: up to 30 products more
+        look for one. With False the numbers are those of the Gaussian about x, wherever that is.
 
     Returns
     -------
@@ -83,14 +87,15 @@ def laplace(
     Raises
     ------
     ConvergenceError
-        The precision is not positive definite (the message names the combination of parameters), or x is not the mode.
+        The precision is not positive definite (the message names the combination of parameters), x is not the mode, or f has a kink
+        at x and no derivative.
     OptionError
         The prior precision or the scale is not positive; ``only`` names no array; the structure is unknown, or takes a network; the
         precision differs within a layer of Kronecker factors.
     ShapeMismatchError
         The prior does not have the structure of x.
     NonFiniteError
-        Loss or curvature is not finite at x.
+        Loss, curvature or the mean of the prior is not finite at x.
     TooDenseError
         ``structure="sparse"`` where the matrix is not.
 
@@ -121,8 +126,11 @@ def laplace(
     """
     where = "laplace"
     check(where, "scale", scale, POSITIVE, fix="It is 1 for a sum, n for a mean of n terms")
-    prior = Prior(positive_like(prior_precision, x), numbers_like(prior_mean, x, "prior_mean"))
     chosen = Selection(x, only, where)
+    if not chosen.order:
+        what, why = "x holds no numbers", "It has no curvature"
+        raise ShapeMismatchError(message(where, what, why, "Pass at least one parameter"))
+    prior = Prior(positive_like(prior_precision, x, chosen.places), finite_like(prior_mean, x))
     free = chosen.free
     if model is None:
         operator: DifferentiatedOperator = HessianOperator(chosen.function(f), free, *args)
@@ -133,7 +141,12 @@ def laplace(
         fix = "Choose an x at which f is finite"
         raise not_finite(where, f"f is {value} at x", "", fix, operator.origin_of_nonfinite())
     network = None if model is None else (model, f, x, args)
-    curvature = curvature_of(operator, network, chosen, chosen.names(x), scale, structure, rank)
+    if at_mode and model is None:
+        check_smooth(operator, np.arange(len(chosen.places)), where, "Hold what is at its kink (only=)")
+    names = chosen.names(x)
+    curvature = curvature_of(operator, network, chosen, names, scale, structure, rank)
+    if at_mode and model is None and not isinstance(curvature, DenseCurvature | SparseCurvature):
+        check_convex(operator, scale, prior.precision[chosen.places], names)
     gradient = scale * np.asarray(operator.gradient, dtype=np.float64)
     center, unravel = ravel(x)
     kind = "hessian" if model is None else "gauss-newton"

@@ -7,14 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.sparse.linalg import LinearOperator
 
 from hessian.arguments import unknown, whole_number
 from hessian.curvature.eigenvalues import eigenvalues
 from hessian.curvature.nystrom import NystromApproximation
-from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.errors import ConvergenceError, OptionError, ShapeMismatchError, message
+from hessian.linalg.vectors import norm
 from hessian.operators.differentiated import DifferentiatedOperator
 from hessian.operators.kfac import KFACOperator, gauss_newton_diagonal
 from hessian.operators.kronecker import AffineLayer
+from hessian.statistics.information import describe_combination
 from hessian.statistics.selection import Selection
 from hessian.statistics.sparse_information import STRUCTURES, sparse_matrix
 from hessian.statistics.structured import (
@@ -29,6 +32,12 @@ from hessian.transforms.locate import not_finite
 
 PAIRS = 50
 """Eigenpairs of a low-rank approximation by default."""
+_ROUNDING = 2.0
+"""Units of rounding of the largest eigenvalue below which another one may be none."""
+_LOOKS = 30
+"""Products in which a saddle is looked for."""
+_SLACK = 1e3
+"""Units of rounding of the largest curvature by which the smallest may seem to be negative."""
 _NAMES = (*STRUCTURES, "diagonal", "kronecker", "low-rank")
 
 
@@ -75,12 +84,36 @@ def curvature_of(
             raise OptionError(message(where, f"rank is {k} for {n} parameters", fix=f"Pass 1 <= rank <= {n}"))
         pairs = eigenvalues(operator, k, "LA")
         values = scale * pairs.values.astype(np.float64)
-        return LowRankCurvature(values, pairs.vectors, max(float(values[0]), 0.0))
+        # Below, it may be rounding: in single precision that of a large curvature is more than a weak prior.
+        floor = _ROUNDING * float(np.finfo(pairs.values.dtype).eps) * float(np.abs(values).max())
+        return LowRankCurvature(values, pairs.vectors, max(float(values[0]), 0.0), floor)
     sparse = sparse_matrix(operator, structure, where)
     if sparse is not None:
         return SparseCurvature(sparse.times(scale), operator.dtype, names, operator)
     matrix = operator.to_dense()
     return DenseCurvature(scale * matrix.astype(np.float64), matrix.dtype, names, operator)
+
+
+def check_convex(operator: DifferentiatedOperator, scale: float, precision: np.ndarray, names: Sequence[str]) -> None:
+    """Refuse a saddle of the posterior that a few steps of Lanczos see: a structure that leaves curvature out does not.
+
+    Ritz values are above the smallest eigenvalue: one below zero proves it, none below zero proves nothing.
+
+    Raises
+    ------
+    ConvergenceError
+    """
+    n, root = len(precision), np.sqrt(precision)
+    product = lambda v: scale * np.asarray(operator @ (v.ravel() / root).astype(operator.dtype), np.float64) / root
+    relative = LinearOperator((n, n), matvec=product, dtype=np.float64)
+    found = eigenvalues(relative, min(2, n), "BE", max_hvp=max(2, min(n, _LOOKS)), confirm=False)
+    slack = _SLACK * float(np.finfo(operator.dtype).eps) * float(np.abs(found.values).max())
+    if found.values[0] < -(1.0 + slack):
+        vector = found.vectors[:, 0] / root
+        along = describe_combination(vector / norm(vector), names)
+        what = f"the posterior precision at x is not positive definite: negative curvature along {along}"
+        why = "x is a saddle, or f is no negative log-likelihood (a log-likelihood has the other sign)"
+        raise ConvergenceError(message("laplace", what, why, "Minimise again from x, or check the sign of f"))
 
 
 def _same_order(structure: Any, n: int) -> None:

@@ -21,7 +21,12 @@ _DOUBTFUL, _MOST = 1e-3, 8
 _AWAY, _THERE = 0.1, 0.03
 
 
-def check_smooth(operator: Any, free: np.ndarray) -> None:
+def check_smooth(
+    operator: Any,
+    free: np.ndarray,
+    where: str = "covariance",
+    fix: str = "Hold what is at its kink (fixed=), or bootstrap",
+) -> None:
     """Refuse a point at which the function has a kink in the free parameters, as |x| has at 0: products there leave it out.
 
     Cost: none where no operation has kinks; else a few forward sweeps.
@@ -37,7 +42,7 @@ def check_smooth(operator: Any, free: np.ndarray) -> None:
     if slopes is not None:
         what = f"f has a kink at x ({', '.join(slopes.names)}), and no derivative"
         why = "Standard errors are made of second derivatives"
-        raise ConvergenceError(message("covariance", what, why, "Hold what is at its kink (fixed=), or bootstrap"))
+        raise ConvergenceError(message(where, what, why, fix))
 
 
 def check_step(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -53,9 +52,11 @@ class Prediction(Shown):
     def __repr__(self) -> str:
         deviations = np.sqrt(Outputs(self.variance).vector)
         count = "" if self.method == "linearized" else f" of {self.n_samples}"
+        if not deviations.size:
+            return f"<Prediction of 0 outputs, {self.method}>"
         return (
             f"<Prediction of {deviations.size} outputs, {self.method}{count}: "
-            f"standard deviations {deviations.min(initial=math.inf):.3g} to {deviations.max(initial=0.0):.3g}, {self._doubt()}>"
+            f"standard deviations {deviations.min():.3g} to {deviations.max():.3g}, {self._doubt()}>"
         )
 
     def _doubt(self) -> str:

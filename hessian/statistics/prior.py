@@ -7,19 +7,29 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import is_real
-from hessian.errors import OptionError, ShapeMismatchError, message
+from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, message
 from hessian.tape.trees import describe, flatten, is_container, join_vector, only_numbers
 
 
-def positive_like(prior_precision: Any, x: Any) -> np.ndarray:
-    """Return a positive precision for each number of x."""
-    precision = numbers_like(prior_precision, x, "prior_precision")
+def positive_like(prior_precision: Any, x: Any, places: np.ndarray) -> np.ndarray:
+    """Return a positive precision for each number of x; beside the places of what is uncertain nothing depends on it."""
+    given = numbers_like(prior_precision, x, "prior_precision")
+    precision = np.ones(given.size)
+    precision[places] = given[places]
     if not np.all(np.isfinite(precision) & (precision > 0.0)):
         what = "prior_precision has entries that are not positive and finite"
         raise OptionError(
             message("laplace", what, "A prior without precision has no density to compare with", "Pass > 0")
         )
     return precision
+
+
+def finite_like(prior_mean: Any, x: Any) -> np.ndarray:
+    """Return a finite mean for each number of x."""
+    mean = numbers_like(prior_mean, x, "prior_mean")
+    if not np.all(np.isfinite(mean)):
+        raise NonFiniteError(message("laplace", "prior_mean holds NaN or infinity", fix="Pass finite numbers"))
+    return mean
 
 
 def numbers_like(numbers: Any, x: Any, name: str) -> np.ndarray:

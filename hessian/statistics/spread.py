@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +24,11 @@ _DEPENDENT = 1e-12
 """Share of a variance below which what is left of it is rounding."""
 
 
+OfLayer = Callable[[np.ndarray], tuple[np.ndarray | None, np.ndarray | None, np.ndarray]]
+"""Takes where the parameters of an affine layer are, shape (p, q), -1 for those that are known; gives bases L and R, ``None`` for the
+identity, and variances D, shape (p, q), with which their covariance is ``(L x R) diag(D) (L x R)^T``."""
+
+
 class Spread:
     """A covariance matrix of order n.
 
@@ -33,9 +39,12 @@ class Spread:
         Whether the matrix is not at hand, but solves with its inverse.
     kind : str
         How it is held.
+    of_layer : callable or None
+        Its block of an affine layer, where layers are independent of each other and each is known by its eigenvectors.
     """
 
     order: int
+    of_layer: OfLayer | None = None
     is_sparse = True
     kind = "sparse"
 

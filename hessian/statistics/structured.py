@@ -19,14 +19,22 @@ from hessian.operators.kfac import KroneckerBlock, over_blocks
 from hessian.optimize.optimality import Definiteness
 from hessian.statistics.information import Information, WeakDirection, indefinite
 from hessian.statistics.sparse_information import SparseInformation
-from hessian.statistics.spread import Spread
+from hessian.statistics.spread import OfLayer, Spread
 from hessian.statistics.structured_spread import StructuredSpread
 
 _WHAT = "posterior precision"
 
 
 class Curvature:
-    """The curvature H of a negative log-likelihood, of order n, without the prior."""
+    """The curvature H of a negative log-likelihood, of order n, without the prior.
+
+    Attributes
+    ----------
+    rounding : float
+        Spacing at one of the numbers that it is made of, as far as eigenvalues of zero are seen to be none.
+    """
+
+    rounding = float(np.finfo(np.float64).eps)
 
     def information(self, precision: np.ndarray) -> Information:
         """Return ``H + diag(precision)``; refuse one that is not positive definite."""
@@ -46,6 +54,7 @@ class DenseCurvature(Curvature):
 
     def __init__(self, matrix: np.ndarray, precision: np.dtype, names: Sequence[str], source: Any) -> None:
         self._matrix, self._dtype, self._names, self._source = matrix, precision, names, source
+        self.rounding = float(np.finfo(precision).eps)
 
     def information(self, precision: np.ndarray) -> Information:
         """Decompose the sum."""
@@ -105,6 +114,7 @@ class DiagonalCurvature(Curvature):
             1.0 / total,
             float(np.sum(np.log(total))),
             "diagonal",
+            partial(_of_diagonal, 1.0 / total),
         )
 
     def relative(self, precision: np.ndarray) -> np.ndarray:
@@ -147,6 +157,7 @@ class KroneckerCurvature(Curvature):
             variances,
             float(sum(np.sum(np.log(block.eigenvalues)) for block in blocks)),
             "kronecker",
+            partial(_of_blocks, blocks),
         )
 
     def relative(self, precision: np.ndarray) -> np.ndarray:
@@ -177,6 +188,18 @@ def _inverse_root(values: np.ndarray) -> np.ndarray:
     return np.asarray(1.0 / np.sqrt(values))
 
 
+def _of_diagonal(variances: np.ndarray, at: np.ndarray) -> tuple[None, None, np.ndarray]:
+    """Return the variances of a layer."""
+    return None, None, np.where(at < 0, 0.0, variances[at])
+
+
+def _of_blocks(blocks: Sequence[KroneckerBlock], at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the bases of a layer, whose block is that of the same parameters, and variances in them."""
+    block = next(block for block in blocks if np.array_equal(block.places, at))
+    left, right = block.bases
+    return left, right, 1.0 / block.eigenvalues
+
+
 def _scaled(weights: np.ndarray, V: np.ndarray) -> np.ndarray:
     """Multiply rows, or a vector, with weights."""
     return np.asarray((V.T * weights).T)
@@ -198,10 +221,10 @@ def _corrected(form: EigenForm, on_range: np.ndarray, width: np.ndarray, V: np.n
 
 
 class LowRankCurvature(Curvature):
-    """Some eigenpairs, those that are positive, and how large eigenvalues of the rest are at most."""
+    """Some eigenpairs, those that are above a floor, and how large eigenvalues of the rest are at most."""
 
-    def __init__(self, values: np.ndarray, vectors: np.ndarray, left_out: float) -> None:
-        keep, self._left_out = values > 0.0, left_out
+    def __init__(self, values: np.ndarray, vectors: np.ndarray, left_out: float, floor: float = 0.0) -> None:
+        keep, self._left_out = values > floor, max(left_out, floor)
         self._values, self._vectors = values[keep].astype(np.float64), vectors[:, keep].astype(np.float64)
 
     def _form(self, precision: np.ndarray) -> EigenForm:
@@ -246,6 +269,8 @@ class StructuredInformation(Information):
     log_determinant : float
         Of the precision.
     kind : str
+    of_layer : callable, optional
+        As of :class:`~hessian.statistics.spread.Spread`.
     """
 
     def __init__(
@@ -256,9 +281,10 @@ class StructuredInformation(Information):
         variances: np.ndarray,
         log_determinant: float,
         kind: str,
+        of_layer: OfLayer | None = None,
     ) -> None:
         self._half, self._inverse, self._inward = half, inverse, inward
-        self._variances, self._kind = variances, kind
+        self._variances, self._kind, self._of_layer = variances, kind, of_layer
         self._log_determinant = log_determinant
 
     @property
@@ -273,7 +299,7 @@ class StructuredInformation(Information):
 
     def spread(self, free: np.ndarray, order: int) -> Spread:
         """Return the inverse; all of the parameters are free."""
-        return StructuredSpread(self._half, self._inverse, self._inward, self._variances, self._kind)
+        return StructuredSpread(self._half, self._inverse, self._inward, self._variances, self._kind, self._of_layer)
 
     def length(self, gradient: np.ndarray) -> float:
         """Length of a gradient in the inverse, ``sqrt(g^T I^-1 g)``."""

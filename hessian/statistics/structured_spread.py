@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hessian.linalg import limits
-from hessian.statistics.spread import Spread, check_room
+from hessian.statistics.spread import OfLayer, Spread, check_room
 
 
 class StructuredSpread(Spread):
@@ -23,6 +23,8 @@ class StructuredSpread(Spread):
         Multiplies columns with ``R'``.
     variances : ndarray, shape (n,)
     kind : str
+    of_layer : callable, optional
+        As of :class:`~hessian.statistics.spread.Spread`.
     """
 
     is_sparse = False
@@ -34,9 +36,10 @@ class StructuredSpread(Spread):
         inward: Callable[[np.ndarray], np.ndarray],
         variances: np.ndarray,
         kind: str,
+        of_layer: OfLayer | None = None,
     ) -> None:
         self._half, self._whole, self._inward = half, whole, inward
-        self._variances, self.kind = variances, kind
+        self._variances, self.kind, self.of_layer = variances, kind, of_layer
         self.order = len(variances)
 
     @property

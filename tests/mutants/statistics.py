@@ -8,6 +8,7 @@ _HELD = "tests/test_fixed.py"
 _PROFILES = "tests/test_profile.py"
 _TESTS = "tests/test_hypotheses.py"
 _LAPLACE = "tests/test_laplace.py"
+_REPORTS = "tests/test_laplace_reports.py"
 
 STATISTICS = [
     Mutant("optimize/fixed.py", "vector[order]", "vector", _HELD),
@@ -55,7 +56,31 @@ STATISTICS = [
         _LAPLACE,
     ),
     Mutant("statistics/laplace_result.py", "0.5 - 0.5 * self.prior.precision", "0.5 - self.prior.precision", _LAPLACE),
-    Mutant("statistics/evidence.py", "if np.any(relative < -lost):", "if False:", _LAPLACE),
+    Mutant("statistics/evidence.py", "if np.any(relative < -len(relative)", "if False and (-len(relative)", _LAPLACE),
+    Mutant(
+        "statistics/evidence.py", "max(8.0 * rounding * largest, -float(relative.min(initial=0.0)))", "0.0", _REPORTS
+    ),
+    Mutant("statistics/prior.py", "precision[places] = given[places]", "precision[:] = given", _REPORTS),
+    Mutant("statistics/laplace_curvature.py", "if found.values[0] < -(1.0 + slack):", "if False:", _REPORTS),
+    Mutant(
+        "statistics/laplace_curvature.py",
+        "if found.values[0] < -(1.0 + slack):",
+        "if found.values[0] < -1.0:",
+        _REPORTS,
+    ),
+    Mutant(
+        "statistics/laplace_curvature.py",
+        "pairs.vectors, max(float(values[0]), 0.0), floor)",
+        "pairs.vectors, 0.0)",
+        _REPORTS,
+    ),
+    Mutant("statistics/class_prediction.py", "- covariance - covariance.swapaxes(1, 2)", "", _REPORTS),
+    Mutant(
+        "statistics/class_prediction.py", "+ _probabilities(table) * gains.sum(axis=1, keepdims=True)", "", _REPORTS
+    ),
+    Mutant("statistics/class_prediction.py", "if len(shape) == 1 and inputs and", "if False and", _REPORTS),
+    Mutant("statistics/example_jacobians.py", "np.sqrt(rows**2 @ variances)", "(rows**2 @ variances)", _REPORTS),
+    Mutant("operators/kfac.py", "flat = flat.astype(np.float64, copy=False)", "pass", _REPORTS),
     Mutant("statistics/evidence.py", "labels[place] = number", "labels[place] = 1", _LAPLACE),
     Mutant("statistics/class_prediction.py", "math.pi / 8.0 * variances", "math.pi / 4.0 * variances", _LAPLACE),
     Mutant("statistics/class_prediction.py", "/ math.sqrt(n_samples)", "", _LAPLACE),

@@ -244,7 +244,7 @@ def test_pictures_of_two_panels_go_where_they_are_told(tmp_path: Path) -> None:
 
 
 def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(OptionError, match=r"against is 'time'\. Pass one of: n_hvp, iteration, seconds"):
+    with pytest.raises(OptionError, match=r"against is 'time'\. Pass one of: auto, n_hvp, iteration, seconds"):
         plot_convergence(HISTORY, against="time")
     with pytest.raises(OptionError, match="the history is empty"):
         plot_convergence([])
@@ -277,6 +277,7 @@ def test_eigenvalues_are_drawn_from_the_largest_with_their_residuals() -> None:
         ([1.0, 2.0], "auto", "linear"),
         ([1.0, 30.0], "auto", "log"),
         ([-1.0, 300.0], "auto", "linear"),
+        ([0.0, 1.0, 300.0], "auto", "log"),
         ([0.0, 300.0], "auto", "linear"),
         ([1.0, 300.0], "linear", "linear"),
     ],
@@ -293,7 +294,7 @@ def test_a_log_axis_shows_negative_eigenvalues_by_magnitude_and_says_so() -> Non
     np.testing.assert_array_equal(negative.get_xdata(), [3])
     np.testing.assert_array_equal(negative.get_ydata(), [2.0])
     assert ax.get_ylabel() == "magnitude of the eigenvalue"
-    assert _legend(ax) == ["H", "negative"]
+    assert _legend(ax) == ["H", "H, negative"]
     assert len(plotting.plot_spectrum([-2.0, -1.0], scale="log").containers) == 1
 
 
@@ -315,7 +316,7 @@ def test_a_density_is_drawn_with_its_band_and_eigenvalues() -> None:
     (band,) = ax.collections
     extents = band.get_paths()[0].get_extents()
     np.testing.assert_allclose([extents.y0, extents.y1], [0.9, 2.2])
-    assert _legend(ax) == ["90% band", "eigenvalues"]
+    assert _legend(ax) == ["density", "90% band", "eigenvalues"]
     assert ax.get_yscale() == "log"
     assert ax.get_ylim()[0] == pytest.approx(2e-6)
     assert plotting.plot_density(density(grid, heights), scale="linear").get_yscale() == "linear"
@@ -402,7 +403,7 @@ def test_paths_are_drawn_from_start_to_end_over_the_levels() -> None:
     np.testing.assert_array_equal(end.get_xydata(), [[1.0, 2.0]])
     assert newton.get_marker() == "."
     assert descent.get_marker() == ""
-    assert _legend(ax) == ["newton", "descent"]
+    assert _legend(ax) == ["newton", "descent", "start", "end"]
     assert len(ax.collections) == 2
     ax = plotting.plot_paths(bowl, paths, span=((-1.0, 3.0), (-2.0, 4.0)), points=8)
     assert (ax.get_xlim(), ax.get_ylim()) == ((-1.0, 3.0), (-2.0, 4.0))
@@ -448,7 +449,7 @@ def test_sharpness_is_drawn_with_residuals_and_threshold() -> None:
     (container,) = ax.containers
     np.testing.assert_array_equal(container[0].get_xydata(), [[0.0, 1.0], [10.0, 3.0]])
     np.testing.assert_allclose(_bars(container), [[0.99, 1.01], [2.97, 3.03]])
-    assert set(_legend(ax)) == {"run", "edge of stability, 2.5"}
+    assert set(_legend(ax)) == {"run", "edge of stability of run, 2.5"}
     np.testing.assert_array_equal(ax.lines[-1].get_ydata(), [2.5, 2.5])
     assert plotting.plot_sharpness(trace([1.0, 3.0])).get_legend() is None
     assert ax.get_ylim()[0] == 0.0

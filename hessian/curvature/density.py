@@ -15,7 +15,6 @@ from hessian.curvature.misses import MISS, beyond
 from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.errors import OptionError, message
-from hessian.linalg import limits
 from hessian.text import Shown
 
 # A Gaussian of width w times the range is resolved to 1e-3 by 1/w steps: its Chebyshev coefficients fall as exp(-(2 w j)^2 / 2),
@@ -121,7 +120,8 @@ def spectral_density(
     H : LinearOperator or matrix, shape (n, n)
         Symmetric.
     max_hvp : int, optional
-        Products at most; 100 by default. If n is not larger, the density is exact; so it is for a matrix up to n = 5000.
+        Products at most; 100 by default. If n is not larger, the density is exact; up to n = 5000 so it is for a matrix, and for a
+        Hessian whose pattern gives it by so few products.
     width : float, optional
         Standard deviation of K, at least the range by the number of steps; by default that, as many of them as leave
         enough test vectors for an expected L1 distance of 0.02 from the exact density; a twentieth of the range if that is exact.
@@ -181,7 +181,7 @@ def spectral_density(
     if width is not None and not real_number(where, "width", width, NOT_NEGATIVE):
         raise OptionError(message(where, "width is 0", "A density of points is not a function", "Pass a number > 0"))
     check(where, "level", level, INSIDE)
-    if products.is_dense(max_hvp, limits.DENSITY_ORDER):
+    if products.is_formed(max_hvp):
         rule = Quadrature.of(products.eigenvalues())
         return density_of(rule, None, products, exact=True, width=width, grid=grid, level=level)
     rule, before = _run(products, max_hvp, width, steps, generator)
@@ -208,6 +208,8 @@ def density_of(
     n, share = products.n, rule.n / products.n
     known = np.zeros(0) if known is None else known
     seen = np.concatenate([rule.nodes[rule.weights > 0.0], known])
+    largest = float(np.abs(seen).max())
+    products.require_size(largest)
     resolution = _EXACT_WIDTH if exact else _STEPS_PER_RANGE / rule.nodes.shape[1]
     width, points = _frame(seen, width, resolution, grid, products)
     fixed = _smoothed(Quadrature.of(known, n), points, width)
@@ -251,7 +253,7 @@ def _measured(
     """Say what a density is made of: where eigenvalues can be, and what distance between them is seen."""
     seen = np.concatenate([rule.nodes[rule.weights > 0.0], known])
     low, high = float(seen.min()), float(seen.max())
-    zero = 4.0 * math.sqrt(products.n) * products.eps * max(abs(low), abs(high))
+    zero = max(4.0 * math.sqrt(products.n) * products.eps * max(abs(low), abs(high)), products.floor)
     resolution = 0.0
     if ritz is not None:
         low, high = min(low, float(ritz.min())), max(high, float(ritz.max()))
@@ -266,7 +268,8 @@ def _measured(
         low, high = min(low, float(nodes.min()) - far), max(high, float(nodes.max()) + far)
     # A bound may be above the lowest node by rounding.
     low = max(low, min(lower_bound, float(seen.min())))
-    return Measured(products.n, rule, before, known, zero, (low, high), resolution, exact, level, products.count)
+    by = zero == products.floor > 0.0
+    return Measured(products.n, rule, before, known, zero, (low, high), resolution, exact, level, products.count, by)
 
 
 def _moving(rule: Quadrature, before: Quadrature | None, zero: float) -> np.ndarray:

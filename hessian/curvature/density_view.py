@@ -41,6 +41,7 @@ class Measured:
     is_exact: bool
     level: float
     n_hvp: int
+    is_zero_by_threshold: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,15 @@ class DensityView:
         """What the density is per."""
         return "decade" if self.axis == "symlog" else "unit"
 
-    def title(self) -> str:
+    def data(self) -> str:
         """Say what was measured and how."""
         of = self.measured
         how = "all eigenvalues" if of.is_exact else f"Lanczos quadrature, {of.n_hvp} products"
-        return f"Spectral density of order {of.n}: {how}"
+        return f"order {of.n}, {how}"
+
+    def title(self) -> str:
+        """Say what is drawn, what was measured and how."""
+        return f"Spectral density of {self.data().replace(', ', ': ', 1)}"
 
     def kernel(self) -> str:
         """Say what was smoothed, and by how much."""
@@ -116,12 +121,17 @@ class DensityView:
                 what = f"all {of.n} are zero" if count == of.n else f"{count} of {of.n} are zero"
             else:
                 what = f"about {self.zero_share:.2g} of all are zero"
-            found.append(f"{what} to rounding (within ±{self.zero_below:.1g}): not drawn")
+            within = f"(within ±{self.zero_below:.1g})"
+            found.append(f"{what} {'as asked' if of.is_zero_by_threshold else 'to rounding'} {within}: not drawn")
         found += self.spot_names()
         low, high = (0.0 if abs(end) <= self.zero_below else end for end in of.bounds)
         if math.isfinite(low) and math.isfinite(high) and self.zero_share < 1.0 - 1e-9:
             sure = "none outside" if of.is_exact else f"with probability {1.0 - MISS:g} none outside"
             found.append(f"{sure} [{low:.3g}, {high:.3g}]")
+        elif not of.is_exact and len(self.grid):
+            found.append(
+                "so few products bound nothing: the curve ends where smoothing does, eigenvalues may be beyond"
+            )
         if self.axis == "symlog" and not of.is_exact and np.abs(self.grid).min(initial=math.inf) < self.linear_below:
             width = _LN10 * self.width * self.linear_below
             found.append(

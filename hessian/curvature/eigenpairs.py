@@ -31,6 +31,8 @@ class Eigenpairs(Shown):
     method : str
     steps : int
         Lanczos steps from the first random start before anything was dropped; 0 where the whole spectrum was computed.
+    which : {"", "LA", "SA", "LM", "BE"}
+        The ends that they are from; empty for those inside.
     """
 
     values: np.ndarray
@@ -41,6 +43,28 @@ class Eigenpairs(Shown):
     miss_probability: float
     method: str
     steps: int = 0
+    which: str = ""
+
+    @property
+    def ranks(self) -> np.ndarray | None:
+        """Ranks among all n eigenvalues, the largest of which has rank 1, shape (k,); ``None`` for those inside.
+
+        As far as none was missed (``miss_probability``).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hessian.curvature import eigenvalues
+        >>> found = eigenvalues(np.diag([1.0, 2.0, 3.0, 4.0, 5.0]), 3, "BE")
+        >>> found.values.tolist(), found.ranks.tolist()
+        ([1.0, 4.0, 5.0], [5, 2, 1])
+        """
+        if not self.which:
+            return None
+        k, n = len(self.values), len(self.vectors)
+        # Of the largest magnitudes, positive ones are the largest of all and negative ones the smallest.
+        below = {"LA": 0, "SA": k, "BE": k // 2, "LM": int(np.sum(self.values < 0.0))}[self.which]
+        return np.concatenate([n - np.arange(below), np.arange(k - below, 0, -1)])
 
     def __repr__(self) -> str:
         head = f"{len(self.values)} eigenvalue{'s' * (len(self.values) != 1)} ({self.method}, {self.n_hvp} products"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -151,5 +152,5 @@ def eigenvalues(
         return closest_pairs(products, k, center, metric, rtol=rtol, max_hvp=max_hvp, rng=generator)
     search = partial(extreme_pairs, rtol=rtol, block=block, confirm=confirm, rng=generator)
     if metric is None:
-        return search(products, k, which, max_hvp=max_hvp)
-    return pencil_pairs(products, metric, k, which, max_hvp, search)
+        return replace(search(products, k, which, max_hvp=max_hvp), which=which)
+    return replace(pencil_pairs(products, metric, k, which, max_hvp, search), which=which)

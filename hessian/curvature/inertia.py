@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,11 @@ from hessian.curvature.misses import MISS, chance
 from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs
 from hessian.errors import OptionError, message
+from hessian.operators import HessianOperator
 from hessian.text import Shown
+
+STATIONARY = 1e-3
+"""Share of the largest magnitude up to which a point is nearly stationary: what its gradient leaves of zeros is far from all else."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,6 +36,10 @@ class Inertia(Shown):
         Magnitude up to which an eigenvalue counts as zero.
     n_hvp : int
     method : str
+    in_doubt : int
+        Eigenvalues at hand that count by their sign, and that a symmetry of the function may have left where the gradient is not zero.
+    reach : float
+        Their largest magnitude, ``4 |g| / |x|``; 0 where none is in doubt.
     """
 
     negative: float
@@ -43,6 +51,8 @@ class Inertia(Shown):
     threshold: float
     n_hvp: int
     method: str
+    in_doubt: int = 0
+    reach: float = 0.0
 
     @property
     def ranges(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
@@ -69,11 +79,22 @@ class Inertia(Shown):
             for count, name, (low, high) in named
         )
 
+    def doubt(self) -> str:
+        """Say which signs may be those of zeros at a point that is not quite stationary; nothing where none is."""
+        if not self.in_doubt:
+            return ""
+        them = "1 sign is of an eigenvalue" if self.in_doubt == 1 else f"{self.in_doubt} signs are of eigenvalues"
+        why = f"within ±{self.reach:.1g}, as the gradient leaves zeros"
+        return f'{them} {why}: threshold="gradient" calls them zero'
+
     def __repr__(self) -> str:
-        return f"inertia: {self.counts()} ({self.method}, {self.n_hvp} products)"
+        lines = [f"inertia: {self.counts()} ({self.method}, {self.n_hvp} products)", self.doubt()]
+        return "\n  ".join(filter(None, lines))
 
 
-def inertia(H: Any, max_hvp: int | None = None, *, threshold: float | None = None, rng: Rng = 0) -> Inertia:
+def inertia(
+    H: Any, max_hvp: int | None = None, *, threshold: float | Literal["gradient"] | None = None, rng: Rng = 0
+) -> Inertia:
     r"""Count the eigenvalues below :math:`-\epsilon`, within, and above :math:`\epsilon`.
 
     Parameters
@@ -81,10 +102,12 @@ def inertia(H: Any, max_hvp: int | None = None, *, threshold: float | None = Non
     H : LinearOperator or matrix, shape (n, n)
         Symmetric.
     max_hvp : int, optional
-        Products at most; 100 by default. If n is not larger, the counts are exact; so they are for a matrix up to n = 2000.
-    threshold : float, optional
+        Products at most; 100 by default. If n is not larger, the counts are exact; up to n = 5000 so they are for a matrix, and
+        for a Hessian whose pattern gives it by so few products.
+    threshold : float or "gradient", optional
         :math:`\epsilon`; by default :math:`4 \sqrt n` times the precision, relative to the largest magnitude: what rounding
-        does to an eigenvalue.
+        does to an eigenvalue. ``"gradient"``, for a :class:`hessian.HessianOperator` near a stationary point, takes what is left of
+        the zeros of symmetries for zero, too: :math:`\epsilon \ge 4 \|g\| / \|x\|`.
     rng : int, numpy.random.Generator or None
         Seed of the test vectors.
 
@@ -95,13 +118,17 @@ def inertia(H: Any, max_hvp: int | None = None, *, threshold: float | None = Non
     Raises
     ------
     OptionError
-        ``max_hvp`` is below 8, or an option is out of range.
+        ``max_hvp`` is below 8, or an option is out of range; the gradient is asked for of what has none, at x = 0, or where it is so
+        large that curvature of a thousandth of the largest would count as zero.
 
     Notes
     -----
     Estimated by Lanczos quadrature with four vectors (two below 40 products). By the Chebyshev-Markov-Stieltjes inequalities
     the weight below a cut lies between the sums up to the nodes on either side of it, without and with their own weights; half that
     distance is added to the standard error. Eigenvalues close to zero are where it is large: a count is as sharp as the gap there.
+    Where :math:`f(e^{tA} x) = f(x)`, as for rotations of all atoms and rescaled layers, :math:`H A x = -A^T g`: an eigenvalue is zero at
+    a stationary point, and of the size :math:`\|g\| / \|x\|` and either sign beside it. Such ones are counted by their sign, and named.
+
     For a cut beyond all nodes, the whole is added, unless they are so far from it that with an eigenvalue on its other side, steps
     from random starts would have left that gap with a probability below 1e-3 (Kuczynski and Wozniakowski).
 
@@ -122,8 +149,12 @@ def inertia(H: Any, max_hvp: int | None = None, *, threshold: float | None = Non
     products = Products(H, where)
     max_hvp = 100 if max_hvp is None else whole_number(where, "max_hvp", max_hvp)
     generator = as_generator(rng, where)
-    cut = None if threshold is None else real_number(where, "threshold", threshold, NOT_NEGATIVE)
-    if products.is_dense(max_hvp):
+    cut = None
+    if threshold == "gradient":
+        products.floor = floor_of(products)
+    elif threshold is not None:
+        cut = real_number(where, "threshold", threshold, NOT_NEGATIVE, fix='Pass such a number, or "gradient"')
+    if products.is_formed(max_hvp):
         return count_signs(Quadrature.of(products.eigenvalues()), None, products, exact=True, threshold=cut)
     if max_hvp < 8:
         raise OptionError(message(where, f"max_hvp is {max_hvp}", fix="Pass at least 8 products"))
@@ -134,9 +165,47 @@ def inertia(H: Any, max_hvp: int | None = None, *, threshold: float | None = Non
     return count_signs(runs.quadrature(), None, products, exact=False, complete=runs.is_complete, threshold=cut)
 
 
-def zero_below(products: Products) -> float:
-    """Magnitude, relative to the largest, up to which an eigenvalue may be rounding: about what an eigensolver's residual is."""
-    return 4.0 * math.sqrt(products.n) * products.eps
+def floor_of(products: Products) -> float:
+    """Return the magnitude up to which eigenvalues are zero by the gradient.
+
+    Raises
+    ------
+    OptionError
+        The gradient tells nothing.
+    """
+    reach = gradient_reach(products)
+    if reach is None:
+        what = f'threshold is "gradient" and H is {products.name}'
+        why = "Only a HessianOperator at x other than 0 tells what its gradient leaves of zeros"
+        raise OptionError(message(products.where, what, why, "Pass a number"))
+    return reach
+
+
+def gradient_reach(products: Products) -> float | None:
+    """Magnitude up to which a zero of a symmetry may be at this gradient; ``None`` where that is not known."""
+    source = products.source
+    if not isinstance(source, HessianOperator):
+        return None
+    length = math.hypot(*(float(np.linalg.norm(leaf)) for leaf in source.primal.leaves))
+    return 4.0 * float(np.linalg.norm(source.gradient)) / length if length > 0.0 else None
+
+
+def zero_cut(products: Products, scale: float) -> float:
+    """Magnitude up to which an eigenvalue counts as zero: rounding, or what was asked for."""
+    return max(rounding_of(products, scale), products.floor)
+
+
+def rounding_of(products: Products, scale: float) -> float:
+    """Magnitude up to which an eigenvalue may be rounding of the largest: about what an eigensolver's residual is."""
+    return 4.0 * math.sqrt(products.n) * products.eps * scale
+
+
+def check_reach(products: Products, scale: float) -> None:
+    """Refuse to take real curvature for zero where the point is far from stationary."""
+    if products.floor > STATIONARY * scale > 0.0:
+        what = f"the threshold is {products.floor:.3g}, for a largest magnitude of {scale:.3g}"
+        why, fix = "The point is not nearly stationary, and curvature would count as zero", "Pass a number"
+        raise OptionError(message(products.where, what, why, fix))
 
 
 def count_signs(
@@ -155,10 +224,18 @@ def count_signs(
     n, nodes = products.n, rule.nodes
     known = np.zeros(0) if known is None else known
     scale = max(float(np.abs(nodes).max()), float(np.abs(known).max(initial=0.0)))
-    cut = zero_below(products) * scale if threshold is None else threshold
+    reach = gradient_reach(products) or 0.0
+    if products.floor == reach:
+        check_reach(products, scale)
+    cut = zero_cut(products, scale) if threshold is None else threshold
+    in_doubt = 0
+    if cut < reach <= STATIONARY * scale:
+        sizes = np.abs(nodes.ravel() if exact else known)
+        in_doubt = int(np.sum((sizes > cut) & (sizes <= reach)))
+    doubt = (in_doubt, reach if in_doubt else 0.0)
     if exact:
         minus, plus = int(np.sum(nodes < -cut)), int(np.sum(nodes > cut))
-        return Inertia(minus, n - minus - plus, plus, 0.0, minus, plus, cut, products.count, "exact")
+        return Inertia(minus, n - minus - plus, plus, 0.0, minus, plus, cut, products.count, "exact", *doubt)
     below, below_error = _weight(nodes, rule.weights, -cut, rule.n, complete)
     above, above_error = _weight(-nodes, rule.weights, -cut, rule.n, complete)
     known_below, known_above = int(np.sum(known < -cut)), int(np.sum(known > cut))
@@ -180,6 +257,7 @@ def count_signs(
         cut,
         products.count,
         "Lanczos quadrature",
+        *doubt,
     )
 
 

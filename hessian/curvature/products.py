@@ -23,7 +23,7 @@ class Products:
 
     Matrices are checked for symmetry entry by entry. An operator cannot be: its products are compared as they are made, whatever
     asked for them (:class:`hessian.operators.symmetry.Witness`). Estimators that have more of them at hand compare more
-    (:func:`check_symmetric`). Errors call it by its letter, ``called``.
+    (:func:`check_symmetric`). Errors call it by its letter, ``called``. Magnitudes up to ``floor`` are to count as zero.
     """
 
     def __init__(self, H: Any, where: str, called: str = "H") -> None:
@@ -32,6 +32,7 @@ class Products:
         self.source = H
         self.count = 0
         self.magnitude = 0.0
+        self.floor = 0.0
         self.matrix = _as_matrix(refuse_mask(H, where, called))
         if self.matrix is None and not hasattr(H, "matvec"):
             what = f"{called} is {type(H).__name__}"
@@ -108,18 +109,35 @@ class Products:
             V, result = V.reshape(self.n, -1), result.reshape(self.n, -1)
             sizes = column_norms(V)
             growth = float(np.max(column_norms(result) / np.where(sizes > 0.0, sizes, 1.0), initial=0.0))
-        limits = np.finfo(self.dtype)
-        low, high = 1e3 * float(limits.tiny) ** 0.5, 1e-3 * float(limits.max) ** 0.5
-        if growth > high or (growth < low and self.magnitude < low and np.any(result)):
-            what = f"products are of size {np.abs(result).max():.3g}"
-            raise NonFiniteError(
-                message(self.where, what, f"Their squares leave {self.dtype}", f"Pass a multiple of {self.called}")
-            )
+        # Products with what is orthogonal to the largest eigenvectors may be small.
+        if not self._fits(max(growth, self.magnitude)) and np.any(result):
+            self._refuse_size(f"products are of size {np.abs(result).max():.3g}")
         self.magnitude = max(self.magnitude, growth)
+
+    def require_size(self, size: float) -> None:
+        """Refuse eigenvalues whose squares do not fit."""
+        if size != 0.0 and not self._fits(size):
+            self._refuse_size(f"eigenvalues are of size {size:.3g}")
+
+    def _fits(self, size: float) -> bool:
+        numbers = np.finfo(self.dtype)
+        return 1e3 * float(numbers.tiny) ** 0.5 <= size <= 1e-3 * float(numbers.max) ** 0.5
+
+    def _refuse_size(self, what: str) -> None:
+        why, fix = f"Their squares leave {self.dtype}", f"Pass a multiple of {self.called}"
+        raise NonFiniteError(message(self.where, what, why, fix))
 
     def is_dense(self, max_hvp: int, order: int = limits.MATRIX_ORDER) -> bool:
         """Whether the whole matrix is to be had: by products that are allowed, or as given up to an order, 2000 by default."""
         return max_hvp >= self.n or (self.matrix is not None and self.n <= order)
+
+    def is_formed(self, max_hvp: int) -> bool:
+        """Whether all eigenvalues are to be had: of what :meth:`is_dense`, or of an operator whose pattern gives the matrix by so few
+        products, up to the order that takes seconds."""
+        if self.is_dense(max_hvp, limits.VALUES_ORDER):
+            return True
+        count = getattr(self.source, "diagonal_products", None)
+        return count is not None and self.n <= limits.VALUES_ORDER and count(max_hvp) <= max_hvp
 
     def dense(self) -> np.ndarray:
         """Return the symmetric matrix in the working dtype: as given, by the operator's own way, or by n products."""
@@ -127,7 +145,9 @@ class Products:
             full = self.matrix.toarray() if scipy.sparse.issparse(self.matrix) else self.matrix
         elif hasattr(self.source, "to_dense"):
             full = self.source.to_dense()
-            self.count += self.n
+            count = getattr(self.source, "diagonal_products", None)
+            # By as many as its pattern needs, which is looked for no more.
+            self.count += self.n if count is None else count(0)
         else:
             full = self(np.eye(self.n, dtype=self.dtype))
         full = np.asarray(full, self.dtype)

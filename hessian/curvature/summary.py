@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from hessian.arguments import FINITE, Rng, as_generator, check, whole_number
+from hessian.arguments import FINITE, NOT_NEGATIVE, Rng, as_generator, check, real_number, whole_number
 from hessian.curvature.density import SpectralDensity, density_of
 from hessian.curvature.density_text import bars, caption, picture
 from hessian.curvature.eigenpairs import Eigenpairs
 from hessian.curvature.eigenvalues import eigenvalues
 from hessian.curvature.estimate import KNOWN, Estimate, widened
 from hessian.curvature.functions import log_gap, remainder
-from hessian.curvature.inertia import Inertia, count_signs, zero_below
+from hessian.curvature.inertia import Inertia, count_signs, floor_of, rounding_of, zero_cut
 from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.errors import OptionError, message
-from hessian.linalg.dense import eigh, pick
+from hessian.linalg.dense import values_and_ends
 from hessian.text import html_table, named_values, with_error
 
 LEAST = 12
@@ -92,9 +92,10 @@ class CurvatureSummary:
 
     def notes(self) -> list[str]:
         """Say what the numbers leave open, and what may look like a contradiction."""
+        found = [note for note in [self.inertia.doubt()] if note]
         if self.is_exact:
-            return []
-        found, values = [], self.eigenvalues.values
+            return found
+        values = self.eigenvalues.values
         negative, zero, positive = self.inertia.ranges
         if not self.is_decided:
             unsure = " or ".join(
@@ -158,7 +159,14 @@ def _shown(estimate: Estimate) -> str:
     return with_error(estimate.value, estimate.standard_error, estimate.is_exact)
 
 
-def summary(H: Any, max_hvp: int = 60, *, lower_bound: float | None = None, rng: Rng = 0) -> CurvatureSummary:
+def summary(
+    H: Any,
+    max_hvp: int = 60,
+    *,
+    lower_bound: float | None = None,
+    threshold: float | Literal["gradient"] | None = None,
+    rng: Rng = 0,
+) -> CurvatureSummary:
     r"""Spend a budget of products on extreme eigenvalues, trace, norm, log-determinant, inertia and density.
 
     Parameters
@@ -170,6 +178,9 @@ def summary(H: Any, max_hvp: int = 60, *, lower_bound: float | None = None, rng:
     lower_bound : float, optional
         What no eigenvalue is known to be below, from a factorisation at hand or the l2 penalty of a convex objective. If it is
         positive, the signs are known, and the log-determinant is bounded by it instead of by what so many products see.
+    threshold : float or "gradient", optional
+        Magnitude up to which eigenvalues count as zero in all numbers and in the picture, where that is more than rounding; as in
+        :func:`inertia`.
     rng : int, numpy.random.Generator or None
         Seed.
 
@@ -180,19 +191,21 @@ def summary(H: Any, max_hvp: int = 60, *, lower_bound: float | None = None, rng:
     Raises
     ------
     OptionError
-        ``max_hvp`` is below 12 and below n, H is not symmetric, or an eigenvalue is below the bound.
+        ``max_hvp`` is below 12 and below n, H is not symmetric, an eigenvalue is below the bound, or the threshold is refused as by
+        :func:`inertia`.
     NonFiniteError
-        A product holds NaN or inf.
+        A product holds NaN or inf, or squares of eigenvalues leave the precision.
 
     Notes
     -----
-    Where n is within the budget, or H is a matrix up to n = 2000, everything is computed from all eigenvalues. Else half of the
-    budget goes into Lanczos for both ends. The eigenpairs that have converged are taken out of the problem exactly, and the rest
-    of the budget into Lanczos quadrature from a few vectors orthogonal to them, whose nodes give the trace, the norm, the
-    log-determinant, the counts and the density of what is left, with standard errors from the spread of the spectrum
-    (:mod:`hessian.curvature.quadrature`). The standard errors are thus those of a problem without its outliers.
+    Where n is within the budget, and up to n = 5000 where H is a matrix or a Hessian whose pattern gives it by so few products,
+    everything is computed from all eigenvalues. Else half of the budget goes into Lanczos for both ends. The eigenpairs that have
+    converged are taken out of the problem exactly, and the rest of the budget into Lanczos quadrature from a few vectors orthogonal to
+    them, whose nodes give the trace, the norm, the log-determinant, the counts and the density of what is left, with standard errors
+    from the spread of the spectrum (:mod:`hessian.curvature.quadrature`). The standard errors are thus those of a problem without its
+    outliers.
 
-    Cost: ``max_hvp`` products.
+    Cost: ``max_hvp`` products; from a matrix of order 5000, 11 s on one core and four matrices' memory.
 
     References
     ----------
@@ -213,8 +226,13 @@ def summary(H: Any, max_hvp: int = 60, *, lower_bound: float | None = None, rng:
     generator = as_generator(rng, where)
     if lower_bound is not None:
         check(where, "lower_bound", lower_bound, FINITE)
+    if threshold == "gradient":
+        products.floor = floor_of(products)
+    elif threshold is not None:
+        wanted = 'Pass such a number, or "gradient"'
+        products.floor = real_number(where, "threshold", threshold, NOT_NEGATIVE, fix=wanted)
     n = products.n
-    if products.is_dense(max_hvp):
+    if products.is_formed(max_hvp):
         return _exact(products, lower_bound)
     if max_hvp < LEAST:
         what = f"max_hvp is {max_hvp} products for an operator of order {n}"
@@ -229,13 +247,16 @@ def summary(H: Any, max_hvp: int = 60, *, lower_bound: float | None = None, rng:
 def _exact(products: Products, lower_bound: float | None) -> CurvatureSummary:
     """Compute everything from all eigenvalues."""
     n = products.n
-    values, vectors = eigh(products.dense(), products.dtype)
-    values = values.astype(np.float64)
-    _check_bound(lower_bound, float(values[0]), zero_below(products) * float(np.abs(values).max()))
     k = min(n, 8)
-    picked = pick(values, k, "BE")
-    rounding = 4.0 * products.eps * math.sqrt(n) * float(np.abs(values).max())
-    ends = Eigenpairs(values[picked], vectors[:, picked], np.full(k, rounding), products.count, True, 0.0, "dense")
+    matrix = products.dense()
+    values, picked, vectors = values_and_ends(matrix, k)
+    values = values.astype(np.float64)
+    largest = float(np.abs(values).max())
+    products.require_size(largest)
+    _check_bound(lower_bound, float(values[0]), rounding_of(products, largest))
+    rounding = 4.0 * products.eps * math.sqrt(n) * largest
+    left = np.linalg.norm((matrix @ vectors).astype(np.float64) - vectors * values[picked], axis=0)
+    ends = Eigenpairs(values[picked], vectors, left + rounding, products.count, True, 0.0, "dense", which="BE")
     rule = Quadrature.of(values)
 
     def exact(name: str, value: float, error: float) -> Estimate:
@@ -243,13 +264,12 @@ def _exact(products: Products, lower_bound: float | None) -> CurvatureSummary:
 
     total = exact("trace", float(values.sum()), rounding * math.sqrt(n))
     norm = exact("frobenius norm", float(np.linalg.norm(values)), rounding)
-    definite = bool(values[0] > zero_below(products) * np.abs(values).max())
+    definite = bool(values[0] > zero_cut(products, largest))
     logs = float(np.log(values).sum()) if definite else math.nan
     logdet = exact("logdet", logs, n * rounding / values[0]) if definite else None
     signs = count_signs(rule, None, products, exact=True)
     smallest = float(np.abs(values).min())
-    largest = float(np.abs(values).max())
-    condition = largest / smallest if smallest > zero_below(products) * largest else math.inf
+    condition = largest / smallest if smallest > zero_cut(products, largest) else math.inf
     density = density_of(rule, None, products, exact=True)
     return CurvatureSummary(n, products.count, ends, total, norm, logdet, signs, condition, density, True)
 
@@ -286,8 +306,8 @@ def _estimated(
     error = scale * square.standard_error / (2.0 * size) if size else 0.0
     norm = Estimate("frobenius norm", scale * size, error, products.count, square.method, square.degrees_of_freedom)
     lowest = min(float(rest.nodes.min()), float(ends.values.min()))
-    zero = zero_below(products) * products.magnitude
-    _check_bound(lower_bound, lowest, zero)
+    zero = zero_cut(products, products.magnitude)
+    _check_bound(lower_bound, lowest, rounding_of(products, products.magnitude))
     definite = lowest > zero
     # Rounding hides what is below zero: a bound has to be above it.
     known_bound = lower_bound if lower_bound is not None and lower_bound > zero else None
@@ -315,7 +335,7 @@ def _drawn(
     lower_bound: float | None,
 ) -> tuple[SpectralDensity, Inertia]:
     """Return a density without what the counts exclude, and counts without what its bounds exclude."""
-    n, zero = products.n, zero_below(products) * products.magnitude
+    n, zero = products.n, zero_cut(products, products.magnitude)
     # Where the counts exclude negative eigenvalues, the density has none either.
     floor = 0.0 if not signs.ranges[0][1] else -math.inf
     floor = floor if lower_bound is None else max(floor, lower_bound)
@@ -357,7 +377,7 @@ def _condition(spectrum: np.ndarray, known: np.ndarray, definite: bool, products
     inner = np.abs(spectrum).min() if definite or spectrum.max() < 0.0 else np.abs(known).min(initial=math.inf)
     # A node inside an indefinite spectrum says nothing about the eigenvalue nearest to zero.
     largest = float(np.abs(spectrum).max())
-    return largest / min(float(inner), largest) if inner > zero_below(products) * largest else math.inf
+    return largest / min(float(inner), largest) if inner > zero_cut(products, largest) else math.inf
 
 
 def _check_bound(lower_bound: float | None, lowest: float, zero: float) -> None:

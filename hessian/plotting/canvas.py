@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hessian.errors import OptionError, message, missing_dependency
+from hessian.errors import NonFiniteError, OptionError, message, missing_dependency
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +24,8 @@ PLoS ONE 13 (2018)."""
 SCALES = ("auto", "linear", "log")
 _LINES = ("-", "--", "-.", ":")
 _WIDE = 30.0
+# Below, matplotlib takes all limits of a linear axis for zero (`matplotlib.transforms.nonsingular`); above, its margins overflow.
+_LEAST, _MOST = 1e-280, 1e300
 
 
 def require_matplotlib(where: str) -> None:
@@ -110,6 +112,16 @@ def whole_numbers(ax: Axes) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
+def ranks_along(ax: Axes, first: int, last: int) -> None:
+    """Let the horizontal axis hold ranks, drawn or not; there is none of zero."""
+    whole_numbers(ax)
+    margin = 0.6 + 0.03 * (last - first)
+    low, high = max(first - margin, 0.4), last + margin
+    ends = ax.get_xlim() if ax.get_gid() == "ranks" else (low, high)
+    ax.set_xlim(min(low, ends[0]), max(high, ends[1]))
+    ax.set_gid("ranks")
+
+
 def few_ticks(ax: Axes) -> None:
     """Put few enough ticks on the horizontal axis for long numbers."""
     from matplotlib.ticker import MaxNLocator
@@ -140,8 +152,26 @@ def check_log(where: str, shown: np.ndarray) -> None:
         raise OptionError(message(where, what, "A log axis has no place for the others", 'Pass scale="linear"'))
 
 
+def counted(count: int, noun: str) -> str:
+    """Write a number of things.
+
+    >>> counted(1, "layer"), counted(2, "layer")
+    ('1 layer', '2 layers')
+    """
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def note_left_out(ax: Axes, count: int, of: int, what: str, label: str | None = None) -> None:
+    """Tell how many of the data are not drawn, and why; nothing where all are."""
+    if count:
+        text = f"{count} of {of} {'is' if count == 1 else 'are'} {what}: not drawn"
+        note_below(ax, text if label is None else f"{label}: {text}")
+
+
 def note_below(ax: Axes, text: str) -> None:
-    """Write a line below the axes, after those that are there."""
+    """Write a line below the axes, after those that are there; nothing where the text is empty."""
+    if not text:
+        return
     notes = [one for one in ax.texts if one.get_gid() == "notes"]
     # One that is there already is not said twice.
     lines = [line for one in notes for line in one.get_text().splitlines()]
@@ -152,13 +182,50 @@ def note_below(ax: Axes, text: str) -> None:
     ax.annotate(text, (0.0, 0.0), va="top", fontsize=8, color=GREY, gid="notes", **place)
 
 
-def as_row(where: str, name: str, data: Any) -> np.ndarray:
-    """Return data as float64, shape (m,), m > 0."""
-    row = np.asarray(data, dtype=float)
+def as_row(where: str, name: str, data: Any, *, finite: bool = False) -> np.ndarray:
+    """Return data as float64, shape (m,), m > 0.
+
+    Raises
+    ------
+    OptionError
+        They are no real numbers, or none.
+    NonFiniteError
+        One is NaN or infinite, where all have to be finite.
+    """
+    row = np.asarray(data)
+    if row.dtype.kind not in "biuf":
+        what = f"{name} has dtype {row.dtype}"
+        raise OptionError(message(where, what, "An axis has a place for real numbers only", "Pass real numbers"))
     if row.ndim != 1 or not row.size:
         what = f"{name} has shape {row.shape}"
         raise OptionError(message(where, what, "There is nothing to draw", "Pass a sequence of at least one number"))
+    row = row.astype(float)
+    if finite and not np.isfinite(row).all():
+        place = int(np.argmin(np.isfinite(row)))
+        what = f"number {place} of {name} is {row[place]:g}"
+        raise NonFiniteError(message(where, what, "It has no place on an axis", "Look at where it comes from"))
     return row
+
+
+def check_range(where: str, name: str, *data: Any, log: bool = False) -> None:
+    """Refuse numbers that matplotlib would draw at a wrong place: a linear axis takes those below 1e-280 for zero, and margins
+    around those beyond 1e300 overflow.
+
+    Raises
+    ------
+    OptionError
+        The largest magnitude is outside of that, and not zero.
+    """
+    sizes = np.abs(np.concatenate([np.ravel(np.asarray(one, dtype=float)) for one in data]))
+    largest = float(np.max(sizes, where=np.isfinite(sizes), initial=0.0))
+    if largest > _MOST or (0.0 < largest < _LEAST and not log):
+        what = f"numbers of {name} are of size {largest:.3g}"
+        raise OptionError(message(where, what, "Matplotlib draws such numbers at a wrong place", "Pass a multiple"))
+
+
+def title_of(ax: Axes, text: str, several: str) -> None:
+    """Say above the axes what was drawn and how; of more than one the name of all, and each in a note below."""
+    ax.set_title(several if ax.get_title() else text, fontsize=10)
 
 
 def show_labels(ax: Axes, **options: Any) -> None:

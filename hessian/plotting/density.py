@@ -10,7 +10,17 @@ import numpy as np
 from hessian.curvature.density import AXES, SpectralDensity
 from hessian.curvature.density_view import DensityView
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.plotting.canvas import as_row, axes_for, label_axes, line_style, note_below, wants_log
+from hessian.plotting.canvas import (
+    as_row,
+    axes_for,
+    check_range,
+    label_axes,
+    line_style,
+    note_below,
+    note_left_out,
+    title_of,
+    wants_log,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,14 +64,17 @@ def plot_density(
     Raises
     ------
     OptionError
-        The grid is empty, or the scale or the axis is unknown.
+        The grid is empty, the scale or the axis is unknown, or numbers are of a size that matplotlib draws at a wrong place.
+    NonFiniteError
+        An eigenvalue to be marked, or a grid point, is NaN or infinite.
     ShapeMismatchError
         Density or band do not fit the grid.
 
     Notes
     -----
     Nothing is drawn where bounds say that there is no eigenvalue, nor for eigenvalues that are zero to rounding, of which a line
-    below the axis tells the count. On a symlog axis the area under the curve is the share of eigenvalues per decade.
+    below the axis tells the count. On a symlog axis the area under the curve is the share of eigenvalues per decade. Limits of the
+    axis hold all densities and all marks in it.
 
     Examples
     --------
@@ -76,41 +89,54 @@ def plot_density(
         raise OptionError(message(where, f"axis is {axis!r}", fix=f"Pass one of: {', '.join(AXES)}"))
     ax = axes_for(where, ax, 6.4, 4.0)
     view = _view(density, ax, axis)
-    drawn = density if view is None else view
-    grid_points = np.asarray(drawn.grid, float) if view is not None else as_row(where, "the grid", drawn.grid)
-    heights, band = np.asarray(drawn.density, dtype=float), np.asarray(drawn.band, dtype=float)
-    if heights.shape != grid_points.shape or band.shape != (2, *grid_points.shape):
-        what = f"density and band have shapes {heights.shape} and {band.shape}, the grid {grid_points.shape}"
-        raise ShapeMismatchError(message(where, what, fix="Pass a density per grid point, and a band of shape (2, m)"))
+    points, heights, band = _curves(where, density if view is None else view, is_checked=view is not None)
     is_log = wants_log(where, scale, heights)
-    style = line_style(len(ax.get_lines()))
-    is_first = not ax.get_lines()
-    name = label if label is not None or view is None or not len(view.grid) else f"density, {view.kernel()}"
-    ax.plot(grid_points, heights, linewidth=1.4, label=name, **style)
-    level = getattr(density, "level", None)
-    if view is None or not (view.measured.is_exact or not len(view.grid)):
-        title = None if level is None else f"{level:.0%} band" if label is None else f"{level:.0%} band of {label}"
-        ax.fill_between(grid_points, *band, color=style["color"], alpha=0.25, linewidth=0.0, label=title)
-    peak = float(np.max(heights, where=np.isfinite(heights), initial=0.0))
+    marks = np.zeros(0) if eigenvalues is None else as_row(where, "the eigenvalues", eigenvalues, finite=True)
+    check_range(where, "the grid", points, marks)
+    check_range(where, "the density", heights, band, log=is_log)
+    color, is_first = line_style(len(ax.get_lines()))["color"], not ax.get_lines()
+    name: str | None = "density" if label is None else label
     if view is not None:
-        _annotate(ax, view, style["color"], label, is_first)
+        name = f"{name}, {view.kernel()}" if len(view.grid) else label
+    ax.plot(points, heights, linewidth=1.4, label=name, **line_style(len(ax.get_lines())))
+    if view is None or not (view.measured.is_exact or not len(view.grid)):
+        level = getattr(density, "level", None)
+        title = ("band" if level is None else f"{level:.0%} band") + ("" if label is None else f" of {label}")
+        ax.fill_between(points, *band, color=color, alpha=0.25, linewidth=0.0, label=title)
+    if view is not None:
+        _annotate(ax, view, color, label, is_first)
+    else:
+        title_of(ax, "Spectral density, from numbers", "Spectral densities")
     if eigenvalues is not None:
-        _mark(ax, as_row(where, "the eigenvalues", eigenvalues), 0.0 if view is None else view.zero_below)
+        _mark(ax, marks, 0.0 if view is None else view.zero_below)
+    peak = float(np.max(heights, where=np.isfinite(heights), initial=0.0))
     if is_log and peak > 0.0:
         ax.set_yscale("log")
-        bottom = _FLOOR * peak if view is None else view.floor
-        ends = ax.get_ylim()
-        ax.set_ylim(bottom=bottom if is_first else min(bottom, ends[0]))
-        if view is not None:
-            highest = max(
-                float(band[1].max()), *(share * view.measured.n * view.single for *_, share in view.spots), 0.0
-            )
-            # Room for the legend above what is drawn: a third of the axis.
-            top = highest * max(20.0, math.sqrt(highest / bottom) if bottom > 0.0 else 0.0)
-            ax.set_ylim(top=top if is_first else max(top, ends[1]))
+        _limit_heights(ax, view, _FLOOR * peak if view is None else view.floor, band, is_first)
     elif peak > 0.0:
         ax.set_ylim(bottom=0.0)
     return label_axes(ax, "eigenvalue", f"share of eigenvalues per {'unit' if view is None else view.unit}")
+
+
+def _curves(where: str, drawn: Any, is_checked: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return grid, density and band."""
+    points = np.asarray(drawn.grid, float) if is_checked else as_row(where, "the grid", drawn.grid, finite=True)
+    heights, band = np.asarray(drawn.density, dtype=float), np.asarray(drawn.band, dtype=float)
+    if heights.shape != points.shape or band.shape != (2, *points.shape):
+        what = f"density and band have shapes {heights.shape} and {band.shape}, the grid {points.shape}"
+        raise ShapeMismatchError(message(where, what, fix="Pass a density per grid point, and a band of shape (2, m)"))
+    return points, heights, band
+
+
+def _limit_heights(ax: Axes, view: DensityView | None, bottom: float, band: np.ndarray, is_first: bool) -> None:
+    """Let a log axis end below at what nobody needs to see, and leave a third of it above for the legend."""
+    ends = ax.get_ylim()
+    ax.set_ylim(bottom=bottom if is_first else min(bottom, ends[0]))
+    if view is not None:
+        spots = (share * view.measured.n * view.single for *_, share in view.spots)
+        highest = max(float(band[1].max()), *spots, 0.0)
+        top = highest * max(20.0, math.sqrt(highest / bottom) if bottom > 0.0 else 0.0)
+        ax.set_ylim(top=top if is_first else max(top, ends[1]))
 
 
 def _view(density: Any, ax: Axes, axis: Any) -> DensityView | None:
@@ -130,7 +156,9 @@ def _view(density: Any, ax: Axes, axis: Any) -> DensityView | None:
 
 def _annotate(ax: Axes, view: DensityView, color: str, label: str | None, is_first: bool) -> None:
     """Say what was measured and how, draw what has no extent, and tell what is not drawn."""
-    ax.set_title(view.title() if is_first else "Spectral densities", fontsize=10)
+    title_of(ax, view.title(), "Spectral densities")
+    if label is not None:
+        note_below(ax, f"{label}: {view.data()}")
     for name, (_, mean, _, share) in zip(view.spot_names(), view.spots, strict=True):
         height = share * view.measured.n * view.single
         ax.plot(
@@ -139,23 +167,23 @@ def _annotate(ax: Axes, view: DensityView, color: str, label: str | None, is_fir
     if not len(view.grid):
         # A height that is per length of the axis says nothing of what has no length.
         ax.set_yticks([])
-    if not len(view.grid) and not view.spots:
-        ax.set_xlim(-1.0, 1.0)
-    elif is_first:
-        _limit(ax, view)
-    notes = "\n".join(view.notes())
-    note_below(ax, notes if label is None else f"{label}: {notes}")
-
-
-def _limit(ax: Axes, view: DensityView) -> None:
-    """Let the axis end a little beyond what is drawn, and put few powers of ten on it."""
     shown = np.concatenate([view.grid[view.shown()], [mean for _, mean, _, _ in view.spots]])
-    low, high = float(shown.min()), float(shown.max())
-    if view.axis == "linear":
+    if shown.size:
+        _limit(ax, float(shown.min()), float(shown.max()), None if is_first else ax.get_xlim())
+    elif is_first:
+        ax.set_xlim(-1.0, 1.0)
+    note_below(ax, "\n".join(note if label is None else f"{label}: {note}" for note in view.notes()))
+
+
+def _limit(ax: Axes, low: float, high: float, before: tuple[float, float] | None) -> None:
+    """Let the axis end a little beyond what is drawn, now and before, and put few powers of ten on it."""
+    before = (math.inf, -math.inf) if before is None else before
+    if ax.get_xscale() != "symlog":
         margin = 0.04 * (high - low) or 0.5 * abs(high) or 1.0
-        ax.set_xlim(low - margin, high + margin)
+        ax.set_xlim(min(low - margin, before[0]), max(high + margin, before[1]))
         return
-    ends = [_beyond(low, -1.0, view.linear_below), _beyond(high, 1.0, view.linear_below)]
+    linear_below: float = ax.xaxis.get_transform().linthresh  # type: ignore[attr-defined]
+    ends = [min(_beyond(low, -1.0, linear_below), before[0]), max(_beyond(high, 1.0, linear_below), before[1])]
     ax.set_xlim(*ends)
     ticks = _ticks(ax, *ends)
     ax.set_xticks(ticks, [_tick_name(tick) for tick in ticks])
@@ -195,8 +223,12 @@ def _tick_name(tick: float) -> str:
 
 def _mark(ax: Axes, marks: np.ndarray, zero_below: float) -> None:
     """Mark eigenvalues at the bottom, but those that are zero to rounding."""
-    marks = marks[np.abs(marks) > zero_below]
+    alive = np.abs(marks) > zero_below
+    note_left_out(ax, int(np.sum(~alive)), len(marks), "zero to rounding", "marks")
+    marks = marks[alive]
     if not len(marks):
         return
+    if marks.min() < ax.get_xlim()[0] or marks.max() > ax.get_xlim()[1]:
+        _limit(ax, float(marks.min()), float(marks.max()), ax.get_xlim())
     below = ax.get_xaxis_transform()
     ax.plot(marks, np.full(marks.shape, 0.02), "|", color="black", markersize=7, transform=below, label="eigenvalues")

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.plotting.canvas import axes_for, line_style, name_rows, show_labels
+from hessian.plotting.canvas import (
+    axes_for,
+    check_range,
+    counted,
+    line_style,
+    name_rows,
+    note_below,
+    note_left_out,
+    show_labels,
+    title_of,
+)
 from hessian.tape.trees import ravel
 
 if TYPE_CHECKING:
@@ -46,7 +56,7 @@ def plot_estimates(
     Raises
     ------
     OptionError
-        There is nothing to draw, or the length of the bars is not positive.
+        There is nothing to draw, the length of the bars is not positive, or numbers are of a size that matplotlib draws at a wrong place.
     ShapeMismatchError
         The sources have different numbers of parameters, or a parameter to draw is not among them.
 
@@ -75,13 +85,20 @@ def plot_estimates(
     if not shown or not all(0 <= position < len(known) for position in shown):
         what = f"names has the positions {sorted(shown)}, there are {len(known)} parameters"
         raise ShapeMismatchError(message(where, what, fix="Pass positions from 0 on"))
+    check_range(where, "the estimates", *(row for pair in found.values() for row in pair))
     ax = axes_for(where, ax, 6.0, 1.2 + 0.4 * len(shown))
     places, picked = np.arange(len(shown)), list(shown)
     apart = np.linspace(-0.5, 0.5, len(found)) * _SPREAD if len(found) > 1 else np.zeros(1)
     for number, (name, (centers, deviations)) in enumerate(found.items()):
         style: dict[str, Any] = {"color": line_style(number)["color"], "fmt": _MARKERS[number % len(_MARKERS)]}
-        bars = errors * deviations[picked]
-        ax.errorbar(centers[picked], places + apart[number], xerr=bars, label=name, markersize=4, capsize=2.5, **style)
+        bars, at = errors * deviations[picked], centers[picked]
+        bounded = np.isfinite(bars)
+        note_left_out(ax, int(np.sum(~np.isfinite(at))), len(at), "not finite", name)
+        if not bounded.all():
+            note_below(ax, f"{name}: {np.sum(~bounded)} of {len(bars)} without a standard error")
+        at, bars = np.where(np.isfinite(at), at, np.nan), np.where(bounded, bars, 0.0)
+        ax.errorbar(at, places + apart[number], xerr=bars, label=name, markersize=4, capsize=2.5, **style)
+    title_of(ax, f"{counted(len(shown), 'parameter')}: {', '.join(found)}", "Estimates")
     name_rows(ax, list(shown.values()), f"estimate ± {errors:g} standard errors")
     show_labels(ax)
     return ax

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.plotting.canvas import COLORS, axes_for, check_log, few_ticks, name_rows, note_below, wants_log
+from hessian.plotting.canvas import (
+    COLORS,
+    axes_for,
+    check_log,
+    check_range,
+    counted,
+    few_ticks,
+    name_rows,
+    note_below,
+    note_left_out,
+    title_of,
+    wants_log,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,12 +48,13 @@ def plot_layers(
         Half the length of the error bar, for each layer.
     scale : {"linear", "log", "auto"}
         Of the numbers. On a log axis, which has no zero for bars to start from, they are dots; those of numbers that are
-        not positive are left out.
+        not positive are left out. Lines below say how many are left out, and how many errors are not bounded.
 
     Raises
     ------
     OptionError
-        There are no layers, the scale is unknown, or it is a log one and no number is positive.
+        There are no layers, the scale is unknown, it is a log one and no number is positive, or numbers are of a size that matplotlib
+        draws at a wrong place.
     ShapeMismatchError
         The errors are those of other layers.
 
@@ -61,10 +74,17 @@ def plot_layers(
     spreads = [errors[name] if errors else getattr(one, "standard_error", 0.0) for name, one in values.items()]
     lengths = np.array(spreads, dtype=float)
     is_log = wants_log(where, scale, numbers)
+    bounded = np.isfinite(lengths)
+    check_range(where, "the values", numbers, lengths, log=is_log)
     if is_log:
         check_log(where, numbers)
-        numbers = np.where(numbers > 0.0, numbers, np.nan)
     ax = axes_for(where, ax, 6.0, 1.2 + 0.35 * len(values))
+    note_left_out(ax, int(np.sum(~np.isfinite(numbers))), len(numbers), "not finite")
+    if is_log:
+        note_left_out(ax, int(np.sum(numbers <= 0.0)), len(numbers), "not positive")
+        numbers = np.where(numbers > 0.0, numbers, np.nan)
+    numbers = np.where(np.isfinite(numbers), numbers, np.nan)
+    lengths = np.where(bounded, lengths, 0.0)
     places = np.arange(len(values))
     bars: dict[str, Any] = {"xerr": lengths} if np.any(lengths > 0.0) else {}
     if is_log:
@@ -75,6 +95,11 @@ def plot_layers(
         ax.axvline(0.0, color="black", linewidth=0.6)
         few_ticks(ax)
     name_rows(ax, list(values), label)
+    methods = list(dict.fromkeys(one.method for one in values.values() if hasattr(one, "method")))
+    by = f", by {', '.join(methods)}" if methods else ""
+    title_of(ax, f"{counted(len(values), 'layer')}{by}", f"{counted(len(values), 'layer')}, several series")
     if bars:
         note_below(ax, "thin lines: the errors given" if errors else "thin lines: standard errors")
+    if not bounded.all():
+        note_below(ax, f"{np.sum(~bounded)} of {len(bounded)} without a bound on the error")
     return ax

@@ -9,7 +9,17 @@ import numpy as np
 
 from hessian.arguments import whole_number
 from hessian.errors import OptionError, ShapeMismatchError, message
-from hessian.plotting.canvas import axes_for, line_style, show_labels
+from hessian.plotting.canvas import (
+    GREY,
+    axes_for,
+    check_range,
+    counted,
+    line_style,
+    note_below,
+    note_left_out,
+    show_labels,
+    title_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,12 +58,13 @@ def plot_paths(
     Returns
     -------
     matplotlib.axes.Axes
-        Levels have equal shares of the area between them, so that a valley is seen beside its walls.
+        Levels have equal shares of the area between them, so that a valley is seen beside its walls; darker is higher. Points that are
+        not finite, or outside of what is shown, are counted below.
 
     Raises
     ------
     OptionError
-        There is no path, the span is empty, or there are too few points.
+        There is no path, the span is empty, there are too few points, or numbers are of a size that matplotlib draws at a wrong place.
     ShapeMismatchError
         A path is not of shape (m, 2).
 
@@ -75,6 +86,7 @@ def plot_paths(
     (left, right), (bottom, top) = _reach(np.concatenate(list(tracks.values()))) if span is None else span
     if not (left < right and bottom < top):
         raise OptionError(message(where, f"span is {span!r}", fix="Pass ((left, right), (bottom, top)), ascending"))
+    check_range(where, "the span", left, right, bottom, top)
     ax = axes_for(where, ax, 5.4, 4.2)
     _draw_levels(ax, lambda x: f(x, *args), np.linspace(left, right, points), np.linspace(bottom, top, points))
     for number, (name, track) in enumerate(tracks.items()):
@@ -83,6 +95,14 @@ def plot_paths(
         ax.plot(*track.T, marker=marker, markersize=7, linewidth=1.4, label=name, **style)
         ax.plot(*track[0], "s", color="black", markersize=5, zorder=3)
         ax.plot(*track[-1], "*", color=style["color"], markeredgecolor="white", markersize=12, zorder=4)
+        finite = np.all(np.isfinite(track), axis=1)
+        inside = np.all((track >= [left, bottom]) & (track <= [right, top]), axis=1)
+        note_left_out(ax, int(np.sum(~finite)), len(track), "not finite", name)
+        note_left_out(ax, int(np.sum(finite & ~inside)), len(track), "outside", name)
+    ax.plot([], [], "s", color="black", markersize=5, label="start")
+    ax.plot([], [], "*", color=GREY, markersize=10, label="end")
+    title_of(ax, f"{counted(len(tracks), 'path')} over the function", "Paths over several functions")
+    note_below(ax, "shades: levels of the function with equal areas between them, darker is higher")
     ax.set_xlim(left, right)
     ax.set_ylim(bottom, top)
     ax.set_xlabel("$x_0$")

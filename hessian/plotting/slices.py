@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from hessian.errors import OptionError, message
-from hessian.plotting.canvas import COLORS, SEQUENTIAL, as_row, axes_for, label_axes, show_labels, wants_log
+from hessian.plotting.canvas import (
+    COLORS,
+    SEQUENTIAL,
+    as_row,
+    axes_for,
+    check_range,
+    label_axes,
+    note_left_out,
+    show_labels,
+    title_of,
+    wants_log,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,12 +45,15 @@ def plot_line(line: Any, *, ax: Axes | None = None, models: tuple[str, ...] = MO
     Returns
     -------
     matplotlib.axes.Axes
-        As high as the loss needs it: the models leave it where they go beyond.
+        As high as the losses in it need it: the models leave it where they go beyond. Losses that are not finite are left out, and a
+        line below says how many.
 
     Raises
     ------
     OptionError
-        An unknown model, or no point on the line.
+        An unknown model, no point on the line, or numbers of a size that matplotlib draws at a wrong place.
+    NonFiniteError
+        A multiple of the direction is NaN or infinite.
 
     Examples
     --------
@@ -48,17 +64,23 @@ def plot_line(line: Any, *, ax: Axes | None = None, models: tuple[str, ...] = MO
     ('multiple of direction (length 1)', ['loss', 'quadratic model', 'cubic model', 'x'])
     """
     where = "plot_line"
-    t = as_row(where, "t", line.t)
+    t = as_row(where, "t", line.t, finite=True)
     values = as_row(where, "the loss", line.values)
     _check_models(where, models)
+    check_range(where, "the loss", values, line.value)
+    check_range(where, "t", t)
     ax = axes_for(where, ax)
-    ax.plot(t, values, color=COLORS[0], linewidth=2.0, label="loss")
+    before = ax.get_ylim() if ax.get_lines() else (np.inf, -np.inf)
+    ax.plot(t, np.where(np.isfinite(values), values, np.nan), color=COLORS[0], linewidth=2.0, label="loss")
     for name, dashes, color in (("quadratic", "--", COLORS[1]), ("cubic", "-.", COLORS[2])):
         if name in models:
             ax.plot(t, getattr(line, name), linestyle=dashes, color=color, linewidth=1.3, label=f"{name} model")
     ax.plot([0.0], [line.value], "o", color="black", markersize=5, label="x")
     low, high = _reach(np.append(values, line.value))
-    ax.set_ylim(low, high)
+    ax.set_ylim(min(low, before[0]), max(high, before[1]))
+    taylor = f", with exact Taylor model{'s' * (len(models) > 1)} at x" if models else ""
+    title_of(ax, f"Loss along {line.label}{taylor}", f"Losses along several lines{taylor}")
+    note_left_out(ax, int(np.sum(~np.isfinite(values))), len(values), "not finite")
     return label_axes(ax, f"multiple of {line.label} (length {line.length:.3g})", "loss")
 
 
@@ -85,7 +107,8 @@ def plot_plane(
     Raises
     ------
     OptionError
-        An unknown model or scale, no finite loss, or a log scale for losses that are not all positive.
+        An unknown model or scale, no finite loss, a log scale for losses that are not all positive, or losses of a size that matplotlib
+        draws at a wrong place.
 
     Examples
     --------
@@ -106,6 +129,7 @@ def plot_plane(
     if is_log and values.min() <= 0.0:
         what = f"scale is 'log' and the loss goes down to {values.min():.4g}"
         raise OptionError(message(where, what, "It has no logarithm there", 'Pass scale="linear"'))
+    check_range(where, "the loss", values.compressed())
     levels = _levels(values, is_log)
     ax = axes_for(where, ax, 5.4, 4.2)
     from matplotlib.colors import LogNorm, Normalize
@@ -115,7 +139,10 @@ def plot_plane(
     bar = ax.figure.colorbar(filled, ax=ax, label="loss", shrink=0.9)
     bar.set_ticks(levels[:: max(1, len(levels) // 5)].tolist())
     bar.minorticks_off()
-    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+    bar.ax.yaxis.set_major_formatter(functools.partial(_level_name, _digits(levels)))
+    modelled_by = "" if model is None else f", with its exact {model} model at x"
+    title_of(ax, f"Loss over a plane{modelled_by}", "Losses over several planes")
+    note_left_out(ax, int(values.size - values.count()), int(values.size), "not finite (white)")
     if model is not None:
         modelled = np.asarray(getattr(plane, model), dtype=float).T
         if np.any((modelled[:-1] < levels[-2]) & (modelled[1:] > levels[1])):
@@ -127,6 +154,16 @@ def plot_plane(
     # The lines of the model are white: their legend needs a dark ground.
     show_labels(ax, frameon=True, loc="upper right", facecolor="#303a52", labelcolor="white", framealpha=0.85)
     return ax
+
+
+def _digits(levels: np.ndarray) -> int:
+    """Return how many digits tell levels apart."""
+    apart = float(np.max(np.abs(levels[1:]) / np.diff(levels)))
+    return max(3, min(15, 1 + math.ceil(math.log10(max(apart, 1.0)))))
+
+
+def _level_name(digits: int, level: float, _: int) -> str:
+    return f"{level:.{digits}g}"
 
 
 def _check_models(where: str, models: tuple[str, ...]) -> None:

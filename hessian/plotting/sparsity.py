@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from hessian.errors import OptionError, message
-from hessian.plotting.canvas import COLORS, GREY, axes_for
+from hessian.plotting.canvas import COLORS, GREY, axes_for, note_below
 from hessian.sparse.columns import readable_sides
 from hessian.sparse.pattern import SparsityPattern
 
@@ -42,7 +42,7 @@ def plot_pattern(pattern: Any, *, ax: Axes | None = None, color: bool = True) ->
 
     Notes
     -----
-    Of more than 2e5 entries every so many-th is drawn.
+    Of more than 2e5 entries every so many-th is drawn, and a line below says so.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def plot_pattern(pattern: Any, *, ax: Axes | None = None, color: bool = True) ->
     >>> pattern = hs.sparse.hessian(lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2)).pattern(np.zeros(12))
     >>> ax = plot_pattern(pattern)
     >>> ax.get_title()
-    '34 entries, 3 colors'
+    '12 × 12, 34 entries, 3 colors'
     """
     where = "plot_pattern"
     if not isinstance(pattern, SparsityPattern):
@@ -79,5 +79,9 @@ def plot_pattern(pattern: Any, *, ax: Axes | None = None, color: bool = True) ->
     ax.set_aspect("equal" if max(m, n) <= 10 * min(m, n) else "auto")
     ax.set_xlabel("variable")
     ax.set_ylabel("variable" if pattern.is_symmetric else "result")
-    ax.set_title(f"{pattern.nnz} entries, {pattern.n_colors} colors", fontsize=10)
+    ax.set_title(f"{m} × {n}, {pattern.nnz} entries, {pattern.n_colors} colors", fontsize=10)
+    if step > 1:
+        note_below(ax, f"{len(rows)} of {pattern.nnz} entries are drawn, one of {step}")
+    if color and pattern.n_colors > len(COLORS):
+        note_below(ax, f"colors begin again after {len(COLORS)}")
     return ax

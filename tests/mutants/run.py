@@ -22,6 +22,7 @@ from mutants.engine import ENGINE
 from mutants.estimates import ESTIMATES
 from mutants.mutant import ROOT, Mutant
 from mutants.orders import ORDERS
+from mutants.pictures import PICTURES
 from mutants.programs import PROGRAMS
 from mutants.rules import RULES
 from mutants.sparse import SPARSE
@@ -37,6 +38,7 @@ MUTANTS: dict[str, list[Mutant]] = {
     "sparse": SPARSE,
     "statistics": STATISTICS,
     "tables": TABLES,
+    "pictures": PICTURES,
 }
 _COPIED = ("hessian", "tests", "benchmarks", "pyproject.toml", "README.md", "CONTRIBUTING.md")
 

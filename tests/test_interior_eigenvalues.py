@@ -14,9 +14,12 @@ from scipy.sparse.linalg import aslinearoperator
 import hessian as hs
 from hessian.curvature import Eigenpairs, eigenvalues, interior
 from hessian.errors import ConvergenceError, OptionError
+from hessian.linalg import counting
 from hessian.linalg.factor import Factor, FactorStatus
 
 N = 800
+SURE = 2.0 * counting.MISS
+"""What is left where the error of a factor was measured, rather than known."""
 
 
 def tridiagonal(below: float, diagonal: float, n: int = N) -> Any:
@@ -80,7 +83,7 @@ def test_the_closest_are_found_and_proved_to_be(name: str, sigma: float) -> None
     for k in (1, 7):
         found = eigenvalues(matrix, k, sigma=sigma)
         check(found, matrix, k, sigma)
-        assert found.miss_probability == 0.0
+        assert found.miss_probability <= SURE
         assert found.method.startswith("zero" if name == "zero" else "shift-invert Lanczos, ")
         assert found.residuals.max() <= 3e-10 * max(1.0, abs(matrix).max() * 4)
 
@@ -102,7 +105,7 @@ def test_copies_that_one_start_does_not_see_are_counted(monkeypatch: pytest.Monk
     assert_allclose(found.values, np.sort(entries)[:5], atol=1e-9)
     assert len(looked) == 2
     monkeypatch.setattr(interior, "LOOKS", 1)
-    with pytest.raises(ConvergenceError, match="eigenvalues that inertias count were not found"):
+    with pytest.raises(ConvergenceError, match="eigenvalues that are closer were not found"):
         eigenvalues(scipy.sparse.diags_array(entries).tocsc(), 5, sigma=0.9)
 
 
@@ -148,7 +151,7 @@ def test_a_sparse_hessian() -> None:
     H = hs.HessianOperator(f, x)
     found = eigenvalues(H, 5, sigma=1.0)
     check(found, H.to_sparse(), 5, 1.0)
-    assert found.miss_probability == 0.0
+    assert found.miss_probability <= SURE
     assert found.n_hvp < 40
     dense = hs.HessianOperator(lambda x: np.sum(x) ** 2 + np.sum(x**4), np.linspace(0.0, 1.0, 600))
     check(eigenvalues(dense, 2, sigma=0.5), dense.to_dense(), 2, 0.5)
@@ -160,7 +163,7 @@ def test_a_large_grid_takes_few_solves() -> None:
     line = 2.0 - 2.0 * np.cos(np.arange(1, 101) * np.pi / 101)
     every = np.add.outer(line, line).ravel()
     assert_allclose(np.sort(np.abs(found.values - 1.0)), np.sort(np.abs(every - 1.0))[:6], atol=1e-9)
-    assert found.miss_probability == 0.0
+    assert found.miss_probability <= SURE
     assert int(found.method.split()[-2]) < 200
 
 
@@ -172,43 +175,78 @@ def test_a_dense_matrix_beyond_what_is_diagonalised(monkeypatch: pytest.MonkeyPa
     assert found.method.startswith("shift-invert")
 
 
-def test_what_no_factor_tells_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interior._Search, "_below", lambda self, x: None)
-    found = eigenvalues(tridiagonal(-1.0, 2.0), 4, sigma=1.0)
-    check(found, tridiagonal(-1.0, 2.0), 4, 1.0)
-    assert np.isnan(found.miss_probability)
+def test_what_no_factor_tells_another_look_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interior._Search, "_below", lambda self, x, room: (None, 1.0))
+    for name in ("line", "grid", "scattered", "copies"):
+        for sigma in (1.0, 2.5):
+            found = eigenvalues(MATRICES[name], 4, sigma=sigma)
+            check(found, MATRICES[name], 4, sigma)
+            assert 0.0 <= found.miss_probability <= 1e-3
+    monkeypatch.setattr(interior._Search, "_overlooked", lambda self, found: (0, np.nan))
+    assert np.isnan(eigenvalues(MATRICES["line"], 4, sigma=1.0).miss_probability)
+
+
+def test_another_look_finds_copies_that_the_first_has_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interior, "BLOCK", 1)
+    monkeypatch.setattr(interior, "GUARDS", 0)
+    monkeypatch.setattr(interior._Search, "_below", lambda self, x, room: (None, 1.0))
+    entries = np.r_[np.full(3, 1.0), np.arange(2.0, N - 1.0)]
+    found = eigenvalues(scipy.sparse.diags_array(entries).tocsc(), 5, sigma=0.9)
+    assert_allclose(found.values, np.sort(entries)[:5], atol=1e-9)
+    assert found.miss_probability <= 1e-3
 
 
 def test_counts_that_contradict_what_was_found_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interior._Search, "_below", lambda self, x: 0)
-    assert np.isnan(eigenvalues(tridiagonal(-1.0, 2.0), 4, sigma=1.0).miss_probability)
+    monkeypatch.setattr(interior._Search, "_below", lambda self, x, room: (0, 0.0))
+    assert 0.0 < eigenvalues(tridiagonal(-1.0, 2.0), 4, sigma=1.0).miss_probability <= 1e-3
 
 
-def test_where_no_factor_tells_right_below_the_farthest_one_behind_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_one_cut_does_not_tell_another_may(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
     below = interior._Search._below
 
-    def deaf(self: Any, x: float) -> Any:
+    def deaf(self: Any, x: float, room: float) -> Any:
         asked.append(x)
-        return None if len(asked) <= 4 else below(self, x)
+        return (None, 0.0) if len(asked) <= 1 else below(self, x, room)
 
     monkeypatch.setattr(interior._Search, "_below", deaf)
     found = eigenvalues(tridiagonal(-1.0, 2.0), 4, sigma=1.0)
-    assert found.miss_probability == 0.0
-    assert len(asked) == 6
-    assert abs(asked[-1] - 1.0) > np.abs(found.values - 1.0).max() > abs(asked[0] - 1.0)
+    assert found.miss_probability <= SURE
+    assert len(asked) == 3
 
 
-def test_signs_that_only_a_dense_factor_tells() -> None:
-    """Sparse pivots off the diagonal say nothing of signs."""
+def test_factors_that_do_not_solve_count_within_what_they_are_off_by() -> None:
+    """Pivots without exchanges grow, and yet are those of a matrix that is not far."""
+    rng, matrix = np.random.default_rng(0), scattered()
+    every, seen = np.linalg.eigvalsh(matrix.toarray()), 0
+    for x in np.linspace(-3.0, 3.0, 7):
+        moved = (matrix - x * scipy.sparse.eye_array(N)).tocsc()
+        for count in counting.counts(moved, rng):
+            same = lambda v: v
+            exact = np.max(np.abs(np.linalg.eigvalsh(count.difference(np.eye(N)))))
+            doubt = count.doubt(N, same, same, rng)
+            assert exact <= doubt
+            assert np.sum(every < x - doubt) <= count.negative <= np.sum(every < x + doubt)
+            seen += exact > 1e-12
+    assert seen >= 3
+    assert not list(counting.counts(scipy.sparse.csc_array(np.ones((40, 40))), rng))
+    assert [count.negative for count in counting.counts(np.diag([1.0, -1.0, 3.0]), rng)] == [1]
+    arrow = scipy.sparse.lil_array((200, 200))
+    arrow[0, 1:] = arrow[1:, 0] = 1.0
+    assert not list(counting.counts(arrow.tocsc(), rng))
 
-    matrix = scattered()
-    search = interior._Search(
-        interior.Products(matrix, "eigenvalues"), matrix, 2, 0.5, interior.Identity(N), 1e-8, np.random.default_rng(0)
-    )
-    every = np.linalg.eigvalsh(matrix.toarray())
-    for x in (-0.7, 0.123, 1.1):
-        assert search._below(x) == np.sum(every < x)
+
+@pytest.mark.parametrize(("scale", "mass"), [(1e120, 1e-60), (1e-120, 1e50), (1.0, 1e20)])
+def test_scales_of_pencils(scale: float, mass: float) -> None:
+    """Squares of the eigenvalues are not numbers; far beyond them all distances from sigma are one number."""
+    H, M = tridiagonal(-1.0, 2.0), tridiagonal(1.0, 4.0) / 6.0
+    every = scipy.linalg.eigh(H.toarray(), M.toarray(), eigvals_only=True)
+    unit = scale / mass
+    for sigma, wanted in ((0.0, every[:3]), (unit * 1e30, every[-3:]), (-unit * 1e30, every[:3])):
+        found = eigenvalues(scale * H, 3, sigma=sigma, M=mass * M)
+        assert_allclose(found.values / unit, wanted, atol=1e-9)
+        assert np.all(np.abs(found.values / unit - wanted) <= found.residuals / unit)
+        assert found.miss_probability <= SURE
 
 
 def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:

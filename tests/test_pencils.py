@@ -91,7 +91,7 @@ def test_closest_of_pencils() -> None:
             wanted = np.sort(np.abs(every - sigma))[:5]
             assert_allclose(np.sort(np.abs(found.values - sigma)), wanted, atol=float(found.residuals.max()))
             assert_allclose(found.vectors.T @ as_dense(M) @ found.vectors, np.eye(5), atol=1e-10)
-            assert found.miss_probability == 0.0
+            assert found.miss_probability <= 3e-7
             assert found.residuals.max() < 1e-8
     small = eigenvalues(symmetric(20), 2, sigma=0.1, M=definite(20))
     every = scipy.linalg.eigh(symmetric(20), definite(20), eigvals_only=True)

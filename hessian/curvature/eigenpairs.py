@@ -27,7 +27,7 @@ class Eigenpairs(Shown):
         Whether the residuals met the tolerance.
     miss_probability : float
         Bound on the probability, over the random start, that an eigenvalue farther out (of the closest: nearer) was missed; 0 where
-        the whole spectrum was computed, or inertias counted it; NaN where nobody looked, or could.
+        the whole spectrum was computed, or inertias counted it; NaN where nobody looked.
     method : str
     steps : int
         Lanczos steps from the first random start before anything was dropped; 0 where the whole spectrum was computed.

@@ -95,8 +95,11 @@ def eigenvalues(
 
     The closest to :math:`\sigma` are the largest of :math:`(H - \sigma M)^{-1}`, by block Lanczos on solves with a sparse factor
     (``H.to_sparse()`` where H is an operator). How many eigenvalues are below a number x is the number of negative pivots of
-    :math:`H - x M` (Sylvester): two further factors, in gaps on either side of :math:`\sigma`, prove that none between was missed; the
-    iteration goes on until that many are found. All of a matrix up to n = 500 are computed.
+    :math:`H - x M` (Sylvester): two further factors, in gaps on either side of :math:`\sigma`, show that none between was missed; the
+    iteration goes on until that many are found. A sparse factor without exchanges is one of a matrix nearby; how near is measured by
+    eight random vectors, up to a factor that they underestimate with a chance of 1e-7 (``.miss_probability``), and has to be less than
+    the gap. Where it is more, a second look from a random start in the complement bounds the chance, as above. All of a matrix up to
+    n = 500 are computed.
 
     Cost: one product per step and direction; n products where n is at most 2k + 20, none for a
     matrix up to n = 500. Memory: a basis of up to

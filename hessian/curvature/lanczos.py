@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from hessian.curvature.eigenpairs import Eigenpairs
-from hessian.curvature.misses import MISS, chance
+from hessian.curvature.misses import MISS, unseen
 from hessian.curvature.products import Products
 from hessian.errors import ConvergenceError, OptionError, message
 from hessian.linalg import limits
@@ -156,8 +156,7 @@ class _Search:
         if gap <= 0.0:
             # Nothing but exact zeros: a start with any part outside the null space would have shown it.
             return 0.0 if self._products.magnitude == 0.0 else 1.0
-        by_steps = chance(self._products.n, self._space.steps, gap, reach)
-        return min(by_steps, 2.0 / math.pi * math.atan(residual / gap))
+        return unseen(self._products.n, self._space.steps, gap, reach, residual)
 
     def _same(self, values: np.ndarray, before: np.ndarray, scale: float) -> bool:
         """Whether the wanted values have not moved; of those wanted for their magnitude, either sign may come first."""

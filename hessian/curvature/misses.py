@@ -19,6 +19,15 @@ def chance(n: int, steps: int, gap: float, span: float) -> float:
     return min(1.0, 1.648 * math.sqrt(n) * math.exp(-math.sqrt(gap / max(span, gap)) * (2 * steps - 1)))
 
 
+def unseen(n: int, steps: int, gap: float, span: float, residual: float) -> float:
+    r"""Bound the probability that Lanczos has its last Ritz value, with that residual, farther than ``gap`` from the eigenvalue there.
+
+    By the steps (:func:`chance`), or by :math:`(2/\pi) \arctan(r / gap)`: beyond its roots the Ritz vector's polynomial only grows, so
+    that the start must have had so small a part of the missing vector, compared with the one found.
+    """
+    return min(chance(n, steps, gap, span), 2.0 / math.pi * math.atan(residual / gap)) if gap > 0.0 else 1.0
+
+
 def share(n: int, steps: int, miss: float, *, stir: float = 1.0) -> float:
     """Return the share of the span that the end is beyond the Ritz value with probability ``miss`` at most.
 

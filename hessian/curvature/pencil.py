@@ -79,7 +79,10 @@ def pairs_of(
     V, MV = V / lengths, MV / lengths
     HV = products(V.astype(products.dtype)).astype(np.float64)
     values = np.sum(V * HV, axis=0)
-    left = np.linalg.norm(metric.adjoint(HV - MV * values), axis=0)
+    rest = metric.adjoint(HV - MV * values)
+    # Squares of what is left of large eigenvalues may overflow.
+    largest = float(np.abs(rest).max()) or 1.0
+    left = largest * np.linalg.norm(rest / largest, axis=0)
     size = products.magnitude * np.linalg.norm(V, axis=0) + np.abs(values) * metric.sizes(V)
     rounding = 4.0 * products.eps * math.sqrt(products.n) * metric.root_norm() * size
     order = np.argsort(values, kind="stable")

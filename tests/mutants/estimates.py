@@ -155,7 +155,11 @@ ESTIMATES = [
         "self._products.n), block",
         "tests/test_interior_eigenvalues.py",
     ),
-    Mutant("curvature/interior.py", "0.0 if missing == 0 else math.nan", "0.0", "tests/test_interior_eigenvalues.py"),
+    Mutant("curvature/interior.py", "if doubt <= room:", "if True:", "tests/test_interior_eigenvalues.py"),
+    Mutant("curvature/interior.py", "return 1, 1.0", "return 0, 0.0", "tests/test_interior_eigenvalues.py"),
+    Mutant(
+        "linalg/counting.py", "found = FAR * largest", "found = 0.1 * largest", "tests/test_interior_eigenvalues.py"
+    ),
     Mutant(
         "curvature/interior.py",
         "left[picked[: self._k]] / mu[picked[: self._k]] ** 2",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import hessian as hs
 from docs.tools import names, reference, stored
 from docs.tools.groups import TITLES
 from docs.tools.snippets import plots, run_page, snippets
@@ -114,3 +115,12 @@ def test_every_error_is_public() -> None:
         name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__
     }
     assert classes == set(errors.__all__)
+
+
+def test_the_guide_of_solvers_names_every_status_and_whether_it_is_a_success() -> None:
+    text = (DOCS / "guides" / "solvers.md").read_text(encoding="utf-8")
+    for status in hs.optimize.Status:
+        assert f"`{status.name}`" in text
+        row = next((line for line in text.splitlines() if line.startswith(f"| `{status.name}` | ")), "")
+        said = row.split(" | ")[1] if row else ""
+        assert said.strip("*") not in ("yes", "no") or (said == "yes") == status.success

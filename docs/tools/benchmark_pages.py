@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import geometric_mean, median
 from typing import Any
 
-from docs.tools.benchmarks import Page, Ratio, load, machine, mark, replayed, seconds, steady, summary, table
+from docs.tools.benchmarks import Page, Ratio, load, machine, mark, picture, replayed, seconds, steady, summary, table
 
 NETWORKS = """Networks with tanh between their layers, as plain NumPy in one flat vector of parameters: tiny 2-16-16-2 with 32 rows, small
 64-32-10 with 128, medium 64-128-128-10 with 1797, wide 784-512-512-10 with 1024, long 32-64-64-2 with 20 000; dense Hessians of 64-16-10
@@ -115,8 +115,8 @@ def solvers() -> Page:
         )
     more = (
         table(["method", "solved", "false success", "sweeps over SciPy trust-ncg's"], rows)
-        + "![Performance profile: share of problems solved within a multiple of the fewest sweeps](solvers.png)\n\n"
-        "The picture: the share of problems that a method solves within a multiple of the fewest sweeps that any needs. Further up is better;"
+        + picture("solvers", "Performance profile: share of problems solved within a multiple of the fewest sweeps")
+        + "The picture: the share of problems that a method solves within a multiple of the fewest sweeps that any needs. Further up is better;"
         " at the left end, how often a method is the cheapest; at the right, how many it solves at all.\n\n"
     )
     opening = (
@@ -243,7 +243,7 @@ def error_bars() -> Page:
         *(f"{key.replace('1 standard errors', '1 standard error')} ({value:.1%})" for key, value in promised.items()),
     ]
     more = (
-        f"{table(head, rows)}![Rates of every estimate as colours](coverage.png)\n\nThe picture: white keeps the promise, blue is conservative,"
+        f"{table(head, rows)}{picture('coverage', 'Rates of every estimate as colours')}The picture: white keeps the promise, blue is conservative,"
         " red falls short.\n\n"
     )
     opening = (

@@ -84,6 +84,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in lines) + "\n\n"
 
 
+def picture(name: str, words: str) -> str:
+    """A picture that opens in full size."""
+    return f"```{{image}} {name}.png\n:alt: {words}\n:target: ../_images/{name}.png\n```\n\n"
+
+
 def ratio_table(ratios: Sequence[Ratio], peer: str) -> str:
     """A row for each ratio, a table for each task."""
     with_alone = any(ratio.alone is not None for ratio in ratios)
@@ -155,7 +160,7 @@ def render(name: str, page: Page) -> str:
             if apart:
                 rows.append([f"the same, each library alone in its process ({len(apart)} cases)", *summary(apart)])
         head = ["ours over the peer's", "geometric mean", "slower in", "worst", "of"]
-        text += f"{table(head, rows)}![Ratios, a point each]({name}.png)\n\n"
+        text += f"{table(head, rows)}{picture(name, 'Ratios, a point each')}"
     tables = ratio_table(page.ratios, page.peers) if page.ratios else ""
     return text + page.more + (f"## Every number\n\n{tables}" if tables else "")
 

@@ -48,7 +48,7 @@ def _index(modules: dict[str, ModuleType]) -> str:
     text += "What NumPy and SciPy functions do on traced values, with conventions and accuracy: :doc:`operations`"
     text += "; what is missing, and why: :doc:`/coverage`.\n\n"
     return text + _toctree(
-        [*(room for room in modules if not room.startswith("hessian.scipy.")), "operations", "/coverage"]
+        [*(f"{room} <{room}>" for room in modules if not room.startswith("hessian.scipy.")), "operations", "/coverage"]
     )
 
 
@@ -68,8 +68,9 @@ def _room(room: str, module: ModuleType, by_path: dict[str, Name]) -> str:
             if name.page == f"reference/{room}":
                 here.append(name)
             elif name.path == f"{room}.{member}" and name.kind != "module":
-                pages.append(name.page.removeprefix("reference/"))
-        text += _table(rows)
+                pages.append(f"{member} <{name.page.removeprefix('reference/')}>")
+        if not all(name.kind == "data" for name in here) or not room.startswith("hessian.scipy"):
+            text += _table(rows)
     text += "".join(_described(name) for name in here)
     return text + (_toctree(pages) if pages else "")
 
@@ -106,7 +107,7 @@ def _described(name: Name) -> str:
     room, _, last = name.path.rpartition(".")
     if name.kind == "data" or not name.own:
         kind = "data" if name.kind == "data" else "function"
-        return f".. py:{kind}:: {name.path}\n\n   {name.summary or name.path}\n\n"
+        return f".. py:{kind}:: {name.path}\n   :no-contents-entry:\n\n   {name.summary or name.path}\n\n"
     return f".. currentmodule:: {room}\n\n.. auto{name.kind}:: {last}\n\n"
 
 

@@ -54,6 +54,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"hessian {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_search_scorer = str(DOCS / "_static" / "scorer.js")
 html_math_renderer = "mathml"
 html_show_sourcelink = False
 html_copy_source = False

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from hessian.optimize import argmin, fixed_point, root
     from hessian.transforms.rule_check import check_rule
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "ChunkedOperator",
     "DerivativeReport",

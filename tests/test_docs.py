@@ -16,7 +16,12 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 FOLDERS = ("guides", "howto", "coming-from", "how-it-works")
 GENERATED = {("docs", "reference"), ("docs", "gallery"), ("docs", "notebooks"), ("docs", "benchmarks")}
 WRITTEN = sorted(
-    [DOCS / "index.md", DOCS / "start.md", *(page for folder in FOLDERS for page in DOCS.glob(f"{folder}/*.md"))]
+    [
+        DOCS / "index.md",
+        DOCS / "start.md",
+        DOCS / "migration.md",
+        *(page for folder in FOLDERS for page in DOCS.glob(f"{folder}/*.md")),
+    ]
 )
 
 

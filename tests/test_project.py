@@ -259,6 +259,7 @@ def test_runtime_dependencies_and_extras() -> None:
         "threads",
         "notebooks",
         "docs",
+        "types",
         "test",
         "peers",
         "all",

@@ -82,7 +82,7 @@ class SharpnessMeter:
     Parameters
     ----------
     f : callable
-        ``f(x, *args)`` returns one number; recorded once.
+        ``f(x, *args)`` returns one number; recorded once, and its value looked at in each measurement: data that change belong into args.
     *args
         Further arguments of f.
     step_size : float, optional

@@ -13,7 +13,8 @@ from hessian.errors import DtypeError, TooDenseError, message
 from hessian.programs.compilation import CompilationError, report_failure
 from hessian.programs.ir import Section
 from hessian.programs.runtime.arguments import Arguments
-from hessian.programs.runtime.functions import as_recorded
+from hessian.programs.runtime.functions import Watched
+from hessian.programs.runtime.recorded import RecordedFunction
 from hessian.programs.tasks import Composition, Task, Unfit, numbered
 from hessian.signatures import P
 from hessian.sparse.decompress import Structure
@@ -192,22 +193,21 @@ def _reproduces(matrix: csc_array, seen: tuple[np.ndarray, np.ndarray], coarse: 
 
 
 class SparseDerivative(Curried, Generic[P]):
-    """A function that computes a sparse matrix of derivatives; made by :func:`hessian` and :func:`jacobian`.
-
-    Attributes
-    ----------
-    function : RecordedFunction
-        The function, whose programs keep what is known of patterns.
-    """
+    """A function that computes a sparse matrix of derivatives; made by :func:`hessian` and :func:`jacobian`."""
 
     _kind = ""
 
     def __init__(self, f: Callable[P, Any], argnums: ArgNums, substitution: bool = False) -> None:
         super().__init__(f, argnums)
         self._substitution = substitution
-        self.function = as_recorded(f)
+        self._watched = Watched(f)
         self._known: Structure | None = None
         self._look_like(self.function.function)
+
+    @property
+    def function(self) -> RecordedFunction:
+        """The function, whose programs keep what is known of patterns."""
+        return self._watched.function
 
     def _at(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[FunctionAtPoint, Structure]:
         task = numbered(self._kind, self.argnums, len(args), self.where)
@@ -223,6 +223,9 @@ class SparseDerivative(Curried, Generic[P]):
         return entries_at(self.function, self.argnums, args, kwargs, self.where)
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> csc_array:
+        return self._watched(self._matrix, args, kwargs)
+
+    def _matrix(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> csc_array:
         found = self._entries(args, kwargs)
         if found is not None:
             return found[1]
@@ -231,16 +234,19 @@ class SparseDerivative(Curried, Generic[P]):
 
     def pattern(self, /, *args: P.args, **kwargs: P.kwargs) -> SparsityPattern:
         """Return the pattern at a point; it holds wherever the function does the same operations."""
+        return self._watched(self._pattern, args, kwargs)
+
+    def _pattern(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> SparsityPattern:
         found = self._entries(args, kwargs)
         return (self._at(args, kwargs)[1] if found is None else found[0]).pattern
 
     def __getstate__(self) -> dict[str, Any]:
         settings = {"argnums": self.argnums, "substitution": self._substitution}
-        return {"function": self.function, "known": self._known, **settings}
+        return {"watched": self._watched, "known": self._known, **settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["function"], state["argnums"], state["substitution"])  # type: ignore[misc]
-        self._known = state["known"]
+        self.__init__(state["watched"].function, state["argnums"], state["substitution"])  # type: ignore[misc]
+        self._watched, self._known = state["watched"], state["known"]
 
 
 class SparseHessian(SparseDerivative[P]):
@@ -261,8 +267,9 @@ def hessian(f: Callable[P, Any], argnums: ArgNums = 0, *, substitution: bool = F
     Parameters
     ----------
     f : callable
-        Real scalar function written in NumPy, plain or recorded: ``f(x, *args, **kwargs)``. A plain one is recorded, too
-        (:func:`hessian.record`): data that change between calls are to be arguments, for what f captures is looked at in some calls only.
+        Real scalar function written in NumPy, plain or recorded: ``f(x, *args, **kwargs)``. A plain one is recorded as well, and run at
+        every call to see whether data that it captures have changed: then it is recorded anew. :func:`hessian.record` saves that run, and
+        looks in some calls only: data that change are to be arguments there.
     argnums : int or tuple of int
         Which positional arguments to differentiate in.
     substitution : bool

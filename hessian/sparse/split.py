@@ -13,7 +13,8 @@ import numpy as np
 from hessian.arguments import whole_number
 from hessian.errors import DerivativeCheckError, DtypeError, message
 from hessian.programs.runtime.arguments import Arguments
-from hessian.programs.runtime.functions import as_recorded
+from hessian.programs.runtime.functions import Watched
+from hessian.programs.runtime.recorded import RecordedFunction
 from hessian.programs.tasks import Task, numbered
 from hessian.signatures import P
 from hessian.sparse.cuts import CuttingWalk, widest_of
@@ -82,8 +83,8 @@ class Parts:
         self.uses, self.has_products = 0, False
         self.limits: tuple[int | None, int | None] = (None, None)
         self._plans: dict[Any, Any] = {}
-        self._multipliers = as_recorded(self._values_and_slopes)
-        self._lagrangian = as_recorded(self._bordered)
+        self._multipliers = RecordedFunction(self._values_and_slopes)
+        self._lagrangian = RecordedFunction(self._bordered)
 
     def _values_and_slopes(self, leaves: Sequence[Any], inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """Return the cut values, and the derivatives of the function in them."""
@@ -270,13 +271,7 @@ def _whole(at: FunctionAtPoint, source: Source, where: str) -> SparsePlusLowRank
 
 
 class SplitHessian(Curried, Generic[P]):
-    """See :func:`split_hessian`.
-
-    Attributes
-    ----------
-    function : RecordedFunction
-        The function, whose programs keep its parts.
-    """
+    """See :func:`split_hessian`."""
 
     where = _WHERE
 
@@ -284,11 +279,19 @@ class SplitHessian(Curried, Generic[P]):
         super().__init__(f, argnums)
         if widest is not None:
             whole_number(_WHERE, "widest", widest)
-        self.function = as_recorded(f)
+        self._watched = Watched(f)
         self._widest = widest
         self._look_like(self.function.function)
 
+    @property
+    def function(self) -> RecordedFunction:
+        """The function, whose programs keep its parts."""
+        return self._watched.function
+
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> SparsePlusLowRank:
+        return self._watched(self._parts, args, kwargs)
+
+    def _parts(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> SparsePlusLowRank:
         task = numbered("curvature", self.argnums, len(args), _WHERE)
         at = FunctionAtPoint(self.function, task, args, kwargs, where=_WHERE)
         if at.passes_traced(None):
@@ -301,7 +304,13 @@ class SplitHessian(Curried, Generic[P]):
         return split_at(at, parts, source, _WHERE)
 
     def __reduce__(self) -> Any:
-        return SplitHessian, (self.function, self.argnums, self._widest)
+        return _restored, (self._watched, self.argnums, self._widest)
+
+
+def _restored(watched: Watched, argnums: ArgNums, widest: int | None) -> SplitHessian[Any]:
+    split = SplitHessian(watched.function, argnums, widest)
+    split._watched = watched
+    return split
 
 
 def split_hessian(f: Callable[P, Any], argnums: ArgNums = 0, *, widest: int | None = None) -> SplitHessian[P]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+from hessian.errors import StaleRecordingError
 from hessian.programs.runtime.cache import Statistics
 from hessian.programs.runtime.recorded import RecordedFunction
 from hessian.signatures import P, Y
@@ -36,8 +37,39 @@ def programs_of(f: Any) -> RecordedFunction | PlainFunction:
 
 
 def as_recorded(f: Callable[..., Any]) -> RecordedFunction:
-    """Return the recorded form of a function, itself where it is recorded already."""
-    return f if isinstance(f, RecordedFunction) else RecordedFunction(f)
+    """Return the recorded form of a function, itself where it is recorded already.
+
+    Who records a function says that what it captures stays. Nobody has said so of a plain one: each replay is compared with it.
+    """
+    return f if isinstance(f, RecordedFunction) else RecordedFunction(f, verify="always")
+
+
+class Watched:
+    """The recorded form of a function, made anew where a plain one captures something that has changed.
+
+    Attributes
+    ----------
+    function : RecordedFunction
+    is_plain : bool
+        Whether nobody but us has recorded it.
+    """
+
+    def __init__(self, f: Callable[..., Any], is_plain: bool | None = None) -> None:
+        self.function = as_recorded(f)
+        self.is_plain = self.function is not f if is_plain is None else is_plain
+
+    def __call__(self, compute: Callable[..., Any], *args: Any) -> Any:
+        """Return what is computed, after another recording where the first is stale."""
+        try:
+            return compute(*args)
+        except StaleRecordingError:
+            if not self.is_plain:
+                raise
+        self.function = as_recorded(self.function.function)
+        return compute(*args)
+
+    def __reduce__(self) -> Any:
+        return Watched, (self.function, self.is_plain)
 
 
 def record(

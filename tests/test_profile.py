@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -303,6 +304,106 @@ def test_paths_that_turn_into_saddles_are_left() -> None:
         profile(g, solved(g, np.full(2, 0.1)), 0)
 
 
+COUNTS = np.array([30.0, 50.0, 20.0])
+SUM = {"type": "eq", "fun": lambda p: np.sum(p) - 1.0}
+
+
+def multinomial(p: Any) -> Any:
+    return -np.sum(COUNTS * np.log(p))
+
+
+def test_profiles_under_an_equality_have_the_closed_form() -> None:
+    res = minimize(multinomial, np.full(3, 1.0 / 3.0), constraints=[SUM])
+    found = res.confidence_intervals("profile")
+    for share, (low, high), one in zip(COUNTS / 100.0, found, found.profiles.values(), strict=True):
+        ratio = lambda t, share=share: (
+            -200.0 * (share * np.log(t / share) + (1.0 - share) * np.log((1.0 - t) / (1.0 - share))) - CUT
+        )
+        ends = scipy.optimize.brentq(ratio, 1e-3, share), scipy.optimize.brentq(ratio, share, 0.999)
+        np.testing.assert_allclose([low, high], ends, rtol=1e-8)
+        np.testing.assert_allclose(one.standard_error, np.sqrt(share * (1.0 - share) / 100.0), rtol=1e-6)
+        # Everything on the way is feasible, and derivatives are those of the profile.
+        np.testing.assert_allclose([np.sum(x) for x in one.x], 1.0, atol=1e-9)
+        slopes = 200.0 * ((1.0 - share) / (1.0 - one.psi) - share / one.psi)
+        np.testing.assert_allclose(one.slope, slopes, atol=1e-4)
+
+
+def test_profiles_under_constraints_equal_those_of_a_substitution() -> None:
+    """A negative-binomial fit whose coefficients obey a linear equation, in dicts, with a parameter that is held."""
+    rng = np.random.default_rng(8)
+    X = np.column_stack([np.ones(60), rng.standard_normal((60, 3))])
+    y = rng.negative_binomial(2.0, 2.0 / (2.0 + np.exp(X @ [0.6, 0.3, -0.2, 0.1]))).astype(float)
+    f = lambda p: negative_binomial({"beta": p["b"], "log_alpha": p["log_alpha"]}, X, y)
+    constraint = {"type": "eq", "fun": lambda p: p["b"][1] + p["b"][2] - 0.1}
+    start = {"b": np.zeros(4), "log_alpha": -0.5}
+    res = minimize(f, start, constraints=constraint, fixed={"b[3]": 0.0})
+    found = res.confidence_intervals("profile")
+
+    def substituted(p: Any) -> Any:
+        b = np.stack([p["b"][0], p["b"][1], 0.1 - p["b"][1], 0.0 * p["b"][1]])
+        return f({"b": b, "log_alpha": p["log_alpha"]})
+
+    other = solved(substituted, {"b": np.zeros(2), "log_alpha": -0.5}).confidence_intervals("profile")
+    for name in ("b[0]", "b[1]", "log_alpha"):
+        np.testing.assert_allclose(found[name], other[name], rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(found["b[2]"], 0.1 - other["b[1]"][::-1], rtol=1e-6)
+    assert found.notes[0] == "b[3] was held"
+
+
+def test_inequalities_on_the_way() -> None:
+    """They come to hold, hold the estimate, or leave nothing beyond; what equalities determine has no profile."""
+    f = lambda x: 0.5 * (x[0] - 1.0) ** 2 + 0.5 * (x[1] - x[0]) ** 2
+    cap = {"type": "ineq", "fun": lambda x: 2.0 - x[1]}
+    found = profile(f, minimize(f, np.zeros(2), constraints=cap), 0)
+    ratio = lambda t: (t - 1.0) ** 2 + max(t - 2.0, 0.0) ** 2 - CUT
+    np.testing.assert_allclose(found.lower, 1.0 - np.sqrt(CUT), rtol=1e-7)
+    np.testing.assert_allclose(found.upper, scipy.optimize.brentq(ratio, 1.0, 5.0), rtol=1e-7)
+    disc = {"type": "ineq", "fun": lambda x: 2.0 - x @ x}
+    inside = profile(f, minimize(f, np.zeros(2), constraints=disc), 0)
+    np.testing.assert_allclose(inside.upper, np.sqrt(2.0), atol=1e-5)
+    assert any("constraints leave nothing beyond x[0] = 1.414" in note for note in inside.notes)
+    low = minimize(f, np.full(2, 1.5), constraints=cap, bounds=[(1.2, None), (None, None)])
+    held = profile(f, low, 0)
+    assert held.lower == 1.2
+    np.testing.assert_allclose(held.upper, scipy.optimize.brentq(lambda t: ratio(t) - 0.04, 1.2, 5.0), rtol=1e-7)
+    assert held.standard_error == 0.0
+    both = {"type": "eq", "fun": lambda x: x[0] - 0.5}
+    pinned = minimize(f, np.zeros(2), constraints=both)
+    intervals = pinned.confidence_intervals("profile")
+    assert intervals.notes[0] == "x[0] is determined by constraints"
+    np.testing.assert_allclose(intervals.array, [[0.5, 0.5], 0.5 + np.sqrt(CUT) * np.array([-1.0, 1.0])], rtol=1e-6)
+    with pytest.raises(ConvergenceError, match=r"constraints leave x\[0\] no freedom"):
+        profile(f, pinned, 0)
+    one = minimize(
+        lambda x: 0.5 * x[0] ** 2, np.array([0.5]), constraints={"type": "ineq", "fun": lambda x: 1.0 - x[0] ** 2}
+    )
+    np.testing.assert_allclose(profile(lambda x: 0.5 * x[0] ** 2, one, 0), [-1.0, 1.0], atol=1e-5)
+    with pytest.raises(OptionError, match="does not know its constraints"):
+        profile(f, pickle.loads(pickle.dumps(pinned)), 1)
+
+
+def test_fits_under_constraints_that_fail_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    res = minimize(multinomial, np.full(3, 1.0 / 3.0), constraints=[SUM])
+    count = []
+
+    def failing(*args: Any, **given: Any) -> Any:
+        count.append(1)
+        found = minimize(*args, **given)
+        found.success = len(count) < most
+        return found
+
+    monkeypatch.setattr("hessian.statistics.constrained_refits.minimize", failing)
+    # Where the gradient of the Lagrangian vanishes there is nothing to complain of.
+    most = 0  # fits that succeed
+    profile(multinomial, res, 0)
+    monkeypatch.setattr("hessian.statistics.constrained_refits._LEVEL", -1.0)
+    texts = {1: "the fit does not converge again from x", 2: r"x\[0\] is held at .*, the fit of the others fails"}
+    for most in texts:
+        count.clear()
+        with pytest.raises(ConvergenceError, match=texts[most]):
+            profile(multinomial, res, 0)
+
+
 def test_an_end_that_is_not_found_leaves_the_others() -> None:
     """Of three parameters, one of whose paths falls without end."""
     f = lambda x: fork(x, 0.0) + 0.5 * x[2] ** 2
@@ -412,9 +513,6 @@ def test_what_has_no_profile_is_refused() -> None:
     flat = lambda x: (x[0] + x[1] - 1.0) ** 2
     with pytest.raises(ConvergenceError, match="singular to working precision along"):
         profile(flat, solved(flat, np.zeros(2)), 0)
-    ball = {"type": "ineq", "fun": lambda x: 4.0 - x @ x}
-    with pytest.raises(OptionError, match="the fit had constraints"):
-        profile(f, minimize(f, np.full(2, 0.5), constraints=ball), 0)
     t = np.arange(4.0)
     robust = least_squares(lambda b: b[0] + b[1] * t - t**2, np.zeros(2), loss="huber")
     with pytest.raises(OptionError, match="a robust loss is no likelihood"):

@@ -371,8 +371,8 @@ class OptimizeResult(scipy.optimize.OptimizeResult, Entries[Point, Value]):
         )
 
     def _constraints_of_run(self) -> list[Any]:
-        """The constraints, or the error that misses them."""
-        found: list[Any] | None = self.__dict__["_constraints"]
+        """The constraints, none of a run without any, or the error that misses them."""
+        found: list[Any] | None = self.__dict__.get("_constraints", [])
         if found is None:
             what, why = (
                 "the result does not know its constraints",

@@ -12,8 +12,8 @@ import numpy as np
 from hessian.arguments import unknown
 from hessian.errors import IntervalWarning, message
 from hessian.optimize.result import OptimizeResult
-from hessian.statistics.profile import Profile, follow, prepared
-from hessian.statistics.profile_path import Minimum
+from hessian.statistics.constrained_profile import ConstrainedMinimum
+from hessian.statistics.profile import Profile, follow, minimum_of, prepared
 from hessian.tape.names import find_part, parameter_names
 from hessian.tape.trees import ravel
 from hessian.text import Shown
@@ -109,8 +109,9 @@ def of_result(
     problem, cut = prepared(fun, res, args, level, scale)
     x = ravel(res.x)[0]
     array = np.column_stack([x, x]).astype(np.float64)
-    profiles, minimum = {}, Minimum.near(problem, x.astype(np.float64))
-    for k in problem.free:
+    profiles, minimum = {}, minimum_of(problem, x)
+    determined = minimum.determined if isinstance(minimum, ConstrainedMinimum) else np.zeros(x.size, bool)
+    for k in problem.free[~determined[problem.free]]:
         found = profiles[names[k]] = follow(problem, int(k), x, level, cut, minimum)
         array[k] = found.lower, found.upper
     unknown_ends = [name for name, found in profiles.items() if np.isnan([found.lower, found.upper]).any()]
@@ -119,6 +120,10 @@ def of_result(
         what = f"ends of the intervals of {names_of} are NaN: the fits on the way to them fail"
         why, fix = "The others hold", "Their notes say where; profile one alone for its error"
         warnings.warn(message("confidence_intervals", what, why, fix), IntervalWarning, stacklevel=4)
-    held = tuple(f"{name} was held" for name in names if name not in profiles)
+    held = tuple(
+        f"{name} {'is determined by constraints' if determined[k] else 'was held'}"
+        for k, name in enumerate(names)
+        if name not in profiles
+    )
     notes = tuple(dict.fromkeys(note for found in profiles.values() for note in found.notes))
     return ConfidenceIntervals(kind, level, res.x, names, array, held + notes, profiles)

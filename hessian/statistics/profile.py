@@ -17,6 +17,7 @@ from hessian.optimize.objective import bound
 from hessian.optimize.result import OptimizeResult
 from hessian.optimize.scipy_conventions import one_number
 from hessian.programs import RecordedFunction
+from hessian.statistics.constrained_profile import ConstrainedMinimum
 from hessian.statistics.covariance_result import two_sided
 from hessian.statistics.covariance_task import free_places
 from hessian.statistics.profile_path import Minimum, Side
@@ -149,7 +150,7 @@ def profile(
         The fit has not converged or x is not its minimum; its Hessian is singular, so that estimates are not unique; on the way a lower
         minimum turns up, or a fit of the others fails: the message says where.
     OptionError
-        ``which`` is no parameter, more than one, or held; the fit had constraints, or a robust loss.
+        ``which`` is no parameter, more than one, or held; the fit had a robust loss, or constraints that a pickle has lost.
 
     Warns
     -----
@@ -169,6 +170,10 @@ def profile(
     and Liang), and the level is not what it says. The path is followed by continuity: of several minima over the others it keeps
     to the one that it comes from. At the ends the Hessian in the others is formed: where it is not positive definite, the path has
     turned into saddles, and is followed again with a Hessian, and a solver where need be, for every fit. (Not beyond 600 parameters.)
+
+    Of a fit with constraints, each is a fit with constraints by :func:`~hessian.optimize.minimize`, and the derivative of its value that
+    of the Lagrangian. Inequalities may come to hold and let go on the way, where the profile has kinks; an interval ends where
+    constraints leave nothing beyond.
 
     Cost: three Hessians, and for each side some 4 to 8 gradients where the log-likelihood is near to a parabola; beyond 600
     parameters products with conjugate gradients in place of factors.
@@ -219,11 +224,23 @@ def prepared(
         np.full(x.size, side) if bounds is None else np.broadcast_to(np.asarray(given, float), x.shape)
         for side, given in ((-math.inf, getattr(bounds, "lb", None)), (math.inf, getattr(bounds, "ub", None)))
     )
-    return Problem(objective, rest, unravel, x.dtype, c, free, low, high, parameter_names(res.x)), cut
+    names, constraints = parameter_names(res.x), tuple(res._constraints_of_run())
+    return Problem(objective, rest, unravel, x.dtype, c, free, low, high, names, constraints), cut
+
+
+def minimum_of(problem: Problem, x: np.ndarray) -> Minimum | ConstrainedMinimum:
+    """Polish an estimate."""
+    kind: Any = ConstrainedMinimum if problem.constraints else Minimum
+    return kind.near(problem, x.astype(np.float64))
 
 
 def follow(
-    problem: Problem, k: int, x: np.ndarray, level: float, cut: float, minimum: Minimum | None = None
+    problem: Problem,
+    k: int,
+    x: np.ndarray,
+    level: float,
+    cut: float,
+    minimum: Minimum | ConstrainedMinimum | None = None,
 ) -> Profile:
     """Follow the path of a parameter to both sides of an estimate; counts are of this one, and of the minimum where it is not given.
 
@@ -231,7 +248,7 @@ def follow(
     """
     is_one_of_many = minimum is not None
     problem = dataclasses.replace(problem, n_value=0, n_grad=0, n_hvp=0, n_fits=0)
-    minimum = minimum or Minimum.near(problem, x.astype(np.float64))
+    minimum = minimum or minimum_of(problem, x)
     center, bend = minimum.center(problem, k)
     held = minimum.held
     noise = 8.0 * float(np.finfo(problem.dtype).eps) * problem.scale * abs(center.fit.value)
@@ -290,9 +307,6 @@ def _likelihood(
     if not res.get("success", False):
         what = f"the fit has stopped with status {getattr(res.get('status'), 'name', res.get('status'))}"
         raise ConvergenceError(message("profile", what, "A profile starts at the minimum", str(res.get("message", ""))))
-    if "constr_violation" in res:
-        what = "the fit had constraints"
-        raise OptionError(message("profile", what, "Paths would leave them", "Substitute variables, or use bounds"))
     if scale is not None:
         scale = real_number("profile", "scale", scale, POSITIVE, "It makes f a negative log-likelihood")
     if "cost" not in res:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessian.errors import ConvergenceError, message
+from hessian.statistics.constrained_refits import ConstrainedRefits
 from hessian.statistics.information import Information
 from hessian.statistics.refits import Curvature, Fit, Place, Problem, Refits
 
@@ -28,6 +29,8 @@ _EXACT = 1e-8
 """Squared distance of an estimate from the minimum, in standard errors, from which on the Hessian there is formed anew."""
 _EDGE = 1e-9
 """Share of the distance to which the edge of a domain is located."""
+_CONSTRAINED_EDGE = 1e-6
+"""The same of an edge that constraints make, which solvers know no better."""
 
 
 class LowerMinimum(ConvergenceError):
@@ -88,8 +91,9 @@ class Side:
         self, problem: Problem, k: int, center: Knot, bend: float, sign: float, target: float, noise: float
     ) -> None:
         self._problem, self._k, self._sign, self._target = problem, k, sign, target
-        self._refits = Refits(problem, k)
+        self._refits = ConstrainedRefits(problem, k, center.fit.tangent) if problem.constraints else Refits(problem, k)
         self._center, self._bend, self._noise = center, bend, noise
+        self._edge = _CONSTRAINED_EDGE if problem.constraints else _EDGE
         self._limit = problem.high[k] if sign > 0.0 else problem.low[k]
         self._begin()
 
@@ -140,8 +144,9 @@ class Side:
             fit = self._refits.at(psi, near.fit.x + (psi - near.psi) * near.fit.tangent, near.fit.curvature)
             if fit is None:
                 self._wall = psi
-                if abs(psi - self._low.psi) <= _EDGE * abs(psi - self._center.psi):
-                    note = f"the objective has no value beyond {name} = {self._low.psi:.6g}, where the interval ends"
+                if abs(psi - self._low.psi) <= self._edge * abs(psi - self._center.psi):
+                    what = "constraints leave nothing" if self._problem.constraints else "the objective has no value"
+                    note = f"{what} beyond {name} = {self._low.psi:.6g}, where the interval ends"
                     return End(self._low.psi, "edge", note)
                 continue
             knot = self._knot(psi, fit)

@@ -53,6 +53,8 @@ class Problem:
     low, high : ndarray, shape (n,)
         Bounds of all.
     names : tuple of str
+    constraints : tuple
+        On the structured parameters, as :func:`hessian.optimize.minimize` takes them.
     n_value, n_grad, n_hvp, n_fits : int
         Evaluations: values and gradients, products with the Hessian (a dense one counts n), fits by a solver.
     """
@@ -66,6 +68,7 @@ class Problem:
     low: np.ndarray
     high: np.ndarray
     names: tuple[str, ...]
+    constraints: tuple[Any, ...] = ()
     n_value: int = 0
     n_grad: int = 0
     n_hvp: int = 0
@@ -87,6 +90,12 @@ class Problem:
         except FAILURES:
             pass
         return Place(x.astype(np.float64), math.nan, np.full(x.shape, math.nan), None)
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """Bounds, if there are any."""
+        is_open = np.all(np.isinf(self.low) & np.isinf(self.high))
+        return None if is_open else Bounds(self.low, self.high)
 
     def clipped(self, x: np.ndarray) -> np.ndarray:
         """Move x into the bounds."""
@@ -192,14 +201,14 @@ class Fit:
         Derivative of that value in the parameter that is held.
     tangent : ndarray, shape (n,)
         Derivative of x in it.
-    curvature : Curvature
+    curvature : Curvature or None
     """
 
     x: np.ndarray
     value: float
     slope: float
     tangent: np.ndarray
-    curvature: Curvature
+    curvature: Any
 
 
 class Refits:
@@ -323,13 +332,11 @@ class Refits:
         held = set(range(x.size)) - set(self._others)
         start = x.copy()
         start[self.k] = psi
-        bounds = Bounds(problem.low, problem.high)
-        unbounded = np.all(np.isinf(problem.low) & np.isinf(problem.high))
         res = minimize(
             problem.f,
             problem.unravel(start.astype(problem.dtype)),
             problem.args,
-            bounds=None if unbounded else bounds,
+            bounds=problem.bounds,
             fixed=[problem.names[i] for i in sorted(held)],
         )
         problem.n_value, problem.n_grad = problem.n_value + res.n_value, problem.n_grad + res.get("n_grad", 0)
@@ -340,10 +347,10 @@ class Refits:
             if fit is not None:
                 return fit
         how = f"{res.status.name}, but no minimum with a definite Hessian" if res.success else res.status.name
-        raise _failed(problem.names[self.k], psi, how)
+        raise failed(problem.names[self.k], psi, how)
 
 
-def _failed(name: str, psi: float, how: str) -> ConvergenceError:
+def failed(name: str, psi: float, how: str) -> ConvergenceError:
     """Build the error for a fit that fails."""
     what = f"where {name} is held at {psi:.6g}, the fit of the others fails ({how})"
     fix = f"Look at minimize(..., fixed={{{name!r}: {psi:.6g}}}); change the model so that it is determined there, or take Wald's interval"

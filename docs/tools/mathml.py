@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from xml.etree import ElementTree
 
 from docutils import nodes
 from docutils.utils.math import MathError
@@ -12,6 +13,26 @@ from sphinx.util import logging
 
 SPELLINGS = {r"\dots": r"\ldots", r"\dotsc": r"\ldots", r"\dotsb": r"\cdots", r"\operatorname*": r"\operatorname"}
 """Commands that the converter lacks, and what says the same."""
+
+
+NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'
+ACCENTS = ("ˆ", "ˉ", "˙", "¨", "˜", "ˇ", "˘", "´", "`", "→", "¯", "^", "~")
+
+
+def _with_indices_beside(markup: str) -> str:
+    """Put the index of a letter with an accent beside it, where the converter takes it for a limit below."""
+    tree = ElementTree.fromstring(markup.replace(NAMESPACE, "", 1))
+    for parent in list(tree.iter()):
+        for place, child in enumerate(list(parent)):
+            if child.tag == "munderover" and (child[2].text or "").strip() in ACCENTS:
+                base, index, accent = child
+                lettered = ElementTree.Element("mover", accent="true")
+                lettered.extend([base, accent])
+                beside = ElementTree.Element("msub")
+                beside.extend([lettered, index])
+                beside.tail = child.tail
+                parent[place] = beside
+    return ElementTree.tostring(tree, encoding="unicode").replace("<math", f"<math{NAMESPACE}", 1)
 
 
 def _markup(writer: Any, node: Any, *, block: bool) -> str:
@@ -23,7 +44,7 @@ def _markup(writer: Any, node: Any, *, block: bool) -> str:
     if block and "\\\\" in text and "\\begin" not in text:
         text = f"\\begin{{aligned}}{text}\\end{{aligned}}"
     try:
-        return tex2mathml(text, as_block=block)
+        return _with_indices_beside(str(tex2mathml(text, as_block=block)))
     except MathError as error:
         logging.getLogger(__name__).warning("formula %r: %s", text, error, location=node)
         return f"<code>{writer.encode(text)}</code>"

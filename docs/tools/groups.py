@@ -103,11 +103,12 @@ GROUPS: dict[str, dict[str, str]] = {
 }
 """Rooms under ``hessian.scipy`` follow SciPy's order, and have one group."""
 
-INSIDE_OPERATORS = (
+INSIDE = (
     *("compiled_product", "diagonal_products", "few_products", "kinked_slopes", "makes_dense", "origin_of_nonfinite"),
     *("parts", "sparse_by", "sparse_by_few", "split_by", "structure"),
+    *("remember", "remember_bounds", "remember_constraints"),
 )
-"""Methods by which solvers and estimators ask operators; they are no part of what users are promised."""
+"""Methods by which solvers and estimators ask operators, and fill results; they are no part of what users are promised."""
 
 TITLES = {
     "hessian": "Derivatives, recording, operators",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from types import ModuleType
 
-from docs.tools.groups import INSIDE_OPERATORS, TITLES
+from docs.tools.groups import INSIDE, TITLES
 from docs.tools.names import SAME, Name, collect, grouped, rooms
 
 ROLES = {"function": "func", "class": "class", "exception": "exc", "data": "data", "module": "mod"}
@@ -137,7 +137,7 @@ def members(cls: type) -> list[tuple[str, object]]:
     for member in dir(cls):
         home = next((base for base in cls.__mro__ if member in vars(base)), object)
         value = vars(home).get(member)
-        inside = home.__module__.startswith("hessian.operators.") and member in INSIDE_OPERATORS
+        inside = home.__module__.startswith(("hessian.operators.", "hessian.optimize.")) and member in INSIDE
         if member.startswith("_") or inside or not home.__module__.startswith("hessian"):
             continue
         if not (inspect.getdoc(value) if callable(value) or isinstance(value, property) else None):

@@ -17,14 +17,16 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks.coverage_cases import Case, cases
+from benchmarks.coverage_case import MODELS, Case
+from benchmarks.coverage_cases import cases
 from benchmarks.machine import describe_machine
 from benchmarks.options import positive_int, writable_path
 
 DESCRIPTION = """\
 Run every estimator of hessian.curvature over many seeds on nine spectra, along the axes, along pairs of axes turned by 45 degrees, and
 rotated, with budgets of 2 to 300 products, and count how often 1, 2 and 3 standard errors, intervals, bands, ranges and bounds
-hold what they are to hold. A rate falls short where fewer hold than the binomial law of the promise leaves a chance of 1e-6."""
+hold what they are to hold; and eigenvalues inside, intervals of parameters, sampled Fisher matrices and probabilities. A rate falls
+short where fewer hold than the binomial law of the promise leaves a chance of 1e-6."""
 
 #: Chance left to a rate that keeps its promise, over some five thousand of them.
 CHANCE = 1e-6
@@ -90,9 +92,10 @@ def table(rows: Sequence[Row]) -> str:
     """Return one line for each estimator and budget: the lowest and the mean of each rate over the matrices."""
     groups: dict[tuple[str, int], list[Row]] = defaultdict(list)
     for row in rows:
-        groups[row.quantity, row.max_hvp].append(row)
+        # Of every model something else may be promised.
+        groups[row.quantity + (f", {row.spectrum}" if row.basis == MODELS else ""), row.max_hvp].append(row)
     lines = [
-        f"{'estimate':<26} {'products':>8} {'matrices':>8}  lowest and mean rate of each promise; median width / error"
+        f"{'estimate':<52} {'products':>8} {'matrices':>8}  lowest and mean rate of each promise; median width / error"
     ]
     for (quantity, max_hvp), members in sorted(groups.items()):
         parts = []
@@ -101,10 +104,12 @@ def table(rows: Sequence[Row]) -> str:
             label = name.replace(" standard errors", " s.e.").replace("interval ", "")
             if name.startswith("interval") and promise != 0.95:
                 continue
-            parts.append(f"{label} ({promise:.3g}): {min(rates):.3f} {np.mean(rates):.3f}")
+            seeds = sum(row.seeds for row in members)
+            doubt = f" ± {np.sqrt(promise * (1.0 - promise) / seeds):.3f}" if members[0].basis == MODELS else ""
+            parts.append(f"{label} ({promise:.3g}): {min(rates):.3f} {np.mean(rates):.3f}{doubt}")
         ratios = [row.width / row.error for row in members if row.error > 1e-9 * row.width and np.isfinite(row.width)]
         wide = f"{np.median(ratios):.2g}" if ratios else "not bounded"
-        lines.append(f"{quantity:<26} {max_hvp:>8} {len(members):>8}  {';  '.join(parts)};  {wide}")
+        lines.append(f"{quantity:<52} {max_hvp:>8} {len(members):>8}  {';  '.join(parts)};  {wide}")
     return "\n".join(lines)
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from scipy.sparse.linalg import LinearOperator
-from scipy.special import ndtr
 
+from benchmarks.coverage_case import LEVELS, Case
+from benchmarks.coverage_large import large
+from benchmarks.coverage_models import models
 from hessian import curvature as hc
+from hessian.statistics import leverage
 
 N, N_LARGE = 120, 320
-LEVELS = (0.5, 0.9, 0.95, 0.99)
-#: What is promised of k standard errors.
-PROMISES = {f"{k} standard errors": float(2.0 * ndtr(k) - 1.0) for k in (1, 2, 3)} | {
-    f"interval {level:g}": level for level in LEVELS
-}
 
 
 def spectra(n: int = N) -> dict[str, np.ndarray]:
@@ -41,21 +40,6 @@ def bases(n: int = N) -> dict[str, np.ndarray]:
     pairs = np.kron(np.eye(n // 2), np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2.0))
     rotated, _ = np.linalg.qr(np.random.default_rng(11).standard_normal((n, n)))
     return {"axes": np.eye(n), "pairs": pairs, "rotated": rotated}
-
-
-@dataclass(frozen=True)
-class Case:
-    """One estimator on one matrix with one budget: what ``run`` returns for a seed, ``hold`` says of it."""
-
-    quantity: str
-    spectrum: str
-    basis: str
-    max_hvp: int
-    run: Callable[[int], Any]
-    hold: Callable[[Any], dict[str, float]]
-    promises: dict[str, float] = field(default_factory=lambda: dict(PROMISES))
-    #: What takes long is run on every fourth seed.
-    stride: int = 1
 
 
 @dataclass(frozen=True)
@@ -102,6 +86,8 @@ def cases() -> Iterator[Case]:
         if matrix.basis == "rotated":
             for method in ("hutchinson", "xtrace"):
                 yield replace(_trace(matrix, method, 300), stride=4)
+    yield from large()
+    yield from models()
 
 
 def held(truth: Any) -> Callable[[Any], dict[str, float]]:
@@ -231,20 +217,39 @@ def _bounds(matrix: Matrix) -> Iterator[Case]:
     if matrix.is_definite:
         yield _leverage(matrix)
         yield from _functions(matrix)
+    yield _pencil(matrix)
     if values[0] >= 0.0:
-        yield _nystrom(matrix)
+        yield from (_nystrom(matrix, looks) for looks in (2, 10))
 
 
-def _nystrom(matrix: Matrix) -> Case:
-    """The error of an approximation of rank 15, which ten more products bound but for one start in a thousand."""
+def _pencil(matrix: Matrix) -> Case:
+    """Both ends of a pencil with masses from a tenth to ten."""
+    masses = np.random.default_rng(5).uniform(0.1, 10.0, len(matrix.values))
+    values = scipy.linalg.eigh(matrix.dense, np.diag(masses), eigvals_only=True)
+
+    def hold(found: Any) -> dict[str, float]:
+        gap = np.min(np.abs(found.values[:, None] - values), axis=1)
+        inside = bool(np.all(gap <= found.residuals + 1e-11 * np.abs(values).max()))
+        return {
+            "residuals": float(inside),
+            "square": float(np.mean(gap**2)),
+            "width": float(np.median(found.residuals)),
+        }
+
+    run = lambda seed: hc.eigenvalues(matrix.operator, 4, "BE", M=masses, max_hvp=24, rng=seed)
+    return Case("eigenvalues of pencils", matrix.spectrum, matrix.basis, 24, run, hold, {"residuals": 1.0})
+
+
+def _nystrom(matrix: Matrix, looks: int) -> Case:
+    """The error of an approximation of rank 15, which some more products bound but for one start in a thousand."""
 
     def hold(found: Any) -> dict[str, float]:
         error = float(np.linalg.norm(matrix.dense - found.to_dense(), 2))
         held = found.error_estimate - 1e-12 * matrix.values.max() <= error <= found.error_bound
         return {"bounds": float(held), "square": error**2, "width": found.error_bound}
 
-    run = lambda seed: hc.nystrom(matrix.operator, 15, rng=seed)
-    return Case("Nystrom approximation", matrix.spectrum, matrix.basis, 25, run, hold, {"bounds": 0.999})
+    run = lambda seed: hc.nystrom(matrix.operator, 15, max_hvp=15 + looks, rng=seed)
+    return Case("Nystrom approximation", matrix.spectrum, matrix.basis, 15 + looks, run, hold, {"bounds": 0.999})
 
 
 def _functions(matrix: Matrix) -> Iterator[Case]:
@@ -279,7 +284,7 @@ def _leverage(matrix: Matrix) -> Case:
 
     def run(seed: int) -> Any:
         rows = np.random.default_rng(seed).standard_normal((3, len(matrix.values)))
-        found = hc.leverage(H, rows, rtol=0.1, lower_bound=lowest)
+        found = leverage(H, rows, rtol=0.1, lower_bound=lowest)
         return found, np.einsum("mn,nk,mk->m", rows, inverse, rows)
 
     def hold(pair: Any) -> dict[str, float]:

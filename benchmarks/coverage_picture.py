@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import stats
+
+from benchmarks.coverage_case import MODELS, SPARSE
 
 if TYPE_CHECKING:
     from benchmarks.coverage import Row
@@ -15,12 +18,54 @@ PANELS = ("1 standard errors", "2 standard errors", "3 standard errors", "interv
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Save one table for each multiple of the standard error and for the interval, and one for all other statements."""
+    """Save tables of what ran on matrices, and beside them (``..._models``) points of what ran on models and sparse matrices."""
+    alone = [row for row in rows if row.basis in (MODELS, SPARSE)]
+    others = [row for row in rows if row not in alone]
+    if any(PANELS[0] in row.rates for row in others):
+        _draw_tables(others, path)
+    if alone:
+        _draw_points(alone, path.with_stem(f"{path.stem}_models"))
+
+
+def _draw_points(rows: Sequence[Row], path: Path) -> None:
+    """Draw every rate with the 95 % interval of its binomial law, beside what is promised."""
+    plt = _pyplot()
+    lines = [(row, name) for row in rows for name in row.rates]
+    figure, axis = plt.subplots(figsize=(11, 0.4 * len(lines) + 1.6), layout="constrained")
+    for y, (row, name) in enumerate(lines):
+        low, high = stats.beta.interval(
+            0.95, row.rates[name] * row.seeds + 0.5, (1.0 - row.rates[name]) * row.seeds + 0.5
+        )
+        is_first = not y
+        axis.plot([low, high], [y, y], color="C0", label="measured, with its 95 % interval" if is_first else None)
+        axis.plot(row.rates[name], y, "o", color="C0")
+        axis.plot(row.promises[name], y, "|", color="C3", markersize=18, label="promised" if is_first else None)
+    axis.axvline(0.95, color="0.6", linewidth=1, linestyle=":", label="0.95, the name of all intervals")
+    labels = [f"{row.quantity}, {row.spectrum}: {name}, {row.seeds} seeds" for row, name in lines]
+    axis.set_yticks(
+        range(len(lines)), [label.replace("1 standard errors", "1 standard error") for label in labels], fontsize=8
+    )
+    axis.invert_yaxis()
+    axis.set_xlabel("share of seeds (of entries, where there are several) that hold")
+    axis.set_title("What covers how often: eigenvalues inside, intervals of parameters, draws")
+    axis.legend(fontsize=8, loc="lower left")
+    axis.grid(axis="x", alpha=0.3)
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+def _pyplot() -> Any:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
+    return plt
+
+
+def _draw_tables(rows: Sequence[Row], path: Path) -> None:
+    """Save one table for each multiple of the standard error and for the interval, and one for all other statements."""
+    plt = _pyplot()
     estimates = [row for row in rows if PANELS[0] in row.rates]
     others = [row for row in rows if PANELS[0] not in row.rates]
     lines = list(dict.fromkeys((row.quantity, row.max_hvp) for row in sorted(estimates, key=_order)))

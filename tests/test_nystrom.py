@@ -104,6 +104,27 @@ def test_a_sketch_of_everything_is_exact(n: int, dtype: Any) -> None:
         assert_allclose(found.spread(found.spread(b)), np.linalg.solve(H.astype(float), b), rtol=1e3 * n * eps)
 
 
+@pytest.mark.parametrize("spectrum", [np.ones(130), np.r_[np.ones(65), np.zeros(65)]])
+def test_products_stay_within_their_number(spectrum: np.ndarray) -> None:
+    """Rounding of what is left looks like negative curvature, which is looked into without a product."""
+    for scale in (1.0, 1e-140):
+        for rank in (61, 110):
+            H = aslinearoperator(scale * with_spectrum(spectrum))
+            assert nystrom(H, rank).n_hvp <= rank + 10
+            assert nystrom(H, rank, max_hvp=rank + 30).n_hvp <= rank + 30
+
+
+def test_negative_curvature_beside_the_sketch_is_found_without_further_products() -> None:
+    seen = 0
+    for seed in range(30):
+        H = with_spectrum(np.r_[-1e-3, np.linspace(0.0, 1.0, 59)], seed)
+        try:
+            nystrom(aslinearoperator(H), 30, max_hvp=50, rng=seed)
+        except OptionError as error:
+            seen += "is not positive semidefinite" in str(error)
+    assert seen >= 25
+
+
 def test_zero_is_zero() -> None:
     found = nystrom(aslinearoperator(np.zeros((30, 30))), 4)
     assert not found.to_dense().any()

@@ -261,7 +261,8 @@ def approximation(products: Products, rank: int, max_hvp: int, rng: np.random.Ge
     """Sketch, and look at the error with what is left of so many products."""
     n, before = products.n, products.count
     start = random_columns(rng, n, rank, products.dtype)
-    form = eigen_form(start, products(start), products.eps)
+    images = products(start)
+    form = eigen_form(start, images, products.eps)
     if form.lowest < -_rounding(products):
         raise _indefinite(products, form.lowest)
     steps = min(max_hvp - rank, n, limits.basis_rows(n, 2))
@@ -272,7 +273,7 @@ def approximation(products: Products, rank: int, max_hvp: int, rng: np.random.Ge
     elif steps < 1:
         error, miss = (math.nan, math.inf), MISS
     else:
-        error, miss = _error(products, start, form, steps, rng), MISS
+        error, miss = _error(products, start, images, form, steps, rng), MISS
     return NystromApproximation(form, products.dtype, *error, miss, products.count - before)
 
 
@@ -282,7 +283,7 @@ def _rounding(products: Products) -> float:
 
 
 def _error(
-    products: Products, start: np.ndarray, form: EigenForm, steps: int, rng: np.random.Generator
+    products: Products, start: np.ndarray, images: np.ndarray, form: EigenForm, steps: int, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Return the largest Ritz value of what the form leaves, and what the largest eigenvalue is not above but rarely."""
     n, rounding = products.n, _rounding(products) + form.rounding
@@ -290,9 +291,12 @@ def _error(
     while process.size < steps and not process.is_invariant:
         image = products(process.next)
         process.absorb((image - form.apply(process.next)).astype(products.dtype))
-    theta, S, _ = process.ritz()
+    theta, S, beta = process.ritz()
     if theta[0] < -rounding:
-        _look_down(products, start, process.basis.lift(S[:, 0]))
+        further = process.basis.lift(S[:, 0]).astype(np.float64)
+        # What the process knows of the product.
+        image = theta[0] * further + beta * S[-1, 0] * process.next + form.apply(further)
+        _look_down(products, start.astype(np.float64), images.astype(np.float64), further, image)
     seen = max(float(theta[-1]), 0.0)
     # A component of a random unit vector is below d with probability d sqrt(2 n / pi) at most.
     once = math.sqrt(2.0 * n / math.pi) / MISS
@@ -304,15 +308,22 @@ def _error(
     return seen, bound + rounding
 
 
-def _look_down(products: Products, start: np.ndarray, further: np.ndarray) -> None:
-    """Refuse an H whose lowest Ritz value in the space of the sketch and one more vector is negative.
+def _look_down(
+    products: Products, start: np.ndarray, images: np.ndarray, further: np.ndarray, image: np.ndarray
+) -> None:
+    """Refuse an H whose lowest Ritz value in the space of the sketch and one more vector is negative; of all of them images are given.
 
     What a sketch leaves of a semidefinite matrix is semidefinite.
     """
-    basis = np.linalg.qr(np.column_stack([start, further]).astype(np.float64))[0].astype(products.dtype)
-    core = basis.T.astype(np.float64) @ products(basis)
+    inside = start.T @ further
+    rest, rest_image = further - start @ inside, image - images @ inside
+    length = float(np.linalg.norm(rest))
+    if not length > 0.0:
+        return
+    basis, mapped = np.column_stack([start, rest / length]), np.column_stack([images, rest_image / length])
+    core = basis.T @ mapped
     lowest = float(np.linalg.eigvalsh(0.5 * (core + core.T))[0])
-    if lowest < -_rounding(products):
+    if lowest < -_rounding(products) / length:
         raise _indefinite(products, lowest)
 
 

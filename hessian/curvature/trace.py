@@ -81,7 +81,11 @@ def trace(H: Any, max_hvp: int | None = None, *, rng: Rng = 0, method: Method = 
 
     XNysTrace (:mod:`hessian.curvature.xnystrace`) is for positive semidefinite matrices: Nystrom approximations that each leave one
     vector out need no second products, so that with as many it sketches with twice the vectors. It is unbiased for any
-    symmetric matrix, and refuses one that is indefinite as far as its vectors see.
+    symmetric matrix, and refuses one that is indefinite as far as its vectors see. Take it where eigenvalues decay: of
+    :math:`0.9^i`, n = 1000, its relative error after 60 products is 1.6e-3 and XTrace's 7.7e-3, of :math:`0.7^i` 7e-9 and 9e-6, of
+    evenly spaced ones 3.3e-3 and 4.4e-3 (root mean square over 60 seeds); rank 45 is exact, and 4e-2 with XTrace. Take XTrace where a
+    few stand far above a bulk, fewer than half of the products: with three outliers 1.1e-3 against 2.0e-3 (1.9e-3 against 9.6e-3
+    after 20 products), with twenty ones above 980 of 1e-3 it is 1.6e-5 against 1.2e-3, since its second products sharpen the sketch.
 
     The standard errors of few products are themselves uncertain, and widened for it: one, two and three of them cover as much as
     a normal variable's, ``.interval()`` what it is asked for (:func:`hessian.curvature.estimate.widened`).

@@ -122,8 +122,8 @@ ESTIMATES = [
     Mutant("linalg/nystrom.py", "np.maximum(sizes**2 - shift, 0.0)", "sizes**2 + 1e-3", "tests/test_nystrom.py"),
     Mutant(
         "curvature/nystrom.py",
-        "_look_down(products, start, process",
-        "(products, start, process",
+        "_look_down(products, start.astype",
+        "(products, start.astype",
         "tests/test_nystrom.py",
     ),
     Mutant(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +31,10 @@ class MapOperator(LinearOperator):
 
     After a few products they are compiled to a program; an operator of a recorded function brings one along.
     """
+
+    if TYPE_CHECKING:
+        # SciPy's stubs have the arguments of its own operators here.
+        def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
 
     _map = "product"
     _at: FunctionAtPoint

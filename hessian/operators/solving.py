@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 import scipy.linalg
@@ -27,6 +27,9 @@ class SolvingOperator(LinearOperator):
     """A symmetric operator that solves systems and finds eigenpairs."""
 
     if TYPE_CHECKING:
+        # SciPy's stubs have the arguments of its own operators here.
+        def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+
         shape: tuple[int, int]
         dtype: np.dtype[Any]
 

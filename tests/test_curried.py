@@ -130,22 +130,49 @@ def test_what_decorates_a_function_is_pickled_by_its_name():
         (lambda f: 2.0 * hs.HessianOperator(f, X), "HessianOperator"),
         (lambda f: hs.JacobianOperator(f, X), "JacobianOperator"),
         (lambda f: hs.GaussNewtonOperator(model, f, X), "GaussNewtonOperator"),
+        (lambda f: hs.vjp(f, X)[1], "Pullback"),
     ],
 )
 def test_what_no_pickle_can_hold_says_what_to_pickle(make, kind):
     made = make(lambda x: np.sum(x**3))
     copy.copy(made)
-    instead = "Pickle to_dense" if kind.endswith("Operator") else "Define the function with def"
-    with pytest.raises(PickleError, match=rf"{kind} of .*<lambda>.*{instead}.*cloudpickle"):
+    instead = (
+        "Pickle to_dense" if kind.endswith("Operator") else "Define the function with def|Pickle x, and call vjp anew"
+    )
+    with pytest.raises(PickleError, match=rf"{kind} of .*<lambda>.*({instead}).*cloudpickle"):
         pickle.dumps(made)
     assert issubclass(PickleError, pickle.PicklingError)
 
 
-def test_operators_of_functions_with_names_are_pickled():
-    H = hs.HessianOperator(loss, X)
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(H)) @ X, H @ X)
-    G = hs.GaussNewtonOperator(model, loss, X)
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(G)) @ X, G @ X)
+@pytest.mark.parametrize("products", [0, 1, 12])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: hs.HessianOperator(loss, x),
+        lambda x: hs.HessianOperator(hs.record(loss), x),
+        lambda x: 2.0 * hs.HessianOperator(loss, x),
+        lambda x: hs.GaussNewtonOperator(model, loss, x),
+        lambda x: hs.JacobianOperator(model, x),
+        lambda x: hs.JacobianOperator(hs.record(model), x),
+        lambda x: hs.FisherOperator(model, x, likelihood="gaussian"),
+    ],
+)
+def test_operators_are_pickled_and_copied_at_their_point_however_often_they_have_multiplied(make, products):
+    x = X.copy()
+    A = make(x)
+    for _ in range(products):
+        A @ X
+    x += 1.0  # the operator stays where it was
+    for again in (pickle.loads(pickle.dumps(A)), copy.copy(A), copy.deepcopy(A)):
+        for _ in range(6):
+            np.testing.assert_allclose(again @ X, A @ X, rtol=1e-14)
+        np.testing.assert_allclose(again.to_dense(), A.to_dense(), rtol=1e-14)
+
+
+def test_a_pullback_is_pickled():
+    _, pullback = hs.vjp(model, X)
+    assert repr(pullback) == "<pullback of model>"
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(pullback))(X), pullback(X))
 
 
 def test_misspelt_arguments_are_answered_by_the_name_that_was_meant():

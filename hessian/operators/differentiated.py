@@ -49,6 +49,13 @@ class MapOperator(LinearOperator):
         name_in_module(self, *parts, instead="Pickle to_dense(), or the point, and make the operator anew")
         return super().__reduce_ex__(protocol)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: part for name, part in self.__dict__.items() if name != "_products"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._products = self._at.products
+
     def origin_of_nonfinite(self) -> Origin | None:
         """Return where the function, or a derivative that the map is made of, stops being finite."""
         f, args, argnums = self._at.source

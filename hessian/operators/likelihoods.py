@@ -3,6 +3,7 @@ draws, and roots of the information."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -86,13 +87,18 @@ def _poisson(z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _independent(second: Callable[[np.ndarray], np.ndarray], fourth: Callable[[np.ndarray], np.ndarray]) -> Cumulants:
     """Of outputs that are drawn independently: sums of their own."""
+    return functools.partial(_sums, second, fourth)
 
-    def cumulants(z: np.ndarray, J: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        flat = z.reshape(len(z), -1).astype(np.float64)
-        squares = J**2
-        return np.einsum("io,ion->in", second(flat), squares), np.einsum("io,ion->in", fourth(flat), squares**2)
 
-    return cumulants
+def _sums(second: Any, fourth: Any, z: np.ndarray, J: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    flat = z.reshape(len(z), -1).astype(np.float64)
+    squares = J**2
+    return np.einsum("io,ion->in", second(flat), squares), np.einsum("io,ion->in", fourth(flat), squares**2)
+
+
+def _bernoulli_fourth(z: np.ndarray) -> np.ndarray:
+    """Fourth cumulant of a yes or no."""
+    return _spread(z) * (1.0 - 6.0 * _spread(z))
 
 
 def _spread(z: np.ndarray) -> np.ndarray:
@@ -137,7 +143,7 @@ LIKELIHOODS: dict[str, Likelihood] = {
         "log-odds",
         _bernoulli_loss,
         _bernoulli,
-        _independent(_spread, lambda z: _spread(z) * (1.0 - 6.0 * _spread(z))),
+        _independent(_spread, _bernoulli_fourth),
         _root_bernoulli,
     ),
     "poisson": Likelihood(

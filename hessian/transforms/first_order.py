@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hessian.errors import DtypeError, ShapeMismatchError, message
+from hessian.pickles import name_in_module
 from hessian.programs.runtime.functions import programs_of
 from hessian.programs.tasks import Task, numbered
 from hessian.rules.spec import Traced
@@ -18,7 +19,7 @@ from hessian.tape.trace import Primal, Trace, check_argnums, detached, trace
 from hessian.tape.trees import Structure
 from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.seeds import blocks_of, check_room
-from hessian.transforms.selection import ArgNums, Derivative, HigherDerivative, selected
+from hessian.transforms.selection import ArgNums, Derivative, HigherDerivative, name_of, selected
 
 
 class ValueAndGradient(Derivative[P, Y]):
@@ -270,13 +271,26 @@ def vjp(f: Callable[..., Any], x: Any, *args: Any, argnums: ArgNums = 0) -> tupl
     """
     f, x, args = selected(f, (x, *args), argnums, "vjp")
     at = FunctionAtPoint(f, Task("map"), (x, *args), where="vjp")
-    structure, values, primal = at.structure, at.values, at.primal
+    return at.structure.build([detached(value) for value in at.values]), Pullback(at)
 
-    def pullback(y_bar: Any) -> Any:
-        bars, batch = _cotangent_leaves(structure, values, y_bar)
-        return primal.build(at.leaves(bars, batch, "pullback"))
 
-    return structure.build([detached(value) for value in values]), pullback
+class Pullback:
+    """See :func:`vjp`."""
+
+    def __init__(self, at: FunctionAtPoint) -> None:
+        self._at = at
+
+    def __call__(self, y_bar: Any) -> Any:
+        at = self._at
+        bars, batch = _cotangent_leaves(at.structure, at.values, y_bar)
+        return at.primal.build(at.leaves(bars, batch, "pullback"))
+
+    def __repr__(self) -> str:
+        return f"<pullback of {name_of(self._at.source[0])}>"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        name_in_module(self, self._at.source[0], instead="Pickle x, and call vjp anew")
+        return super().__reduce_ex__(protocol)
 
 
 def _cotangent_leaves(structure: Structure, values: Sequence[Any], y_bar: Any) -> tuple[list[Any], tuple[int, ...]]:

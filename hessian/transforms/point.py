@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from hessian.linalg.blocks import unit_rows
-from hessian.programs.runtime.functions import programs_of
+from hessian.programs.runtime.functions import PlainFunction, programs_of
 from hessian.programs.runtime.maps import CompiledMaps
 from hessian.programs.runtime.point import Product, ProgramAtPoint
 from hessian.programs.tasks import CompiledTask, Task, local_maps
@@ -117,7 +117,7 @@ class FunctionAtPoint:
         programs = programs_of(f)
         self.source = programs.function, args, task.argnums
         record = record and not has_aux
-        self._stats = programs.stats
+        self._stats, self._where, self._is_compilable = programs.stats, where, record and lasts
         self._symmetric = task.kind != "map"
         self._program: ProgramAtPoint | None = None
         self.products: dict[str, Product] = {}
@@ -143,6 +143,19 @@ class FunctionAtPoint:
         self.is_swept = self.captures or self._is_traced or not all(self.sizes.values())
         if ran is not None and not self.is_swept:
             self._take(self._ran)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle or a copy holds: the tape, with the values at this point, and no program, which is made anew where it pays."""
+        later = CompiledMaps(self._where, PlainFunction(self.source[0]), self._is_compilable)
+        state = self.__dict__ | {
+            "sweeps": self.sweeps,
+            "_later": later,
+            "_program": None,
+            "products": {},
+            "compiled": None,
+        }
+        state.pop("_ran", None)
+        return state
 
     @cached_property
     def sweeps(self) -> Sweeps:

@@ -14,6 +14,7 @@ TITLES = {
     "rnn": "RNN",
     "tanh_derivatives": "Derivatives of tanh",
     "rosenbrock": "Rosenbrock's valley",
+    "hidden_markov": "Hidden Markov model",
 }
 OPENING = """---
 html_theme.sidebar_secondary.remove: true
@@ -88,11 +89,13 @@ def _title(name: str) -> str:
 
 def _page(program: Path) -> str:
     name = program.stem
-    docstring = ast.get_docstring(ast.parse(program.read_text(encoding="utf-8"))) or ""
+    tree = ast.parse(program.read_text(encoding="utf-8"))
+    docstring, first = ast.get_docstring(tree) or "", (tree.body[0].end_lineno or 0) + 2
     printed = (OUTPUTS / f"{name}.txt").read_text(encoding="utf-8").rstrip()
     return (
         f"# {_title(name)}\n\n{markdown(docstring)}\n\n![What {name} draws](outputs/{name}.png)\n\n"
-        f"## What it prints\n\n```text\n{printed}\n```\n\n## The program\n\n```{{literalinclude}} {name}.py\n:language: python\n```\n"
+        f"## What it prints\n\n```text\n{printed}\n```\n\n## The program\n\n"
+        f"```{{literalinclude}} {name}.py\n:language: python\n:lines: {first}-\n```\n"
     )
 
 

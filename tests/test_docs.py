@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
 import hessian as hs
-from docs.tools import names, reference, stored
+from docs.tools import benchmark_pages, benchmarks, gallery, names, reference, stored
 from docs.tools.groups import TITLES
 from docs.tools.snippets import plots, run_page, snippets
 
@@ -129,3 +130,23 @@ def test_the_guide_of_solvers_names_every_status_and_whether_it_is_a_success() -
         row = next((line for line in text.splitlines() if line.startswith(f"| `{status.name}` | ")), "")
         said = row.split(" | ")[1] if row else ""
         assert said.strip("*") not in ("yes", "no") or (said == "yes") == status.success
+
+
+def test_benchmark_pages_show_losses() -> None:
+    """Every file of numbers has a page, a ratio above one is bold in its table and in the overview, and none is left out."""
+    pages = {name: page() for name, page in benchmark_pages.PAGES.items()}
+    overview = benchmark_pages.overview(pages)
+    for name, page in pages.items():
+        text = benchmarks.render(name, page)
+        losses = [ratio for ratio in page.ratios if ratio.value > 1]
+        assert text.count("| **") >= len(losses)
+        assert f"<{name}>" in overview
+    assert benchmarks.mark(1.204) == "**1.20**"
+    assert benchmarks.mark(0.5) == "0.50"
+    source = inspect.getsource(benchmark_pages)
+    assert [path.stem for path in benchmarks.RESULTS.glob("*.json") if f'load("{path.stem}")' not in source] == []
+
+
+def test_docstrings_of_programs_become_markdown() -> None:
+    text = gallery.markdown("One.\n\nWith *x_i*:\n\n    y = 2*x\n    z\n\nEnd with ``a_b``.")
+    assert text == "One.\n\nWith \\*x\\_i\\*:\n\n```text\ny = 2*x\nz\n```\n\nEnd with ``a_b``."

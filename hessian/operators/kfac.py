@@ -360,11 +360,12 @@ def second_moments(
         np.zeros((len(mine), tap.places.shape[1]), total.dtype)
         for mine, tap, total in zip(rows, network.taps, totals, strict=True)
     ]
+    space = [np.empty_like(part) for part in sums]
     for column in network.pulled_back(roots):
         for k, back in enumerate(column):
             turned = back if bases is None else back @ bases[k][1]
             if rows[k].shape[1] == 1:
-                sums[k] += turned[:, 0] ** 2
+                sums[k] += np.square(turned[:, 0], out=space[k])
             else:
                 _add_squares(totals[k], rows[k], turned)
     for mine, squares, total in zip(rows, sums, totals, strict=True):

@@ -13,7 +13,7 @@ from hessian.errors import NonFiniteError, OptionError, ShapeMismatchError, mess
 from hessian.linalg import limits
 from hessian.linalg.vectors import signs
 from hessian.operators.hessian_operator import HessianOperator
-from hessian.operators.jacobian_operator import JacobianOperator
+from hessian.tape.trace import trace
 from hessian.tape.trees import ravel
 
 #: Rounding, in units of the largest output, by which those of blocks of examples differ.
@@ -157,13 +157,15 @@ class TappedNetwork:
         """Yield for each cotangent of the outputs, shape (examples * outputs, k), what comes back: (examples, places, outputs) a tap."""
         n = self.n_examples
         shapes = [(n, tap.rows.shape[1], tap.places.shape[1]) for tap in self.taps]
-        at = JacobianOperator(self._shifted, [np.zeros(shape, self.vector.dtype) for shape in shapes], record=False)
-        ends = np.cumsum([np.prod(shape) for shape in shapes])
-        block = limits.block_columns(int(ends[-1]), limits.CACHED_NUMBERS)
+        zeros = [np.zeros(shape, self.vector.dtype) for shape in shapes]
+        traced = trace(self._shifted, (zeros,), where="pulled_back")
+        linearization = traced.linearization()
+        block = limits.block_columns(sum(zero.size for zero in zeros), limits.CACHED_NUMBERS)
         for start in range(0, cotangents.shape[1], block):
-            back = at.T @ cotangents[:, start : start + block]
-            for column in back.T:
-                yield [part.reshape(shape) for part, shape in zip(np.split(column, ends[:-1]), shapes, strict=True)]
+            bars = np.ascontiguousarray(cotangents[:, start : start + block].T).reshape(-1, *self.outputs.shape)
+            found = linearization.pullback([bars], 1)
+            for k in range(len(bars)):
+                yield [zero if back is None else back[k] for back, zero in zip(found, zeros, strict=True)]
 
 
 def _tap(name: str, layer: Any, numbers: Any, X: Any) -> Tap:

@@ -123,7 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Time Kronecker-factored curvature.")
     parser.add_argument("--rounds", type=positive_int, default=7, help="turns of each (default: %(default)s)")
     parser.add_argument("--json", type=writable_path, help="file for the raw numbers")
-    parser.add_argument("--alone", choices=("hessian", "peer"), help="processor time of one side, without turns of the other")
+    parser.add_argument(
+        "--alone", choices=("hessian", "peer"), help="processor time of one side, without turns of the other"
+    )
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
     machine = describe_machine()

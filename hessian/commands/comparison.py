@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hessian.commands.datasets import load_dataset, split_dataset
+from hessian.commands.extras import require_extras
 from hessian.commands.folder import prepare_folder
-from hessian.commands.output import say
+from hessian.commands.output import as_json, say
 from hessian.commands.training import (
     EXIT_CONVERGED,
     EXIT_NOT_SAVED,
@@ -26,7 +27,7 @@ from hessian.commands.training import (
 )
 from hessian.nn import TrainingResult
 from hessian.optimize import IterationRecord
-from hessian.plotting import plot_comparison, require_matplotlib
+from hessian.plotting import plot_comparison
 from hessian.text import Column, heading, line
 
 _COLUMNS: tuple[Column, ...] = (
@@ -39,34 +40,39 @@ _COLUMNS: tuple[Column, ...] = (
 def run_comparison(args: argparse.Namespace) -> int:
     """Train by every method, report and save; return the exit code."""
     check_options(args, args.methods)
-    if not args.no_plot:
-        require_matplotlib("compare")
+    require_extras("compare", plot=not args.no_plot)
     data = load_dataset(args.data, args.target, args.task)
     split = split_dataset(data, args.test_size, args.split_seed)
     folder = prepare_folder(args.out, f"compare-{data.name}", overwrite=args.overwrite, resume=False)
     from threadpoolctl import threadpool_limits
 
     model = network(args, split)
-    say(describe(args, data, split, model) + "\n")
+    tell: Callable[[str], None] = (lambda line: None) if args.json else say
+    tell(describe(args, data, split, model) + "\n")
     fits: dict[str, TrainingResult] = {}
     rows: list[dict[str, Any]] = []
     columns = _columns(split.is_classification)
-    say(heading(columns))
+    tell(heading(columns))
     with threadpool_limits(args.threads, user_api="blas"):
         for method in args.methods:
             fit = fit_network(args, split, model, method, method_options(args, method), None)
             fits[method] = fit
             rows.append(summarise(fit, split, fit.result.history[-1].seconds))
-            say(line(columns, rows[-1].__getitem__))
+            tell(line(columns, rows[-1].__getitem__))
     try:
         save_comparison(folder, rows, {name: fit.result.history for name, fit in fits.items()}, not args.no_plot)
+        saved = True
     except OSError as error:
-        say(f"hessian: error: the comparison could not be saved in {folder}: {error}", sys.stderr)
+        saved = False
+        say(f"hessian compare: error: the comparison could not be saved in {folder}: {error}", sys.stderr)
+    if args.json:
+        say(as_json({"data": data.name, "methods": rows, "folder": folder}))
+    if not saved:
         return EXIT_NOT_SAVED
-    say(f"\nfolder {folder}")
+    tell(f"\nfolder {folder}")
     if any(row["success"] for row in rows):
         return EXIT_CONVERGED
-    say("hessian: every method stopped early; comparison.csv says why", sys.stderr)
+    say("hessian compare: every method stopped early; comparison.csv says why", sys.stderr)
     return EXIT_STOPPED_EARLY
 
 

@@ -16,6 +16,7 @@ from hessian.rules.unsupported import UNSUPPORTED, of_special
 from hessian.tape.creation import BRACKETS, CONVERTING, CREATING
 
 _MODULES = {"numpy": np, "numpy.linalg": np.linalg, "numpy.fft": np.fft, "scipy.special": scipy.special}
+STATES = ("differentiable", "no derivative", "twin", "not supported")
 _HEAD = f"""# What works on traced values
 
 Written by `python -m hessian operations --markdown` with NumPy {np.__version__} and SciPy {scipy.__version__}; a test compares.
@@ -36,7 +37,7 @@ def coverage() -> str:
         rows = [(name, *_verdict(f"{module}.{name}", getattr(room, name))) for name in _names(module, room)]
         there = sum(status != "not supported" for _, status, _ in rows)
         counts.append(f"| `{module}` | {len(rows)} | {there} |")
-        lines = [f"| `{name}` | {status} | {text} |" for name, status, text in rows]
+        lines = [f"| `{name}` | {status} | {_cell(text)} |" for name, status, text in rows]
         parts += [
             f"## {module}",
             "",
@@ -48,6 +49,36 @@ def coverage() -> str:
     twins = [f"- `hessian.{module}`: {', '.join(f'`{n}`' for n in names)}" for module, names in sorted(TWINS.items())]
     table = ["| namespace | public callables | of them work |", "|---|---|---|", *counts]
     return "\n".join([_HEAD, *table, "", *parts, "## Twins", "", *twins, ""])
+
+
+def _cell(text: str) -> str:
+    """Return a text as a cell of a table, whose bars are the ends of cells."""
+    return text.replace("|", "\\|")
+
+
+def verdicts() -> list[dict[str, str]]:
+    """Return one record per public callable: its name, module and state, and what there is to say of it; twins under their own names."""
+    rows = [
+        {"name": f"{module}.{name}", "module": module, "state": state, "remarks": text}
+        for module, room in _MODULES.items()
+        for name in _names(module, room)
+        for state, text in [_verdict(f"{module}.{name}", getattr(room, name))]
+    ]
+    seen = {row["name"] for row in rows}
+    others = {
+        f"{module}.{name}": (module, "twin", f"`hessian.{module}.{name}`") for module in TWINS for name in TWINS[module]
+    }
+    for entry in DISPATCH.values():
+        module = entry.name.rpartition(".")[0]
+        others.setdefault(
+            entry.name, (module, "differentiable", "; ".join(filter(None, [kind(entry), remarks(entry)])))
+        )
+    rows += [
+        {"name": name, "module": module, "state": state, "remarks": text}
+        for name, (module, state, text) in others.items()
+        if name not in seen
+    ]
+    return sorted(rows, key=lambda row: row["name"])
 
 
 def _names(module: str, room: Any) -> list[str]:
@@ -67,9 +98,7 @@ def _verdict(name: str, target: Any) -> tuple[str, str]:
             isinstance(entry.row, Nondifferentiable) or entry.untested.startswith(("it asks", "what two"))
         )
         said = [kind(entry), remarks(entry), accuracy(entry)] if has_derivative else []
-        return "differentiable" if has_derivative else "no derivative", "; ".join(filter(None, said)).replace(
-            "|", "\\|"
-        )
+        return "differentiable" if has_derivative else "no derivative", "; ".join(filter(None, said))
     if last in TWINS.get(module, ()):
         return "twin", f"`hessian.{name}`"
     if module == "numpy" and last in (*CREATING, *CONVERTING, *BRACKETS):

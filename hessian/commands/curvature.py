@@ -6,14 +6,17 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hessian.commands.datasets import load_dataset, split_dataset
+from hessian.commands.extras import require_extras
 from hessian.commands.folder import SETTINGS, SUMMARY
-from hessian.commands.training import EXIT_CONVERGED, EXIT_NOT_SAVED, network
+from hessian.commands.output import as_json, say
+from hessian.commands.training import EXIT_CONVERGED, EXIT_NOT_SAVED, judged, network
 from hessian.curvature import (
     BlockSpectrum,
     CurvatureSummary,
@@ -30,7 +33,8 @@ from hessian.errors import OptionError, message
 from hessian.linalg import limits
 from hessian.nn import TrainingObjective, softmax_cross_entropy, squared_error
 from hessian.operators import HessianOperator
-from hessian.plotting import plot_density, plot_layers, plot_line, plot_spectrum, require_matplotlib
+from hessian.optimize.checkpoint import write_whole
+from hessian.plotting import plot_density, plot_layers, plot_line, plot_spectrum
 from hessian.text import Column, heading, line
 
 BUDGET = 100
@@ -39,6 +43,7 @@ BLOCK_BUDGET = 30
 """Products for each layer's spectrum."""
 MOST_OUTLIERS = 12
 """Largest eigenvalues shown: as many as classes and a few more."""
+_MOST_PRODUCTS = 1000
 _LAYERS: tuple[Column, ...] = (
     ("layer", "layer", "<12"), ("parameters", "size", "10d"), ("smallest", "smallest", "12.4e"), ("largest", "largest", "12.4e"),
     ("trace", "trace", "12.4e"),
@@ -47,8 +52,8 @@ _LAYERS: tuple[Column, ...] = (
 
 def run_curvature(args: argparse.Namespace) -> int:
     """Measure, report and draw; return the exit code."""
-    if not args.no_plot:
-        require_matplotlib("curvature")
+    require_extras("curvature", plot=not args.no_plot)
+    tell: Callable[[str], None] = (lambda line: None) if args.json else say
     from threadpoolctl import threadpool_limits
 
     objective, params = load_run(args.folder)
@@ -60,25 +65,49 @@ def run_curvature(args: argparse.Namespace) -> int:
             lower_bound=known_bound(args.folder, operator),
             rng=args.seed,
         )
-        print(found)
+        tell(str(found))
         places = {f"layer {k}": (k - 1,) for k in range(1, len(params) + 1)}
         # Blocks of at most a third of their budget are formed: beside exact numbers all of them are.
         budget = 3 * found.n if found.is_exact else BLOCK_BUDGET
         layers = block_spectra(operator, places, k=1, max_hvp=budget, rng=args.seed)
-        print("\n" + format_layers(layers))
-        for note in contradictions(found, layers):
-            print(f"note: {note}")
-        top = eigenvalues(operator, min(MOST_OUTLIERS, operator.shape[0]), which="LA", rng=args.seed)
+        tell("\n" + format_layers(layers))
+        notes = contradictions(found, layers)
+        status = status_of(args.folder, found, params)
+        if status["zero_within"] is not None and found.inertia.at_least_negative and status["success"]:
+            within = f"±{status['zero_within']:.1g}"
+            notes.append(f"no eigenvalue is below what the gradient leaves of zeros ({within}): {status['status']}")
+        for note in notes:
+            tell(f"note: {note}")
+        top = largest(found, operator, args.seed)
         lines = None if args.no_plot else _slices(objective, params, args.seed)
+    numbers = numbers_of(found, layers, top) | status
+    numbers["notes"] = [*found.notes(), *notes]
+    if numbers["status"] is not None:
+        tell(f"\nstatus of the run   {numbers['status']}")
     try:
-        save_curvature(args.folder, found, layers, top)
+        save_curvature(args.folder, numbers, f"{found}\n\n{format_layers(layers)}\n")
         if lines is not None:
             _draw(args.folder, found, layers, top, lines)
     except OSError as error:
-        print(f"hessian: error: the curvature could not be saved in {args.folder}: {error}", file=sys.stderr)
+        say(f"hessian curvature: error: the curvature could not be saved in {args.folder}: {error}", sys.stderr)
         return EXIT_NOT_SAVED
-    print(f"\nwritten to {args.folder}")
+    finally:
+        if args.json:
+            say(as_json(numbers | {"folder": args.folder}))
+    tell(f"written to {args.folder}")
     return EXIT_CONVERGED
+
+
+def largest(found: CurvatureSummary, operator: HessianOperator, seed: int) -> Eigenpairs:
+    """Return the largest eigenvalues: those of the summary where it has all, so that the two agree to the last digit."""
+    n = found.n
+    k = min(MOST_OUTLIERS, n)
+    if not found.is_exact:
+        return eigenvalues(operator, k, which="LA", max_hvp=max(_MOST_PRODUCTS, 2 * k), rng=seed)
+    values = np.sort(found.density.nodes.ravel())[-k:]
+    bound = float(found.eigenvalues.residuals.max())
+    unknown = np.broadcast_to(np.nan, (n, k))
+    return Eigenpairs(values, unknown, np.full(k, bound), found.n_hvp, True, 0.0, "dense", which="LA")
 
 
 def _budget(asked: int | None, n: int) -> int:
@@ -153,7 +182,7 @@ def known_bound(folder: Path, operator: HessianOperator) -> float | None:
 
 def _slices(objective: TrainingObjective, params: Any, seed: int) -> list[LineSlice]:
     """Losses along the eigenvectors of the two largest eigenvalues."""
-    directions = eigen_directions(objective, params, k=2, rng=seed)
+    directions = eigen_directions(objective, params, k=2, max_hvp=_MOST_PRODUCTS, rng=seed)
     return [line_slice(objective, params, direction) for direction in directions]
 
 
@@ -167,13 +196,14 @@ def format_layers(layers: dict[str, BlockSpectrum]) -> str:
     return "\n".join(lines)
 
 
-def save_curvature(folder: Path, found: CurvatureSummary, layers: dict[str, BlockSpectrum], top: Eigenpairs) -> None:
-    """Write the numbers."""
-    numbers = {
+def numbers_of(found: CurvatureSummary, layers: dict[str, BlockSpectrum], top: Eigenpairs) -> dict[str, Any]:
+    """Return the numbers for programs to read."""
+    return {
         "n": found.n,
         "n_hvp": found.n_hvp,
         "largest_eigenvalues": top.values[::-1].tolist(),
         "residuals": top.residuals[::-1].tolist(),
+        "smallest_eigenvalue": [float(found.eigenvalues.values[0]), float(found.eigenvalues.residuals[0])],
         "trace": [float(found.trace.value), float(found.trace.standard_error)],
         "frobenius_norm": [float(found.frobenius_norm.value), float(found.frobenius_norm.standard_error)],
         "signs": dict(zip(("negative", "zero", "positive"), map(list, found.inertia.ranges), strict=True)),
@@ -183,8 +213,36 @@ def save_curvature(folder: Path, found: CurvatureSummary, layers: dict[str, Bloc
             for name, block in layers.items()
         },
     }
-    (folder / "curvature.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
-    (folder / "curvature.txt").write_text(f"{found}\n\n{format_layers(layers)}\n", encoding="utf-8")
+
+
+def status_of(folder: Path, found: CurvatureSummary, params: Any) -> dict[str, Any]:
+    """Return the status of the run as exact numbers decide it, and keep it in its folder, so that nothing there says otherwise."""
+    try:
+        whole = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        results = whole["results"]
+        if found.is_exact:
+            ends = found.eigenvalues.values
+            fresh = {
+                "n_parameters": found.n,
+                "smallest_eigenvalue": float(ends[0]),
+                "largest_eigenvalues": [float(ends[-1])],
+            }
+            changes = judged({**results, **fresh}, params, found.eigenvalues.vectors.dtype)
+            if any(results.get(name) != changes[name] for name in ("status", "message", "success")):
+                whole["results"] = results | changes
+                write_whole(folder / SUMMARY, (as_json(whole) + "\n").encode())
+            results = results | changes
+        zero = results.get("zero_within")
+        return {"status": str(results["status"]), "success": bool(results["success"]), "zero_within": zero}
+    except (OSError, ValueError, KeyError, TypeError):
+        # Written by hand, or by another version: the numbers stand by themselves.
+        return {"status": None, "success": None, "zero_within": None}
+
+
+def save_curvature(folder: Path, numbers: dict[str, Any], text: str) -> None:
+    """Write the numbers, and the tables."""
+    (folder / "curvature.json").write_text(as_json(numbers) + "\n", encoding="utf-8")
+    (folder / "curvature.txt").write_text(text, encoding="utf-8")
 
 
 def _draw(

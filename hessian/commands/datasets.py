@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hessian.arguments import did_you_mean
 from hessian.errors import NonFiniteError, OptionError, message, missing_dependency
 
 NAMES = ("digits", "breast_cancer", "diabetes", "wine")
@@ -88,7 +89,9 @@ def load_dataset(source: str, target: str | None = None, task: str = "auto") -> 
         return _load_known(source)
     if not Path(source).is_file():
         what = f"there is no data set or file {source!r}"
-        raise OptionError(message("train", what, fix=f"Pass one of {', '.join(NAMES)}, or the name of a CSV file"))
+        near = did_you_mean(source, NAMES)
+        fix = near or f"Pass one of {', '.join(NAMES)}, or the name of a CSV file"
+        raise OptionError(message("train", what, fix=fix))
     return _load_file(Path(source), target, task)
 
 
@@ -145,7 +148,8 @@ def _column(target: str | None, names: Sequence[str], width: int, path: Path) ->
     if target.isdecimal() and 1 <= int(target) <= width:
         return int(target) - 1
     known = ", ".join(names) if names else f"1 to {width}"
-    raise OptionError(message("train", f"{path} has no column {target!r}", fix=f"Pass --target with one of: {known}"))
+    fix = did_you_mean(target, names) or f"Pass --target with one of: {known}"
+    raise OptionError(message("train", f"{path} has no column {target!r}", fix=fix))
 
 
 def _is_number(cell: str) -> bool:

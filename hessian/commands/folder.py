@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import scipy
 
+from hessian.commands.output import as_json
 from hessian.errors import OptionError, message
 from hessian.nn import TrainingResult
 from hessian.optimize import write_history
@@ -35,7 +36,10 @@ _LIMITS = (
     "no_plot",
     "no_spectrum",
     "threads",
+    "json",
+    "command",
 )
+_OF_THE_CALL = ("run", "out", "json", "command")
 
 
 def prepare_folder(out: Path | None, name: str, *, overwrite: bool, resume: bool) -> Path:
@@ -117,10 +121,14 @@ def save_run(folder: Path, fit: TrainingResult, summary: Mapping[str, Any], sett
 
 def save_summary(folder: Path, summary: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Write what was asked for, by which versions, and what came of it."""
-    kept = {name: setting for name, setting in settings.items() if name not in {"run", "out"}}
+    write_whole(folder / SUMMARY, (as_json(whole_summary(summary, settings)) + "\n").encode())
+
+
+def whole_summary(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was asked for, by which versions, and what came of it."""
+    kept = {name: setting for name, setting in settings.items() if name not in _OF_THE_CALL}
     versions = {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__}
-    text = json.dumps({"settings": kept, "versions": versions, "results": summary}, indent=2)
-    write_whole(folder / SUMMARY, (text + "\n").encode())
+    return {"settings": kept, "versions": versions, "results": dict(summary)}
 
 
 def named_arrays(params: Any) -> dict[str, np.ndarray]:

@@ -5,15 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 
 from hessian.commands.datasets import Dataset, Split, load_dataset, split_dataset
-from hessian.commands.folder import CHECKPOINT, forget_settings, keep_settings, prepare_folder, save_run, save_summary
-from hessian.commands.output import say
+from hessian.commands.decision import decided, sign_of, zero_within
+from hessian.commands.extras import require_extras
+from hessian.commands.folder import (
+    CHECKPOINT,
+    forget_settings,
+    keep_settings,
+    prepare_folder,
+    save_run,
+    save_summary,
+    whole_summary,
+)
+from hessian.commands.output import as_json, say
 from hessian.errors import HessianError, OptionError, message
 from hessian.linalg import limits
 from hessian.nn import Sequential, TrainingResult, mlp, softmax_cross_entropy, squared_error, train
@@ -21,9 +31,9 @@ from hessian.nn.training import BATCH_METHODS
 from hessian.operators import HessianOperator
 from hessian.optimize import OptimizeResult, format_history
 from hessian.optimize.choice import METHODS
-from hessian.plotting import require_matplotlib
+from hessian.tape.trees import ravel
 
-EXIT_CONVERGED, EXIT_STOPPED_EARLY, EXIT_USAGE, EXIT_NOT_SAVED = 0, 1, 2, 3
+EXIT_CONVERGED, EXIT_STOPPED_EARLY, EXIT_NOT_SAVED = 0, 1, 3
 ALL_METHODS = METHODS + tuple(BATCH_METHODS)
 DEFAULT_GTOL = {"float64": 1e-6, "float32": 1e-3}
 DEFAULT_MAX_HVP = 20_000
@@ -35,8 +45,7 @@ MOST_ROWS_SHOWN = 200
 def run_training(args: argparse.Namespace) -> int:
     """Train, report and save; return the exit code."""
     check_options(args, (args.method,))
-    if not args.no_plot:
-        require_matplotlib("train")
+    require_extras("train", plot=not args.no_plot)
     data = load_dataset(args.data, args.target, args.task)
     split = split_dataset(data, args.test_size, args.split_seed)
     # One thread by default: small matrices gain little
@@ -80,7 +89,8 @@ def check_options(args: argparse.Namespace, methods: Sequence[str]) -> None:
 def _train(args: argparse.Namespace, data: Dataset, split: Split) -> int:
     folder = prepare_folder(args.out, data.name, overwrite=args.overwrite, resume=args.resume)
     keep_settings(folder, vars(args), resume=args.resume)
-    show: Callable[[str], None] = (lambda line: None) if args.quiet else say
+    tell: Callable[[str], None] = (lambda line: None) if args.json else say
+    show = (lambda line: None) if args.quiet else tell
     model = network(args, split)
     show(describe(args, data, split, model))
     has_bar = not args.quiet and sys.stderr.isatty()
@@ -100,18 +110,23 @@ def _train(args: argparse.Namespace, data: Dataset, split: Split) -> int:
     # Saved before anything else can fail: printing, or the curvature, which can take as long as the training.
     problem = _attempt(lambda: save_run(folder, fit, summary, settings))
     show("\n" + shortened(format_history(fit.result.history)) + "\n")
-    say(format_summary(summary))
     if not args.no_spectrum:
         summary |= measure_curvature(fit)
-        say(format_curvature(summary))
+        # What the solver left undecided, these numbers decide, for all that is printed and kept.
+        summary |= judged(summary, fit.params, np.dtype(args.dtype))
         problem = problem or _attempt(lambda: save_summary(folder, summary, settings))
+    tell(format_summary(summary))
+    if not args.no_spectrum:
+        tell(format_curvature(summary))
+    if args.json:
+        say(as_json(whole_summary(summary, settings) | {"folder": folder}))
     if problem is not None:
-        say(f"hessian: error: the run could not be saved in {folder}: {problem}", sys.stderr)
+        say(f"hessian train: error: the run could not be saved in {folder}: {problem}", sys.stderr)
         return EXIT_NOT_SAVED
-    say(f"run folder          {folder}")
-    if fit.result.success:
+    tell(f"run folder          {folder}")
+    if summary["success"]:
         return EXIT_CONVERGED
-    say(f"hessian: the solver stopped early: {fit.result.message}", sys.stderr)
+    say(f"hessian train: the solver stopped early: {summary['message']}", sys.stderr)
     return EXIT_STOPPED_EARLY
 
 
@@ -272,6 +287,18 @@ def measure_curvature(fit: TrainingResult) -> dict[str, Any]:
     return found | {"smallest_eigenvalue": float(smallest), "trace": float(np.trace(matrix))}
 
 
+def judged(results: Mapping[str, Any], params: Any, dtype: np.dtype) -> dict[str, Any]:
+    """Return status, message, success, and the magnitude up to which eigenvalues are zero, by the spectrum's ends where both are known."""
+    smallest = results["smallest_eigenvalue"]
+    if smallest is None:
+        return {}
+    largest = max(abs(smallest), abs(results["largest_eigenvalues"][0]))
+    length = float(np.linalg.norm(ravel(params)[0]))
+    return decided(results, smallest, largest, length, dtype) | {
+        "zero_within": zero_within(results, largest, length, dtype)
+    }
+
+
 def format_curvature(summary: dict[str, Any]) -> str:
     """Return the curvature at the end as aligned lines."""
     lines = ["largest eigenvalues " + "  ".join(f"{value:.6f}" for value in summary["largest_eigenvalues"])]
@@ -279,17 +306,10 @@ def format_curvature(summary: dict[str, Any]) -> str:
         why = f"they take one product per parameter, and there are {summary['n_parameters']} (limit {limits.REPORT_ORDER})"
         return "\n".join([*lines, f"smallest, trace     not computed: {why}"])
     smallest = summary["smallest_eigenvalue"]
-    kind = "positive definite" if smallest > 0 else "NOT positive definite"
     return "\n".join(
-        [*lines, f"smallest eigenvalue {smallest:.6e}   ({kind})", f"trace               {summary['trace']:.6f}"]
+        [
+            *lines,
+            f"smallest eigenvalue {smallest:.6e}   ({sign_of(summary)})",
+            f"trace               {summary['trace']:.6f}",
+        ]
     )
-
-
-def names_of(methods: str) -> Sequence[str]:
-    """Parse a comma-separated list of methods."""
-    found = list(dict.fromkeys(name.strip().lower() for name in methods.split(",") if name.strip()))
-    unknown = [name for name in found if name not in ALL_METHODS]
-    if unknown or not found:
-        what = f"unknown method {unknown[0]!r}" if unknown else "no method named"
-        raise argparse.ArgumentTypeError(f"{what}: choose from {', '.join(ALL_METHODS)}")
-    return found

@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Examples
     --------
-    >>> main(["operations", "rint"])
+    >>> main(["operations", "numpy.rint"])
     numpy.rint  no derivative
     0
     """

@@ -108,9 +108,9 @@ def test_saddles_are_not_modes(structure, n):
 
 def test_rounding_is_no_saddle():
     rng = np.random.default_rng(1)
-    A = rng.standard_normal((3, 60)) * 1e6
+    A = rng.standard_normal((3, 20)) * 1e6
     found = laplace(
-        lambda x: 0.5 * np.sum((A @ x) ** 2), np.zeros(60), prior_precision=1e-6, structure="low-rank", rank=3
+        lambda x: 0.5 * np.sum((A @ x) ** 2), np.zeros(20), prior_precision=1e-6, structure="low-rank", rank=3
     )
     exact = np.linalg.slogdet(np.eye(3) + A @ A.T * 1e6)[1]
     assert_allclose(found.log_evidence, -0.5 * exact, rtol=1e-10)
@@ -285,3 +285,18 @@ def test_many_classes_by_factors(structure, only):
     blocks = J @ found.covariance @ J.swapaxes(1, 2)
     assert_allclose(found.predict_classes(network, X).covariance, blocks, rtol=1e-9, atol=1e-13)
     assert_allclose(found.predict(network, X).variance, np.diagonal(blocks, axis1=1, axis2=2), rtol=1e-9)
+
+
+def test_rounding_is_not_known_by_the_data():
+    """Of 60 eigenvalues 57 are zero; single precision leaves a little of them, which must not count in MacKay's condition."""
+    rng = np.random.default_rng(4)
+    A = (np.linalg.qr(rng.standard_normal((60, 3)))[0] * 3e3).T
+    found = []
+    for dtype in (np.float32, np.float64):
+        B, x = A.astype(np.float32).astype(dtype), np.ones(60, dtype)
+        x = dtype(0.005) * (x - B.T @ (B @ x) / dtype(9e6))
+        f = lambda x, B=B: np.sum((B @ x) ** 2) / 2
+        found.append(laplace(f, x, prior_precision=1e3, structure="dense", at_mode=False).tune_prior())
+    single, double = (float(one.prior_precision[0]) for one in found)
+    assert_allclose(double * float(np.sum(found[1].value ** 2)), 3.0 * 9e6 / (9e6 + double), rtol=1e-6)
+    assert_allclose(single, double, rtol=1e-4)

@@ -125,7 +125,7 @@ def test_numbers_are_those_of_laplace_torch(kind, structure, subset):
     if kind == "classification":
         assert_allclose(ours.predict_classes(network, X).covariance, blocks, rtol=1e-8, atol=1e-11)
         probit = other(torch.tensor(X), pred_type="glm", link_approx="probit").detach().numpy()
-        assert_allclose(ours.predict_classes(network, X).probabilities, probit, rtol=1e-8)
+        assert_allclose(ours.predict_classes(network, X, method="probit").probabilities, probit, rtol=1e-8)
         sampled = ours.predict_classes(network, X, method="samples", n_samples=20000)
         again = other(torch.tensor(X), pred_type="glm", link_approx="mc", n_samples=20000).detach().numpy()
         assert np.abs((sampled.probabilities - again) / sampled.standard_error).max() < 4.5 * np.sqrt(2.0)

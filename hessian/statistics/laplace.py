@@ -69,7 +69,7 @@ def laplace(
         ``"sparse"``: the precision is inverted by a factor of the sparse matrix; ``"auto"``: so beyond 500 parameters where few
         products give it and few of its numbers are entries, else dense. The others are approximations that leave curvature out:
         ``"diagonal"``, its diagonal; ``"kronecker"``, the blocks of :class:`hessian.KFACOperator`, to whose eigenvalues the prior is
-        added, one precision in each layer; ``"low-rank"``, its largest eigenpairs by Lanczos, as far as they are positive. An
+        added, one precision in each layer; ``"low-rank"``, its largest eigenpairs by Lanczos, as far as they are above rounding. An
         operator is taken for the curvature of f without ``scale``; its blocks or eigenpairs are what counts.
     rank : int, optional
         Eigenpairs of ``"low-rank"``; by default 50, or n if that is less.

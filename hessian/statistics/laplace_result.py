@@ -91,9 +91,9 @@ class Laplace(Spreading):
     curvature : {"hessian", "gauss-newton"}
     truncation : float
         What eigenvalues that ``structure="low-rank"`` left out may take off the log evidence at most,
-        ``(n - r) / 2 log(1 + largest / min(precision))``, where the largest of them is not above the smallest of the pairs, provided
-        that none was missed, or above the ``error_bound`` of a :class:`NystromApproximation`, and the curvature is semidefinite. 0
-        elsewhere, which says nothing of what diagonals and Kronecker factors leave out.
+        ``(n - r) / 2 log(1 + largest / min(precision))``, where the largest of them is not above the smallest of the pairs, or what
+        rounding may be of the largest, provided that none was missed, or above the ``error_bound`` of a :class:`NystromApproximation`,
+        and the curvature is semidefinite. 0 elsewhere, which says nothing of what diagonals and Kronecker factors leave out.
     structure : {"dense", "sparse", "diagonal", "kronecker", "low-rank"}
         How the covariance is held: by a root, by the sparse factor of the precision, or as it was asked for. ``spread`` is what
         holds it.

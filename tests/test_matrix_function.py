@@ -381,6 +381,19 @@ def test_an_end_that_no_ritz_value_rests_at_is_no_success(dtype: Any) -> None:
         assert_allclose(np.max(far.value), exact, rtol=1e-5 if dtype == np.float32 else 1e-12)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_functions_that_are_constant_where_anybody_has_looked(seed: int) -> None:
+    """A few steps see positive Ritz values alone, and a sign that does not change from one to the next."""
+    v = np.random.default_rng(seed).standard_normal(200)
+    for spectrum in (np.linspace(0.0, 1.0, 200), np.r_[-1e-2, np.linspace(0.5, 1.0, 199)]):
+        for func in (lambda t: np.sign(t), lambda t: (t > 0.0).astype(int), lambda t: np.heaviside(t, 0.5)):
+            exact, H = func(spectrum) * v, aslinearoperator(np.diag(spectrum))
+            found = matrix_function(H, func, v, rtol=1e-3, max_hvp=100)
+            assert np.linalg.norm(found.value - exact) <= 3.0 * found.error_estimate
+    smooth = matrix_function(aslinearoperator(np.diag(spectrum)), lambda t: np.exp(-t), v)
+    assert smooth.n_hvp <= 15
+
+
 def test_weights_beyond_single_precision_are_loud() -> None:
     H = np.diag(np.array([1.0, 700.0], np.float32))
     with pytest.raises(NonFiniteError, match="the result leaves float32"):

@@ -233,3 +233,23 @@ def test_refusals() -> None:
         eigenvalues(H, 2, M=np.triu(np.ones((40, 40))))
     with pytest.raises(OptionError, match="an eigenvalue that is negative"):
         eigenvalues(aslinearoperator(tridiagonal(-1.0, 2.0, 2100)), 1, M=aslinearoperator(tridiagonal(1.0, 0.5, 2100)))
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_eigenvalues_whose_squares_are_no_numbers(size: float) -> None:
+    H, half = np.array([[2.0, 1.0], [1.0, 3.0]]), np.sqrt(size)
+    every = np.linalg.eigvalsh(H)
+    for found in (eigenvalues(size * H, 2), eigenvalues(half * H, 2, M=np.full(2, 1.0 / half))):
+        assert_allclose(found.values / size, every, rtol=1e-14)
+        assert np.all(found.residuals < 1e-12 * size)
+
+
+def test_an_operator_for_m_that_is_not_definite_is_called_m() -> None:
+    M = aslinearoperator(np.diag(np.r_[-1.0, np.ones(2099)]))
+    H = aslinearoperator(np.diag(np.arange(1.0, 2101.0)))
+    with pytest.raises(
+        OptionError, match="M is not positive definite: it has an eigenvalue that is negative: at most -1"
+    ):
+        eigenvalues(H, 1, M=M)
+    with pytest.raises(OptionError, match="is not symmetric"):
+        eigenvalues(H, 1, M=aslinearoperator(np.triu(np.ones((2100, 2100)))))

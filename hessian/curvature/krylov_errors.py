@@ -16,6 +16,9 @@ from hessian.linalg.factoring import factor
 from hessian.linalg.lanczos import Lanczos
 from hessian.linalg.monotone import Monotone
 
+FAR = 4.0
+"""Residuals by which an end of the spectrum is looked for beyond a Ritz value: an eigenvalue is within one, if not the last."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -136,7 +139,9 @@ def judged_vector(
     form = float(np.sum(S[0] ** 2 * values))
     rounding = 4.0 * eps * math.sqrt(process.basis.n) * size
     if known is None:
-        error = 0.0 if process.is_invariant else _changed(process, func)
+        error = (
+            0.0 if process.is_invariant else max(_changed(process, func), _beyond(process, theta, S, spectrum, func))
+        )
         around = np.stack([func(theta + side * spectrum.moved) for side in (-1.0, 1.0)])
         rounding += float(np.max(np.abs(around - values), initial=0.0, where=np.isfinite(around)))
         return Judgement(error + rounding, False, form, None, rounding)
@@ -214,6 +219,22 @@ def _changed(process: Lanczos, func: Function) -> float:
     earlier = float(np.linalg.norm(before - np.pad(first, (0, len(before) - len(first)))))
     ratio = min(change / earlier, 0.95) if earlier > 0.0 else 0.95
     return change * max(1.0, ratio / (1.0 - ratio))
+
+
+def _beyond(process: Lanczos, theta: np.ndarray, S: np.ndarray, spectrum: Spectrum, func: Function) -> float:
+    """Return ``beta |e_k' f[T, z] e_1|`` at the ends of the spectrum, as far as they may well be beyond the Ritz values there.
+
+    A function that is constant as far as anybody has looked does not change, whatever it does beyond.
+    """
+    beta = process.betas[-1]
+    low, high = beta * np.abs(S[-1, [0, -1]])
+    ends = np.array([theta[0] - FAR * low, theta[0] - low, theta[-1] + high, theta[-1] + FAR * high])
+    ends = np.clip(ends, spectrum.low, spectrum.high)
+    with np.errstate(all="ignore"):
+        values = func(np.concatenate([theta, ends]))
+        slopes = (values[: len(theta), None] - values[len(theta) :]) / (theta[:, None] - ends)
+        found = beta * np.abs((S[0] * S[-1]) @ slopes)
+    return float(np.max(found, initial=0.0, where=np.isfinite(found)))
 
 
 def _weights(process: Lanczos, steps: int, func: Function) -> np.ndarray:

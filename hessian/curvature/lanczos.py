@@ -13,6 +13,7 @@ from hessian.errors import ConvergenceError, OptionError, message
 from hessian.linalg import limits
 from hessian.linalg.dense import eigenpairs, pick
 from hessian.linalg.lanczos import BlockLanczos
+from hessian.linalg.vectors import column_norms
 
 
 def extreme_pairs(
@@ -38,7 +39,7 @@ def extreme_pairs(
 def _dense(products: Products, k: int, which: str) -> Eigenpairs:
     matrix = products.dense()
     values, vectors = eigenpairs(matrix, k, which)
-    residuals = np.linalg.norm(matrix @ vectors - vectors * values, axis=0) + _rounding(products, matrix)
+    residuals = column_norms(matrix @ vectors - vectors * values) + _rounding(products, matrix)
     return Eigenpairs(values, vectors, residuals, products.count, True, 0.0, "dense")
 
 

@@ -128,8 +128,9 @@ def matrix_function(
     allowed for by what a change of H of :math:`4 \epsilon \sqrt n\, \|H\|` may do to f (the process is kept orthogonal).
 
     Where that end is not known, the same formula with the outermost Ritz value is an estimate, since v may have little of the eigenvector
-    there, and steps go on until that value has come to rest; for other functions the estimate is what the last steps have changed.
-    ``.is_bound`` tells.
+    there, and steps go on until that value has come to rest; for other functions the estimate is what the last steps have changed, or
+    the same formula as far beyond the outermost Ritz values as their residuals if that is more: func is evaluated there, too, unless
+    ``lower_bound`` and ``upper_bound`` exclude it. ``.is_bound`` tells.
 
     ``matrix_function(H, "inverse_sqrt", z)`` of standard normal numbers z is a draw with covariance :math:`H^{-1}`.
 

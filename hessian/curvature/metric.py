@@ -161,7 +161,14 @@ class ByProducts(Metric):
     def root(self, v: np.ndarray) -> np.ndarray:
         if v.ndim == 2:
             return np.stack([self.root(column) for column in v.T], axis=1)
-        return np.asarray(matrix_function(self._operator, "inverse_sqrt", v, rtol=1e-13).value)
+        try:
+            return np.asarray(matrix_function(self._operator, "inverse_sqrt", v, rtol=1e-13).value)
+        except OptionError as error:
+            # Its words are about a matrix H, which is M here.
+            seen = str(error).split(". ")[0].partition("H has ")[2]
+            if not seen:
+                raise
+            raise _not_definite(self._products.where, f": it has {seen}") from error
 
     adjoint = root
 
@@ -210,6 +217,6 @@ def _misfit(order: int, n: int, where: str) -> ShapeMismatchError:
     return ShapeMismatchError(message(where, f"M has order {order}, H has order {n}", fix=fix))
 
 
-def _not_definite(where: str) -> OptionError:
+def _not_definite(where: str, seen: str = "") -> OptionError:
     why = "A pencil has real eigenvalues and M-orthonormal vectors where it is"
-    return OptionError(message(where, "M is not positive definite", why, "Pass M + a multiple of the identity"))
+    return OptionError(message(where, f"M is not positive definite{seen}", why, "Pass M + a multiple of the identity"))

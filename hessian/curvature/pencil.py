@@ -14,6 +14,7 @@ from hessian.curvature.metric import Metric
 from hessian.curvature.products import Products
 from hessian.linalg import limits
 from hessian.linalg.dense import symmetrized
+from hessian.linalg.vectors import column_norms
 
 
 def reduced(products: Products, metric: Metric) -> np.ndarray:
@@ -79,10 +80,7 @@ def pairs_of(
     V, MV = V / lengths, MV / lengths
     HV = products(V.astype(products.dtype)).astype(np.float64)
     values = np.sum(V * HV, axis=0)
-    rest = metric.adjoint(HV - MV * values)
-    # Squares of what is left of large eigenvalues may overflow.
-    largest = float(np.abs(rest).max()) or 1.0
-    left = largest * np.linalg.norm(rest / largest, axis=0)
+    left = column_norms(metric.adjoint(HV - MV * values))
     size = products.magnitude * np.linalg.norm(V, axis=0) + np.abs(values) * metric.sizes(V)
     rounding = 4.0 * products.eps * math.sqrt(products.n) * metric.root_norm() * size
     order = np.argsort(values, kind="stable")

@@ -18,7 +18,7 @@ from hessian.linalg import limits
 from hessian.linalg.factoring import factor, with_diagonal
 from hessian.linalg.superlu import elimination
 
-ORDERS = 2
+ELIMINATIONS = 2
 """Orders of elimination in which pivots are looked at: those that are nearly zero in one are others in another."""
 PROBES = 8
 """Random vectors that measure E."""
@@ -67,7 +67,7 @@ def counts(matrix: Any, rng: np.random.Generator) -> Iterator[Count]:
     if n <= limits.FACTOR_ORDER or matrix.nnz == n or limits.FACTOR_SHARE * matrix.nnz > n * n:
         yield from _known(matrix)
         return
-    for attempt in range(ORDERS):
+    for attempt in range(ELIMINATIONS):
         order = rng.permutation(n) if attempt else np.arange(n)
         moved = with_diagonal(matrix[order][:, order]) if attempt else matrix
         found = _eliminated(moved, order)

@@ -10,6 +10,8 @@ import scipy.linalg
 _NRM2 = {np.dtype(kind): scipy.linalg.get_blas_funcs("nrm2", dtype=kind) for kind in (np.float32, np.float64)}
 _DDOT = scipy.linalg.get_blas_funcs("dot", dtype=np.float64)
 _LONG, _SAFE = 1000, (1e-280, 1e280)
+_NEAR = 1e-15, 1e15
+"""Numbers whose squares are far from the ends of single precision."""
 
 
 def norm(vector: np.ndarray) -> float:
@@ -30,9 +32,12 @@ def row_norms(matrix: np.ndarray) -> np.ndarray:
 
 
 def column_norms(matrix: np.ndarray) -> np.ndarray:
-    """2-norms of columns, in double precision; a single column takes no array as large as itself."""
+    """2-norms of columns, in double precision, none of which overflows before it has to; one column takes no array as large as itself."""
     if matrix.shape[1] == 1:
         return np.array([norm(matrix[:, 0])])
+    largest = float(np.max(np.abs(matrix), initial=0.0))
+    if largest and not _NEAR[0] < largest < _NEAR[1]:
+        return largest * np.linalg.norm(matrix / largest, axis=0).astype(np.float64)
     return np.asarray(np.linalg.norm(matrix, axis=0), np.float64)
 
 

@@ -69,6 +69,8 @@ def test_points_far_from_stationary_are_refused() -> None:
             measure(np.eye(2), threshold="gradient")
         with pytest.raises(OptionError, match="Only a HessianOperator at x other than 0"):
             measure(hs.HessianOperator(lambda x: np.sum(x**2), np.zeros(2)), threshold="gradient")
+        with np.errstate(all="ignore"), pytest.raises(OptionError, match="Only a HessianOperator at x other than 0"):
+            measure(hs.HessianOperator(lambda x: np.sum(x**1.5), np.array([-1.0, 1.0])), threshold="gradient")
         with pytest.raises(OptionError, match=r"threshold is 'grad', .* or \"gradient\""):
             measure(np.eye(2), threshold="grad")
 

@@ -308,7 +308,7 @@ def test_a_second_line_is_not_cut_off() -> None:
     high = line_slice(lambda x: bowl(x) + 100.0, np.zeros(2), V)
     ax = plotting.plot_line(high, ax=plotting.plot_line(low))
     assert ax.get_ylim()[0] < low.values.min() < high.values.max() < ax.get_ylim()[1]
-    assert ax.get_title() == "Losses along several lines, with exact Taylor models at x"
+    assert ax.get_title() == "Losses along several lines\nand exact Taylor models at x"
     with np.errstate(all="ignore"):
         lost = plotting.plot_line(line_slice(lambda x: np.log(x[0]), np.ones(2), U, span=2.0, points=5))
         plane = plotting.plot_plane(plane_slice(lambda x: np.sum(np.log(x)), np.ones(2), U, V, span=2.0, points=5))

@@ -174,7 +174,7 @@ def floor_of(products: Products) -> float:
         The gradient tells nothing.
     """
     reach = gradient_reach(products)
-    if reach is None:
+    if reach is None or not math.isfinite(reach):
         what = f'threshold is "gradient" and H is {products.name}'
         why = "Only a HessianOperator at x other than 0 tells what its gradient leaves of zeros"
         raise OptionError(message(products.where, what, why, "Pass a number"))

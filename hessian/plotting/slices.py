@@ -78,7 +78,7 @@ def plot_line(line: Any, *, ax: Axes | None = None, models: tuple[str, ...] = MO
     ax.plot([0.0], [line.value], "o", color="black", markersize=5, label="x")
     low, high = _reach(np.append(values, line.value))
     ax.set_ylim(min(low, before[0]), max(high, before[1]))
-    taylor = f", with exact Taylor model{'s' * (len(models) > 1)} at x" if models else ""
+    taylor = f"\nand exact Taylor model{'s' * (len(models) > 1)} at x" if models else ""
     title_of(ax, f"Loss along {line.label}{taylor}", f"Losses along several lines{taylor}")
     note_left_out(ax, int(np.sum(~np.isfinite(values))), len(values), "not finite")
     return label_axes(ax, f"multiple of {line.label} (length {line.length:.3g})", "loss")
@@ -140,7 +140,7 @@ def plot_plane(
     bar.set_ticks(levels[:: max(1, len(levels) // 5)].tolist())
     bar.minorticks_off()
     bar.ax.yaxis.set_major_formatter(functools.partial(_level_name, _digits(levels)))
-    modelled_by = "" if model is None else f", with its exact {model} model at x"
+    modelled_by = "" if model is None else f"\nand its exact {model} model at x"
     title_of(ax, f"Loss over a plane{modelled_by}", "Losses over several planes")
     note_left_out(ax, int(values.size - values.count()), int(values.size), "not finite (white)")
     if model is not None:

@@ -301,7 +301,9 @@ class Laplace(Spreading):
             raise OptionError(message("predict", f"method is {method!r}", fix=fix))
         chosen = self.mode.selection
         operator = JacobianOperator(chosen.function(model), chosen.free, *args)
-        table = _rows_of(operator.value) if not full and self.structure not in ("dense", "sparse") else None
+        # Of a matrix that is at hand, only layers know the Jacobian by fewer sweeps.
+        is_apart = self.structure != "sparse" and (self.structure != "dense" or hasattr(model, "layers"))
+        table = _rows_of(operator.value) if is_apart and not full else None
         if table is None:
             variance, covariance = self._inner.carried_by(operator, full)
         else:

@@ -82,6 +82,10 @@ def gradient_alignment(
     rtol, rng
         As for :func:`hessian.curvature.eigenvalues`.
 
+    Returns
+    -------
+    Alignment
+
     Raises
     ------
     OptionError

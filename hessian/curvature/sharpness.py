@@ -152,6 +152,7 @@ class SharpnessMeter:
 
     @property
     def trace(self) -> SharpnessTrace:
+        """What has been measured so far."""
         columns = list(zip(*self._rows, strict=True)) if self._rows else [()] * 6
         return SharpnessTrace(
             np.array(columns[0], dtype=int),
@@ -209,6 +210,10 @@ def sharpness_along(f: Callable[..., Any], points: Iterable[Any], *args: Any, **
         Of arrays or containers, all of one structure.
     **options
         Of :class:`SharpnessMeter`.
+
+    Returns
+    -------
+    SharpnessTrace
 
     Examples
     --------

@@ -67,5 +67,26 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def get_activation(activation: str | Activation) -> Activation:
-    """Return the activation of a name, or the function given; names that do not exist are refused with the nearest that does."""
+    """Return the activation of a name, or the function given.
+
+    Parameters
+    ----------
+    activation : str or callable
+        A name of ``hessian.nn.ACTIVATIONS``, or a function ``z -> array``, of arrays and traced values.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    OptionError
+        There is no activation of that name; the message suggests the nearest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> get_activation("tanh") is np.tanh
+    True
+    """
     return choose("hessian.nn", "activation", activation, ACTIVATIONS)

@@ -75,5 +75,26 @@ INITIALIZERS: dict[str, Initializer] = (
 
 
 def get_initializer(initializer: str | Initializer) -> Initializer:
-    """Return the initialiser of a name, or the function ``(rng, n_in, n_out) -> array`` given."""
+    """Return the initialiser of a name, or the function given.
+
+    Parameters
+    ----------
+    initializer : str or callable
+        A name of ``hessian.nn.INITIALIZERS``, or a function ``(rng, n_in, n_out) -> array``.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    OptionError
+        There is no initialiser of that name; the message suggests the nearest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> get_initializer("zeros")(np.random.default_rng(0), 2, 3).tolist()
+    [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
     return choose("hessian.nn", "initializer", initializer, INITIALIZERS)

@@ -156,7 +156,27 @@ LOSSES: dict[str, Loss] = {
 
 
 def get_loss(loss: str | Loss) -> Loss:
-    """Return the loss of a name, or the function ``(outputs, targets) -> scalar`` given."""
+    """Return the loss of a name, or the function given.
+
+    Parameters
+    ----------
+    loss : str or callable
+        A name of ``hessian.nn.LOSSES``, or a function ``(outputs, targets) -> scalar``.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    OptionError
+        There is no loss of that name; the message suggests the nearest.
+
+    Examples
+    --------
+    >>> get_loss("squared_error") is squared_error
+    True
+    """
     return choose("hessian.nn", "loss", loss, LOSSES)
 
 

@@ -19,6 +19,10 @@ def accuracy(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     labels : array, (n,) of integers, or (n, K) of probabilities, whose largest entry counts.
         With logits of shape (n,), 0 and 1 or booleans.
 
+    Returns
+    -------
+    float
+
     Raises
     ------
     ShapeMismatchError

@@ -29,13 +29,16 @@ class Network(Protocol):
     """
 
     @property
-    def n_in(self) -> int | None: ...
+    def n_in(self) -> int | None:
+        """Width of the inputs, where it is fixed."""
 
     @property
-    def n_out(self) -> int | None: ...
+    def n_out(self) -> int | None:
+        """Width of the outputs, where it is known."""
 
     @property
-    def n_parameters(self) -> int: ...
+    def n_parameters(self) -> int:
+        """Numbers in all parameters."""
 
     def init(self, rng: Rng = 0, dtype: npt.DTypeLike = np.float64) -> Any:
         """Draw starting parameters."""

@@ -14,7 +14,17 @@ from hessian.text import heading, line
 
 @dataclass(frozen=True, slots=True)
 class SaddleRecord:
-    """A point with a small gradient and negative curvature that the run left: where, its value, the eigenvalue."""
+    """A point with a small gradient and negative curvature that the run left.
+
+    Attributes
+    ----------
+    iteration : int
+        When it was left.
+    value : float
+        The objective there.
+    eigenvalue : float
+        The eigenvalue of the Hessian, below zero, whose eigenvector leads down.
+    """
 
     iteration: int
     value: float
@@ -25,12 +35,29 @@ class SaddleRecord:
 class IterationRecord:
     """One row of ``res.history``; row 0 describes the start.
 
-    ``value`` and ``gradient_norm`` belong to the point kept at the end of the iteration. ``radius`` is that of the trust
-    region the step was computed in, ``regularization`` the weight of the penalty on its length (cubic weight or damping);
-    ``nan`` for methods that have none. ``step_norm`` is measured as the radius is (with a preconditioner M in the norm
-    ``sqrt(s.M s)``); ``ratio`` is the actual over the predicted reduction (``nan`` where there is none).
-    ``cg_iterations`` counts the products spent on this step: 0 when a rejected step was shortened along the path
-    already computed. The ``n_*`` counters and ``seconds`` accumulate.
+    Attributes
+    ----------
+    iteration : int
+    value, gradient_norm : float
+        At the point kept at the end of the iteration.
+    radius : float
+        Of the trust region the step was computed in; ``nan`` for methods that have none.
+    regularization : float
+        Weight of the penalty on the length of the step (cubic weight or damping); ``nan`` for methods that have none.
+    step_norm : float
+        Length of the step, measured as the radius is (with a preconditioner M in the norm ``sqrt(s.M s)``).
+    ratio : float
+        The actual over the predicted reduction, ``nan`` where there is none.
+    cg_iterations : int
+        Products spent on this step: 0 when a rejected step was shortened along the path already computed.
+    cg_status : str
+        Why conjugate gradients ended.
+    accepted : bool
+        Whether the step was taken.
+    n_value, n_grad, n_hvp, n_hess, n_factor : int
+        Evaluations and products so far.
+    seconds : float
+        So far.
     """
 
     iteration: int
@@ -112,6 +139,19 @@ def write_history(history: Sequence[IterationRecord], path: str | os.PathLike[st
         ``res.history``.
     path : path-like
         File to write; floats keep every digit.
+
+    Returns
+    -------
+    None
+
+    Examples
+    --------
+    >>> import numpy as np, pathlib, tempfile
+    >>> from hessian.optimize import minimize
+    >>> file = pathlib.Path(tempfile.mkdtemp(), "history.csv")
+    >>> write_history(minimize(lambda x: np.sum(x**2), [1.0]).history, file)
+    >>> file.read_text().startswith("iteration,value,gradient_norm,radius")
+    True
     """
     with open(path, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)

@@ -32,10 +32,23 @@ def require_matplotlib(where: str) -> None:
     """Raise the error that names the extra where matplotlib is missing; to be called before long work that ends in a
     picture.
 
+    Parameters
+    ----------
+    where : str
+        Who asks, for the message.
+
+    Returns
+    -------
+    None
+
     Raises
     ------
     MissingDependencyError
         Matplotlib is not installed.
+
+    Examples
+    --------
+    >>> require_matplotlib("report")  # no error: it is installed
     """
     try:
         import matplotlib.figure  # noqa: F401

@@ -37,13 +37,20 @@ class Record(Protocol):
     """What a row of a solver's history needs to be drawn."""
 
     @property
-    def iteration(self) -> int: ...
+    def iteration(self) -> int:
+        """Number of the iteration."""
+
     @property
-    def value(self) -> float: ...
+    def value(self) -> float:
+        """The objective."""
+
     @property
-    def gradient_norm(self) -> float: ...
+    def gradient_norm(self) -> float:
+        """Norm of its gradient."""
+
     @property
-    def accepted(self) -> bool: ...
+    def accepted(self) -> bool:
+        """Whether the step was taken."""
 
 
 def plot_convergence(
@@ -67,6 +74,11 @@ def plot_convergence(
         iterations where there are no products.
     gtol : float, optional
         The tolerance that was asked for, drawn as a dashed line.
+
+    Returns
+    -------
+    ndarray of two Axes
+        ``axes[0].figure`` is the figure.
 
     Raises
     ------

@@ -61,6 +61,11 @@ def plot_density(
     eigenvalues : array_like, shape (k,), optional
         Exact ones, or Ritz values, marked below the curve.
 
+    Returns
+    -------
+    Axes
+        ``ax.figure`` is the figure.
+
     Raises
     ------
     OptionError

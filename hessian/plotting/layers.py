@@ -50,6 +50,11 @@ def plot_layers(
         Of the numbers. On a log axis, which has no zero for bars to start from, they are dots; those of numbers that are
         not positive are left out. Lines below say how many are left out, and how many errors are not bounded.
 
+    Returns
+    -------
+    Axes
+        ``ax.figure`` is the figure.
+
     Raises
     ------
     OptionError

@@ -35,6 +35,11 @@ def plot_sharpness(trace: Any, *, ax: Axes | None = None, label: str | None = No
     label : str, optional
         Name in the legend.
 
+    Returns
+    -------
+    Axes
+        ``ax.figure`` is the figure.
+
     Raises
     ------
     OptionError

@@ -104,6 +104,11 @@ def plot_plane(
     scale : {"auto", "linear", "log"}
         Of the levels; ``"auto"`` takes logarithmic ones where all losses are positive and a factor 30 apart.
 
+    Returns
+    -------
+    Axes
+        ``ax.figure`` is the figure.
+
     Raises
     ------
     OptionError

@@ -58,6 +58,11 @@ def plot_spectrum(
     marker : str
         As matplotlib names it.
 
+    Returns
+    -------
+    Axes
+        ``ax.figure`` is the figure.
+
     Raises
     ------
     OptionError

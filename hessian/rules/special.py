@@ -67,6 +67,17 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
     Twin of :func:`scipy.special.log_softmax` that also takes traced values. It is formed from differences to the largest entry:
     its error is relative to the result, however large x is.
 
+    Parameters
+    ----------
+    x : array_like
+        Real numbers; arrays or traced values. dtype is kept.
+    axis : int, tuple of int or None
+        Axes to add up along; ``None`` means all.
+
+    Returns
+    -------
+    array, shape of x
+
     Examples
     --------
     >>> from hessian.scipy.special import log_softmax
@@ -83,6 +94,17 @@ def softmax(x: Any, axis: Any = None) -> Any:
     r"""Compute :math:`e^{x_i} / \sum_j e^{x_j}` along ``axis`` (all axes if ``None``), without overflow.
 
     Twin of :func:`scipy.special.softmax` that also takes traced values.
+
+    Parameters
+    ----------
+    x : array_like
+        Real numbers; arrays or traced values. dtype is kept.
+    axis : int, tuple of int or None
+        Axes to add up along; ``None`` means all.
+
+    Returns
+    -------
+    array, shape of x
 
     Examples
     --------
@@ -113,6 +135,17 @@ def polygamma(n: int, x: Any) -> Any:
     r"""Compute the n-th derivative of the digamma function, :math:`\psi^{(n)}(x)`, for x > 0.
 
     Twin of :func:`scipy.special.polygamma` that also takes traced values.
+
+    Parameters
+    ----------
+    n : int
+        Order of the derivative, a constant.
+    x : array_like
+        Positive numbers; arrays or traced values.
+
+    Returns
+    -------
+    array, shape of x
 
     Raises
     ------

@@ -40,6 +40,10 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     return_sign : bool
         Return a pair: the logarithm of the modulus, and the sign.
 
+    Returns
+    -------
+    array or number, or a pair of these
+
     Raises
     ------
     AxisError
@@ -82,6 +86,17 @@ def multigammaln(a: Any, d: Any) -> Any:
 
     Twin of :func:`scipy.special.multigammaln` that also takes traced values of a.
 
+    Parameters
+    ----------
+    a : array_like
+        Numbers above (d - 1) / 2; arrays or traced values.
+    d : int
+        Dimension of the matrix, a constant.
+
+    Returns
+    -------
+    array, shape of a
+
     Raises
     ------
     OptionError
@@ -110,6 +125,17 @@ def zeta(x: Any, q: Any = None) -> Any:
     r"""Evaluate the Riemann zeta function, or Hurwitz' with ``q``: :math:`\sum_k (k + q)^{-x}` for x > 1.
 
     Twin of :func:`scipy.special.zeta` that also takes traced values, in both arguments.
+
+    Parameters
+    ----------
+    x : array_like
+        Numbers above 1; arrays or traced values.
+    q : array_like, optional
+        1 by default; arrays or traced values, which broadcast against x.
+
+    Returns
+    -------
+    array, shape of x and q
 
     Examples
     --------

@@ -50,6 +50,10 @@ def constrained_covariance(
     **given
         What else that function takes.
 
+    Returns
+    -------
+    Covariance
+
     Raises
     ------
     ConvergenceError

@@ -128,15 +128,54 @@ def grad(f: Callable[P, Any], argnums: tuple[int, ...]) -> Derivative[P, tuple[A
 @overload
 def grad(f: Callable[P, Any], argnums: ArgNums, *, has_aux: bool = False) -> Derivative[P, Any]: ...
 def grad(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
-    r"""Return a function that computes the gradient :math:`\nabla f`.
+    r"""Return a function that computes the gradient :math:`\nabla f`, :math:`(\nabla f)_i = \partial f / \partial x_i`.
 
-    Parameters, errors and cost as in :func:`value_and_grad`; with ``has_aux`` the result is ``(gradient, aux)``.
+    Parameters
+    ----------
+    f : callable
+        Real scalar function written in NumPy, plain or recorded: ``f(x, *args, **kwargs)``. Here x is a number, an array of any shape, or
+        a dict, list, tuple or dataclass of these.
+    argnums : int or tuple of int
+        Which positional arguments to differentiate in. A tuple gives a tuple of gradients.
+    has_aux : bool
+        ``f`` returns ``(value, aux)``, and the result is ``(gradient, aux)``; aux comes back as plain arrays.
+
+    Returns
+    -------
+    callable
+        ``(x, ...) -> gradient``, with the structure, shapes and dtypes of x; the other arguments are those of f. It may be differentiated
+        again. In complex numbers the gradient is :math:`\partial f/\partial\Re x + i\,\partial f/\partial\Im x`.
+
+    Raises
+    ------
+    OptionError
+        f is no function, or a point is given in place of ``argnums``: it is ``hs.grad(f)(x)``.
+    NotScalarError
+        By a call: f returns something else than one real number.
+    DtypeError
+        By a call: x holds integers.
+    MissingRuleError, LeavesTapeError
+        By a call: f does something that has no derivative here, or turns x into plain numbers; the message names the line.
+
+    Notes
+    -----
+    Cost: f recorded once, then one reverse sweep, about 3 to 4 evaluations of f in all once arithmetic outweighs some ten microseconds per
+    operation; memory: every intermediate value. A function that is called often is faster recorded (:func:`hessian.record`).
+    :func:`value_and_grad` gives the value as well, for the same cost.
+
+    Where f has a kink the gradient is that of one side, or their mean: the table of operations says which.
 
     Examples
     --------
     >>> import numpy as np, hessian as hs
+    >>> hs.grad(lambda x: np.sum(x**3))(np.array([1.0, 2.0])).tolist()
+    [3.0, 12.0]
     >>> float(hs.grad(np.sin)(0.0)), float(hs.grad(hs.grad(np.exp))(0.0))
     (1.0, 1.0)
+    >>> hs.grad(lambda p, x: np.sum(p["a"] * x) + p["b"])({"a": np.ones(2), "b": 3.0}, np.array([4.0, 5.0]))
+    {'a': array([4., 5.]), 'b': np.float64(1.0)}
+    >>> hs.grad(lambda a, b: a**2 * b, argnums=(0, 1))(3.0, 2.0)
+    (np.float64(12.0), np.float64(9.0))
     """
 
     return Gradient(f, argnums, has_aux)

@@ -47,6 +47,11 @@ def check_rule(row: Operation, *args: Any, **settings: Any) -> None:
     **settings
         Passed on by keyword.
 
+    Returns
+    -------
+    None
+        What holds is not spoken of.
+
     Raises
     ------
     DerivativeCheckError

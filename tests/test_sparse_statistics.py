@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 from test_selected_inverse import smoothed_variances
 
 import hessian as hs
 from hessian.errors import ConvergenceError, NonFiniteError, OptionError, ShapeMismatchError, TooDenseError
 from hessian.linalg import limits
+from hessian.linalg.factoring import analyse
 from hessian.optimize import least_squares, minimize
-from hessian.statistics import covariance, delta_method, laplace, least_squares_covariance, wald_test
+from hessian.statistics import covariance, delta_method, laplace, least_squares_covariance, sandwich_diagonal, wald_test
 from hessian.statistics.outputs import Outputs
 
 N = 620
@@ -379,3 +381,60 @@ def test_sparse_plus_low_rank_of_1e5_parameters() -> None:
     rest = 1.0 + np.sum(1.0 / weights)
     np.testing.assert_allclose(found.standard_error**2, 1.0 / weights - 1.0 / weights**2 / rest, rtol=1e-12)
     np.testing.assert_allclose(found.among(3, 7)[0, 1], -1.0 / weights[3] / weights[7] / rest, rtol=1e-10)
+
+
+def _chain(x: Any, y: np.ndarray, weights: np.ndarray) -> Any:
+    step = np.concatenate([np.zeros(1), x[1:] - x[:-1]])
+    return 0.5 * weights * (x - y) ** 2 + 0.5 * step**2
+
+
+def _grid(x: Any, y: np.ndarray, weights: np.ndarray) -> Any:
+    X = x.reshape(40, -1)
+    down, right = X[1:] - X[:-1], X[:, 1:] - X[:, :-1]
+    parts = [0.5 * weights * (x - y) ** 2, 0.05 * (down**2).reshape(-1), 0.05 * (right**2).reshape(-1)]
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("terms", [_chain, _grid])
+@pytest.mark.parametrize("spread", [0.0, 3.0])
+def test_sandwiches_by_factors_are_those_by_solves(terms: Any, spread: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, n = np.random.default_rng(4), 1200
+    # Scores whose sizes lie far apart: eigenvalues of the pencil do, too.
+    y, weights = np.exp(spread * rng.standard_normal(n)) * rng.standard_normal(n), rng.uniform(0.5, 2.0, n)
+    f = lambda x: np.sum(terms(x, y, weights))
+    x = minimize(f, np.zeros(n), options={"gtol": 1e-9}).x
+    given: dict[str, Any] = {"kind": "sandwich", "per_example": lambda x: terms(x, y, weights), "structure": "sparse"}
+    found = covariance(f, x, fixed=("x[3]",), **given)
+    inner, scores = found.spread._inner, found.spread._scores
+    variances, known = inner.sandwiched(scores)
+    monkeypatch.setattr(sandwich_diagonal, "ORDER", n + 1)
+    assert inner.sandwiched(scores) is None
+    solved = covariance(f, x, fixed=("x[3]",), **given).standard_error
+    assert solved[3] == found.standard_error[3] == 0.0
+    np.testing.assert_allclose(found.standard_error, solved, rtol=1e-9)
+    np.testing.assert_allclose(variances[known], solved[known] ** 2, rtol=1e-9)
+    assert known.mean() > (0.5 if spread == 0.0 else 0.0)
+
+
+def test_when_sandwiches_are_left_to_solves() -> None:
+    points = 0.125 * (1.0 - np.cos(np.pi * np.arange(14) / 13))
+    weights = sandwich_diagonal.slope_weights(points)
+    np.testing.assert_allclose(weights @ points**3, 0.0, atol=1e-12)
+    np.testing.assert_allclose(weights @ np.column_stack([points, points**2]), [1.0, 0.0], atol=1e-12)
+    assert sandwich_diagonal.truncation(points, weights) < 1e-10
+    eye = scipy.sparse.csc_array(scipy.sparse.eye_array(1100))
+    plan = analyse(eye)
+    factor = plan.factor(eye, definite=True)
+    full = scipy.sparse.csc_array(np.ones((1100, 1100)))
+    for middle in (full, 0.0 * eye):
+        assert sandwich_diagonal.sandwich_diagonal(eye, factor, middle) is None
+    found, known = sandwich_diagonal.sandwich_diagonal(eye, factor, 2.0 * eye)
+    np.testing.assert_allclose(found, 2.0, rtol=1e-9)
+    assert known.all()
+    # More than the polynomial reaches is not semidefinite, and no factor of it is had.
+    assert (
+        sandwich_diagonal.sandwich_diagonal(
+            eye, factor, scipy.sparse.csc_array(scipy.sparse.diags_array(np.r_[1.0, np.full(1099, -1e3)]))
+        )
+        is None
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-from scipy.sparse import csc_array, issparse
+from scipy.sparse import csc_array, diags_array, issparse
 
 from hessian.curvature.estimate import Uncertain
 from hessian.errors import ShapeMismatchError, TooDenseError, message
@@ -18,6 +18,7 @@ from hessian.linalg.factoring import analyse
 from hessian.linalg.sum_factor import factor_sum
 from hessian.linalg.sums import SymmetricSum
 from hessian.linalg.vectors import row_norms
+from hessian.statistics.sandwich_diagonal import sandwich_diagonal
 from hessian.tape.names import find_part
 
 _DEPENDENT = 1e-12
@@ -215,6 +216,18 @@ class FactoredSpread(Spread):
         found[self._free] = np.sqrt(self.factor.inverse_diagonal()) / self._scale
         return found
 
+    def sandwiched(self, scores: Any) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the diagonal of ``V S' S V``, and where it is known; ``None`` where it is by solves."""
+        if self._matrix.rank or not issparse(scores):
+            return None
+        rows = scores.tocsc()[:, self._free] @ diags_array(1.0 / self._scale)
+        known = sandwich_diagonal(csc_array(self._matrix.sparse), self.factor, csc_array(rows.T @ rows))
+        if known is None:
+            return None
+        variances, is_right = np.zeros(self.order), np.ones(self.order, bool)
+        variances[self._free], is_right[self._free] = known[0] / self._scale**2, known[1]
+        return variances, is_right
+
     @cached_property
     def root(self) -> np.ndarray:
         """By a solve for each column."""
@@ -243,11 +256,15 @@ class SandwichSpread(Spread):
 
     @cached_property
     def deviations(self) -> np.ndarray:
-        """Lengths of the columns of ``S V``, by a solve for each, in blocks."""
-        found = np.empty(self.order)
+        """Lengths of the columns of ``S V``: by some factors where scores are as sparse as the information, else by a solve for each."""
+        found, left = np.empty(self.order), np.arange(self.order)
+        variances = self._inner.sandwiched(self._scores) if isinstance(self._inner, FactoredSpread) else None
+        if variances is not None:
+            left = np.flatnonzero(~variances[1])
+            found = np.sqrt(np.where(variances[1], variances[0], 0.0))
         width = limits.block_columns(self.order)
-        for start in range(0, self.order, width):
-            at = np.arange(start, min(start + width, self.order))
+        for start in range(0, len(left), width):
+            at = left[start : start + width]
             found[at] = row_norms((self._scores @ self._inner.columns(at)).T)
         return found
 

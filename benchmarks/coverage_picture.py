@@ -130,10 +130,11 @@ def _widths(axis: Any, rows: list[Row]) -> None:
     for row in rows:
         if row.error > 1e-9 * row.width and 0.0 < row.width < np.inf:
             groups.setdefault(row.quantity, []).append((row.max_hvp, row.width / row.error))
-    for quantity, pairs in sorted(groups.items()):
+    for k, (quantity, pairs) in enumerate(sorted(groups.items())):
         budgets = sorted({max_hvp for max_hvp, _ in pairs})
         middle = [float(np.median([ratio for b, ratio in pairs if b == max_hvp])) for max_hvp in budgets]
-        axis.plot(budgets, middle, marker="o", label=quantity)
+        # There are ten colours.
+        axis.plot(budgets, middle, "o-" if k < 10 else "s--", label=quantity)
     axis.axhline(1.0, color="0.5", linewidth=1)
     axis.set_xscale("log")
     axis.set_yscale("log")

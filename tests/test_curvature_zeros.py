@@ -129,6 +129,11 @@ def test_hessians_that_few_products_give_are_exact() -> None:
     assert not summary(dense, 30).is_exact
 
 
+def test_exact_eigenvalues_are_known_to_rounding_only() -> None:
+    found = summary(np.diag([1.0, 2.0, 30.0])).eigenvalues
+    assert np.all(found.residuals >= 4.0 * np.sqrt(3.0) * np.finfo(float).eps * 30.0)
+
+
 @pytest.mark.parametrize("size", [1e-300, 1e300])
 @pytest.mark.parametrize("measure", [summary, spectral_density])
 def test_sizes_whose_squares_leave_the_precision_are_refused(measure: Any, size: float) -> None:

@@ -268,12 +268,16 @@ def test_sharpness_may_be_above_what_was_found() -> None:
     top = ax.collections[-1].get_paths()[0].get_extents().y1
     assert top == pytest.approx(2.0)
     for text in (
-        "band: the largest eigenvalue is in it with probability 0.95",
-        "1 of 3: so few products do not bound the largest eigenvalue from above",
-        "1 of 3 without a bound on the error",
+        "bands: hold the largest eigenvalue with probability 0.95 each",
+        "a: 1 of 3 not bounded from above by so few products",
+        "a: 1 of 3 without a bound on the error",
         "a: 1 of 3 is not finite: not drawn",
     ):
         assert text in notes(ax)
+    run.standard_error = np.array([9e9, np.inf, np.inf])
+    lone = plotting.plot_sharpness(run)
+    assert "bands" not in notes(lone)
+    assert lone.get_ylim()[1] < 10.0
     plotting.plot_sharpness(trace([-9.0, -8.0]), ax=ax)
     plotting.plot_sharpness(trace([3.0, 4.0]), ax=ax)
     assert ax.get_ylim()[0] <= -9.0

@@ -129,9 +129,7 @@ class DensityView:
             sure = "none outside" if of.is_exact else f"with probability {1.0 - MISS:g} none outside"
             found.append(f"{sure} [{low:.3g}, {high:.3g}]")
         elif not of.is_exact and len(self.grid):
-            found.append(
-                "so few products bound nothing: the curve ends where smoothing does, eigenvalues may be beyond"
-            )
+            found.append("so few products bound nothing: eigenvalues may be beyond the curve")
         if self.axis == "symlog" and not of.is_exact and np.abs(self.grid).min(initial=math.inf) < self.linear_below:
             width = _LN10 * self.width * self.linear_below
             found.append(

@@ -66,7 +66,7 @@ def plot_alignment(alignment: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(0.0, 1.05)
     error = float(getattr(alignment, "share_error", 0.0))
     if error >= 1.0:
-        note_below(ax, f"no gap behind eigenvalue {len(shares)}: which eigenvectors are the first is not decided")
+        note_below(ax, f"no gap behind eigenvalue {len(shares)}: the first ones are not determined")
     elif error > 1e-3:
         total = float(np.sum(shares))
         bar = [[min(error, total)], [min(error, max(1.0 - total, 0.0))]]

@@ -102,7 +102,7 @@ def plot_paths(
     ax.plot([], [], "s", color="black", markersize=5, label="start")
     ax.plot([], [], "*", color=GREY, markersize=10, label="end")
     title_of(ax, f"{counted(len(tracks), 'path')} over the function", "Paths over several functions")
-    note_below(ax, "shades: levels of the function with equal areas between them, darker is higher")
+    note_below(ax, "shades: levels with equal areas between them, darker is higher")
     ax.set_xlim(left, right)
     ax.set_ylim(bottom, top)
     ax.set_xlabel("$x_0$")

@@ -48,8 +48,8 @@ def plot_sharpness(trace: Any, *, ax: Axes | None = None, label: str | None = No
     Notes
     -----
     Bars are as long as the residuals: some eigenvalue is there. Above what was found, a band shows how far the largest may be, with
-    probability 0.95 at each point (``standard_error``). What is not finite is left out, and lines below say how much, and where so few
-    products bound nothing.
+    probability 0.95 at each point (``standard_error``), unless most points bound nothing. What is not finite is left out, and lines
+    below say how much, and where so few products bound nothing.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def plot_sharpness(trace: Any, *, ax: Axes | None = None, label: str | None = No
     if not math.isnan(trace.threshold):
         name = f"edge of stability{'' if label is None else f' of {label}'}, {trace.threshold:.4g}"
         ax.axhline(trace.threshold, color=style["color"], linestyle="--", linewidth=1.0, label=name)
-    _band(ax, iterations, np.where(finite, sharpness, np.nan), trace, style["color"])
+    _band(ax, iterations, np.where(finite, sharpness, np.nan), trace, style["color"], label)
     ends = sharpness[known] - residuals[known]
     bottom = float(np.min(ends, initial=0.0))
     ax.set_ylim(bottom=bottom if is_first else min(bottom, ax.get_ylim()[0]))
@@ -98,20 +98,23 @@ def plot_sharpness(trace: Any, *, ax: Axes | None = None, label: str | None = No
     note_left_out(ax, int(np.sum(~finite)), len(sharpness), "not finite", label)
     unbounded = int(np.sum(finite & ~known))
     if unbounded:
-        note_below(ax, f"{unbounded} of {len(sharpness)} without a bound on the error")
+        what = f"{unbounded} of {len(sharpness)} without a bound on the error"
+        note_below(ax, what if label is None else f"{label}: {what}")
     return label_axes(ax, "iteration", "sharpness (largest eigenvalue)")
 
 
-def _band(ax: Axes, iterations: np.ndarray, sharpness: np.ndarray, trace: Any, color: str) -> None:
-    """Shade how far above what was found the largest eigenvalue may be."""
+def _band(ax: Axes, iterations: np.ndarray, sharpness: np.ndarray, trace: Any, color: str, label: str | None) -> None:
+    """Shade how far above what was found the largest eigenvalue may be, where most points bound that; it may leave the picture."""
     reach = 2.0 * np.asarray(getattr(trace, "standard_error", ()), dtype=float)
     if reach.shape != sharpness.shape:
         return
     bounded = np.isfinite(reach)
     if not bounded.all():
-        few = f"{np.sum(~bounded)} of {len(reach)}: so few products do not bound the largest eigenvalue from above"
-        note_below(ax, few)
-    if np.any(reach[bounded] > 0.0):
+        few = f"{np.sum(~bounded)} of {len(reach)} not bounded from above by so few products"
+        note_below(ax, few if label is None else f"{label}: {few}")
+    if np.any(reach[bounded] > 0.0) and np.mean(bounded) > 0.5:
+        ends = ax.get_ylim()
         top = np.where(bounded, sharpness + reach, np.nan)
         ax.fill_between(iterations, sharpness, top, color=color, alpha=0.25, linewidth=0.0)
-        note_below(ax, "band: the largest eigenvalue is in it with probability 0.95")
+        ax.set_ylim(*ends)
+        note_below(ax, "bands: hold the largest eigenvalue with probability 0.95 each")

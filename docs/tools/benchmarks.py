@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -57,6 +58,8 @@ def load(name: str) -> Any:
 def machine(content: dict[str, Any]) -> str:
     """Where and with what it was measured."""
     m, versions = content["machine"], content.get("versions", {})
+    if isinstance(m, str):
+        m = ast.literal_eval(m[: m.index("}") + 1])
     text = (
         f"{m['cpu']}, {m['cores']} cores, {m['threads']} threads, load {m['load']} when it began, Python {m['python']}"
     )

@@ -50,10 +50,12 @@ class MapOperator(LinearOperator):
         return super().__reduce_ex__(protocol)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: part for name, part in self.__dict__.items() if name != "_products"}
+        # SciPy's operators hold modules from 1.18 on, which it leaves out of a state.
+        return {name: part for name, part in super().__getstate__().items() if name != "_products"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        restore: Any = getattr(super(), "__setstate__", self.__dict__.update)
+        restore(state)
         self._products = self._at.products
 
     def origin_of_nonfinite(self) -> Origin | None:

@@ -111,6 +111,8 @@ ESTIMATES = [
         "if ends or done:",
         "tests/test_curvature_eigenvalues.py tests/test_curvature_hostile.py tests/test_curvature_doubts.py",
     ),
+    Mutant("linalg/lanczos.py", "if np.all(row_norms(w) >= _ENOUGH * before):", "if True:", "tests/test_linalg.py"),
+    Mutant("linalg/lanczos.py", "coefficients[:, first - width : first] = self._R", "pass", "tests/test_linalg.py"),
     Mutant("curvature/lanczos.py", "+ _rounding(products, matrix)", "", "tests/test_curvature_eigenvalues.py"),
     Mutant(
         "curvature/misses.py",

@@ -68,7 +68,8 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.9), layout="constrai
 for color, (rate, (trace, _)) in zip(COLORS, runs.items(), strict=False):
     plot_sharpness(trace, ax=left, label=f"step size {rate}")
     right.semilogy(trace.iterations, trace.losses, color=color, linewidth=1.2, label=f"step size {rate}")
-left.legend(loc="lower right", fontsize=8, ncols=2, framealpha=0.9)
+left.set_ylim(0.0, 30.0)
+left.legend(loc="upper right", fontsize=8, ncols=2, framealpha=0.9)
 right.set(xlabel="iteration", ylabel="loss")
 right.grid(alpha=0.3)
 right.legend(frameon=False)

@@ -131,3 +131,14 @@ def test_refusals() -> None:
             trace(aslinearoperator(np.eye(n)), 6, method="xnystrace")
     assert trace(aslinearoperator(np.eye(4)), 6, method="xnystrace").value == pytest.approx(4.0)
     assert trace(aslinearoperator(np.eye(100)), method="xnystrace").n_hvp == 50
+
+
+def test_an_outlier_of_which_all_vectors_have_little() -> None:
+    """Then all estimates are too low by as much, and their scatter is small."""
+    spectrum = np.r_[1000.0, np.linspace(0.1, 1.0, 119)]
+    H = aslinearoperator(np.diag(spectrum))
+    far = 0
+    for seed in range(600):
+        found = trace(H, 12, method="xnystrace", rng=seed)
+        far += abs(found.value - spectrum.sum()) > 3.0 * found.standard_error
+    assert far <= 5

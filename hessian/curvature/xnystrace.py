@@ -24,7 +24,8 @@ def xnystrace(products: Products, k: int, rng: np.random.Generator) -> Estimate:
     projection off the others: what :math:`\hat A_i` leaves is zero on those, so that each is unbiased given them. With
     :math:`g = (W^T A W)^{-1}` and :math:`Z = A W g`, :math:`\mathrm{tr} \hat A_i = \mathrm{tr} \hat A - \|z_i\|^2 / g_{ii}` and
     :math:`w_i^T (A - \hat A_i) w_i = 1 / g_{ii}`; of leaving out two, the same with blocks of order two. The variance is that of
-    :func:`hessian.curvature.leave_out.leave_out`, whose reasons hold for any estimate that is unbiased given the other vectors.
+    :func:`hessian.curvature.leave_out.leave_out`, whose reasons hold for any estimate that is unbiased given the other vectors, times
+    what :func:`_scarcity` says.
 
     A is shifted by :math:`\nu I` at the level of rounding, and :math:`\nu n` taken off the trace.
 
@@ -55,8 +56,20 @@ def xnystrace(products: Products, k: int, rng: np.random.Generator) -> Estimate:
     gram = B.T @ B
     estimates, variance, dof = _left_out(n, float(np.trace(gram)), F @ F.T, F @ gram @ F.T, R_inverse @ R_inverse.T)
     value = float(np.mean(estimates)) - n * shift
-    error = math.hypot(widened(math.sqrt(variance), dof), products.eps * n * float(np.linalg.norm(weights)) + n * shift)
+    deviation = _scarcity(W, B) * math.sqrt(variance)
+    error = math.hypot(widened(deviation, dof), products.eps * n * float(np.linalg.norm(weights)) + n * shift)
     return Estimate("trace", scale * value, scale * error, products.count, "xnystrace", dof)
+
+
+def _scarcity(W: np.ndarray, B: np.ndarray) -> float:
+    r"""Return how many times less than on average the test vectors have of the directions that the approximation has found, at least 1.
+
+    Of an outlier's direction u, :math:`\hat A` leaves :math:`b / \|W^T u\|^2` with a number b of the bulk, of which the estimates see
+    b / k on average, all of them too little where :math:`\|W^T u\|^2` is below k by chance: their scatter does not show it. Directions
+    in the bulk, on which the vectors have much more, do not count: each direction has its own share as its weight.
+    """
+    shares = len(W.T) / np.sum((W.T @ np.linalg.svd(B, full_matrices=False)[0]) ** 2, axis=0)
+    return max(1.0, float(np.sum(shares**2) / np.sum(shares)))
 
 
 def _left_out(

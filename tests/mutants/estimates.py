@@ -131,6 +131,7 @@ ESTIMATES = [
     Mutant(
         "curvature/xnystrace.py", "mean(estimates)) - n * shift", "mean(estimates)) + 1e-8", "tests/test_xnystrace.py"
     ),
+    Mutant("curvature/xnystrace.py", "_scarcity(W, B) * math", "math", "tests/test_xnystrace.py"),
     Mutant("curvature/xnystrace.py", "+ (n - k + 2) * (own", "+ (n - k) * (own", "tests/test_xnystrace.py"),
     Mutant(
         "curvature/krylov_errors.py",

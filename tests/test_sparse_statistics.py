@@ -407,7 +407,7 @@ def test_sandwiches_by_factors_are_those_by_solves(terms: Any, spread: float, mo
     found = covariance(f, x, fixed=("x[3]",), **given)
     inner, scores = found.spread._inner, found.spread._scores
     variances, known = inner.sandwiched(scores)
-    monkeypatch.setattr(sandwich_diagonal, "ORDER", n + 1)
+    monkeypatch.setattr(limits, "SANDWICH_ORDER", n + 1)
     assert inner.sandwiched(scores) is None
     solved = covariance(f, x, fixed=("x[3]",), **given).standard_error
     assert solved[3] == found.standard_error[3] == 0.0

@@ -53,6 +53,8 @@ FACTOR_ORDER = 32
 """Order up to which a sparse matrix is factored densely."""
 FACTOR_SHARE = 4
 """Share of numbers that are entries, as a divisor, from which on a sparse matrix of any order is factored densely."""
+SANDWICH_ORDER = 1000
+"""Order from which on the diagonal of a sandwich costs less by some twenty factors than by a solve for each parameter."""
 BORDER_ROWS = 32
 """Dense rows that a banded matrix has at most beside its band: each takes a solution with the band."""
 MATRIX_BYTES = 2**33

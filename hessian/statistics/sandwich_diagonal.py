@@ -11,11 +11,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csc_array
 
+from hessian.linalg import limits
 from hessian.linalg.factor import Factor
 from hessian.linalg.factoring import analyse
 
-ORDER = 1000
-"""Order from which on factors cost less than the solves."""
 _NODES = 14
 _LENGTH = 0.25
 """Length of the interval of t, in units of one over the largest eigenvalue that was found."""
@@ -42,7 +41,7 @@ def sandwich_diagonal(matrix: csc_array, found: Factor, middle: csc_array) -> tu
         M, semidefinite.
     """
     both = csc_array(abs(matrix) + abs(middle))
-    if matrix.shape[0] < ORDER or both.nnz > _FILL * matrix.nnz:
+    if matrix.shape[0] < limits.SANDWICH_ORDER or both.nnz > _FILL * matrix.nnz:
         return None
     largest = _largest(found, middle)
     if not 0.0 < largest < np.inf:

@@ -26,6 +26,7 @@ extensions = [
     "docs.tools.plots",
     "docs.tools.mathml",
     "docs.tools.aliases",
+    "docs.tools.search_words",
 ]
 exclude_patterns = ["_build", "tools", "gallery/README.md", "**.py"]
 nitpicky = True

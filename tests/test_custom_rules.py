@@ -311,6 +311,8 @@ def test_wrong_rules_are_told(name):
         ({"pushforward": lambda *a: None}, "a rule is given by pushforward"),
         ({"labels": "ij,jk->ik", "d2": {}}, "d2 is given without d1"),
         ({"d1": [1], "d3": {}}, "unexpected keyword argument 'd3'"),
+        ({"d1": lambda y, x: np.cos(x)}, r"d1 is function, not a list\. .*Pass d1=\[...\]"),
+        ({"d1": [lambda y, x, a: np.cos(x), None]}, r"d1\[1\] is None\. .*rules\.MISSING where it is not known"),
         ({"d1": [1], "name": "my rule"}, "name is 'my rule'"),
         ({"d1": [1], "batched": False}, "batched=False is given with d1"),
         (

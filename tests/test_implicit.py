@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose
 import hessian as hs
 from hessian.errors import (
     ConvergenceError,
+    HessianError,
     DtypeError,
     LeavesTapeError,
     NonFiniteError,
@@ -351,6 +352,29 @@ def test_a_continuum_of_solutions_is_called_singular() -> None:
     ):
         with pytest.raises(UndefinedDerivativeError, match="is singular at the solution"):
             solve()
+
+
+@pytest.mark.parametrize("method", ["trust-exact", "newton", "trust-ncg", "arc"])
+@pytest.mark.parametrize(
+    ("equation", "error"),
+    [(lambda x, p: x**2 - p, ConvergenceError), (lambda x, p: x - np.sqrt(p), NonFiniteError)],
+)
+def test_no_solution_at_a_trial_point_is_a_rejected_step(equation: Any, error: type, method: str) -> None:
+    caught = []
+
+    def fun(p: Any) -> Any:
+        try:
+            x = hs.root(equation, 1.5, (p[0],))  # the square root, which a negative number has not
+        except HessianError as found:
+            caught.append(type(found))
+            raise
+        return 0.1 * (x - 4) ** 2 + 0.01 * p[0]
+
+    with np.errstate(invalid="ignore"):
+        res = hs.optimize.minimize(fun, [90.0], method=method, tol=1e-9)
+    assert res.success
+    assert caught and set(caught) == {error}
+    assert res.x == pytest.approx([(40 / 11) ** 2], rel=1e-6)
 
 
 def test_no_solution() -> None:

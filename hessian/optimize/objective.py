@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from hessian.arguments import first_nonfinite
-from hessian.errors import DerivativeCheckError, DtypeError, NonFiniteError, ShapeMismatchError, message
+from hessian.errors import (
+    ConvergenceError,
+    DerivativeCheckError,
+    DtypeError,
+    NonFiniteError,
+    ShapeMismatchError,
+    message,
+)
 from hessian.linalg import limits
 from hessian.linalg.factor import Factor
 from hessian.linalg.sums import SymmetricSum
@@ -40,8 +47,9 @@ class Counters:
 KINK_DIRECTIONS = 4
 """Random directions besides."""
 COUNTER_NAMES = tuple(field.name for field in fields(Counters))
-FAILURES = (np.linalg.LinAlgError, ArithmeticError)
-"""What a function may raise where it has no value: a Cholesky decomposition that fails, a division by zero, an overflow."""
+FAILURES = (np.linalg.LinAlgError, ArithmeticError, ConvergenceError, NonFiniteError)
+"""What a function may raise where it has no value: a Cholesky decomposition that fails, a division by zero, an inner equation
+(:func:`hessian.root`) without a solution."""
 
 
 class Point:

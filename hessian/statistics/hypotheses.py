@@ -133,7 +133,7 @@ def likelihood_ratio_test(big: OptimizeResult, small: OptimizeResult, *, scale: 
     counts = [_count(res) for res in (big, small)]
     q = counts[0] - counts[1]
     if q <= 0:
-        what = f"big has {counts[0]} free parameters, small {counts[1]}"
+        what = f"free parameters number {counts[0]} in big, {counts[1]} in small"
         raise OptionError(
             message(where, what, "The smaller model is contained in the larger", "Swap them, or hold some")
         )

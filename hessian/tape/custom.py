@@ -146,6 +146,7 @@ def custom_rule(
         fix = "Pass d1=, transpose=, labels=, or pushforward= and pullback="
         raise OptionError(message("custom_rule", what, "it is of one kind", fix))
     if kind is Elementwise:
+        _refuse_partials(d1)
         given["d2"] = d2
     elif d2 is not None:
         raise OptionError(
@@ -168,6 +169,17 @@ def custom_rule(
     if isinstance(row, Bilinear):
         _ = row.transposes
     return row
+
+
+def _refuse_partials(d1: Any) -> None:
+    """Refuse first partials that are not one for each argument."""
+    if callable(d1) or not isinstance(d1, Sequence):
+        what = f"d1 is {type(d1).__name__}, not a list"
+        raise OptionError(message("custom_rule", what, "there is one partial for each argument", "Pass d1=[...]"))
+    if None in d1:
+        what, why = f"d1[{list(d1).index(None)}] is None", "that is no partial derivative"
+        fix = "Write hessian.rules.MISSING where it is not known and hessian.rules.NONDIFF where there is none"
+        raise OptionError(message("custom_rule", what, why, fix))
 
 
 def _formulas(label: str, given: dict[str, Any], batched: bool) -> dict[str, Any]:

@@ -373,7 +373,7 @@ def test_no_solution_at_a_trial_point_is_a_rejected_step(equation: Any, error: t
     with np.errstate(invalid="ignore"):
         res = hs.optimize.minimize(fun, [90.0], method=method, tol=1e-9)
     assert res.success
-    assert caught and set(caught) == {error}
+    assert set(caught) == {error}
     assert res.x == pytest.approx([(40 / 11) ** 2], rel=1e-6)
 
 

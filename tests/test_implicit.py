@@ -14,8 +14,8 @@ from numpy.testing import assert_allclose
 import hessian as hs
 from hessian.errors import (
     ConvergenceError,
-    HessianError,
     DtypeError,
+    HessianError,
     LeavesTapeError,
     NonFiniteError,
     NotScalarError,

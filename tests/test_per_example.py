@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,7 @@ APART: dict[str, tuple[Any, Any]] = {
     "single precision": (lambda w: (X.astype(np.float32) @ w) ** 2, W3.astype(np.float32)),
     "sparse data": (lambda w: (SPARSE @ w - y) ** 2, np.ones(4)),
     "sparse data with many columns": (lambda W: np.sum(np.sin(SPARSE @ W) ** 2, axis=1), RNG.standard_normal((4, 2))),
+    "given the shape that they have": (lambda w: (X @ np.broadcast_to(w, (3,)) - y) ** 2, W3),
     "of mixed precision": (lambda p: (X @ p[0]) ** 2 * p[1], [W3.astype(np.float32), np.array(2.0)]),
 }
 MEETING: dict[str, tuple[Any, Any]] = {
@@ -201,3 +203,28 @@ def test_many_rows_take_one_sweep() -> None:
     np.testing.assert_allclose(found.gradients[:, 3], 1.0)
     slopes = 2.0 * np.tanh(data @ np.ones(3)) / np.cosh(data @ np.ones(3)) ** 2
     np.testing.assert_allclose(found.gradients[:, :3], slopes[:, None] * data, atol=1e-14)
+
+
+def test_parameters_in_single_precision_take_one_sweep_over_data_in_double(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["hessian.curvature.per_example"], "_by_blocks", None)
+    found = per_example(lambda w: np.tanh(X @ w - y) ** 2, W3.astype(np.float32))
+    rest = X @ W3 - y
+    slopes = 2.0 * np.tanh(rest) / np.cosh(rest) ** 2
+    np.testing.assert_allclose(found.gradients, slopes[:, None] * X, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("others", [0, 60])
+def test_short_columns_beside_long_ones_are_not_those_of_rows_alone(
+    others: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "BLOCK_NUMBERS", 0)
+    monkeypatch.setattr("hessian.operators.example_sweep._SPARE", 0)
+    data = np.random.default_rng(2).standard_normal(40)
+
+    def losses(p: Any, data: Any) -> Any:
+        q = np.exp(p)
+        return 1e9 * q[0] * data + 1e-9 * np.sum(q[1:]) * np.mean(data) * data
+
+    x = np.ones(2 + others)
+    rows = np.stack([1e9 * np.e * data, *[1e-9 * np.e * np.mean(data) * data] * (1 + others)], axis=1)
+    np.testing.assert_allclose(per_example(losses, x, data).gradients, rows, rtol=1e-12)

@@ -129,7 +129,8 @@ class ExampleSweep:
             self._places[slot] = places
             if operation.view and sources[0] in self._views:
                 view = operation.function(self._views[sources[0]], **step.params)
-                if np.may_share_memory(view, self.gradients):
+                # A copy would not be written through, and what NumPy broadcasts must not be written to.
+                if np.may_share_memory(view, self.gradients) and view.flags.writeable:
                     self._views[slot] = view
 
     def _find_axes(self, last: int) -> None:

@@ -21,8 +21,9 @@ def write(docs: Path, *, execute: bool = False) -> None:
 
 
 def _changelog(source: Path) -> str:
-    """The changelog; its versions are no links here."""
-    return re.sub(r"^## \[([^\]]+)\]", r"## \1", source.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    """The changelog; its versions are no links here, and the page of migration is one."""
+    text = source.read_text(encoding="utf-8").replace("`docs/migration.md`", "{doc}`/migration`", 1)
+    return re.sub(r"^## \[([^\]]+)\]", r"## \1", text, flags=re.MULTILINE)
 
 
 def _benchmarks(folder: Path) -> dict[str, str]:

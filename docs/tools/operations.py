@@ -26,7 +26,9 @@ HEAD = "| function | kind | convention | value | first | second | points |\n|---
 
 def page() -> str:
     """Text of the page: one table for each namespace."""
-    entries = sorted(DISPATCH.values(), key=lambda entry: (_room(entry.name), entry.name))
+    entries = sorted(
+        DISPATCH.values(), key=lambda entry: (_room(entry.name).startswith("hessian"), _room(entry.name), entry.name)
+    )
     text = OPENING
     for room, group in itertools.groupby(entries, key=lambda entry: _room(entry.name)):
         title = room.replace("hessian.special", "hessian.scipy.special")

@@ -85,24 +85,20 @@ class LayerJacobians:
 
 def blocks_of(spread: Spread, part: np.ndarray | LayerJacobians) -> np.ndarray:
     """Return the covariance of the outputs of each example, (b, K, K)."""
-    if isinstance(part, np.ndarray):
-        return spread.blocks(part)
-    return (
-        spread.blocks(part.dense())
-        if spread.of_layer is None or not part.is_single
-        else part.carried(spread.of_layer, True)
-    )
+    return _spread_of(spread, part, full=True)
 
 
 def variances_of(spread: Spread, part: np.ndarray | LayerJacobians) -> np.ndarray:
     """Return the variances of the outputs of each example, (b, K)."""
-    if isinstance(part, np.ndarray):
-        return spread.variances(part)
-    return (
-        spread.variances(part.dense())
-        if spread.of_layer is None or not part.is_single
-        else part.carried(spread.of_layer, False)
-    )
+    return _spread_of(spread, part, full=False)
+
+
+def _spread_of(spread: Spread, part: np.ndarray | LayerJacobians, *, full: bool) -> np.ndarray:
+    if not isinstance(part, np.ndarray):
+        if spread.of_layer is not None and part.is_single:
+            return part.carried(spread.of_layer, full)
+        part = part.dense()
+    return spread.blocks(part) if full else spread.variances(part)
 
 
 def by_examples(

@@ -287,6 +287,15 @@ def test_examples_that_meet_are_taken_together():
         )
 
 
+def test_examples_that_meet_in_a_parameter_of_small_effect_are_taken_together():
+    def model(w, X):
+        return 1e9 * w[0] * X[:, :1] + 1e-9 * w[1] * np.mean(X) * X[:, 1:2]
+
+    found = laplace(lambda w: 0.0 * np.sum(w**2), np.zeros(2), prior_precision=np.array([1e18, 1e-18]))
+    variance = X[:, 0] ** 2 + (np.mean(X) * X[:, 1]) ** 2
+    assert_allclose(found.predict_classes(model, X).covariance.ravel(), variance, rtol=1e-9)
+
+
 @pytest.mark.parametrize("only", [None, [0], ["x[3].W"]])
 @pytest.mark.parametrize("numbers", [2**22, 500])
 def test_variances_by_layers(only, numbers, monkeypatch):

@@ -156,23 +156,23 @@ def _tapped(
         networks = [open_up(slice(start, start + step)) for start in range(0, len(table), step)]
     except (OptionError, ShapeMismatchError, NonFiniteError):
         return None
+    size = np.abs(table).max(initial=0.0)
     for start, network in zip(range(0, len(table), step), networks, strict=True):
         mine, wanted = network.outputs.reshape(network.n_examples, -1), table[start : start + step]
-        if mine.shape != wanted.shape or not _is_same(mine, wanted, np.abs(table), network.vector.dtype):
+        if mine.shape != wanted.shape or not _is_same(mine, wanted, size, network.vector.dtype):
             return None
         found.append(network)
     return found
 
 
-def _is_same(found: np.ndarray, wanted: np.ndarray, sizes: np.ndarray, dtype: Any) -> bool:
-    gap = np.abs(found - wanted).max(initial=0.0)
-    return bool(gap <= _SAME * float(np.finfo(dtype).eps) * sizes.max(initial=0.0))
+def _is_same(found: np.ndarray, wanted: np.ndarray, sizes: Any, dtype: Any) -> bool:
+    return bool(np.all(np.abs(found - wanted) <= _SAME * float(np.finfo(dtype).eps) * sizes))
 
 
 def _is_apart(
     model: Callable[..., Any], x: Any, args: tuple[Any, ...], whole: JacobianOperator, table: np.ndarray
 ) -> bool:
-    """Whether outputs of blocks of rows are those of all rows, and a weighted sum of derivatives is."""
+    """Whether a weighted sum of derivatives of blocks of rows is that of all rows, each of its own size: parameters have units."""
     weights = np.random.default_rng(0).standard_normal(table.shape).astype(whole.dtype)
     total, scale = np.zeros((2, whole.shape[1]))
     for part, block in blocks_of_rows(model, x, args, np.shape(whole.value)):

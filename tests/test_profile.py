@@ -374,6 +374,11 @@ def test_inequalities_on_the_way() -> None:
     np.testing.assert_allclose(intervals.array, [[0.5, 0.5], 0.5 + np.sqrt(CUT) * np.array([-1.0, 1.0])], rtol=1e-6)
     with pytest.raises(ConvergenceError, match=r"constraints leave x\[0\] no freedom"):
         profile(f, pinned, 0)
+    # What an inequality holds may move off it: it is no point.
+    pressed = minimize(f, np.zeros(2), constraints={"type": "ineq", "fun": lambda x: 0.5 - x[0]})
+    for compute in (lambda: profile(f, pressed, 0), lambda: pressed.confidence_intervals("profile")):
+        with pytest.raises(ConvergenceError, match=r"inequalities hold x\[0\] at the estimate"):
+            compute()
     one = minimize(
         lambda x: 0.5 * x[0] ** 2, np.array([0.5]), constraints={"type": "ineq", "fun": lambda x: 1.0 - x[0] ** 2}
     )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import scipy.linalg
+from scipy.optimize import LinearConstraint
 
 from hessian.errors import ConvergenceError, message
+from hessian.optimize.scipy_constraints import flat_constraint
 from hessian.statistics.constrained_refits import active_at, is_solved, solve
 from hessian.statistics.profile_path import Knot
 from hessian.statistics.refits import Fit, Place, Problem
@@ -29,7 +33,9 @@ class ConstrainedMinimum:
     held : ndarray of bool
         Parameters that a bound holds.
     determined : ndarray of bool
-        Parameters that constraints leave no freedom.
+        Parameters that equalities leave no freedom.
+    pressed : ndarray of bool
+        Others that have none because of inequalities that hold: these let go.
     """
 
     place: Place
@@ -37,6 +43,7 @@ class ConstrainedMinimum:
     matrix: np.ndarray
     held: np.ndarray
     determined: np.ndarray
+    pressed: np.ndarray
 
     @classmethod
     def near(cls, problem: Problem, x: np.ndarray) -> ConstrainedMinimum:
@@ -66,7 +73,9 @@ class ConstrainedMinimum:
         by_bounds = active.fixed.copy()
         by_bounds[held] = False
         largest = np.max(np.abs(found.root), initial=0.0)
-        return cls(place, left, found.matrix, by_bounds, (errors <= 1e-12 * largest) & ~active.fixed)
+        still = (errors <= 1e-12 * largest) & ~active.fixed
+        determined = still & _by_equalities(problem, place.x) if still.any() else still
+        return cls(place, left, found.matrix, by_bounds, determined, still & ~determined)
 
     def center(self, problem: Problem, k: int) -> tuple[Knot, float]:
         """Return the start of the paths of a parameter, and the second derivative of its profile there.
@@ -74,11 +83,15 @@ class ConstrainedMinimum:
         Raises
         ------
         ConvergenceError
-            Constraints determine the parameter.
+            Constraints determine the parameter, or inequalities hold it.
         """
         if self.determined[k]:
             what = f"constraints leave {problem.names[k]} no freedom"
             raise ConvergenceError(message("profile", what, "Its interval is a point", "Profile another one"))
+        if self.pressed[k]:
+            what = f"inequalities hold {problem.names[k]} at the estimate"
+            why = "It may move to one side, where they let go: that path is not followed"
+            raise ConvergenceError(message("profile", what, why, "Pass an inequality in one parameter as a bound"))
         x, tangent = self.place.x, np.zeros(self.place.x.size)
         tangent[k], bend, slope = 1.0, 0.0, 0.0
         if self.held[k]:
@@ -88,3 +101,18 @@ class ConstrainedMinimum:
             bend = 1.0 / float(problem.scale * self.matrix[k, k])
         fit = Fit(x, self.place.value, slope, tangent, None)
         return Knot(float(x[k]), 0.0, math.inf if slope else math.sqrt(problem.scale * bend), fit), bend
+
+
+def _by_equalities(problem: Problem, x: np.ndarray) -> np.ndarray:
+    """Return which parameters cannot move as long as equalities hold."""
+    rows = [np.zeros((0, x.size))]
+    for item in problem.constraints:
+        flat = flat_constraint(item, 2, x, problem.unravel)
+        matrix: Any = flat.A if isinstance(flat, LinearConstraint) else flat.jac(x)
+        matrix = np.atleast_2d(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
+        rows.append(matrix[np.broadcast_to(np.equal(flat.lb, flat.ub), len(matrix))])
+    free = np.zeros(x.size, bool)
+    free[problem.free] = True
+    found = ~free
+    found[free] = np.linalg.norm(scipy.linalg.null_space(np.concatenate(rows)[:, free]), axis=1) <= 1e-9
+    return found

@@ -148,7 +148,7 @@ def profile(
     ------
     ConvergenceError
         The fit has not converged or x is not its minimum; its Hessian is singular, so that estimates are not unique; on the way a lower
-        minimum turns up, or a fit of the others fails: the message says where.
+        minimum turns up, or a fit of the others fails: the message says where. Inequalities that hold leave the parameter one side alone.
     OptionError
         ``which`` is no parameter, more than one, or held; the fit had a robust loss, or constraints that a pickle has lost.
 

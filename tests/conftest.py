@@ -17,6 +17,8 @@ raises.install()
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Processes that share the suite have a core each.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Read by type checkers, never run.
+collect_ignore = ["typing"]
 _COMPLAINTS = pytest.StashKey[list[str]]()
 # What goes wrong in a program raises instead of being left to the plain sweeps.
 os.environ.setdefault("HESSIAN_DEBUG", "1")

@@ -72,11 +72,17 @@ def scipy_functions(error: BaseException | None = None) -> list[str]:
 
 
 def _qualified(frame: Any) -> list[str]:
-    """Parts of the name of the function of a frame; of a method that a private class lends, the class of the object."""
+    """Parts of the name of the function of a frame; of a method that another class lends, the class of the object comes first.
+
+    It comes in place of a private one.
+    """
     parts = frame.f_code.co_qualname.split(".")
-    if len(parts) > 1 and parts[0].startswith("_") and "self" in frame.f_locals:
-        parts[0] = type(frame.f_locals["self"]).__name__
-    return list(parts)
+    if len(parts) < 2 or "self" not in frame.f_locals:
+        return parts
+    heir = type(frame.f_locals["self"]).__name__
+    if heir == parts[0]:
+        return parts
+    return [heir, *parts[parts[0].startswith("_") :]]
 
 
 def _public(module: str) -> str:

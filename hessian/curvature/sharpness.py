@@ -143,7 +143,7 @@ class SharpnessMeter:
         check(where, "momentum", momentum, SHARE)
         check(where, "rtol", rtol, INSIDE)
         whole_number(where, "max_hvp", max_hvp)
-        self._f = as_recorded(f)
+        self._f = as_recorded(f, verify="always")
         self._args, self._rtol, self._limit = args, float(rtol), max_hvp
         self._threshold = math.nan if step_size is None else 2.0 * (1.0 + momentum) / step_size
         self._rng = as_generator(rng, where)

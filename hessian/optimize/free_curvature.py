@@ -72,8 +72,10 @@ class ActiveSet:
         Gradients of inequalities that are active with a multiplier of zero.
     weights : list of ndarray
         Multipliers of each constraint's functions.
+    slopes : ndarray, shape (n,)
+        Gradient of the Lagrangian, bounds left out.
     residual : float
-        Norm of the gradient of the Lagrangian: zero at a solution.
+        Its norm in what no bound holds: zero at a solution.
     """
 
     fixed: np.ndarray
@@ -81,6 +83,7 @@ class ActiveSet:
     leaning: np.ndarray
     touching: np.ndarray
     weights: list[np.ndarray]
+    slopes: np.ndarray
     residual: float
 
     def admits(self, direction: np.ndarray) -> bool:
@@ -91,7 +94,8 @@ class ActiveSet:
 
 def active_set(constraints: Sequence[Any], bounds: Bounds | None, x: np.ndarray, gradient: np.ndarray) -> ActiveSet:
     """Find what is active at x; multipliers are those of the least squares of the Lagrangian's gradient."""
-    rows, is_equal, is_touching, places = _active_rows(constraints, x)
+    sides = sides_at(constraints, x)
+    rows, is_equal, is_touching, places = _active_rows(sides, x)
     is_low, is_high, touches = _active_bounds(bounds, x)
     away = ~(is_low | is_high)
     multipliers = np.zeros(len(rows))
@@ -105,14 +109,17 @@ def active_set(constraints: Sequence[Any], bounds: Bounds | None, x: np.ndarray,
     fixed = (is_low & is_high) | (pull > threshold)
     leaning = np.where(touches & ~fixed, is_low.astype(float) - is_high, 0.0)
     holds = is_equal | (multipliers * np.linalg.norm(rows, axis=1) > threshold)
-    weights = [np.zeros(np.size(value)) for value, _, _, _ in _functions(constraints, x)]
+    weights = [np.zeros(value.size) for value, _, _, _ in sides]
     for (number, component, sign), multiplier in zip(places, multipliers, strict=True):
         weights[number][component] += sign * multiplier
     touching = rows[~holds & is_touching]
-    return ActiveSet(fixed, rows[holds], leaning, touching, weights, norm(np.where(fixed, 0.0, left)))
+    return ActiveSet(fixed, rows[holds], leaning, touching, weights, left, norm(np.where(fixed, 0.0, left)))
 
 
-def _functions(constraints: Sequence[Any], x: np.ndarray) -> list[tuple[np.ndarray, Any, np.ndarray, np.ndarray]]:
+Sides = list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
+
+
+def sides_at(constraints: Sequence[Any], x: np.ndarray) -> Sides:
     """Value, Jacobian and both sides of each constraint."""
     sides = []
     for item in constraints:
@@ -125,11 +132,11 @@ def _functions(constraints: Sequence[Any], x: np.ndarray) -> list[tuple[np.ndarr
 
 
 def _active_rows(
-    constraints: Sequence[Any], x: np.ndarray
+    sides: Sides, x: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[int, int, float]]]:
     """Gradients of what is near its bound, pointing inside, whether equal, whether touching, and where it comes from."""
     rows, is_equal, is_touching, places = [np.empty((0, x.size))], [], [], []
-    for number, (value, jacobian, low, high) in enumerate(_functions(constraints, x)):
+    for number, (value, jacobian, low, high) in enumerate(sides):
         for component in range(value.size):
             equal = low[component] == high[component]
             for bound, sign in ((low[component], 1.0), (high[component], -1.0)):
@@ -208,6 +215,7 @@ def measure_free_curvature(product: Product, active: ActiveSet, x: np.ndarray, s
             np.zeros_like(active.leaning),
             active.touching[:0],
             active.weights,
+            active.slopes,
             active.residual,
         )
         inner = measure_free_curvature(product, strict, x, seed, steps)

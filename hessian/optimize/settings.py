@@ -55,30 +55,31 @@ class MinimizeOptions(LoopOptions, total=False):
     preconditioner: Any
 
 
-class MinimizeArguments(TypedDict, total=False):
-    """Arguments by keyword of :func:`hessian.optimize.minimize`."""
+class SolverArguments(TypedDict, total=False):
+    """Arguments by keyword of both solvers."""
 
-    bounds: Any
-    constraints: Any
     tol: float | None
     callback: Callable[..., Any] | None
-    options: MinimizeOptions | Mapping[str, Any] | None
     structure: Structure
     fixed: Any
 
 
-class LeastSquaresArguments(TypedDict, total=False):
+class MinimizeArguments(SolverArguments, total=False):
+    """Arguments by keyword of :func:`hessian.optimize.minimize`."""
+
+    bounds: Any
+    constraints: Any
+    options: MinimizeOptions | Mapping[str, Any] | None
+
+
+class LeastSquaresArguments(SolverArguments, total=False):
     """Arguments by keyword of :func:`hessian.optimize.least_squares`."""
 
     method: Literal["lm", "gauss-newton-cg"] | None
     x_scale: Any
     loss: Literal["linear", "soft_l1", "huber", "cauchy", "arctan"]
     f_scale: float
-    tol: float | None
-    callback: Callable[..., Any] | None
     options: LoopOptions | Mapping[str, Any] | None
-    structure: Structure
-    fixed: Any
 
 
 class Entries(Generic[Point, Value]):

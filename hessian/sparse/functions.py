@@ -192,7 +192,20 @@ def _reproduces(matrix: csc_array, seen: tuple[np.ndarray, np.ndarray], coarse: 
     return bool((gap <= allowed).all())
 
 
-class SparseDerivative(Curried, Generic[P]):
+class Following(Curried, Generic[P]):
+    """What is made of a function that it records, and follows where that captures data."""
+
+    def __init__(self, f: Callable[P, Any], argnums: ArgNums) -> None:
+        super().__init__(f, argnums)
+        self._watched = Watched(f)
+
+    @property
+    def function(self) -> RecordedFunction:
+        """The function, whose programs keep what is known of its structure."""
+        return self._watched.function
+
+
+class SparseDerivative(Following[P]):
     """A function that computes a sparse matrix of derivatives; made by :func:`hessian` and :func:`jacobian`."""
 
     _kind = ""
@@ -200,14 +213,7 @@ class SparseDerivative(Curried, Generic[P]):
     def __init__(self, f: Callable[P, Any], argnums: ArgNums, substitution: bool = False) -> None:
         super().__init__(f, argnums)
         self._substitution = substitution
-        self._watched = Watched(f)
         self._known: Structure | None = None
-        self._look_like(self.function.function)
-
-    @property
-    def function(self) -> RecordedFunction:
-        """The function, whose programs keep what is known of patterns."""
-        return self._watched.function
 
     def _at(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[FunctionAtPoint, Structure]:
         task = numbered(self._kind, self.argnums, len(args), self.where)
@@ -239,14 +245,6 @@ class SparseDerivative(Curried, Generic[P]):
     def _pattern(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> SparsityPattern:
         found = self._entries(args, kwargs)
         return (self._at(args, kwargs)[1] if found is None else found[0]).pattern
-
-    def __getstate__(self) -> dict[str, Any]:
-        settings = {"argnums": self.argnums, "substitution": self._substitution}
-        return {"watched": self._watched, "known": self._known, **settings}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["watched"].function, state["argnums"], state["substitution"])  # type: ignore[misc]
-        self._watched, self._known = state["watched"], state["known"]
 
 
 class SparseHessian(SparseDerivative[P]):

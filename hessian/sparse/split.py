@@ -6,21 +6,20 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any
 
 import numpy as np
 
 from hessian.arguments import whole_number
 from hessian.errors import DerivativeCheckError, DtypeError, message
 from hessian.programs.runtime.arguments import Arguments
-from hessian.programs.runtime.functions import Watched
-from hessian.programs.runtime.recorded import RecordedFunction
+from hessian.programs.runtime.functions import as_recorded
 from hessian.programs.tasks import Task, numbered
 from hessian.signatures import P
 from hessian.sparse.cuts import CuttingWalk, widest_of
 from hessian.sparse.decompress import Structure
 from hessian.sparse.detect import Source, hessian_pattern
-from hessian.sparse.functions import matrix_at, numbers_of, structure_at
+from hessian.sparse.functions import Following, matrix_at, numbers_of, structure_at
 from hessian.sparse.low_rank import SparsePlusLowRank
 from hessian.sparse.pattern import SparsityPattern
 from hessian.sparse.replay import Replay
@@ -29,7 +28,7 @@ from hessian.tape.checkpoint import looked_into
 from hessian.tape.tape import Tape
 from hessian.transforms.first_order import grad
 from hessian.transforms.point import FunctionAtPoint
-from hessian.transforms.selection import ArgNums, Curried
+from hessian.transforms.selection import ArgNums
 
 _WHERE = "sparse.split_hessian"
 
@@ -83,8 +82,8 @@ class Parts:
         self.uses, self.has_products = 0, False
         self.limits: tuple[int | None, int | None] = (None, None)
         self._plans: dict[Any, Any] = {}
-        self._multipliers = RecordedFunction(self._values_and_slopes)
-        self._lagrangian = RecordedFunction(self._bordered)
+        self._multipliers = as_recorded(self._values_and_slopes)
+        self._lagrangian = as_recorded(self._bordered)
 
     def _values_and_slopes(self, leaves: Sequence[Any], inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """Return the cut values, and the derivatives of the function in them."""
@@ -270,7 +269,7 @@ def _whole(at: FunctionAtPoint, source: Source, where: str) -> SparsePlusLowRank
     return SparsePlusLowRank(sparse, np.zeros((sparse.shape[0], 0), sparse.dtype), np.zeros((0, 0), sparse.dtype))
 
 
-class SplitHessian(Curried, Generic[P]):
+class SplitHessian(Following[P]):
     """See :func:`split_hessian`."""
 
     where = _WHERE
@@ -279,14 +278,7 @@ class SplitHessian(Curried, Generic[P]):
         super().__init__(f, argnums)
         if widest is not None:
             whole_number(_WHERE, "widest", widest)
-        self._watched = Watched(f)
         self._widest = widest
-        self._look_like(self.function.function)
-
-    @property
-    def function(self) -> RecordedFunction:
-        """The function, whose programs keep its parts."""
-        return self._watched.function
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> SparsePlusLowRank:
         return self._watched(self._parts, args, kwargs)
@@ -302,15 +294,6 @@ class SplitHessian(Curried, Generic[P]):
         if parts is None:
             return _whole(at, source, _WHERE)
         return split_at(at, parts, source, _WHERE)
-
-    def __reduce__(self) -> Any:
-        return _restored, (self._watched, self.argnums, self._widest)
-
-
-def _restored(watched: Watched, argnums: ArgNums, widest: int | None) -> SplitHessian[Any]:
-    split = SplitHessian(watched.function, argnums, widest)
-    split._watched = watched
-    return split
 
 
 def split_hessian(f: Callable[P, Any], argnums: ArgNums = 0, *, widest: int | None = None) -> SplitHessian[P]:

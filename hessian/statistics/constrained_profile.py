@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.linalg
-from scipy.optimize import LinearConstraint
 
 from hessian.errors import ConvergenceError, message
-from hessian.optimize.scipy_constraints import flat_constraint
-from hessian.statistics.constrained_refits import active_at, is_solved, solve
+from hessian.optimize.free_curvature import sides_at
+from hessian.statistics.constrained_refits import active_at, flat_constraints, is_solved, solve
 from hessian.statistics.profile_path import Knot
 from hessian.statistics.refits import Fit, Place, Problem
 from hessian.statistics.tangent import constrained_covariance
@@ -56,8 +54,8 @@ class ConstrainedMinimum:
         """
         held = np.setdiff1d(np.arange(x.size), problem.free)
         res, place = solve(problem, x, held)
-        active, left = active_at(problem, place, problem.free) if place is not None else (None, None)
-        if place is None or active is None or left is None or not is_solved(res, place, active):
+        active = active_at(problem, place, problem.free) if place is not None else None
+        if place is None or active is None or not is_solved(res, place, active):
             what = f"the fit does not converge again from x ({res.status.name})"
             raise ConvergenceError(message("profile", what, "A profile starts at the minimum", str(res.message)))
         found = constrained_covariance(
@@ -75,7 +73,7 @@ class ConstrainedMinimum:
         largest = np.max(np.abs(found.root), initial=0.0)
         still = (errors <= 1e-12 * largest) & ~active.fixed
         determined = still & _by_equalities(problem, place.x) if still.any() else still
-        return cls(place, left, found.matrix, by_bounds, determined, still & ~determined)
+        return cls(place, active.slopes, found.matrix, by_bounds, determined, still & ~determined)
 
     def center(self, problem: Problem, k: int) -> tuple[Knot, float]:
         """Return the start of the paths of a parameter, and the second derivative of its profile there.
@@ -106,11 +104,8 @@ class ConstrainedMinimum:
 def _by_equalities(problem: Problem, x: np.ndarray) -> np.ndarray:
     """Return which parameters cannot move as long as equalities hold."""
     rows = [np.zeros((0, x.size))]
-    for item in problem.constraints:
-        flat = flat_constraint(item, 2, x, problem.unravel)
-        matrix: Any = flat.A if isinstance(flat, LinearConstraint) else flat.jac(x)
-        matrix = np.atleast_2d(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
-        rows.append(matrix[np.broadcast_to(np.equal(flat.lb, flat.ub), len(matrix))])
+    for _, jacobian, low, high in sides_at(flat_constraints(problem, x), x):
+        rows.append(jacobian[low == high])
     free = np.zeros(x.size, bool)
     free[problem.free] = True
     found = ~free

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint
+from scipy.optimize import Bounds
 
 from hessian.linalg import limits
 from hessian.optimize.free_curvature import ActiveSet, active_set
@@ -42,18 +42,17 @@ def solve(problem: Problem, x: np.ndarray, held: Any) -> tuple[Any, Place | None
     return res, place if place is not None and place.is_finite else None
 
 
-def active_at(problem: Problem, place: Place, free: np.ndarray) -> tuple[ActiveSet, np.ndarray]:
-    """Return what holds a place, and the gradient of the Lagrangian there; what is not free is explained by no multiplier."""
-    flat = [flat_constraint(item, 2, place.x, problem.unravel) for item in problem.constraints]
+def flat_constraints(problem: Problem, x: np.ndarray) -> list[Any]:
+    """Return the constraints on raveled parameters."""
+    return [flat_constraint(item, 2, x, problem.unravel) for item in problem.constraints]
+
+
+def active_at(problem: Problem, place: Place, free: np.ndarray) -> ActiveSet:
+    """Return what holds a place, with the gradient of the Lagrangian there; what is not free is explained by no multiplier."""
     mask = np.zeros(place.x.size, bool)
     mask[free] = True
     bounds = Bounds(np.where(mask, problem.low, place.x), np.where(mask, problem.high, place.x))
-    active = active_set(flat, bounds, place.x, place.gradient)
-    left = place.gradient.copy()
-    for item, weight in zip(flat, active.weights, strict=True):
-        matrix = item.A if isinstance(item, LinearConstraint) else item.jac(place.x)
-        left -= np.atleast_2d(matrix.toarray() if hasattr(matrix, "toarray") else matrix).T @ weight
-    return active, left
+    return active_set(flat_constraints(problem, place.x), bounds, place.x, place.gradient)
 
 
 def is_solved(res: Any, place: Place, active: ActiveSet) -> bool:
@@ -86,14 +85,14 @@ class ConstrainedRefits:
         if self._others.size:
             res, place = solve(self.problem, start, held)
         else:
-            flat = [flat_constraint(item, 2, start, self.problem.unravel) for item in self.problem.constraints]
+            flat = flat_constraints(self.problem, start)
             res, place = None, self.problem.at(start) if violation(flat, None, start) <= _FEASIBLE else None
         if place is None or not place.is_finite:
             return None
-        active, left = active_at(self.problem, place, self._others)
+        active = active_at(self.problem, place, self._others)
         if res is not None and not is_solved(res, place, active):
             raise failed(self.problem.names[self.k], psi, res.status.name)
-        return Fit(place.x, place.value, float(left[self.k]), self._tangent, curvature)
+        return Fit(place.x, place.value, float(active.slopes[self.k]), self._tangent, curvature)
 
     def is_minimum(self, exactly: bool = True) -> bool:
         """What the solver calls one."""

@@ -36,12 +36,13 @@ def programs_of(f: Any) -> RecordedFunction | PlainFunction:
     return f if isinstance(f, RecordedFunction) else PlainFunction(f)
 
 
-def as_recorded(f: Callable[..., Any]) -> RecordedFunction:
+def as_recorded(f: Callable[..., Any], *, verify: Any = "doubling") -> RecordedFunction:
     """Return the recorded form of a function, itself where it is recorded already.
 
-    Who records a function says that what it captures stays. Nobody has said so of a plain one: each replay is compared with it.
+    Who records a function says that what it captures stays. Nobody has said so of a plain one: between calls of a user's each replay is
+    to be compared with it (``verify="always"``).
     """
-    return f if isinstance(f, RecordedFunction) else RecordedFunction(f, verify="always")
+    return f if isinstance(f, RecordedFunction) else RecordedFunction(f, verify=verify)
 
 
 class Watched:
@@ -55,7 +56,7 @@ class Watched:
     """
 
     def __init__(self, f: Callable[..., Any], is_plain: bool | None = None) -> None:
-        self.function = as_recorded(f)
+        self.function = as_recorded(f, verify="always")
         self.is_plain = self.function is not f if is_plain is None else is_plain
 
     def __call__(self, compute: Callable[..., Any], *args: Any) -> Any:
@@ -65,7 +66,7 @@ class Watched:
         except StaleRecordingError:
             if not self.is_plain:
                 raise
-        self.function = as_recorded(self.function.function)
+        self.function = as_recorded(self.function.function, verify="always")
         return compute(*args)
 
     def __reduce__(self) -> Any:

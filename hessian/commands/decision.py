@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from hessian.curvature.inertia import beside_gradient
+from hessian.curvature.products import rounding_of
 from hessian.optimize.status import Status
 
 _OPTIMA = {Status.CONVERGED, Status.CONVERGED_SEMIDEFINITE, Status.CONVERGED_UNDECIDED, Status.CONVERGED_UNCHECKED}
@@ -44,9 +43,8 @@ def decided(results: Mapping[str, Any], smallest: float, largest: float, length:
 
 def zero_within(results: Mapping[str, Any], largest: float, length: float, dtype: Any) -> float:
     """Magnitude up to which an eigenvalue is zero to rounding, or beside the gradient."""
-    n = int(results["n_parameters"])
-    rounding = 4.0 * math.sqrt(n) * float(np.finfo(dtype).eps) * largest
-    return max(rounding, 4.0 * float(results["gradient_norm"]) / length if length > 0.0 else 0.0)
+    rounding = rounding_of(int(results["n_parameters"]), dtype, largest)
+    return max(rounding, beside_gradient(float(results["gradient_norm"]), length) if length > 0.0 else 0.0)
 
 
 def sign_of(results: Mapping[str, Any]) -> str:

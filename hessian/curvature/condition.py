@@ -125,7 +125,7 @@ def condition_number(H: Any, max_hvp: int | None = None, *, damping: float = 0.0
         whole_number(where, "max_hvp", max_hvp, min(n, 8), "Both ends of the spectrum take a few Lanczos steps")
     if products.is_dense(limits.SPECTRUM_ORDER if max_hvp is None else min(limits.SPECTRUM_ORDER, max_hvp)):
         values = products.eigenvalues() + damping
-        rounding = 4.0 * products.eps * math.sqrt(n) * float(np.abs(values).max())
+        rounding = products.rounding(float(np.abs(values).max()))
         sizes = np.abs(values)
         ends = values[[np.argmax(sizes), np.argmin(sizes)]]
         return _ratio(ends, np.full(2, rounding), np.full(2, rounding), rounding, products.count)
@@ -138,7 +138,7 @@ def condition_number(H: Any, max_hvp: int | None = None, *, damping: float = 0.0
     order = np.argsort(-np.abs(values))
     residuals = pairs.residuals[order].astype(np.float64)
     scale = float(np.abs(pairs.values).max())
-    rounding = 4.0 * products.eps * math.sqrt(n) * max(scale, float(np.abs(values).max()))
+    rounding = products.rounding(max(scale, float(np.abs(values).max())))
     if pairs.miss_probability <= MISS:
         return _ratio(values[order], residuals, residuals, rounding, pairs.n_hvp, pairs.miss_probability)
     far = beyond(n, pairs.steps, float(np.ptp(values)), MISS) + rounding

@@ -218,7 +218,7 @@ def density_of(
     truncation = np.zeros(len(points)) if before is None else np.abs(density - _smoothed(before, points, width))
     if exact:
         # What rounding moves an eigenvalue by, times the steepest slope of K.
-        rounding = 4.0 * products.eps * math.sqrt(n) * float(np.abs(seen).max())
+        rounding = products.rounding(float(np.abs(seen).max()))
         moved = rounding * math.exp(-0.5) / (math.sqrt(2.0 * math.pi) * width**2)
         band = np.stack([np.maximum(density - moved, 0.0), density + moved])
     else:
@@ -253,7 +253,7 @@ def _measured(
     """Say what a density is made of: where eigenvalues can be, and what distance between them is seen."""
     seen = np.concatenate([rule.nodes[rule.weights > 0.0], known])
     low, high = float(seen.min()), float(seen.max())
-    zero = max(4.0 * math.sqrt(products.n) * products.eps * max(abs(low), abs(high)), products.floor)
+    zero = products.zero_cut(max(abs(low), abs(high)))
     resolution = 0.0
     if ritz is not None:
         low, high = min(low, float(ritz.min())), max(high, float(ritz.max()))
@@ -342,7 +342,7 @@ def _frame(
     low, high = float(nodes.min()), float(nodes.max())
     span = high - low
     # What rounding alone can spread is one point.
-    if not span > max(1e-12, 4.0 * math.sqrt(products.n) * products.eps) * max(abs(low), abs(high)):
+    if not span > max(1e-12, products.rounding(1.0)) * max(abs(low), abs(high)):
         span = max(abs(low), abs(high)) or 1.0
     chosen = resolution * span if width is None else float(width)
     if grid is None:

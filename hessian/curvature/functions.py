@@ -109,7 +109,7 @@ def logdet(H: Any, max_hvp: int | None = None, *, damping: float = 0.0, rng: Rng
     mean, variance = rule.moments(log)
     # To first order, what a change of H by rounding does to the logarithm: by the mean of the inverse.
     inverse = rule.moments(lambda nodes: (products.magnitude + damping) / (nodes + damping))[0]
-    rounding = 4.0 * products.eps * math.sqrt(n) * max(inverse, abs(mean))
+    rounding = products.rounding(max(inverse, abs(mean)))
     dof, gap = rule.degrees_of_freedom(log), log_gap(every, products, damping)
     error = n * (widened(math.sqrt(variance), dof) + 0.5 * gap + rounding)
     return Estimate("logdet", n * mean, error, products.count, "Lanczos quadrature", KNOWN if gap else dof)
@@ -126,7 +126,7 @@ def _dense_logdet(products: Products, damping: float) -> Estimate:
     logs = 2.0 * np.log(np.diag(factor))
     inverse = scipy.linalg.lapack.dtrtri(factor, lower=1)[0]
     norm = min(float(np.abs(matrix).sum(axis=0).max()), float(np.linalg.norm(matrix)))
-    rounding = 4.0 * products.eps * math.sqrt(n) * norm * float(np.sum(np.tril(inverse) ** 2))
+    rounding = products.rounding(norm) * float(np.sum(np.tril(inverse) ** 2))
     return Estimate("logdet", float(logs.sum()), rounding, products.count, "exact")
 
 

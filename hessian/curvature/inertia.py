@@ -187,17 +187,12 @@ def gradient_reach(products: Products) -> float | None:
     if not isinstance(source, HessianOperator):
         return None
     length = math.hypot(*(float(np.linalg.norm(leaf)) for leaf in source.primal.leaves))
-    return 4.0 * float(np.linalg.norm(source.gradient)) / length if length > 0.0 else None
+    return beside_gradient(float(np.linalg.norm(source.gradient)), length) if length > 0.0 else None
 
 
-def zero_cut(products: Products, scale: float) -> float:
-    """Magnitude up to which an eigenvalue counts as zero: rounding, or what was asked for."""
-    return max(rounding_of(products, scale), products.floor)
-
-
-def rounding_of(products: Products, scale: float) -> float:
-    """Magnitude up to which an eigenvalue may be rounding of the largest: about what an eigensolver's residual is."""
-    return 4.0 * math.sqrt(products.n) * products.eps * scale
+def beside_gradient(size: float, length: float) -> float:
+    """Magnitude up to which a zero of a symmetry may be where gradient and x have these 2-norms."""
+    return 4.0 * size / length
 
 
 def check_reach(products: Products, scale: float) -> None:
@@ -227,7 +222,7 @@ def count_signs(
     reach = gradient_reach(products) or 0.0
     if products.floor == reach:
         check_reach(products, scale)
-    cut = zero_cut(products, scale) if threshold is None else threshold
+    cut = products.zero_cut(scale) if threshold is None else threshold
     in_doubt = 0
     if cut < reach <= STATIONARY * scale:
         sizes = np.abs(nodes.ravel() if exact else known)

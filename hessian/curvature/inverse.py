@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -244,4 +243,4 @@ def _smallest(products: Products, damping: float, lower_bound: float | None) -> 
     if products.matrix is None or products.n > limits.SPECTRUM_ORDER:
         return 0.0
     values = np.abs(products.eigenvalues() + damping)
-    return max(0.0, float(values.min()) - 4.0 * products.eps * math.sqrt(products.n) * float(values.max()))
+    return max(0.0, float(values.min()) - products.rounding(float(values.max())))

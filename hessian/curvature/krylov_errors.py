@@ -79,7 +79,7 @@ class Spectrum:
     @property
     def moved(self) -> float:
         """What rounding does to H, by its norm."""
-        return 4.0 * self._products.eps * math.sqrt(self._products.n) * self._products.magnitude
+        return self._products.rounding(self._products.magnitude)
 
     def check(self, theta: np.ndarray) -> None:
         """Refuse a bound that a Ritz value refutes: no quotient is beyond the spectrum."""

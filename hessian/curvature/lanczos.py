@@ -45,7 +45,7 @@ def _dense(products: Products, k: int, which: str) -> Eigenpairs:
 
 def _rounding(products: Products, matrix: np.ndarray) -> float:
     """What rounding in products and in the matrix itself can do to an eigenvalue."""
-    return 4.0 * products.eps * math.sqrt(products.n) * float(np.abs(matrix).sum(axis=0).max())
+    return products.rounding(float(np.abs(matrix).sum(axis=0).max()))
 
 
 class _Search:
@@ -185,7 +185,7 @@ class _Search:
     ) -> Eigenpairs:
         products = self._products
         vectors = np.ascontiguousarray(self._space.lift(S[:, picked]).T)
-        bounds = residuals[picked] + 4.0 * products.eps * math.sqrt(products.n) * scale
+        bounds = residuals[picked] + products.rounding(scale)
         return Eigenpairs(
             values[picked].astype(products.dtype),
             vectors,

@@ -322,7 +322,7 @@ class _Problem:
         else:
             with np.errstate(all="ignore"):
                 off = max(float(np.abs(self.func(theta + side * moved) - f).max()) for side in (-1.0, 1.0))
-        off += 4.0 * products.eps * math.sqrt(products.n) * size
+        off += products.rounding(size)
         off = off if math.isfinite(off) else math.inf
         form = float(np.sum(f * inner * inner))
         found = Judgement(off, self.known is not None, form, (form - off, form + off) if self.known else None)

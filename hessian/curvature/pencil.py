@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -82,7 +81,7 @@ def pairs_of(
     values = np.sum(V * HV, axis=0)
     left = column_norms(metric.adjoint(HV - MV * values))
     size = products.magnitude * np.linalg.norm(V, axis=0) + np.abs(values) * metric.sizes(V)
-    rounding = 4.0 * products.eps * math.sqrt(products.n) * metric.root_norm() * size
+    rounding = products.rounding(metric.root_norm()) * size
     order = np.argsort(values, kind="stable")
     dtype = products.dtype
     return Eigenpairs(

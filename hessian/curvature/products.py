@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,11 @@ from hessian.linalg.vectors import column_norms
 from hessian.operators.symmetry import Witness
 from hessian.operators.vectors import refuse_mask
 from hessian.transforms.locate import not_finite
+
+
+def rounding_of(n: int, dtype: Any, size: float) -> float:
+    """What rounding may make of an eigenvalue of a matrix of order n whose largest is of this size: about an eigensolver's residual."""
+    return 4.0 * math.sqrt(n) * float(np.finfo(dtype).eps) * size
 
 
 class Products:
@@ -58,6 +64,14 @@ class Products:
     def eps(self) -> float:
         """Spacing of the numbers at one."""
         return float(np.finfo(self.dtype).eps)
+
+    def rounding(self, size: float) -> float:
+        """What rounding may make of an eigenvalue where the largest is of this size."""
+        return rounding_of(self.n, self.dtype, size)
+
+    def zero_cut(self, size: float) -> float:
+        """Magnitude up to which an eigenvalue counts as zero: rounding, or what was asked for."""
+        return max(self.rounding(size), self.floor)
 
     def columns_at_once(self) -> int:
         """How many directions fit into one block."""

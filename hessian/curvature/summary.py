@@ -16,7 +16,7 @@ from hessian.curvature.eigenpairs import Eigenpairs
 from hessian.curvature.eigenvalues import eigenvalues
 from hessian.curvature.estimate import KNOWN, Estimate, widened
 from hessian.curvature.functions import log_gap, remainder
-from hessian.curvature.inertia import Inertia, count_signs, floor_of, rounding_of, zero_cut
+from hessian.curvature.inertia import Inertia, count_signs, floor_of
 from hessian.curvature.products import Products
 from hessian.curvature.quadrature import Quadrature, Runs, joined
 from hessian.errors import OptionError, message
@@ -253,8 +253,8 @@ def _exact(products: Products, lower_bound: float | None) -> CurvatureSummary:
     values = values.astype(np.float64)
     largest = float(np.abs(values).max())
     products.require_size(largest)
-    _check_bound(lower_bound, float(values[0]), rounding_of(products, largest))
-    rounding = 4.0 * products.eps * math.sqrt(n) * largest
+    rounding = products.rounding(largest)
+    _check_bound(lower_bound, float(values[0]), rounding)
     left = np.linalg.norm((matrix @ vectors).astype(np.float64) - vectors * values[picked], axis=0)
     ends = Eigenpairs(values[picked], vectors, left + rounding, products.count, True, 0.0, "dense", which="BE")
     rule = Quadrature.of(values)
@@ -264,12 +264,12 @@ def _exact(products: Products, lower_bound: float | None) -> CurvatureSummary:
 
     total = exact("trace", float(values.sum()), rounding * math.sqrt(n))
     norm = exact("frobenius norm", float(np.linalg.norm(values)), rounding)
-    definite = bool(values[0] > zero_cut(products, largest))
+    definite = bool(values[0] > products.zero_cut(largest))
     logs = float(np.log(values).sum()) if definite else math.nan
     logdet = exact("logdet", logs, n * rounding / values[0]) if definite else None
     signs = count_signs(rule, None, products, exact=True)
     smallest = float(np.abs(values).min())
-    condition = largest / smallest if smallest > zero_cut(products, largest) else math.inf
+    condition = largest / smallest if smallest > products.zero_cut(largest) else math.inf
     density = density_of(rule, None, products, exact=True)
     return CurvatureSummary(n, products.count, ends, total, norm, logdet, signs, condition, density, True)
 
@@ -306,8 +306,8 @@ def _estimated(
     error = scale * square.standard_error / (2.0 * size) if size else 0.0
     norm = Estimate("frobenius norm", scale * size, error, products.count, square.method, square.degrees_of_freedom)
     lowest = min(float(rest.nodes.min()), float(ends.values.min()))
-    zero = zero_cut(products, products.magnitude)
-    _check_bound(lower_bound, lowest, rounding_of(products, products.magnitude))
+    zero = products.zero_cut(products.magnitude)
+    _check_bound(lower_bound, lowest, products.rounding(products.magnitude))
     definite = lowest > zero
     # Rounding hides what is below zero: a bound has to be above it.
     known_bound = lower_bound if lower_bound is not None and lower_bound > zero else None
@@ -335,7 +335,7 @@ def _drawn(
     lower_bound: float | None,
 ) -> tuple[SpectralDensity, Inertia]:
     """Return a density without what the counts exclude, and counts without what its bounds exclude."""
-    n, zero = products.n, zero_cut(products, products.magnitude)
+    n, zero = products.n, products.zero_cut(products.magnitude)
     # Where the counts exclude negative eigenvalues, the density has none either.
     floor = 0.0 if not signs.ranges[0][1] else -math.inf
     floor = floor if lower_bound is None else max(floor, lower_bound)
@@ -377,7 +377,7 @@ def _condition(spectrum: np.ndarray, known: np.ndarray, definite: bool, products
     inner = np.abs(spectrum).min() if definite or spectrum.max() < 0.0 else np.abs(known).min(initial=math.inf)
     # A node inside an indefinite spectrum says nothing about the eigenvalue nearest to zero.
     largest = float(np.abs(spectrum).max())
-    return largest / min(float(inner), largest) if inner > zero_cut(products, largest) else math.inf
+    return largest / min(float(inner), largest) if inner > products.zero_cut(largest) else math.inf
 
 
 def _check_bound(lower_bound: float | None, lowest: float, zero: float) -> None:

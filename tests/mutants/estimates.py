@@ -101,8 +101,8 @@ ESTIMATES = [
     Mutant("curvature/leave_out.py", "(n - k + 1) * rest / lengths", "(n - k) * rest / lengths", _ERRORS),
     Mutant(
         "curvature/lanczos.py",
-        "bounds = residuals[picked] + 4.0",
-        "bounds = 0.0 * residuals[picked] + 4.0",
+        "bounds = residuals[picked] + products",
+        "bounds = 0.0 * residuals[picked] + products",
         "tests/test_curvature_eigenvalues.py",
     ),
     Mutant(

@@ -73,9 +73,9 @@ PICTURES = [
     Mutant("curvature/density.py", "low = max(low, min(lower_bound, float(seen.min())))", "", _DENSITIES),
     Mutant("curvature/eigenpairs.py", "np.arange(k - below, 0, -1)", "np.arange(1, k - below + 1)", _PICTURES),
     Mutant(
-        "curvature/inertia.py",
-        "return max(rounding_of(products, scale), products.floor)",
-        "return rounding_of(products, scale)",
+        "curvature/products.py",
+        "return max(self.rounding(size), self.floor)",
+        "return self.rounding(size)",
         _ZEROS,
     ),
     Mutant("curvature/inertia.py", "in_doubt = int(np.sum((sizes > cut) & (sizes <= reach)))", "in_doubt = 0", _ZEROS),

@@ -17,19 +17,26 @@ from hessian.transforms.point import FunctionAtPoint
 from hessian.transforms.selection import ArgNums, Derivative
 
 
-class HessianDiagonal(Derivative[P, Y]):
+class OfDiagonal(Derivative[P, Y]):
+    """What is made of the diagonal of a Hessian."""
+
+    def _diagonal(self, args: Any, kwargs: Any) -> tuple[FunctionAtPoint, np.ndarray]:
+        """Return the function at a point, and the diagonal of its Hessian there as a vector."""
+        task = numbered("curvature", self.argnums, len(args), self.where)
+        at = FunctionAtPoint(self.f, task, args, kwargs, where=self.where, has_aux=self.has_aux)
+        # What returns something beside its value is not run again, which naming its operations takes.
+        source = None if self.has_aux else (programs_of(self.f).function, args, kwargs, self.argnums, self.where)
+        return at, _diagonal(at, source)
+
+
+class HessianDiagonal(OfDiagonal[P, Y]):
     """See :func:`hessian_diagonal`."""
 
     where = "hessian_diagonal"
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        task = numbered("curvature", self.argnums, len(args), "hessian_diagonal")
-        at = FunctionAtPoint(self.f, task, args, kwargs, where="hessian_diagonal", has_aux=self.has_aux)
-        # What returns something beside its value is not run again, which naming its operations takes.
-        source = (
-            None if self.has_aux else (programs_of(self.f).function, args, kwargs, self.argnums, "hessian_diagonal")
-        )
-        pieces = split_vector(_diagonal(at, source), at.primal.shapes)
+        at, flat = self._diagonal(args, kwargs)
+        pieces = split_vector(flat, at.primal.shapes)
         diagonal = at.primal.build([detached(p, x.dtype) for p, x in zip(pieces, at.primal.leaves, strict=True)])
         return (diagonal, at.aux) if self.has_aux else diagonal
 
@@ -73,17 +80,14 @@ def hessian_diagonal(f: Callable[..., Any], argnums: ArgNums = 0, *, has_aux: bo
     return HessianDiagonal(f, argnums, has_aux)
 
 
-class Laplacian(Derivative[P, Y]):
+class Laplacian(OfDiagonal[P, Y]):
     """See :func:`laplacian`."""
 
     where = "laplacian"
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        task = numbered("curvature", self.argnums, len(args), "laplacian")
-        at = FunctionAtPoint(self.f, task, args, kwargs, where="laplacian", has_aux=self.has_aux)
-        # What returns something beside its value is not run again, which naming its operations takes.
-        source = None if self.has_aux else (programs_of(self.f).function, args, kwargs, self.argnums, "laplacian")
-        total = np.sum(_diagonal(at, source))
+        at, flat = self._diagonal(args, kwargs)
+        total = np.sum(flat)
         return (total, at.aux) if self.has_aux else total
 
 
